@@ -1,1 +1,25 @@
-//! tandem-domain
+//! The words of Tandem: ids, instants, canonical values, names, and what an error asks for next.
+//!
+//! This crate never performs I/O, never reads a clock, never draws a random number, and is
+//! never async. Time and chance come in as arguments ([`Timestamp`], [`Entropy`]).
+
+mod checksum;
+mod day;
+mod disposition;
+mod id;
+mod names;
+mod retry;
+mod time;
+mod value;
+
+pub use checksum::checksum;
+pub use day::Day;
+pub use disposition::{Disposition, ErrorCode};
+pub use id::{
+    ChangeId, ConflictId, DeliveryId, Entropy, EventId, IdParseError, IntentId, JobId, LeaseToken,
+    LinkId, RunId,
+};
+pub use names::{ConnectionName, NameError, RecordId, Side, StreamName, SyncName};
+pub use retry::RetryPolicy;
+pub use time::{Clock, Timestamp, TimestampError};
+pub use value::{FieldType, Fields, Money, Value, ValueError};
