@@ -1,1 +1,53 @@
-//! tandem-store
+//! What Tandem keeps: the trait that every storage implements, and its row types.
+//!
+//! One method is one transaction is one verb of the field. No transaction handle escapes, time comes
+//! in as an argument, and the plural is the primitive. This crate has no SQL and never performs I/O.
+//!
+//! The traits are split by concern; [`Store`] is all of them. Every storage passes the same suite
+//! (`tandem-testkit`).
+
+mod changes;
+mod config;
+mod conflicts;
+mod error;
+mod events;
+mod jobs;
+mod links;
+mod runs;
+
+use async_trait::async_trait;
+
+pub use changes::{Change, ChangeFilter, ChangeStore, FieldChange, Operation, Outcome, SyncTotals};
+pub use config::{
+    ConfigStore, ConnectionRow, ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule, SyncRow,
+};
+pub use conflicts::{
+    Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NewConflict, Resolution,
+};
+pub use error::StoreError;
+pub use events::{
+    DeliveryOutcome, Event, EventFilter, EventKind, EventState, EventStore, JobTarget, NewDelivery,
+    NewEvent,
+};
+pub use jobs::{
+    ClaimRequest, ClaimedJob, Failure, Hints, Job, JobAttempt, JobClass, JobCounts, JobFilter,
+    JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob, Trigger,
+};
+pub use links::{
+    BaseValue, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
+    JournalError, KnownRecord, Link, LinkState, LinkStore, LinkUpdate, NewLink, PairContext,
+    Ruling, SeenRecord, SideState,
+};
+pub use runs::{NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore};
+
+/// Everything that a storage does.
+#[async_trait]
+pub trait Store:
+    EventStore + JobStore + LinkStore + ChangeStore + ConflictStore + RunStore + ConfigStore
+{
+    /// Whether the storage answers and its schema is the one that this program needs.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// The longest list that one query returns.
+pub const PAGE_ROWS_MAX: usize = 1_000;

@@ -1,0 +1,159 @@
+//! Configuration as stored: documents by name, versioned, and the schedules with their clocks.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ConnectionName, SyncName, Timestamp};
+
+use crate::StoreError;
+
+/// A stored connection.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConnectionRow {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Its configuration; secrets only as references.
+    pub document: serde_json::Value,
+    /// Rises with each change.
+    pub version: i64,
+    /// While paused, webhooks are stored and answered 200, and its syncs' jobs wait.
+    pub paused: bool,
+    /// When it was removed; its hook then answers 410.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A stored sync.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncRow {
+    /// Its name.
+    pub name: SyncName,
+    /// Its configuration.
+    pub document: serde_json::Value,
+    /// Rises with each change.
+    pub version: i64,
+    /// While paused its jobs wait.
+    pub paused: bool,
+    /// When it was removed.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// What a schedule starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchedulePurpose {
+    /// Polls side a.
+    PollA,
+    /// Polls side b.
+    PollB,
+    /// Compares both sides whole.
+    Full,
+}
+
+impl SchedulePurpose {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::PollA, Self::PollB, Self::Full];
+
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PollA => "poll_a",
+            Self::PollB => "poll_b",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Names one schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ScheduleKey {
+    /// The sync.
+    pub sync: SyncName,
+    /// What it starts.
+    pub purpose: SchedulePurpose,
+}
+
+/// A schedule to store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleRow {
+    /// Which.
+    pub key: ScheduleKey,
+    /// When, in the words of the configuration (`every 5 minutes`, `0 2 * * * Europe/Brussels`).
+    pub spec: String,
+    /// When it is next due; `None` for manual only.
+    pub next_at: Option<Timestamp>,
+}
+
+/// A stored schedule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StoredSchedule {
+    /// Which.
+    #[serde(flatten)]
+    pub key: ScheduleKey,
+    /// See [`ScheduleRow::spec`].
+    pub spec: String,
+    /// While paused it is never due.
+    pub paused: bool,
+    /// When it is next due.
+    pub next_at: Option<Timestamp>,
+    /// When it last started something.
+    pub last_at: Option<Timestamp>,
+}
+
+/// The configuration.
+#[async_trait]
+pub trait ConfigStore: Send + Sync {
+    /// Makes the stored configuration equal to the given one, in one transaction: new and changed
+    /// documents get a new version, missing ones are marked deleted, and schedules whose `spec` is
+    /// unchanged keep their clocks and pauses.
+    async fn apply_config(
+        &self,
+        connections: Vec<(ConnectionName, serde_json::Value)>,
+        syncs: Vec<(SyncName, serde_json::Value)>,
+        schedules: Vec<ScheduleRow>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// All connections, deleted ones too.
+    async fn connections(&self) -> Result<Vec<ConnectionRow>, StoreError>;
+
+    /// All syncs, deleted ones too.
+    async fn syncs(&self) -> Result<Vec<SyncRow>, StoreError>;
+
+    /// Pauses or resumes a connection. False when there is none.
+    async fn pause_connection(
+        &self,
+        name: &ConnectionName,
+        paused: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Pauses or resumes a sync. False when there is none.
+    async fn pause_sync(
+        &self,
+        name: &SyncName,
+        paused: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// All schedules.
+    async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError>;
+
+    /// Moves a due schedule on, if its `next_at` is still `expected`: a second scheduler gets false,
+    /// so no tick is doubled.
+    async fn advance_schedule(
+        &self,
+        key: &ScheduleKey,
+        expected: Timestamp,
+        next_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Pauses or resumes a schedule, or makes it due (`next_at`). False when there is none.
+    async fn edit_schedule(
+        &self,
+        key: &ScheduleKey,
+        paused: Option<bool>,
+        next_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,201 @@
+//! Questions that only a person can answer.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value};
+
+use crate::StoreError;
+
+/// What the question is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ConflictKind {
+    /// Both sides changed a field whose policy is to ask.
+    Field {
+        /// The mapped field.
+        field: String,
+        /// The value on side a.
+        a: Value,
+        /// The value on side b.
+        b: Value,
+    },
+    /// A record could be the same as several on the other side, or others on its own side claim the
+    /// same partner.
+    Ambiguous {
+        /// The records on the other side that match.
+        candidates: Vec<RecordId>,
+        /// Records on its own side with the same match key.
+        rivals: Vec<RecordId>,
+        /// The match key, as compared.
+        key: String,
+    },
+    /// A system took a write, and did not keep the value.
+    NotKept {
+        /// The mapped field.
+        field: String,
+        /// What was written.
+        sent: Value,
+        /// What the system has.
+        kept: Value,
+    },
+    /// More deletes than the brake allows are waiting for approval.
+    DeleteHeld {
+        /// The side on which the record is gone.
+        gone: Side,
+    },
+}
+
+impl ConflictKind {
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Field { .. } => "field",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::NotKept { .. } => "not_kept",
+            Self::DeleteHeld { .. } => "delete_held",
+        }
+    }
+
+    /// The mapped field that the question is about, if one.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Field { field, .. } | Self::NotKept { field, .. } => Some(field),
+            Self::Ambiguous { .. } | Self::DeleteHeld { .. } => None,
+        }
+    }
+}
+
+/// A person's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Resolution {
+    /// Take the value of this side (field), or propagate from it.
+    Take {
+        /// The side that is right.
+        side: Side,
+    },
+    /// The record is the same as this one on the other side.
+    LinkTo {
+        /// The record on the other side.
+        record: RecordId,
+    },
+    /// The record is none of them: make a new one.
+    CreateNew,
+    /// Leave this record alone from now on.
+    Ignore,
+    /// Carry out the held delete.
+    Approve,
+    /// Do not carry out the held delete: make the record anew, or unlink it by the policy.
+    Reject,
+}
+
+/// Where a question stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictState {
+    /// Nobody has answered.
+    Open,
+    /// Answered, not carried out yet.
+    Answered,
+    /// Carried out, or moot.
+    Closed,
+}
+
+impl ConflictState {
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Answered => "answered",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// A question to insert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewConflict {
+    /// Made by the caller.
+    pub id: ConflictId,
+    /// The sync.
+    pub sync: SyncName,
+    /// The link, if there is one.
+    pub link: Option<LinkId>,
+    /// The side of `record`.
+    pub side: Side,
+    /// The record that it is about (for a field: the record on side a).
+    pub record: RecordId,
+    /// The question.
+    pub kind: ConflictKind,
+}
+
+/// A stored question.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Conflict {
+    /// Its id.
+    pub id: ConflictId,
+    /// The sync.
+    pub sync: SyncName,
+    /// The link, if there is one.
+    pub link: Option<LinkId>,
+    /// The side of `record`.
+    pub side: Side,
+    /// The record that it is about.
+    pub record: RecordId,
+    /// The question.
+    #[serde(flatten)]
+    pub kind: ConflictKind,
+    /// Where it stands.
+    pub state: ConflictState,
+    /// The answer.
+    pub resolution: Option<Resolution>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// Which questions to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct ConflictFilter {
+    /// Only of this sync.
+    pub sync: Option<SyncName>,
+    /// Only in this state.
+    pub state: Option<ConflictState>,
+    /// Only older than this one (cursor paging).
+    pub before: Option<ConflictId>,
+    /// At most so many, and never more than [`crate::PAGE_ROWS_MAX`].
+    pub limit: usize,
+}
+
+/// The questions.
+#[async_trait]
+pub trait ConflictStore: Send + Sync {
+    /// Opens questions outside a job (first sync). One that is open already for the same link and
+    /// field, or the same record, is kept. Returns how many are new.
+    async fn open_conflicts(
+        &self,
+        conflicts: Vec<NewConflict>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// Lists questions.
+    async fn conflicts(&self, filter: &ConflictFilter) -> Result<Vec<Conflict>, StoreError>;
+
+    /// One question.
+    async fn conflict(&self, id: ConflictId) -> Result<Option<Conflict>, StoreError>;
+
+    /// Answers an open question and enqueues, with the given id, the reconcile job that carries it
+    /// out, in one transaction. `Ignore` also marks the record as ignored and closes the question.
+    /// Returns the job to ring; `None` when the question was not open.
+    async fn resolve_conflict(
+        &self,
+        id: ConflictId,
+        resolution: Resolution,
+        job: JobId,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError>;
+}

@@ -1,0 +1,478 @@
+//! Durable jobs. The row is the job; a doorbell only says that there is one.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ErrorCode, JobId, LeaseToken, LinkId, RecordId, Side, SyncName, Timestamp};
+
+use crate::StoreError;
+
+/// What a job is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobKind {
+    /// Reads both records of a pair and brings them into agreement.
+    Reconcile {
+        /// The sync.
+        sync: SyncName,
+        /// The side whose record is named.
+        side: Side,
+        /// The record.
+        record: RecordId,
+    },
+    /// Lists what changed on one side since the cursor, and records it as reconcile jobs.
+    Poll {
+        /// The sync.
+        sync: SyncName,
+        /// The side to list.
+        side: Side,
+    },
+    /// Lists one side whole, compares checksums, and looks for what has vanished.
+    Sweep {
+        /// The sync.
+        sync: SyncName,
+        /// The side to list.
+        side: Side,
+    },
+    /// Lists both sides whole, matches what is not linked, and records what differs as jobs.
+    Backfill {
+        /// The sync.
+        sync: SyncName,
+    },
+    /// Does nothing; measures the queue itself.
+    Noop {
+        /// Makes its lane its own.
+        number: u64,
+    },
+}
+
+impl JobKind {
+    /// The sync that the job belongs to.
+    #[must_use]
+    pub const fn sync(&self) -> Option<&SyncName> {
+        match self {
+            Self::Reconcile { sync, .. }
+            | Self::Poll { sync, .. }
+            | Self::Sweep { sync, .. }
+            | Self::Backfill { sync } => Some(sync),
+            Self::Noop { .. } => None,
+        }
+    }
+
+    /// The word for the kind, as stored and shown.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Reconcile { .. } => "reconcile",
+            Self::Poll { .. } => "poll",
+            Self::Sweep { .. } => "sweep",
+            Self::Backfill { .. } => "backfill",
+            Self::Noop { .. } => "noop",
+        }
+    }
+}
+
+/// A lane: jobs in one lane never run at the same time, and those waiting in it are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lane(String);
+
+impl Lane {
+    /// The lane of a linked pair: the link's id.
+    #[must_use]
+    pub fn of_link(link: LinkId) -> Self {
+        Self(link.to_string())
+    }
+
+    /// The lane of a record without a link: `sync/side/record`.
+    #[must_use]
+    pub fn of_record(sync: &SyncName, side: Side, record: &RecordId) -> Self {
+        Self(format!("{sync}/{side}/{record}"))
+    }
+
+    /// The lane of a job that is not looked up by link. A reconcile job gets the lane of its record;
+    /// storages replace it by the link's lane where there is a link.
+    #[must_use]
+    pub fn of_job(kind: &JobKind) -> Self {
+        match kind {
+            JobKind::Reconcile { sync, side, record } => Self::of_record(sync, *side, record),
+            JobKind::Poll { sync, side } => Self(format!("{sync}/{side}#poll")),
+            JobKind::Sweep { sync, side } => Self(format!("{sync}/{side}#sweep")),
+            JobKind::Backfill { sync } => Self(format!("{sync}#backfill")),
+            JobKind::Noop { number } => Self(format!("noop/{number}")),
+        }
+    }
+
+    /// As stored.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Wraps what was stored.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// How urgent a job is. Lower overtakes higher; claims leave a share for each, so none starves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobClass {
+    /// Webhooks and what a person asked for.
+    Interactive,
+    /// What polling found.
+    Poll,
+    /// First syncs and full sweeps.
+    Backfill,
+}
+
+impl JobClass {
+    /// All, most urgent first.
+    pub const ALL: [Self; 3] = [Self::Interactive, Self::Poll, Self::Backfill];
+
+    /// As stored: 0 is most urgent.
+    #[must_use]
+    pub const fn rank(self) -> i64 {
+        match self {
+            Self::Interactive => 0,
+            Self::Poll => 1,
+            Self::Backfill => 2,
+        }
+    }
+
+    /// The word as shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Poll => "poll",
+            Self::Backfill => "backfill",
+        }
+    }
+}
+
+/// What caused a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A webhook.
+    Webhook,
+    /// A poll or sweep found a difference.
+    Poll,
+    /// A person asked.
+    Manual,
+    /// The first sync.
+    Backfill,
+    /// A schedule.
+    Schedule,
+}
+
+impl Trigger {
+    /// All of them, for parsing.
+    pub const ALL: [Self; 5] = [
+        Self::Webhook,
+        Self::Poll,
+        Self::Manual,
+        Self::Backfill,
+        Self::Schedule,
+    ];
+
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Poll => "poll",
+            Self::Manual => "manual",
+            Self::Backfill => "backfill",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
+/// When a record was edited, as far as an event or a listing told. Only breaks ties, and only for
+/// systems whose records carry no time of change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hints {
+    /// The latest edit known on side a, by our clock.
+    pub edited_a: Option<Timestamp>,
+    /// The latest edit known on side b, by our clock.
+    pub edited_b: Option<Timestamp>,
+}
+
+/// A job to insert.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Made by the caller.
+    pub id: JobId,
+    /// What to do.
+    pub kind: JobKind,
+    /// How urgent.
+    pub class: JobClass,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// Not claimed before this instant.
+    pub run_at: Timestamp,
+    /// See [`Hints`].
+    pub hints: Hints,
+    /// W3C `traceparent` to continue.
+    pub traceparent: Option<String>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for its time and a worker.
+    Available,
+    /// A worker holds a lease on it.
+    Running,
+    /// Ended well.
+    Done,
+    /// Waits for an operator: the dead letter.
+    Dead,
+    /// Was dead, and an operator discarded it.
+    Discarded,
+}
+
+impl JobState {
+    /// All of them, for parsing and counting.
+    pub const ALL: [Self; 5] = [
+        Self::Available,
+        Self::Running,
+        Self::Done,
+        Self::Dead,
+        Self::Discarded,
+    ];
+
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Dead => "dead",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+/// A stored job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    #[serde(flatten)]
+    pub kind: JobKind,
+    /// Its lane.
+    pub lane: Lane,
+    /// How urgent.
+    pub class: JobClass,
+    /// What caused it (the first cause, if others merged into it).
+    pub trigger: Trigger,
+    /// Where it stands.
+    pub state: JobState,
+    /// Attempts that count, the running one included.
+    pub attempt: u32,
+    /// How many further causes merged into it while it waited.
+    pub merged: u32,
+    /// Not claimed before this instant.
+    pub run_at: Timestamp,
+    /// When it was inserted.
+    pub created_at: Timestamp,
+    /// When it ended (done, dead, discarded).
+    pub ended_at: Option<Timestamp>,
+    /// See [`Hints`].
+    pub hints: Hints,
+    /// W3C `traceparent` to continue.
+    pub traceparent: Option<String>,
+    /// The last failure.
+    pub failure: Option<Failure>,
+    /// What it did, in a few words (`written_b`, `echo`, `agreed`), or why it was discarded.
+    pub note: Option<String>,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The stable word.
+    pub code: ErrorCode,
+    /// The message and its causes, outermost first; secrets removed.
+    pub chain: Vec<String>,
+}
+
+/// One attempt at a job that did not end well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobAttempt {
+    /// The attempt's number.
+    pub attempt: u32,
+    /// When it was claimed.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Why it failed.
+    pub failure: Failure,
+}
+
+/// The right to finish a claimed job. Whoever has lost it changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The job.
+    pub job: JobId,
+    /// New with each claim.
+    pub token: LeaseToken,
+}
+
+/// What a worker asks for.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// Lease tokens to use, one a job; as many jobs are claimed at most.
+    pub tokens: Vec<LeaseToken>,
+    /// The leases end at this instant unless renewed.
+    pub lease_until: Timestamp,
+    /// Jobs of these syncs are left alone: a breaker is open, or their limit is reached.
+    pub blocked_syncs: Vec<SyncName>,
+    /// How many of `tokens` are reserved for each class, by [`JobClass::rank`]; what a class does
+    /// not use goes to the others in order of urgency.
+    pub shares: [usize; 3],
+    /// The present instant.
+    pub now: Timestamp,
+}
+
+/// A claimed job.
+#[derive(Clone, Debug)]
+pub struct ClaimedJob {
+    /// The job, in state running, its attempt counted.
+    pub job: Job,
+    /// The right to finish it.
+    pub lease: Lease,
+}
+
+/// How a claimed job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobOutcome {
+    /// Well. The note is a few words on what it did.
+    Done {
+        /// See [`Job::note`].
+        note: String,
+    },
+    /// It failed and is tried again; the attempt counts.
+    Retry {
+        /// When.
+        run_at: Timestamp,
+        /// Why.
+        failure: Failure,
+    },
+    /// It could not run now; the attempt does not count.
+    Snooze {
+        /// When.
+        run_at: Timestamp,
+        /// Why, if something failed.
+        failure: Option<Failure>,
+    },
+    /// It waits for an operator.
+    Dead {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Which jobs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Only in this state.
+    pub state: Option<JobState>,
+    /// Only of this sync.
+    pub sync: Option<SyncName>,
+    /// Only with this failure.
+    pub code: Option<ErrorCode>,
+    /// Only about this record.
+    pub record: Option<RecordId>,
+    /// Only older than this job (cursor paging).
+    pub before: Option<JobId>,
+    /// At most so many, and never more than [`crate::PAGE_ROWS_MAX`].
+    pub limit: usize,
+}
+
+/// How many jobs stand where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JobCounts {
+    /// Waiting, due or not.
+    pub available: u64,
+    /// Leased.
+    pub running: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Ended well and not yet pruned.
+    pub done: u64,
+    /// The `run_at` of the oldest waiting job that is due.
+    pub oldest_due: Option<Timestamp>,
+    /// Waiting jobs by class rank.
+    pub available_by_class: [u64; 3],
+}
+
+/// The queue.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Inserts jobs; one whose lane has a waiting job merges into that (the more urgent class, the
+    /// earlier `run_at`, the later hints win). Returns, in order, the id of the job that stands for each.
+    async fn enqueue(&self, jobs: Vec<NewJob>, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+
+    /// Leases due jobs whose lanes are free, in order of class and time.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<ClaimedJob>, StoreError>;
+
+    /// Ends or hands back claimed jobs, all in one transaction. Each answer says whether the lease
+    /// was still held; if not, nothing was changed for it. A job that goes back to waiting while
+    /// another waits in its lane merges into that one.
+    async fn finish(
+        &self,
+        finished: Vec<(Lease, JobOutcome)>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError>;
+
+    /// Moves the end of leases. Each answer says whether the lease was still held.
+    async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<bool>, StoreError>;
+
+    /// Hands back jobs whose lease ended before `now` (attempt counted), at most `limit`.
+    async fn rescue_expired(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// Hands back every running job, whoever holds it: for a process that knows that it is alone.
+    async fn release_all(&self, now: Timestamp) -> Result<usize, StoreError>;
+
+    /// When the next waiting job is due; `None` when none waits.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// One job.
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// The failed attempts of a job, first to last.
+    async fn attempts(&self, id: JobId) -> Result<Vec<JobAttempt>, StoreError>;
+
+    /// Lists jobs.
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
+
+    /// Counts jobs, of one sync or of all.
+    async fn job_counts(
+        &self,
+        sync: Option<&SyncName>,
+        now: Timestamp,
+    ) -> Result<JobCounts, StoreError>;
+
+    /// Puts dead jobs back to waiting, attempts reset, the journal (and so the idempotency key) kept.
+    /// One whose lane has a waiting job merges into it. Returns the ids put back.
+    async fn replay_jobs(&self, ids: &[JobId], now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+
+    /// Discards dead jobs with a reason. Returns how many were dead.
+    async fn discard_jobs(
+        &self,
+        ids: &[JobId],
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// Removes jobs done or discarded before `before`, at most `limit`. Returns how many.
+    async fn prune_jobs(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+}

@@ -1,0 +1,418 @@
+//! Links between records, the index of what each side holds, and the journal of writes.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tandem_domain::{
+    ConflictId, Fields, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value,
+};
+
+use crate::StoreError;
+use crate::changes::Change;
+use crate::conflicts::NewConflict;
+use crate::jobs::{JobOutcome, Lease};
+
+/// The values that a field had on both sides when these last agreed. They differ where a system
+/// stores another form (case, rounding), or dropped what was written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BaseValue {
+    /// On side a.
+    pub a: Value,
+    /// On side b.
+    pub b: Value,
+}
+
+/// What is known of a link's record on one side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SideState {
+    /// The record; `None` when it is gone from this side.
+    pub id: Option<RecordId>,
+    /// Its version when last read or written.
+    pub version: Option<String>,
+    /// The checksum of its mapped fields when last read or written.
+    pub checksum: Option<String>,
+    /// Its own time of change when last read or written.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// How a link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Held equal.
+    Active,
+    /// One record is gone and the policy is to leave the other alone, or an operator unlinked it.
+    Retired,
+}
+
+/// A pair of records held equal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Link {
+    /// Its id; also its lane.
+    pub id: LinkId,
+    /// The sync.
+    pub sync: SyncName,
+    /// Side a.
+    pub a: SideState,
+    /// Side b.
+    pub b: SideState,
+    /// The base, by mapped field.
+    pub base: BTreeMap<String, BaseValue>,
+    /// How it stands.
+    pub state: LinkState,
+    /// Rises with each change; a confirmation names the one that it saw.
+    pub revision: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Link {
+    /// The state of one side.
+    #[must_use]
+    pub const fn side(&self, side: Side) -> &SideState {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+}
+
+/// A link to insert, found by matching or made by a create.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewLink {
+    /// Made by the caller.
+    pub id: LinkId,
+    /// The sync.
+    pub sync: SyncName,
+    /// Side a.
+    pub a: SideState,
+    /// Side b.
+    pub b: SideState,
+    /// The base; fields not in it have never agreed.
+    pub base: BTreeMap<String, BaseValue>,
+}
+
+/// What a write does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentOp {
+    /// Makes a record.
+    Create,
+    /// Changes fields of a record.
+    Update,
+    /// Deletes or archives a record.
+    Delete,
+}
+
+/// Where a journalled write stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentState {
+    /// Decided, not sent.
+    Planned,
+    /// Sent, or about to be: the effect may have happened.
+    Sent,
+    /// Sent, and the answer was lost.
+    Unknown,
+    /// Seen in the system.
+    Confirmed,
+    /// For certain without effect.
+    Failed,
+}
+
+impl IntentState {
+    /// Whether the journal still has to settle it.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Planned | Self::Sent | Self::Unknown)
+    }
+}
+
+/// A journalled write.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Intent {
+    /// The transaction id, sent as idempotency key and external reference.
+    pub id: IntentId,
+    /// The sync.
+    pub sync: SyncName,
+    /// The link, if there is one already.
+    pub link: Option<LinkId>,
+    /// The side that is written.
+    pub side: Side,
+    /// What is done.
+    pub op: IntentOp,
+    /// The record on the other side that this write carries over.
+    pub source: Option<RecordId>,
+    /// The record written; `None` until a create has answered.
+    pub target: Option<RecordId>,
+    /// The mapped fields to write, by mapping name.
+    pub fields: Fields,
+    /// For a create: the normalised match key. No two open creates of a sync and side share one.
+    pub match_key: Option<String>,
+    /// The version that the target had when this was planned.
+    pub expected_version: Option<String>,
+    /// Where it stands.
+    pub state: IntentState,
+    /// How often it was sent.
+    pub sends: u32,
+    /// The job that planned it.
+    pub job: Option<JobId>,
+    /// When it was planned.
+    pub created_at: Timestamp,
+    /// When it was last sent.
+    pub sent_at: Option<Timestamp>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// A question that an operator has answered, and that no plan has used yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// The conflict.
+    pub conflict: ConflictId,
+    /// The field, for a field conflict.
+    pub field: Option<String>,
+    /// The answer.
+    pub resolution: crate::conflicts::Resolution,
+}
+
+/// All that a worker needs to know of a record before it reads the two systems.
+#[derive(Clone, Debug, Default)]
+pub struct PairContext {
+    /// The active link that the record belongs to. Retired links are given too: look at the state.
+    pub link: Option<Link>,
+    /// Open intents of the link, or of creates whose source is the record.
+    pub intents: Vec<Intent>,
+    /// Answers of operators not used yet.
+    pub rulings: Vec<Ruling>,
+    /// Fields of the link with an open conflict, so that none is opened twice.
+    pub open_conflict_fields: Vec<String>,
+    /// Whether an open question of another kind (ambiguous match) waits for the record.
+    pub held: Option<ConflictId>,
+    /// Whether an operator said to leave this record alone.
+    pub ignored: bool,
+}
+
+/// Why nothing was journalled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalError {
+    /// The lease is lost.
+    LeaseLost,
+    /// A link for one of the records has appeared, or the link's revision moved: plan again.
+    Superseded,
+    /// Another open create of the same sync and side has the same match key: wait for it.
+    KeyBusy,
+}
+
+/// What is seen of a record in a listing or reading, for the index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexedRecord {
+    /// The record.
+    pub id: RecordId,
+    /// Its normalised match keys, `rule:value`, strongest first.
+    pub keys: Vec<String>,
+    /// The checksum of its mapped fields.
+    pub checksum: String,
+    /// Its own time of change.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// What the index knew of a record just seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRecord {
+    /// The record.
+    pub id: RecordId,
+    /// Its active link.
+    pub link: Option<LinkId>,
+    /// Whether the checksum is the one that its link (or, without a link, the index) had.
+    pub unchanged: bool,
+}
+
+/// A record of the index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownRecord {
+    /// The record.
+    pub id: RecordId,
+    /// Its normalised match keys.
+    pub keys: Vec<String>,
+    /// Its active link.
+    pub link: Option<LinkId>,
+    /// Whether an operator said to leave it alone.
+    pub ignored: bool,
+}
+
+/// How one intent ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntentVerdict {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its new state.
+    pub state: IntentState,
+    /// The record written, once known.
+    pub target: Option<RecordId>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// How a link changes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinkUpdate {
+    /// Insert it. Its records' waiting jobs move into its lane.
+    Insert(NewLink),
+    /// Replace what is known of it.
+    Update {
+        /// The link.
+        id: LinkId,
+        /// The revision that the plan saw.
+        expected_revision: i64,
+        /// Side a.
+        a: SideState,
+        /// Side b.
+        b: SideState,
+        /// The base, whole.
+        base: BTreeMap<String, BaseValue>,
+        /// How it stands.
+        state: LinkState,
+    },
+}
+
+/// The end of a job (or of a step of it): what was learned, in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Confirmation {
+    /// The intents that are settled.
+    pub verdicts: Vec<IntentVerdict>,
+    /// The link.
+    pub link: Option<LinkUpdate>,
+    /// Records seen, for the index.
+    pub seen: Vec<(Side, IndexedRecord)>,
+    /// Entries for the change log.
+    pub changes: Vec<Change>,
+    /// Questions for an operator. One that is open already (same link and field, or same record) is kept.
+    pub conflicts: Vec<NewConflict>,
+    /// Rulings that the plan used: their conflicts close as applied.
+    pub used_rulings: Vec<ConflictId>,
+    /// Fields of the link whose open conflicts are moot, because the values agree by now.
+    pub settled_fields: Vec<String>,
+    /// How the job ends; `None` keeps the lease for further steps.
+    pub outcome: Option<JobOutcome>,
+}
+
+/// Links, index and journal.
+#[async_trait]
+pub trait LinkStore: Send + Sync {
+    /// What is known of one record.
+    async fn pair(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<PairContext, StoreError>;
+
+    /// One link.
+    async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError>;
+
+    /// Links of a sync in order of id, after `after`, at most `limit`.
+    async fn links(
+        &self,
+        sync: &SyncName,
+        after: Option<LinkId>,
+        limit: usize,
+    ) -> Result<Vec<Link>, StoreError>;
+
+    /// How many active links a sync has.
+    async fn link_count(&self, sync: &SyncName) -> Result<u64, StoreError>;
+
+    /// Moves a claimed job into another lane: it goes back to waiting there, due at once, its
+    /// attempt not counted (merging if one waits). Returns false when the lease is lost.
+    async fn relane(&self, lease: Lease, link: LinkId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Journals writes, the first as sent, the others as planned, if the lease is held and the plan
+    /// still fits: `link` is the link and revision that it saw, or `None` when it saw no link for
+    /// `(side, source)` of the intents.
+    async fn journal(
+        &self,
+        lease: Lease,
+        link: Option<(LinkId, i64)>,
+        intents: Vec<Intent>,
+        now: Timestamp,
+    ) -> Result<Result<(), JournalError>, StoreError>;
+
+    /// Marks a planned (or unknown) intent as sent, counting the send, if the lease is held.
+    /// Call it just before each send: a worker that lost its lease must not write.
+    async fn mark_sent(
+        &self,
+        lease: Lease,
+        intent: IntentId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Settles intents, moves the base, logs, and ends the job, all in one transaction. Returns
+    /// false, with nothing changed, when the lease is lost. A link whose revision has moved, or whose
+    /// records are linked elsewhere, is [`JournalError::Superseded`] with nothing changed.
+    async fn confirm(
+        &self,
+        sync: &SyncName,
+        lease: Lease,
+        confirmation: Confirmation,
+        now: Timestamp,
+    ) -> Result<Result<(), JournalError>, StoreError>;
+
+    /// Inserts links found by matching, set-based, with no job involved. A link whose records are
+    /// linked already is left out. Returns how many were inserted.
+    async fn insert_links(&self, links: Vec<NewLink>, now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Records what a listing showed, in one query a page, under a generation (the run's number), and
+    /// says what was known before.
+    async fn index_records(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        records: Vec<IndexedRecord>,
+        generation: i64,
+        now: Timestamp,
+    ) -> Result<Vec<SeenRecord>, StoreError>;
+
+    /// Records of the index that have any of the keys.
+    async fn records_by_keys(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        keys: &[String],
+    ) -> Result<Vec<KnownRecord>, StoreError>;
+
+    /// Actively linked records of a side that were last seen before `generation`, at most `limit`,
+    /// after `after` in order of id.
+    async fn unseen_records(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        generation: i64,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, StoreError>;
+
+    /// Open creates into a side whose match key is one of `keys`, or whose key is not known.
+    async fn open_creates(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        keys: &[String],
+    ) -> Result<Vec<Intent>, StoreError>;
+
+    /// Intents of a link or about a record, oldest first, for `explain`.
+    async fn intents_of(
+        &self,
+        sync: &SyncName,
+        record: &RecordId,
+    ) -> Result<Vec<Intent>, StoreError>;
+
+    /// Open intents older than `before`, for the pass that looks for forgotten ones.
+    async fn stale_intents(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Intent>, StoreError>;
+}

@@ -1,0 +1,197 @@
+//! Runs: first syncs, polls and sweeps as an operator sees them.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tandem_domain::{RunId, Side, SyncName, Timestamp};
+
+use crate::StoreError;
+use crate::jobs::Trigger;
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// The first sync, and every later whole comparison of both sides.
+    Backfill,
+    /// Changes since the cursor on one side.
+    Poll,
+    /// One side whole.
+    Sweep,
+}
+
+impl RunKind {
+    /// All of them, for parsing.
+    pub const ALL: [Self; 3] = [Self::Backfill, Self::Poll, Self::Sweep];
+
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backfill => "backfill",
+            Self::Poll => "poll",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Under way.
+    Running,
+    /// Ended well.
+    Succeeded,
+    /// Ended; some rows or records could not be handled.
+    Partial,
+    /// Stopped by an error; what it had recorded stays.
+    Failed,
+    /// Not begun, because the one before it still ran.
+    Skipped,
+}
+
+impl RunState {
+    /// All of them, for parsing.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Succeeded,
+        Self::Partial,
+        Self::Failed,
+        Self::Skipped,
+    ];
+
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What a run has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Records listed.
+    pub listed: u64,
+    /// Records that could not be read.
+    pub unreadable: u64,
+    /// Links found by matching.
+    pub matched: u64,
+    /// Records that differ and got a job.
+    pub queued: u64,
+    /// Records that are as they were.
+    pub unchanged: u64,
+    /// Records held for an operator.
+    pub held: u64,
+    /// Records of the side that were not seen any more.
+    pub vanished: u64,
+    /// The first messages of what could not be handled, at most 20.
+    pub problems: Vec<String>,
+}
+
+/// A run to begin.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Made by the caller.
+    pub id: RunId,
+    /// The sync.
+    pub sync: SyncName,
+    /// What it does.
+    pub kind: RunKind,
+    /// The side, for a poll or sweep.
+    pub side: Option<Side>,
+    /// What caused it.
+    pub trigger: Trigger,
+}
+
+/// A stored run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Its number: rises by one with each run of the database; the generation of its listings.
+    pub number: i64,
+    /// The sync.
+    pub sync: SyncName,
+    /// What it does.
+    pub kind: RunKind,
+    /// The side, for a poll or sweep.
+    pub side: Option<Side>,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// How it stands.
+    pub state: RunState,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it has done.
+    pub progress: Progress,
+    /// Why it failed or was skipped.
+    pub error: Option<String>,
+}
+
+/// Which runs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Only of this sync.
+    pub sync: Option<SyncName>,
+    /// Only of this kind.
+    pub kind: Option<RunKind>,
+    /// Only in this state.
+    pub state: Option<RunState>,
+    /// Only older than this run (cursor paging).
+    pub before: Option<RunId>,
+    /// At most so many, and never more than [`crate::PAGE_ROWS_MAX`].
+    pub limit: usize,
+}
+
+/// The runs.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Begins a run. While another of the same sync, kind and side runs, the new one is stored as
+    /// skipped and returned so.
+    async fn begin_run(&self, run: NewRun, now: Timestamp) -> Result<Run, StoreError>;
+
+    /// Stores how far a run has come.
+    async fn progress_run(&self, id: RunId, progress: &Progress) -> Result<(), StoreError>;
+
+    /// Ends a run; when it succeeded (or partly) the cursor of its side moves to `cursor`, in the
+    /// same transaction.
+    async fn end_run(
+        &self,
+        id: RunId,
+        state: RunState,
+        progress: &Progress,
+        error: Option<&str>,
+        cursor: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Fails the runs still marked as running that began before `before`, with this error: their
+    /// process died. Returns how many.
+    async fn fail_orphaned_runs(
+        &self,
+        before: Timestamp,
+        error: &str,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// Where the next poll of a side starts, by the system's clock; `None` before the first.
+    async fn cursor(&self, sync: &SyncName, side: Side) -> Result<Option<Timestamp>, StoreError>;
+
+    /// One run.
+    async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError>;
+
+    /// Lists runs.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, StoreError>;
+
+    /// Removes runs ended before `before`, at most `limit`; the newest success of each sync, kind
+    /// and side stays. Returns how many.
+    async fn prune_runs(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+}
