@@ -22,4 +22,4 @@ pub use id::{
 pub use names::{ConnectionName, NameError, RecordId, Side, StreamName, SyncName};
 pub use retry::RetryPolicy;
 pub use time::{Clock, Timestamp, TimestampError};
-pub use value::{FieldType, Fields, Money, Value, ValueError};
+pub use value::{BaseValue, FieldType, Fields, Money, Value, ValueError};

@@ -6,7 +6,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::{Day, Timestamp};
+use crate::{Day, Side, Timestamp};
 
 /// The fields of a record by name, in a fixed order so that they print and hash alike everywhere.
 pub type Fields = BTreeMap<String, Value>;
@@ -45,6 +45,27 @@ pub enum Value {
     Reference(String),
     /// The lines of a document.
     Lines(Vec<Fields>),
+}
+
+/// The values that a field had on both sides when these last agreed. They differ where a system
+/// stores another form (case, rounding), or dropped what was written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BaseValue {
+    /// On side a.
+    pub a: Value,
+    /// On side b.
+    pub b: Value,
+}
+
+impl BaseValue {
+    /// The value on one side.
+    #[must_use]
+    pub const fn side(&self, side: Side) -> &Value {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
 }
 
 /// The type of a field in a mapping.

@@ -34,11 +34,12 @@ pub use jobs::{
     JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob, Trigger,
 };
 pub use links::{
-    BaseValue, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
-    JournalError, KnownRecord, Link, LinkState, LinkStore, LinkUpdate, NewLink, PairContext,
-    Ruling, SeenRecord, SideState,
+    Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict, JournalError,
+    KnownRecord, Link, LinkState, LinkStore, LinkUpdate, NewLink, PairContext, Ruling, SeenRecord,
+    SideState,
 };
 pub use runs::{NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore};
+pub use tandem_domain::BaseValue;
 
 /// Everything that a storage does.
 #[async_trait]

@@ -5,23 +5,13 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{
-    ConflictId, Fields, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value,
+    BaseValue, ConflictId, Fields, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp,
 };
 
 use crate::StoreError;
 use crate::changes::Change;
 use crate::conflicts::NewConflict;
 use crate::jobs::{JobOutcome, Lease};
-
-/// The values that a field had on both sides when these last agreed. They differ where a system
-/// stores another form (case, rounding), or dropped what was written.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BaseValue {
-    /// On side a.
-    pub a: Value,
-    /// On side b.
-    pub b: Value,
-}
 
 /// What is known of a link's record on one side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
