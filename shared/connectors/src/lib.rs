@@ -1,1 +1,2 @@
 //! tandem-connectors
+pub mod webhook;

@@ -1,0 +1,112 @@
+//! The verifier: from a raw request to a verdict.
+
+use super::clock::Stamp;
+use super::content::Values;
+use super::credentials::{check_basic, check_url_token};
+use super::header;
+use super::mac::{self, Key};
+use super::plan::{Plan, SignedPlan};
+use super::{Reason, Request, Scheme, SchemeError, SchemeOptions, Secret, Verdict};
+
+/// Longest message id, in bytes. It becomes a key in the store.
+const ID_BYTES_MAX: usize = 1024;
+
+/// Verifies (and signs) requests of one scheme. Holds no secrets: those rotate, and are given with each request.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    scheme: Scheme,
+    pub(super) plan: Plan,
+}
+
+impl Verifier {
+    /// Checks the options once, so that a mistake shows when the configuration is read and not at the first request.
+    pub fn new(scheme: Scheme, options: &SchemeOptions) -> Result<Self, SchemeError> {
+        Ok(Self {
+            scheme,
+            plan: Plan::new(scheme, options)?,
+        })
+    }
+
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Says whether one of the secrets signed this request and, where a time is signed, whether it is fresh.
+    ///
+    /// `now_unix_secs` is the receiver's clock. Give all active secrets; the newest first.
+    pub fn verify(&self, request: &Request<'_>, secrets: &[Secret], now_unix_secs: i64) -> Verdict {
+        match self.check(request, secrets, now_unix_secs) {
+            Ok(accepted) => accepted,
+            Err(reason) => Verdict::Rejected(reason),
+        }
+    }
+
+    fn check(
+        &self,
+        request: &Request<'_>,
+        secrets: &[Secret],
+        now_unix_secs: i64,
+    ) -> Result<Verdict, Reason> {
+        let keys = mac::keys(self.plan.key_rule(), secrets)?;
+        match &self.plan {
+            Plan::Signed(plan) => check_signed(plan, request, &keys, now_unix_secs),
+            Plan::Basic => check_basic(request, &keys).map(shown_secret),
+            Plan::UrlToken { parameter } => {
+                check_url_token(request, parameter, &keys).map(shown_secret)
+            }
+        }
+    }
+}
+
+fn shown_secret(secret_index: usize) -> Verdict {
+    Verdict::Accepted {
+        secret_index,
+        signed_timestamp: None,
+        signed_id: None,
+    }
+}
+
+fn check_signed(
+    plan: &SignedPlan,
+    request: &Request<'_>,
+    keys: &[Key<'_>],
+    now_unix_secs: i64,
+) -> Result<Verdict, Reason> {
+    let found = header::read(&plan.headers, request.headers)?;
+    let signed_id = found.id.map(check_id).transpose()?;
+    let parsed = plan.layout.parse(found.signature)?;
+    let timestamp = found.timestamp.or(parsed.timestamp);
+    let stamp = timestamp
+        .map(|text| Stamp::parse(text, plan.unit))
+        .transpose()?;
+    if let Some(stamp) = stamp {
+        stamp.check_window(now_unix_secs, plan.tolerance_secs)?;
+    }
+    let parts = plan.content.parts(&Values {
+        id: found.id.unwrap_or_default(),
+        timestamp: timestamp.unwrap_or_default(),
+        method: request.method,
+        url: request.url,
+        body: request.body,
+    });
+    let matched = mac::matching_secret(keys, &parsed.signatures, |key| {
+        mac::compute(plan.mac, key, &parts)
+    });
+    Ok(Verdict::Accepted {
+        secret_index: matched.ok_or(Reason::WrongSignature)?,
+        signed_timestamp: stamp.map(Stamp::unix_secs),
+        signed_id,
+    })
+}
+
+/// An id is printable ASCII, so that the text that drops duplicates stands for exactly the bytes that were signed.
+pub(super) fn check_id(id: &[u8]) -> Result<String, Reason> {
+    match std::str::from_utf8(id) {
+        Ok(text)
+            if id.len() <= ID_BYTES_MAX && id.iter().all(|byte| matches!(byte, b' '..=b'~')) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(Reason::BadId),
+    }
+}
