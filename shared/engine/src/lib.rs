@@ -1,1 +1,22 @@
-//! tandem-engine
+//! Decides; never acts. Matching of records, the three-way plan of a pair, and the policies that
+//! both follow are pure functions here: no I/O, no clock, no randomness, nothing async.
+
+mod equality;
+mod matching;
+mod plan;
+mod policy;
+mod project;
+mod settle;
+
+pub use equality::same;
+pub use matching::{Ambiguity, Candidate, Matching, Single, match_all, match_keys, match_one};
+pub use plan::{
+    Decision, FieldQuestion, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled, Snapshot, View,
+    WriteOp, plan,
+};
+pub use policy::{
+    Ambiguous, ConflictPolicy, Creates, DeletePolicies, DeletePolicy, Direction, Equality,
+    FieldRule, Filter, SyncPolicy, Transform,
+};
+pub use project::{mapped, to_stream};
+pub use settle::{NotKept, Settled, SideResult, settle};

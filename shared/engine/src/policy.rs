@@ -1,0 +1,206 @@
+//! What a sync is told to do: its mapping rules and its policies.
+
+use serde::{Deserialize, Serialize};
+use tandem_domain::{FieldType, Side, Value};
+
+/// The policy of one sync.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SyncPolicy {
+    /// The mapping, one rule a field.
+    pub fields: Vec<FieldRule>,
+    /// Match keys, strongest first; each is one or more mapped fields taken together.
+    pub match_keys: Vec<Vec<String>>,
+    /// Where missing records are created.
+    pub creates: Creates,
+    /// What happens when both sides changed a field, unless the field says otherwise.
+    pub conflict: ConflictPolicy,
+    /// Who wins when last-write-wins finds equal or unknown times.
+    pub prefer: Side,
+    /// What happens when a linked record is gone.
+    pub deletes: DeletePolicies,
+    /// What happens when a match is not clear.
+    pub ambiguous: Ambiguous,
+    /// Which records of each side take part.
+    pub filters: Vec<Filter>,
+}
+
+/// One mapping rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldRule {
+    /// The name of the mapped field.
+    pub name: String,
+    /// The field of side a's stream.
+    pub a: String,
+    /// The field of side b's stream.
+    pub b: String,
+    /// The type of its canonical value.
+    pub field_type: FieldType,
+    /// Which way it flows.
+    pub direction: Direction,
+    /// When two values count as the same.
+    pub equality: Equality,
+    /// Overrides [`SyncPolicy::conflict`].
+    pub conflict: Option<ConflictPolicy>,
+    /// Applied to the values of both sides before anything else.
+    pub transforms: Vec<Transform>,
+}
+
+impl FieldRule {
+    /// The field's name in the stream of `side`.
+    #[must_use]
+    pub fn stream_field(&self, side: Side) -> &str {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+}
+
+/// Which way a field flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    Both,
+    /// Side a is the authority; an edit on b is overwritten.
+    AToB,
+    /// Side b is the authority; an edit on a is overwritten.
+    BToA,
+}
+
+impl Direction {
+    /// Whether values may be written to `side`.
+    #[must_use]
+    pub const fn writes(self, side: Side) -> bool {
+        match (self, side) {
+            (Self::Both, _) | (Self::AToB, Side::B) | (Self::BToA, Side::A) => true,
+            (Self::AToB, Side::A) | (Self::BToA, Side::B) => false,
+        }
+    }
+}
+
+/// When two canonical values count as the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Equality {
+    /// Equal values.
+    #[default]
+    Exact,
+    /// Texts equal but for case and runs of white space.
+    Folded,
+    /// Numbers equal after rounding (half to even) to this many decimal places.
+    Decimals(u32),
+}
+
+/// What happens when both sides changed a field to different values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictPolicy {
+    /// The later edit wins, on times corrected by each system's clock offset.
+    #[default]
+    LastWriteWins,
+    /// Side a wins.
+    PreferA,
+    /// Side b wins.
+    PreferB,
+    /// A person decides; until then both sides keep theirs.
+    Manual,
+}
+
+/// Where missing records are created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Creates {
+    /// On both sides.
+    #[default]
+    Both,
+    /// Only on side a.
+    A,
+    /// Only on side b.
+    B,
+    /// Nowhere: only records that exist on both sides are linked.
+    None,
+}
+
+impl Creates {
+    /// Whether a record may be created on `side`.
+    #[must_use]
+    pub const fn on(self, side: Side) -> bool {
+        match (self, side) {
+            (Self::Both, _) | (Self::A, Side::A) | (Self::B, Side::B) => true,
+            (Self::A, Side::B) | (Self::B, Side::A) | (Self::None, _) => false,
+        }
+    }
+}
+
+/// What happens to the other record when one is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeletePolicy {
+    /// Nothing; the link is retired and the other record is left alone from now on.
+    #[default]
+    Ignore,
+    /// The other record is deleted or archived, as its connector does it.
+    Propagate,
+    /// The link is dissolved; the other record is then like any record without a partner.
+    Unlink,
+}
+
+/// The delete policy by the side on which the record is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeletePolicies {
+    /// When side a's record is gone.
+    pub a_gone: DeletePolicy,
+    /// When side b's record is gone.
+    pub b_gone: DeletePolicy,
+}
+
+impl DeletePolicies {
+    /// The policy for a record gone from `side`.
+    #[must_use]
+    pub const fn when_gone(self, side: Side) -> DeletePolicy {
+        match side {
+            Side::A => self.a_gone,
+            Side::B => self.b_gone,
+        }
+    }
+}
+
+/// What happens when a match is not clear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ambiguous {
+    /// A person decides; until then nothing is written for these records.
+    #[default]
+    Hold,
+    /// The record with the smallest id on each side is linked; the others are left alone.
+    First,
+}
+
+/// A record takes part only if this field has one of these values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// The side it looks at.
+    pub side: Side,
+    /// The field of that side's stream.
+    pub field: String,
+    /// The values that take part.
+    pub any_of: Vec<Value>,
+}
+
+/// A change to a value before it is compared or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transform {
+    /// Lower case.
+    Lower,
+    /// Upper case.
+    Upper,
+    /// Runs of white space become one space.
+    CollapseSpaces,
+    /// Only the digits, and a leading `+`.
+    Phone,
+}
