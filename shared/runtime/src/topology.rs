@@ -1,0 +1,106 @@
+//! What is configured, ready for use: connections with their connectors, and syncs with their policies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_connectors::Connector;
+use tandem_domain::{ConnectionName, RetryPolicy, Side, StreamName, SyncName};
+use tandem_engine::SyncPolicy;
+
+/// One side of a sync.
+#[derive(Clone)]
+pub struct End {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The record type in it.
+    pub stream: StreamName,
+    /// Speaks to it.
+    pub connector: Arc<dyn Connector>,
+}
+
+/// More than this many deletes, and more than this share, of a sync's links are held for approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteBrake {
+    /// Deletes up to this number always pass.
+    pub count: u32,
+    /// In percent of the sync's links.
+    pub percent: u32,
+}
+
+impl Default for DeleteBrake {
+    fn default() -> Self {
+        Self {
+            count: 10,
+            percent: 10,
+        }
+    }
+}
+
+/// A sync, ready for use.
+#[derive(Clone)]
+pub struct SyncDefinition {
+    /// Its name.
+    pub name: SyncName,
+    /// Side a.
+    pub a: End,
+    /// Side b.
+    pub b: End,
+    /// The mapping and the policies.
+    pub policy: SyncPolicy,
+    /// How failed jobs are tried again.
+    pub retry: RetryPolicy,
+    /// An event waits this long before its job runs, so that a burst of edits is one job.
+    pub quiet: Duration,
+    /// A poll starts this much before the last one's end, because systems commit late.
+    pub overlap: Duration,
+    /// See [`DeleteBrake`].
+    pub brake: DeleteBrake,
+    /// How many of its jobs run at once.
+    pub concurrency: usize,
+}
+
+impl SyncDefinition {
+    /// One side.
+    #[must_use]
+    pub const fn end(&self, side: Side) -> &End {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+}
+
+/// All that is configured. Immutable: a changed configuration is a new one.
+#[derive(Clone, Default)]
+pub struct Topology {
+    /// The syncs.
+    pub syncs: BTreeMap<SyncName, Arc<SyncDefinition>>,
+    /// The connectors of all connections.
+    pub connectors: BTreeMap<ConnectionName, Arc<dyn Connector>>,
+}
+
+impl Topology {
+    /// The syncs and sides that a stream of a connection feeds.
+    pub fn ends_of<'a>(
+        &'a self,
+        connection: &'a ConnectionName,
+        stream: &'a StreamName,
+    ) -> impl Iterator<Item = (&'a Arc<SyncDefinition>, Side)> + 'a {
+        self.syncs.values().flat_map(move |sync| {
+            Side::BOTH.into_iter().filter_map(move |side| {
+                let end = sync.end(side);
+                (end.connection == *connection && end.stream == *stream).then_some((sync, side))
+            })
+        })
+    }
+
+    /// The connections that a sync needs.
+    #[must_use]
+    pub fn connections_of(&self, sync: &SyncName) -> Vec<ConnectionName> {
+        self.syncs
+            .get(sync)
+            .map(|sync| vec![sync.a.connection.clone(), sync.b.connection.clone()])
+            .unwrap_or_default()
+    }
+}
