@@ -1,0 +1,222 @@
+//! The breakers of all connections, shared by the handlers that feed them and the claimer that asks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tandem_domain::{ConnectionName, Entropy, ErrorCode, SyncName, Timestamp};
+use tandem_store::Job;
+use tracing::{info, warn};
+
+use crate::breaker::{Breaker, BreakerConfig, BreakerState, Passage};
+use crate::gate::{Admission, Gate};
+use crate::telemetry;
+
+/// All breakers; a connection has one from the first time that it is named.
+pub struct Breakers {
+    config: BreakerConfig,
+    entropy: Arc<dyn Entropy>,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    breakers: HashMap<ConnectionName, Breaker>,
+    connections: HashMap<SyncName, Vec<ConnectionName>>,
+}
+
+/// What a failure says about the system.
+enum Health {
+    Up,
+    Down,
+    /// Nothing, or not about the system.
+    Unknown,
+}
+
+const fn health(code: ErrorCode) -> Health {
+    match code {
+        ErrorCode::Unreachable | ErrorCode::Unauthorized => Health::Down,
+        ErrorCode::RateLimited | ErrorCode::Refused | ErrorCode::VersionConflict => Health::Up,
+        ErrorCode::ResponseLost
+        | ErrorCode::Malformed
+        | ErrorCode::Misconfigured
+        | ErrorCode::ParentMissing
+        | ErrorCode::Storage
+        | ErrorCode::Internal
+        | ErrorCode::Unreadable => Health::Unknown,
+    }
+}
+
+impl Breakers {
+    /// No breaker yet. `entropy` gives the jitter.
+    #[must_use]
+    pub fn new(config: BreakerConfig, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            config,
+            entropy,
+            shared: Mutex::default(),
+        }
+    }
+
+    /// Says which connections the jobs of a sync use; replaces what was said before.
+    pub fn assign(&self, sync: SyncName, connections: Vec<ConnectionName>) {
+        self.lock().connections.insert(sync, connections);
+    }
+
+    /// Says that a system answered.
+    pub fn succeeded(&self, connection: &ConnectionName, now: Timestamp) {
+        self.change(connection, now, |breaker| breaker.succeeded(now));
+    }
+
+    /// Says how a call to a system failed. If its breaker is now open, returns until when: the job
+    /// should wait so long, which costs it no attempt.
+    pub fn failed(
+        &self,
+        connection: &ConnectionName,
+        code: ErrorCode,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let chance = self.entropy.next_u64();
+        let state = self.change(connection, now, |breaker| match health(code) {
+            Health::Up => breaker.succeeded(now),
+            Health::Down => breaker.failed(now, chance),
+            Health::Unknown => {}
+        });
+        match state {
+            BreakerState::Open { until } => Some(until),
+            BreakerState::Closed | BreakerState::HalfOpen => None,
+        }
+    }
+
+    /// Opens a breaker at once.
+    pub fn trip(&self, connection: &ConnectionName, now: Timestamp) {
+        let chance = self.entropy.next_u64();
+        self.change(connection, now, |breaker| breaker.trip(now, chance));
+    }
+
+    /// How all breakers stand, by connection.
+    #[must_use]
+    pub fn states(&self, now: Timestamp) -> Vec<(ConnectionName, BreakerState)> {
+        let shared = self.lock();
+        let mut states: Vec<_> = shared
+            .breakers
+            .iter()
+            .map(|(connection, breaker)| (connection.clone(), breaker.state(now)))
+            .collect();
+        states.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        states
+    }
+
+    /// Changes one breaker, and tells when its state became another.
+    fn change(
+        &self,
+        connection: &ConnectionName,
+        now: Timestamp,
+        change: impl FnOnce(&mut Breaker),
+    ) -> BreakerState {
+        let mut shared = self.lock();
+        if !shared.breakers.contains_key(connection) {
+            let breaker = Breaker::new(self.config);
+            shared.breakers.insert(connection.clone(), breaker);
+        }
+        let Some(breaker) = shared.breakers.get_mut(connection) else {
+            unreachable!("the breaker was inserted above, under the same lock");
+        };
+        let before = breaker.state(now);
+        change(breaker);
+        let after = breaker.state(now);
+        drop(shared);
+        if before != after {
+            telemetry::breaker(connection, after);
+            match after {
+                BreakerState::Open { until } => {
+                    warn!(%connection, %until, "the system does not answer; its jobs wait");
+                }
+                BreakerState::Closed => info!(%connection, "the system answers again"),
+                BreakerState::HalfOpen => {}
+            }
+        }
+        after
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // No code panics between two changes that belong together.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn connections_of(&self, job: &Job) -> Vec<ConnectionName> {
+        job.kind
+            .sync()
+            .and_then(|sync| self.connections.get(sync))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn passage(&self, connection: &ConnectionName, now: Timestamp) -> Passage {
+        self.breakers
+            .get(connection)
+            .map_or(Passage::Free, |breaker| breaker.passage(now))
+    }
+
+    /// Until when the first of these connections that does not let pass has to be waited for.
+    fn wait(&self, connections: &[ConnectionName], now: Timestamp) -> Option<Timestamp> {
+        connections
+            .iter()
+            .filter_map(|connection| match self.passage(connection, now) {
+                Passage::Free => None,
+                Passage::Wait { until } => Some(until),
+            })
+            .max()
+    }
+}
+
+impl Gate for Breakers {
+    fn blocked_syncs(&self, now: Timestamp) -> Vec<SyncName> {
+        let shared = self.lock();
+        shared
+            .connections
+            .iter()
+            .filter(|(_, connections)| shared.wait(connections, now).is_some())
+            .map(|(sync, _)| sync.clone())
+            .collect()
+    }
+
+    /// All of a job's connections must let it pass; only then does it become the probe of those that
+    /// are half open.
+    fn admit(&self, job: &Job, now: Timestamp) -> Admission {
+        let mut shared = self.lock();
+        let connections = shared.connections_of(job);
+        if let Some(until) = shared.wait(&connections, now) {
+            return Admission::Defer { until };
+        }
+        for connection in &connections {
+            if let Some(breaker) = shared.breakers.get_mut(connection) {
+                breaker.enter(job.id, now);
+                telemetry::breaker(connection, breaker.state(now));
+            }
+        }
+        Admission::Run
+    }
+
+    fn release(&self, job: &Job, _now: Timestamp) {
+        let mut shared = self.lock();
+        for connection in shared.connections_of(job) {
+            if let Some(breaker) = shared.breakers.get_mut(&connection) {
+                breaker.leave(job.id);
+            }
+        }
+    }
+
+    fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let shared = self.lock();
+        shared
+            .breakers
+            .values()
+            .filter_map(|breaker| match breaker.state(now) {
+                BreakerState::Open { until } => Some(until),
+                BreakerState::Closed | BreakerState::HalfOpen => None,
+            })
+            .min()
+    }
+}

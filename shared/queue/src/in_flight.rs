@@ -1,0 +1,109 @@
+//! The jobs that this process has leased: from the claim until their end is written down.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tandem_domain::{LeaseToken, Timestamp};
+use tandem_store::{ClaimedJob, Lease};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry;
+
+/// One leased job on its way through the worker. Its slot is free when the last handle is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) claimed: ClaimedJob,
+    /// See [`crate::JobContext::cancelled`].
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) claimed_at: Timestamp,
+    _slot: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Held {
+    lease: Lease,
+    until: Timestamp,
+    cancelled: CancellationToken,
+}
+
+/// The leases to renew.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    held: Mutex<HashMap<LeaseToken, Held>>,
+}
+
+impl InFlight {
+    /// Takes up a job that was claimed at `claimed_at` under a lease until `until`.
+    pub(crate) fn add(
+        &self,
+        claimed: ClaimedJob,
+        claimed_at: Timestamp,
+        until: Timestamp,
+        slot: OwnedSemaphorePermit,
+    ) -> Arc<Running> {
+        let running = Running {
+            cancelled: CancellationToken::new(),
+            claimed_at,
+            _slot: slot,
+            claimed,
+        };
+        let lease = running.claimed.lease;
+        let held = Held {
+            lease,
+            until,
+            cancelled: running.cancelled.clone(),
+        };
+        let mut all = self.lock();
+        all.insert(lease.token, held);
+        telemetry::in_flight(all.len());
+        Arc::new(running)
+    }
+
+    /// Forgets jobs whose end is written down.
+    pub(crate) fn remove(&self, leases: impl IntoIterator<Item = Lease>) {
+        let mut all = self.lock();
+        for lease in leases {
+            all.remove(&lease.token);
+        }
+        telemetry::in_flight(all.len());
+    }
+
+    /// All leases held.
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        self.lock().values().map(|held| held.lease).collect()
+    }
+
+    /// Notes that a lease now ends at `until`.
+    pub(crate) fn renewed(&self, lease: Lease, until: Timestamp) {
+        if let Some(held) = self.lock().get_mut(&lease.token) {
+            held.until = until;
+        }
+    }
+
+    /// Tells the handler of a job that its lease is lost.
+    pub(crate) fn lost(&self, lease: Lease) {
+        if let Some(held) = self.lock().get(&lease.token) {
+            held.cancelled.cancel();
+        }
+    }
+
+    /// Tells the handlers whose leases have ended by our clock that they may be lost.
+    pub(crate) fn expire(&self, now: Timestamp) {
+        for held in self.lock().values() {
+            if held.until <= now {
+                held.cancelled.cancel();
+            }
+        }
+    }
+
+    /// How many jobs are held.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<LeaseToken, Held>> {
+        // No code panics between two changes that belong together, so a poisoned map is whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,272 @@
+//! Puts the parts together, and ends them in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis_core::error::WorkerError;
+use apalis_core::task::Task;
+use apalis_core::worker::builder::WorkerBuilder;
+use apalis_core::worker::event::Event;
+use futures::future::ready;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use tandem_domain::{Clock, Entropy};
+use tandem_store::JobStore;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::backend::Claims;
+use crate::claimer::Claimer;
+use crate::completer::Completer;
+use crate::heartbeat::Heartbeat;
+use crate::in_flight::{InFlight, Running};
+use crate::layers::{Around, Surroundings};
+use crate::{Doorbell, Gate, JobHandler};
+
+/// How a runner works.
+#[derive(Clone, Copy, Debug)]
+pub struct RunnerConfig {
+    /// So many jobs are leased at once; at least 1.
+    pub concurrency: usize,
+    /// A job whose worker died is taken over after this.
+    pub lease: Duration,
+    /// The store is asked for jobs at least this often, rung or not.
+    pub poll_interval: Duration,
+    /// The longest time for a job that looks at one record or one page.
+    pub handler_timeout: Duration,
+    /// The longest time for a job that lists a whole side.
+    pub listing_timeout: Duration,
+    /// At the end of the process, jobs have this long to finish before they are handed back.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for RunnerConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            lease: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(1),
+            handler_timeout: Duration::from_secs(5 * 60),
+            listing_timeout: Duration::from_secs(6 * 60 * 60),
+            shutdown_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// After the grace, so long is left for writing down what is handed back.
+const HAND_BACK_WAIT: Duration = Duration::from_secs(5);
+
+/// What a runner works with.
+#[derive(Clone)]
+pub struct RunnerParts {
+    /// Where the jobs are.
+    pub store: Arc<dyn JobStore>,
+    /// Says that there are some.
+    pub doorbell: Arc<dyn Doorbell>,
+    /// Keeps back what cannot run now.
+    pub gate: Arc<dyn Gate>,
+    /// Does them.
+    pub handler: Arc<dyn JobHandler>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes lease tokens and jitter.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Claims and runs jobs until told to stop.
+pub struct Runner {
+    config: RunnerConfig,
+    parts: RunnerParts,
+}
+
+/// How a runner ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Jobs whose end could not be written down in time. They come back when their leases end.
+    pub abandoned: usize,
+}
+
+/// Why a runner ended without being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// A part of it panicked; what it had leased comes back when the leases end.
+    #[error("a part of the job runner panicked; start the process again, and report the panic")]
+    Panicked(#[source] JoinError),
+    /// apalis' worker gave up.
+    #[error("the job worker failed; start the process again")]
+    Worker(#[source] WorkerError),
+}
+
+/// The tasks that a runner consists of.
+enum Part {
+    Claimer,
+    Worker(Result<(), WorkerError>),
+    Completer,
+    Heartbeat,
+}
+
+impl Runner {
+    /// Prepares a runner; nothing happens before [`Runner::run`].
+    #[must_use]
+    pub fn new(config: RunnerConfig, parts: RunnerParts) -> Self {
+        let concurrency = config.concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            config: RunnerConfig {
+                concurrency,
+                ..config
+            },
+            parts,
+        }
+    }
+
+    /// Runs jobs until `shutdown`; then claims no more, lets those in flight finish within the grace,
+    /// hands back the rest without counting their attempt, and returns: at the latest after the
+    /// grace and [`HAND_BACK_WAIT`].
+    pub async fn run(self, shutdown: CancellationToken) -> Result<Drained, RunnerError> {
+        let stopping = shutdown.child_token();
+        let hand_back = CancellationToken::new();
+        let in_flight = Arc::new(InFlight::default());
+        let ended = CancellationToken::new();
+        let grace = self.config.shutdown_grace;
+        let mut tasks = self.start(&stopping, &hand_back, &in_flight, &ended);
+        let too_late = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(grace).await;
+            hand_back.cancel();
+            tokio::time::sleep(HAND_BACK_WAIT).await;
+        };
+        let result = tokio::select! {
+            result = join(&mut tasks, &stopping, &ended) => result,
+            () = too_late => Ok(()),
+        };
+        let abandoned = in_flight.len();
+        if abandoned > 0 {
+            warn!(
+                abandoned,
+                "some jobs were neither finished nor handed back in time; they come back when their leases end"
+            );
+        }
+        result.map(|()| Drained { abandoned })
+    }
+
+    fn start(
+        self,
+        stopping: &CancellationToken,
+        hand_back: &CancellationToken,
+        in_flight: &Arc<InFlight>,
+        ended: &CancellationToken,
+    ) -> JoinSet<Part> {
+        let Self { config, parts } = self;
+        let freed = Arc::new(Notify::new());
+        let (claimed_tx, claimed) = mpsc::channel(config.concurrency);
+        let (finished_tx, finished) = mpsc::channel(config.concurrency);
+        let completer = Completer {
+            store: Arc::clone(&parts.store),
+            clock: Arc::clone(&parts.clock),
+            in_flight: Arc::clone(in_flight),
+            freed: Arc::clone(&freed),
+        };
+        let heartbeat = Heartbeat {
+            store: Arc::clone(&parts.store),
+            clock: Arc::clone(&parts.clock),
+            in_flight: Arc::clone(in_flight),
+            config,
+        };
+        let surroundings = Arc::new(Surroundings {
+            handler: parts.handler,
+            gate: Arc::clone(&parts.gate),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            config,
+            in_flight: Arc::clone(in_flight),
+            freed: Arc::clone(&freed),
+            finished: finished_tx.clone(),
+            stopping: stopping.clone(),
+            hand_back: hand_back.clone(),
+        });
+        let claimer = Claimer {
+            store: parts.store,
+            doorbell: parts.doorbell,
+            gate: parts.gate,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            config,
+            slots: Arc::new(Semaphore::new(config.concurrency)),
+            in_flight: Arc::clone(in_flight),
+            freed,
+            claimed: claimed_tx,
+            finished: finished_tx,
+            stopping: stopping.clone(),
+        };
+        let ended = ended.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            claimer.run().await;
+            Part::Claimer
+        });
+        let events = work(Claims { claimed }, surroundings);
+        let worked = events.try_for_each(|_event| ready(Ok(())));
+        tasks.spawn(worked.map(Part::Worker));
+        tasks.spawn(async move {
+            completer.run(finished).await;
+            Part::Completer
+        });
+        tasks.spawn(async move {
+            heartbeat.run(ended).await;
+            Part::Heartbeat
+        });
+        tasks
+    }
+}
+
+/// Runs what is claimed in apalis' worker, each job in a task of its own, until the claims end and
+/// nothing runs any more. Its events say nothing that the layers have not said.
+fn work(
+    claims: Claims,
+    surroundings: Arc<Surroundings>,
+) -> BoxStream<'static, Result<Event, WorkerError>> {
+    let around = |wrap| Around::new(&surroundings, wrap);
+    let inner = Arc::clone(&surroundings);
+    // The first layer is the outermost.
+    let worker = WorkerBuilder::new("tandem")
+        .backend(claims)
+        .layer(around(Surroundings::spawn))
+        .layer(around(Surroundings::complete))
+        .layer(around(Surroundings::span))
+        .layer(around(Surroundings::hand_back))
+        .layer(around(Surroundings::time_out))
+        .layer(around(Surroundings::catch_panic))
+        .build(tower::service_fn(move |task: Task<Arc<Running>>| {
+            inner.call(&task.args)
+        }));
+    worker.stream().boxed()
+}
+
+/// Waits for the parts, which end one after the other: the claimer when told to, the worker when the
+/// claims end, the completer when nobody sends any more. A part that fails ends them all.
+async fn join(
+    tasks: &mut JoinSet<Part>,
+    stopping: &CancellationToken,
+    ended: &CancellationToken,
+) -> Result<(), RunnerError> {
+    let mut result = Ok(());
+    while let Some(joined) = tasks.join_next().await {
+        let failed = match joined {
+            Ok(Part::Claimer | Part::Heartbeat | Part::Worker(Ok(()))) => None,
+            Ok(Part::Completer) => {
+                ended.cancel();
+                None
+            }
+            Ok(Part::Worker(Err(error))) => Some(RunnerError::Worker(error)),
+            Err(panic) => Some(RunnerError::Panicked(panic)),
+        };
+        if let Some(failed) = failed {
+            error!(error = %failed, "the job runner stops");
+            stopping.cancel();
+            result = result.and(Err(failed));
+        }
+    }
+    result
+}
