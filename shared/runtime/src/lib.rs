@@ -1,6 +1,15 @@
 //! Configuration, telemetry, shutdown, and the wiring of everything else. The only crate that reads
 //! the real clock and draws real randomness.
 
+pub mod config;
+mod real;
+pub mod schedule;
+mod shutdown;
+
 mod topology;
 
+pub use config::{ConfigError, Configuration};
+pub use real::{SystemClock, SystemEntropy};
+pub use schedule::{Schedule, ScheduleError};
+pub use shutdown::shutdown_token;
 pub use topology::{DeleteBrake, End, SyncDefinition, Topology};

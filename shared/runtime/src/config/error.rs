@@ -1,0 +1,141 @@
+//! What is wrong with a configuration, and where: file, line, column, field.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The way to a value inside the configuration, from the top.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldPath(Vec<Step>);
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl FieldPath {
+    /// The path of a top-level field.
+    #[must_use]
+    pub fn of(key: &str) -> Self {
+        Self::default().key(key)
+    }
+
+    /// The path of a field of this value.
+    #[must_use]
+    pub fn key(&self, key: impl ToString) -> Self {
+        self.then(Step::Key(key.to_string()))
+    }
+
+    /// The path of an entry of this list; the first is 0.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        self.then(Step::Index(index))
+    }
+
+    pub(super) fn then(&self, step: Step) -> Self {
+        let mut longer = self.clone();
+        longer.0.push(step);
+        longer
+    }
+
+    /// The path of what holds this field, if `cut`.
+    pub(super) fn without_last_if(mut self, cut: bool) -> Self {
+        if cut {
+            self.0.pop();
+        }
+        self
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if position == 0 => f.write_str(key)?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A place in a text; lines and columns start at 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The line.
+    pub line: u64,
+    /// The column, in characters.
+    pub column: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, if the configuration came from one.
+    pub file: Option<PathBuf>,
+    /// Where in the file.
+    pub mark: Option<Mark>,
+    /// Which field; empty when the text could not be read as far as that.
+    pub field: FieldPath,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}:", file.display())?;
+        }
+        if let Some(mark) = self.mark {
+            write!(f, "{}:{}:", mark.line, mark.column)?;
+        }
+        if self.file.is_some() || self.mark.is_some() {
+            f.write_str(" ")?;
+        }
+        if !self.field.steps().is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// All that is wrong with a configuration; one line each when printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// At least one, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// A file that cannot be read at all.
+    pub(super) fn unreadable(file: &Path, reason: &std::io::Error) -> Self {
+        Self {
+            problems: vec![Problem {
+                file: Some(file.to_owned()),
+                mark: None,
+                field: FieldPath::default(),
+                message: format!("the configuration cannot be read: {reason}"),
+            }],
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, problem) in self.problems.iter().enumerate() {
+            if position > 0 {
+                f.write_str("\n")?;
+            }
+            fmt::Display::fmt(problem, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

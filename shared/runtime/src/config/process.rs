@@ -1,0 +1,106 @@
+//! How the processes themselves are set up: server, worker, scheduler, retention.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// The HTTP server: webhook ingress, API, health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Open connections at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// Webhook requests under way at once; further ones are answered 503.
+    pub requests_max: usize,
+    /// All bytes of webhook bodies held in memory at once.
+    pub body_bytes_total_max: usize,
+    /// A sender has this long for its headers, in seconds.
+    pub header_secs: u32,
+    /// A sender has this long for its body, in seconds.
+    pub body_secs: u32,
+    /// Requests under way have this long to end at shutdown, in seconds.
+    pub shutdown_secs: u32,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            connections_max: 4_096,
+            requests_max: 1_024,
+            body_bytes_total_max: 256 * 1024 * 1024,
+            header_secs: 5,
+            body_secs: 10,
+            shutdown_secs: 20,
+        }
+    }
+}
+
+/// The job runners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// Jobs under way at once in a process.
+    pub concurrency: usize,
+    /// A job whose worker died is taken over after this, in seconds.
+    pub lease_secs: u32,
+    /// The longest time for a job about one record, in seconds.
+    pub job_secs: u32,
+    /// The longest time for a job that lists a whole side, in seconds.
+    pub listing_secs: u32,
+    /// Jobs under way have this long to end at shutdown, in seconds.
+    pub shutdown_secs: u32,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 32,
+            lease_secs: 60,
+            job_secs: 120,
+            listing_secs: 6 * 3_600,
+            shutdown_secs: 20,
+        }
+    }
+}
+
+/// The scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchedulerConfig {
+    /// Polls, sweeps and whole comparisons under way at once.
+    pub runs_max: usize,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        Self { runs_max: 5 }
+    }
+}
+
+/// How long is kept what has ended. What is open is never removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Webhook deliveries, in days.
+    pub events_days: u32,
+    /// Jobs that ended well or were discarded, in days.
+    pub jobs_days: u32,
+    /// The change log, in days.
+    pub changes_days: u32,
+    /// Runs, in days.
+    pub runs_days: u32,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            events_days: 30,
+            jobs_days: 14,
+            changes_days: 400,
+            runs_days: 90,
+        }
+    }
+}
