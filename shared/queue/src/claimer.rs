@@ -4,18 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_domain::{Clock, Entropy, LeaseToken, Timestamp};
-use tandem_store::{ClaimRequest, ClaimedJob, JobOutcome, JobStore, StoreError};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
+use tandem_domain::{LeaseToken, Timestamp};
+use tandem_store::{ClaimRequest, ClaimedJob, JobOutcome, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::completer::Finished;
-use crate::gate::{Admission, Gate};
-use crate::in_flight::{InFlight, Running};
+use crate::gate::Admission;
+use crate::in_flight::Running;
+use crate::runner_core::Core;
 use crate::shares::Shares;
-use crate::{Doorbell, RunnerConfig, telemetry};
+use crate::telemetry;
 
 /// At most so many jobs are claimed in one transaction.
 const CLAIM_JOBS_MAX: usize = 100;
@@ -23,18 +23,10 @@ const CLAIM_JOBS_MAX: usize = 100;
 const REST_MIN: Duration = Duration::from_millis(1);
 
 pub(crate) struct Claimer {
-    pub(crate) store: Arc<dyn JobStore>,
-    pub(crate) doorbell: Arc<dyn Doorbell>,
-    pub(crate) gate: Arc<dyn Gate>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) config: RunnerConfig,
+    pub(crate) core: Arc<Core>,
     pub(crate) slots: Arc<Semaphore>,
-    pub(crate) in_flight: Arc<InFlight>,
-    pub(crate) freed: Arc<Notify>,
     pub(crate) claimed: mpsc::Sender<Arc<Running>>,
     pub(crate) finished: mpsc::Sender<Finished>,
-    pub(crate) stopping: CancellationToken,
 }
 
 impl Claimer {
@@ -44,7 +36,7 @@ impl Claimer {
         let mut backoff = Backoff::default();
         while let Some(slots) = self.free_slots().await {
             let asked = slots.len();
-            let now = self.clock.now();
+            let now = self.core.parts.clock.now();
             match self.claim(slots, &mut shares, now).await {
                 Ok(got) => {
                     if backoff.worked() {
@@ -57,7 +49,8 @@ impl Claimer {
                 Err(error) => {
                     let wait = backoff.failed();
                     warn!(%error, ?wait, "no jobs can be claimed; trying again");
-                    self.stopping
+                    self.core
+                        .stopping
                         .run_until_cancelled(tokio::time::sleep(wait))
                         .await;
                 }
@@ -70,8 +63,8 @@ impl Claimer {
     async fn free_slots(&self) -> Option<Vec<OwnedSemaphorePermit>> {
         let first = Arc::clone(&self.slots).acquire_owned();
         // The semaphore is never closed, so the inner result is always a permit.
-        let first = self.stopping.run_until_cancelled(first).await?.ok()?;
-        if self.stopping.is_cancelled() {
+        let first = self.core.stopping.run_until_cancelled(first).await?.ok()?;
+        if self.core.stopping.is_cancelled() {
             return None;
         }
         let mut slots = vec![first];
@@ -90,23 +83,23 @@ impl Claimer {
         shares: &mut Shares,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let lease_until = now.plus(self.config.lease);
+        let lease_until = now.plus(self.core.config.lease);
         let tokens = slots
             .iter()
-            .map(|_| LeaseToken::new(now, &*self.entropy))
+            .map(|_| LeaseToken::new(now, &*self.core.parts.entropy))
             .collect();
         let request = ClaimRequest {
             tokens,
             lease_until,
-            blocked_syncs: self.gate.blocked_syncs(now),
+            blocked_syncs: self.core.parts.gate.blocked_syncs(now),
             shares: shares.divide(slots.len()),
             now,
         };
-        let claimed = self.store.claim(request).await?;
+        let claimed = self.core.parts.store.claim(request).await?;
         let got = claimed.len();
         for (claimed, slot) in claimed.into_iter().zip(slots) {
             telemetry::claimed(&claimed.job, now);
-            let running = self.in_flight.add(claimed, now, lease_until, slot);
+            let running = self.core.in_flight.add(claimed, now, lease_until, slot);
             self.pass_on(running, now).await;
         }
         Ok(got)
@@ -117,7 +110,7 @@ impl Claimer {
         let ClaimedJob { job, lease } = &running.claimed;
         let (id, token) = (job.id, lease.token);
         // Neither channel is ever full: each has room for as many jobs as there are slots.
-        let passed = match self.gate.admit(job, now) {
+        let passed = match self.core.parts.gate.admit(job, now) {
             Admission::Run => self.claimed.send(running).await.is_ok(),
             Admission::Defer { until } => {
                 let outcome = JobOutcome::Snooze {
@@ -136,22 +129,22 @@ impl Claimer {
     /// Waits until a claim may bring more than the one at `claimed_at` did.
     async fn rest(&self, claimed_at: Timestamp) {
         // If the storage fails here, the next claim will say so.
-        let next_due = self.store.next_due().await.unwrap_or_default();
-        let wake = [next_due, self.gate.next_change(claimed_at)]
+        let next_due = self.core.parts.store.next_due().await.unwrap_or_default();
+        let wake = [next_due, self.core.parts.gate.next_change(claimed_at)]
             .into_iter()
             .flatten()
             // What was due already was not to be had: its lane is taken or its sync blocked.
             .filter(|at| *at > claimed_at)
             .min();
-        let poll_interval = self.config.poll_interval;
-        let now = self.clock.now();
+        let poll_interval = self.core.config.poll_interval;
+        let now = self.core.parts.clock.now();
         let at_most = wake
             .map_or(poll_interval, |at| at.since(now).min(poll_interval))
             .max(REST_MIN);
         tokio::select! {
-            () = self.stopping.cancelled() => {}
-            () = self.freed.notified() => {}
-            () = self.doorbell.wait(at_most) => {}
+            () = self.core.stopping.cancelled() => {}
+            () = self.core.freed.notified() => {}
+            () = self.core.parts.doorbell.wait(at_most) => {}
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tandem_domain::Clock;
-use tandem_store::{JobOutcome, JobStore, Lease, StoreError};
-use tokio::sync::{Notify, mpsc};
+use tandem_domain::JobId;
+use tandem_store::{JobOutcome, Lease, StoreError};
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
-use crate::in_flight::{InFlight, Running};
+use crate::in_flight::Running;
+use crate::runner_core::Core;
 use crate::telemetry;
 
 /// At most so many jobs are ended in one transaction.
@@ -21,11 +22,7 @@ pub(crate) struct Finished {
 }
 
 pub(crate) struct Completer {
-    pub(crate) store: Arc<dyn JobStore>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) in_flight: Arc<InFlight>,
-    /// Wakes the claimer: lanes and slots are free.
-    pub(crate) freed: Arc<Notify>,
+    pub(crate) core: Arc<Core>,
 }
 
 impl Completer {
@@ -34,18 +31,33 @@ impl Completer {
         let mut batch = Vec::with_capacity(FINISH_JOBS_MAX);
         while finished.recv_many(&mut batch, FINISH_JOBS_MAX).await > 0 {
             self.finish(&batch).await;
-            self.in_flight
+            self.ring_for_handed_back(&batch);
+            self.core
+                .in_flight
                 .remove(batch.iter().map(|one| one.running.claimed.lease));
             batch.clear();
-            self.freed.notify_one();
+            self.core.freed.notify_one();
         }
+    }
+
+    /// What goes back at once may be for another process, when this one is about to end.
+    fn ring_for_handed_back(&self, batch: &[Finished]) {
+        let now = self.core.parts.clock.now();
+        let due: Vec<JobId> = batch
+            .iter()
+            .filter(|one| matches!(one.outcome, JobOutcome::Snooze { run_at, .. } if run_at <= now))
+            .map(|one| one.running.claimed.job.id)
+            .collect();
+        self.core.parts.doorbell.ring(&due);
     }
 
     /// Ends these jobs, however long the storage takes.
     async fn finish(&self, batch: &[Finished]) {
+        let parts = &self.core.parts;
         let mut backoff = Backoff::default();
         loop {
-            match self.store.finish(endings(batch), self.clock.now()).await {
+            let now = parts.clock.now();
+            match parts.store.finish(endings(batch), now).await {
                 Ok(held) => {
                     if backoff.worked() {
                         info!(

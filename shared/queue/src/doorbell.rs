@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// Carries the news of new jobs to the runners.
 #[async_trait]
 pub trait Doorbell: Send + Sync {
-    /// Says that these jobs were inserted. Never fails and never blocks.
+    /// Says that these jobs wait to be claimed. Never fails and never blocks.
     fn ring(&self, jobs: &[JobId]);
 
     /// Resolves when the bell was rung since the last wait, or after `at_most`. Dropping the future

@@ -1,30 +1,27 @@
 //! Renews the leases of the jobs in flight, and tells the handlers whose lease is gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tandem_domain::Clock;
-use tandem_store::JobStore;
+use tandem_domain::Timestamp;
+use tandem_store::{Lease, StoreError};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::RunnerConfig;
-use crate::in_flight::InFlight;
+use crate::runner_core::Core;
 
-/// Leases are renewed so often within their length: two renewals may fail before one ends.
+/// Leases are renewed so often within their length, so that one renewal may fail.
 const BEATS_PER_LEASE: u32 = 3;
 
 pub(crate) struct Heartbeat {
-    pub(crate) store: Arc<dyn JobStore>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) in_flight: Arc<InFlight>,
-    pub(crate) config: RunnerConfig,
+    pub(crate) core: Arc<Core>,
 }
 
 impl Heartbeat {
     /// Beats until `ended`.
     pub(crate) async fn run(self, ended: CancellationToken) {
-        let mut beats = tokio::time::interval(self.config.lease / BEATS_PER_LEASE);
+        let mut beats = tokio::time::interval(self.between_beats());
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while ended.run_until_cancelled(beats.tick()).await.is_some() {
             // Not cut short by the end of the process: a renewal harms nobody.
@@ -32,29 +29,49 @@ impl Heartbeat {
         }
     }
 
+    fn between_beats(&self) -> Duration {
+        self.core.config.lease / BEATS_PER_LEASE
+    }
+
     async fn beat(&self) {
-        let leases = self.in_flight.leases();
+        let Core {
+            config,
+            parts,
+            in_flight,
+            ..
+        } = &*self.core;
+        let leases = in_flight.leases();
         if leases.is_empty() {
             return;
         }
-        let until = self.clock.now().plus(self.config.lease);
-        match self.store.renew(&leases, until).await {
+        let until = parts.clock.now().plus(config.lease);
+        match self.renew(&leases, until).await {
             Ok(answers) => {
                 for (lease, held) in leases.into_iter().zip(answers) {
                     if held {
-                        self.in_flight.renewed(lease, until);
+                        in_flight.renewed(lease, until);
                     } else {
                         // A handler that settles its job ends the lease by itself a moment before it
                         // returns. Whether this one is really lost, the completer finds out and logs.
                         debug!(job = %lease.job, lease = %lease.token, "lease not held any more");
-                        self.in_flight.lost(lease);
+                        in_flight.lost(lease);
                     }
                 }
             }
             Err(error) => {
                 warn!(%error, leases = leases.len(), "leases were not renewed; trying again");
-                self.in_flight.expire(self.clock.now());
+                // A handler must have stopped before its lease ends, and the next beat may be too late.
+                in_flight.expire(parts.clock.now().plus(self.between_beats()));
             }
+        }
+    }
+
+    /// Renews, and waits no longer than until the next beat.
+    async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<bool>, StoreError> {
+        let renewal = self.core.parts.store.renew(leases, until);
+        match tokio::time::timeout(self.between_beats(), renewal).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(StoreError::Unavailable("no answer in time".to_owned())),
         }
     }
 }

@@ -88,10 +88,10 @@ impl InFlight {
         }
     }
 
-    /// Tells the handlers whose leases have ended by our clock that they may be lost.
-    pub(crate) fn expire(&self, now: Timestamp) {
+    /// Tells the handlers whose leases end by `before` to stop.
+    pub(crate) fn expire(&self, before: Timestamp) {
         for held in self.lock().values() {
-            if held.until <= now {
+            if held.until <= before {
                 held.cancelled.cancel();
             }
         }

@@ -12,18 +12,17 @@ use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tandem_domain::{Clock, Disposition, Entropy, ErrorCode};
+use tandem_domain::{Disposition, ErrorCode};
 use tandem_store::{Failure, JobKind, JobOutcome, Lease};
-use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 use tower::{Layer, Service};
 use tracing::{Instrument, error, info_span};
 
 use crate::completer::Finished;
-use crate::gate::Gate;
-use crate::handler::{Handled, JobContext, JobHandler};
-use crate::in_flight::{InFlight, Running};
+use crate::handler::{Handled, JobContext};
+use crate::in_flight::Running;
 use crate::outcome::outcome_for;
+use crate::runner_core::Core;
 use crate::{RunnerConfig, telemetry};
 
 /// One call of the handler, with the layers so far around it.
@@ -31,17 +30,8 @@ pub(crate) type Call = BoxFuture<'static, Result<Handled, BoxDynError>>;
 
 /// What the layers need; one for the whole runner.
 pub(crate) struct Surroundings {
-    pub(crate) handler: Arc<dyn JobHandler>,
-    pub(crate) gate: Arc<dyn Gate>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) config: RunnerConfig,
-    pub(crate) in_flight: Arc<InFlight>,
-    pub(crate) freed: Arc<Notify>,
+    pub(crate) core: Arc<Core>,
     pub(crate) finished: mpsc::Sender<Finished>,
-    pub(crate) stopping: CancellationToken,
-    /// Cancelled when the time for finishing is over.
-    pub(crate) hand_back: CancellationToken,
 }
 
 impl Surroundings {
@@ -51,9 +41,9 @@ impl Surroundings {
         let context = JobContext {
             lease: claimed.lease,
             cancelled: running.cancelled.clone(),
-            stopping: self.stopping.clone(),
+            stopping: self.core.stopping.clone(),
         };
-        let handler = Arc::clone(&self.handler);
+        let handler = Arc::clone(&self.core.parts.handler);
         async move { Ok(handler.handle(claimed, context).await) }.boxed()
     }
 
@@ -66,7 +56,7 @@ impl Surroundings {
                 // its end gives the job back to the queue.
                 let Lease { job, token } = running.claimed.lease;
                 error!(error = %panic, %job, lease = %token, "a defect of the job runner; please report it");
-                self.in_flight.remove([running.claimed.lease]);
+                self.core.in_flight.remove([running.claimed.lease]);
             }
             joined?
         }
@@ -93,7 +83,7 @@ impl Surroundings {
     /// Ends a call that takes too long. Whether its last effect happened is in the journal.
     pub(crate) fn time_out(self: Arc<Self>, running: Arc<Running>, call: Call) -> Call {
         async move {
-            let limit = timeout_of(&self.config, &running.claimed.job.kind);
+            let limit = timeout_of(&self.core.config, &running.claimed.job.kind);
             match tokio::time::timeout(limit, call).await {
                 Ok(result) => result,
                 Err(_elapsed) => {
@@ -109,10 +99,10 @@ impl Surroundings {
     /// when the time for finishing is over.
     pub(crate) fn hand_back(self: Arc<Self>, _running: Arc<Running>, call: Call) -> Call {
         async move {
-            if self.stopping.is_cancelled() {
+            if self.core.stopping.is_cancelled() {
                 return Ok(self.handed_back());
             }
-            match self.hand_back.run_until_cancelled(call).await {
+            match self.core.hand_back.run_until_cancelled(call).await {
                 Some(result) => result,
                 None => Ok(self.handed_back()),
             }
@@ -140,9 +130,9 @@ impl Surroundings {
         async move {
             let handled = call.await?;
             let job = &running.claimed.job;
-            let now = self.clock.now();
+            let now = self.core.parts.clock.now();
             telemetry::worked(&job.kind, now.since(running.claimed_at));
-            self.gate.release(job, now);
+            self.core.parts.gate.release(job, now);
             match handled {
                 Handled::Outcome(outcome) => {
                     let id = job.id;
@@ -153,9 +143,9 @@ impl Surroundings {
                 }
                 Handled::Settled => {
                     telemetry::finished(&job.kind, telemetry::OUTCOME_SETTLED);
-                    self.in_flight.remove([running.claimed.lease]);
+                    self.core.in_flight.remove([running.claimed.lease]);
                     drop(running);
-                    self.freed.notify_one();
+                    self.core.freed.notify_one();
                 }
             }
             Ok(Handled::Settled)
@@ -165,7 +155,7 @@ impl Surroundings {
 
     fn handed_back(&self) -> Handled {
         Handled::Outcome(JobOutcome::Snooze {
-            run_at: self.clock.now(),
+            run_at: self.core.parts.clock.now(),
             failure: None,
         })
     }
@@ -179,10 +169,10 @@ impl Surroundings {
         Handled::Outcome(outcome_for(
             Disposition::Retry,
             job.attempt,
-            &self.handler.retry_policy(&job.kind),
+            &self.core.parts.handler.retry_policy(&job.kind),
             failure,
-            self.clock.now(),
-            self.entropy.next_u64(),
+            self.core.parts.clock.now(),
+            self.core.parts.entropy.next_u64(),
         ))
     }
 }

@@ -15,6 +15,7 @@ mod breaker;
 mod breakers;
 mod claimer;
 mod completer;
+
 mod doorbell;
 mod gate;
 mod handler;
@@ -23,6 +24,7 @@ mod in_flight;
 mod layers;
 mod outcome;
 mod runner;
+mod runner_core;
 mod shares;
 mod sync_limits;
 mod telemetry;

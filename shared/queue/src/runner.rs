@@ -12,7 +12,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tandem_domain::{Clock, Entropy};
 use tandem_store::JobStore;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -21,8 +21,9 @@ use crate::backend::Claims;
 use crate::claimer::Claimer;
 use crate::completer::Completer;
 use crate::heartbeat::Heartbeat;
-use crate::in_flight::{InFlight, Running};
+use crate::in_flight::Running;
 use crate::layers::{Around, Surroundings};
+use crate::runner_core::Core;
 use crate::{Doorbell, Gate, JobHandler};
 
 /// How a runner works.
@@ -122,26 +123,23 @@ impl Runner {
     }
 
     /// Runs jobs until `shutdown`; then claims no more, lets those in flight finish within the grace,
-    /// hands back the rest without counting their attempt, and returns: at the latest after the
-    /// grace and [`HAND_BACK_WAIT`].
+    /// hands back the rest without counting their attempt, and returns: at the latest 5 s after the
+    /// grace.
     pub async fn run(self, shutdown: CancellationToken) -> Result<Drained, RunnerError> {
-        let stopping = shutdown.child_token();
-        let hand_back = CancellationToken::new();
-        let in_flight = Arc::new(InFlight::default());
+        let core = Arc::new(Core::new(self.config, self.parts, &shutdown));
         let ended = CancellationToken::new();
-        let grace = self.config.shutdown_grace;
-        let mut tasks = self.start(&stopping, &hand_back, &in_flight, &ended);
+        let mut tasks = start(&core, ended.clone());
         let too_late = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(grace).await;
-            hand_back.cancel();
+            core.stopping.cancelled().await;
+            tokio::time::sleep(core.config.shutdown_grace).await;
+            core.hand_back.cancel();
             tokio::time::sleep(HAND_BACK_WAIT).await;
         };
         let result = tokio::select! {
-            result = join(&mut tasks, &stopping, &ended) => result,
+            result = join(&mut tasks, &core.stopping, &ended) => result,
             () = too_late => Ok(()),
         };
-        let abandoned = in_flight.len();
+        let abandoned = core.in_flight.len();
         if abandoned > 0 {
             warn!(
                 abandoned,
@@ -150,75 +148,37 @@ impl Runner {
         }
         result.map(|()| Drained { abandoned })
     }
+}
 
-    fn start(
-        self,
-        stopping: &CancellationToken,
-        hand_back: &CancellationToken,
-        in_flight: &Arc<InFlight>,
-        ended: &CancellationToken,
-    ) -> JoinSet<Part> {
-        let Self { config, parts } = self;
-        let freed = Arc::new(Notify::new());
-        let (claimed_tx, claimed) = mpsc::channel(config.concurrency);
-        let (finished_tx, finished) = mpsc::channel(config.concurrency);
-        let completer = Completer {
-            store: Arc::clone(&parts.store),
-            clock: Arc::clone(&parts.clock),
-            in_flight: Arc::clone(in_flight),
-            freed: Arc::clone(&freed),
-        };
-        let heartbeat = Heartbeat {
-            store: Arc::clone(&parts.store),
-            clock: Arc::clone(&parts.clock),
-            in_flight: Arc::clone(in_flight),
-            config,
-        };
-        let surroundings = Arc::new(Surroundings {
-            handler: parts.handler,
-            gate: Arc::clone(&parts.gate),
-            clock: Arc::clone(&parts.clock),
-            entropy: Arc::clone(&parts.entropy),
-            config,
-            in_flight: Arc::clone(in_flight),
-            freed: Arc::clone(&freed),
-            finished: finished_tx.clone(),
-            stopping: stopping.clone(),
-            hand_back: hand_back.clone(),
-        });
-        let claimer = Claimer {
-            store: parts.store,
-            doorbell: parts.doorbell,
-            gate: parts.gate,
-            clock: parts.clock,
-            entropy: parts.entropy,
-            config,
-            slots: Arc::new(Semaphore::new(config.concurrency)),
-            in_flight: Arc::clone(in_flight),
-            freed,
-            claimed: claimed_tx,
-            finished: finished_tx,
-            stopping: stopping.clone(),
-        };
-        let ended = ended.clone();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            claimer.run().await;
-            Part::Claimer
-        });
-        let events = work(Claims { claimed }, surroundings);
-        let worked = events.try_for_each(|_event| ready(Ok(())));
-        tasks.spawn(worked.map(Part::Worker));
-        tasks.spawn(async move {
-            completer.run(finished).await;
-            Part::Completer
-        });
-        tasks.spawn(async move {
-            heartbeat.run(ended).await;
-            Part::Heartbeat
-        });
-        tasks
-    }
+/// Starts the parts of a runner. `ended` ends the heartbeat, which has to be the last.
+fn start(core: &Arc<Core>, ended: CancellationToken) -> JoinSet<Part> {
+    let slots = core.config.concurrency;
+    let (claimed_tx, claimed) = mpsc::channel(slots);
+    let (finished_tx, finished) = mpsc::channel(slots);
+    let claimer = Claimer {
+        core: Arc::clone(core),
+        slots: Arc::new(Semaphore::new(slots)),
+        claimed: claimed_tx,
+        finished: finished_tx.clone(),
+    };
+    let surroundings = Surroundings {
+        core: Arc::clone(core),
+        finished: finished_tx,
+    };
+    let completer = Completer {
+        core: Arc::clone(core),
+    };
+    let heartbeat = Heartbeat {
+        core: Arc::clone(core),
+    };
+    let events = work(Claims { claimed }, Arc::new(surroundings));
+    let worked = events.try_for_each(|_event| ready(Ok(())));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(claimer.run().map(|()| Part::Claimer));
+    tasks.spawn(worked.map(Part::Worker));
+    tasks.spawn(completer.run(finished).map(|()| Part::Completer));
+    tasks.spawn(heartbeat.run(ended).map(|()| Part::Heartbeat));
+    tasks
 }
 
 /// Runs what is claimed in apalis' worker, each job in a task of its own, until the claims end and

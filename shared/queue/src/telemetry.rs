@@ -29,8 +29,6 @@ pub(crate) fn worked(kind: &JobKind, duration: Duration) {
 
 /// Shows how many jobs are leased by this process.
 pub(crate) fn in_flight(jobs: usize) {
-    // Exact: a process never holds 2^53 jobs.
-    #[allow(clippy::cast_precision_loss)]
     gauge!("tandem_jobs_in_flight").set(jobs as f64);
 }
 

@@ -120,3 +120,43 @@ async fn claiming_goes_on_once_the_storage_is_back() {
     world.store.until(all_done).await;
     runner.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_job_that_cannot_be_ended_does_not_hold_up_the_others() {
+    let world = World::new();
+    let ids = world
+        .enqueue((0..8).map(|number| reconcile("deals", number)))
+        .await;
+    *world.store.corrupt.lock().expect("not poisoned") = Some(ids[3]);
+    let runner = world.start(idle_handler());
+    let jobs = world
+        .store
+        .until(|jobs| {
+            jobs.iter()
+                .filter(|job| job.state == JobState::Done)
+                .count()
+                == 7
+        })
+        .await;
+    assert_eq!(jobs[3].state, JobState::Running);
+    runner.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_whose_lease_cannot_be_renewed_is_told_before_it_ends() {
+    let world = World::new();
+    world
+        .store
+        .failing_renewals
+        .store(usize::MAX, Ordering::SeqCst);
+    let runner = world.start(handler(|_, context| async move {
+        context.cancelled.cancelled().await;
+        done()
+    }));
+    let start = Instant::now();
+    world.enqueue_and_ring([reconcile("deals", 1)]).await;
+    world.store.until(all_done).await;
+    assert!(start.elapsed() > world.config.lease / 3);
+    assert!(start.elapsed() < world.config.lease);
+    runner.stop().await;
+}

@@ -25,6 +25,9 @@ pub struct MemoryStore {
     pub renewals: AtomicUsize,
     pub failing_claims: AtomicUsize,
     pub failing_finishes: AtomicUsize,
+    pub failing_renewals: AtomicUsize,
+    /// A job that cannot be ended, and neither can those that are to end with it.
+    pub corrupt: Mutex<Option<JobId>>,
 }
 
 struct Row {
@@ -42,6 +45,8 @@ impl Default for MemoryStore {
             renewals: AtomicUsize::new(0),
             failing_claims: AtomicUsize::new(0),
             failing_finishes: AtomicUsize::new(0),
+            failing_renewals: AtomicUsize::new(0),
+            corrupt: Mutex::default(),
         }
     }
 }
@@ -229,6 +234,13 @@ impl JobStore for MemoryStore {
     ) -> Result<Vec<bool>, StoreError> {
         self.finishes.fetch_add(1, Ordering::SeqCst);
         fail_if_told(&self.failing_finishes)?;
+        let corrupt = *self.corrupt.lock().expect("no test panics with it locked");
+        if finished.iter().any(|(lease, _)| Some(lease.job) == corrupt) {
+            return Err(StoreError::Corrupt {
+                what: "job",
+                reason: "told to be".to_owned(),
+            });
+        }
         let mut rows = self.rows();
         let held = finished
             .into_iter()
@@ -247,6 +259,7 @@ impl JobStore for MemoryStore {
 
     async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<bool>, StoreError> {
         self.renewals.fetch_add(1, Ordering::SeqCst);
+        fail_if_told(&self.failing_renewals)?;
         let mut rows = self.rows();
         let held = leases
             .iter()
