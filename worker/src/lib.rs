@@ -1,1 +1,20 @@
-//! tandem-worker
+//! What workers do with a claimed job: read both sides, plan, journal, send, read back, confirm.
+//!
+//! A job is level-triggered: it trusts nothing that an event said but the record's id. Nothing is sent
+//! that is not in the journal first, and nothing is believed that was not read back.
+
+mod brake;
+mod compare;
+mod context;
+mod executor;
+mod failure;
+mod handler;
+mod jobs;
+mod readings;
+mod survey;
+
+pub use compare::{Comparison, Difference, compare};
+pub use context::Context;
+pub use failure::WorkError;
+pub use handler::Worker;
+pub use survey::{Listed, Preview, PreviewItem, Survey, survey};

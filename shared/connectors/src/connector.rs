@@ -267,6 +267,22 @@ impl ConnectorError {
         }
     }
 
+    /// The connection that failed.
+    #[must_use]
+    pub fn system(&self) -> &str {
+        match self {
+            Self::Unreachable { system, .. }
+            | Self::RateLimited { system, .. }
+            | Self::Unauthorized { system, .. }
+            | Self::Refused { system, .. }
+            | Self::VersionConflict { system, .. }
+            | Self::NotFound { system, .. }
+            | Self::ResponseLost { system, .. }
+            | Self::Malformed { system, .. }
+            | Self::Misconfigured { system, .. } => system,
+        }
+    }
+
     /// The stable word for this failure.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {

@@ -1,0 +1,268 @@
+//! Carries a plan out, one journalled step at a time.
+
+use std::time::Duration;
+
+use tandem_connectors::{ConnectorError, Write, Written};
+use tandem_domain::{ChangeId, Fields, IntentId, RecordId, Side};
+use tandem_engine::{PlannedWrite, WriteOp, to_stream};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{
+    Change, ClaimedJob, Confirmation, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
+    JournalError, Operation, Outcome,
+};
+
+use crate::context::Context;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::Reading;
+
+/// A plan overtaken by another job is made again after this long.
+const SUPERSEDED_PAUSE: Duration = Duration::from_millis(20);
+/// While another job creates a record with the same match key, this one waits so long.
+pub const KEY_BUSY_PAUSE: Duration = Duration::from_millis(300);
+
+/// One job at work.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    pub context: &'a Context,
+    pub sync: &'a SyncDefinition,
+    pub claimed: &'a ClaimedJob,
+}
+
+/// What sending one intent gave.
+pub enum Sent {
+    /// It was written.
+    Written { written: Written, millis: u64 },
+    /// For certain without effect.
+    NoEffect(ConnectorError),
+    /// The effect may have happened.
+    Unknown(ConnectorError),
+}
+
+impl<'a> Work<'a> {
+    /// An intent for a planned write.
+    pub fn intent(&self, write: &PlannedWrite, about: About<'_>) -> Intent {
+        let now = self.context.now();
+        Intent {
+            id: IntentId::new(now, self.context.entropy.as_ref()),
+            sync: self.sync.name.clone(),
+            link: about.link,
+            side: write.side,
+            op: match write.op {
+                WriteOp::Create => IntentOp::Create,
+                WriteOp::Update => IntentOp::Update,
+                WriteOp::Delete => IntentOp::Delete,
+            },
+            source: about.source.cloned(),
+            target: about.target.map(|target| target.record.id.clone()),
+            fields: write.fields.clone(),
+            match_key: about.match_key,
+            expected_version: about
+                .target
+                .and_then(|target| target.record.version.clone()),
+            state: IntentState::Planned,
+            sends: 0,
+            job: Some(self.claimed.job.id),
+            created_at: now,
+            sent_at: None,
+            error: None,
+        }
+    }
+
+    /// Sends one intent that the journal has as sent.
+    pub async fn send(&self, intent: &Intent, target: Option<&Reading>) -> Sent {
+        let started = self.context.now();
+        let result = self.call(intent, target).await;
+        let millis =
+            u64::try_from(self.context.now().since(started).as_millis()).unwrap_or(u64::MAX);
+        match result {
+            Ok(written) => Sent::Written { written, millis },
+            Err(
+                error @ (ConnectorError::ResponseLost { .. } | ConnectorError::Malformed { .. }),
+            ) => Sent::Unknown(error),
+            Err(
+                error @ (ConnectorError::Unreachable { .. }
+                | ConnectorError::RateLimited { .. }
+                | ConnectorError::Unauthorized { .. }
+                | ConnectorError::Refused { .. }
+                | ConnectorError::VersionConflict { .. }
+                | ConnectorError::NotFound { .. }
+                | ConnectorError::Misconfigured { .. }),
+            ) => Sent::NoEffect(error),
+        }
+    }
+
+    async fn call(
+        &self,
+        intent: &Intent,
+        target: Option<&Reading>,
+    ) -> Result<Written, ConnectorError> {
+        let end = self.sync.end(intent.side);
+        let fields = to_stream(&self.sync.policy, intent.side, &intent.fields);
+        let transaction = intent.id.to_string();
+        let write = Write {
+            fields: &fields,
+            transaction: &transaction,
+            expected_version: intent.expected_version.as_deref(),
+            current: target.map(|target| &target.record),
+        };
+        match (intent.op, &intent.target) {
+            (IntentOp::Create, _) => end.connector.create(&end.stream, &write).await,
+            (IntentOp::Update, Some(id)) => end.connector.update(&end.stream, id, &write).await,
+            (IntentOp::Delete, Some(id)) => {
+                end.connector.delete(&end.stream, id, &transaction).await?;
+                Ok(Written {
+                    id: id.clone(),
+                    record: None,
+                })
+            }
+            (IntentOp::Update | IntentOp::Delete, None) => Err(ConnectorError::Misconfigured {
+                system: end.connection.to_string(),
+                reason: format!("the journal entry {} names no record to write", intent.id),
+            }),
+        }
+    }
+
+    /// Ends the job with what was learned, or hands it back when the plan no longer fits.
+    pub async fn confirm(&self, confirmation: Confirmation) -> Result<Performed, WorkError> {
+        let again = confirmation
+            .outcome
+            .as_ref()
+            .is_some_and(|outcome| matches!(outcome, JobOutcome::Snooze { .. }));
+        let now = self.context.now();
+        let store = &self.context.store;
+        match store
+            .confirm(&self.sync.name, self.claimed.lease, confirmation, now)
+            .await?
+        {
+            Ok(()) => {
+                if again {
+                    self.context.doorbell.ring(&[self.claimed.job.id]);
+                }
+                Ok(Performed::Settled)
+            }
+            Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
+            Err(JournalError::Superseded | JournalError::KeyBusy) => {
+                Ok(self.again_after(SUPERSEDED_PAUSE))
+            }
+        }
+    }
+
+    /// Hands the job back without counting the attempt.
+    pub fn again_after(&self, pause: Duration) -> Performed {
+        Performed::Ends(JobOutcome::Snooze {
+            run_at: self.context.now().plus(pause),
+            failure: None,
+        })
+    }
+
+    /// Journals intents; `Some` says how the job ends when they were not accepted.
+    pub async fn journal(
+        &self,
+        link: Option<(tandem_domain::LinkId, i64)>,
+        intents: &[Intent],
+    ) -> Result<Option<Performed>, WorkError> {
+        let now = self.context.now();
+        let store = &self.context.store;
+        match store
+            .journal(self.claimed.lease, link, intents.to_vec(), now)
+            .await?
+        {
+            Ok(()) => Ok(None),
+            Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
+            Err(JournalError::Superseded) => Ok(Some(self.again_after(SUPERSEDED_PAUSE))),
+            Err(JournalError::KeyBusy) => Ok(Some(self.again_after(KEY_BUSY_PAUSE))),
+        }
+    }
+
+    /// Records that a write failed (or may have), and lets the error decide how the job goes on.
+    pub async fn give_up(
+        &self,
+        mut verdicts: Vec<IntentVerdict>,
+        intent: &Intent,
+        state: IntentState,
+        error: ConnectorError,
+    ) -> Result<Performed, WorkError> {
+        verdicts.push(verdict(intent, state, Some(error.to_string())));
+        let confirmation = Confirmation {
+            verdicts,
+            ..Confirmation::default()
+        };
+        let now = self.context.now();
+        let store = &self.context.store;
+        match store
+            .confirm(&self.sync.name, self.claimed.lease, confirmation, now)
+            .await?
+        {
+            Ok(()) | Err(JournalError::Superseded | JournalError::KeyBusy) => Err(error.into()),
+            Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
+        }
+    }
+
+    /// A blank entry of the change log for this job.
+    pub fn change(
+        &self,
+        operation: Operation,
+        a: Option<&RecordId>,
+        b: Option<&RecordId>,
+    ) -> Change {
+        let now = self.context.now();
+        Change {
+            id: ChangeId::new(now, self.context.entropy.as_ref()),
+            sync: self.sync.name.clone(),
+            link: None,
+            a: a.cloned(),
+            b: b.cloned(),
+            operation,
+            written: None,
+            intent: None,
+            trigger: self.claimed.job.trigger,
+            job: Some(self.claimed.job.id),
+            run: None,
+            fields: Vec::new(),
+            outcome: Outcome::Applied,
+            error: None,
+            duration_ms: 0,
+            at: now,
+        }
+    }
+}
+
+/// What an intent is about.
+pub struct About<'a> {
+    pub link: Option<tandem_domain::LinkId>,
+    pub source: Option<&'a RecordId>,
+    pub target: Option<&'a Reading>,
+    pub match_key: Option<String>,
+}
+
+/// The end of an intent.
+pub fn verdict(intent: &Intent, state: IntentState, error: Option<String>) -> IntentVerdict {
+    IntentVerdict {
+        intent: intent.id,
+        state,
+        target: intent.target.clone(),
+        error,
+    }
+}
+
+/// Whether a reading shows what an intent wanted to write.
+pub fn shows(sync: &SyncDefinition, intent: &Intent, fields: &Fields) -> bool {
+    intent.fields.iter().all(|(name, wanted)| {
+        let rule = sync.policy.fields.iter().find(|rule| rule.name == *name);
+        let found = fields.get(name).cloned().unwrap_or_default();
+        rule.is_none_or(|rule| tandem_engine::same(rule.equality, wanted, &found))
+    })
+}
+
+/// The record ids of both sides, in order a, b, when `here` is the one on `side`.
+pub fn both<'r>(
+    side: Side,
+    here: Option<&'r RecordId>,
+    there: Option<&'r RecordId>,
+) -> (Option<&'r RecordId>, Option<&'r RecordId>) {
+    match side {
+        Side::A => (here, there),
+        Side::B => (there, here),
+    }
+}

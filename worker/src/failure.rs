@@ -1,0 +1,73 @@
+//! Why a job could not be done, and what that asks for.
+
+use std::time::Duration;
+
+use tandem_connectors::ConnectorError;
+use tandem_domain::{Disposition, ErrorCode, SyncName};
+use tandem_store::{Failure, StoreError};
+
+/// The storage is asked again after this long.
+const STORAGE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A failure of a job.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// A connected system.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// The storage.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sync was removed from the configuration while its jobs waited.
+    #[error(
+        "the sync `{0}` is not in the configuration any more; apply it again, or discard its jobs"
+    )]
+    UnknownSync(SyncName),
+    /// A listing came back empty although many records are linked.
+    #[error(
+        "{system} lists no record at all, but {links} are linked: nothing was touched. If it was emptied on purpose, remove the sync; otherwise check the connection's permissions"
+    )]
+    EmptiedSide {
+        /// The connection.
+        system: String,
+        /// How many links the sync has.
+        links: u64,
+    },
+}
+
+impl WorkError {
+    /// What happens next.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Connector(error) => error.disposition(),
+            Self::Store(
+                StoreError::Unavailable(_)
+                | StoreError::LeaseLost
+                | StoreError::NotFound { .. }
+                | StoreError::Schema(_),
+            ) => Disposition::RetryAfter(STORAGE_PAUSE),
+            Self::Store(StoreError::Corrupt { .. })
+            | Self::UnknownSync(_)
+            | Self::EmptiedSide { .. } => Disposition::Park,
+        }
+    }
+
+    /// The stable word and the chain of messages.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let code = match self {
+            Self::Connector(error) => error.code(),
+            Self::Store(_) => ErrorCode::Storage,
+            Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
+        };
+        let mut chain = vec![self.to_string()];
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            chain.push(error.to_string());
+            cause = error.source();
+        }
+        chain.dedup();
+        Failure { code, chain }
+    }
+}

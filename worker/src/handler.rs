@@ -1,0 +1,130 @@
+//! The worker as the queue sees it: does a job, and turns every failure into what happens next.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tandem_domain::{ConnectionName, Disposition, RetryPolicy, Timestamp};
+use tandem_queue::{Breakers, Handled, JobContext, JobHandler, outcome_for};
+use tandem_store::{ClaimedJob, JobKind, JobOutcome, StoreError};
+
+use crate::context::Context;
+use crate::failure::WorkError;
+use crate::jobs::{Performed, perform};
+
+/// Does claimed jobs, and tells the breakers how the systems answered.
+pub struct Worker {
+    context: Arc<Context>,
+    breakers: Arc<Breakers>,
+}
+
+impl Worker {
+    /// A worker with these hands.
+    #[must_use]
+    pub const fn new(context: Arc<Context>, breakers: Arc<Breakers>) -> Self {
+        Self { context, breakers }
+    }
+
+    fn policy(&self, kind: &JobKind) -> RetryPolicy {
+        let sync = kind
+            .sync()
+            .and_then(|name| self.context.topology.syncs.get(name));
+        sync.map(|sync| sync.retry).unwrap_or_default()
+    }
+
+    /// A job that succeeded has spoken with both systems; one that failed names the one that failed.
+    /// Returns until when that system is left alone, if its breaker is open.
+    fn tell_breakers(
+        &self,
+        kind: &JobKind,
+        result: &Result<Performed, WorkError>,
+    ) -> Option<Timestamp> {
+        let now = self.context.clock.now();
+        match result {
+            Ok(_) => {
+                for connection in kind
+                    .sync()
+                    .map(|sync| self.context.topology.connections_of(sync))?
+                {
+                    self.breakers.succeeded(&connection, now);
+                }
+                None
+            }
+            Err(WorkError::Connector(error)) => {
+                let connection = error.system().parse::<ConnectionName>().ok()?;
+                self.breakers.failed(&connection, error.code(), now)
+            }
+            Err(
+                WorkError::Store(_) | WorkError::UnknownSync(_) | WorkError::EmptiedSide { .. },
+            ) => None,
+        }
+    }
+}
+
+#[async_trait]
+impl JobHandler for Worker {
+    async fn handle(&self, claimed: ClaimedJob, _context: JobContext) -> Handled {
+        let result = perform(&self.context, &claimed).await;
+        let closed_until = self.tell_breakers(&claimed.job.kind, &result);
+        match result {
+            Ok(Performed::Ends(outcome)) => Handled::Outcome(outcome),
+            Ok(Performed::Settled) => Handled::Settled,
+            Err(WorkError::Store(StoreError::LeaseLost)) => {
+                tracing::info!(job = %claimed.job.id, "the lease was lost; another worker has the job");
+                Handled::Settled
+            }
+            Err(error) => {
+                let outcome = self.after(&claimed, &error, closed_until);
+                report(&claimed, &error, &outcome);
+                Handled::Outcome(outcome)
+            }
+        }
+    }
+
+    fn retry_policy(&self, kind: &JobKind) -> RetryPolicy {
+        self.policy(kind)
+    }
+}
+
+impl Worker {
+    fn after(
+        &self,
+        claimed: &ClaimedJob,
+        error: &WorkError,
+        closed_until: Option<Timestamp>,
+    ) -> JobOutcome {
+        let now = self.context.clock.now();
+        let chance = self.context.entropy.next_u64();
+        let disposition = match (error.disposition(), closed_until) {
+            (Disposition::RetryAfter(pause), Some(until)) => {
+                Disposition::RetryAfter(pause.max(until.since(now)))
+            }
+            (disposition, _) => disposition,
+        };
+        let policy = self.policy(&claimed.job.kind);
+        outcome_for(
+            disposition,
+            claimed.job.attempt,
+            &policy,
+            error.failure(),
+            now,
+            chance,
+        )
+    }
+}
+
+fn report(claimed: &ClaimedJob, error: &WorkError, outcome: &JobOutcome) {
+    let job = claimed.job.id;
+    let attempt = claimed.job.attempt;
+    match outcome {
+        JobOutcome::Dead { failure } => {
+            tracing::warn!(%job, attempt, code = %failure.code, %error, "the job waits for an operator");
+        }
+        JobOutcome::Retry { run_at, failure } => {
+            tracing::info!(%job, attempt, code = %failure.code, %run_at, %error, "the job is tried again");
+        }
+        JobOutcome::Snooze { run_at, .. } => {
+            tracing::debug!(%job, attempt, %run_at, %error, "the job waits");
+        }
+        JobOutcome::Done { note } => tracing::debug!(%job, note, "the job was dropped"),
+    }
+}

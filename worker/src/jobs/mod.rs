@@ -1,0 +1,54 @@
+//! One job, one file.
+
+mod adopt;
+mod backfill;
+mod linked;
+mod poll;
+mod reconcile;
+mod unlinked;
+
+use tandem_store::{ClaimedJob, JobKind, JobOutcome};
+
+use crate::context::Context;
+use crate::failure::WorkError;
+
+/// How a job ended.
+#[derive(Debug, PartialEq)]
+pub enum Performed {
+    /// The queue is to end it so.
+    Ends(JobOutcome),
+    /// It has ended itself, in the transaction that stored its effects.
+    Settled,
+}
+
+impl Performed {
+    pub(crate) fn done(note: impl Into<String>) -> Self {
+        Self::Ends(JobOutcome::Done { note: note.into() })
+    }
+}
+
+/// Does one claimed job.
+///
+/// # Errors
+/// [`WorkError`], whose disposition says how the job goes on.
+pub async fn perform(context: &Context, claimed: &ClaimedJob) -> Result<Performed, WorkError> {
+    match &claimed.job.kind {
+        JobKind::Reconcile { sync, side, record } => {
+            let sync = context.sync(sync)?;
+            reconcile::run(context, &sync, claimed, *side, record).await
+        }
+        JobKind::Poll { sync, side } => {
+            let sync = context.sync(sync)?;
+            poll::run(context, &sync, claimed, *side, poll::Extent::Changes).await
+        }
+        JobKind::Sweep { sync, side } => {
+            let sync = context.sync(sync)?;
+            poll::run(context, &sync, claimed, *side, poll::Extent::Whole).await
+        }
+        JobKind::Backfill { sync } => {
+            let sync = context.sync(sync)?;
+            backfill::run(context, &sync, claimed).await
+        }
+        JobKind::Noop { .. } => Ok(Performed::done("nothing to do")),
+    }
+}

@@ -1,0 +1,50 @@
+//! Brings one pair into agreement, whatever it was that happened.
+
+use tandem_domain::{RecordId, Side};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{ClaimedJob, Lane, LinkState};
+
+use super::{Performed, linked, unlinked};
+use crate::context::Context;
+use crate::executor::Work;
+use crate::failure::WorkError;
+
+pub async fn run(
+    context: &Context,
+    sync: &SyncDefinition,
+    claimed: &ClaimedJob,
+    side: Side,
+    record: &RecordId,
+) -> Result<Performed, WorkError> {
+    let mut pair = context.store.pair(&sync.name, side, record).await?;
+    if pair.ignored {
+        return Ok(Performed::done(
+            "ignored: an operator said to leave this record alone",
+        ));
+    }
+    let work = Work {
+        context,
+        sync,
+        claimed,
+    };
+    match pair.link.take() {
+        Some(link) if link.state == LinkState::Retired => Ok(Performed::done(
+            "retired: its partner is gone, and the policy is to leave it alone",
+        )),
+        Some(link) if claimed.job.lane != Lane::of_link(link.id) => {
+            // The link is younger than the job: from now on its lane keeps both records' jobs apart.
+            if context
+                .store
+                .relane(claimed.lease, link.id, context.now())
+                .await?
+            {
+                context.doorbell.ring(&[claimed.job.id]);
+                Ok(Performed::Settled)
+            } else {
+                Err(tandem_store::StoreError::LeaseLost.into())
+            }
+        }
+        Some(link) => linked::run(work, link, pair).await,
+        None => unlinked::run(work, side, record, pair).await,
+    }
+}

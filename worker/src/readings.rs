@@ -1,0 +1,133 @@
+//! Records as read, in the words of the engine and of the store.
+
+use std::collections::BTreeMap;
+
+use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
+use tandem_domain::{Fields, RecordId, Side, Timestamp, checksum};
+use tandem_engine::{Gone, Presence, Snapshot, mapped, match_keys};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{Hints, IndexedRecord, SideState};
+
+/// One record as just read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// As the connector gave it.
+    pub record: RemoteRecord,
+    /// Its mapped fields.
+    pub fields: Fields,
+    /// When it was edited, by our clock.
+    pub edited_at: Option<Timestamp>,
+}
+
+impl Reading {
+    /// Puts a record into mapped fields.
+    pub fn new(
+        sync: &SyncDefinition,
+        side: Side,
+        record: RemoteRecord,
+        hint: Option<Timestamp>,
+    ) -> Self {
+        let offset = sync.end(side).connector.clock_offset_micros();
+        let edited_at = record.updated_at.map(|time| time.shifted(-offset)).or(hint);
+        Self {
+            fields: mapped(&sync.policy, side, &record.fields),
+            record,
+            edited_at,
+        }
+    }
+
+    /// Its entry in the index.
+    pub fn indexed(&self, sync: &SyncDefinition) -> IndexedRecord {
+        IndexedRecord {
+            id: self.record.id.clone(),
+            keys: match_keys(&sync.policy, &self.fields),
+            checksum: checksum(&self.fields),
+            updated_at: self.record.updated_at,
+        }
+    }
+
+    /// What a link remembers of it, when `known` is what it is known to hold.
+    pub fn side_state(&self, known: &Fields) -> SideState {
+        SideState {
+            id: Some(self.record.id.clone()),
+            version: self.record.version.clone(),
+            checksum: Some(checksum(known)),
+            updated_at: self.record.updated_at,
+        }
+    }
+
+    /// As the engine looks at it.
+    pub fn presence(&self) -> Presence {
+        if self.record.archived {
+            return Presence::Gone(Gone::Archived);
+        }
+        Presence::Here(Snapshot {
+            fields: self.fields.clone(),
+            edited_at: self.edited_at,
+        })
+    }
+
+    /// Whether the sync's filters let it take part.
+    pub fn takes_part(&self, sync: &SyncDefinition, side: Side) -> bool {
+        sync.policy
+            .filters
+            .iter()
+            .filter(|filter| filter.side == side)
+            .all(|filter| {
+                self.record
+                    .fields
+                    .get(&filter.field)
+                    .is_some_and(|value| filter.any_of.contains(value))
+            })
+    }
+}
+
+/// The hint for one side.
+pub fn hint(hints: Hints, side: Side) -> Option<Timestamp> {
+    match side {
+        Side::A => hints.edited_a,
+        Side::B => hints.edited_b,
+    }
+}
+
+/// Hints with one side's time.
+pub fn hints_of(side: Side, edited_at: Option<Timestamp>) -> Hints {
+    match side {
+        Side::A => Hints {
+            edited_a: edited_at,
+            edited_b: None,
+        },
+        Side::B => Hints {
+            edited_a: None,
+            edited_b: edited_at,
+        },
+    }
+}
+
+/// Reads one record; `None` when the system says for certain that it is gone.
+pub async fn read(
+    sync: &SyncDefinition,
+    side: Side,
+    id: &RecordId,
+    hints: Hints,
+) -> Result<Option<Reading>, ConnectorError> {
+    let end = sync.end(side);
+    let mut outcomes = end
+        .connector
+        .read(&end.stream, std::slice::from_ref(id))
+        .await?;
+    match (outcomes.pop(), outcomes.is_empty()) {
+        (Some(ReadOutcome::Found(record)), true) => {
+            Ok(Some(Reading::new(sync, side, *record, hint(hints, side))))
+        }
+        (Some(ReadOutcome::Missing), true) => Ok(None),
+        _ => Err(ConnectorError::Malformed {
+            system: end.connection.to_string(),
+            operation: format!("read {id}"),
+            reason: "the number of answers is not the number of ids".to_owned(),
+        }),
+    }
+}
+
+/// Fields by record, for listings.
+pub type ById = BTreeMap<RecordId, Reading>;
