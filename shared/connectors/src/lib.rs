@@ -1,9 +1,23 @@
 //! How Tandem speaks to other systems: the [`Connector`] trait, declarative manifests, webhook signatures.
 
+mod catalog;
 mod connector;
+mod json_view;
+pub mod manifest;
+mod path;
+mod rest;
+mod settings;
+mod template;
+mod value_form;
 pub mod webhook;
 
+pub use catalog::{Catalog, CatalogError};
 pub use connector::{
     Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
+pub use path::{Path, PathError};
+pub use rest::RestConnector;
+pub use settings::{ConnectionSettings, Credentials, Secret};
+pub use template::{Expr, Node, Place, Predicate, TemplateError, Text};
+pub use value_form::Form;

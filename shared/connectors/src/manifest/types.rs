@@ -1,0 +1,429 @@
+//! What a manifest consists of: connection, streams, fields, operations, webhook.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value as Json;
+use serde_saphyr::Spanned;
+use tandem_domain::{FieldType, StreamName};
+
+use super::{Auth, ErrorRule, Request};
+use crate::path::Path;
+use crate::template::{Node, Predicate, Text};
+use crate::value_form::Form;
+use crate::webhook::{Scheme, SchemeOptions};
+
+/// How to speak with one vendor's API.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of the manifest format.
+    pub manifest: Spanned<u32>,
+    /// Its name, as connections refer to it.
+    pub name: String,
+    /// The product's name.
+    pub title: String,
+    /// Where the vendor describes the API.
+    #[serde(default)]
+    pub documentation: Option<String>,
+    /// The address of the system, unless the connection gives another.
+    #[serde(default)]
+    pub base_url: Option<Text>,
+    /// What a connection can set, with a description; `default` makes it optional.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Variable>,
+    /// The secrets that a connection must give, with a description.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, String>,
+    /// How to sign in.
+    pub auth: Auth,
+    /// Headers of every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Node>,
+    /// How hard the system may be pushed.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What a 2xx answer must fulfil to be a success.
+    #[serde(default)]
+    pub success: Option<Predicate>,
+    /// What failures mean.
+    #[serde(default)]
+    pub errors: Vec<ErrorRule>,
+    /// The record types.
+    pub streams: BTreeMap<StreamName, Stream>,
+    /// Its webhooks.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
+}
+
+/// Something that a connection can set.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// What it is, for people.
+    pub description: String,
+    /// Its value when the connection does not set it; without one it must be set.
+    #[serde(default)]
+    pub default: Option<String>,
+}
+
+/// How hard the system may be pushed. A connection may override each.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests under way at once.
+    pub concurrency: u32,
+    /// Requests started in a second; 0 for no limit.
+    pub requests_per_second: f64,
+    /// How long one request may take, in seconds.
+    pub timeout_secs: u32,
+    /// The longest answer, in bytes.
+    pub response_bytes_max: usize,
+    /// Whether a write answered with 503 may have happened all the same.
+    pub unavailable_may_have_effect: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            requests_per_second: 0.0,
+            timeout_secs: 30,
+            response_bytes_max: 32 * 1024 * 1024,
+            unavailable_may_have_effect: false,
+        }
+    }
+}
+
+/// A record type.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// Where its id stands in a record.
+    pub id: RecordKey,
+    /// When it was last changed, by the system's clock.
+    #[serde(default)]
+    pub updated_at: Option<Stamp>,
+    /// What a guarded update compares.
+    #[serde(default)]
+    pub version: Option<Path>,
+    /// How an archived record is known.
+    #[serde(default)]
+    pub archived: Option<Archived>,
+    /// The field that keeps our transaction id from creation on.
+    #[serde(default)]
+    pub reference: Option<Path>,
+    /// How the system is told to empty a field; `null` when absent.
+    #[serde(default)]
+    pub empty: Option<Json>,
+    /// Its fields, by canonical name.
+    pub fields: BTreeMap<String, Field>,
+    /// Lists all records.
+    pub list: List,
+    /// Lists the records changed since an instant.
+    #[serde(default)]
+    pub changed_since: Option<List>,
+    /// Reads records by id.
+    pub read: Read,
+    /// Ways to search; the first that fits is used.
+    #[serde(default)]
+    pub find: Vec<Finder>,
+    /// Creates a record.
+    #[serde(default)]
+    pub create: Option<Create>,
+    /// Changes a record.
+    #[serde(default)]
+    pub update: Option<Update>,
+    /// Deletes or archives a record.
+    #[serde(default)]
+    pub delete: Option<Delete>,
+}
+
+/// Where the id of a record stands.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordKey {
+    /// The place.
+    pub path: Path,
+    /// Whether requests need it as a number.
+    #[serde(default)]
+    pub number: bool,
+}
+
+/// Where an instant stands; of several, the latest counts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stamp {
+    /// The places.
+    pub path: Paths,
+    /// How it is written.
+    #[serde(default)]
+    pub form: Form,
+}
+
+/// How an archived record is known.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Archived {
+    /// The place of the flag or status.
+    pub path: Path,
+    /// What it says when the record is archived.
+    pub equals: String,
+}
+
+/// A field of a record.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// Where it stands in a record.
+    pub path: Spanned<Path>,
+    /// The type of its canonical value.
+    #[serde(default, rename = "type")]
+    pub field_type: FieldType,
+    /// How the system writes it.
+    #[serde(default)]
+    pub form: Form,
+    /// The system's words for canonical values: `ACTIVE: "true"`.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+    /// Where the currency of a `money` field stands.
+    #[serde(default)]
+    pub currency: Option<Path>,
+    /// The fields of a line, for `lines`.
+    #[serde(default)]
+    pub lines: BTreeMap<String, Field>,
+    /// Whether it can be written.
+    #[serde(default = "yes")]
+    pub writable: bool,
+    /// Whether a create without it is refused.
+    #[serde(default)]
+    pub required: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// One path or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths(pub Vec<Path>);
+
+struct PathsVisitor;
+
+impl<'de> de::Visitor<'de> for PathsVisitor {
+    type Value = Paths;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a path such as `/results`, or a list of paths")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Paths, E> {
+        text.parse()
+            .map(|path| Paths(vec![path]))
+            .map_err(E::custom)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Paths, A::Error> {
+        let mut paths = Vec::new();
+        while let Some(path) = access.next_element()? {
+            paths.push(path);
+        }
+        Ok(Paths(paths))
+    }
+}
+
+impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PathsVisitor)
+    }
+}
+
+/// A listing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// The request for a page.
+    pub request: Request,
+    /// Where the records stand in the answer.
+    pub records: Paths,
+    /// How pages follow each other; without it there is one page.
+    #[serde(default)]
+    pub paging: Option<Paging>,
+}
+
+/// How pages follow each other. `size` is `limit` in the request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Paging {
+    /// The answer holds a token for the next page: `cursor` in the request, absent at first.
+    Cursor {
+        /// Where the token stands.
+        next: Path,
+        /// Rows a page.
+        #[serde(default)]
+        size: Option<u32>,
+    },
+    /// Rows are skipped: `offset` in the request. Guaranteed is only what the system's order guarantees:
+    /// a row made or removed meanwhile shifts the rest. Two things narrow that: pages overlap by
+    /// `overlap` rows, and when `total` changes between pages the listing starts afresh.
+    Offset {
+        /// Rows a page, of each array if there are several.
+        size: u32,
+        /// Where the number of all rows stands.
+        #[serde(default)]
+        total: Option<Paths>,
+        /// How many rows of the page before are asked for again.
+        #[serde(default)]
+        overlap: u32,
+    },
+    /// Pages are numbered: `page` in the request.
+    Page {
+        /// Rows a page.
+        size: u32,
+        /// The number of the first page.
+        #[serde(default = "one")]
+        first: u32,
+    },
+    /// The answer names the next page in a `Link` header with `rel="next"` (RFC 8288).
+    Link {
+        /// Rows a page.
+        #[serde(default)]
+        size: Option<u32>,
+    },
+    /// The next page starts after the last row of this one: `last.<name>` in the request. Neither skips
+    /// nor repeats a row, whatever happens meanwhile.
+    Keyset {
+        /// Rows a page.
+        size: u32,
+        /// What to keep of the last row, by name.
+        last: BTreeMap<String, Path>,
+    },
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// Reading by id.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Read {
+    /// The request, with `id`, or with `ids` when `max` is more than 1.
+    pub request: Request,
+    /// How many ids one request may name.
+    #[serde(default = "one")]
+    pub max: u32,
+    /// Where the records stand. An id that is absent from a complete answer is missing.
+    pub records: Paths,
+    /// What says for certain that there is no such record (one id a request).
+    #[serde(default)]
+    pub missing: Option<Predicate>,
+    /// What must hold for an absent id to count as missing (several ids a request).
+    #[serde(default)]
+    pub complete: Option<Predicate>,
+}
+
+/// A search.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finder {
+    /// The fields that it can search by; `reference` stands for the external reference.
+    pub by: Vec<Spanned<String>>,
+    /// The request, with `name` and `value`.
+    pub request: Request,
+    /// Where the records stand.
+    pub records: Paths,
+    /// Whether the system answers more than asked for, so that the answers must be compared again.
+    #[serde(default)]
+    pub fuzzy: bool,
+}
+
+/// Creating.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Create {
+    /// The request, with `fields`, `record` and `transaction`.
+    pub request: Request,
+    /// Where the new id stands in the answer.
+    pub id: Path,
+    /// Where the record stands, if the answer holds it whole.
+    #[serde(default)]
+    pub record: Option<Path>,
+    /// Whether sending it twice with the same `transaction` creates once.
+    #[serde(default)]
+    pub idempotent: bool,
+}
+
+/// Changing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// The request, with `id`, `fields`, `record`, `current`, `expected_version` and `transaction`.
+    pub request: Request,
+    /// Where the record stands, if the answer holds it whole.
+    #[serde(default)]
+    pub record: Option<Path>,
+}
+
+/// Deleting or archiving.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delete {
+    /// The request, with `id` and `transaction`.
+    pub request: Request,
+}
+
+/// The system's webhooks.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// How requests are signed.
+    pub signature: Signature,
+    /// Where the events stand in a body: a list, or one event.
+    pub events: Path,
+    /// What tells an event from every other: made of signed data only, and the same when it is sent again.
+    pub key: Text,
+    /// The event's type, to be looked up in `types`.
+    #[serde(rename = "type")]
+    pub event_type: Text,
+    /// The types that matter. Others are acknowledged and dropped.
+    pub types: BTreeMap<String, EventType>,
+    /// Where the id of the record stands.
+    pub record: Paths,
+    /// When it happened.
+    #[serde(default)]
+    pub occurred_at: Option<Stamp>,
+}
+
+/// How webhook requests are signed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// The scheme.
+    pub scheme: Spanned<Scheme>,
+    /// What the scheme leaves open.
+    #[serde(default)]
+    pub options: SchemeOptions,
+}
+
+/// What an event type means.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventType {
+    /// The stream of the record.
+    pub stream: Spanned<StreamName>,
+    /// What happened to it.
+    pub kind: EventKind,
+}
+
+/// What happened to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// It is new.
+    Created,
+    /// It changed.
+    Updated,
+    /// It was deleted or archived.
+    Deleted,
+}

@@ -1,0 +1,346 @@
+//! What YAML types cannot say about a manifest: that templates only use what their place offers, that
+//! names refer to something, that parts fit together.
+
+use std::collections::BTreeSet;
+
+use tandem_domain::FieldType;
+
+use super::{Auth, Field, Finder, List, Manifest, Paging, Request, Stream, Webhook};
+use crate::template::{Expr, Node, Place, Predicate, Text};
+use crate::webhook::Verifier;
+
+/// What expressions about answers can see.
+const ANSWER: [&str; 4] = ["status", "headers", "body", "id"];
+
+/// All mistakes, with their places.
+pub(super) fn mistakes(manifest: &Manifest) -> Vec<(Place, String)> {
+    let mut check = Check {
+        manifest,
+        found: Vec::new(),
+    };
+    check.connection();
+    for stream in manifest.streams.values() {
+        check.stream(stream);
+    }
+    if let Some(webhook) = &manifest.webhook {
+        check.webhook(webhook);
+    }
+    check.found
+}
+
+struct Check<'m> {
+    manifest: &'m Manifest,
+    found: Vec<(Place, String)>,
+}
+
+/// What the expressions of one place can see.
+#[derive(Clone, Copy)]
+struct Offer<'a> {
+    names: &'a [&'a str],
+    stream: Option<&'a Stream>,
+    session: Option<&'a BTreeSet<&'a str>>,
+    last: Option<&'a BTreeSet<&'a str>>,
+}
+
+impl<'a> Offer<'a> {
+    const fn of(names: &'a [&'a str]) -> Self {
+        Self {
+            names,
+            stream: None,
+            session: None,
+            last: None,
+        }
+    }
+}
+
+impl Check<'_> {
+    fn connection(&mut self) {
+        let manifest = self.manifest;
+        if manifest.manifest.value != super::FORMAT {
+            let place = Place::of(&manifest.manifest);
+            self.add(
+                place,
+                format!("this program reads manifests of format {}", super::FORMAT),
+            );
+        }
+        if let Some(url) = &manifest.base_url {
+            self.text(url, Offer::of(&["variables"]));
+        }
+        manifest
+            .headers
+            .values()
+            .for_each(|node| self.node(node, Offer::of(&["variables", "credentials"])));
+        self.predicate(manifest.success.as_ref());
+        manifest.errors.iter().for_each(|rule| self.rule(rule));
+        self.auth();
+    }
+
+    fn auth(&mut self) {
+        let offer = Offer::of(&["variables", "credentials"]);
+        match &self.manifest.auth {
+            Auth::None => {}
+            Auth::Headers(headers) => headers.values().for_each(|text| self.text(text, offer)),
+            Auth::Basic { user, password } => [user, password]
+                .into_iter()
+                .for_each(|text| self.text(text, offer)),
+            Auth::Oauth2ClientCredentials(oauth) => {
+                let texts = [&oauth.token_url, &oauth.client_id, &oauth.client_secret];
+                texts
+                    .into_iter()
+                    .chain(&oauth.scope)
+                    .for_each(|text| self.text(text, offer));
+            }
+            Auth::Login(login) => {
+                self.request(&login.request, offer);
+                login
+                    .session
+                    .values()
+                    .for_each(|expression| self.predicate(Some(expression)));
+                let names: BTreeSet<&str> = login.session.keys().map(String::as_str).collect();
+                let offer = Offer {
+                    session: Some(&names),
+                    ..Offer::of(&["variables", "credentials", "session"])
+                };
+                login
+                    .headers
+                    .values()
+                    .for_each(|text| self.text(text, offer));
+            }
+        }
+    }
+
+    fn stream(&mut self, stream: &Stream) {
+        for (name, field) in &stream.fields {
+            self.field(name, field);
+        }
+        self.list(&stream.list, false);
+        if let Some(list) = &stream.changed_since {
+            self.list(list, true);
+        }
+        let read = &stream.read;
+        let key = if read.max > 1 { "ids" } else { "id" };
+        self.request(&read.request, Offer::of(&["variables", key]));
+        self.predicate(read.missing.as_ref());
+        self.predicate(read.complete.as_ref());
+        stream
+            .find
+            .iter()
+            .for_each(|finder| self.finder(finder, stream));
+        let with_stream = |names| Offer {
+            stream: Some(stream),
+            ..Offer::of(names)
+        };
+        if let Some(create) = &stream.create {
+            self.request(
+                &create.request,
+                with_stream(&["variables", "fields", "record", "transaction"]),
+            );
+        }
+        if let Some(update) = &stream.update {
+            let names = &[
+                "variables",
+                "id",
+                "fields",
+                "record",
+                "current",
+                "expected_version",
+                "transaction",
+            ];
+            self.request(&update.request, with_stream(names));
+        }
+        if let Some(delete) = &stream.delete {
+            self.request(
+                &delete.request,
+                Offer::of(&["variables", "id", "transaction"]),
+            );
+        }
+    }
+
+    fn field(&mut self, name: &str, field: &Field) {
+        let place = Place::of(&field.path);
+        let money = field.field_type == FieldType::Money;
+        if money != field.currency.is_some() {
+            self.add(
+                place,
+                format!("field `{name}`: `currency` and the type `money` go together"),
+            );
+        }
+        let lines = field.field_type == FieldType::Lines;
+        if lines == field.lines.is_empty() {
+            self.add(
+                place,
+                format!("field `{name}`: `lines` and the type `lines` go together"),
+            );
+        }
+        for (inner, field) in &field.lines {
+            self.field(&format!("{name}.{inner}"), field);
+        }
+    }
+
+    fn list(&mut self, list: &List, since: bool) {
+        let last: BTreeSet<&str> = match &list.paging {
+            Some(Paging::Keyset { last, .. }) => last.keys().map(String::as_str).collect(),
+            _ => BTreeSet::new(),
+        };
+        let paging: &[&str] = match &list.paging {
+            None | Some(Paging::Link { size: None }) => &[],
+            Some(Paging::Cursor { size: None, .. }) => &["cursor"],
+            Some(Paging::Cursor { .. }) => &["cursor", "limit"],
+            Some(Paging::Offset { .. }) => &["offset", "limit"],
+            Some(Paging::Page { .. }) => &["page", "limit"],
+            Some(Paging::Link { .. }) => &["limit"],
+            Some(Paging::Keyset { .. }) => &["last", "limit"],
+        };
+        let always: &[&str] = if since {
+            &["variables", "since"]
+        } else {
+            &["variables"]
+        };
+        let names = [always, paging].concat();
+        self.request(
+            &list.request,
+            Offer {
+                last: Some(&last),
+                ..Offer::of(&names)
+            },
+        );
+        let place = list.request.path.place();
+        if list.records.0.is_empty() {
+            self.add(place, "`records` names no place".to_owned());
+        }
+        if let Some(Paging::Offset { size, overlap, .. }) = &list.paging
+            && overlap >= size
+        {
+            self.add(
+                place,
+                "`overlap` must be smaller than `size`, or the listing never ends".to_owned(),
+            );
+        }
+    }
+
+    fn finder(&mut self, finder: &Finder, stream: &Stream) {
+        self.request(&finder.request, Offer::of(&["variables", "name", "value"]));
+        for name in &finder.by {
+            let known = match name.value.as_str() {
+                "reference" => stream.reference.is_some(),
+                name => stream.fields.contains_key(name),
+            };
+            if !known {
+                self.add(
+                    Place::of(name),
+                    format!("the stream has no field `{}`", name.value),
+                );
+            }
+        }
+    }
+
+    fn webhook(&mut self, webhook: &Webhook) {
+        let signature = &webhook.signature;
+        if let Err(error) = Verifier::new(signature.scheme.value, &signature.options) {
+            self.add(Place::of(&signature.scheme), error.to_string());
+        }
+        for text in [&webhook.key, &webhook.event_type] {
+            self.text(text, Offer::of(&["event"]));
+        }
+        for event in webhook.types.values() {
+            if !self.manifest.streams.contains_key(&event.stream.value) {
+                let message = format!("the manifest has no stream `{}`", event.stream.value);
+                self.add(Place::of(&event.stream), message);
+            }
+        }
+    }
+
+    fn request(&mut self, request: &Request, offer: Offer<'_>) {
+        self.text(&request.path, offer);
+        let start = request.path.start();
+        if !start.starts_with('/') {
+            self.add(request.path.place(), "a path starts with `/`".to_owned());
+        }
+        request
+            .query
+            .values()
+            .for_each(|node| self.node(node, offer));
+        request
+            .headers
+            .values()
+            .for_each(|node| self.node(node, offer));
+        request.body.iter().for_each(|node| self.node(node, offer));
+        request
+            .form
+            .iter()
+            .flat_map(|form| form.values())
+            .for_each(|node| self.node(node, offer));
+        if request.body.is_some() && request.form.is_some() {
+            self.add(
+                request.path.place(),
+                "a request has either `body` or `form`".to_owned(),
+            );
+        }
+        self.predicate(request.success.as_ref());
+        request.errors.iter().for_each(|rule| self.rule(rule));
+    }
+
+    fn rule(&mut self, rule: &super::ErrorRule) {
+        for predicate in [&rule.when, &rule.message, &rule.field] {
+            self.predicate(predicate.as_ref());
+        }
+    }
+
+    fn predicate(&mut self, predicate: Option<&Predicate>) {
+        if let Some(predicate) = predicate {
+            self.expr(predicate.expr(), Offer::of(&ANSWER));
+        }
+    }
+
+    fn text(&mut self, text: &Text, offer: Offer<'_>) {
+        text.each_expr(&mut |expr| self.expr(expr, offer));
+    }
+
+    fn node(&mut self, node: &Node, offer: Offer<'_>) {
+        node.each_expr(&mut |expr| self.expr(expr, offer));
+    }
+
+    fn expr(&mut self, expr: &Expr, offer: Offer<'_>) {
+        for name in expr.uses() {
+            let mut parts = name.split('.');
+            let root = parts.next().unwrap_or_default();
+            if !offer.names.contains(&root) {
+                let message = format!(
+                    "`{root}` is not available here; available: {}",
+                    offer.names.join(", ")
+                );
+                self.add(expr.place(), message);
+            } else if let Some(member) = parts.next()
+                && !self.has_member(root, member, offer)
+            {
+                self.add(
+                    expr.place(),
+                    format!("`{root}` has no `{member}`; declare it or correct the name"),
+                );
+            }
+        }
+    }
+
+    fn has_member(&self, root: &str, member: &str, offer: Offer<'_>) -> bool {
+        match root {
+            "variables" => self.manifest.variables.contains_key(member),
+            "credentials" => self.manifest.credentials.contains_key(member),
+            "fields" => offer
+                .stream
+                .is_none_or(|stream| stream.fields.contains_key(member)),
+            "session" => offer.session.is_none_or(|names| names.contains(member)),
+            "last" => offer.last.is_none_or(|names| names.contains(member)),
+            _ => true,
+        }
+    }
+
+    fn add(&mut self, place: Place, message: String) {
+        if !self
+            .found
+            .iter()
+            .any(|known| known.0 == place && known.1 == message)
+        {
+            self.found.push((place, message));
+        }
+    }
+}

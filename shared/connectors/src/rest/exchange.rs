@@ -1,0 +1,409 @@
+//! One request and its answer: through the gate, signed in, timed, counted, judged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use metrics::SharedString;
+use tandem_domain::{Clock, Timestamp};
+use url::Url;
+
+use super::auth::{Authority, Session, SignedIn, login_answer, token_answer, token_request};
+use super::clock_offset::{ClockOffset, http_date};
+use super::errors::{Judge, Operation};
+use super::limits::Gate;
+use super::request::{Prepared, prepare};
+use super::response::{Answer, Body, BodyError, read_body};
+use crate::connector::ConnectorError;
+use crate::manifest::{Auth, ErrorRule, Manifest, Request};
+use crate::settings::Redactor;
+use crate::template::Scope;
+
+/// A connection's way to its system.
+pub(super) struct Exchange {
+    pub(super) system: String,
+    pub(super) label: SharedString,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) client: reqwest::Client,
+    pub(super) base_url: String,
+    pub(super) common_headers: HeaderMap,
+    /// `variables` and `credentials`, for signing in.
+    pub(super) secret_scope: Scope,
+    pub(super) timeout: Duration,
+    pub(super) gate: Gate,
+    pub(super) authority: Authority,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) offset: ClockOffset,
+    pub(super) redactor: Redactor,
+}
+
+const LOGIN: Operation<'static> = Operation {
+    verb: "sign",
+    subject: "in",
+    writes: false,
+    id: None,
+    accept: None,
+};
+
+impl Exchange {
+    /// Sends a request of the manifest; signs in first, and once more if the session is refused.
+    ///
+    /// # Errors
+    /// As [`super::errors`] says; secrets removed.
+    pub(super) async fn send(
+        &self,
+        operation: &Operation<'_>,
+        request: &Request,
+        scope: &Scope,
+    ) -> Result<Answer, ConnectorError> {
+        let prepared = prepare(&self.base_url, &self.common_headers, request, scope)
+            .map_err(|reason| self.misconfigured(format!("{operation}: {reason}")))?;
+        self.send_prepared(operation, request, &prepared).await
+    }
+
+    /// As [`Exchange::send`], to an address that the system gave (the next page).
+    pub(super) async fn follow(
+        &self,
+        operation: &Operation<'_>,
+        request: &Request,
+        url: Url,
+    ) -> Result<Answer, ConnectorError> {
+        let prepared = Prepared {
+            method: request.method.into(),
+            url,
+            headers: self.common_headers.clone(),
+            body: None,
+        };
+        self.send_prepared(operation, request, &prepared).await
+    }
+
+    async fn send_prepared(
+        &self,
+        operation: &Operation<'_>,
+        request: &Request,
+        prepared: &Prepared,
+    ) -> Result<Answer, ConnectorError> {
+        let session = self.session(None).await?;
+        let first = self
+            .attempt_once(operation, request, prepared, &session)
+            .await;
+        let refused = match first {
+            Err(error @ ConnectorError::Unauthorized { .. }) if !self.authority.is_renewable() => {
+                self.authority.note_refused(self.clock.now(), &error);
+                return Err(error);
+            }
+            Err(ConnectorError::Unauthorized { .. }) => session,
+            other => return other,
+        };
+        let session = self.session(Some(&refused)).await?;
+        let second = self
+            .attempt_once(operation, request, prepared, &session)
+            .await;
+        if let Err(error @ ConnectorError::Unauthorized { .. }) = &second {
+            self.authority.note_refused(self.clock.now(), error);
+        }
+        second
+    }
+
+    async fn attempt_once(
+        &self,
+        operation: &Operation<'_>,
+        request: &Request,
+        prepared: &Prepared,
+        session: &Session,
+    ) -> Result<Answer, ConnectorError> {
+        let answered = self
+            .exchange(operation, prepared, Some(session), &request.errors)
+            .await;
+        let judged = answered.and_then(|answer| self.judge(operation, request, answer));
+        self.count(&judged);
+        let judged = judged.map_err(|error| self.redacted(error, session));
+        match &judged {
+            Ok(_) => self.authority.note_accepted(),
+            Err(ConnectorError::RateLimited { retry_after, .. }) => {
+                self.gate.pause(self.clock.now(), *retry_after)
+            }
+            Err(ConnectorError::Unreachable {
+                retry_after: Some(wait),
+                ..
+            }) => self.gate.pause(self.clock.now(), *wait),
+            Err(_) => {}
+        }
+        judged
+    }
+
+    /// Whether the answer is a success: accepted by the operation, or 2xx, JSON, and as the manifest says.
+    fn judge(
+        &self,
+        operation: &Operation<'_>,
+        request: &Request,
+        mut answer: Answer,
+    ) -> Result<Answer, ConnectorError> {
+        let judge = self.judge_by(&request.errors);
+        if operation
+            .accept
+            .is_some_and(|predicate| predicate.holds(&answer.scope()))
+        {
+            answer.accepted = true;
+            return Ok(answer);
+        }
+        if !answer.is_success() {
+            return Err(judge.failure(operation, &answer));
+        }
+        if matches!(answer.body, Body::Other(_)) {
+            return Err(judge.unexpected(operation, answer.message()));
+        }
+        let success = request.success.as_ref().or(self.manifest.success.as_ref());
+        match success {
+            Some(success) if !success.holds(&answer.scope()) => {
+                Err(judge.failure(operation, &answer))
+            }
+            Some(_) | None => Ok(answer),
+        }
+    }
+
+    pub(super) fn judge_by<'a>(&'a self, rules: &'a [ErrorRule]) -> Judge<'a> {
+        Judge {
+            system: &self.system,
+            rules: [rules, &self.manifest.errors],
+            unavailable_may_have_effect: self.manifest.limits.unavailable_may_have_effect,
+            now: self.clock.now(),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        operation: &Operation<'_>,
+        prepared: &Prepared,
+        session: Option<&Session>,
+        rules: &[ErrorRule],
+    ) -> Result<Answer, ConnectorError> {
+        let judge = self.judge_by(rules);
+        let _turn = self.gate.enter(&*self.clock).await.map_err(|retry_after| {
+            ConnectorError::RateLimited {
+                system: self.system.clone(),
+                retry_after,
+            }
+        })?;
+        let sent = self.clock.now();
+        let response = self
+            .client
+            .execute(self.request(prepared, session))
+            .await
+            .map_err(|e| judge.broken(operation, &e))?;
+        let received = self.clock.now();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        self.observe_date(sent, received, &headers);
+        let body = read_body(response, self.manifest.limits.response_bytes_max).await;
+        metrics::histogram!("tandem_remote_request_seconds", "connection" => self.label.clone())
+            .record(self.clock.now().since(sent).as_secs_f64());
+        match body {
+            Ok(bytes) => Ok(Answer::new(status, headers, &bytes)),
+            Err(BodyError::Broken(error)) => Err(judge.broken(operation, &error)),
+            Err(BodyError::TooLong(limit)) => Err(judge.unexpected(
+                operation,
+                format!("the answer is longer than {limit} bytes"),
+            )),
+        }
+    }
+
+    fn request(&self, prepared: &Prepared, session: Option<&Session>) -> reqwest::Request {
+        let mut request = reqwest::Request::new(prepared.method.clone(), prepared.url.clone());
+        *request.headers_mut() = prepared.headers.clone();
+        if let Some(session) = session {
+            request.headers_mut().extend(
+                session
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone())),
+            );
+        }
+        *request.body_mut() = prepared.body.clone().map(reqwest::Body::from);
+        *request.timeout_mut() = Some(self.timeout);
+        request
+    }
+
+    fn observe_date(&self, sent: Timestamp, received: Timestamp, headers: &HeaderMap) {
+        // An answer from a cache carries the date of an earlier one.
+        if headers.contains_key("age") {
+            return;
+        }
+        let date = headers
+            .get("date")
+            .and_then(|date| http_date(date.to_str().ok()?));
+        if let Some(date) = date {
+            self.offset.observe(sent, received, date);
+        }
+    }
+
+    /// The present session, or a new one when there is none or the present one was refused.
+    async fn session(&self, refused: Option<&Session>) -> Result<Arc<Session>, ConnectorError> {
+        self.authority.is_open(self.clock.now())?;
+        if let Some(session) = self.authority.renewed(refused, self.clock.now()) {
+            return Ok(session);
+        }
+        let _turn = self.authority.turn().await;
+        self.authority.is_open(self.clock.now())?;
+        if let Some(session) = self.authority.renewed(refused, self.clock.now()) {
+            return Ok(session);
+        }
+        let signed_in = self
+            .sign_in()
+            .await
+            .map_err(|error| self.login_failed(error))?;
+        let ends = signed_in.lasts.map(|lasts| self.clock.now().plus(lasts));
+        Ok(self
+            .authority
+            .keep(signed_in.headers, signed_in.secrets, ends))
+    }
+
+    async fn sign_in(&self) -> Result<SignedIn, ConnectorError> {
+        match &self.manifest.auth {
+            Auth::Login(login) => {
+                let prepared = prepare(
+                    &self.base_url,
+                    &self.common_headers,
+                    &login.request,
+                    &self.secret_scope,
+                )
+                .map_err(|reason| self.misconfigured(reason))?;
+                let answer = self
+                    .exchange(&LOGIN, &prepared, None, &login.request.errors)
+                    .await?;
+                let answer = self.judge(&LOGIN, &login.request, answer)?;
+                login_answer(login, &answer, &self.secret_scope)
+                    .map_err(|reason| self.unauthorized(reason))
+            }
+            Auth::Oauth2ClientCredentials(oauth) => {
+                let token = token_request(oauth, &self.secret_scope, &self.base_url);
+                let token = token.map_err(|reason| self.misconfigured(reason))?;
+                let url = Url::parse(&token.url)
+                    .map_err(|e| self.misconfigured(format!("`{}`: {e}", token.url)))?;
+                let mut headers = token.headers;
+                headers.insert(
+                    CONTENT_TYPE,
+                    http::HeaderValue::from_static("application/x-www-form-urlencoded"),
+                );
+                let body = Some(Bytes::from(token.form));
+                let prepared = Prepared {
+                    method: http::Method::POST,
+                    url,
+                    headers,
+                    body,
+                };
+                let answer = self.exchange(&LOGIN, &prepared, None, &[]).await?;
+                if !answer.is_success() {
+                    return Err(self.judge_by(&[]).failure(&LOGIN, &answer));
+                }
+                token_answer(&answer).map_err(|reason| self.unauthorized(reason))
+            }
+            // Fixed headers are made with the connector and never end.
+            Auth::None | Auth::Headers(_) | Auth::Basic { .. } => unreachable!(),
+        }
+    }
+
+    /// What a failed login means: refusals close the door for a while, whatever words they come in.
+    fn login_failed(&self, error: ConnectorError) -> ConnectorError {
+        let now = self.clock.now();
+        let error = self.redact(error, &[]);
+        let error = match error {
+            ConnectorError::Refused { message, .. } => self.unauthorized(message),
+            other => other,
+        };
+        match &error {
+            ConnectorError::Unauthorized { .. } => self.authority.note_refused(now, &error),
+            ConnectorError::RateLimited { retry_after, .. } => {
+                self.authority.note_slowed(now, *retry_after, &error)
+            }
+            _ => {}
+        }
+        error
+    }
+
+    fn unauthorized(&self, reason: String) -> ConnectorError {
+        ConnectorError::Unauthorized {
+            system: self.system.clone(),
+            reason,
+        }
+    }
+
+    pub(super) fn misconfigured(&self, reason: String) -> ConnectorError {
+        ConnectorError::Misconfigured {
+            system: self.system.clone(),
+            reason: self.redactor.clean(&reason),
+        }
+    }
+
+    fn redacted(&self, error: ConnectorError, session: &Session) -> ConnectorError {
+        self.redact(error, &session.secrets)
+    }
+
+    fn redact(&self, error: ConnectorError, more: &[String]) -> ConnectorError {
+        let mut redactor = self.redactor.clone();
+        more.iter().for_each(|secret| redactor.add(secret));
+        let clean = |text: String| redactor.clean(&text);
+        match error {
+            ConnectorError::Unreachable {
+                system,
+                reason,
+                retry_after,
+            } => ConnectorError::Unreachable {
+                system,
+                reason: clean(reason),
+                retry_after,
+            },
+            ConnectorError::Unauthorized { system, reason } => ConnectorError::Unauthorized {
+                system,
+                reason: clean(reason),
+            },
+            ConnectorError::Refused {
+                system,
+                operation,
+                message,
+                field,
+            } => ConnectorError::Refused {
+                system,
+                operation,
+                message: clean(message),
+                field,
+            },
+            ConnectorError::VersionConflict { system, message } => {
+                ConnectorError::VersionConflict {
+                    system,
+                    message: clean(message),
+                }
+            }
+            ConnectorError::ResponseLost {
+                system,
+                operation,
+                reason,
+            } => ConnectorError::ResponseLost {
+                system,
+                operation,
+                reason: clean(reason),
+            },
+            ConnectorError::Malformed {
+                system,
+                operation,
+                reason,
+            } => ConnectorError::Malformed {
+                system,
+                operation,
+                reason: clean(reason),
+            },
+            other @ (ConnectorError::RateLimited { .. }
+            | ConnectorError::NotFound { .. }
+            | ConnectorError::Misconfigured { .. }) => other,
+        }
+    }
+
+    fn count(&self, judged: &Result<Answer, ConnectorError>) {
+        let outcome = judged
+            .as_ref()
+            .map_or_else(|error| error.code().as_str(), |_| "ok");
+        metrics::counter!("tandem_remote_requests_total", "connection" => self.label.clone(), "outcome" => outcome)
+            .increment(1);
+    }
+}

@@ -1,0 +1,334 @@
+//! Listing, reading by id, searching.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use minijinja::value::{Serde, Value as TemplateValue};
+use serde_json::Value as Json;
+use tandem_domain::{RecordId, StreamName, Value};
+
+use super::RestConnector;
+use super::errors::Operation;
+use super::paging::{self, Outlook, Position};
+use super::record;
+use crate::connector::{
+    ConnectorError, Listing, Lookup, Page, PageToken, ReadOutcome, RemoteRecord, UnreadableRow,
+};
+use crate::manifest::{Finder, Paths, Stream};
+
+/// The rows of an answer, and how many the longest array had.
+struct Rows {
+    rows: Vec<Json>,
+    longest: u64,
+    /// Whether any of the places was there at all.
+    found: bool,
+}
+
+fn take_rows(paths: &Paths, body: &mut Json) -> Rows {
+    let mut taken = Rows {
+        rows: Vec::new(),
+        longest: 0,
+        found: false,
+    };
+    for path in &paths.0 {
+        let before = taken.rows.len();
+        taken.found |= path.take(body, &mut taken.rows);
+        taken.longest = taken.longest.max((taken.rows.len() - before) as u64);
+    }
+    taken
+}
+
+impl RestConnector {
+    pub(super) async fn list_page(
+        &self,
+        name: &StreamName,
+        listing: &Listing,
+        token: Option<&PageToken>,
+    ) -> Result<Page, ConnectorError> {
+        let stream = self.manifest_stream(name)?;
+        let mut scope = self.scope.clone();
+        let list = match (listing, &stream.changed_since) {
+            (Listing::Since(since), Some(list)) => {
+                scope.add("since", since.to_string());
+                list
+            }
+            // Without a way to ask for changes, every listing is a full one.
+            (Listing::All, _) | (Listing::Since(_), None) => &stream.list,
+        };
+        let paging = list.paging.as_ref();
+        let position = Position::from_token(paging, token)
+            .map_err(|reason| self.exchange.misconfigured(reason))?;
+        paging::add_to_scope(&mut scope, paging, position.as_ref());
+        let operation = Operation {
+            verb: "list",
+            subject: name.as_str(),
+            writes: false,
+            id: None,
+            accept: None,
+        };
+        let link = paging::link(position.as_ref(), &self.exchange.base_url);
+        let answer = match link.map_err(|reason| self.malformed(&operation, reason))? {
+            Some(url) => self.exchange.follow(&operation, &list.request, url).await?,
+            None => {
+                self.exchange
+                    .send(&operation, &list.request, &scope)
+                    .await?
+            }
+        };
+        let outlook = Outlook::of(paging, &answer);
+        let mut body = answer.into_json();
+        let taken = take_rows(&list.records, &mut body);
+        if !taken.found {
+            return Err(self.malformed(
+                &operation,
+                format!("there is nothing at {}", places(&list.records)),
+            ));
+        }
+        let next = outlook
+            .next(paging, position.as_ref(), taken.longest, taken.rows.last())
+            .map_err(|reason| self.malformed(&operation, reason))?;
+        let (records, unreadable) = decode_all(stream, taken.rows);
+        Ok(Page {
+            records,
+            next,
+            unreadable,
+        })
+    }
+
+    pub(super) async fn read_records(
+        &self,
+        name: &StreamName,
+        ids: &[RecordId],
+    ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        let stream = self.manifest_stream(name)?;
+        let batch = stream.read.max.max(1) as usize;
+        let batches = try_join_all(
+            ids.chunks(batch)
+                .map(|ids| self.read_batch(name, stream, ids)),
+        )
+        .await?;
+        Ok(batches.into_iter().flatten().collect())
+    }
+
+    async fn read_batch(
+        &self,
+        name: &StreamName,
+        stream: &Stream,
+        ids: &[RecordId],
+    ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        let read = &stream.read;
+        let single = read.max <= 1;
+        let operation = Operation {
+            verb: "read",
+            subject: name.as_str(),
+            writes: false,
+            id: ids.first().filter(|_| single),
+            accept: read.missing.as_ref().filter(|_| single),
+        };
+        let mut values = Vec::with_capacity(ids.len());
+        for id in ids {
+            values.push(self.checked_id(stream, id)?);
+        }
+        let scope = match values.first() {
+            Some(id) if single => self.scope.clone().with("id", id.clone()),
+            _ => self.scope.clone().with("ids", TemplateValue::from(values)),
+        };
+        let answer = self
+            .exchange
+            .send(&operation, &read.request, &scope)
+            .await?;
+        if answer.accepted {
+            return Ok(ids.iter().map(|_| ReadOutcome::Missing).collect());
+        }
+        let complete = read
+            .complete
+            .as_ref()
+            .is_none_or(|complete| complete.holds(&answer.scope()));
+        let mut body = answer.into_json();
+        let taken = take_rows(&read.records, &mut body);
+        if !taken.found {
+            return Err(self.malformed(
+                &operation,
+                format!("there is nothing at {}", places(&read.records)),
+            ));
+        }
+        let (records, unreadable) = decode_all(stream, taken.rows);
+        self.in_order(&operation, ids, records, &unreadable, complete && !single)
+    }
+
+    /// The answers in the order asked for. An absent one is missing if the answer is known to be complete.
+    fn in_order(
+        &self,
+        operation: &Operation<'_>,
+        ids: &[RecordId],
+        records: Vec<RemoteRecord>,
+        unreadable: &[UnreadableRow],
+        absent_is_missing: bool,
+    ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        let mut found: HashMap<RecordId, RemoteRecord> = records
+            .into_iter()
+            .map(|record| (record.id.clone(), record))
+            .collect();
+        let mut outcomes = Vec::with_capacity(ids.len());
+        for (index, id) in ids.iter().enumerate() {
+            let outcome = match found.remove(id) {
+                Some(record) => ReadOutcome::Found(Box::new(record)),
+                // An id asked for twice is answered twice.
+                None if let Some(earlier) =
+                    ids[..index].iter().position(|earlier| earlier == id) =>
+                {
+                    let again: &ReadOutcome = &outcomes[earlier];
+                    again.clone()
+                }
+                None => {
+                    let row = unreadable
+                        .iter()
+                        .find(|row| row.id.is_none() || row.id.as_ref() == Some(id));
+                    match row {
+                        Some(row) => {
+                            return Err(
+                                self.malformed(operation, format!("record {id}: {}", row.reason))
+                            );
+                        }
+                        None if absent_is_missing => ReadOutcome::Missing,
+                        None => {
+                            return Err(self.malformed(
+                                operation,
+                                format!("the answer does not hold record {id}"),
+                            ));
+                        }
+                    }
+                }
+            };
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    pub(super) async fn find_records(
+        &self,
+        name: &StreamName,
+        lookup: &Lookup<'_>,
+    ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
+        let stream = self.manifest_stream(name)?;
+        let wanted = match lookup {
+            Lookup::Reference(_) => "reference",
+            Lookup::Field { name, .. } => name,
+        };
+        let Some(finder) = stream
+            .find
+            .iter()
+            .find(|finder| finder.by.iter().any(|name| name.value == wanted))
+        else {
+            return Ok(None);
+        };
+        let value = match lookup {
+            Lookup::Reference(reference) => Json::String((*reference).to_owned()),
+            Lookup::Field { value, .. } if value.is_null() => return Ok(Some(Vec::new())),
+            Lookup::Field { name: field, value } => {
+                let spec = stream.fields.get(*field);
+                let spec = spec.ok_or_else(|| {
+                    self.exchange
+                        .misconfigured(format!("`{name}` has no field `{field}`"))
+                })?;
+                record::encode_for_search(spec, value)
+                    .map_err(|reason| self.exchange.misconfigured(reason))?
+            }
+        };
+        let scope = self
+            .scope
+            .clone()
+            .with("name", wanted)
+            .with("value", TemplateValue::from(Serde(&value)));
+        let records = self.search(name, stream, finder, &scope).await?;
+        Ok(Some(
+            records
+                .into_iter()
+                .filter(|record| fits(record, lookup, finder))
+                .collect(),
+        ))
+    }
+
+    async fn search(
+        &self,
+        name: &StreamName,
+        stream: &Stream,
+        finder: &Finder,
+        scope: &crate::template::Scope,
+    ) -> Result<Vec<RemoteRecord>, ConnectorError> {
+        let operation = Operation {
+            verb: "search",
+            subject: name.as_str(),
+            writes: false,
+            id: None,
+            accept: None,
+        };
+        let answer = self
+            .exchange
+            .send(&operation, &finder.request, scope)
+            .await?;
+        let mut body = answer.into_json();
+        let taken = take_rows(&finder.records, &mut body);
+        if !taken.found {
+            return Err(self.malformed(
+                &operation,
+                format!("there is nothing at {}", places(&finder.records)),
+            ));
+        }
+        let (records, unreadable) = decode_all(stream, taken.rows);
+        match unreadable.first() {
+            // A row that cannot be read may be the one looked for, so the search has not failed to find it.
+            Some(row) => Err(self.malformed(&operation, row.reason.clone())),
+            None => Ok(records),
+        }
+    }
+}
+
+/// A reference must be exactly ours. A field is compared again only where the system searches fuzzily.
+fn fits(record: &RemoteRecord, lookup: &Lookup<'_>, finder: &Finder) -> bool {
+    match lookup {
+        Lookup::Reference(reference) => record.reference.as_deref() == Some(*reference),
+        Lookup::Field { .. } if !finder.fuzzy => true,
+        Lookup::Field { name, value } => record
+            .fields
+            .get(*name)
+            .is_some_and(|found| alike(found, value)),
+    }
+}
+
+/// Equal but for the case of letters and blanks around them.
+fn alike(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Text(found), Value::Text(wanted)) => {
+            found.trim().to_lowercase() == wanted.trim().to_lowercase()
+        }
+        (found, wanted) => found == wanted,
+    }
+}
+
+fn decode_all(stream: &Stream, rows: Vec<Json>) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
+    let mut records = Vec::with_capacity(rows.len());
+    let mut unreadable = Vec::new();
+    for row in rows {
+        match record::decode(stream, row) {
+            Ok(record) => records.push(record),
+            Err(row) => unreadable.push(row),
+        }
+    }
+    (records, unreadable)
+}
+
+fn places(paths: &Paths) -> String {
+    paths
+        .0
+        .iter()
+        .map(|path| format!("`{path}`"))
+        .collect::<Vec<_>>()
+        .join(" or ")
+}
+
+/// A document that several template values share.
+pub(super) fn shared(json: &Json) -> TemplateValue {
+    crate::json_view::view(Arc::new(json.clone()))
+}

@@ -1,0 +1,358 @@
+//! The connector for HTTP APIs that speak JSON, as a manifest describes them.
+//!
+//! [`RestConnector`] turns the verbs of [`Connector`] into requests. `request.rs` fills templates in,
+//! `exchange.rs` sends and judges, `auth.rs` signs in, `limits.rs` holds back, `paging.rs` goes on to the
+//! next page, `record.rs` turns JSON into canonical fields and back, `errors.rs` says what a failure means.
+//! There are no retries here: the caller's job has the attempts. The one exception is a session that ended.
+
+mod auth;
+mod client;
+mod clock_offset;
+mod errors;
+mod exchange;
+mod limits;
+mod listing;
+mod paging;
+mod record;
+mod request;
+mod response;
+mod writing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use metrics::SharedString;
+use minijinja::value::Value as TemplateValue;
+use tandem_domain::{Clock, RecordId, StreamName};
+
+use self::auth::Authority;
+use self::clock_offset::ClockOffset;
+use self::errors::Operation;
+use self::exchange::Exchange;
+use self::limits::Gate;
+use self::request::{header_name, header_value};
+use crate::connector::{
+    Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page,
+    PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
+};
+use crate::manifest::{Manifest, Stream};
+use crate::settings::{ConnectionSettings, Redactor};
+use crate::template::Scope;
+
+/// A connected system with a REST or JSON-RPC interface.
+pub struct RestConnector {
+    exchange: Exchange,
+    /// `variables`, for requests.
+    scope: Scope,
+    streams: BTreeMap<StreamName, StreamInfo>,
+}
+
+impl RestConnector {
+    /// Puts manifest and settings together. Sends nothing.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Misconfigured`] when the settings lack what the manifest needs, or hold what it does not know.
+    pub fn new(
+        connection_name: &str,
+        manifest: Arc<Manifest>,
+        settings: &ConnectionSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConnectorError> {
+        Self::build(connection_name, manifest, settings, clock).map_err(|reason| {
+            ConnectorError::Misconfigured {
+                system: connection_name.to_owned(),
+                reason,
+            }
+        })
+    }
+
+    fn build(
+        name: &str,
+        manifest: Arc<Manifest>,
+        settings: &ConnectionSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, String> {
+        check_settings(&manifest, settings)?;
+        let scope = Scope::default().with("variables", variables(&manifest, settings));
+        let secrets = settings
+            .credentials
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret.reveal()));
+        let secret_scope = scope
+            .clone()
+            .with("credentials", TemplateValue::from_pairs(secrets));
+        let mut redactor = Redactor::default();
+        settings
+            .credentials
+            .values()
+            .for_each(|secret| redactor.add(secret.reveal()));
+        let concurrency = settings.concurrency.unwrap_or(manifest.limits.concurrency);
+        let per_second = settings
+            .requests_per_second
+            .unwrap_or(manifest.limits.requests_per_second);
+        let exchange = Exchange {
+            system: name.to_owned(),
+            label: SharedString::from_shared(name.into()),
+            client: client::build(concurrency)?,
+            base_url: base_url(&manifest, settings, &scope)?,
+            common_headers: common_headers(&manifest, &secret_scope)?,
+            timeout: settings.timeout(manifest.limits.timeout_secs),
+            gate: Gate::new(concurrency, per_second),
+            authority: Authority::new(&manifest.auth, &secret_scope)?,
+            secret_scope,
+            clock,
+            offset: ClockOffset::default(),
+            redactor,
+            manifest,
+        };
+        let streams = exchange
+            .manifest
+            .streams
+            .iter()
+            .map(|(name, stream)| (name.clone(), info(name, stream)))
+            .collect();
+        Ok(Self {
+            exchange,
+            scope,
+            streams,
+        })
+    }
+
+    fn manifest_stream(&self, name: &StreamName) -> Result<&Stream, ConnectorError> {
+        self.exchange.manifest.streams.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.streams.keys().map(StreamName::as_str).collect();
+            self.exchange.misconfigured(format!(
+                "it has no stream `{name}`; it has {}",
+                known.join(", ")
+            ))
+        })
+    }
+
+    /// An id that would change the path of a request is none.
+    fn checked_id(&self, stream: &Stream, id: &RecordId) -> Result<TemplateValue, ConnectorError> {
+        if matches!(id.as_str(), "" | "." | "..") {
+            return Err(self
+                .exchange
+                .misconfigured(format!("`{id}` is not the id of a record")));
+        }
+        record::id_value(stream, id).map_err(|reason| self.exchange.misconfigured(reason))
+    }
+
+    fn malformed(&self, operation: &Operation<'_>, reason: impl Into<String>) -> ConnectorError {
+        self.exchange.judge_by(&[]).unexpected(operation, reason)
+    }
+}
+
+#[async_trait]
+impl Connector for RestConnector {
+    fn stream(&self, stream: &StreamName) -> Option<&StreamInfo> {
+        self.streams.get(stream)
+    }
+
+    fn streams(&self) -> Vec<StreamName> {
+        self.streams.keys().cloned().collect()
+    }
+
+    fn clock_offset_micros(&self) -> i64 {
+        self.exchange.offset.micros().unwrap_or(0)
+    }
+
+    async fn check(&self) -> Result<CheckReport, ConnectorError> {
+        let mut streams = BTreeMap::new();
+        let mut latency_ms = 0;
+        for name in self.streams.keys() {
+            let started = self.exchange.clock.now();
+            let page = self.list(name, &Listing::All, None).await;
+            latency_ms = u64::try_from(self.exchange.clock.now().since(started).as_millis())
+                .unwrap_or(u64::MAX);
+            let outcome = match page {
+                Ok(page) => Ok(page.records.len()),
+                // These concern the connection, not the stream.
+                Err(
+                    error @ (ConnectorError::Unreachable { .. }
+                    | ConnectorError::RateLimited { .. }
+                    | ConnectorError::Unauthorized { .. }),
+                ) => return Err(error),
+                Err(error) => Err(error.to_string()),
+            };
+            streams.insert(name.clone(), outcome);
+        }
+        let clock_offset_ms = self.exchange.offset.micros().map(|micros| micros / 1_000);
+        Ok(CheckReport {
+            latency_ms,
+            clock_offset_ms,
+            streams,
+        })
+    }
+
+    async fn list(
+        &self,
+        stream: &StreamName,
+        listing: &Listing,
+        token: Option<&PageToken>,
+    ) -> Result<Page, ConnectorError> {
+        self.list_page(stream, listing, token).await
+    }
+
+    async fn read(
+        &self,
+        stream: &StreamName,
+        ids: &[RecordId],
+    ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        self.read_records(stream, ids).await
+    }
+
+    async fn find(
+        &self,
+        stream: &StreamName,
+        lookup: &Lookup<'_>,
+    ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
+        self.find_records(stream, lookup).await
+    }
+
+    async fn create(
+        &self,
+        stream: &StreamName,
+        write: &Write<'_>,
+    ) -> Result<Written, ConnectorError> {
+        self.create_record(stream, write).await
+    }
+
+    async fn update(
+        &self,
+        stream: &StreamName,
+        id: &RecordId,
+        write: &Write<'_>,
+    ) -> Result<Written, ConnectorError> {
+        self.update_record(stream, id, write).await
+    }
+
+    async fn delete(
+        &self,
+        stream: &StreamName,
+        id: &RecordId,
+        transaction: &str,
+    ) -> Result<(), ConnectorError> {
+        self.delete_record(stream, id, transaction).await
+    }
+}
+
+fn check_settings(manifest: &Manifest, settings: &ConnectionSettings) -> Result<(), String> {
+    for (name, description) in &manifest.credentials {
+        if settings
+            .credentials
+            .get(name)
+            .is_none_or(|secret| secret.reveal().is_empty())
+        {
+            return Err(format!(
+                "the credential `{name}` ({description}) is missing"
+            ));
+        }
+    }
+    for (name, variable) in &manifest.variables {
+        if variable.default.is_none() && !settings.variables.contains_key(name) {
+            return Err(format!(
+                "the variable `{name}` ({}) is missing",
+                variable.description
+            ));
+        }
+    }
+    if let Some(unknown) = settings
+        .variables
+        .keys()
+        .find(|name| !manifest.variables.contains_key(*name))
+    {
+        return Err(format!(
+            "the manifest `{}` has no variable `{unknown}`",
+            manifest.name
+        ));
+    }
+    Ok(())
+}
+
+fn variables(manifest: &Manifest, settings: &ConnectionSettings) -> TemplateValue {
+    let values = manifest.variables.iter().filter_map(|(name, variable)| {
+        let value = settings.variables.get(name).or(variable.default.as_ref())?;
+        Some((name.as_str(), value.as_str()))
+    });
+    TemplateValue::from_pairs(values)
+}
+
+fn base_url(
+    manifest: &Manifest,
+    settings: &ConnectionSettings,
+    scope: &Scope,
+) -> Result<String, String> {
+    let from_manifest = || match &manifest.base_url {
+        Some(text) => text
+            .plain(&scope.value())
+            .map_err(|error| error.to_string()),
+        None => Ok(None),
+    };
+    let url = match &settings.base_url {
+        Some(url) => Some(url.clone()),
+        None => from_manifest()?,
+    };
+    let url = url.ok_or("`base_url` is missing: the manifest has no address of its own")?;
+    let url = url.trim_end_matches('/').to_owned();
+    let parsed = url::Url::parse(&url)
+        .map_err(|error| format!("`base_url` `{url}` is not a URL: {error}"))?;
+    match parsed.scheme() {
+        "http" | "https" if parsed.query().is_none() => Ok(url),
+        _ => Err(format!(
+            "`base_url` `{url}` must start with http:// or https:// and have no query"
+        )),
+    }
+}
+
+fn common_headers(manifest: &Manifest, scope: &Scope) -> Result<http::HeaderMap, String> {
+    let values = scope.value();
+    let mut headers = http::HeaderMap::new();
+    headers.insert(
+        http::header::ACCEPT,
+        http::HeaderValue::from_static("application/json"),
+    );
+    for (name, node) in &manifest.headers {
+        if let Some(text) = node.text(&values).map_err(|error| error.to_string())? {
+            headers.insert(header_name(name)?, header_value(name, &text)?);
+        }
+    }
+    Ok(headers)
+}
+
+fn info(name: &StreamName, stream: &Stream) -> StreamInfo {
+    let field = |field: &crate::manifest::Field| FieldInfo {
+        field_type: field.field_type,
+        writable: field.writable && (stream.create.is_some() || stream.update.is_some()),
+        required: field.required,
+    };
+    let guarded = stream
+        .update
+        .as_ref()
+        .is_some_and(|update| update.request.uses("expected_version"));
+    StreamInfo {
+        name: name.clone(),
+        fields: stream
+            .fields
+            .iter()
+            .map(|(name, spec)| (name.clone(), field(spec)))
+            .collect(),
+        capabilities: Capabilities {
+            changed_since: stream.changed_since.is_some(),
+            create: stream.create.is_some(),
+            update: stream.update.is_some(),
+            delete: stream.delete.is_some(),
+            idempotent_create: stream
+                .create
+                .as_ref()
+                .is_some_and(|create| create.idempotent),
+            external_reference: stream
+                .find
+                .iter()
+                .any(|finder| finder.by.iter().any(|name| name.value == "reference")),
+            expected_version: guarded && stream.version.is_some(),
+            read_batch: stream.read.max.max(1) as usize,
+        },
+    }
+}

@@ -1,0 +1,291 @@
+//! How pages follow each other: from a page token to the request, and from the answer to the next token.
+
+use minijinja::value::{Serde, Value as TemplateValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use url::Url;
+
+use super::response::Answer;
+use crate::connector::PageToken;
+use crate::manifest::{Paging, Paths};
+use crate::template::Scope;
+use crate::value_form::scalar_text;
+
+/// A listing by offset starts afresh at most this often when the number of rows changes meanwhile.
+const FRESH_STARTS_MAX: u32 = 3;
+
+/// Where a listing stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Position {
+    Cursor(Json),
+    Offset {
+        offset: u64,
+        #[serde(default)]
+        total: Option<u64>,
+        #[serde(default)]
+        fresh_starts: u32,
+    },
+    Page(u64),
+    Link(String),
+    Keyset(Map<String, Json>),
+}
+
+impl Position {
+    /// Reads the token of the page before.
+    pub(super) fn from_token(
+        paging: Option<&Paging>,
+        token: Option<&PageToken>,
+    ) -> Result<Option<Self>, String> {
+        let Some(PageToken(token)) = token else {
+            return Ok(None);
+        };
+        let position: Self = serde_json::from_value(token.clone()).map_err(|_| {
+            "the page token was not made by this listing; start the listing afresh".to_owned()
+        })?;
+        let fits = matches!(
+            (paging, &position),
+            (Some(Paging::Cursor { .. }), Self::Cursor(_))
+                | (Some(Paging::Offset { .. }), Self::Offset { .. })
+                | (Some(Paging::Page { .. }), Self::Page(_))
+                | (Some(Paging::Link { .. }), Self::Link(_))
+                | (Some(Paging::Keyset { .. }), Self::Keyset(_))
+        );
+        if fits {
+            Ok(Some(position))
+        } else {
+            Err("the page token is of another kind of paging; start the listing afresh".to_owned())
+        }
+    }
+
+    fn into_token(self) -> PageToken {
+        // Plain texts and numbers always serialise.
+        PageToken(serde_json::to_value(self).unwrap_or(Json::Null))
+    }
+}
+
+/// The link to follow instead of the manifest's request, if that is where the listing stands.
+pub(super) fn link(position: Option<&Position>, base_url: &str) -> Result<Option<Url>, String> {
+    let Some(Position::Link(link)) = position else {
+        return Ok(None);
+    };
+    let url = Url::parse(link)
+        .map_err(|error| format!("the link to the next page `{link}` is not a URL: {error}"))?;
+    let home = Url::parse(base_url).map_err(|error| error.to_string())?;
+    if url.origin() != home.origin() {
+        return Err(format!(
+            "the link to the next page leads away, to {}",
+            url.origin().ascii_serialization()
+        ));
+    }
+    Ok(Some(url))
+}
+
+/// What the request for a page can see of paging.
+pub(super) fn add_to_scope(
+    scope: &mut Scope,
+    paging: Option<&Paging>,
+    position: Option<&Position>,
+) {
+    match paging {
+        None => {}
+        Some(Paging::Cursor { size, .. }) => {
+            add_limit(scope, *size);
+            if let Some(Position::Cursor(cursor)) = position {
+                scope.add("cursor", TemplateValue::from(Serde(cursor)));
+            }
+        }
+        Some(Paging::Offset { size, .. }) => {
+            add_limit(scope, Some(*size));
+            scope.add(
+                "offset",
+                if let Some(Position::Offset { offset, .. }) = position {
+                    *offset
+                } else {
+                    0
+                },
+            );
+        }
+        Some(Paging::Page { size, first }) => {
+            add_limit(scope, Some(*size));
+            scope.add(
+                "page",
+                if let Some(Position::Page(page)) = position {
+                    *page
+                } else {
+                    u64::from(*first)
+                },
+            );
+        }
+        Some(Paging::Link { size }) => add_limit(scope, *size),
+        Some(Paging::Keyset { size, .. }) => {
+            add_limit(scope, Some(*size));
+            if let Some(Position::Keyset(last)) = position {
+                scope.add("last", TemplateValue::from(Serde(last)));
+            }
+        }
+    }
+}
+
+fn add_limit(scope: &mut Scope, size: Option<u32>) {
+    if let Some(size) = size {
+        scope.add("limit", size);
+    }
+}
+
+/// What paging needs of an answer before its records are taken out.
+pub(super) struct Outlook {
+    cursor: Option<Json>,
+    totals: Option<(u64, u64)>,
+    link: Option<String>,
+}
+
+impl Outlook {
+    /// Looks at the answer.
+    pub(super) fn of(paging: Option<&Paging>, answer: &Answer) -> Self {
+        let none = Self {
+            cursor: None,
+            totals: None,
+            link: None,
+        };
+        match (paging, answer.json()) {
+            (Some(Paging::Cursor { next, .. }), Some(body)) => Self {
+                cursor: next.first(body).filter(|next| is_cursor(next)).cloned(),
+                ..none
+            },
+            (
+                Some(Paging::Offset {
+                    total: Some(paths), ..
+                }),
+                Some(body),
+            ) => Self {
+                totals: totals(paths, body),
+                ..none
+            },
+            (Some(Paging::Link { .. }), _) => Self {
+                link: next_link(answer),
+                ..none
+            },
+            _ => none,
+        }
+    }
+
+    /// The token of the next page; `None` after the last.
+    ///
+    /// # Errors
+    /// When the system would send the same page again and again.
+    pub(super) fn next(
+        self,
+        paging: Option<&Paging>,
+        position: Option<&Position>,
+        rows: u64,
+        last: Option<&Json>,
+    ) -> Result<Option<PageToken>, String> {
+        let next = match paging {
+            None => None,
+            Some(Paging::Cursor { .. }) => self.cursor.map(Position::Cursor),
+            Some(Paging::Offset { overlap, .. }) => {
+                self.next_offset(position, rows, u64::from(*overlap))
+            }
+            Some(Paging::Page { first, .. }) => {
+                let page = if let Some(Position::Page(page)) = position {
+                    *page
+                } else {
+                    u64::from(*first)
+                };
+                (rows > 0).then_some(Position::Page(page + 1))
+            }
+            Some(Paging::Link { .. }) => self.link.map(Position::Link),
+            Some(Paging::Keyset { last: names, .. }) => match last {
+                None => None,
+                Some(last) => {
+                    let mut kept = Map::new();
+                    for (name, path) in names {
+                        let value = path
+                            .first(last)
+                            .ok_or_else(|| format!("the last row has nothing at `{path}`"))?;
+                        kept.insert(name.clone(), value.clone());
+                    }
+                    Some(Position::Keyset(kept))
+                }
+            },
+        };
+        if next.is_some() && next.as_ref() == position {
+            return Err("the next page would be the same page again".to_owned());
+        }
+        Ok(next.map(Position::into_token))
+    }
+
+    fn next_offset(
+        &self,
+        position: Option<&Position>,
+        rows: u64,
+        overlap: u64,
+    ) -> Option<Position> {
+        let (offset, before, fresh_starts) = match position {
+            Some(Position::Offset {
+                offset,
+                total,
+                fresh_starts,
+            }) => (*offset, *total, *fresh_starts),
+            _ => (0, None, 0),
+        };
+        let sum = self.totals.map(|(sum, _)| sum);
+        let moved = before.is_some() && sum.is_some() && before != sum;
+        if moved && fresh_starts < FRESH_STARTS_MAX {
+            return Some(Position::Offset {
+                offset: 0,
+                total: None,
+                fresh_starts: fresh_starts + 1,
+            });
+        }
+        let read = offset + rows;
+        let at_end = self.totals.is_some_and(|(_, longest)| read >= longest);
+        let advance = rows.saturating_sub(overlap);
+        if rows == 0 || advance == 0 || at_end {
+            return None;
+        }
+        Some(Position::Offset {
+            offset: offset + advance,
+            total: sum,
+            fresh_starts,
+        })
+    }
+}
+
+fn is_cursor(value: &Json) -> bool {
+    scalar_text(value).is_some_and(|text| !text.is_empty()) && *value != Json::Bool(false)
+}
+
+/// The number of rows in all arrays, and in the longest.
+fn totals(paths: &Paths, body: &Json) -> Option<(u64, u64)> {
+    let counts: Option<Vec<u64>> = paths
+        .0
+        .iter()
+        .map(|path| path.first(body).and_then(scalar_text)?.parse().ok())
+        .collect();
+    let counts = counts?;
+    Some((
+        counts.iter().sum(),
+        counts.iter().copied().max().unwrap_or(0),
+    ))
+}
+
+/// The target of `rel="next"` in the `Link` headers.
+fn next_link(answer: &Answer) -> Option<String> {
+    let values = answer
+        .headers
+        .get_all("link")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(",<")).find_map(|link| {
+        let link = link.trim().trim_start_matches('<');
+        let (target, parameters) = link.split_once('>')?;
+        let is_next = parameters.split(';').map(str::trim).any(|parameter| {
+            parameter
+                .strip_prefix("rel=")
+                .is_some_and(|rel| rel.trim_matches('"').split(' ').any(|word| word == "next"))
+        });
+        is_next.then(|| target.to_owned())
+    })
+}

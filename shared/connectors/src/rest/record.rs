@@ -1,0 +1,213 @@
+//! Records: from a system's JSON to canonical fields, and from fields to what a write sends.
+
+use minijinja::value::{Serde, Value as TemplateValue};
+use serde_json::{Map, Value as Json};
+use tandem_domain::{FieldType, Fields, Money, RecordId, Value};
+
+use crate::connector::{RemoteRecord, UnreadableRow};
+use crate::manifest::{Field, Stream};
+use crate::value_form::{Form, id_text, scalar_text};
+
+/// Reads a record.
+///
+/// # Errors
+/// The row's id, if there is one, and the first field that does not fit.
+pub(super) fn decode(stream: &Stream, raw: Json) -> Result<RemoteRecord, UnreadableRow> {
+    let id = stream
+        .id
+        .path
+        .first(&raw)
+        .and_then(id_text)
+        .map(RecordId::new);
+    match decode_parts(stream, &raw, id.clone()) {
+        Ok(record) => Ok(RemoteRecord { raw, ..record }),
+        Err(reason) => Err(UnreadableRow { id, reason }),
+    }
+}
+
+fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<RemoteRecord, String> {
+    let id = id.ok_or_else(|| format!("it has no id at `{}`", stream.id.path))?;
+    let mut fields = Fields::new();
+    for (name, field) in &stream.fields {
+        let value = decode_field(field, raw)
+            .map_err(|reason| format!("field `{name}` at `{}`: {reason}", field.path.value))?;
+        fields.insert(name.clone(), value);
+    }
+    let text_at = |path: &crate::path::Path| {
+        path.first(raw)
+            .and_then(scalar_text)
+            .filter(|text| !text.is_empty())
+    };
+    Ok(RemoteRecord {
+        id,
+        fields,
+        version: stream.version.as_ref().and_then(text_at),
+        updated_at: updated_at(stream, raw)?,
+        archived: stream
+            .archived
+            .as_ref()
+            .is_some_and(|rule| text_at(&rule.path).is_some_and(|text| text == rule.equals)),
+        reference: stream.reference.as_ref().and_then(text_at),
+        raw: Json::Null,
+    })
+}
+
+fn decode_field(field: &Field, raw: &Json) -> Result<Value, String> {
+    let Some(json) = field.path.value.first(raw) else {
+        return Ok(Value::Null);
+    };
+    match (field.field_type, &field.currency) {
+        (FieldType::Money, Some(currency)) => {
+            let amount = match field.form.decode(FieldType::Decimal, json, &field.values)? {
+                Value::Decimal(amount) => amount,
+                _ => return Ok(Value::Null),
+            };
+            let currency = currency
+                .first(raw)
+                .and_then(scalar_text)
+                .filter(|text| !text.is_empty());
+            Ok(Value::Money(Money {
+                amount,
+                currency: currency.ok_or("the amount has no currency")?,
+            }))
+        }
+        (FieldType::Lines, _) => decode_lines(field, json),
+        (field_type, _) => field.form.decode(field_type, json, &field.values),
+    }
+}
+
+fn decode_lines(field: &Field, json: &Json) -> Result<Value, String> {
+    let Json::Array(rows) = json else {
+        return if json.is_null() {
+            Ok(Value::Null)
+        } else {
+            Err("it is not a list of lines".to_owned())
+        };
+    };
+    let line = |row: &Json| -> Result<Fields, String> {
+        field
+            .lines
+            .iter()
+            .map(|(name, field)| Ok((name.clone(), decode_field(field, row)?)))
+            .collect()
+    };
+    rows.iter()
+        .map(line)
+        .collect::<Result<_, _>>()
+        .map(Value::Lines)
+}
+
+fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Timestamp>, String> {
+    let Some(stamp) = &stream.updated_at else {
+        return Ok(None);
+    };
+    let mut latest = None;
+    let mut unreadable = None;
+    for path in &stamp.path.0 {
+        path.each(raw, &mut |json| match stamp.form.decode_instant(json) {
+            Some(at) => latest = latest.max(Some(at)),
+            None if json.is_null() => {}
+            None => unreadable = Some(json.to_string()),
+        });
+    }
+    unreadable.map_or(Ok(latest), |json| {
+        Err(format!("the time of the last change {json} cannot be read"))
+    })
+}
+
+/// The fields of a write in the system's form.
+pub(super) struct Encoded {
+    /// By canonical name, for `fields` in templates.
+    pub(super) fields: Map<String, Json>,
+    /// Put together by the fields' paths, for `record` in templates.
+    pub(super) record: Json,
+}
+
+/// Writes fields as the system wants them. `current` is the record as it is, for an update.
+///
+/// # Errors
+/// The field that cannot be written, and why.
+pub(super) fn encode(
+    stream: &Stream,
+    fields: &Fields,
+    current: Option<&Json>,
+) -> Result<Encoded, String> {
+    let empty = stream.empty.as_ref().unwrap_or(&Json::Null);
+    let mut encoded = Encoded {
+        fields: Map::new(),
+        record: Json::Object(Map::new()),
+    };
+    for (name, value) in fields {
+        let field = stream
+            .fields
+            .get(name)
+            .ok_or_else(|| format!("the stream has no field `{name}`; correct the mapping"))?;
+        if !field.writable {
+            return Err(format!(
+                "the field `{name}` cannot be written; make the mapping one-way"
+            ));
+        }
+        if current.is_none() && value.is_null() {
+            continue;
+        }
+        let json = encode_field(field, value, empty)
+            .map_err(|reason| format!("field `{name}`: {reason}"))?;
+        field
+            .path
+            .value
+            .set(&mut encoded.record, current, json.clone());
+        if let (Value::Money(money), Some(currency)) = (value, &field.currency) {
+            currency.set(
+                &mut encoded.record,
+                current,
+                Json::String(money.currency.clone()),
+            );
+        }
+        encoded.fields.insert(name.clone(), json);
+    }
+    Ok(encoded)
+}
+
+fn encode_field(field: &Field, value: &Value, empty: &Json) -> Result<Json, String> {
+    match value {
+        Value::Money(money) => field.form.encode_decimal(money.amount),
+        Value::Lines(lines) => {
+            let line = |line: &Fields| -> Result<Json, String> {
+                let mut row = Json::Object(Map::new());
+                for (name, value) in line {
+                    let inner = field
+                        .lines
+                        .get(name)
+                        .ok_or_else(|| format!("a line has no field `{name}`"))?;
+                    inner
+                        .path
+                        .value
+                        .set(&mut row, None, encode_field(inner, value, empty)?);
+                }
+                Ok(row)
+            };
+            lines
+                .iter()
+                .map(line)
+                .collect::<Result<_, _>>()
+                .map(Json::Array)
+        }
+        other => field.form.encode(other, empty, &field.values),
+    }
+}
+
+/// A canonical value as a search sends it.
+pub(super) fn encode_for_search(field: &Field, value: &Value) -> Result<Json, String> {
+    encode_field(field, value, &Json::Null)
+}
+
+/// An id as requests of this stream need it.
+pub(super) fn id_value(stream: &Stream, id: &RecordId) -> Result<TemplateValue, String> {
+    if !stream.id.number {
+        return Ok(TemplateValue::from(id.as_str()));
+    }
+    let reference = Value::Reference(id.as_str().to_owned());
+    Form::Number
+        .encode(&reference, &Json::Null, &Default::default())
+        .map(|json| TemplateValue::from(Serde(json)))
+}

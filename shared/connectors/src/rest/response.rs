@@ -1,0 +1,186 @@
+//! An answer: status, headers, and a body that may or may not be JSON.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use minijinja::value::Value;
+use serde_json::Value as Json;
+
+use crate::json_view;
+use crate::template::Scope;
+
+/// How much of a body that is not JSON is quoted in errors, in characters.
+const EXCERPT_CHARS_MAX: usize = 200;
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    /// Whether the predicate given with the operation held, so that the answer was not judged further.
+    pub(super) accepted: bool,
+}
+
+/// What an answer holds.
+#[derive(Debug)]
+pub(super) enum Body {
+    Empty,
+    Json(Arc<Json>),
+    /// Something else, such as a proxy's HTML: its beginning, tags removed.
+    Other(String),
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, headers: HeaderMap, bytes: &[u8]) -> Self {
+        let body = if bytes.is_empty() {
+            Body::Empty
+        } else {
+            serde_json::from_slice(bytes).map_or_else(
+                |_| Body::Other(excerpt(bytes)),
+                |json| Body::Json(Arc::new(json)),
+            )
+        };
+        Self {
+            status,
+            headers,
+            body,
+            accepted: false,
+        }
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn json(&self) -> Option<&Json> {
+        match &self.body {
+            Body::Json(json) => Some(json),
+            Body::Empty | Body::Other(_) => None,
+        }
+    }
+
+    /// The body for taking it apart; null when it is not JSON.
+    pub(super) fn into_json(self) -> Json {
+        match self.body {
+            // Views of the body are gone by now, so this does not copy.
+            Body::Json(json) => Arc::try_unwrap(json).unwrap_or_else(|shared| (*shared).clone()),
+            Body::Empty | Body::Other(_) => Json::Null,
+        }
+    }
+
+    /// What expressions about an answer can see.
+    pub(super) fn scope(&self) -> Value {
+        let headers = self
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let body = match &self.body {
+            Body::Json(json) => json_view::view(Arc::clone(json)),
+            Body::Empty | Body::Other(_) => Value::from(()),
+        };
+        Scope::default()
+            .with("status", self.status)
+            .with("headers", Value::from_pairs(headers))
+            .with("body", body)
+            .value()
+    }
+
+    /// The system's own words, as far as they can be found.
+    pub(super) fn message(&self) -> String {
+        match &self.body {
+            Body::Empty => format!("HTTP {} without a body", self.status),
+            Body::Other(text) => format!("HTTP {}, not JSON: {text}", self.status),
+            Body::Json(json) => {
+                let words = [
+                    "message",
+                    "error_description",
+                    "detail",
+                    "error",
+                    "title",
+                    "errors",
+                ]
+                .into_iter()
+                .filter_map(|name| json.get(name))
+                .find_map(|value| match value {
+                    Json::String(text) if !text.is_empty() => Some(text.clone()),
+                    Json::Object(_) | Json::Array(_) => Some(value.to_string()),
+                    _ => None,
+                });
+                let words = words.unwrap_or_else(|| json.to_string());
+                format!("HTTP {}: {}", self.status, shortened(&words))
+            }
+        }
+    }
+}
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    TooLong(usize),
+    Broken(reqwest::Error),
+}
+
+/// Reads a body up to a limit.
+pub(super) async fn read_body(
+    mut response: reqwest::Response,
+    limit: usize,
+) -> Result<Bytes, BodyError> {
+    if response
+        .content_length()
+        .is_some_and(|length| length > limit as u64)
+    {
+        return Err(BodyError::TooLong(limit));
+    }
+    let Some(first) = response.chunk().await.map_err(BodyError::Broken)? else {
+        return Ok(Bytes::new());
+    };
+    let Some(second) = response.chunk().await.map_err(BodyError::Broken)? else {
+        return if first.len() > limit {
+            Err(BodyError::TooLong(limit))
+        } else {
+            Ok(first)
+        };
+    };
+    let mut whole = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if whole.len() + chunk.len() > limit {
+            return Err(BodyError::TooLong(limit));
+        }
+        whole.extend_from_slice(&chunk);
+        next = response.chunk().await.map_err(BodyError::Broken)?;
+    }
+    Ok(whole.freeze())
+}
+
+/// The beginning of a text that is not JSON, without HTML tags and runs of blanks.
+fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4_096)]);
+    let mut plain = String::new();
+    let mut inside = false;
+    for letter in text.chars() {
+        match letter {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                plain.push(' ');
+            }
+            _ if !inside => plain.push(letter),
+            _ => {}
+        }
+    }
+    shortened(&plain.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

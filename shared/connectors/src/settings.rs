@@ -1,0 +1,107 @@
+//! What a connection adds to its manifest: where the system is, as whom to sign in, how hard to push.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Secrets shorter than this are not searched for in texts: too much harmless text would match.
+const REDACTED_BYTES_MIN: usize = 5;
+
+/// A secret. It never shows itself, neither in `{:?}` nor in errors.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for sending it and nothing else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+/// The secrets of a connection, by the names that its manifest gives them.
+pub type Credentials = BTreeMap<String, Secret>;
+
+/// What a connection adds to its manifest. Where a limit is `None`, the manifest's applies.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectionSettings {
+    /// The address of the system, without a trailing slash; the manifest's when `None`.
+    pub base_url: Option<String>,
+    /// The secrets.
+    pub credentials: Credentials,
+    /// Values for the manifest's variables, such as the database or the tenant.
+    pub variables: BTreeMap<String, String>,
+    /// How long one request may take, from sending to the last byte of the answer, in seconds.
+    pub timeout_secs: Option<u32>,
+    /// How many requests may be under way at once.
+    pub concurrency: Option<u32>,
+    /// How many requests may start in a second.
+    pub requests_per_second: Option<f64>,
+}
+
+/// The texts that must never appear in an error or a log line.
+#[derive(Clone, Default)]
+pub(crate) struct Redactor(Vec<String>);
+
+impl Redactor {
+    pub(crate) fn add(&mut self, secret: &str) {
+        if secret.len() >= REDACTED_BYTES_MIN && !self.0.iter().any(|known| known == secret) {
+            self.0.push(secret.to_owned());
+        }
+    }
+
+    /// The text with every known secret replaced by `***`.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        self.0
+            .iter()
+            .filter(|secret| text.contains(secret.as_str()))
+            .fold(None, |cleaned: Option<String>, secret| {
+                Some(
+                    cleaned
+                        .as_deref()
+                        .unwrap_or(text)
+                        .replace(secret.as_str(), "***"),
+                )
+            })
+            .unwrap_or_else(|| text.to_owned())
+    }
+}
+
+impl ConnectionSettings {
+    pub(crate) fn timeout(&self, default_secs: u32) -> Duration {
+        Duration::from_secs(u64::from(self.timeout_secs.unwrap_or(default_secs).max(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_show_and_are_taken_out_of_texts() {
+        let settings = ConnectionSettings {
+            credentials: Credentials::from([("token".to_owned(), Secret::new("tok_123456"))]),
+            ..ConnectionSettings::default()
+        };
+        assert!(!format!("{settings:?}").contains("tok_123456"));
+        let mut redactor = Redactor::default();
+        redactor.add("tok_123456");
+        assert_eq!(redactor.clean("bad token tok_123456!"), "bad token ***!");
+    }
+}
