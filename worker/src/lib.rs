@@ -10,6 +10,7 @@ mod executor;
 mod failure;
 mod handler;
 mod jobs;
+mod patience;
 mod readings;
 mod survey;
 

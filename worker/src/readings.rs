@@ -8,6 +8,8 @@ use tandem_engine::{Gone, Presence, Snapshot, mapped, match_keys};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Hints, IndexedRecord, SideState};
 
+use crate::patience::{self, RECORD_TRIES};
+
 /// One record as just read.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -112,10 +114,8 @@ pub async fn read(
     hints: Hints,
 ) -> Result<Option<Reading>, ConnectorError> {
     let end = sync.end(side);
-    let mut outcomes = end
-        .connector
-        .read(&end.stream, std::slice::from_ref(id))
-        .await?;
+    let ids = std::slice::from_ref(id);
+    let mut outcomes = patience::ask(RECORD_TRIES, || end.connector.read(&end.stream, ids)).await?;
     match (outcomes.pop(), outcomes.is_empty()) {
         (Some(ReadOutcome::Found(record)), true) => {
             Ok(Some(Reading::new(sync, side, *record, hint(hints, side))))

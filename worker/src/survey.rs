@@ -12,6 +12,7 @@ use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, Store};
 
 use crate::failure::WorkError;
+use crate::patience::{self, PAGE_TRIES};
 use crate::readings::{ById, Reading};
 
 /// Links are read in pages of this size.
@@ -121,10 +122,11 @@ pub async fn list(
     let mut listed = Listed::default();
     let mut token = None;
     loop {
-        let page = end
-            .connector
-            .list(&end.stream, &Listing::All, token.as_ref())
-            .await?;
+        let page = patience::ask(PAGE_TRIES, || {
+            end.connector
+                .list(&end.stream, &Listing::All, token.as_ref())
+        })
+        .await?;
         listed
             .unreadable
             .extend(page.unreadable.into_iter().map(|row| row.reason));

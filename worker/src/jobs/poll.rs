@@ -10,6 +10,7 @@ use tandem_store::{
 use super::Performed;
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
+use crate::patience::{self, PAGE_TRIES};
 use crate::readings::{Reading, hints_of};
 
 /// Problems kept with a run, at most.
@@ -136,10 +137,10 @@ async fn list_side(
     };
     let mut token = None;
     loop {
-        let page = end
-            .connector
-            .list(&end.stream, &listing, token.as_ref())
-            .await?;
+        let page = patience::ask(PAGE_TRIES, || {
+            end.connector.list(&end.stream, &listing, token.as_ref())
+        })
+        .await?;
         token = page.next.clone();
         take_page(context, sync, cause, run, page, listed).await?;
         if token.is_none() {
