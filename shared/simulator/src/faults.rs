@@ -273,6 +273,28 @@ mod tests {
     }
 
     #[test]
+    fn webhooks_are_doubled_delayed_and_lost_at_their_rates() {
+        let faults = FaultBox::new(2, 0.2);
+        let fates: Vec<_> = (0..10_000).map(|_| faults.draw_webhook()).collect();
+        let count = |test: fn(&&WebhookFate) -> bool| fates.iter().filter(test).count();
+        assert!((1_850..2_150).contains(&count(|fate| fate.duplicated)));
+        assert!((1_850..2_150).contains(&count(|fate| fate.delay_ms > 0)));
+        assert!((400..600).contains(&count(|fate| fate.lost)));
+        assert!(
+            fates
+                .iter()
+                .all(|fate| fate.delay_ms <= WEBHOOK_DELAY_MAX_MS)
+        );
+        faults.end();
+        let calm = WebhookFate {
+            lost: false,
+            duplicated: false,
+            delay_ms: 0,
+        };
+        assert!((0..100).all(|_| faults.draw_webhook() == calm));
+    }
+
+    #[test]
     fn a_search_is_a_read() {
         assert_eq!(
             classify(&Method::POST, "/crm/v3/objects/companies/search"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
+use rust_decimal::RoundingStrategy;
 
 use crate::book::{Book, Record, Slot};
 use crate::chance::{Purpose, rng_for};
@@ -373,7 +374,10 @@ fn normalise(kind: SimKind, field: Field, value: String) -> String {
         (SimKind::Crm, Field::Email) => email_key(&value),
         (SimKind::Crm, Field::Name) => value.trim().to_owned(),
         (SimKind::Finance, Field::CreditLimit) => match decimal(&value) {
-            Some(amount) => format!("{:.2}", amount.round_dp(2)),
+            Some(amount) => format!(
+                "{:.2}",
+                amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
+            ),
             None => value,
         },
         (SimKind::Crm | SimKind::Finance, _) => value,
