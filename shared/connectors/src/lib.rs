@@ -7,9 +7,11 @@ pub mod manifest;
 mod path;
 mod rest;
 mod settings;
+mod strict_json;
 mod template;
 mod value_form;
 pub mod webhook;
+pub mod webhook_events;
 
 pub use catalog::{Catalog, CatalogError};
 pub use connector::{
