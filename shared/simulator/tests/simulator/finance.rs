@@ -256,7 +256,7 @@ async fn an_archived_contact_is_listed_only_on_demand() {
         ids(&caller
             .get(&format!("{CONTACTS}?includeArchived=true"))
             .await),
-        [id.clone()]
+        std::slice::from_ref(&id)
     );
     let state = record(&system, &id);
     assert_eq!(
@@ -283,7 +283,7 @@ async fn contacts_are_found_by_ids_and_by_where() {
     ] {
         assert_eq!(
             ids(&caller.get(&format!("{CONTACTS}?where={condition}")).await),
-            [id.clone()],
+            std::slice::from_ref(&id),
             "{condition}"
         );
     }
