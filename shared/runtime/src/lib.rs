@@ -5,7 +5,7 @@ pub mod config;
 mod real;
 pub mod schedule;
 mod shutdown;
-
+pub mod telemetry;
 mod topology;
 
 pub use config::{ConfigError, Configuration};

@@ -39,11 +39,9 @@ impl FieldPath {
         longer
     }
 
-    /// The path of what holds this field, if `cut`.
-    pub(super) fn without_last_if(mut self, cut: bool) -> Self {
-        if cut {
-            self.0.pop();
-        }
+    /// The path of what holds this field.
+    pub(super) fn without_last(mut self) -> Self {
+        self.0.pop();
         self
     }
 

@@ -8,7 +8,9 @@
 //!
 //! Secrets are never part of it: a configuration only says where they stand.
 
+mod build;
 mod connection;
+mod documents;
 mod error;
 mod parse;
 mod places;
@@ -23,7 +25,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tandem_domain::{ConnectionName, SyncName};
 
+pub use build::{Built, ConnectionSetup, WebhookSetup};
 pub use connection::{ConnectionConfig, LimitsConfig, WebhookConfig};
+pub use documents::Documents;
 pub use error::{ConfigError, FieldPath, Mark, Problem};
 pub use process::{RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig};
 pub use reference::{Environment, Reference, SecretReference, TextOrReference};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_saphyr::Error as YamlError;
 
-use super::error::{ConfigError, FieldPath, Mark, Problem};
+use super::error::{ConfigError, FieldPath, Problem};
 use super::places::{Places, mark};
 use super::suggest::advice;
 use super::{Configuration, Source};
@@ -44,20 +44,25 @@ impl Configuration {
 
 fn problem(file: &Path, places: &Places, error: &YamlError) -> Problem {
     let place = error.location().map(mark);
+    let field = place.map_or_else(FieldPath::default, |place| places.field_at(place));
+    let (mark, field) = match error {
+        // The library names the last field read; what is meant is the one that holds it.
+        YamlError::SerdeMissingField { .. } => {
+            let holder = field.without_last();
+            (places.find(&holder).or(place), holder)
+        }
+        // The message names the field; its own path would only repeat it.
+        YamlError::SerdeUnknownField { .. } | YamlError::DuplicateMappingKey { .. } => {
+            (place, field.without_last())
+        }
+        _ => (place, field),
+    };
     Problem {
         file: Some(file.to_owned()),
-        mark: place,
-        field: place.map_or_else(FieldPath::default, |place| field_of(places, place, error)),
+        mark,
+        field,
         message: message(error),
     }
-}
-
-/// An unknown field is named by the message; its own path would only repeat it.
-fn field_of(places: &Places, place: Mark, error: &YamlError) -> FieldPath {
-    places.field_at(place).without_last_if(matches!(
-        error,
-        YamlError::SerdeUnknownField { .. } | YamlError::DuplicateMappingKey { .. }
-    ))
 }
 
 /// What is wrong, in the words of a configuration rather than of a parser. The file, line and column
@@ -75,6 +80,9 @@ fn message(error: &YamlError) -> String {
             format!("the field `{key}` stands here twice; keep one")
         }
         YamlError::SerdeInvalidType { expected, .. } => format!("expected {expected}"),
+        YamlError::InvalidScalar { ty: "floating point", .. } => "expected a number".to_owned(),
+        YamlError::InvalidScalar { ty: "boolean", .. } => "expected true or false".to_owned(),
+        YamlError::InvalidScalar { .. } => "expected a whole number that is not negative".to_owned(),
         YamlError::Message { msg, .. } => msg.clone(),
         other => without_place(&other.to_string()),
     }
@@ -114,41 +122,86 @@ mod tests {
             ),
             (
                 "connections:\n  crm:\n    limits: {}\n",
-                "",
-            ),
-            (
-                "connections:\n  crm:\n    connector: hubspot\n    credentials:\n      token: hunter2\n",
-                "tandem.yaml:5:14: connections.crm.credentials.token: a secret is written out here; keep it in the environment or in a file and write { env: NAME } or { file: PATH }",
-            ),
-            (
-                "connections:\n  crm:\n    connector: hubspot\n    base_url: { env: A, file: b }\n",
-                "",
-            ),
-            (
-                "connections:\n  crm:\n    connector: hubspot\n    webhook: { secrets: [ { evn: A } ] }\n",
-                "",
+                "tandem.yaml:2:3: connections.crm: the field `connector` is missing",
             ),
             (
                 "connections:\n  crm:\n    connector: hubspot\n    limits: { concurrency: many }\n",
-                "",
+                "tandem.yaml:4:28: connections.crm.limits.concurrency: expected a whole number that is not negative",
             ),
             (
-                "syncs:\n  customers:\n    a: { connection: crm, stream: companies }\n    b: { connection: books, stream: contacts }\n    match: [name]\n    fields: { name: {} }\n    conflict: last_writer_wins\n",
-                "",
+                "connections:\n  crm:\n    connector: hubspot\n    limits: { requests_per_second: fast }\n",
+                "tandem.yaml:4:36: connections.crm.limits.requests_per_second: expected a number",
             ),
             (
-                "syncs:\n  customers:\n    a: { connection: crm, stream: companies }\n    match: [name]\n    fields: { name: {} }\n",
-                "",
+                "server: { listen: 8080 }\n",
+                "tandem.yaml:1:19: server.listen: `8080` is not an address to listen on; write one such as 127.0.0.1:8080 or [::]:8080",
             ),
-            (
-                "syncs:\n  customers:\n    a: { connection: crm, stream: companies }\n    b: { connection: books, stream: contacts }\n    match: [[]]\n    fields: { name: {} }\n",
-                "",
-            ),
-            ("server: { listen: 8080 }\n", ""),
-            ("server:\n  listen: [\n", ""),
-            ("server: {}\nserver: {}\n", ""),
+            ("server: {}\nserver: {}\n", "tandem.yaml:2:1: the field `server` stands here twice; keep one"),
+            ("server:\n  listen: [\n", "tandem.yaml:2:11: expected string scalar"),
         ] {
-            if refusal(text) != expected { println!("{}", refusal(text)); }
+            assert_eq!(refusal(text), expected);
         }
+    }
+
+    #[test]
+    fn a_reference_that_is_none_is_refused_without_repeating_it() {
+        let crm = "connections:\n  crm:\n    connector: hubspot\n";
+        for (text, expected) in [
+            (
+                "    credentials:\n      token: hunter2\n",
+                "tandem.yaml:5:14: connections.crm.credentials.token: a secret is written out here; keep it in the environment or in a file and write { env: NAME } or { file: PATH }",
+            ),
+            (
+                "    base_url: { env: A, file: b }\n",
+                "tandem.yaml:4:15: connections.crm.base_url: name one place only: { env: NAME } or { file: PATH }",
+            ),
+            (
+                "    webhook: { secrets: [ { evn: A } ] }\n",
+                "tandem.yaml:4:29: connections.crm.webhook.secrets[0]: unknown field `evn`; there is `env`, `file`",
+            ),
+        ] {
+            assert_eq!(refusal(&format!("{crm}{text}")), expected);
+        }
+    }
+
+    #[test]
+    fn mistakes_in_a_sync_are_named_with_their_place_and_field() {
+        let ends = "syncs:\n  customers:\n    a: { connection: crm, stream: companies }\n    b: { connection: books, stream: contacts }\n";
+        for (text, expected) in [
+            (
+                "    match: [name]\n    fields: { name: {} }\n    conflict: last_writer_wins\n",
+                "tandem.yaml:7:15: syncs.customers.conflict: unknown word `last_writer_wins`; did you mean `last_write_wins`?",
+            ),
+            (
+                "    match: [name]\n",
+                "tandem.yaml:2:3: syncs.customers: the field `fields` is missing",
+            ),
+            (
+                "    match: [[]]\n    fields: { name: {} }\n",
+                "tandem.yaml:5:13: syncs.customers.match[0]: a match key needs at least one field",
+            ),
+            (
+                "    match: [name]\n    fields: { name: { transforms: [lowercase] } }\n",
+                "tandem.yaml:6:36: syncs.customers.fields.name.transforms[0]: unknown word `lowercase`; did you mean `lower`?",
+            ),
+            (
+                "    match: [name]\n    fields: { name: { equality: { decimal: 2 } } }\n",
+                "tandem.yaml:6:35: syncs.customers.fields.name.equality.decimal: unknown word `decimal`; did you mean `decimals`?",
+            ),
+        ] {
+            assert_eq!(refusal(&format!("{ends}{text}")), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let text = "connections:\n  crm: { connector: my/crm.yaml, credentials: { token: { file: token } } }\n";
+        let configuration = Configuration::parse(Path::new("/etc/tandem.yaml"), text).expect("it is fine");
+        assert_eq!(configuration.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(configuration.scheduler.runs_max, 5);
+        assert_eq!(configuration.retention.changes_days, 400);
+        let crm = &configuration.connections["crm"];
+        assert_eq!(crm.connector, "/etc/my/crm.yaml");
+        assert_eq!(crm.credentials["token"].0, super::super::Reference::File("/etc/token".into()));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The HTTP server: webhook ingress, API, health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// Where it listens.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
     /// Open connections at once; further ones wait to be accepted.
     pub connections_max: usize,
@@ -36,6 +37,15 @@ impl Default for ServerConfig {
             shutdown_secs: 20,
         }
     }
+}
+
+fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        de::Error::custom(format!(
+            "`{text}` is not an address to listen on; write one such as 127.0.0.1:8080 or [::]:8080"
+        ))
+    })
 }
 
 /// The job runners.

@@ -1,0 +1,53 @@
+//! Counters, gauges and histograms in the Prometheus text form.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::TelemetryError;
+
+/// Upper edges for what takes milliseconds to minutes, in seconds.
+const SECONDS_BUCKETS: [f64; 14] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
+];
+
+/// Renders what has been counted in this process.
+#[derive(Clone)]
+pub struct MetricsHandle(PrometheusHandle);
+
+impl MetricsHandle {
+    /// The metrics in the text form that Prometheus reads. Call it at least every few minutes
+    /// (a scrape does): histograms are only drained then.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
+
+/// Starts counting. Every histogram whose name ends in `_seconds` gets buckets for durations.
+///
+/// # Errors
+/// [`TelemetryError::Twice`] when counting was started before.
+pub fn init_metrics() -> Result<MetricsHandle, TelemetryError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        // The list of buckets is a constant and not empty.
+        .expect("there are buckets")
+        .install_recorder()
+        .map(MetricsHandle)
+        .map_err(|_| TelemetryError::Twice("metrics"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_rendered_with_buckets_for_durations() {
+        let handle = init_metrics().expect("the only set-up of this test process");
+        metrics::counter!("tandem_test_total").increment(3);
+        metrics::histogram!("tandem_test_seconds").record(0.2);
+        let text = handle.render();
+        assert!(text.contains("tandem_test_total 3"), "{text}");
+        assert!(text.contains("tandem_test_seconds_bucket{le=\"0.25\"} 1"), "{text}");
+    }
+}
