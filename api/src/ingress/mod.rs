@@ -1,0 +1,331 @@
+//! `POST /hooks/{connection}`: who sent this, is it whole, and is it kept for good? Only then `200`.
+//!
+//! The order is the point: limits before the body, the signature over the raw bytes before any parsing,
+//! the commit before the answer. What an event means is for [`tandem_operator::hooks`]; what to do about
+//! it is for a worker.
+
+mod answer;
+mod body;
+mod committer;
+mod decoy;
+mod delivery;
+mod failures;
+mod handshake;
+mod tally;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, header, request::Parts};
+use hyper::body::Body;
+use tandem_connectors::webhook::{Reason, Request as SignedRequest, Scheme, Verdict, Verifier};
+use tandem_domain::{Clock, DeliveryId, Entropy};
+use tandem_operator::hooks::{Arrival, Hook, HookRegistry, HookState, new_events};
+use tandem_queue::Doorbell;
+use tandem_store::{EventStore, NewDelivery};
+use tokio::task::JoinHandle;
+
+use answer::{Answer, Reply};
+use body::{BodyMemory, ReceivedBody};
+use committer::{CommitQueue, Committer};
+use failures::{Failures, sender_address};
+
+pub use failures::FailureLimit;
+
+/// Paths of webhooks start with this.
+pub const HOOKS_PREFIX: &str = "/hooks/";
+/// The body limit of addresses that do not exist, in bytes; the default of those that do.
+pub const BODY_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// What the ingress allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IngressLimits {
+    /// How long a body may take.
+    pub body_timeout: Duration,
+    /// How long a sender waits for the commit before it is asked to come back. Some give up after 1 s.
+    pub commit_timeout: Duration,
+    /// Verified deliveries that wait for the commit.
+    pub queued_deliveries_max: usize,
+    /// The memory of all bodies together, in bytes.
+    pub body_memory_bytes: usize,
+    /// See [`FailureLimit`].
+    pub failures: FailureLimit,
+    /// How many proxies in front of Tandem append to `X-Forwarded-For`.
+    pub trusted_proxies: usize,
+}
+
+impl Default for IngressLimits {
+    fn default() -> Self {
+        Self {
+            body_timeout: Duration::from_secs(10),
+            commit_timeout: Duration::from_millis(800),
+            queued_deliveries_max: 4_096,
+            body_memory_bytes: 256 * 1_024 * 1_024,
+            failures: FailureLimit::default(),
+            trusted_proxies: 0,
+        }
+    }
+}
+
+/// What the ingress works with.
+pub struct IngressParts {
+    /// Where deliveries are kept.
+    pub store: Arc<dyn EventStore>,
+    /// Tells workers of new jobs.
+    pub doorbell: Arc<dyn Doorbell>,
+    /// The addresses.
+    pub hooks: Arc<dyn HookRegistry>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// For ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The ingress.
+pub struct Ingress {
+    hooks: Arc<dyn HookRegistry>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    limits: IngressLimits,
+    memory: BodyMemory,
+    failures: Failures,
+    queue: CommitQueue,
+}
+
+impl Ingress {
+    /// Starts the ingress and its committer. The task ends, everything stored, once the ingress is
+    /// dropped.
+    #[must_use]
+    pub fn start(parts: IngressParts, limits: IngressLimits) -> (Arc<Self>, JoinHandle<()>) {
+        let committer = Committer {
+            store: parts.store,
+            doorbell: parts.doorbell,
+            clock: Arc::clone(&parts.clock),
+        };
+        let (queue, task) = CommitQueue::start(
+            committer,
+            limits.queued_deliveries_max,
+            limits.commit_timeout,
+        );
+        let ingress = Self {
+            hooks: parts.hooks,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            limits,
+            memory: BodyMemory::new(limits.body_memory_bytes),
+            failures: Failures::new(limits.failures),
+            queue,
+        };
+        (Arc::new(ingress), task)
+    }
+
+    /// Answers one request whose path starts with [`HOOKS_PREFIX`].
+    pub async fn handle<B>(&self, request: Request<B>, peer: IpAddr) -> Response
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let began_at = self.clock.now();
+        let (parts, body) = request.into_parts();
+        let name = parts.uri.path().strip_prefix(HOOKS_PREFIX).unwrap_or("");
+        let state = self.hooks.lookup(name);
+        let label = if state.is_some() { name } else { "unknown" };
+        let sender = sender_address(peer, &parts.headers, self.limits.trusted_proxies);
+        let answer = match self.refuse_early(&parts, sender) {
+            Some(refusal) => refusal,
+            None => self.take(state, &parts, body, sender).await,
+        };
+        tally::request(label, &answer, self.clock.now().since(began_at));
+        answer.reply.into_response()
+    }
+
+    /// What can be said without the body.
+    fn refuse_early(&self, parts: &Parts, sender: IpAddr) -> Option<Answer> {
+        if parts.method != Method::POST {
+            return Some(Answer::new(Reply::NotPost, "not_post"));
+        }
+        if is_encoded(&parts.headers) {
+            return Some(Answer::new(Reply::Encoded, "encoded"));
+        }
+        let wait = self.failures.blocked_for(sender, self.clock.now())?;
+        let retry_secs = wait.as_secs().max(1);
+        Some(Answer::new(Reply::TooMany { retry_secs }, "too_many"))
+    }
+
+    async fn take<B>(
+        &self,
+        state: Option<HookState>,
+        parts: &Parts,
+        body: B,
+        sender: IpAddr,
+    ) -> Answer
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        match state {
+            Some(HookState::Deleted) => Answer::new(Reply::Deleted, "deleted"),
+            Some(HookState::Misconfigured(reason)) => {
+                tracing::error!(%reason, "a webhook was turned away because its connection is misconfigured");
+                Answer::misconfigured("configuration")
+            }
+            Some(state @ (HookState::Active(_) | HookState::Paused(_))) => {
+                self.take_signed(&state, parts, body, sender).await
+            }
+            None => {
+                self.failures.note(sender, self.clock.now());
+                match self.receive(body, BODY_BYTES_MAX).await {
+                    Ok(body) => decoy::answer(parts, &body.bytes, self.clock.now()),
+                    Err(answer) => answer,
+                }
+            }
+        }
+    }
+
+    async fn take_signed<B>(
+        &self,
+        state: &HookState,
+        parts: &Parts,
+        body: B,
+        sender: IpAddr,
+    ) -> Answer
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let Some(hook) = state.hook() else {
+            return Answer::misconfigured("configuration");
+        };
+        let body = match self.receive(body, hook.body_bytes_max).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        match self.verify(hook, parts, &body.bytes) {
+            Ok(secret_index) => self.keep(state, hook, parts, body, secret_index).await,
+            Err(reason) => self.reject(hook, reason, sender),
+        }
+    }
+
+    async fn receive<B>(&self, body: B, bytes_max: usize) -> Result<ReceivedBody, Answer>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        self.memory
+            .receive(body, bytes_max, self.limits.body_timeout)
+            .await
+            .map_err(body::BodyFault::answer)
+    }
+
+    fn verify(&self, hook: &Hook, parts: &Parts, body: &[u8]) -> Result<usize, Reason> {
+        let url = signed_url(&hook.public_url, parts);
+        let headers = header_pairs(&parts.headers);
+        let request = SignedRequest {
+            method: parts.method.as_str(),
+            url: &url,
+            headers: &headers,
+            body,
+        };
+        let now_secs = self.clock.now().as_secs();
+        match hook.verifier.verify(&request, &hook.secrets, now_secs) {
+            Verdict::Accepted { secret_index, .. } => Ok(secret_index),
+            Verdict::Rejected(reason) => Err(reason),
+        }
+    }
+
+    fn reject(&self, hook: &Hook, reason: Reason, sender: IpAddr) -> Answer {
+        if reason.is_misconfiguration() {
+            tracing::error!(connection = %hook.connection, %reason, "a webhook cannot be verified; set the webhook secret of this connection");
+            return Answer::misconfigured(reason.as_str());
+        }
+        self.failures.note(sender, self.clock.now());
+        tracing::debug!(connection = %hook.connection, %reason, "a webhook was rejected");
+        Answer::rejected(refusal_of(&hook.verifier), reason)
+    }
+
+    async fn keep(
+        &self,
+        state: &HookState,
+        hook: &Hook,
+        parts: &Parts,
+        body: ReceivedBody,
+        secret_index: usize,
+    ) -> Answer {
+        if let Some(challenge) = handshake::challenge(hook.verifier.scheme(), &body.bytes) {
+            return Answer::new(Reply::Challenge(challenge), "handshake");
+        }
+        let arrival = Arrival {
+            at: self.clock.now(),
+            entropy: &*self.entropy,
+        };
+        let events = new_events(state, &body.bytes, arrival);
+        if events.is_empty() {
+            return Answer::new(Reply::Taken, "handshake");
+        }
+        let delivery = NewDelivery {
+            id: DeliveryId::new(arrival.at, &*self.entropy),
+            connection: hook.connection.clone(),
+            headers: delivery::kept_headers(&parts.headers),
+            body: body.bytes.into(),
+            received_at: arrival.at,
+            secret_index,
+            traceparent: Some(delivery::traceparent(&parts.headers, &*self.entropy)),
+            events,
+        };
+        match self.queue.commit(delivery, body.share).await {
+            Ok(outcome) => tally::stored(hook, &outcome),
+            Err(fault) => fault.answer(),
+        }
+    }
+}
+
+/// Compressed and multipart bodies are never opened before they are verified, so they are not taken.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let compressed = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let in_parts = headers.get_all(header::CONTENT_TYPE).iter().any(|value| {
+        let start = value.as_bytes().get(..b"multipart/".len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
+    });
+    compressed || in_parts
+}
+
+/// The URL as the sender knows it. Never made from `Host`, which the sender chooses.
+fn signed_url(public_url: &str, parts: &Parts) -> String {
+    let path = parts
+        .uri
+        .path_and_query()
+        .map_or("", http::uri::PathAndQuery::as_str);
+    format!("{}{path}", public_url.trim_end_matches('/'))
+}
+
+fn header_pairs(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
+}
+
+/// A wrong token in the address is a wrong address.
+fn refusal_of(verifier: &Verifier) -> Reply {
+    match verifier.scheme() {
+        Scheme::UrlToken => Reply::Unknown,
+        Scheme::BasicAuth => Reply::WantsPassword,
+        Scheme::StandardWebhooksV1
+        | Scheme::Svix
+        | Scheme::HubspotV1
+        | Scheme::HubspotV2
+        | Scheme::HubspotV3
+        | Scheme::Xero
+        | Scheme::Intuit
+        | Scheme::Stripe
+        | Scheme::Shopify
+        | Scheme::Github
+        | Scheme::Slack
+        | Scheme::Square
+        | Scheme::Recurly
+        | Scheme::ZohoPayments
+        | Scheme::GenericHmacSha256 => Reply::Unsigned,
+    }
+}

@@ -1,0 +1,204 @@
+//! The listener: accepts connections, bounds how many there are and how long their heads may take, and
+//! hands requests to the ingress or to the HTTP API.
+//!
+//! An own loop, because the convenient one of the web framework sets no time limit on half a head.
+//! TLS is absent on purpose: a reverse proxy ends it.
+
+mod framing;
+mod head_scan;
+mod refusal;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::ingress::{HOOKS_PREFIX, Ingress};
+use head_scan::{HeadWatch, ScannedStream};
+
+/// After a failed `accept` (no file descriptors are left) the listener rests.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the listener allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections open at once; the next are answered 503.
+    pub connections_max: usize,
+    /// How long a head may take, counted from when the connection is ready for it. Also how long a
+    /// connection may be idle.
+    pub head_timeout: Duration,
+    /// The longest head and read buffer, in bytes.
+    pub head_bytes_max: usize,
+    /// Headers in a request.
+    pub headers_max: usize,
+    /// How long requests in flight may take once shutdown has begun.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_024,
+            head_timeout: Duration::from_secs(5),
+            head_bytes_max: 64 * 1_024,
+            headers_max: 100,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a listener offers. Webhooks and the API can share one, or have one each.
+pub struct Surface {
+    /// Takes `POST /hooks/{connection}`; without it these paths are unknown.
+    pub ingress: Option<Arc<Ingress>>,
+    /// Everything else.
+    pub router: axum::Router,
+}
+
+/// The address of the peer of a request, for handlers of the router.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Serves until `shutdown`, then finishes what is in flight within [`ServerLimits::drain_timeout`].
+pub async fn serve(
+    listener: TcpListener,
+    surface: Arc<Surface>,
+    limits: ServerLimits,
+    shutdown: CancellationToken,
+) {
+    let server = Server {
+        surface,
+        limits,
+        slots: Arc::new(Semaphore::new(limits.connections_max)),
+        refusals: refusal::Refusals::default(),
+        graceful: GracefulShutdown::new(),
+        cut: CancellationToken::new(),
+    };
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => server.welcome(accepted).await,
+        }
+    }
+    drop(listener);
+    server.drain().await;
+}
+
+struct Server {
+    surface: Arc<Surface>,
+    limits: ServerLimits,
+    slots: Arc<Semaphore>,
+    refusals: refusal::Refusals,
+    graceful: GracefulShutdown,
+    /// Cancelled when the time to drain is over.
+    cut: CancellationToken,
+}
+
+impl Server {
+    async fn welcome(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, peer)) => match Arc::clone(&self.slots).try_acquire_owned() {
+                Ok(slot) => self.begin(stream, peer, slot),
+                Err(_) => self.refusals.refuse(stream),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted; if this lasts, raise the limit of open files");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+        // Only a matter of latency; a connection that is gone already shows at the first read.
+        let _no_delay = stream.set_nodelay(true);
+        let watch = HeadWatch::default();
+        let surface = Arc::clone(&self.surface);
+        let io = TokioIo::new(ScannedStream::new(stream, watch.clone()));
+        let service = service_fn(move |request| {
+            let (surface, watch) = (Arc::clone(&surface), watch.clone());
+            async move { Ok::<_, std::convert::Infallible>(surface.answer(request, peer, &watch).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head_timeout)
+            .max_header_size(self.limits.head_bytes_max)
+            .max_buf_size(self.limits.head_bytes_max)
+            .max_headers(self.limits.headers_max)
+            .serve_connection(io, service);
+        let connection = self.graceful.watch(connection);
+        let cut = self.cut.clone();
+        tokio::spawn(async move {
+            let _slot = slot;
+            tokio::select! {
+                result = connection => if let Err(error) = result {
+                    tracing::debug!(%error, %peer, "a connection ended early");
+                },
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+
+    async fn drain(self) {
+        let waiting = self.graceful.count();
+        if tokio::time::timeout(self.limits.drain_timeout, self.graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                waiting,
+                "requests were still in flight when the time to finish them was over"
+            );
+        }
+        self.cut.cancel();
+    }
+}
+
+impl Surface {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        watch: &HeadWatch,
+    ) -> Response {
+        let body_bytes = framing::content_length(request.headers());
+        let mut response = match framing::check(&request, watch.facts()) {
+            Ok(()) => self.route(request, peer).await,
+            Err(fault) => fault.response(),
+        };
+        if !watch.next_request(body_bytes) {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+        match &self.ingress {
+            Some(ingress) if request.uri().path().starts_with(HOOKS_PREFIX) => {
+                ingress.handle(request, peer.ip()).await
+            }
+            _ => {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(Peer(peer));
+                match self.router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
+        }
+    }
+}

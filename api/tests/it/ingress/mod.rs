@@ -1,0 +1,4 @@
+mod answers;
+mod commit;
+mod framing;
+mod limits;

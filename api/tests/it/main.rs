@@ -1,0 +1,4 @@
+//! The listener as senders and operators meet it: real sockets, bytes in, bytes out.
+
+mod ingress;
+mod support;

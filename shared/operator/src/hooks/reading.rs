@@ -1,0 +1,144 @@
+//! From a verified body to rows for the inbox. Whatever the body holds, the result can be stored.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sha2::{Digest, Sha256};
+use tandem_domain::{Entropy, EventId, JobId, Timestamp};
+use tandem_store::{EventKind, JobTarget, NewEvent};
+
+use super::{Hook, HookState, ReadEvent, Unreadable};
+
+/// Longer dedupe keys are replaced by their hash: index entries have limits.
+const DEDUPE_KEY_BYTES_MAX: usize = 512;
+/// No known system has longer ids; a longer one is not an id.
+const RECORD_ID_BYTES_MAX: usize = 512;
+
+/// What reading needs from outside: the time of arrival, and chance for new ids.
+#[derive(Clone, Copy)]
+pub struct Arrival<'a> {
+    /// When the body arrived (or is read again).
+    pub at: Timestamp,
+    /// For the ids of events and jobs.
+    pub entropy: &'a dyn Entropy,
+}
+
+/// The events in a body. None for a handshake; one in quarantine for a body that cannot be read.
+/// Only an active hook gives its events targets.
+#[must_use]
+pub fn new_events(state: &HookState, body: &[u8], arrival: Arrival<'_>) -> Vec<NewEvent> {
+    match state {
+        HookState::Active(hook) => read_all(hook, body, arrival, JobsWanted::Yes),
+        HookState::Paused(hook) => read_all(hook, body, arrival, JobsWanted::No),
+        HookState::Misconfigured(_) | HookState::Deleted => Vec::new(),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum JobsWanted {
+    Yes,
+    No,
+}
+
+fn read_all(hook: &Hook, body: &[u8], arrival: Arrival<'_>, jobs: JobsWanted) -> Vec<NewEvent> {
+    // A reader that panics would be sent the same body for ever; in quarantine it waits for a fix.
+    let read = catch_unwind(AssertUnwindSafe(|| (hook.read)(body)))
+        .unwrap_or_else(|_| Err(Unreadable("reading it failed inside Tandem".to_owned())));
+    match read {
+        Ok(events) => events
+            .into_iter()
+            .enumerate()
+            .map(|(index, event)| {
+                let event = storable(event, body, index);
+                new_event(hook, event, arrival, jobs)
+            })
+            .collect(),
+        Err(unreadable) => vec![new_event(
+            hook,
+            quarantined(body_key(body), unreadable.to_string()),
+            arrival,
+            JobsWanted::No,
+        )],
+    }
+}
+
+fn quarantined(dedupe_key: String, problem: String) -> ReadEvent {
+    ReadEvent {
+        dedupe_key,
+        stream: None,
+        record: None,
+        kind: EventKind::Other,
+        occurred_at: None,
+        problem: Some(problem),
+    }
+}
+
+/// The dedupe key of a body that cannot be taken apart.
+fn body_key(body: &[u8]) -> String {
+    format!("body:{}", hex::encode(Sha256::digest(body)))
+}
+
+/// Makes an event fit for every storage: text columns of some take no NUL and have limits.
+fn storable(mut event: ReadEvent, body: &[u8], index: usize) -> ReadEvent {
+    if event.dedupe_key.is_empty() {
+        event.dedupe_key = format!("{}#{index}", body_key(body));
+        event
+            .problem
+            .get_or_insert_with(|| "the event has nothing to tell it from others by".to_owned());
+    } else if !is_plain(&event.dedupe_key, DEDUPE_KEY_BYTES_MAX) {
+        let hash = Sha256::digest(event.dedupe_key.as_bytes());
+        event.dedupe_key = format!("sha256:{}", hex::encode(hash));
+    }
+    let odd_record = event
+        .record
+        .as_ref()
+        .is_some_and(|record| !is_plain(record.as_str(), RECORD_ID_BYTES_MAX));
+    if odd_record {
+        event.record = None;
+        event.problem.get_or_insert_with(|| {
+            format!("the record id has control characters or more than {RECORD_ID_BYTES_MAX} bytes")
+        });
+    }
+    event.problem = event.problem.map(|problem| problem.replace('\0', "\\0"));
+    event
+}
+
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control)
+}
+
+fn new_event(hook: &Hook, event: ReadEvent, arrival: Arrival<'_>, jobs: JobsWanted) -> NewEvent {
+    let offset_micros = (hook.clock_offset_micros)();
+    let understood = event.problem.is_none() && jobs == JobsWanted::Yes;
+    let targets = if understood {
+        targets_of(hook, &event, arrival)
+    } else {
+        Vec::new()
+    };
+    NewEvent {
+        id: EventId::new(arrival.at, arrival.entropy),
+        dedupe_key: event.dedupe_key,
+        stream: event.stream,
+        record: event.record,
+        kind: event.kind,
+        occurred_at: event
+            .occurred_at
+            .map(|at| at.shifted(offset_micros.saturating_neg())),
+        problem: event.problem,
+        targets,
+    }
+}
+
+fn targets_of(hook: &Hook, event: &ReadEvent, arrival: Arrival<'_>) -> Vec<JobTarget> {
+    let (Some(stream), Some(_)) = (&event.stream, &event.record) else {
+        return Vec::new();
+    };
+    (hook.targets)(stream)
+        .into_iter()
+        .map(|target| JobTarget {
+            sync: target.sync,
+            side: target.side,
+            job: JobId::new(arrival.at, arrival.entropy),
+            run_at: arrival.at.plus(target.quiet),
+        })
+        .collect()
+}
