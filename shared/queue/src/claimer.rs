@@ -109,7 +109,6 @@ impl Claimer {
     async fn pass_on(&self, running: Arc<Running>, now: Timestamp) {
         let ClaimedJob { job, lease } = &running.claimed;
         let (id, token) = (job.id, lease.token);
-        // Neither channel is ever full: each has room for as many jobs as there are slots.
         let passed = match self.core.parts.gate.admit(job, now) {
             Admission::Run => self.claimed.send(running).await.is_ok(),
             Admission::Defer { until } => {
@@ -117,8 +116,7 @@ impl Claimer {
                     run_at: until,
                     failure: None,
                 };
-                let finished = Finished { running, outcome };
-                self.finished.send(finished).await.is_ok()
+                Finished { running, outcome }.send(&self.finished).await
             }
         };
         if !passed {

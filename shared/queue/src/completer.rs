@@ -1,4 +1,4 @@
-//! Writes down how jobs ended, as many at once as are waiting, and frees their slots.
+//! Writes down how jobs ended, as many at once as are waiting.
 
 use std::sync::Arc;
 
@@ -19,6 +19,17 @@ const FINISH_JOBS_MAX: usize = 500;
 pub(crate) struct Finished {
     pub(crate) running: Arc<Running>,
     pub(crate) outcome: JobOutcome,
+}
+
+impl Finished {
+    /// Passes it to the completer, and only then makes room for another job: when the ends of jobs
+    /// cannot be written down, no more are begun. Returns whether there is a completer.
+    pub(crate) async fn send(self, completer: &mpsc::Sender<Self>) -> bool {
+        let running = Arc::clone(&self.running);
+        let sent = completer.send(self).await.is_ok();
+        running.free_slot();
+        sent
+    }
 }
 
 pub(crate) struct Completer {

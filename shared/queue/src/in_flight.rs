@@ -10,14 +10,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry;
 
-/// One leased job on its way through the worker. Its slot is free when the last handle is dropped.
+/// One leased job on its way through the worker.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) claimed: ClaimedJob,
     /// See [`crate::JobContext::cancelled`].
     pub(crate) cancelled: CancellationToken,
     pub(crate) claimed_at: Timestamp,
-    _slot: OwnedSemaphorePermit,
+    slot: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Running {
+    /// Makes room for another job. Its end may still have to be written down.
+    pub(crate) fn free_slot(&self) {
+        // One assignment cannot be left half done.
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = None;
+    }
 }
 
 #[derive(Debug)]
@@ -45,7 +54,7 @@ impl InFlight {
         let running = Running {
             cancelled: CancellationToken::new(),
             claimed_at,
-            _slot: slot,
+            slot: Mutex::new(Some(slot)),
             claimed,
         };
         let lease = running.claimed.lease;

@@ -137,14 +137,14 @@ impl Surroundings {
                 Handled::Outcome(outcome) => {
                     let id = job.id;
                     let finished = Finished { running, outcome };
-                    if self.finished.send(finished).await.is_err() {
+                    if !finished.send(&self.finished).await {
                         error!(job = %id, "the runner has ended; this job comes back when its lease ends");
                     }
                 }
                 Handled::Settled => {
                     telemetry::finished(&job.kind, telemetry::OUTCOME_SETTLED);
                     self.core.in_flight.remove([running.claimed.lease]);
-                    drop(running);
+                    running.free_slot();
                     self.core.freed.notify_one();
                 }
             }

@@ -29,7 +29,8 @@ use crate::{Doorbell, Gate, JobHandler};
 /// How a runner works.
 #[derive(Clone, Copy, Debug)]
 pub struct RunnerConfig {
-    /// So many jobs are leased at once; at least 1.
+    /// So many jobs run at once; at least 1. As many more may be leased while their ends are
+    /// written down.
     pub concurrency: usize,
     /// A job whose worker died is taken over after this.
     pub lease: Duration,

@@ -11,7 +11,7 @@ pub(crate) struct Core {
     pub(crate) config: RunnerConfig,
     pub(crate) parts: RunnerParts,
     pub(crate) in_flight: InFlight,
-    /// Wakes the claimer: a job has ended, so that its slot and its lane are free.
+    /// Wakes the claimer: a job has ended, so that its lane is free.
     pub(crate) freed: Notify,
     /// Cancelled when nothing more may be started.
     pub(crate) stopping: CancellationToken,
