@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::manifest::{Manifest, ManifestError};
 
 /// The shipped manifests: name and text.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 4] = [
+    ("bottlecrm", include_str!("../manifests/bottlecrm.yaml")),
     ("hubspot", include_str!("../manifests/hubspot.yaml")),
+    ("tryton", include_str!("../manifests/tryton.yaml")),
     ("xero", include_str!("../manifests/xero.yaml")),
 ];
 
@@ -104,7 +106,7 @@ mod tests {
             .expect_err("a typing mistake")
             .to_string();
         assert!(
-            error.contains("there is no manifest `hupspot`: write one of hubspot, "),
+            error.contains("there is no manifest `hupspot`: write one of bottlecrm, hubspot, "),
             "{error}"
         );
     }

@@ -183,7 +183,9 @@ pub enum ConnectorError {
         retry_after: Duration,
     },
     /// The credentials were not accepted, also after a fresh login.
-    #[error("{system} does not accept the credentials: {reason}. Check the secret of this connection, then resume it")]
+    #[error(
+        "{system} does not accept the credentials: {reason}. Check the secret of this connection, then resume it"
+    )]
     Unauthorized {
         /// Connection name.
         system: String,
@@ -219,7 +221,9 @@ pub enum ConnectorError {
         id: RecordId,
     },
     /// A write was sent and no clear answer came: its effect may have happened.
-    #[error("{system}: the answer to {operation} was lost: {reason}. It will be looked up before anything is sent again")]
+    #[error(
+        "{system}: the answer to {operation} was lost: {reason}. It will be looked up before anything is sent again"
+    )]
     ResponseLost {
         /// Connection name.
         system: String,
@@ -262,7 +266,9 @@ impl ConnectorError {
             Self::RateLimited { retry_after, .. } => Disposition::RetryAfter(*retry_after),
             Self::Unauthorized { .. } => Disposition::RetryAfter(Duration::from_secs(60)),
             Self::Refused { .. } | Self::Misconfigured { .. } => Disposition::Park,
-            Self::VersionConflict { .. } | Self::NotFound { .. } | Self::Malformed { .. } => Disposition::Retry,
+            Self::VersionConflict { .. } | Self::NotFound { .. } | Self::Malformed { .. } => {
+                Disposition::Retry
+            }
             Self::ResponseLost { .. } => Disposition::Verify,
         }
     }
@@ -324,7 +330,11 @@ pub trait Connector: Send + Sync {
     ) -> Result<Page, ConnectorError>;
 
     /// Reads records afresh; the answers are in the order of `ids`.
-    async fn read(&self, stream: &StreamName, ids: &[RecordId]) -> Result<Vec<ReadOutcome>, ConnectorError>;
+    async fn read(
+        &self,
+        stream: &StreamName,
+        ids: &[RecordId],
+    ) -> Result<Vec<ReadOutcome>, ConnectorError>;
 
     /// The records that match, archived ones included where the system can tell.
     /// `Ok(None)` when the manifest declares no way to look this up.
@@ -335,7 +345,11 @@ pub trait Connector: Send + Sync {
     ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError>;
 
     /// Creates a record.
-    async fn create(&self, stream: &StreamName, write: &Write<'_>) -> Result<Written, ConnectorError>;
+    async fn create(
+        &self,
+        stream: &StreamName,
+        write: &Write<'_>,
+    ) -> Result<Written, ConnectorError>;
 
     /// Changes the named fields of a record.
     async fn update(
@@ -346,5 +360,10 @@ pub trait Connector: Send + Sync {
     ) -> Result<Written, ConnectorError>;
 
     /// Deletes or archives a record, as the manifest says. A record already gone is a success.
-    async fn delete(&self, stream: &StreamName, id: &RecordId, transaction: &str) -> Result<(), ConnectorError>;
+    async fn delete(
+        &self,
+        stream: &StreamName,
+        id: &RecordId,
+        transaction: &str,
+    ) -> Result<(), ConnectorError>;
 }

@@ -15,8 +15,8 @@ pub mod webhook_events;
 
 pub use catalog::{Catalog, CatalogError};
 pub use connector::{
-    Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page, PageToken, ReadOutcome,
-    RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
+    Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page,
+    PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
 pub use path::{Path, PathError};
 pub use rest::RestConnector;

@@ -14,7 +14,7 @@ pub use request::{Auth, ErrorClass, ErrorRule, Login, Method, Oauth2ClientCreden
 pub use statuses::Statuses;
 pub use types::{
     Archived, Create, Delete, EventKind, EventType, Field, Finder, Limits, List, Manifest, Paging,
-    Paths, Read, RecordKey, Signature, Stamp, Stream, Update, Webhook,
+    Paths, Read, RecordKey, Signature, Stamp, Step, Stream, Update, Variable, Webhook,
 };
 
 /// The version of the manifest format that this program reads.

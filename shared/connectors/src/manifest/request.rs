@@ -151,12 +151,7 @@ impl Request {
     /// Whether an expression of the request looks at a value of this name.
     pub(crate) fn uses(&self, name: &str) -> bool {
         let mut found = false;
-        let mut look = |expr: &crate::template::Expr| {
-            found |= expr
-                .uses()
-                .iter()
-                .any(|used| used.split('.').next() == Some(name));
-        };
+        let mut look = |expr: &crate::template::Expr| found |= expr.looks_at(name);
         self.path.each_expr(&mut look);
         let nodes = self
             .query

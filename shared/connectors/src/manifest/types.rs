@@ -338,10 +338,36 @@ pub struct Finder {
     pub fuzzy: bool,
 }
 
+/// A request that goes before a write: looking up an id that the write needs, or making the record ready.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Whether it is needed; always when absent.
+    #[serde(default)]
+    pub when: Option<Node>,
+    /// The request, which sees what the write sees.
+    pub request: Request,
+    /// Whether it changes something in the system.
+    #[serde(default)]
+    pub writes: bool,
+    /// What to keep of the answer, by name, as `kept.<name>`.
+    #[serde(default)]
+    pub keep: BTreeMap<String, Path>,
+    /// The message with which the write is refused when something to keep is not there.
+    #[serde(default)]
+    pub refuse: Option<Text>,
+}
+
 /// Creating.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Create {
+    /// Values that the requests use more than once, by name, as `let.<name>`.
+    #[serde(default, rename = "let")]
+    pub values: BTreeMap<String, Node>,
+    /// Requests that go before.
+    #[serde(default)]
+    pub before: Vec<Step>,
     /// The request, with `fields`, `record` and `transaction`.
     pub request: Request,
     /// Where the new id stands in the answer.
@@ -358,6 +384,12 @@ pub struct Create {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Update {
+    /// Values that the requests use more than once, by name, as `let.<name>`.
+    #[serde(default, rename = "let")]
+    pub values: BTreeMap<String, Node>,
+    /// Requests that go before.
+    #[serde(default)]
+    pub before: Vec<Step>,
     /// The request, with `id`, `fields`, `record`, `current`, `expected_version` and `transaction`.
     pub request: Request,
     /// Where the record stands, if the answer holds it whole.
@@ -426,4 +458,18 @@ pub enum EventKind {
     Updated,
     /// It was deleted or archived.
     Deleted,
+}
+
+impl Update {
+    /// Whether an expression of the update looks at a value of this name.
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        let mut found = self.request.uses(name);
+        let mut look = |expr: &crate::template::Expr| found |= expr.looks_at(name);
+        let conditions = self.before.iter().flat_map(|step| &step.when);
+        self.values
+            .values()
+            .chain(conditions)
+            .for_each(|node| node.each_expr(&mut look));
+        found || self.before.iter().any(|step| step.request.uses(name))
+    }
 }

@@ -1,11 +1,11 @@
 //! What YAML types cannot say about a manifest: that templates only use what their place offers, that
 //! names refer to something, that parts fit together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::FieldType;
 
-use super::{Auth, Field, Finder, List, Manifest, Paging, Request, Stream, Webhook};
+use super::{Auth, Field, Finder, List, Manifest, Paging, Request, Step, Stream, Webhook};
 use crate::template::{Expr, Node, Place, Predicate, Text};
 use crate::webhook::Verifier;
 
@@ -40,6 +40,8 @@ struct Offer<'a> {
     stream: Option<&'a Stream>,
     session: Option<&'a BTreeSet<&'a str>>,
     last: Option<&'a BTreeSet<&'a str>>,
+    lets: Option<&'a BTreeSet<&'a str>>,
+    kept: Option<&'a BTreeSet<&'a str>>,
 }
 
 impl<'a> Offer<'a> {
@@ -49,6 +51,8 @@ impl<'a> Offer<'a> {
             stream: None,
             session: None,
             last: None,
+            lets: None,
+            kept: None,
         }
     }
 }
@@ -126,18 +130,18 @@ impl Check<'_> {
             .find
             .iter()
             .for_each(|finder| self.finder(finder, stream));
-        let with_stream = |names| Offer {
-            stream: Some(stream),
-            ..Offer::of(names)
-        };
         if let Some(create) = &stream.create {
-            self.request(
+            let names = ["variables", "fields", "record", "transaction"];
+            self.write(
+                stream,
+                &names,
+                &create.values,
+                &create.before,
                 &create.request,
-                with_stream(&["variables", "fields", "record", "transaction"]),
             );
         }
         if let Some(update) = &stream.update {
-            let names = &[
+            let names = [
                 "variables",
                 "id",
                 "fields",
@@ -146,7 +150,13 @@ impl Check<'_> {
                 "expected_version",
                 "transaction",
             ];
-            self.request(&update.request, with_stream(names));
+            self.write(
+                stream,
+                &names,
+                &update.values,
+                &update.before,
+                &update.request,
+            );
         }
         if let Some(delete) = &stream.delete {
             self.request(
@@ -154,6 +164,46 @@ impl Check<'_> {
                 Offer::of(&["variables", "id", "transaction"]),
             );
         }
+    }
+
+    fn write(
+        &mut self,
+        stream: &Stream,
+        names: &[&str],
+        values: &BTreeMap<String, Node>,
+        before: &[Step],
+        request: &Request,
+    ) {
+        let values_offer = Offer {
+            stream: Some(stream),
+            ..Offer::of(names)
+        };
+        values
+            .values()
+            .for_each(|node| self.node(node, values_offer));
+        let names = [names, &["let", "kept"]].concat();
+        let let_names: BTreeSet<&str> = values.keys().map(String::as_str).collect();
+        let mut kept: BTreeSet<&str> = BTreeSet::new();
+        for step in before {
+            let known = kept.clone();
+            let offer = Offer {
+                kept: Some(&known),
+                lets: Some(&let_names),
+                names: &names,
+                ..values_offer
+            };
+            step.when.iter().for_each(|node| self.node(node, offer));
+            step.refuse.iter().for_each(|text| self.text(text, offer));
+            self.request(&step.request, offer);
+            kept.extend(step.keep.keys().map(String::as_str));
+        }
+        let offer = Offer {
+            kept: Some(&kept),
+            lets: Some(&let_names),
+            names: &names,
+            ..values_offer
+        };
+        self.request(request, offer);
     }
 
     fn field(&mut self, name: &str, field: &Field) {
@@ -329,6 +379,8 @@ impl Check<'_> {
                 .stream
                 .is_none_or(|stream| stream.fields.contains_key(member)),
             "session" => offer.session.is_none_or(|names| names.contains(member)),
+            "let" => offer.lets.is_none_or(|names| names.contains(member)),
+            "kept" => offer.kept.is_none_or(|names| names.contains(member)),
             "last" => offer.last.is_none_or(|names| names.contains(member)),
             _ => true,
         }

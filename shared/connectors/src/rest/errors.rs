@@ -188,7 +188,8 @@ impl Judge<'_> {
             },
             ErrorClass::Unauthorized => ConnectorError::Unauthorized {
                 system,
-                reason: message,
+                // Our own sentence goes on after it.
+                reason: message.trim_end_matches('.').to_owned(),
             },
             ErrorClass::Refused => ConnectorError::Refused {
                 system,

@@ -330,7 +330,7 @@ fn info(name: &StreamName, stream: &Stream) -> StreamInfo {
     let guarded = stream
         .update
         .as_ref()
-        .is_some_and(|update| update.request.uses("expected_version"));
+        .is_some_and(|update| update.uses("expected_version"));
     StreamInfo {
         name: name.clone(),
         fields: stream

@@ -1,8 +1,10 @@
 //! Creating, changing, deleting.
 
-use minijinja::value::Value as TemplateValue;
-use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use minijinja::value::{Serde, Value as TemplateValue};
+use serde_json::{Map, Value as Json};
 use tandem_domain::{RecordId, StreamName};
 
 use super::RestConnector;
@@ -12,8 +14,9 @@ use super::record;
 use super::response::Answer;
 use crate::connector::{ConnectorError, RemoteRecord, Write, Written};
 use crate::json_view;
-use crate::manifest::Stream;
+use crate::manifest::{Step, Stream};
 use crate::path::Path;
+use crate::template::{Node, Scope, TemplateError};
 use crate::value_form::id_text;
 
 impl RestConnector {
@@ -47,7 +50,7 @@ impl RestConnector {
                 Json::String(write.transaction.to_owned()),
             );
         }
-        let scope = self
+        let mut scope = self
             .scope
             .clone()
             .with(
@@ -56,6 +59,8 @@ impl RestConnector {
             )
             .with("record", json_view::view(Arc::new(encoded.record)))
             .with("transaction", write.transaction);
+        self.make_ready(&operation, &create.values, &create.before, &mut scope)
+            .await?;
         let answer = self
             .exchange
             .send(&operation, &create.request, &scope)
@@ -115,9 +120,11 @@ impl RestConnector {
             )
             .with("transaction", write.transaction);
         // The record as it is may be long; it is copied only for requests that look at it.
-        if update.request.uses("current") {
+        if update.uses("current") {
             scope.add("current", shared(current));
         }
+        self.make_ready(&operation, &update.values, &update.before, &mut scope)
+            .await?;
         let answer = self
             .exchange
             .send(&operation, &update.request, &scope)
@@ -161,10 +168,95 @@ impl RestConnector {
         }
     }
 
+    /// Evaluates `let` and carries out the steps that go before a write.
+    async fn make_ready(
+        &self,
+        operation: &Operation<'_>,
+        values: &BTreeMap<String, Node>,
+        before: &[Step],
+        scope: &mut Scope,
+    ) -> Result<(), ConnectorError> {
+        if !values.is_empty() {
+            let seen = scope.value();
+            let mut evaluated = Map::new();
+            for (name, node) in values {
+                let value = node
+                    .json(&seen)
+                    .map_err(|error| self.exchange.misconfigured(error.to_string()))?;
+                evaluated.insert(name.clone(), value.unwrap_or(Json::Null));
+            }
+            scope.add("let", json_view::view(Arc::new(Json::Object(evaluated))));
+        }
+        let mut kept = Map::new();
+        for step in before {
+            self.step(operation, step, scope, &mut kept).await?;
+            scope.add("kept", TemplateValue::from(Serde(&kept)));
+        }
+        Ok(())
+    }
+
+    async fn step(
+        &self,
+        operation: &Operation<'_>,
+        step: &Step,
+        scope: &Scope,
+        kept: &mut Map<String, Json>,
+    ) -> Result<(), ConnectorError> {
+        let wrong = |error: TemplateError| self.exchange.misconfigured(error.to_string());
+        if let Some(when) = &step.when
+            && !when
+                .json(&scope.value())
+                .map_err(wrong)?
+                .is_some_and(|value| is_true(&value))
+        {
+            return Ok(());
+        }
+        let operation = Operation {
+            writes: step.writes,
+            ..*operation
+        };
+        let answer = self.exchange.send(&operation, &step.request, scope).await?;
+        for (name, path) in &step.keep {
+            let found = answer
+                .json()
+                .and_then(|body| path.first(body))
+                .filter(|value| !value.is_null());
+            match (found, &step.refuse) {
+                (Some(value), _) => _ = kept.insert(name.clone(), value.clone()),
+                (None, Some(message)) => {
+                    let message = message
+                        .plain(&scope.value())
+                        .map_err(wrong)?
+                        .unwrap_or_default();
+                    return Err(ConnectorError::Refused {
+                        system: self.exchange.system.clone(),
+                        operation: operation.to_string(),
+                        message,
+                        field: None,
+                    });
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(())
+    }
+
     fn cannot(&self, verb: &str, name: &StreamName) -> ConnectorError {
         self.exchange.misconfigured(format!(
             "its manifest has no way to {verb} records of `{name}`; make the mapping one-way"
         ))
+    }
+}
+
+/// Whether a condition holds: neither null, false, zero, nor empty.
+fn is_true(value: &Json) -> bool {
+    match value {
+        Json::Null => false,
+        Json::Bool(truth) => *truth,
+        Json::Number(number) => number.as_f64() != Some(0.0),
+        Json::String(text) => !text.is_empty(),
+        Json::Array(elements) => !elements.is_empty(),
+        Json::Object(members) => !members.is_empty(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Expressions and templates of manifests.
 //!
-//! One rule: a text that starts with `=` is an expression and keeps the type of its value; any other
-//! text is a template, in which `{{ … }}` holds expressions, and gives text. There are no statements
+//! One rule: a text that starts with `=` is an expression and keeps the type of its value (a lone `=` is
+//! just that); any other text is a template, in which `{{ … }}` holds expressions, and gives text. There are no statements
 //! (`{% … %}`). In a request an undefined value is an error; in a rule about an answer it is false, since
 //! answers differ in what they hold. Expressions are compiled once, when the manifest is read.
 
@@ -145,6 +145,12 @@ impl Expr {
     /// The dotted names of the values that it looks at.
     pub(crate) const fn uses(&self) -> &BTreeSet<String> {
         &self.uses
+    }
+
+    pub(crate) fn looks_at(&self, name: &str) -> bool {
+        self.uses
+            .iter()
+            .any(|used| used.split('.').next() == Some(name))
     }
 
     pub(crate) const fn place(&self) -> Place {

@@ -197,7 +197,7 @@ impl<'de> Deserialize<'de> for Node {
             Raw::List(nodes) => NodeKind::List(nodes),
             Raw::Object(members) => NodeKind::Object(members),
             Raw::Text(source) => {
-                if let Some(expression) = source.strip_prefix('=') {
+                if let Some(expression) = source.strip_prefix('=').filter(|rest| !rest.is_empty()) {
                     NodeKind::Typed(Expr::strict(expression, place).map_err(de::Error::custom)?)
                 } else if source.contains("{{") || source.contains("{%") {
                     NodeKind::Text(Text::parse(&source, place).map_err(de::Error::custom)?)
