@@ -1,0 +1,95 @@
+//! `tandem simulate crm|finance`: a simulated system as a process of its own.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use tandem_simulator::{SimConfig, SimKind, Simulator, WebhookTarget};
+
+/// Which system.
+#[derive(Clone, Copy, ValueEnum)]
+enum System {
+    /// A HubSpot-shaped CRM.
+    Crm,
+    /// A Xero-shaped finance system.
+    Finance,
+}
+
+/// What it is like.
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// Which system.
+    system: System,
+    /// Where it listens on 127.0.0.1; a free port when left out.
+    #[arg(long)]
+    port: Option<u16>,
+    /// How many companies the shared population has; each side holds about 80 % of them.
+    #[arg(long, default_value_t = 500)]
+    records: usize,
+    /// The same seed gives the same data, edits and faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The share of requests that go wrong, 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_parser = rate)]
+    faults: f64,
+    /// Edits by simulated users, a second.
+    #[arg(long, default_value_t = 0.0)]
+    edits: f64,
+    /// Where changes are posted, such as http://127.0.0.1:8080/hooks/crm.
+    #[arg(long, requires = "secret")]
+    webhook: Option<String>,
+    /// The webhook's signing secret.
+    #[arg(long, requires = "webhook")]
+    secret: Option<String>,
+    /// Its clock is ahead by this many seconds (negative: behind).
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    skew: i64,
+    /// Every request takes at least this long, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    latency: u64,
+    /// A request that is never answered is held this long, in seconds.
+    #[arg(long, default_value_t = 5.0)]
+    hang: f64,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=1.0).contains(&rate) { Ok(rate) } else { Err("a rate lies between 0 and 1".to_owned()) }
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
+    let kind = match args.system {
+        System::Crm => SimKind::Crm,
+        System::Finance => SimKind::Finance,
+    };
+    let webhook = args.webhook.zip(args.secret).map(|(url, secret)| WebhookTarget { url, secret });
+    let config = SimConfig {
+        port: args.port,
+        records: args.records,
+        seed: args.seed,
+        faults: args.faults,
+        edits_per_second: args.edits,
+        webhook,
+        clock_skew_secs: args.skew,
+        latency_ms: args.latency,
+        hang_secs: args.hang,
+        ..SimConfig::new(kind)
+    };
+    let shutdown = tandem_runtime::shutdown_token().context("listening for signals")?;
+    let simulator = Simulator::start(config).await.context("starting the simulator")?;
+    println!("{} listens on {}", kind.name(), simulator.base_url());
+    match kind {
+        SimKind::Crm => println!("  bearer token: {}", simulator.api_token()),
+        SimKind::Finance => {
+            let credentials = simulator.credentials();
+            println!("  client id: {}", credentials.client_id);
+            println!("  client secret: {}", credentials.client_secret);
+            println!("  tenant id: {}", credentials.tenant_id);
+        }
+    }
+    println!("  state: {}/_sim/state", simulator.base_url());
+    shutdown.cancelled().await;
+    simulator.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}

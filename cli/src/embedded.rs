@@ -1,0 +1,290 @@
+//! Everything in one process over SQLite: ingress, scheduler and workers around an in-process doorbell.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tandem_api::{Ingress, IngressLimits, IngressParts, ServerLimits, Surface, serve};
+use tandem_connectors::{manifest, webhook_events};
+use tandem_domain::{Clock, ConnectionName, Entropy, JobId, StreamName, SyncName};
+use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
+use tandem_queue::{
+    BreakerConfig, Breakers, Doorbell, Gates, InProcessDoorbell, Runner, RunnerConfig, RunnerParts, SyncLimits,
+};
+use tandem_runtime::config::{Built, ConnectionSetup, WebhookSetup};
+use tandem_runtime::{Configuration, SystemClock, SystemEntropy, Topology};
+use tandem_store::{EventKind, Hints, JobClass, JobKind, NewJob, RunFilter, RunKind, RunState, Store, Trigger};
+use tandem_store_sqlite::{SqliteOptions, SqliteStore};
+use tandem_worker::{Context, Worker};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The database in the data folder.
+pub const DATABASE: &str = "tandem.db";
+
+/// What differs between `up` and the demo.
+pub struct EmbeddedOptions {
+    /// The folder that holds the database.
+    pub data: PathBuf,
+    /// Reads an environment variable.
+    pub environment: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Whether a sync that was never compared whole is, at once.
+    pub first_sync: FirstSync,
+}
+
+/// When the first sync of a new sync begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum FirstSync {
+    /// At once.
+    Automatic,
+    /// When somebody asks for it.
+    OnRequest,
+}
+
+/// The running product.
+pub struct Embedded {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What is configured.
+    pub topology: Arc<Topology>,
+    /// Rung for new jobs.
+    pub doorbell: Arc<dyn Doorbell>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    shutdown: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+/// What the parts share.
+struct Parts {
+    store: Arc<dyn Store>,
+    doorbell: Arc<dyn Doorbell>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    shutdown: CancellationToken,
+}
+
+impl Embedded {
+    /// Opens the storage, applies the configuration, takes up what a dead process left, and starts.
+    pub async fn start(configuration: &Configuration, options: EmbeddedOptions) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let built = configuration.build(&*options.environment, Arc::clone(&clock))?;
+        let database = options.data.join(DATABASE);
+        let store: Arc<dyn Store> = SqliteStore::open(&database, SqliteOptions { exclusive: true })
+            .await
+            .with_context(|| format!("opening {}", database.display()))?;
+        let parts = Parts {
+            store,
+            doorbell: Arc::new(InProcessDoorbell::default()),
+            clock,
+            entropy: Arc::new(SystemEntropy::default()),
+            shutdown: CancellationToken::new(),
+        };
+        take_up(&parts, &built).await?;
+        let listener = tokio::net::TcpListener::bind(configuration.server.listen)
+            .await
+            .with_context(|| format!("listening on {}", configuration.server.listen))?;
+        let address = listener.local_addr().context("reading the address that is listened on")?;
+        let mut tasks = JoinSet::new();
+        start_server(&parts, &built, listener, &mut tasks);
+        start_runner(&parts, configuration, &built, &mut tasks);
+        if options.first_sync == FirstSync::Automatic {
+            start_first_syncs(&parts, &built).await?;
+        }
+        let Parts { store, doorbell, shutdown, .. } = parts;
+        Ok(Self { store, topology: built.topology, doorbell, address, shutdown, tasks })
+    }
+
+    /// Resolves when a part has ended by itself, which none should.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a part of the process ended by itself"),
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => anyhow::Error::from(error),
+        }
+    }
+
+    /// Stops taking, finishes or hands back what is under way, and ends.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}
+
+/// This process is alone on the database: what another left running goes on here.
+async fn take_up(parts: &Parts, built: &Built) -> anyhow::Result<()> {
+    let now = parts.clock.now();
+    let store = &parts.store;
+    store
+        .apply_config(
+            built.documents.connections.clone(),
+            built.documents.syncs.clone(),
+            built.schedules.clone(),
+            now,
+        )
+        .await?;
+    let released = store.release_all(now).await?;
+    let orphaned = store.fail_orphaned_runs(now, "the process died during this run", now).await?;
+    if released + orphaned > 0 {
+        tracing::info!(jobs = released, runs = orphaned, "took up what the last process left");
+    }
+    Ok(())
+}
+
+fn start_server(
+    parts: &Parts,
+    built: &Built,
+    listener: tokio::net::TcpListener,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) {
+    let hooks = Arc::new(HookTable::new(hooks(built)));
+    let ingress_parts = IngressParts {
+        store: Arc::clone(&parts.store) as Arc<dyn tandem_store::EventStore>,
+        doorbell: Arc::clone(&parts.doorbell),
+        hooks,
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&parts.entropy),
+    };
+    let (ingress, committer) = Ingress::start(ingress_parts, IngressLimits::default());
+    let surface = Arc::new(Surface { ingress: Some(ingress), router: axum::Router::new() });
+    let shutdown = parts.shutdown.clone();
+    tasks.spawn(async move {
+        serve(listener, surface, ServerLimits::default(), shutdown).await;
+        committer.await.context("the committer of webhooks")
+    });
+}
+
+/// The webhook address of each connection that has one.
+fn hooks(built: &Built) -> BTreeMap<ConnectionName, HookState> {
+    let with_webhook = built.connections.iter().filter_map(|(name, setup)| {
+        let webhook = setup.webhook.as_ref()?;
+        Some((name.clone(), HookState::Active(Arc::new(hook(built, name, setup, webhook)))))
+    });
+    with_webhook.collect()
+}
+
+fn hook(built: &Built, name: &ConnectionName, setup: &ConnectionSetup, webhook: &WebhookSetup) -> Hook {
+    let manifest = Arc::clone(&setup.manifest);
+    let read = move |body: &[u8]| match &manifest.webhook {
+        Some(webhook) => webhook_events::split(webhook, body)
+            .map(|events| events.into_iter().map(read_event).collect())
+            .map_err(|error| Unreadable(error.reason)),
+        None => Err(Unreadable("the manifest does not say what its webhooks mean".to_owned())),
+    };
+    let (topology, connection) = (Arc::clone(&built.topology), name.clone());
+    let targets = move |stream: &StreamName| {
+        let ends = topology.ends_of(&connection, stream);
+        ends.map(|(sync, side)| HookTarget { sync: sync.name.clone(), side, quiet: sync.quiet }).collect()
+    };
+    let connector = built.topology.connectors.get(name).cloned();
+    Hook {
+        connection: name.clone(),
+        verifier: webhook.verifier.clone(),
+        secrets: webhook.secrets.clone(),
+        public_url: webhook.public_url.clone().unwrap_or_default(),
+        body_bytes_max: webhook.body_bytes_max,
+        read: Arc::new(read),
+        targets: Arc::new(targets),
+        clock_offset_micros: Arc::new(move || connector.as_ref().map_or(0, |one| one.clock_offset_micros())),
+    }
+}
+
+fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
+    ReadEvent {
+        dedupe_key: event.dedupe_key,
+        stream: event.stream,
+        record: event.record,
+        kind: match event.kind {
+            Some(manifest::EventKind::Created) => EventKind::Created,
+            Some(manifest::EventKind::Updated) => EventKind::Updated,
+            Some(manifest::EventKind::Deleted) => EventKind::Deleted,
+            None => EventKind::Other,
+        },
+        occurred_at: event.occurred_at,
+        problem: event.problem,
+    }
+}
+
+fn start_runner(
+    parts: &Parts,
+    configuration: &Configuration,
+    built: &Built,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) {
+    let breakers = Arc::new(Breakers::new(BreakerConfig::default(), Arc::clone(&parts.entropy)));
+    let limits = Arc::new(SyncLimits::default());
+    for (name, sync) in &built.topology.syncs {
+        breakers.assign(name.clone(), built.topology.connections_of(name));
+        limits.set_limit(name, Some(sync.concurrency));
+    }
+    let context = Context::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&built.topology),
+        Arc::clone(&parts.doorbell),
+        Arc::clone(&parts.clock),
+        Arc::clone(&parts.entropy),
+    );
+    let runner_parts = RunnerParts {
+        store: Arc::clone(&parts.store) as Arc<dyn tandem_store::JobStore>,
+        doorbell: Arc::clone(&parts.doorbell),
+        gate: Arc::new(Gates::new(vec![Arc::clone(&breakers) as _, limits as _])),
+        handler: Arc::new(Worker::new(Arc::new(context), breakers)),
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&parts.entropy),
+    };
+    let worker = &configuration.worker;
+    let seconds = |secs: u32| Duration::from_secs(u64::from(secs));
+    let config = RunnerConfig {
+        concurrency: worker.concurrency,
+        lease: seconds(worker.lease_secs),
+        handler_timeout: seconds(worker.job_secs),
+        listing_timeout: seconds(worker.listing_secs),
+        shutdown_grace: seconds(worker.shutdown_secs),
+        ..RunnerConfig::default()
+    };
+    let shutdown = parts.shutdown.clone();
+    tasks.spawn(async move {
+        let drained = Runner::new(config, runner_parts).run(shutdown).await?;
+        tracing::debug!(abandoned = drained.abandoned, "the job runner has ended");
+        Ok(())
+    });
+}
+
+/// A sync that has never been compared whole begins with that.
+async fn start_first_syncs(parts: &Parts, built: &Built) -> anyhow::Result<()> {
+    let mut jobs = Vec::new();
+    for sync in built.topology.syncs.keys() {
+        if !compared_before(parts.store.as_ref(), sync).await? {
+            tracing::info!(%sync, "the first sync begins: both sides are listed and matched");
+            jobs.push(NewJob {
+                id: JobId::new(parts.clock.now(), parts.entropy.as_ref()),
+                kind: JobKind::Backfill { sync: sync.clone() },
+                class: JobClass::Backfill,
+                trigger: Trigger::Backfill,
+                run_at: parts.clock.now(),
+                hints: Hints::default(),
+                traceparent: None,
+            });
+        }
+    }
+    let ids = parts.store.enqueue(jobs, parts.clock.now()).await?;
+    parts.doorbell.ring(&ids);
+    Ok(())
+}
+
+async fn compared_before(store: &dyn Store, sync: &SyncName) -> anyhow::Result<bool> {
+    let filter = RunFilter {
+        sync: Some(sync.clone()),
+        kind: Some(RunKind::Backfill),
+        limit: 50,
+        ..RunFilter::default()
+    };
+    let runs = store.runs(&filter).await?;
+    Ok(runs.iter().any(|run| matches!(run.state, RunState::Succeeded | RunState::Partial)))
+}
