@@ -176,7 +176,7 @@ impl Builder<'_> {
 fn load(connector: &str) -> Result<Arc<Manifest>, String> {
     Catalog::load(connector).map_err(|error| match error {
         CatalogError::Unknown { name, .. } => format!(
-            "there is no connector `{name}`{}, or write the path of a manifest file",
+            "there is no connector `{name}`{} The path of a manifest file works too",
             advice(&name, Catalog::names())
         ),
         CatalogError::Unreadable { .. } | CatalogError::Invalid(_) => error.to_string(),

@@ -1,0 +1,389 @@
+//! What a configuration makes, and what is said of one that cannot work.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_domain::{Clock, FieldType, Side, Timestamp, Value};
+use tandem_engine::{ConflictPolicy, Creates, DeletePolicy, Direction, Equality, Transform};
+use tandem_runtime::config::{Built, Environment};
+use tandem_runtime::{ConfigError, Configuration};
+use tandem_store::{ConnectionRow, SyncRow};
+
+struct Noon;
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        noon()
+    }
+}
+
+fn noon() -> Timestamp {
+    Timestamp::from_secs(1_767_268_800)
+}
+
+fn environment(name: &str) -> Option<String> {
+    ["CRM_TOKEN", "CRM_HOOK", "BOOKS_KEY"]
+        .contains(&name)
+        .then(|| format!("value of {name}"))
+}
+
+const CONNECTIONS: &str = "\
+connections:
+  crm:
+    connector: tests/manifests/crm.yaml
+    credentials: { token: { env: CRM_TOKEN } }
+    webhook: { secrets: [ { env: CRM_HOOK } ], public_url: https://tandem.example/ }
+  books:
+    connector: tests/manifests/books.yaml
+    base_url: http://127.0.0.1:9000
+    credentials: { key: { env: BOOKS_KEY } }
+    variables: { tenant: acme }
+";
+
+const SYNC: &str = "\
+syncs:
+  customers:
+    a: { connection: crm, stream: companies }
+    b: { connection: books, stream: contacts }
+";
+
+fn build_with(text: &str, environment: &Environment<'_>) -> Result<Built, ConfigError> {
+    Configuration::parse(Path::new("tandem.yaml"), text)?.build(environment, Arc::new(Noon))
+}
+
+fn refusal(text: &str) -> String {
+    match build_with(text, &environment) {
+        Ok(_) => panic!("it was not refused:\n{text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What is said of a sync between the two test systems; its own text starts at line 15.
+fn sync_refusal(text: &str) -> String {
+    refusal(&format!("{CONNECTIONS}{SYNC}{text}"))
+}
+
+/// The text of a whole and correct mapping.
+const MAPPING: &str = "    match: [email, [name, phone]]
+    fields:
+      name: {}
+      email: { equality: folded }
+      phone: { conflict: prefer_b, transforms: [phone] }
+      number: { a: phone, direction: a_to_b }
+      credit_limit: { equality: { decimals: 2 }, direction: b_to_a }
+";
+
+#[test]
+fn a_whole_configuration_builds() {
+    let rest = "    create: b
+    conflict: prefer_b
+    prefer: b
+    deletes: { b_gone: propagate, brake: { count: 3, percent: 5 } }
+    filters: [ { side: a, field: active, any_of: [true] } ]
+    quiet_secs: 2
+    schedule: { poll_a: every 30 seconds, full: daily at 02:00, time_zone: Europe/Brussels }
+";
+    let text = format!("{CONNECTIONS}{SYNC}{MAPPING}{rest}");
+    let built = build_with(&text, &environment).unwrap_or_else(|error| panic!("{error}"));
+    let sync = &built.topology.syncs["customers"];
+    let policy = &sync.policy;
+    assert_eq!(policy.creates, Creates::B);
+    assert_eq!((policy.conflict, policy.prefer), (ConflictPolicy::PreferB, Side::B));
+    assert_eq!(policy.deletes.a_gone, DeletePolicy::Ignore);
+    assert_eq!(policy.deletes.b_gone, DeletePolicy::Propagate);
+    assert_eq!(policy.match_keys, [vec!["email"], vec!["name", "phone"]]);
+    assert_eq!(policy.filters[0].any_of, [Value::Boolean(true)]);
+    assert_eq!((sync.brake.count, sync.brake.percent), (3, 5));
+    assert_eq!(sync.quiet, Duration::from_secs(2));
+    assert_eq!((sync.overlap, sync.concurrency), (Duration::from_secs(120), 16));
+    let rule = |name: &str| policy.fields.iter().find(|rule| rule.name == name).expect(name);
+    assert_eq!(rule("email").equality, Equality::Folded);
+    assert_eq!(rule("phone").transforms, [Transform::Phone]);
+    assert_eq!((rule("number").a.as_str(), rule("number").b.as_str()), ("phone", "number"));
+    assert_eq!(rule("credit_limit").field_type, FieldType::Decimal);
+    assert_eq!(rule("credit_limit").direction, Direction::BToA);
+}
+
+#[test]
+fn a_webhook_is_set_up_with_its_secrets_and_address() {
+    let built = build_with(CONNECTIONS, &environment).unwrap_or_else(|error| panic!("{error}"));
+    let webhook = built.connections["crm"].webhook.as_ref().expect("it has one");
+    assert_eq!(webhook.public_url.as_deref(), Some("https://tandem.example"));
+    assert_eq!((webhook.secrets.len(), webhook.body_bytes_max), (1, 1_048_576));
+    assert!(built.connections["books"].webhook.is_none());
+    assert_eq!(built.topology.connectors.len(), 2);
+}
+
+#[test]
+fn schedules_have_defaults_and_a_side_that_tells_no_changes_is_swept() {
+    let text = format!("{CONNECTIONS}{SYNC}{MAPPING}");
+    let built = build_with(&text, &environment).unwrap_or_else(|error| panic!("{error}"));
+    let rows: Vec<(&str, &str, Option<Timestamp>)> = built
+        .schedules
+        .iter()
+        .map(|row| (row.key.purpose.as_str(), row.spec.as_str(), row.next_at))
+        .collect();
+    let in_5_minutes = Some(noon().plus(Duration::from_secs(300)));
+    assert_eq!(
+        rows,
+        [
+            ("poll_a", "every 5 minutes", in_5_minutes),
+            ("poll_b", "every 5 minutes", in_5_minutes),
+            ("full", "every 4 hours", Some(noon())),
+        ]
+    );
+    let swept: Vec<&str> = built.sweeping.iter().map(|key| key.purpose.as_str()).collect();
+    assert_eq!(swept, ["poll_b"]);
+}
+
+#[test]
+fn a_side_that_cannot_be_written_is_only_read() {
+    let text = format!("{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}}, email: {{}} }}\n");
+    let text = text.replace("stream: contacts", "stream: archive");
+    let built = build_with(&text, &environment).unwrap_or_else(|error| panic!("{error}"));
+    let policy = &built.topology.syncs["customers"].policy;
+    assert_eq!(policy.creates, Creates::A);
+    assert!(policy.fields.iter().all(|rule| rule.direction == Direction::BToA));
+}
+
+#[test]
+fn all_missing_variables_of_the_environment_are_named_at_once() {
+    let error = build_with(CONNECTIONS, &|_| None).err().expect("nothing is set");
+    assert_eq!(
+        error.to_string(),
+        "tandem.yaml:4:20: connections.crm.credentials.token: the environment variable CRM_TOKEN is not set; set it and start again\n\
+         tandem.yaml:5:27: connections.crm.webhook.secrets[0]: the environment variable CRM_HOOK is not set; set it and start again\n\
+         tandem.yaml:9:20: connections.books.credentials.key: the environment variable BOOKS_KEY is not set; set it and start again"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_connection_is_named_with_its_place() {
+    for (from, to, expected) in [
+        (
+            "tests/manifests/crm.yaml",
+            "hupspot",
+            "tandem.yaml:3:16: connections.crm.connector: there is no connector `hupspot`; did you mean `hubspot`? The path of a manifest file works too",
+        ),
+        (
+            "token: {",
+            "tokken: {",
+            "tandem.yaml:4:5: connections.crm.credentials: the credential `token` is missing: The access token\n\
+             tandem.yaml:4:20: connections.crm.credentials.tokken: Test CRM has no credential `tokken`; did you mean `token`?",
+        ),
+        (
+            "{ tenant: acme }",
+            "{ region: us, zone: a }",
+            "tandem.yaml:10:5: connections.books.variables: the variable `tenant` is missing: The tenant's name\n\
+             tandem.yaml:10:36: connections.books.variables.zone: Test Books has no variable `zone`; there is `region`, `tenant`",
+        ),
+        (
+            "http://127.0.0.1:9000",
+            "127.0.0.1:9000",
+            "tandem.yaml:8:15: connections.books.base_url: `127.0.0.1:9000` is not an address; write one such as https://example.com",
+        ),
+        (
+            ", public_url: https://tandem.example/",
+            "",
+            "tandem.yaml:5:5: connections.crm.webhook: the signatures of Test CRM cover the address that they are sent to; write `public_url`, the address of this server as Test CRM knows it, without /hooks",
+        ),
+        (
+            "[ { env: CRM_HOOK } ]",
+            "[]",
+            "tandem.yaml:5:16: connections.crm.webhook.secrets: at least one secret is needed: webhooks are never taken unverified",
+        ),
+        (
+            "    variables: { tenant: acme }\n",
+            "    variables: { tenant: acme }\n    webhook: { secrets: [ { env: CRM_HOOK } ] }\n",
+            "tandem.yaml:11:5: connections.books.webhook: Test Books sends no webhooks that Tandem understands; remove `webhook`, it is asked for changes instead",
+        ),
+    ] {
+        assert_eq!(refusal(&CONNECTIONS.replace(from, to)), expected);
+    }
+}
+
+#[test]
+fn a_manifest_that_is_wrong_or_absent_is_named() {
+    let absent = refusal(&CONNECTIONS.replace("crm.yaml", "none.yaml"));
+    let start = "tandem.yaml:3:16: connections.crm.connector: the manifest tests/manifests/none.yaml cannot be read: ";
+    assert!(absent.starts_with(start), "{absent}");
+}
+
+#[test]
+fn what_is_wrong_with_the_ends_of_a_sync_is_named_with_its_place() {
+    for (from, to, expected) in [
+        (
+            "connection: books",
+            "connection: book",
+            "tandem.yaml:14:22: syncs.customers.b.connection: there is no connection `book`; did you mean `books`?",
+        ),
+        (
+            "stream: companies",
+            "stream: company",
+            "tandem.yaml:13:35: syncs.customers.a.stream: `crm` has no stream `company`; did you mean `companies`?",
+        ),
+        (
+            "{ connection: books, stream: contacts }",
+            "{ connection: crm, stream: companies }",
+            "tandem.yaml:14:5: syncs.customers.b: both sides are the same stream; a sync holds two different ones in agreement",
+        ),
+    ] {
+        let text = format!("{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}} }}\n    create: none\n");
+        assert_eq!(refusal(&text.replace(from, to)), expected);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_mapping_is_named_with_its_place() {
+    for (fields, expected) in [
+        (
+            "name: {}, fone: {}",
+            "tandem.yaml:17:25: syncs.customers.fields.fone.a: crm.companies has no field `fone`; did you mean `phone`?\n\
+             tandem.yaml:17:25: syncs.customers.fields.fone.b: books.contacts has no field `fone`; did you mean `phone`?",
+        ),
+        (
+            "name: {}, x: { a: credit_limit, b: phone }",
+            "tandem.yaml:17:25: syncs.customers.fields.x: it is decimal in crm.companies and text in books.contacts; map fields of the same type, or declare the type in a manifest of your own",
+        ),
+        (
+            "name: {}, score: {}",
+            "tandem.yaml:17:25: syncs.customers.fields.score.direction: neither crm.companies nor books.contacts lets this field be written; leave it out",
+        ),
+        (
+            "name: {}, credit_limit: { equality: folded, transforms: [lower] }",
+            "tandem.yaml:17:51: syncs.customers.fields.credit_limit.equality: only text can be folded, and this is decimal; leave `equality` out\n\
+             tandem.yaml:17:59: syncs.customers.fields.credit_limit.transforms: only text can be transformed, and this is decimal; leave `transforms` out",
+        ),
+        (
+            "name: { equality: { decimals: 2 } }",
+            "tandem.yaml:17:23: syncs.customers.fields.name.equality: only numbers have decimals, and this is text; leave `equality` out",
+        ),
+        (
+            "name: {}, other: { a: email, b: name }",
+            "tandem.yaml:17:25: syncs.customers.fields.other: `name` and `other` both write `name` of books.contacts; let one of them only read it (`direction: b_to_a`)",
+        ),
+        (
+            "email: {}",
+            "tandem.yaml:15:13: syncs.customers.match[0]: no field `name` is mapped; there is `email`",
+        ),
+        ("", "tandem.yaml:15:13: syncs.customers.match[0]: no field `name` is mapped; there is none\n\
+              tandem.yaml:17:5: syncs.customers.fields: at least one field must be mapped, or there is nothing to keep in agreement"),
+    ] {
+        let text = format!("    match: [name]\n    create: none\n    fields: {{ {fields} }}\n");
+        assert_eq!(sync_refusal(&text), expected, "{fields}");
+    }
+}
+
+#[test]
+fn a_direction_that_a_system_does_not_allow_is_refused() {
+    let text = "    match: [name]\n    create: none\n    fields:\n      name: { direction: both }\n      score: { a: score, b: score }\n";
+    let text = format!("{CONNECTIONS}{SYNC}{text}").replace("stream: contacts", "stream: archive");
+    assert_eq!(
+        refusal(&text),
+        "tandem.yaml:18:26: syncs.customers.fields.name.direction: books.archive does not let this field be written; write `direction: b_to_a`, or leave `direction` out\n\
+         tandem.yaml:19:7: syncs.customers.fields.score.direction: neither crm.companies nor books.archive lets this field be written; leave it out"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_policy_is_named_with_its_place() {
+    for (policy, expected) in [
+        (
+            "create: both",
+            "tandem.yaml:16:5: syncs.customers.fields: books.contacts refuses records without `number`: map it so that it is written, or let nothing be created there (`create: a`)",
+        ),
+        (
+            "create: a\n    deletes: { a_gone: propagate, brake: { percent: 101 } }",
+            "tandem.yaml:18:24: syncs.customers.deletes.a_gone: records cannot be deleted or archived in books.contacts; write `ignore` or `unlink`\n\
+             tandem.yaml:18:53: syncs.customers.deletes.brake.percent: a share lies between 0 and 100 percent",
+        ),
+        (
+            "create: a\n    filters: [ { side: b, field: fone, any_of: [x] }, { side: a, field: active, any_of: [maybe] } ]",
+            "tandem.yaml:18:34: syncs.customers.filters[0].field: books.contacts has no field `fone`; did you mean `phone`?\n\
+             tandem.yaml:18:90: syncs.customers.filters[1].any_of[0]: `maybe` is not a boolean, which `active` is",
+        ),
+        (
+            "create: a\n    schedule: { poll_a: sometimes, time_zone: Mars }",
+            "tandem.yaml:18:25: syncs.customers.schedule.poll_a: `sometimes` is not a schedule; write `every 5 minutes`, `hourly`, `every 4 hours`, `daily at 02:00`, `weekly`, five cron fields such as `0 2 * * 1-5`, or `manual`",
+        ),
+        (
+            "create: a\n    schedule: { full: daily at 02:00, time_zone: Mars }",
+            "tandem.yaml:18:50: syncs.customers.schedule.time_zone: `Mars` is not a time zone; write a name such as `Europe/Brussels` or `UTC`",
+        ),
+        (
+            "create: a\n    concurrency: 0",
+            "tandem.yaml:18:18: syncs.customers.concurrency: at least one job must be able to run; write 1 or more, or pause the sync",
+        ),
+    ] {
+        let text = format!("    match: [name]\n    fields: {{ name: {{}} }}\n    {policy}\n");
+        assert_eq!(sync_refusal(&text), expected, "{policy}");
+    }
+    let no_match = sync_refusal("    match: []\n    fields: { name: {} }\n    create: none\n");
+    assert_eq!(
+        no_match,
+        "tandem.yaml:15:5: syncs.customers.match: at least one match key is needed, or every record that exists on both sides would be doubled"
+    );
+    let read_only = format!("{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}} }}\n    create: both\n");
+    assert_eq!(
+        refusal(&read_only.replace("stream: contacts", "stream: archive")),
+        "tandem.yaml:17:13: syncs.customers.create: records cannot be created in books.archive; write `create: a`"
+    );
+}
+
+#[test]
+fn what_the_store_keeps_builds_the_same_and_holds_no_secret() {
+    let text = format!("{CONNECTIONS}{SYNC}{MAPPING}");
+    let configuration = Configuration::parse(Path::new("tandem.yaml"), &text).expect("it is fine");
+    let documents = configuration.documents();
+    let shown = serde_json::to_string(&documents.connections).expect("JSON");
+    assert!(shown.contains(r#"{"env":"CRM_TOKEN"}"#) && !shown.contains("value of"), "{shown}");
+    let connections: Vec<ConnectionRow> = documents
+        .connections
+        .iter()
+        .map(|(name, document)| ConnectionRow {
+            name: name.clone(),
+            document: document.clone(),
+            version: 1,
+            paused: false,
+            deleted_at: None,
+        })
+        .collect();
+    let syncs: Vec<SyncRow> = documents
+        .syncs
+        .iter()
+        .map(|(name, document)| SyncRow {
+            name: name.clone(),
+            document: document.clone(),
+            version: 1,
+            paused: false,
+            deleted_at: None,
+        })
+        .collect();
+    let loaded = Configuration::from_store(&connections, &syncs).expect("it reads back");
+    assert_eq!(loaded.connections, configuration.connections);
+    assert_eq!(loaded.syncs, configuration.syncs);
+    assert_eq!(loaded.documents(), documents);
+    assert!(loaded.build(&environment, Arc::new(Noon)).is_ok());
+    let error = loaded.build(&|_| None, Arc::new(Noon)).err().expect("nothing is set");
+    assert!(
+        error.to_string().starts_with("connections.books.credentials.key: the environment variable BOOKS_KEY is not set"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_stored_document_of_another_version_is_named() {
+    let row = SyncRow {
+        name: "customers".parse().expect("a name"),
+        document: serde_json::json!({ "from_the_future": true }),
+        version: 1,
+        paused: false,
+        deleted_at: None,
+    };
+    let error = Configuration::from_store(&[], &[row]).err().expect("it cannot be read");
+    assert_eq!(
+        error.to_string().split(": ").next(),
+        Some("syncs.customers"),
+        "{error}"
+    );
+}
