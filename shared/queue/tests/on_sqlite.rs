@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_domain::{Clock, Entropy, JobId, Timestamp};
@@ -11,6 +11,7 @@ use tandem_queue::{
 };
 use tandem_store::{ClaimedJob, Hints, JobClass, JobKind, JobOutcome, JobStore, NewJob, Trigger};
 use tandem_store_sqlite::{SqliteOptions, SqliteStore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const JOBS: u64 = 2_000;
