@@ -1,0 +1,85 @@
+//! Looking at the inbox.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+use tandem_domain::EventId;
+use tandem_store::{Event, EventFilter, EventState, StoreError};
+
+use crate::{rows, sql};
+
+/// Lists events without bodies, newest first.
+pub(super) async fn events(
+    readers: &SqlitePool,
+    filter: &EventFilter,
+) -> Result<Vec<Event>, StoreError> {
+    let mut query: QueryBuilder<Sqlite> =
+        QueryBuilder::new("-- list_events\nSELECT * FROM events WHERE true");
+    if let Some(connection) = &filter.connection {
+        query
+            .push(" AND connection = ")
+            .push_bind(connection.as_str().to_owned());
+    }
+    if let Some(state) = filter.state {
+        query.push(in_state(state));
+    }
+    if let Some(record) = &filter.record {
+        query
+            .push(" AND record = ")
+            .push_bind(record.as_str().to_owned());
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND id < ").push_bind(before.to_string());
+    }
+    query
+        .push(" ORDER BY id DESC LIMIT ")
+        .push_bind(sql::page(filter.limit));
+    sql::all(readers, query.build())
+        .await?
+        .iter()
+        .map(read_event)
+        .collect()
+}
+
+/// The state in words of SQL, so that SQLite uses the partial index of quarantined events.
+const fn in_state(state: EventState) -> &'static str {
+    match state {
+        EventState::Accepted => " AND state = 'accepted'",
+        EventState::Ignored => " AND state = 'ignored'",
+        EventState::Quarantined => " AND state = 'quarantined'",
+        EventState::Discarded => " AND state = 'discarded'",
+    }
+}
+
+/// One event with its body and headers.
+pub(super) async fn event(readers: &SqlitePool, id: EventId) -> Result<Option<Event>, StoreError> {
+    let Some(row) = sql::first(readers, sqlx::query(EVENT).bind(id.to_string())).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Event {
+        body: Some(rows::get(&row, "body")?),
+        headers: rows::document(&row, "headers")?,
+        ..read_event(&row)?
+    }))
+}
+
+const EVENT: &str = "-- event
+SELECT e.*, d.headers, d.body FROM events e JOIN deliveries d ON d.id = e.delivery WHERE e.id = ?1";
+
+fn read_event(row: &SqliteRow) -> Result<Event, StoreError> {
+    Ok(Event {
+        id: rows::parsed(row, "id")?,
+        delivery: rows::parsed(row, "delivery")?,
+        connection: rows::parsed(row, "connection")?,
+        dedupe_key: rows::get(row, "dedupe_key")?,
+        stream: rows::parsed_opt(row, "stream")?,
+        record: rows::record_opt(row, "record")?,
+        kind: rows::word(row, "kind")?,
+        occurred_at: rows::instant_opt(row, "occurred_at")?,
+        received_at: rows::instant(row, "received_at")?,
+        state: rows::word(row, "state")?,
+        problem: rows::get(row, "problem")?,
+        jobs: rows::document(row, "jobs")?,
+        body: None,
+        headers: Vec::new(),
+    })
+}

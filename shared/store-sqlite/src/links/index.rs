@@ -1,0 +1,297 @@
+//! What each side was last seen to hold. The keys are in a table of their own, written only when
+//! they change, which is seldom.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::SqlitePool;
+use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
+use tandem_store::{IndexedRecord, KnownRecord, SeenRecord, StoreError};
+
+use crate::writer::Txn;
+use crate::{rows, sql};
+
+/// What was known of a record before it was seen again.
+struct Known {
+    checksum: Option<String>,
+    keys: Option<String>,
+    link: Option<LinkId>,
+    link_checksum: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RecordRow<'a> {
+    id: &'a str,
+    keys: String,
+    checksum: &'a str,
+    updated_at: Option<i64>,
+}
+
+/// Stores what a listing showed. Returns what was known before, in the order of the records.
+pub(super) async fn index_records(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    records: &[IndexedRecord],
+    generation: i64,
+) -> Result<Vec<SeenRecord>, StoreError> {
+    let known = known(txn, sync, side, records).await?;
+    store(txn, sync, side, records, &known, generation).await?;
+    Ok(records
+        .iter()
+        .map(|record| {
+            let before = known.get(record.id.as_str());
+            SeenRecord {
+                id: record.id.clone(),
+                link: before.and_then(|before| before.link),
+                unchanged: before.is_some_and(|before| is_unchanged(before, record)),
+            }
+        })
+        .collect())
+}
+
+/// The present generation: that of the newest run. Who was read during it is not unseen by it.
+pub(super) async fn present_generation(txn: &mut Txn) -> Result<i64, StoreError> {
+    const NEWEST: &str = "-- newest_run\nSELECT coalesce(max(number), 0) AS number FROM runs";
+    rows::get(&txn.one(sqlx::query(NEWEST)).await?, "number")
+}
+
+/// Stores what was seen outside a listing.
+pub(super) async fn see(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    records: &[IndexedRecord],
+    generation: i64,
+) -> Result<(), StoreError> {
+    let known = known(txn, sync, side, records).await?;
+    store(txn, sync, side, records, &known, generation).await
+}
+
+fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
+    let checksum = match before.link {
+        Some(_) => before.link_checksum.as_deref(),
+        None => before.checksum.as_deref(),
+    };
+    checksum == Some(record.checksum.as_str())
+}
+
+async fn known(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    records: &[IndexedRecord],
+) -> Result<HashMap<String, Known>, StoreError> {
+    let ids: Vec<&RecordId> = records.iter().map(|record| &record.id).collect();
+    let statement = match side {
+        Side::A => sqlx::query(KNOWN_A),
+        Side::B => sqlx::query(KNOWN_B),
+    };
+    let statement = statement
+        .bind(sync.as_str().to_owned())
+        .bind(sql::json("record", &ids)?);
+    txn.all(statement)
+        .await?
+        .iter()
+        .map(|row| {
+            let known = Known {
+                checksum: rows::get(row, "checksum")?,
+                keys: rows::get(row, "keys")?,
+                link: rows::parsed_opt(row, "link")?,
+                link_checksum: rows::get(row, "link_checksum")?,
+            };
+            Ok((rows::get(row, "id")?, known))
+        })
+        .collect()
+}
+
+const KNOWN_A: &str = "-- known_records_a
+SELECT s.value AS id, r.checksum, r.keys, l.id AS link, l.a_checksum AS link_checksum
+FROM json_each(?2) s
+LEFT JOIN records r ON r.sync = ?1 AND r.side = 'a' AND r.id = s.value
+LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.a_id = s.value";
+
+const KNOWN_B: &str = "-- known_records_b
+SELECT s.value AS id, r.checksum, r.keys, l.id AS link, l.b_checksum AS link_checksum
+FROM json_each(?2) s
+LEFT JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = s.value
+LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.b_id = s.value";
+
+async fn store(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    records: &[IndexedRecord],
+    known: &HashMap<String, Known>,
+    generation: i64,
+) -> Result<(), StoreError> {
+    let mut all = Vec::with_capacity(records.len());
+    let mut rekeyed: HashMap<&str, &[String]> = HashMap::new();
+    for record in records {
+        let row = RecordRow {
+            id: record.id.as_str(),
+            keys: sql::json("key", &record.keys)?,
+            checksum: &record.checksum,
+            updated_at: record.updated_at.map(Timestamp::as_micros),
+        };
+        let before = known.get(row.id).and_then(|known| known.keys.as_deref());
+        if before.unwrap_or("[]") != row.keys || rekeyed.contains_key(row.id) {
+            rekeyed.insert(row.id, &record.keys);
+        }
+        all.push(row);
+    }
+    let statement = sqlx::query(STORE)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(sql::json("record", &all)?)
+        .bind(generation);
+    txn.run(statement).await?;
+    if !rekeyed.is_empty() {
+        let keyed: Vec<(&str, &[String])> = rekeyed.into_iter().collect();
+        store_keys(txn, sync, side, &sql::json("key", &keyed)?).await?;
+    }
+    Ok(())
+}
+
+const STORE: &str = "-- store_records
+INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
+SELECT ?1, ?2, value ->> 'id', value ->> 'checksum', value ->> 'updated_at', ?4, value ->> 'keys'
+FROM json_each(?3) WHERE true
+ON CONFLICT (sync, side, id) DO UPDATE SET
+    checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
+    generation = max(records.generation, excluded.generation)";
+
+async fn store_keys(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    keyed: &str,
+) -> Result<(), StoreError> {
+    for text in [DROP_KEYS, ADD_KEYS] {
+        let statement = sqlx::query(text)
+            .bind(sync.as_str().to_owned())
+            .bind(side.as_str())
+            .bind(keyed.to_owned());
+        txn.run(statement).await?;
+    }
+    Ok(())
+}
+
+const DROP_KEYS: &str = "-- drop_keys
+DELETE FROM record_keys WHERE sync = ?1 AND side = ?2
+  AND id IN (SELECT value ->> 0 FROM json_each(?3))";
+
+const ADD_KEYS: &str = "-- add_keys
+INSERT INTO record_keys (sync, side, key, id)
+SELECT ?1, ?2, k.value, r.value ->> 0
+FROM json_each(?3) r JOIN json_each(r.value ->> 1) k WHERE true
+ON CONFLICT DO NOTHING";
+
+/// Removes a record that is gone.
+pub(super) async fn forget(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+) -> Result<(), StoreError> {
+    for text in [FORGET_KEYS, FORGET_RECORD] {
+        let statement = sqlx::query(text)
+            .bind(sync.as_str().to_owned())
+            .bind(side.as_str())
+            .bind(record.as_str().to_owned());
+        txn.run(statement).await?;
+    }
+    Ok(())
+}
+
+const FORGET_KEYS: &str = "-- forget_keys
+DELETE FROM record_keys WHERE sync = ?1 AND side = ?2 AND id = ?3";
+
+/// One that an operator said to leave alone stays known, should it come back.
+const FORGET_RECORD: &str = "-- forget_record
+DELETE FROM records WHERE sync = ?1 AND side = ?2 AND id = ?3 AND ignored = 0";
+
+/// Records that have any of the keys.
+pub(super) async fn records_by_keys(
+    readers: &SqlitePool,
+    sync: &SyncName,
+    side: Side,
+    keys: &[String],
+) -> Result<Vec<KnownRecord>, StoreError> {
+    let statement = match side {
+        Side::A => sqlx::query(BY_KEYS_A),
+        Side::B => sqlx::query(BY_KEYS_B),
+    };
+    let statement = statement
+        .bind(sync.as_str().to_owned())
+        .bind(sql::json("key", keys)?);
+    sql::all(readers, statement)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(KnownRecord {
+                id: rows::record(row, "id")?,
+                keys: rows::document(row, "keys")?,
+                link: rows::parsed_opt(row, "link")?,
+                ignored: rows::get(row, "ignored")?,
+            })
+        })
+        .collect()
+}
+
+const BY_KEYS_A: &str = "-- records_by_keys_a
+SELECT r.id, r.keys, r.ignored, l.id AS link
+FROM (SELECT DISTINCT k.id FROM json_each(?2) w
+      JOIN record_keys k ON k.sync = ?1 AND k.side = 'a' AND k.key = w.value) f
+JOIN records r ON r.sync = ?1 AND r.side = 'a' AND r.id = f.id
+LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.a_id = r.id
+ORDER BY r.id";
+
+const BY_KEYS_B: &str = "-- records_by_keys_b
+SELECT r.id, r.keys, r.ignored, l.id AS link
+FROM (SELECT DISTINCT k.id FROM json_each(?2) w
+      JOIN record_keys k ON k.sync = ?1 AND k.side = 'b' AND k.key = w.value) f
+JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = f.id
+LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.b_id = r.id
+ORDER BY r.id";
+
+/// Actively linked records that the generation has not shown.
+pub(super) async fn unseen_records(
+    readers: &SqlitePool,
+    sync: &SyncName,
+    side: Side,
+    generation: i64,
+    after: Option<&RecordId>,
+    limit: usize,
+) -> Result<Vec<RecordId>, StoreError> {
+    let statement = match side {
+        Side::A => sqlx::query(UNSEEN_A),
+        Side::B => sqlx::query(UNSEEN_B),
+    };
+    let statement = statement
+        .bind(sync.as_str().to_owned())
+        .bind(generation)
+        .bind(after.map_or_else(String::new, |id| id.as_str().to_owned()))
+        .bind(sql::page(limit));
+    sql::all(readers, statement)
+        .await?
+        .iter()
+        .map(|row| rows::record(row, "id"))
+        .collect()
+}
+
+/// One that no listing has shown yet, because Tandem made it, counts as seen when its link was last
+/// written.
+const UNSEEN_A: &str = "-- unseen_records_a
+SELECT l.a_id AS id FROM links l
+LEFT JOIN records r ON r.sync = ?1 AND r.side = 'a' AND r.id = l.a_id
+WHERE l.state = 'active' AND l.sync = ?1 AND l.a_id > ?3
+  AND coalesce(r.generation < ?2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = ?2), l.updated_at + 1))
+ORDER BY l.a_id LIMIT ?4";
+
+const UNSEEN_B: &str = "-- unseen_records_b
+SELECT l.b_id AS id FROM links l
+LEFT JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = l.b_id
+WHERE l.state = 'active' AND l.sync = ?1 AND l.b_id > ?3
+  AND coalesce(r.generation < ?2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = ?2), l.updated_at + 1))
+ORDER BY l.b_id LIMIT ?4";

@@ -1,0 +1,76 @@
+//! Looking at the journal.
+
+use sqlx::SqlitePool;
+use tandem_domain::{RecordId, Side, SyncName, Timestamp};
+use tandem_store::{Intent, StoreError};
+
+use super::row;
+use crate::sql::{self, Statement};
+
+async fn read(readers: &SqlitePool, statement: Statement<'_>) -> Result<Vec<Intent>, StoreError> {
+    sql::all(readers, statement)
+        .await?
+        .iter()
+        .map(row::intent)
+        .collect()
+}
+
+/// Open creates into a side with one of the keys, or without a key.
+pub(super) async fn open_creates(
+    readers: &SqlitePool,
+    sync: &SyncName,
+    side: Side,
+    keys: &[String],
+) -> Result<Vec<Intent>, StoreError> {
+    let statement = sqlx::query(OPEN_CREATES)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(sql::json("key", keys)?);
+    read(readers, statement).await
+}
+
+const OPEN_CREATES: &str = "-- open_creates
+SELECT * FROM intents
+WHERE sync = ?1 AND side = ?2 AND op = 'create' AND state IN ('planned', 'sent', 'unknown')
+  AND (match_key IS NULL OR match_key IN (SELECT value FROM json_each(?3)))
+ORDER BY created_at, id";
+
+/// Intents about a record, or of a link that it belongs or belonged to, oldest first.
+pub(super) async fn intents_of(
+    readers: &SqlitePool,
+    sync: &SyncName,
+    record: &RecordId,
+) -> Result<Vec<Intent>, StoreError> {
+    let statement = sqlx::query(INTENTS_OF)
+        .bind(sync.as_str().to_owned())
+        .bind(record.as_str().to_owned());
+    read(readers, statement).await
+}
+
+const INTENTS_OF: &str = "-- intents_of
+WITH links_of (id) AS (
+    SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND a_id = ?2
+    UNION ALL SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND b_id = ?2
+    UNION ALL SELECT id FROM links WHERE state = 'retired' AND sync = ?1 AND a_id = ?2
+    UNION ALL SELECT id FROM links WHERE state = 'retired' AND sync = ?1 AND b_id = ?2)
+SELECT * FROM intents WHERE sync = ?1 AND source = ?2
+UNION SELECT * FROM intents WHERE sync = ?1 AND target = ?2
+UNION SELECT * FROM intents WHERE link IN (SELECT id FROM links_of)
+ORDER BY created_at, id";
+
+/// Open intents that were planned long ago.
+pub(super) async fn stale_intents(
+    readers: &SqlitePool,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<Intent>, StoreError> {
+    let statement = sqlx::query(STALE)
+        .bind(before.as_micros())
+        .bind(sql::page(limit));
+    read(readers, statement).await
+}
+
+const STALE: &str = "-- stale_intents
+SELECT * FROM intents
+WHERE created_at < ?1 AND state IN ('planned', 'sent', 'unknown')
+ORDER BY created_at, id LIMIT ?2";

@@ -1,0 +1,258 @@
+//! Opening the file: the lock against a second long-running process, the schema, the connections.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool};
+use tandem_store::StoreError;
+
+use crate::writer::Writer;
+use crate::{SqliteStore, rows, sql};
+
+/// How long a write waits for another process (an operator's command) to finish its own.
+const BUSY_TIMEOUT_SECS: u64 = 10;
+/// Connections that read.
+const READERS_MAX: u32 = 4;
+/// Page cache of one connection, in KiB (negative: SQLite's sign for KiB instead of pages).
+const CACHE_KIB: &str = "-16384";
+/// How much of the file is read through a memory map, in bytes.
+const MMAP_BYTES: &str = "268435456";
+/// Pages in the write-ahead log before they are moved into the file: 16 MiB.
+const CHECKPOINT_PAGES: &str = "4000";
+/// More than there are statements, so that each is prepared once a connection.
+const STATEMENTS_MAX: usize = 256;
+
+/// Version, name, up, down. `migrations/sqlite` and `migrations/postgres` have the same names.
+const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
+    1,
+    "spine",
+    include_str!("../../../migrations/sqlite/0001_spine.up.sql"),
+    include_str!("../../../migrations/sqlite/0001_spine.down.sql"),
+)];
+
+/// How to open the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// Whether this process is the one that runs on the file: a second one is refused. Commands that
+    /// only do one thing beside a running Tandem say false.
+    pub exclusive: bool,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it (and its folder) if it is not there, and brings its schema up to date.
+    /// Must be called within a Tokio runtime, which then runs the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when another process runs on the file or it cannot be opened;
+    /// [`StoreError::Schema`] when its schema is newer than this program.
+    pub async fn open(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
+        make_folder(path)?;
+        let lock = options.exclusive.then(|| lock_file(path)).transpose()?;
+        let connect = connect_options(path);
+        let mut conn = connect
+            .connect()
+            .await
+            .map_err(|error| cannot_open(path, &error))?;
+        bring_up_to_date(&mut conn, path, lock.is_some()).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(connect.create_if_missing(false).read_only(true))
+            .await
+            .map_err(|error| cannot_open(path, &error))?;
+        Ok(Arc::new(Self {
+            writer: Writer::start(conn),
+            readers,
+            _lock: lock,
+        }))
+    }
+}
+
+fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // The promise of a webhook's 200 is that the event survives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(BUSY_TIMEOUT_SECS))
+        .statement_cache_capacity(STATEMENTS_MAX)
+        .pragma("cache_size", CACHE_KIB)
+        .pragma("mmap_size", MMAP_BYTES)
+        .pragma("temp_store", "MEMORY")
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .disable_statement_logging()
+}
+
+fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
+}
+
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).map_err(|error| cannot_open(folder, &error))
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Takes the lock file beside the database. The file stays; only the lock on it counts.
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let lock_path = lock_path(path);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(|error| cannot_open(&lock_path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
+            "another tandem already runs on {} (it holds {}); stop it first, or give this one another data folder",
+            path.display(),
+            lock_path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(cannot_open(&lock_path, &error)),
+    }
+}
+
+fn migrator() -> Migrator {
+    let both = |(version, name, up, down): (i64, &'static str, &'static str, &'static str)| {
+        [
+            (MigrationType::ReversibleUp, up),
+            (MigrationType::ReversibleDown, down),
+        ]
+        .map(|(direction, text)| {
+            Migration::new(version, name.into(), direction, text.into_sql_str(), false)
+        })
+    };
+    Migrator::with_migrations(MIGRATIONS.into_iter().flat_map(both).collect())
+}
+
+/// Applies what is missing. Without the lock that needs it for a moment: a schema must not change
+/// under a process that runs on it.
+async fn bring_up_to_date(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    locked: bool,
+) -> Result<(), StoreError> {
+    let _lock = if locked || is_current(conn).await? {
+        None
+    } else {
+        Some(lock_file(path)?)
+    };
+    migrator().run(conn).await.map_err(schema)
+}
+
+async fn is_current(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+    const EXISTS: &str = "-- has_schema
+SELECT count(*) AS tables FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    let row = sql::one(&mut *conn, sqlx::query(EXISTS)).await?;
+    if rows::count(&row, "tables")? == 0 {
+        return Ok(false);
+    }
+    Ok(version(conn).await? == Some(MIGRATIONS[MIGRATIONS.len() - 1].0))
+}
+
+async fn version<'c>(
+    executor: impl sqlx::Executor<'c, Database = sqlx::Sqlite>,
+) -> Result<Option<i64>, StoreError> {
+    const VERSION: &str = "-- schema_version
+SELECT max(version) AS version FROM _sqlx_migrations WHERE success";
+    let row = sql::one(executor, sqlx::query(VERSION)).await?;
+    rows::get(&row, "version")
+}
+
+/// Checks that the schema is still the one of this program.
+pub(crate) async fn check_version(readers: &SqlitePool) -> Result<(), StoreError> {
+    let needed = MIGRATIONS[MIGRATIONS.len() - 1].0;
+    match version(readers).await? {
+        Some(found) if found == needed => Ok(()),
+        found => Err(StoreError::Schema(format!(
+            "it is at version {}, this program needs {needed}",
+            found.unwrap_or(0)
+        ))),
+    }
+}
+
+fn schema(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => StoreError::Schema(format!(
+            "it is at version {version}, and this program knows only up to {}: a newer Tandem has used this database; run that one",
+            MIGRATIONS[MIGRATIONS.len() - 1].0
+        )),
+        MigrateError::VersionMismatch(version) => StoreError::Schema(format!(
+            "version {version} was made by another build of Tandem"
+        )),
+        other => StoreError::Schema(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn connect(path: &Path) -> SqliteConnection {
+        connect_options(path)
+            .connect()
+            .await
+            .expect("a new file opens")
+    }
+
+    #[tokio::test]
+    async fn going_down_removes_all_and_going_up_again_works() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut conn = connect(&folder.path().join("x.db")).await;
+        migrator().run(&mut conn).await.expect("up");
+        migrator().undo(&mut conn, 0).await.expect("down");
+        let left = sql::all(
+            &mut conn,
+            sqlx::query(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '%sql%'",
+            ),
+        )
+        .await
+        .expect("tables");
+        assert_eq!(left.len(), 0);
+        migrator().run(&mut conn).await.expect("up again");
+    }
+
+    #[tokio::test]
+    async fn a_schema_of_a_newer_program_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("x.db");
+        let mut conn = connect(&path).await;
+        migrator().run(&mut conn).await.expect("up");
+        sql::run(
+            &mut conn,
+            sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', 1, x'00', 0)"),
+        )
+        .await
+        .expect("a later version");
+        let refused = SqliteStore::open(&path, SqliteOptions { exclusive: true }).await;
+        let error = refused.err().expect("it is refused").to_string();
+        assert!(error.contains("version 999"), "{error}");
+        assert!(error.contains("newer Tandem"), "{error}");
+    }
+
+    #[test]
+    fn every_migration_of_the_folder_is_built_in() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite");
+        let files = std::fs::read_dir(folder)
+            .expect("the folder is there")
+            .count();
+        assert_eq!(files, MIGRATIONS.len() * 2);
+    }
+}

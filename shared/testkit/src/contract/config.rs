@@ -1,0 +1,361 @@
+//! Configuration and schedules.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+use tandem_domain::Timestamp;
+use tandem_store::{ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule};
+
+use super::Subject;
+use crate::Make;
+
+async fn apply(
+    store: &Subject,
+    make: &Make,
+    crm: Option<Json>,
+    customers: Option<Json>,
+    schedules: Vec<ScheduleRow>,
+) {
+    let connections = crm
+        .map(|document| (Make::crm(), document))
+        .into_iter()
+        .collect();
+    let syncs = customers
+        .map(|document| (Make::customers(), document))
+        .into_iter()
+        .collect();
+    store
+        .apply_config(connections, syncs, schedules, make.now())
+        .await
+        .expect("apply_config");
+}
+
+fn key() -> ScheduleKey {
+    ScheduleKey {
+        sync: Make::customers(),
+        purpose: SchedulePurpose::PollA,
+    }
+}
+
+fn schedule(spec: &str, next_at: Option<Timestamp>) -> ScheduleRow {
+    ScheduleRow {
+        key: key(),
+        spec: spec.to_owned(),
+        next_at,
+    }
+}
+
+async fn only_schedule(store: &Subject) -> StoredSchedule {
+    let mut schedules = store.schedules().await.expect("schedules");
+    assert_eq!(schedules.len(), 1);
+    schedules.remove(0)
+}
+
+async fn versions(store: &Subject) -> (i64, i64) {
+    let connections = store.connections().await.expect("connections");
+    let syncs = store.syncs().await.expect("syncs");
+    (connections[0].version, syncs[0].version)
+}
+
+/// Applying stores documents at version one.
+pub async fn applying_stores_documents_at_version_one(store: Subject) {
+    let make = Make::default();
+    let document = json!({"url": "https://crm.example", "fields": [1, null, "ü"]});
+    apply(
+        &store,
+        &make,
+        Some(document.clone()),
+        Some(json!({"a": "crm"})),
+        Vec::new(),
+    )
+    .await;
+    let connections = store.connections().await.expect("connections");
+    assert_eq!(connections.len(), 1);
+    assert_eq!(
+        (connections[0].name.clone(), connections[0].version),
+        (Make::crm(), 1)
+    );
+    assert_eq!(connections[0].document, document);
+    assert_eq!(
+        (connections[0].paused, connections[0].deleted_at),
+        (false, None)
+    );
+    let syncs = store.syncs().await.expect("syncs");
+    assert_eq!(
+        (syncs[0].name.clone(), syncs[0].version),
+        (Make::customers(), 1)
+    );
+    assert_eq!(syncs[0].document, json!({"a": "crm"}));
+}
+
+/// Only a changed document gets a new version.
+pub async fn only_a_changed_document_gets_a_new_version(store: Subject) {
+    let make = Make::default();
+    apply(
+        &store,
+        &make,
+        Some(json!({"x": 1})),
+        Some(json!({})),
+        Vec::new(),
+    )
+    .await;
+    apply(
+        &store,
+        &make,
+        Some(json!({"x": 1})),
+        Some(json!({})),
+        Vec::new(),
+    )
+    .await;
+    assert_eq!(versions(&store).await, (1, 1));
+    apply(
+        &store,
+        &make,
+        Some(json!({"x": 2})),
+        Some(json!({})),
+        Vec::new(),
+    )
+    .await;
+    assert_eq!(versions(&store).await, (2, 1));
+    apply(
+        &store,
+        &make,
+        Some(json!({"x": 2})),
+        Some(json!({"y": 1})),
+        Vec::new(),
+    )
+    .await;
+    assert_eq!(versions(&store).await, (2, 2));
+}
+
+/// A missing document is marked deleted and can come back.
+pub async fn a_missing_document_is_marked_deleted_and_can_come_back(store: Subject) {
+    let make = Make::default();
+    apply(&store, &make, Some(json!({})), Some(json!({})), Vec::new()).await;
+    apply(&store, &make, None, None, Vec::new()).await;
+    let deleted = Some(make.now());
+    assert_eq!(
+        store.connections().await.expect("connections")[0].deleted_at,
+        deleted
+    );
+    assert_eq!(store.syncs().await.expect("syncs")[0].deleted_at, deleted);
+    assert!(
+        !store
+            .pause_sync(&Make::customers(), true, make.now())
+            .await
+            .expect("pause")
+    );
+    apply(&store, &make, Some(json!({})), Some(json!({})), Vec::new()).await;
+    assert_eq!(
+        store.connections().await.expect("connections")[0].deleted_at,
+        None
+    );
+    assert_eq!(versions(&store).await, (2, 2));
+}
+
+/// Unchanged schedules keep their clocks and pauses.
+pub async fn unchanged_schedules_keep_their_clocks_and_pauses(store: Subject) {
+    let make = Make::default();
+    let first = Some(make.after(10));
+    apply(
+        &store,
+        &make,
+        None,
+        None,
+        vec![schedule("every 5 minutes", first)],
+    )
+    .await;
+    let edited = store
+        .edit_schedule(&key(), Some(true), None, make.now())
+        .await;
+    assert!(edited.expect("edit"));
+    apply(
+        &store,
+        &make,
+        None,
+        None,
+        vec![schedule("every 5 minutes", Some(make.after(99)))],
+    )
+    .await;
+    let expected = StoredSchedule {
+        key: key(),
+        spec: "every 5 minutes".to_owned(),
+        paused: true,
+        next_at: first,
+        last_at: None,
+    };
+    assert_eq!(only_schedule(&store).await, expected);
+}
+
+/// A schedule with other words gets a new clock.
+pub async fn a_schedule_with_other_words_gets_a_new_clock(store: Subject) {
+    let make = Make::default();
+    apply(
+        &store,
+        &make,
+        None,
+        None,
+        vec![schedule("every 5 minutes", Some(make.after(10)))],
+    )
+    .await;
+    apply(&store, &make, None, None, vec![schedule("manual", None)]).await;
+    let stored = only_schedule(&store).await;
+    assert_eq!((stored.spec.as_str(), stored.next_at), ("manual", None));
+}
+
+/// Missing schedules are removed.
+pub async fn missing_schedules_are_removed(store: Subject) {
+    let make = Make::default();
+    let full = ScheduleRow {
+        key: ScheduleKey {
+            purpose: SchedulePurpose::Full,
+            ..key()
+        },
+        ..schedule("manual", None)
+    };
+    apply(
+        &store,
+        &make,
+        None,
+        None,
+        vec![schedule("manual", None), full.clone()],
+    )
+    .await;
+    assert_eq!(store.schedules().await.expect("schedules").len(), 2);
+    apply(&store, &make, None, None, vec![full.clone()]).await;
+    assert_eq!(only_schedule(&store).await.key, full.key);
+}
+
+/// A due schedule is advanced once.
+pub async fn a_due_schedule_is_advanced_once(store: Subject) {
+    let make = Make::default();
+    let (due, next) = (make.after(10), make.after(310));
+    apply(
+        &store,
+        &make,
+        None,
+        None,
+        vec![schedule("every 5 minutes", Some(due))],
+    )
+    .await;
+    let advance = async |expected| {
+        store
+            .advance_schedule(&key(), expected, Some(next), due)
+            .await
+            .expect("advance")
+    };
+    assert!(advance(due).await);
+    assert!(!advance(due).await);
+    let stored = only_schedule(&store).await;
+    assert_eq!((stored.next_at, stored.last_at), (Some(next), Some(due)));
+}
+
+/// Two schedulers give one tick.
+pub async fn two_schedulers_give_one_tick(store: Subject) {
+    let make = Make::default();
+    let due = make.after(10);
+    apply(
+        &store,
+        &make,
+        None,
+        None,
+        vec![schedule("every 5 minutes", Some(due))],
+    )
+    .await;
+    let schedulers: Vec<_> = (0..8)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            let next = make.after(310);
+            tokio::spawn(async move {
+                store
+                    .advance_schedule(&key(), due, Some(next), due)
+                    .await
+                    .expect("advance")
+            })
+        })
+        .collect();
+    let mut ticks = 0;
+    for scheduler in schedulers {
+        ticks += usize::from(scheduler.await.expect("a scheduler does not panic"));
+    }
+    assert_eq!(ticks, 1);
+}
+
+/// A paused schedule is not advanced.
+pub async fn a_paused_schedule_is_not_advanced(store: Subject) {
+    let make = Make::default();
+    let due = make.after(10);
+    apply(
+        &store,
+        &make,
+        None,
+        None,
+        vec![schedule("every 5 minutes", Some(due))],
+    )
+    .await;
+    for (paused, advanced) in [(true, false), (false, true)] {
+        let edited = store
+            .edit_schedule(&key(), Some(paused), None, make.now())
+            .await;
+        assert!(edited.expect("edit"));
+        let answer = store.advance_schedule(&key(), due, None, due).await;
+        assert_eq!(answer.expect("advance"), advanced);
+    }
+}
+
+/// A schedule is made due.
+pub async fn a_schedule_is_made_due(store: Subject) {
+    let make = Make::default();
+    apply(&store, &make, None, None, vec![schedule("manual", None)]).await;
+    let edited = store
+        .edit_schedule(&key(), None, Some(make.now()), make.now())
+        .await;
+    assert!(edited.expect("edit"));
+    let stored = only_schedule(&store).await;
+    assert_eq!((stored.next_at, stored.paused), (Some(make.now()), false));
+    let unknown = ScheduleKey {
+        sync: Make::sync("invoices"),
+        ..key()
+    };
+    let edited = store
+        .edit_schedule(&unknown, Some(true), None, make.now())
+        .await;
+    assert!(!edited.expect("edit"));
+}
+
+/// Connections and syncs are paused and resumed.
+pub async fn connections_and_syncs_are_paused_and_resumed(store: Subject) {
+    let make = Make::default();
+    assert!(
+        !store
+            .pause_connection(&Make::crm(), true, make.now())
+            .await
+            .expect("pause")
+    );
+    apply(&store, &make, Some(json!({})), Some(json!({})), Vec::new()).await;
+    for paused in [true, false] {
+        assert!(
+            store
+                .pause_connection(&Make::crm(), paused, make.now())
+                .await
+                .expect("pause")
+        );
+        assert!(
+            store
+                .pause_sync(&Make::customers(), paused, make.now())
+                .await
+                .expect("pause")
+        );
+        assert_eq!(
+            store.connections().await.expect("connections")[0].paused,
+            paused
+        );
+        assert_eq!(store.syncs().await.expect("syncs")[0].paused, paused);
+    }
+    assert_eq!(versions(&store).await, (1, 1));
+}
+
+/// The storage answers.
+pub async fn the_storage_answers(store: Subject) {
+    store.ping().await.expect("ping");
+}

@@ -1,0 +1,515 @@
+//! The end of a step: everything that was learned, or nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_domain::{ErrorCode, RecordId, Side};
+use tandem_store::{
+    ChangeFilter, ClaimedJob, Confirmation, ConflictFilter, Intent, IntentOp, IntentState,
+    IntentVerdict, JobOutcome, JobState, JournalError, Lane, LinkState, LinkUpdate, NewLink,
+    SideState,
+};
+
+use super::{Subject, claim_this, claimed, done, enqueue, finish, job};
+use crate::Make;
+
+type Answer = Result<(), JournalError>;
+
+async fn confirm(
+    store: &Subject,
+    make: &Make,
+    claimed: &ClaimedJob,
+    confirmation: Confirmation,
+) -> Answer {
+    store
+        .confirm(&Make::customers(), claimed.lease, confirmation, make.now())
+        .await
+        .expect("confirm")
+}
+
+async fn journal(store: &Subject, make: &Make, claimed: &ClaimedJob, intent: &Intent) {
+    let answer = store
+        .journal(claimed.lease, None, vec![intent.clone()], make.now())
+        .await;
+    assert_eq!(answer.expect("journal"), Ok(()));
+}
+
+async fn intents_of(store: &Subject, record: &str) -> Vec<Intent> {
+    store
+        .intents_of(&Make::customers(), &RecordId::new(record))
+        .await
+        .expect("intents_of")
+}
+
+fn verdict(intent: &Intent, state: IntentState, target: &str) -> IntentVerdict {
+    IntentVerdict {
+        intent: intent.id,
+        state,
+        target: Some(RecordId::new(target)),
+        error: None,
+    }
+}
+
+fn update(link: &NewLink, expected_revision: i64, state: LinkState) -> LinkUpdate {
+    LinkUpdate::Update {
+        id: link.id,
+        expected_revision,
+        a: link.a.clone(),
+        b: link.b.clone(),
+        base: link.base.clone(),
+        state,
+    }
+}
+
+/// All that a create has to say at its end.
+fn all_of_a_create(make: &Make, create: &Intent, link: &NewLink) -> Confirmation {
+    Confirmation {
+        verdicts: vec![verdict(create, IntentState::Confirmed, "b1")],
+        link: Some(LinkUpdate::Insert(link.clone())),
+        seen: vec![(Side::B, Make::seen("b1", "sum-b", &["email:x@y.z"]))],
+        changes: vec![make.change("a1", "b1")],
+        conflicts: vec![make.conflict(Some(link.id), "a1", Make::field_conflict("name"))],
+        outcome: Some(done("created_b")),
+        ..Confirmation::default()
+    }
+}
+
+async fn links_changes_conflicts(store: &Subject) -> (u64, usize, usize) {
+    let changes = ChangeFilter {
+        limit: 9,
+        ..ChangeFilter::default()
+    };
+    let conflicts = ConflictFilter {
+        limit: 9,
+        ..ConflictFilter::default()
+    };
+    (
+        store.link_count(&Make::customers()).await.expect("links"),
+        store.changes(&changes).await.expect("changes").len(),
+        store.conflicts(&conflicts).await.expect("conflicts").len(),
+    )
+}
+
+/// Confirming settles, links, logs and ends the job at once.
+pub async fn confirming_settles_links_logs_and_ends_the_job_at_once(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let (create, link) = (
+        make.create("a1", Some("email:x@y.z")),
+        make.link("a1", "b1"),
+    );
+    journal(&store, &make, &running, &create).await;
+    let all = all_of_a_create(&make, &create, &link);
+    assert_eq!(confirm(&store, &make, &running, all).await, Ok(()));
+    let settled = intents_of(&store, "a1").await;
+    assert_eq!(
+        (settled[0].state, settled[0].target.clone()),
+        (IntentState::Confirmed, Some(RecordId::new("b1")))
+    );
+    assert_eq!(links_changes_conflicts(&store).await, (1, 1, 1));
+    let known = store
+        .records_by_keys(&link.sync, Side::B, &["email:x@y.z".to_owned()])
+        .await;
+    assert_eq!(known.expect("records")[0].link, Some(link.id));
+    let ended = job(&store, running.job.id).await;
+    assert_eq!(
+        (ended.state, ended.note.as_deref()),
+        (JobState::Done, Some("created_b"))
+    );
+}
+
+/// A confirmation without the lease changes nothing.
+pub async fn a_confirmation_without_the_lease_changes_nothing(store: Subject) {
+    let make = Make::default();
+    let late = claimed(&store, &make, "a1").await;
+    let (create, link) = (make.create("a1", None), make.link("a1", "b1"));
+    journal(&store, &make, &late, &create).await;
+    store.release_all(make.now()).await.expect("release");
+    let current = claim_this(&store, &make, late.job.id).await;
+    let all = all_of_a_create(&make, &create, &link);
+    assert_eq!(
+        confirm(&store, &make, &late, all).await,
+        Err(JournalError::LeaseLost)
+    );
+    assert_eq!(links_changes_conflicts(&store).await, (0, 0, 0));
+    assert_eq!(intents_of(&store, "a1").await[0].state, IntentState::Sent);
+    assert_eq!(job(&store, late.job.id).await, current.job);
+}
+
+/// A confirmation of another revision changes nothing.
+pub async fn a_confirmation_of_another_revision_changes_nothing(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let confirmation = Confirmation {
+        link: Some(update(&link, 2, LinkState::Active)),
+        changes: vec![make.change("a1", "b1")],
+        outcome: Some(done("written_b")),
+        ..Confirmation::default()
+    };
+    let answer = confirm(&store, &make, &running, confirmation).await;
+    assert_eq!(answer, Err(JournalError::Superseded));
+    assert_eq!(links_changes_conflicts(&store).await, (1, 0, 0));
+    assert_eq!(job(&store, running.job.id).await.state, JobState::Running);
+}
+
+/// A link for a record linked elsewhere is superseded and changes nothing.
+pub async fn a_link_for_a_record_linked_elsewhere_is_superseded_and_changes_nothing(
+    store: Subject,
+) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", None);
+    journal(&store, &make, &running, &create).await;
+    store
+        .insert_links(vec![make.link("a1", "b9")], make.now())
+        .await
+        .expect("link");
+    let all = all_of_a_create(&make, &create, &make.link("a1", "b1"));
+    assert_eq!(
+        confirm(&store, &make, &running, all).await,
+        Err(JournalError::Superseded)
+    );
+    assert_eq!(links_changes_conflicts(&store).await, (1, 0, 0));
+    assert_eq!(intents_of(&store, "a1").await[0].state, IntentState::Sent);
+    assert_eq!(job(&store, running.job.id).await.state, JobState::Running);
+}
+
+/// Moving a link onto a linked record is superseded.
+pub async fn moving_a_link_onto_a_linked_record_is_superseded(store: Subject) {
+    let make = Make::default();
+    let (one, other) = (make.link("a1", "b1"), make.link("a2", "b2"));
+    store
+        .insert_links(vec![one.clone(), other], make.now())
+        .await
+        .expect("links");
+    let running = claimed(&store, &make, "a1").await;
+    let moved = NewLink {
+        b: Make::side("b2", "sum"),
+        ..one.clone()
+    };
+    let confirmation = Confirmation {
+        link: Some(update(&moved, 1, LinkState::Active)),
+        changes: vec![make.change("a1", "b2")],
+        ..Confirmation::default()
+    };
+    let answer = confirm(&store, &make, &running, confirmation).await;
+    assert_eq!(answer, Err(JournalError::Superseded));
+    let link = store
+        .link(one.id)
+        .await
+        .expect("link")
+        .expect("it is there");
+    assert_eq!((link.b, link.revision), (one.b, 1));
+    assert_eq!(links_changes_conflicts(&store).await, (2, 0, 0));
+}
+
+/// Two jobs linking one record at once give one link.
+pub async fn two_jobs_linking_one_record_at_once_give_one_link(store: Subject) {
+    let make = Arc::new(Make::default());
+    let from_a = claimed(&store, &make, "a1").await;
+    let from_b = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b1"))).await;
+    let from_b = claim_this(&store, &make, from_b).await;
+    let racing = [from_a, from_b].map(|running| {
+        let (store, make) = (Arc::clone(&store), Arc::clone(&make));
+        tokio::spawn(async move {
+            let link = make.link("a1", "b1");
+            let confirmation = Confirmation {
+                link: Some(LinkUpdate::Insert(link)),
+                outcome: Some(done("linked")),
+                ..Confirmation::default()
+            };
+            confirm(&store, &make, &running, confirmation).await
+        })
+    });
+    let mut answers = Vec::new();
+    for racer in racing {
+        answers.push(racer.await.expect("a racer does not panic"));
+    }
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert!(answers.contains(&Err(JournalError::Superseded)));
+    assert_eq!(
+        store.link_count(&Make::customers()).await.expect("links"),
+        1
+    );
+}
+
+/// Updating a link replaces its base and raises its revision.
+pub async fn updating_a_link_replaces_its_base_and_raises_its_revision(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    make.clock.advance(Duration::from_secs(1));
+    let new = NewLink {
+        a: SideState {
+            version: Some("2".to_owned()),
+            updated_at: Some(make.now()),
+            ..link.a.clone()
+        },
+        base: Make::base("email", "x@y.z"),
+        ..link.clone()
+    };
+    let confirmation = Confirmation {
+        link: Some(update(&new, 1, LinkState::Active)),
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    let stored = store
+        .link(link.id)
+        .await
+        .expect("link")
+        .expect("it is there");
+    assert_eq!((stored.a, stored.b), (new.a, new.b));
+    assert_eq!((stored.base, stored.revision), (new.base, 2));
+    assert_eq!(
+        (stored.updated_at, stored.state),
+        (make.now(), LinkState::Active)
+    );
+}
+
+/// A retired link frees its records.
+pub async fn a_retired_link_frees_its_records(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let confirmation = Confirmation {
+        link: Some(update(&link, 1, LinkState::Retired)),
+        outcome: Some(done("retired")),
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    assert_eq!(store.link_count(&link.sync).await.expect("links"), 0);
+    let again = store
+        .insert_links(vec![make.link("a1", "b1")], make.now())
+        .await;
+    assert_eq!(again.expect("insert"), 1);
+}
+
+/// A step without an outcome keeps the lease.
+pub async fn a_step_without_an_outcome_keeps_the_lease(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let step = Confirmation {
+        changes: vec![make.change("a1", "b1")],
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, step).await, Ok(()));
+    assert_eq!(
+        confirm(&store, &make, &running, Confirmation::default()).await,
+        Ok(())
+    );
+    assert_eq!(job(&store, running.job.id).await.state, JobState::Running);
+    assert!(finish(&store, &make, &running, done("written_b")).await);
+}
+
+/// Inserting a link moves the waiting jobs of both records.
+pub async fn inserting_a_link_moves_the_waiting_jobs_of_both_records(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let of_a = enqueue(&store, &make, make.job("a1")).await;
+    let of_b = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b1"))).await;
+    let link = make.link("a1", "b1");
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Insert(link.clone())),
+        outcome: Some(done("linked")),
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    assert_eq!(job(&store, of_a).await.lane, Lane::of_link(link.id));
+    assert_eq!(
+        job(&store, of_b).await.note,
+        Some(format!("merged into {of_a}"))
+    );
+    assert_eq!(
+        claim_this(&store, &make, of_a).await.job.lane,
+        Lane::of_link(link.id)
+    );
+}
+
+/// A job goes on in the lane of the link that it made.
+pub async fn a_job_goes_on_in_the_lane_of_the_link_that_it_made(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Insert(make.link("a1", "b1"))),
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    let next = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b1"))).await;
+    assert_eq!(super::claim(&store, &make, 9).await.len(), 0);
+    assert!(finish(&store, &make, &running, done("created_b")).await);
+    claim_this(&store, &make, next).await;
+}
+
+/// A new record of a link brings its waiting job.
+pub async fn a_new_record_of_a_link_brings_its_waiting_job(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let echo = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b2"))).await;
+    let recreated = NewLink {
+        b: Make::side("b2", "sum"),
+        ..link.clone()
+    };
+    let confirmation = Confirmation {
+        link: Some(update(&recreated, 1, LinkState::Active)),
+        outcome: Some(done("recreated_b")),
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    assert_eq!(job(&store, echo).await.lane, Lane::of_link(link.id));
+}
+
+/// An unknown write stays open.
+pub async fn an_unknown_write_stays_open(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", None);
+    journal(&store, &make, &running, &create).await;
+    let lost = IntentVerdict {
+        intent: create.id,
+        state: IntentState::Unknown,
+        target: None,
+        error: Some("no answer".to_owned()),
+    };
+    let confirmation = Confirmation {
+        verdicts: vec![lost],
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    let pair = store
+        .pair(&Make::customers(), Side::A, &RecordId::new("a1"))
+        .await
+        .expect("pair");
+    assert_eq!(pair.intents[0].state, IntentState::Unknown);
+    assert_eq!(pair.intents[0].error.as_deref(), Some("no answer"));
+}
+
+/// A settled intent is not settled twice.
+pub async fn a_settled_intent_is_not_settled_twice(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", None);
+    journal(&store, &make, &running, &create).await;
+    for state in [
+        IntentState::Confirmed,
+        IntentState::Failed,
+        IntentState::Confirmed,
+    ] {
+        let confirmation = Confirmation {
+            verdicts: vec![verdict(&create, state, "b1")],
+            ..Confirmation::default()
+        };
+        assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    }
+    assert_eq!(
+        intents_of(&store, "a1").await[0].state,
+        IntentState::Confirmed
+    );
+    let totals = store.totals(None).await.expect("totals");
+    assert_eq!((totals.writes_a, totals.writes_b), (0, 1));
+}
+
+/// What was seen is in the index.
+pub async fn what_was_seen_is_in_the_index(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let confirmation = Confirmation {
+        seen: vec![
+            (Side::A, Make::seen("a1", "s1", &["k1"])),
+            (Side::B, Make::seen("b1", "s2", &["k1", "k2"])),
+        ],
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    for (side, record) in [(Side::A, "a1"), (Side::B, "b1")] {
+        let found = store
+            .records_by_keys(&Make::customers(), side, &["k1".to_owned()])
+            .await;
+        assert_eq!(found.expect("records")[0].id, RecordId::new(record));
+    }
+}
+
+/// A record that is gone leaves the index.
+pub async fn a_record_that_is_gone_leaves_the_index(store: Subject) {
+    let make = Make::default();
+    let (sync, keys) = (Make::customers(), ["k1".to_owned()]);
+    let seen = vec![
+        Make::seen("b1", "s", &["k1"]),
+        Make::seen("b2", "s", &["k1"]),
+    ];
+    store
+        .index_records(&sync, Side::B, seen, 1, make.now())
+        .await
+        .expect("index");
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let delete = Intent {
+        op: IntentOp::Delete,
+        link: None,
+        source: None,
+        target: Some(RecordId::new("b2")),
+        ..make.update(&link)
+    };
+    journal(&store, &make, &running, &delete).await;
+    let gone = NewLink {
+        b: SideState::default(),
+        ..link
+    };
+    let confirmation = Confirmation {
+        verdicts: vec![verdict(&delete, IntentState::Confirmed, "b2")],
+        link: Some(update(&gone, 1, LinkState::Retired)),
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    assert_eq!(
+        store
+            .records_by_keys(&sync, Side::B, &keys)
+            .await
+            .expect("records"),
+        Vec::new()
+    );
+}
+
+/// A job that retries after a step logs its failure.
+pub async fn a_job_that_retries_after_a_step_logs_its_failure(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let failure = Make::failure(ErrorCode::ResponseLost, "no answer");
+    let outcome = JobOutcome::Retry {
+        run_at: make.after(5),
+        failure: failure.clone(),
+    };
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Insert(make.link("a1", "b1"))),
+        outcome: Some(outcome),
+        ..Confirmation::default()
+    };
+    assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+    let back = job(&store, running.job.id).await;
+    assert_eq!(
+        (back.state, back.failure),
+        (JobState::Available, Some(failure))
+    );
+    assert_eq!(store.attempts(back.id).await.expect("attempts").len(), 1);
+}

@@ -1,0 +1,378 @@
+//! Questions for an operator.
+
+use std::time::Duration;
+
+use tandem_domain::{ConflictId, LinkId, RecordId, Side, Value};
+use tandem_store::{
+    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, JobClass, Lane, LinkState,
+    LinkUpdate, NewConflict, NewLink, PairContext, Resolution, Ruling, Trigger,
+};
+
+use super::{Subject, claimed, enqueue, job};
+use crate::Make;
+
+async fn open(store: &Subject, make: &Make, conflicts: &[&NewConflict]) -> usize {
+    let conflicts = conflicts.iter().map(|one| (*one).clone()).collect();
+    store
+        .open_conflicts(conflicts, make.now())
+        .await
+        .expect("open_conflicts")
+}
+
+async fn linked(store: &Subject, make: &Make) -> NewLink {
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    link
+}
+
+async fn pair(store: &Subject) -> PairContext {
+    store
+        .pair(&Make::customers(), Side::A, &RecordId::new("a1"))
+        .await
+        .expect("pair")
+}
+
+async fn stored(store: &Subject, id: ConflictId) -> Conflict {
+    store
+        .conflict(id)
+        .await
+        .expect("conflict")
+        .expect("it is there")
+}
+
+fn field(make: &Make, link: LinkId, name: &str) -> NewConflict {
+    make.conflict(Some(link), "a1", Make::field_conflict(name))
+}
+
+/// Confirms under a job of its own.
+async fn confirm(store: &Subject, make: &Make, confirmation: Confirmation) {
+    let running = claimed(store, make, "a1").await;
+    let confirmation = Confirmation {
+        outcome: Some(super::done("echo")),
+        ..confirmation
+    };
+    let answer = store
+        .confirm(&Make::customers(), running.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+}
+
+/// A question is opened once.
+pub async fn a_question_is_opened_once(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let first = field(&make, link.id, "name");
+    let (again, other) = (
+        field(&make, link.id, "name"),
+        field(&make, link.id, "email"),
+    );
+    assert_eq!(open(&store, &make, &[&first]).await, 1);
+    assert_eq!(open(&store, &make, &[&again, &other]).await, 1);
+    assert_eq!(open(&store, &make, &[]).await, 0);
+    assert!(store.conflict(again.id).await.expect("conflict").is_none());
+    let within = Confirmation {
+        conflicts: vec![
+            field(&make, link.id, "email"),
+            field(&make, link.id, "phone"),
+        ],
+        ..Confirmation::default()
+    };
+    confirm(&store, &make, within).await;
+    assert_eq!(
+        pair(&store).await.open_conflict_fields,
+        vec!["name", "email", "phone"]
+    );
+    let expected = Conflict {
+        id: first.id,
+        sync: first.sync,
+        link: Some(link.id),
+        side: Side::A,
+        record: RecordId::new("a1"),
+        kind: first.kind,
+        state: ConflictState::Open,
+        resolution: None,
+        created_at: make.now(),
+        answered_at: None,
+    };
+    assert_eq!(stored(&store, first.id).await, expected);
+}
+
+/// A question without a field is opened once a record.
+pub async fn a_question_without_a_field_is_opened_once_a_record(store: Subject) {
+    let make = Make::default();
+    let first = make.conflict(None, "a1", Make::ambiguous());
+    let again = make.conflict(None, "a1", Make::ambiguous());
+    let other_record = make.conflict(None, "a2", Make::ambiguous());
+    let other_side = NewConflict {
+        side: Side::B,
+        ..make.conflict(None, "a1", Make::ambiguous())
+    };
+    assert_eq!(open(&store, &make, &[&first, &again]).await, 1);
+    assert_eq!(
+        open(&store, &make, &[&again, &other_record, &other_side]).await,
+        2
+    );
+}
+
+/// An open question shows in the pair.
+pub async fn an_open_question_shows_in_the_pair(store: Subject) {
+    let make = Make::default();
+    let question = make.conflict(None, "a1", Make::ambiguous());
+    open(&store, &make, &[&question]).await;
+    let context = pair(&store).await;
+    assert_eq!(context.held, Some(question.id));
+    assert!(context.open_conflict_fields.is_empty() && context.rulings.is_empty());
+    let other = store
+        .pair(&Make::customers(), Side::B, &RecordId::new("a1"))
+        .await;
+    assert_eq!(other.expect("pair").held, None);
+}
+
+/// An answer enqueues the job that carries it out.
+pub async fn an_answer_enqueues_the_job_that_carries_it_out(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let question = field(&make, link.id, "name");
+    open(&store, &make, &[&question]).await;
+    make.clock.advance(Duration::from_secs(5));
+    let id = make.job_id();
+    let take = Resolution::Take { side: Side::B };
+    let answer = store
+        .resolve_conflict(question.id, take.clone(), id, make.now())
+        .await;
+    assert_eq!(answer.expect("resolve"), Some(id));
+    let next = job(&store, id).await;
+    assert_eq!(next.kind, Make::reconcile(Side::A, "a1"));
+    assert_eq!(
+        (next.class, next.trigger),
+        (JobClass::Interactive, Trigger::Manual)
+    );
+    assert_eq!(
+        (next.lane, next.run_at),
+        (Lane::of_link(link.id), make.now())
+    );
+    let answered = stored(&store, question.id).await;
+    assert_eq!(
+        (answered.state, answered.resolution),
+        (ConflictState::Answered, Some(take))
+    );
+    assert_eq!(answered.answered_at, Some(make.now()));
+}
+
+/// An answer becomes a ruling until it is used.
+pub async fn an_answer_becomes_a_ruling_until_it_is_used(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let question = field(&make, link.id, "name");
+    open(&store, &make, &[&question]).await;
+    let take = Resolution::Take { side: Side::B };
+    let waiting = enqueue(&store, &make, make.job("a1")).await;
+    let ringing = store
+        .resolve_conflict(question.id, take.clone(), make.job_id(), make.now())
+        .await
+        .expect("resolve");
+    assert_eq!(ringing, Some(waiting));
+    let context = pair(&store).await;
+    let ruling = Ruling {
+        conflict: question.id,
+        field: Some("name".to_owned()),
+        resolution: take,
+    };
+    assert_eq!(
+        (context.rulings, context.open_conflict_fields),
+        (vec![ruling], Vec::new())
+    );
+    let used = Confirmation {
+        used_rulings: vec![question.id],
+        ..Confirmation::default()
+    };
+    let running = super::claim_this(&store, &make, waiting).await;
+    let answer = store
+        .confirm(&link.sync, running.lease, used, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+    assert_eq!(pair(&store).await.rulings, Vec::new());
+    assert_eq!(
+        stored(&store, question.id).await.state,
+        ConflictState::Closed
+    );
+}
+
+/// An answered question is not answered again.
+pub async fn an_answered_question_is_not_answered_again(store: Subject) {
+    let make = Make::default();
+    let question = make.conflict(None, "a1", Make::ambiguous());
+    open(&store, &make, &[&question]).await;
+    let resolve = async |resolution| {
+        store
+            .resolve_conflict(question.id, resolution, make.job_id(), make.now())
+            .await
+            .expect("resolve")
+    };
+    assert!(resolve(Resolution::CreateNew).await.is_some());
+    assert_eq!(resolve(Resolution::Ignore).await, None);
+    assert_eq!(
+        stored(&store, question.id).await.resolution,
+        Some(Resolution::CreateNew)
+    );
+    let unknown = make.conflict(None, "a9", Make::ambiguous()).id;
+    let answer = store
+        .resolve_conflict(unknown, Resolution::CreateNew, make.job_id(), make.now())
+        .await;
+    assert_eq!(answer.expect("resolve"), None);
+    assert_eq!(super::claim(&store, &make, 9).await.len(), 1);
+}
+
+/// Ignoring marks the record and closes the question.
+pub async fn ignoring_marks_the_record_and_closes_the_question(store: Subject) {
+    let make = Make::default();
+    let question = make.conflict(None, "a1", Make::ambiguous());
+    open(&store, &make, &[&question]).await;
+    let id = make.job_id();
+    let answer = store
+        .resolve_conflict(question.id, Resolution::Ignore, id, make.now())
+        .await
+        .expect("resolve");
+    assert_eq!(answer, Some(id));
+    let context = pair(&store).await;
+    assert!(context.ignored && context.held.is_none() && context.rulings.is_empty());
+    assert_eq!(
+        stored(&store, question.id).await.state,
+        ConflictState::Closed
+    );
+}
+
+/// Fields that agree close their questions.
+pub async fn fields_that_agree_close_their_questions(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let (name, email) = (
+        field(&make, link.id, "name"),
+        field(&make, link.id, "email"),
+    );
+    open(&store, &make, &[&name, &email]).await;
+    let settled = Confirmation {
+        link: Some(LinkUpdate::Update {
+            id: link.id,
+            expected_revision: 1,
+            a: link.a.clone(),
+            b: link.b.clone(),
+            base: link.base.clone(),
+            state: LinkState::Active,
+        }),
+        settled_fields: vec!["name".to_owned(), "unknown".to_owned()],
+        ..Confirmation::default()
+    };
+    confirm(&store, &make, settled).await;
+    assert_eq!(stored(&store, name.id).await.state, ConflictState::Closed);
+    assert_eq!(pair(&store).await.open_conflict_fields, vec!["email"]);
+}
+
+/// A closed question can be asked again.
+pub async fn a_closed_question_can_be_asked_again(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let first = field(&make, link.id, "name");
+    open(&store, &make, &[&first]).await;
+    let used = Confirmation {
+        used_rulings: vec![first.id],
+        ..Confirmation::default()
+    };
+    confirm(&store, &make, used).await;
+    assert_eq!(
+        open(&store, &make, &[&field(&make, link.id, "name")]).await,
+        1
+    );
+}
+
+/// Questions are listed newest first and filtered.
+pub async fn questions_are_listed_newest_first_and_filtered(store: Subject) {
+    let make = Make::default();
+    let questions: Vec<NewConflict> = (0..4)
+        .map(|number| make.conflict(None, &format!("a{number}"), Make::ambiguous()))
+        .collect();
+    open(&store, &make, &questions.iter().collect::<Vec<_>>()).await;
+    let answer = store
+        .resolve_conflict(
+            questions[1].id,
+            Resolution::CreateNew,
+            make.job_id(),
+            make.now(),
+        )
+        .await;
+    assert!(answer.expect("resolve").is_some());
+    let list = async |filter: ConflictFilter| -> Vec<ConflictId> {
+        let found = store.conflicts(&filter).await.expect("conflicts");
+        found.into_iter().map(|one| one.id).collect()
+    };
+    let all = ConflictFilter {
+        limit: 9,
+        ..ConflictFilter::default()
+    };
+    let newest_first: Vec<ConflictId> = questions.iter().rev().map(|one| one.id).collect();
+    assert_eq!(list(all.clone()).await, newest_first);
+    let page = ConflictFilter {
+        before: Some(newest_first[1]),
+        limit: 1,
+        ..all.clone()
+    };
+    assert_eq!(list(page).await, vec![newest_first[2]]);
+    let answered = ConflictFilter {
+        state: Some(ConflictState::Answered),
+        ..all.clone()
+    };
+    assert_eq!(list(answered).await, vec![questions[1].id]);
+    let mine = ConflictFilter {
+        sync: Some(Make::customers()),
+        ..all.clone()
+    };
+    assert_eq!(list(mine).await.len(), 4);
+    let other = ConflictFilter {
+        sync: Some(Make::sync("invoices")),
+        ..all
+    };
+    assert_eq!(list(other).await, Vec::new());
+}
+
+/// Every kind and answer survives the storage.
+pub async fn every_kind_and_answer_survives_the_storage(store: Subject) {
+    let make = Make::default();
+    let not_kept = ConflictKind::NotKept {
+        field: "email".to_owned(),
+        sent: Value::Text("X@Y.Z".to_owned()),
+        kept: Value::Null,
+    };
+    let cases = [
+        (
+            Make::field_conflict("name"),
+            Resolution::Take { side: Side::A },
+        ),
+        (
+            Make::ambiguous(),
+            Resolution::LinkTo {
+                record: RecordId::new("b2"),
+            },
+        ),
+        (not_kept, Resolution::Reject),
+        (
+            ConflictKind::DeleteHeld { gone: Side::B },
+            Resolution::Approve,
+        ),
+    ];
+    for (number, (kind, resolution)) in cases.into_iter().enumerate() {
+        let question = make.conflict(None, &format!("a{number}"), kind.clone());
+        open(&store, &make, &[&question]).await;
+        let answer = store
+            .resolve_conflict(question.id, resolution.clone(), make.job_id(), make.now())
+            .await;
+        assert!(answer.expect("resolve").is_some());
+        let conflict = stored(&store, question.id).await;
+        assert_eq!(
+            (conflict.kind, conflict.resolution),
+            (kind, Some(resolution))
+        );
+    }
+}

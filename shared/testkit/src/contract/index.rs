@@ -1,0 +1,293 @@
+//! What each side was last seen to hold.
+
+use tandem_domain::{RecordId, Side};
+use tandem_store::{
+    Confirmation, IndexedRecord, KnownRecord, NewLink, Resolution, RunKind, SeenRecord,
+};
+
+use super::{Subject, claimed};
+use crate::Make;
+
+async fn index(
+    store: &Subject,
+    make: &Make,
+    side: Side,
+    records: Vec<IndexedRecord>,
+    generation: i64,
+) -> Vec<SeenRecord> {
+    store
+        .index_records(&Make::customers(), side, records, generation, make.now())
+        .await
+        .expect("index_records")
+}
+
+async fn unchanged(store: &Subject, make: &Make, side: Side, record: &str, checksum: &str) -> bool {
+    index(
+        store,
+        make,
+        side,
+        vec![Make::seen(record, checksum, &[])],
+        1,
+    )
+    .await[0]
+        .unchanged
+}
+
+async fn link(store: &Subject, make: &Make, link: &NewLink) {
+    let inserted = store.insert_links(vec![link.clone()], make.now()).await;
+    assert_eq!(inserted.expect("insert_links"), 1);
+}
+
+async fn by_keys(store: &Subject, side: Side, keys: &[&str]) -> Vec<KnownRecord> {
+    let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    store
+        .records_by_keys(&Make::customers(), side, &keys)
+        .await
+        .expect("records_by_keys")
+}
+
+async fn unseen(
+    store: &Subject,
+    side: Side,
+    generation: i64,
+    after: Option<&str>,
+    limit: usize,
+) -> Vec<RecordId> {
+    let after = after.map(RecordId::new);
+    store
+        .unseen_records(&Make::customers(), side, generation, after.as_ref(), limit)
+        .await
+        .expect("unseen_records")
+}
+
+fn ids(texts: &[&str]) -> Vec<RecordId> {
+    texts.iter().map(|text| RecordId::new(*text)).collect()
+}
+
+/// A record seen for the first time is not unchanged.
+pub async fn a_record_seen_for_the_first_time_is_not_unchanged(store: Subject) {
+    let make = Make::default();
+    let seen = index(&store, &make, Side::A, vec![Make::seen("a1", "s1", &[])], 1).await;
+    let expected = SeenRecord {
+        id: RecordId::new("a1"),
+        link: None,
+        unchanged: false,
+    };
+    assert_eq!(seen, vec![expected]);
+    assert_eq!(
+        index(&store, &make, Side::A, Vec::new(), 1).await,
+        Vec::new()
+    );
+}
+
+/// An unlinked record is compared with the index.
+pub async fn an_unlinked_record_is_compared_with_the_index(store: Subject) {
+    let make = Make::default();
+    assert!(!unchanged(&store, &make, Side::A, "a1", "s1").await);
+    assert!(unchanged(&store, &make, Side::A, "a1", "s1").await);
+    assert!(!unchanged(&store, &make, Side::A, "a1", "s2").await);
+    assert!(unchanged(&store, &make, Side::A, "a1", "s2").await);
+    assert!(!unchanged(&store, &make, Side::B, "a1", "s2").await);
+}
+
+/// A linked record is compared with its link.
+pub async fn a_linked_record_is_compared_with_its_link(store: Subject) {
+    let make = Make::default();
+    let pair = make.link("a1", "b1");
+    link(&store, &make, &pair).await;
+    assert!(unchanged(&store, &make, Side::A, "a1", "sum-a").await);
+    assert!(!unchanged(&store, &make, Side::A, "a1", "s2").await);
+    // The index has seen s2, the link has not: the record still differs.
+    assert!(!unchanged(&store, &make, Side::A, "a1", "s2").await);
+    assert!(unchanged(&store, &make, Side::B, "b1", "sum-b").await);
+    let seen = index(&store, &make, Side::B, vec![Make::seen("b1", "x", &[])], 1).await;
+    assert_eq!(seen[0].link, Some(pair.id));
+}
+
+/// The answers are in the order of the records.
+pub async fn the_answers_are_in_the_order_of_the_records(store: Subject) {
+    let make = Make::default();
+    let records: Vec<IndexedRecord> = ["a9", "a1", "a5", "a3"]
+        .iter()
+        .map(|record| Make::seen(record, "s", &[]))
+        .collect();
+    let seen = index(&store, &make, Side::A, records, 1).await;
+    let order: Vec<RecordId> = seen.into_iter().map(|one| one.id).collect();
+    assert_eq!(order, ids(&["a9", "a1", "a5", "a3"]));
+}
+
+/// Records are found by any of their keys.
+pub async fn records_are_found_by_any_of_their_keys(store: Subject) {
+    let make = Make::default();
+    let records = vec![
+        Make::seen("b1", "s", &["email:x@y.z", "name:ann"]),
+        Make::seen("b2", "s", &["name:ann"]),
+        Make::seen("b3", "s", &["name:bob"]),
+    ];
+    index(&store, &make, Side::B, records, 1).await;
+    let pair = make.link("a1", "b1");
+    link(&store, &make, &pair).await;
+    let known = |id: &str, keys: &[&str], link| KnownRecord {
+        id: RecordId::new(id),
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        link,
+        ignored: false,
+    };
+    let ann = known("b1", &["email:x@y.z", "name:ann"], Some(pair.id));
+    let other = known("b2", &["name:ann"], None);
+    let found = by_keys(&store, Side::B, &["name:ann", "email:x@y.z"]).await;
+    assert_eq!(found, vec![ann, other]);
+    assert_eq!(by_keys(&store, Side::B, &["name:eve"]).await, Vec::new());
+    assert_eq!(by_keys(&store, Side::B, &[]).await, Vec::new());
+    assert_eq!(by_keys(&store, Side::A, &["name:ann"]).await, Vec::new());
+}
+
+/// Keys that a record has no more do not find it.
+pub async fn keys_that_a_record_has_no_more_do_not_find_it(store: Subject) {
+    let make = Make::default();
+    index(
+        &store,
+        &make,
+        Side::A,
+        vec![Make::seen("a1", "s", &["k1", "k2"])],
+        1,
+    )
+    .await;
+    index(
+        &store,
+        &make,
+        Side::A,
+        vec![Make::seen("a1", "s", &["k2", "k3"])],
+        2,
+    )
+    .await;
+    assert_eq!(by_keys(&store, Side::A, &["k1"]).await, Vec::new());
+    for key in ["k2", "k3"] {
+        assert_eq!(by_keys(&store, Side::A, &[key]).await.len(), 1, "{key}");
+    }
+    index(&store, &make, Side::A, vec![Make::seen("a1", "s", &[])], 3).await;
+    assert_eq!(by_keys(&store, Side::A, &["k2", "k3"]).await, Vec::new());
+}
+
+async fn three_links(store: &Subject, make: &Make) {
+    for number in 1..=3 {
+        link(
+            store,
+            make,
+            &make.link(&format!("a{number}"), &format!("b{number}")),
+        )
+        .await;
+    }
+    let seen = ["a1", "a2", "a3", "a4"].map(|record| Make::seen(record, "s", &[]));
+    index(store, make, Side::A, seen.to_vec(), 1).await;
+}
+
+/// Linked records that a listing did not show are unseen.
+pub async fn linked_records_that_a_listing_did_not_show_are_unseen(store: Subject) {
+    let make = Make::default();
+    three_links(&store, &make).await;
+    assert_eq!(unseen(&store, Side::A, 1, None, 9).await, Vec::new());
+    index(&store, &make, Side::A, vec![Make::seen("a2", "s", &[])], 2).await;
+    assert_eq!(
+        unseen(&store, Side::A, 2, None, 9).await,
+        ids(&["a1", "a3"])
+    );
+}
+
+/// Unseen records are paged in order of id.
+pub async fn unseen_records_are_paged_in_order_of_id(store: Subject) {
+    let make = Make::default();
+    three_links(&store, &make).await;
+    assert_eq!(
+        unseen(&store, Side::A, 2, None, 2).await,
+        ids(&["a1", "a2"])
+    );
+    assert_eq!(
+        unseen(&store, Side::A, 2, Some("a2"), 2).await,
+        ids(&["a3"])
+    );
+    assert_eq!(unseen(&store, Side::A, 2, Some("a3"), 2).await, Vec::new());
+}
+
+/// Confirming does not lower the generation.
+pub async fn confirming_does_not_lower_the_generation(store: Subject) {
+    let make = Make::default();
+    three_links(&store, &make).await;
+    let seen = ["a1", "a2", "a3"].map(|record| Make::seen(record, "s", &[]));
+    index(&store, &make, Side::A, seen.to_vec(), 7).await;
+    let running = claimed(&store, &make, "a1").await;
+    let confirmation = Confirmation {
+        seen: vec![(Side::A, Make::seen("a1", "s", &[]))],
+        ..Confirmation::default()
+    };
+    let answer = store
+        .confirm(&Make::customers(), running.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+    assert_eq!(unseen(&store, Side::A, 7, None, 9).await, Vec::new());
+}
+
+/// A record confirmed during a run is not unseen by it.
+pub async fn a_record_confirmed_during_a_run_is_not_unseen_by_it(store: Subject) {
+    let make = Make::default();
+    three_links(&store, &make).await;
+    let sweep = make.run(RunKind::Sweep, Some(Side::A));
+    let run = store.begin_run(sweep, make.now()).await.expect("begin_run");
+    let later = make.run(RunKind::Sweep, Some(Side::B));
+    let later = store.begin_run(later, make.now()).await.expect("begin_run");
+    let running = claimed(&store, &make, "a1").await;
+    let confirmation = Confirmation {
+        seen: vec![(Side::A, Make::seen("a1", "s", &[]))],
+        ..Confirmation::default()
+    };
+    let answer = store
+        .confirm(&Make::customers(), running.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+    // a2 and a3 were last seen in generation 1.
+    let expected = if run.number > 1 {
+        ids(&["a2", "a3"])
+    } else {
+        Vec::new()
+    };
+    assert_eq!(unseen(&store, Side::A, run.number, None, 9).await, expected);
+    assert_eq!(
+        unseen(&store, Side::A, later.number, None, 9).await,
+        ids(&["a2", "a3"])
+    );
+    let next = unseen(&store, Side::A, later.number + 1, None, 9).await;
+    assert_eq!(next, ids(&["a1", "a2", "a3"]));
+}
+
+/// An ignored record is known as such.
+pub async fn an_ignored_record_is_known_as_such(store: Subject) {
+    let make = Make::default();
+    index(
+        &store,
+        &make,
+        Side::A,
+        vec![Make::seen("a1", "s", &["k1"])],
+        1,
+    )
+    .await;
+    let question = make.conflict(None, "a1", Make::ambiguous());
+    let id = question.id;
+    store
+        .open_conflicts(vec![question], make.now())
+        .await
+        .expect("open");
+    store
+        .resolve_conflict(id, Resolution::Ignore, make.job_id(), make.now())
+        .await
+        .expect("resolve");
+    assert!(by_keys(&store, Side::A, &["k1"]).await[0].ignored);
+    index(
+        &store,
+        &make,
+        Side::A,
+        vec![Make::seen("a1", "s2", &["k1"])],
+        2,
+    )
+    .await;
+    assert!(by_keys(&store, Side::A, &["k1"]).await[0].ignored);
+}

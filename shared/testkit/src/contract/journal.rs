@@ -1,0 +1,522 @@
+//! The journal: what was about to be sent, for whoever comes after a crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_domain::{IntentId, LinkId, RecordId, Side};
+use tandem_store::{ClaimedJob, Confirmation, Intent, IntentState, IntentVerdict, JournalError};
+
+use super::{Subject, claim_this, claimed, done, enqueue, finish};
+use crate::Make;
+
+type Answer = Result<(), JournalError>;
+
+async fn journal(
+    store: &Subject,
+    make: &Make,
+    claimed: &ClaimedJob,
+    link: Option<(LinkId, i64)>,
+    intents: &[&Intent],
+) -> Answer {
+    let intents = intents.iter().map(|intent| (*intent).clone()).collect();
+    store
+        .journal(claimed.lease, link, intents, make.now())
+        .await
+        .expect("journal")
+}
+
+async fn settle(
+    store: &Subject,
+    make: &Make,
+    claimed: &ClaimedJob,
+    intent: IntentId,
+    state: IntentState,
+) {
+    let verdict = IntentVerdict {
+        intent,
+        state,
+        target: None,
+        error: None,
+    };
+    let confirmation = Confirmation {
+        verdicts: vec![verdict],
+        ..Confirmation::default()
+    };
+    let answer = store
+        .confirm(&Make::customers(), claimed.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+}
+
+async fn intents_of(store: &Subject, record: &str) -> Vec<Intent> {
+    store
+        .intents_of(&Make::customers(), &RecordId::new(record))
+        .await
+        .expect("intents_of")
+}
+
+async fn ids_of(store: &Subject, record: &str) -> Vec<IntentId> {
+    intents_of(store, record)
+        .await
+        .iter()
+        .map(|intent| intent.id)
+        .collect()
+}
+
+/// The first intent is sent and the others are planned.
+pub async fn the_first_intent_is_sent_and_the_others_are_planned(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let (first, second) = (make.update(&link), make.update(&link));
+    let plan = Some((link.id, 1));
+    assert_eq!(
+        journal(&store, &make, &running, plan, &[&first, &second]).await,
+        Ok(())
+    );
+    let stored = intents_of(&store, "a1").await;
+    let states: Vec<_> = stored
+        .iter()
+        .map(|one| (one.id, one.state, one.sends, one.sent_at))
+        .collect();
+    assert_eq!(
+        states,
+        vec![
+            (first.id, IntentState::Sent, 1, Some(make.now())),
+            (second.id, IntentState::Planned, 0, None),
+        ]
+    );
+}
+
+/// An intent comes back as it was journalled.
+pub async fn an_intent_comes_back_as_it_was_journalled(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", Some("email:x@y.z"));
+    assert_eq!(
+        journal(&store, &make, &running, None, &[&create]).await,
+        Ok(())
+    );
+    let expected = Intent {
+        state: IntentState::Sent,
+        sends: 1,
+        sent_at: Some(make.now()),
+        job: Some(running.job.id),
+        ..create
+    };
+    assert_eq!(intents_of(&store, "a1").await, vec![expected]);
+}
+
+/// A worker that lost its lease journals nothing.
+pub async fn a_worker_that_lost_its_lease_journals_nothing(store: Subject) {
+    let make = Make::default();
+    let late = claimed(&store, &make, "a1").await;
+    store.release_all(make.now()).await.expect("release");
+    claim_this(&store, &make, late.job.id).await;
+    let create = make.create("a1", None);
+    let answer = journal(&store, &make, &late, None, &[&create]).await;
+    assert_eq!(answer, Err(JournalError::LeaseLost));
+    assert_eq!(ids_of(&store, "a1").await, Vec::new());
+}
+
+/// A plan for another revision is superseded.
+pub async fn a_plan_for_another_revision_is_superseded(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let update = make.update(&link);
+    for plan in [(link.id, 2), (make.link_id(), 1)] {
+        let answer = journal(&store, &make, &running, Some(plan), &[&update]).await;
+        assert_eq!(answer, Err(JournalError::Superseded));
+    }
+    assert_eq!(ids_of(&store, "a1").await, Vec::new());
+}
+
+/// A plan without a link is superseded once there is one.
+pub async fn a_plan_without_a_link_is_superseded_once_there_is_one(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let from_b = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b1"))).await;
+    let from_b = claim_this(&store, &make, from_b).await;
+    store
+        .insert_links(vec![make.link("a1", "b1")], make.now())
+        .await
+        .expect("link");
+    let create = make.create("a1", None);
+    let answer = journal(&store, &make, &running, None, &[&create]).await;
+    assert_eq!(answer, Err(JournalError::Superseded));
+    let back = Intent {
+        side: Side::A,
+        ..make.create("b1", None)
+    };
+    let answer = journal(&store, &make, &from_b, None, &[&back]).await;
+    assert_eq!(answer, Err(JournalError::Superseded));
+    assert_eq!(ids_of(&store, "a1").await, Vec::new());
+}
+
+/// Two open creates never share a key.
+pub async fn two_open_creates_never_share_a_key(store: Subject) {
+    let make = Make::default();
+    let (one, other) = (
+        claimed(&store, &make, "a1").await,
+        claimed(&store, &make, "a2").await,
+    );
+    let first = make.create("a1", Some("email:x@y.z"));
+    let second = make.create("a2", Some("email:x@y.z"));
+    assert_eq!(journal(&store, &make, &one, None, &[&first]).await, Ok(()));
+    let answer = journal(&store, &make, &other, None, &[&second]).await;
+    assert_eq!(answer, Err(JournalError::KeyBusy));
+    assert_eq!(ids_of(&store, "a2").await, Vec::new());
+    let without_key = make.create("a2", None);
+    assert_eq!(
+        journal(&store, &make, &other, None, &[&without_key]).await,
+        Ok(())
+    );
+}
+
+/// A settled create frees its key.
+pub async fn a_settled_create_frees_its_key(store: Subject) {
+    let make = Make::default();
+    for (number, state) in [IntentState::Confirmed, IntentState::Failed]
+        .into_iter()
+        .enumerate()
+    {
+        let record = format!("a{number}");
+        let running = claimed(&store, &make, &record).await;
+        let create = make.create(&record, Some("email:x@y.z"));
+        assert_eq!(
+            journal(&store, &make, &running, None, &[&create]).await,
+            Ok(())
+        );
+        settle(&store, &make, &running, create.id, state).await;
+        assert_eq!(intents_of(&store, &record).await[0].state, state);
+    }
+    let running = claimed(&store, &make, "last").await;
+    let create = make.create("last", Some("email:x@y.z"));
+    assert_eq!(
+        journal(&store, &make, &running, None, &[&create]).await,
+        Ok(())
+    );
+    settle(&store, &make, &running, create.id, IntentState::Unknown).await;
+    let next = claimed(&store, &make, "next").await;
+    let create = make.create("next", Some("email:x@y.z"));
+    let answer = journal(&store, &make, &next, None, &[&create]).await;
+    assert_eq!(answer, Err(JournalError::KeyBusy));
+}
+
+/// The same key on another side or sync is free.
+pub async fn the_same_key_on_another_side_or_sync_is_free(store: Subject) {
+    let make = Make::default();
+    let key = Some("email:x@y.z");
+    let on_b = make.create("a1", key);
+    let on_a = Intent {
+        side: Side::A,
+        ..make.create("b9", key)
+    };
+    let elsewhere = Intent {
+        sync: Make::sync("invoices"),
+        ..make.create("a1", key)
+    };
+    for (record, intent) in [("a1", on_b), ("a2", on_a), ("a3", elsewhere)] {
+        let running = claimed(&store, &make, record).await;
+        assert_eq!(
+            journal(&store, &make, &running, None, &[&intent]).await,
+            Ok(()),
+            "{record}"
+        );
+    }
+}
+
+/// A second open create of one source is superseded.
+pub async fn a_second_open_create_of_one_source_is_superseded(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let first = make.create("a1", Some("email:x@y.z"));
+    assert_eq!(
+        journal(&store, &make, &running, None, &[&first]).await,
+        Ok(())
+    );
+    for key in [Some("email:x@y.z"), Some("email:other@y.z"), None] {
+        let second = make.create("a1", key);
+        let answer = journal(&store, &make, &running, None, &[&second]).await;
+        assert_eq!(answer, Err(JournalError::Superseded));
+    }
+    assert_eq!(ids_of(&store, "a1").await, vec![first.id]);
+}
+
+/// Journalling the same intent again changes nothing.
+pub async fn journalling_the_same_intent_again_changes_nothing(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", Some("email:x@y.z"));
+    assert_eq!(
+        journal(&store, &make, &running, None, &[&create]).await,
+        Ok(())
+    );
+    let before = intents_of(&store, "a1").await;
+    make.clock.advance(Duration::from_secs(5));
+    assert_eq!(
+        journal(&store, &make, &running, None, &[&create]).await,
+        Ok(())
+    );
+    assert_eq!(intents_of(&store, "a1").await, before);
+}
+
+/// Two workers racing for one key give one intent.
+pub async fn two_workers_racing_for_one_key_give_one_intent(store: Subject) {
+    const WORKERS: usize = 16;
+    let make = Arc::new(Make::default());
+    let mut racing = Vec::new();
+    for number in 0..WORKERS {
+        let record = format!("a{number}");
+        let running = claimed(&store, &make, &record).await;
+        let (store, make) = (Arc::clone(&store), Arc::clone(&make));
+        racing.push(tokio::spawn(async move {
+            let create = make.create(&record, Some("email:x@y.z"));
+            journal(&store, &make, &running, None, &[&create]).await
+        }));
+    }
+    let mut answers = Vec::new();
+    for racer in racing {
+        answers.push(racer.await.expect("a racer does not panic"));
+    }
+    let busy = answers
+        .iter()
+        .filter(|answer| **answer == Err(JournalError::KeyBusy))
+        .count();
+    assert_eq!(
+        (answers.iter().filter(|answer| answer.is_ok()).count(), busy),
+        (1, WORKERS - 1)
+    );
+}
+
+/// An open create of an earlier job is seen by the next.
+pub async fn an_open_create_of_an_earlier_job_is_seen_by_the_next(store: Subject) {
+    let make = Make::default();
+    let crashed = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", Some("email:x@y.z"));
+    assert_eq!(
+        journal(&store, &make, &crashed, None, &[&create]).await,
+        Ok(())
+    );
+    store.release_all(make.now()).await.expect("release");
+    let pair = store
+        .pair(&Make::customers(), Side::A, &RecordId::new("a1"))
+        .await
+        .expect("pair");
+    assert_eq!(pair.intents.len(), 1);
+    assert_eq!(
+        (pair.intents[0].id, pair.intents[0].state),
+        (create.id, IntentState::Sent)
+    );
+    let other = store
+        .pair(&Make::customers(), Side::B, &RecordId::new("a1"))
+        .await
+        .expect("pair");
+    assert_eq!(other.intents, Vec::new());
+    let next = claim_this(&store, &make, crashed.job.id).await;
+    settle(&store, &make, &next, create.id, IntentState::Confirmed).await;
+    let pair = store
+        .pair(&Make::customers(), Side::A, &RecordId::new("a1"))
+        .await
+        .expect("pair");
+    assert_eq!(pair.intents, Vec::new());
+}
+
+/// Marking as sent counts the send.
+pub async fn marking_as_sent_counts_the_send(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let (first, second) = (make.update(&link), make.update(&link));
+    let plan = Some((link.id, 1));
+    assert_eq!(
+        journal(&store, &make, &running, plan, &[&first, &second]).await,
+        Ok(())
+    );
+    settle(&store, &make, &running, first.id, IntentState::Unknown).await;
+    make.clock.advance(Duration::from_secs(3));
+    for intent in [first.id, second.id] {
+        assert!(
+            store
+                .mark_sent(running.lease, intent, make.now())
+                .await
+                .expect("mark_sent")
+        );
+    }
+    let stored = intents_of(&store, "a1").await;
+    let sends: Vec<_> = stored
+        .iter()
+        .map(|one| (one.state, one.sends, one.sent_at))
+        .collect();
+    let now = Some(make.now());
+    assert_eq!(
+        sends,
+        vec![(IntentState::Sent, 2, now), (IntentState::Sent, 1, now)]
+    );
+}
+
+/// A worker that lost its lease must not send.
+pub async fn a_worker_that_lost_its_lease_must_not_send(store: Subject) {
+    let make = Make::default();
+    let late = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", None);
+    assert_eq!(
+        journal(&store, &make, &late, None, &[&create]).await,
+        Ok(())
+    );
+    store.release_all(make.now()).await.expect("release");
+    let next = claim_this(&store, &make, late.job.id).await;
+    assert!(
+        !store
+            .mark_sent(late.lease, create.id, make.now())
+            .await
+            .expect("mark_sent")
+    );
+    assert_eq!(intents_of(&store, "a1").await[0].sends, 1);
+    assert!(
+        store
+            .mark_sent(next.lease, create.id, make.now())
+            .await
+            .expect("mark_sent")
+    );
+}
+
+/// A settled intent is not sent again.
+pub async fn a_settled_intent_is_not_sent_again(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", None);
+    assert_eq!(
+        journal(&store, &make, &running, None, &[&create]).await,
+        Ok(())
+    );
+    settle(&store, &make, &running, create.id, IntentState::Confirmed).await;
+    assert!(
+        !store
+            .mark_sent(running.lease, create.id, make.now())
+            .await
+            .expect("mark_sent")
+    );
+    let unknown = make.intent_id();
+    assert!(
+        !store
+            .mark_sent(running.lease, unknown, make.now())
+            .await
+            .expect("mark_sent")
+    );
+}
+
+/// Open creates are found by key, and without key.
+pub async fn open_creates_are_found_by_key_and_without_key(store: Subject) {
+    let make = Make::default();
+    let creates = [
+        ("a1", Some("k1")),
+        ("a2", Some("k2")),
+        ("a3", None),
+        ("a4", Some("k1-closed")),
+    ];
+    let mut ids = Vec::new();
+    for (record, key) in creates {
+        let running = claimed(&store, &make, record).await;
+        let create = make.create(record, key);
+        ids.push(create.id);
+        assert_eq!(
+            journal(&store, &make, &running, None, &[&create]).await,
+            Ok(())
+        );
+        if key == Some("k1-closed") {
+            settle(&store, &make, &running, create.id, IntentState::Failed).await;
+        }
+        finish(&store, &make, &running, done("echo")).await;
+    }
+    let keys = ["k1".to_owned(), "k1-closed".to_owned(), "k9".to_owned()];
+    let found = store
+        .open_creates(&Make::customers(), Side::B, &keys)
+        .await
+        .expect("open_creates");
+    let found: Vec<_> = found.iter().map(|intent| intent.id).collect();
+    assert_eq!(found, vec![ids[0], ids[2]]);
+    let none = store
+        .open_creates(&Make::customers(), Side::A, &keys)
+        .await
+        .expect("open_creates");
+    assert_eq!(none, Vec::new());
+}
+
+/// Intents of a record are found by source, target and link.
+pub async fn intents_of_a_record_are_found_by_source_target_and_link(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let update = make.update(&link);
+    let back = Intent {
+        side: Side::A,
+        source: None,
+        target: None,
+        ..make.update(&link)
+    };
+    let plan = Some((link.id, 1));
+    assert_eq!(
+        journal(&store, &make, &running, plan, &[&update, &back]).await,
+        Ok(())
+    );
+    let other = claimed(&store, &make, "a2").await;
+    let create = make.create("a2", None);
+    assert_eq!(
+        journal(&store, &make, &other, None, &[&create]).await,
+        Ok(())
+    );
+    assert_eq!(ids_of(&store, "a1").await, vec![update.id, back.id]);
+    assert_eq!(ids_of(&store, "b1").await, vec![update.id, back.id]);
+    assert_eq!(ids_of(&store, "a2").await, vec![create.id]);
+    assert_eq!(ids_of(&store, "a3").await, Vec::new());
+}
+
+/// Old open intents are found.
+pub async fn old_open_intents_are_found(store: Subject) {
+    let make = Make::default();
+    let mut ids = Vec::new();
+    for record in ["a1", "a2", "a3"] {
+        let running = claimed(&store, &make, record).await;
+        let create = make.create(record, None);
+        assert_eq!(
+            journal(&store, &make, &running, None, &[&create]).await,
+            Ok(())
+        );
+        if record == "a1" {
+            settle(&store, &make, &running, create.id, IntentState::Confirmed).await;
+        }
+        ids.push(create.id);
+        make.clock.advance(Duration::from_secs(10));
+    }
+    let stale = async |before, limit| -> Vec<IntentId> {
+        let stale = store
+            .stale_intents(before, limit)
+            .await
+            .expect("stale_intents");
+        stale.into_iter().map(|intent| intent.id).collect()
+    };
+    assert_eq!(stale(make.now(), 9).await, vec![ids[1], ids[2]]);
+    assert_eq!(stale(make.now(), 1).await, vec![ids[1]]);
+    assert_eq!(
+        stale(make.now().minus(Duration::from_secs(10)), 9).await,
+        vec![ids[1]]
+    );
+}

@@ -1,0 +1,273 @@
+//! Links and lanes.
+
+use tandem_domain::{LinkId, RecordId, Side};
+use tandem_store::{
+    Confirmation, JobClass, JobState, Lane, Link, LinkState, LinkUpdate, NewJob, NewLink,
+};
+
+use super::{Subject, claim_this, claimed, done, enqueue, finish, job};
+use crate::Make;
+
+async fn insert(store: &Subject, make: &Make, links: &[&NewLink]) -> usize {
+    let links = links.iter().map(|link| (*link).clone()).collect();
+    store
+        .insert_links(links, make.now())
+        .await
+        .expect("insert_links")
+}
+
+async fn stored(store: &Subject, id: LinkId) -> Link {
+    store
+        .link(id)
+        .await
+        .expect("link")
+        .expect("the link is there")
+}
+
+/// Retires a link under a job of its own.
+async fn retire(store: &Subject, make: &Make, link: &NewLink) {
+    let record = link.a.id.clone().expect("the link has a side a");
+    let running = claimed(store, make, record.as_str()).await;
+    let update = LinkUpdate::Update {
+        id: link.id,
+        expected_revision: stored(store, link.id).await.revision,
+        a: link.a.clone(),
+        b: link.b.clone(),
+        base: link.base.clone(),
+        state: LinkState::Retired,
+    };
+    let confirmation = Confirmation {
+        link: Some(update),
+        outcome: Some(done("retired")),
+        ..Confirmation::default()
+    };
+    let answer = store
+        .confirm(&link.sync, running.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+}
+
+/// A link comes back as it was inserted.
+pub async fn a_link_comes_back_as_it_was_inserted(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    assert_eq!(insert(&store, &make, &[&link]).await, 1);
+    let expected = Link {
+        id: link.id,
+        sync: link.sync.clone(),
+        a: link.a,
+        b: link.b,
+        base: link.base,
+        state: LinkState::Active,
+        revision: 1,
+        created_at: make.now(),
+        updated_at: make.now(),
+    };
+    assert_eq!(stored(&store, link.id).await, expected);
+    assert_eq!(store.link_count(&link.sync).await.expect("count"), 1);
+    assert_eq!(store.link(make.link_id()).await.expect("link"), None);
+}
+
+/// A link whose record is linked already is left out.
+pub async fn a_link_whose_record_is_linked_already_is_left_out(store: Subject) {
+    let make = Make::default();
+    insert(&store, &make, &[&make.link("a1", "b1")]).await;
+    let (same_a, same_b) = (make.link("a1", "b2"), make.link("a2", "b1"));
+    let fresh = make.link("a3", "b3");
+    assert_eq!(insert(&store, &make, &[&same_a, &fresh, &same_b]).await, 1);
+    assert_eq!(store.link(same_a.id).await.expect("link"), None);
+    assert_eq!(store.link(same_b.id).await.expect("link"), None);
+    assert_eq!(store.link_count(&fresh.sync).await.expect("count"), 2);
+}
+
+/// A link twice in one call is inserted once.
+pub async fn a_link_twice_in_one_call_is_inserted_once(store: Subject) {
+    let make = Make::default();
+    let (first, second) = (make.link("a1", "b1"), make.link("a1", "b1"));
+    assert_eq!(insert(&store, &make, &[&first, &second]).await, 1);
+    assert_eq!(insert(&store, &make, &[&first]).await, 0);
+    assert_eq!(insert(&store, &make, &[]).await, 0);
+}
+
+/// One record may be linked in two syncs.
+pub async fn one_record_may_be_linked_in_two_syncs(store: Subject) {
+    let make = Make::default();
+    let other = NewLink {
+        sync: Make::sync("invoices"),
+        ..make.link("a1", "b1")
+    };
+    assert_eq!(
+        insert(&store, &make, &[&make.link("a1", "b1"), &other]).await,
+        2
+    );
+    let pair = store
+        .pair(&other.sync, Side::A, &RecordId::new("a1"))
+        .await
+        .expect("pair");
+    assert_eq!(pair.link.map(|link| link.id), Some(other.id));
+}
+
+/// Inserting a link moves waiting jobs into its lane.
+pub async fn inserting_a_link_moves_waiting_jobs_into_its_lane(store: Subject) {
+    let make = Make::default();
+    let of_a = NewJob {
+        class: JobClass::Poll,
+        ..make.job("a1")
+    };
+    let of_a = enqueue(&store, &make, of_a).await;
+    let of_b = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b1"))).await;
+    let other = enqueue(&store, &make, make.job("a2")).await;
+    let link = make.link("a1", "b1");
+    insert(&store, &make, &[&link]).await;
+    let (first, second) = (job(&store, of_a).await, job(&store, of_b).await);
+    assert_eq!(
+        (first.state, first.lane),
+        (JobState::Available, Lane::of_link(link.id))
+    );
+    assert_eq!((first.class, first.merged), (JobClass::Interactive, 1));
+    assert_eq!(second.state, JobState::Done);
+    assert_eq!(second.note, Some(format!("merged into {of_a}")));
+    let own = Lane::of_record(&link.sync, Side::A, &RecordId::new("a2"));
+    assert_eq!(job(&store, other).await.lane, own);
+}
+
+/// Links are listed in order by page.
+pub async fn links_are_listed_in_order_by_page(store: Subject) {
+    let make = Make::default();
+    let links: Vec<NewLink> = (0..5)
+        .map(|number| make.link(&format!("a{number}"), &format!("b{number}")))
+        .collect();
+    insert(&store, &make, &links.iter().collect::<Vec<_>>()).await;
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store
+            .links(&Make::customers(), after, 2)
+            .await
+            .expect("links");
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        listed.extend(page.iter().map(|link| link.id));
+    }
+    assert_eq!(listed, links.iter().map(|link| link.id).collect::<Vec<_>>());
+    let none = store
+        .links(&Make::sync("invoices"), None, 9)
+        .await
+        .expect("links");
+    assert_eq!(none, Vec::new());
+}
+
+/// A pair without anything known is empty.
+pub async fn a_pair_without_anything_known_is_empty(store: Subject) {
+    let pair = store
+        .pair(&Make::customers(), Side::A, &RecordId::new("a1"))
+        .await
+        .expect("pair");
+    assert!(pair.link.is_none() && pair.intents.is_empty() && pair.rulings.is_empty());
+    assert!(pair.open_conflict_fields.is_empty() && pair.held.is_none() && !pair.ignored);
+}
+
+/// A pair is found from either side.
+pub async fn a_pair_is_found_from_either_side(store: Subject) {
+    let make = Make::default();
+    let link = make.link("x1", "x2");
+    insert(&store, &make, &[&link]).await;
+    for (side, record, found) in [
+        (Side::A, "x1", Some(link.id)),
+        (Side::B, "x2", Some(link.id)),
+        (Side::A, "x2", None),
+        (Side::B, "x1", None),
+    ] {
+        let pair = store
+            .pair(&link.sync, side, &RecordId::new(record))
+            .await
+            .expect("pair");
+        assert_eq!(pair.link.map(|link| link.id), found, "{side} {record}");
+    }
+}
+
+/// An active link comes before a retired one.
+pub async fn an_active_link_comes_before_a_retired_one(store: Subject) {
+    let make = Make::default();
+    let old = make.link("a1", "b1");
+    insert(&store, &make, &[&old]).await;
+    retire(&store, &make, &old).await;
+    let record = RecordId::new("a1");
+    let pair = store.pair(&old.sync, Side::A, &record).await.expect("pair");
+    assert_eq!(
+        pair.link.map(|link| (link.id, link.state)),
+        Some((old.id, LinkState::Retired))
+    );
+    let own = enqueue(&store, &make, make.job("a1")).await;
+    assert_eq!(
+        job(&store, own).await.lane,
+        Lane::of_record(&old.sync, Side::A, &record)
+    );
+    let new = make.link("a1", "b2");
+    assert_eq!(insert(&store, &make, &[&new]).await, 1);
+    let pair = store.pair(&old.sync, Side::A, &record).await.expect("pair");
+    assert_eq!(
+        pair.link.map(|link| (link.id, link.state)),
+        Some((new.id, LinkState::Active))
+    );
+    assert_eq!(store.link_count(&old.sync).await.expect("count"), 1);
+}
+
+/// Relane hands the job back into the lane of the link.
+pub async fn relane_hands_the_job_back_into_the_lane_of_the_link(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let link = make.link("a1", "b1");
+    insert(&store, &make, &[&link]).await;
+    assert!(
+        store
+            .relane(running.lease, link.id, make.now())
+            .await
+            .expect("relane")
+    );
+    let back = job(&store, running.job.id).await;
+    assert_eq!((back.state, back.attempt), (JobState::Available, 0));
+    assert_eq!(
+        (back.lane, back.run_at),
+        (Lane::of_link(link.id), make.now())
+    );
+    assert_eq!(
+        claim_this(&store, &make, running.job.id).await.job.attempt,
+        1
+    );
+}
+
+/// Relane merges into the job that waits there.
+pub async fn relane_merges_into_the_job_that_waits_there(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let link = make.link("a1", "b1");
+    insert(&store, &make, &[&link]).await;
+    let waiting = enqueue(&store, &make, make.job("a1")).await;
+    assert!(
+        store
+            .relane(running.lease, link.id, make.now())
+            .await
+            .expect("relane")
+    );
+    let merged = job(&store, running.job.id).await;
+    assert_eq!(merged.state, JobState::Done);
+    assert_eq!(merged.note, Some(format!("merged into {waiting}")));
+    assert_eq!(job(&store, waiting).await.merged, 1);
+}
+
+/// Relane without the lease changes nothing.
+pub async fn relane_without_the_lease_changes_nothing(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let link = make.link("a1", "b1");
+    insert(&store, &make, &[&link]).await;
+    assert!(finish(&store, &make, &running, done("echo")).await);
+    assert!(
+        !store
+            .relane(running.lease, link.id, make.now())
+            .await
+            .expect("relane")
+    );
+    assert_eq!(job(&store, running.job.id).await.state, JobState::Done);
+}

@@ -1,0 +1,301 @@
+//! What every storage must do, as sentences. A storage runs all of them, under these names, with
+//! [`contract_suite!`]; each gets an empty storage of its own.
+//!
+//! No sentence speaks of how a storage does it: what is special to one is in its own tests.
+
+pub mod claims;
+pub mod config;
+pub mod confirm;
+pub mod conflicts;
+pub mod events;
+pub mod finishing;
+pub mod index;
+pub mod journal;
+pub mod links;
+pub mod logs;
+pub mod queue;
+pub mod runs;
+
+use std::sync::Arc;
+
+use tandem_domain::JobId;
+use tandem_store::{ClaimedJob, JobOutcome, NewJob, Store};
+
+use crate::Make;
+
+/// Makes one test of each sentence. The argument names an async function that gives an empty
+/// storage, as `Arc<dyn Store>`, and what must live as long as it.
+///
+/// A macro, because only so can each sentence be a test with its own name.
+#[macro_export]
+macro_rules! contract_suite {
+    ($make:path) => {
+        $crate::contract_suite! { $make;
+            events: a_delivery_stores_its_events_and_their_jobs;
+            events: a_duplicate_within_a_call_causes_nothing;
+            events: a_duplicate_of_an_earlier_call_causes_nothing;
+            events: the_same_key_from_another_connection_is_no_duplicate;
+            events: the_outcomes_are_in_the_order_of_the_deliveries;
+            events: events_of_one_record_coalesce_into_one_job;
+            events: an_event_that_cannot_be_understood_is_quarantined_and_causes_no_job;
+            events: an_event_without_a_target_is_ignored;
+            events: the_raw_body_comes_back_byte_by_byte;
+            events: an_empty_body_and_a_large_one_come_back;
+            events: a_quiet_period_defers_the_job;
+            events: the_time_of_the_edit_becomes_a_hint_of_its_side;
+            events: an_event_of_a_linked_record_waits_in_the_lane_of_the_link;
+            events: events_are_listed_newest_first_by_page;
+            events: events_are_filtered_by_connection_state_and_record;
+            events: a_quarantined_event_is_replayed_after_a_fix;
+            events: an_accepted_event_is_replayed_and_keeps_its_earlier_jobs;
+            events: replaying_an_unknown_event_is_refused;
+            events: only_quarantined_events_are_discarded;
+            events: pruning_keeps_what_is_quarantined_waiting_running_or_young;
+            events: pruning_removes_at_most_the_limit;
+            queue: a_job_comes_back_as_it_was_enqueued;
+            queue: every_kind_of_job_survives_the_storage;
+            queue: a_second_job_of_a_lane_merges_into_the_waiting_one;
+            queue: jobs_of_one_lane_in_one_call_are_one;
+            queue: a_job_does_not_merge_into_a_running_one;
+            queue: a_job_of_a_linked_record_waits_in_the_lane_of_the_link;
+            queue: both_records_of_a_link_share_one_waiting_job;
+            queue: jobs_are_listed_newest_first_by_page;
+            queue: jobs_are_filtered_by_state_sync_code_and_record;
+            queue: jobs_are_counted_by_state_and_class;
+            queue: the_next_due_instant_is_the_earliest_of_waiting_jobs;
+            queue: a_replayed_job_starts_again_with_its_attempts_reset;
+            queue: a_replayed_job_merges_into_the_waiting_job_of_its_lane;
+            queue: a_replayed_job_goes_to_the_lane_of_the_link_made_meanwhile;
+            queue: only_dead_jobs_are_replayed_and_discarded;
+            queue: pruning_removes_old_jobs_that_are_done_or_discarded_and_keeps_the_others;
+            claims: a_claim_leases_due_jobs_and_counts_the_attempt;
+            claims: a_job_is_not_claimed_before_its_time;
+            claims: a_claim_takes_at_most_one_job_a_token;
+            claims: a_claimed_job_is_not_claimed_again;
+            claims: urgent_jobs_come_first_then_older_ones;
+            claims: shares_leave_room_for_every_class;
+            claims: what_a_class_does_not_use_goes_to_the_others;
+            claims: jobs_of_blocked_syncs_are_left_alone;
+            claims: jobs_of_paused_syncs_are_left_alone;
+            claims: a_lane_whose_job_runs_gives_no_second_job;
+            claims: sixty_four_claimers_share_the_jobs_without_overlap;
+            claims: a_lane_never_runs_twice_under_many_claimers;
+            claims: each_claim_has_its_own_token;
+            claims: a_renewed_lease_is_not_rescued;
+            claims: a_lost_lease_is_not_renewed;
+            claims: an_expired_lease_is_claimed_by_another_worker;
+            claims: a_rescued_job_merges_into_the_one_that_waits;
+            claims: at_most_the_limit_is_rescued;
+            claims: all_running_jobs_are_released;
+            finishing: a_job_done_well_keeps_its_note;
+            finishing: a_retry_waits_for_its_time_and_its_attempt_counts;
+            finishing: a_snooze_gives_the_attempt_back;
+            finishing: a_snooze_with_a_failure_is_logged;
+            finishing: repeated_snoozes_keep_one_entry;
+            finishing: a_dead_job_waits_for_an_operator;
+            finishing: every_failed_attempt_is_logged_in_order;
+            finishing: a_late_finisher_changes_nothing;
+            finishing: a_finished_lease_is_not_finished_again;
+            finishing: finishing_answers_for_each_lease;
+            finishing: a_retry_that_meets_a_waiting_job_merges_into_it;
+            finishing: a_merged_job_keeps_the_larger_attempt_and_the_later_hints;
+            finishing: a_finished_lane_is_free_again;
+            finishing: a_late_and_a_present_finisher_in_one_call_get_their_own_answers;
+            links: a_link_comes_back_as_it_was_inserted;
+            links: a_link_whose_record_is_linked_already_is_left_out;
+            links: a_link_twice_in_one_call_is_inserted_once;
+            links: one_record_may_be_linked_in_two_syncs;
+            links: inserting_a_link_moves_waiting_jobs_into_its_lane;
+            links: links_are_listed_in_order_by_page;
+            links: a_pair_without_anything_known_is_empty;
+            links: a_pair_is_found_from_either_side;
+            links: an_active_link_comes_before_a_retired_one;
+            links: relane_hands_the_job_back_into_the_lane_of_the_link;
+            links: relane_merges_into_the_job_that_waits_there;
+            links: relane_without_the_lease_changes_nothing;
+            journal: the_first_intent_is_sent_and_the_others_are_planned;
+            journal: an_intent_comes_back_as_it_was_journalled;
+            journal: a_worker_that_lost_its_lease_journals_nothing;
+            journal: a_plan_for_another_revision_is_superseded;
+            journal: a_plan_without_a_link_is_superseded_once_there_is_one;
+            journal: two_open_creates_never_share_a_key;
+            journal: a_settled_create_frees_its_key;
+            journal: the_same_key_on_another_side_or_sync_is_free;
+            journal: a_second_open_create_of_one_source_is_superseded;
+            journal: journalling_the_same_intent_again_changes_nothing;
+            journal: two_workers_racing_for_one_key_give_one_intent;
+            journal: an_open_create_of_an_earlier_job_is_seen_by_the_next;
+            journal: marking_as_sent_counts_the_send;
+            journal: a_worker_that_lost_its_lease_must_not_send;
+            journal: a_settled_intent_is_not_sent_again;
+            journal: open_creates_are_found_by_key_and_without_key;
+            journal: intents_of_a_record_are_found_by_source_target_and_link;
+            journal: old_open_intents_are_found;
+            confirm: confirming_settles_links_logs_and_ends_the_job_at_once;
+            confirm: a_confirmation_without_the_lease_changes_nothing;
+            confirm: a_confirmation_of_another_revision_changes_nothing;
+            confirm: a_link_for_a_record_linked_elsewhere_is_superseded_and_changes_nothing;
+            confirm: moving_a_link_onto_a_linked_record_is_superseded;
+            confirm: two_jobs_linking_one_record_at_once_give_one_link;
+            confirm: updating_a_link_replaces_its_base_and_raises_its_revision;
+            confirm: a_retired_link_frees_its_records;
+            confirm: a_step_without_an_outcome_keeps_the_lease;
+            confirm: inserting_a_link_moves_the_waiting_jobs_of_both_records;
+            confirm: a_job_goes_on_in_the_lane_of_the_link_that_it_made;
+            confirm: a_new_record_of_a_link_brings_its_waiting_job;
+            confirm: an_unknown_write_stays_open;
+            confirm: a_settled_intent_is_not_settled_twice;
+            confirm: what_was_seen_is_in_the_index;
+            confirm: a_record_that_is_gone_leaves_the_index;
+            confirm: a_job_that_retries_after_a_step_logs_its_failure;
+            index: a_record_seen_for_the_first_time_is_not_unchanged;
+            index: an_unlinked_record_is_compared_with_the_index;
+            index: a_linked_record_is_compared_with_its_link;
+            index: the_answers_are_in_the_order_of_the_records;
+            index: records_are_found_by_any_of_their_keys;
+            index: keys_that_a_record_has_no_more_do_not_find_it;
+            index: linked_records_that_a_listing_did_not_show_are_unseen;
+            index: unseen_records_are_paged_in_order_of_id;
+            index: confirming_does_not_lower_the_generation;
+            index: a_record_confirmed_during_a_run_is_not_unseen_by_it;
+            index: an_ignored_record_is_known_as_such;
+            conflicts: a_question_is_opened_once;
+            conflicts: a_question_without_a_field_is_opened_once_a_record;
+            conflicts: an_open_question_shows_in_the_pair;
+            conflicts: an_answer_enqueues_the_job_that_carries_it_out;
+            conflicts: an_answer_becomes_a_ruling_until_it_is_used;
+            conflicts: an_answered_question_is_not_answered_again;
+            conflicts: ignoring_marks_the_record_and_closes_the_question;
+            conflicts: fields_that_agree_close_their_questions;
+            conflicts: a_closed_question_can_be_asked_again;
+            conflicts: questions_are_listed_newest_first_and_filtered;
+            conflicts: every_kind_and_answer_survives_the_storage;
+            logs: a_change_comes_back_as_it_was_logged;
+            logs: changes_are_found_by_the_record_of_either_side_by_link_and_sync;
+            logs: changes_are_listed_newest_first_by_page;
+            logs: pruning_removes_old_changes_only;
+            logs: totals_count_events_merges_and_duplicates;
+            logs: totals_count_jobs_echoes_retries_and_dead_letters;
+            logs: totals_count_writes_and_conflicts;
+            logs: totals_survive_pruning;
+            logs: a_refused_confirmation_counts_nothing;
+            runs: a_run_begins_and_ends;
+            runs: a_run_is_skipped_while_another_of_its_kind_runs;
+            runs: runs_of_other_sides_kinds_and_syncs_do_not_wait;
+            runs: numbers_rise_by_one_and_are_never_given_twice;
+            runs: progress_is_stored;
+            runs: a_good_end_moves_the_cursor;
+            runs: a_failed_end_leaves_the_cursor;
+            runs: orphaned_runs_are_failed;
+            runs: an_orphaned_run_moves_no_cursor;
+            runs: runs_are_listed_newest_first_and_filtered;
+            runs: pruning_keeps_the_newest_success_and_running_runs;
+            config: applying_stores_documents_at_version_one;
+            config: only_a_changed_document_gets_a_new_version;
+            config: a_missing_document_is_marked_deleted_and_can_come_back;
+            config: unchanged_schedules_keep_their_clocks_and_pauses;
+            config: a_schedule_with_other_words_gets_a_new_clock;
+            config: missing_schedules_are_removed;
+            config: a_due_schedule_is_advanced_once;
+            config: two_schedulers_give_one_tick;
+            config: a_paused_schedule_is_not_advanced;
+            config: a_schedule_is_made_due;
+            config: connections_and_syncs_are_paused_and_resumed;
+            config: the_storage_answers;
+        }
+    };
+    ($make:path; $($module:ident: $name:ident;)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let (store, _guard) = $make().await;
+                $crate::contract::$module::$name(store).await;
+            }
+        )*
+    };
+}
+
+/// The storage under test.
+type Subject = Arc<dyn Store>;
+
+/// Enqueues one job.
+async fn enqueue(store: &Subject, make: &Make, job: NewJob) -> JobId {
+    enqueue_all(store, make, vec![job]).await[0]
+}
+
+async fn enqueue_all(store: &Subject, make: &Make, jobs: Vec<NewJob>) -> Vec<JobId> {
+    store.enqueue(jobs, make.now()).await.expect("enqueue")
+}
+
+/// Claims up to `count` jobs.
+async fn claim(store: &Subject, make: &Make, count: usize) -> Vec<ClaimedJob> {
+    store.claim(make.claim(count)).await.expect("claim")
+}
+
+/// Enqueues a job for a record on side a, and claims it.
+async fn claimed(store: &Subject, make: &Make, record: &str) -> ClaimedJob {
+    let id = enqueue(store, make, make.job(record)).await;
+    claim_this(store, make, id).await
+}
+
+/// Claims all that is due; this job must be among it.
+async fn claim_this(store: &Subject, make: &Make, id: JobId) -> ClaimedJob {
+    claim(store, make, 64)
+        .await
+        .into_iter()
+        .find(|one| one.job.id == id)
+        .expect("the job is due and its lane is free")
+}
+
+/// Ends one job. Returns whether the lease was held.
+async fn finish(store: &Subject, make: &Make, claimed: &ClaimedJob, outcome: JobOutcome) -> bool {
+    store
+        .finish(vec![(claimed.lease, outcome)], make.now())
+        .await
+        .expect("finish")[0]
+}
+
+/// A good end.
+fn done(note: &str) -> JobOutcome {
+    JobOutcome::Done {
+        note: note.to_owned(),
+    }
+}
+
+/// The job, which must be there.
+async fn job(store: &Subject, id: JobId) -> tandem_store::Job {
+    store.job(id).await.expect("job").expect("the job is there")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// A sentence that is not listed would never be run.
+    #[test]
+    fn every_sentence_is_in_the_suite() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/contract");
+        let suite = std::fs::read_to_string(folder.join("mod.rs")).expect("mod.rs");
+        for file in std::fs::read_dir(&folder).expect("the folder") {
+            let path = file.expect("an entry").path();
+            let module = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .expect("a name");
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            for line in text
+                .lines()
+                .filter(|line| line.starts_with("pub async fn "))
+            {
+                let name = line["pub async fn ".len()..]
+                    .split('(')
+                    .next()
+                    .expect("a name");
+                assert!(
+                    suite.contains(&format!("{module}: {name};")),
+                    "{module}: {name};"
+                );
+            }
+        }
+    }
+}
