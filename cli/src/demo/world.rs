@@ -169,14 +169,14 @@ connections:
     base_url: {crm}
     credentials: {{ token: {{ env: DEMO_CRM_TOKEN }} }}
     webhook: {{ secrets: [ {{ env: DEMO_CRM_SECRET }} ], public_url: "http://127.0.0.1:{port}" }}
-    limits: {{ timeout_secs: 2, concurrency: 16 }}
+    limits: {{ timeout_secs: 2, concurrency: 16, requests_per_second: 10000 }}
   books:
     connector: xero
     base_url: {books}
     credentials: {{ client_id: {{ env: DEMO_FINANCE_ID }}, client_secret: {{ env: DEMO_FINANCE_SECRET }} }}
-    variables: {{ tenant_id: "{tenant}" }}
+    variables: {{ tenant_id: "{tenant}", token_url: "/connect/token" }}
     webhook: {{ secrets: [ {{ env: DEMO_FINANCE_HOOK }} ] }}
-    limits: {{ timeout_secs: 2, concurrency: 16 }}
+    limits: {{ timeout_secs: 2, concurrency: 16, requests_per_second: 10000 }}
 syncs:
   {SYNC}:
     a: {{ connection: crm, stream: companies }}
