@@ -1,0 +1,111 @@
+//! Fails the runs that no job carries any more: their process died before it could end them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tandem_domain::Timestamp;
+use tandem_store::{
+    JobFilter, JobKind, JobState, PAGE_ROWS_MAX, Run, RunFilter, RunKind, RunState, Store, StoreError,
+};
+
+use super::{Pass, PassReport};
+
+/// A run this young is left alone.
+const GRACE: Duration = Duration::from_secs(30);
+/// What the run says afterwards.
+const REASON: &str = "the process that ran it went away; what it had recorded stays, and the next run goes on from there";
+
+/// See the module.
+pub struct OrphanedRuns {
+    store: Arc<dyn Store>,
+}
+
+impl OrphanedRuns {
+    /// The pass over this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Whether some running job could be the one that carries this run.
+    async fn is_carried(&self, run: &Run) -> Result<bool, StoreError> {
+        let filter = JobFilter {
+            state: Some(JobState::Running),
+            sync: Some(run.sync.clone()),
+            limit: PAGE_ROWS_MAX,
+            ..JobFilter::default()
+        };
+        let jobs = self.store.jobs(&filter).await?;
+        Ok(jobs.len() == PAGE_ROWS_MAX || jobs.iter().any(|job| carries(&job.kind, run)))
+    }
+}
+
+/// A poll of a system that tells no changes is a sweep, so both kinds of job carry both kinds of run.
+fn carries(job: &JobKind, run: &Run) -> bool {
+    match (job, run.kind) {
+        (JobKind::Poll { side, .. } | JobKind::Sweep { side, .. }, RunKind::Poll | RunKind::Sweep) => {
+            run.side == Some(*side)
+        }
+        (JobKind::Backfill { .. }, RunKind::Backfill) => true,
+        (JobKind::Poll { .. } | JobKind::Sweep { .. }, RunKind::Backfill)
+        | (JobKind::Backfill { .. }, RunKind::Poll | RunKind::Sweep)
+        | (JobKind::Reconcile { .. } | JobKind::Noop { .. }, _) => false,
+    }
+}
+
+#[async_trait]
+impl Pass for OrphanedRuns {
+    fn name(&self) -> &'static str {
+        "orphaned_runs"
+    }
+
+    async fn run(&self, now: Timestamp) -> Result<PassReport, StoreError> {
+        let filter = RunFilter {
+            state: Some(RunState::Running),
+            limit: PAGE_ROWS_MAX,
+            ..RunFilter::default()
+        };
+        let mut report = PassReport::default();
+        // The runs are read before the jobs, and a run ends before its job does: a run found without a
+        // job has either just ended, which the store then keeps, or lost it.
+        for run in self.store.runs(&filter).await? {
+            if run.started_at.plus(GRACE) > now || self.is_carried(&run).await? {
+                continue;
+            }
+            tracing::warn!(run = %run.id, sync = %run.sync, "the run lost its process; marked as failed");
+            self.store
+                .end_run(run.id, RunState::Failed, &run.progress, Some(REASON), None, now)
+                .await?;
+            report.handled += 1;
+        }
+        Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::support::{Fixture, poll_job};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_without_a_job_is_failed_once_and_one_with_a_job_goes_on() {
+        let fixture = Fixture::open().await;
+        fixture.enqueue(poll_job("carried")).await;
+        fixture.claim_one().await;
+        let carried = fixture.begin_run("carried", RunKind::Poll).await;
+        let lost = fixture.begin_run("lost", RunKind::Poll).await;
+        let pass = OrphanedRuns::new(fixture.store.shared());
+        assert_eq!(pass.run(fixture.now()).await.expect("it runs").handled, 0);
+        let later = fixture.now().plus(GRACE);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 1);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
+        let state = |id| {
+            let store = fixture.store.shared();
+            async move { store.run(id).await.expect("asked").expect("it is there") }
+        };
+        assert_eq!(state(carried.id).await.state, RunState::Running);
+        let lost = state(lost.id).await;
+        assert_eq!((lost.state, lost.error.as_deref()), (RunState::Failed, Some(REASON)));
+    }
+}

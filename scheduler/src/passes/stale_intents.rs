@@ -1,0 +1,176 @@
+//! Looks for journalled writes that nobody settles any more, and has their records looked at again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tandem_domain::{Entropy, JobId, RecordId, Side, SyncName, Timestamp};
+use tandem_queue::Doorbell;
+use tandem_runtime::telemetry::TraceContext;
+use tandem_store::{
+    Hints, Intent, JobClass, JobFilter, JobKind, JobState, NewJob, Store, StoreError, Trigger,
+};
+
+use super::{Pass, PassReport};
+
+/// An intent this young is still being worked on.
+const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
+/// Intents looked at in one go.
+const BATCH_INTENTS: usize = 200;
+
+/// See the module.
+pub struct StaleIntents {
+    store: Arc<dyn Store>,
+    doorbell: Arc<dyn Doorbell>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl StaleIntents {
+    /// The pass over this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, doorbell: Arc<dyn Doorbell>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { store, doorbell, entropy }
+    }
+
+    /// Whether the job that planned it has ended without a dead letter. A dead letter waits for a
+    /// person, and its replay goes on with the same intent.
+    async fn is_forgotten(&self, intent: &Intent) -> Result<bool, StoreError> {
+        let Some(id) = intent.job else {
+            return Ok(true);
+        };
+        Ok(match self.store.job(id).await?.map(|job| job.state) {
+            None | Some(JobState::Done | JobState::Discarded) => true,
+            Some(JobState::Available | JobState::Running | JobState::Dead) => false,
+        })
+    }
+
+    /// Whether a dead letter about the record waits for a person: another job would only make another.
+    async fn is_dead(&self, sync: &SyncName, record: &RecordId) -> Result<bool, StoreError> {
+        let filter = JobFilter {
+            state: Some(JobState::Dead),
+            sync: Some(sync.clone()),
+            record: Some(record.clone()),
+            limit: 1,
+            ..JobFilter::default()
+        };
+        Ok(!self.store.jobs(&filter).await?.is_empty())
+    }
+
+    async fn known_syncs(&self) -> Result<BTreeSet<SyncName>, StoreError> {
+        let rows = self.store.syncs().await?;
+        let known = rows.into_iter().filter(|row| row.deleted_at.is_none());
+        Ok(known.map(|row| row.name).collect())
+    }
+
+    fn reconcile(&self, sync: &SyncName, side: Side, record: RecordId, now: Timestamp) -> NewJob {
+        NewJob {
+            id: JobId::new(now, &*self.entropy),
+            kind: JobKind::Reconcile { sync: sync.clone(), side, record },
+            class: JobClass::Poll,
+            trigger: Trigger::Schedule,
+            run_at: now,
+            hints: Hints::default(),
+            traceparent: Some(TraceContext::new(&*self.entropy).to_string()),
+        }
+    }
+}
+
+/// The record to look at: the one that the write carries over, or else the one written.
+fn subject(intent: &Intent) -> Option<(Side, RecordId)> {
+    let source = intent.source.clone().map(|record| (intent.side.other(), record));
+    source.or_else(|| intent.target.clone().map(|record| (intent.side, record)))
+}
+
+#[async_trait]
+impl Pass for StaleIntents {
+    fn name(&self) -> &'static str {
+        "stale_intents"
+    }
+
+    async fn run(&self, now: Timestamp) -> Result<PassReport, StoreError> {
+        let before = now.minus(STALE_AFTER);
+        let stale = self.store.stale_intents(before, BATCH_INTENTS).await?;
+        if stale.is_empty() {
+            return Ok(PassReport::default());
+        }
+        let known = self.known_syncs().await?;
+        let mut jobs = Vec::new();
+        for intent in stale.iter().filter(|intent| known.contains(&intent.sync)) {
+            let Some((side, record)) = subject(intent) else {
+                continue;
+            };
+            if self.is_forgotten(intent).await? && !self.is_dead(&intent.sync, &record).await? {
+                jobs.push(self.reconcile(&intent.sync, side, record, now));
+            }
+        }
+        let handled = jobs.len();
+        if handled > 0 {
+            tracing::warn!(intents = handled, "writes without an end; their records are looked at again");
+            let ids = self.store.enqueue(jobs, now).await?;
+            self.doorbell.ring(&ids);
+        }
+        Ok(PassReport { handled, next: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_store::{JobOutcome, PAGE_ROWS_MAX};
+    use tandem_testkit::Make;
+
+    use super::super::support::Fixture;
+    use super::*;
+
+    fn pass_of(fixture: &Fixture) -> StaleIntents {
+        StaleIntents::new(fixture.store.shared(), fixture.bell.clone(), fixture.entropy.clone())
+    }
+
+    /// Journals a create for `a1`, and ends its job like this.
+    async fn leave_open(fixture: &Fixture, outcome: JobOutcome) {
+        fixture.apply(&["customers"], &[]).await;
+        let job = fixture.enqueue(Make::reconcile(Side::A, "a1")).await;
+        let claimed = fixture.claim_one().await;
+        let intent = Intent { job: Some(job), ..fixture.make.create("a1", None) };
+        let now = fixture.now();
+        let journalled = fixture.store.journal(claimed.lease, None, vec![intent], now).await;
+        assert_eq!(journalled.expect("asked"), Ok(()));
+        let finished = fixture.store.finish(vec![(claimed.lease, outcome)], now).await;
+        assert_eq!(finished.expect("asked"), [true]);
+    }
+
+    async fn waiting(fixture: &Fixture) -> Vec<JobKind> {
+        let filter = JobFilter {
+            state: Some(JobState::Available),
+            limit: PAGE_ROWS_MAX,
+            ..JobFilter::default()
+        };
+        let jobs = fixture.store.jobs(&filter).await.expect("asked");
+        jobs.into_iter().map(|job| job.kind).collect()
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_write_has_its_record_looked_at_again() {
+        let fixture = Fixture::open().await;
+        leave_open(&fixture, JobOutcome::Done { note: "ended".to_owned() }).await;
+        let pass = pass_of(&fixture);
+        assert_eq!(pass.run(fixture.now()).await.expect("it runs").handled, 0);
+        let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 1);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 1);
+        assert_eq!(waiting(&fixture).await, [Make::reconcile(Side::A, "a1")]);
+        assert_eq!(fixture.bell.rung().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_a_dead_letter_holds_waits_for_a_person() {
+        let fixture = Fixture::open().await;
+        let failure = fixture.make.failure(tandem_domain::ErrorCode::Refused, "no");
+        leave_open(&fixture, JobOutcome::Dead { failure }).await;
+        let pass = pass_of(&fixture);
+        let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
+        assert_eq!(waiting(&fixture).await, []);
+    }
+}

@@ -1,0 +1,166 @@
+//! Runs the passes: each at its own pace, earlier when it asked for that or when somebody woke it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_domain::{Clock, Entropy, Timestamp};
+use tandem_queue::Doorbell;
+use tandem_store::{Store, StoreError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::passes::{
+    DueSchedules, OrphanedRuns, Pass, PassReport, Prune, RescueExpired, RingDueJobs, StaleIntents,
+};
+use crate::settings::SchedulerSettings;
+
+/// The longest sleep between looks at the clock: it may be set, or the machine may have slept.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// The shortest sleep, so that a pass that always has more to do leaves room for the others.
+const SLEEP_MIN: Duration = Duration::from_millis(10);
+
+/// Runs the passes until it is told to end.
+pub struct Scheduler {
+    passes: Vec<Paced>,
+    clock: Arc<dyn Clock>,
+    woken: Arc<Notify>,
+}
+
+/// Wakes a scheduler: the passes that react to what others do run at once.
+#[derive(Clone)]
+pub struct Waker(Arc<Notify>);
+
+impl Waker {
+    /// Wakes it. Several calls before it reacts count as one.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A pass and its pace.
+struct Paced {
+    pass: Box<dyn Pass>,
+    every: Duration,
+    /// Whether it runs at once when the scheduler is woken.
+    reacts: bool,
+    due: Timestamp,
+    failing: bool,
+}
+
+impl Paced {
+    fn new(pass: impl Pass + 'static, every: Duration) -> Self {
+        Self {
+            pass: Box::new(pass),
+            every,
+            reacts: false,
+            due: Timestamp::default(),
+            failing: false,
+        }
+    }
+
+    const fn reacting(mut self) -> Self {
+        self.reacts = true;
+        self
+    }
+
+    /// Runs it, and notes when it runs next.
+    async fn run(&mut self, now: Timestamp) {
+        let result = self.pass.run(now).await;
+        let soonest = now.plus(SLEEP_MIN);
+        let regular = now.plus(self.every);
+        self.due = match &result {
+            Ok(report) => report.next.unwrap_or(regular).max(soonest).min(regular),
+            Err(_) => regular,
+        };
+        self.tell(result);
+    }
+
+    /// Logs the first of several failures and the recovery, not every one.
+    fn tell(&mut self, result: Result<PassReport, StoreError>) {
+        let pass = self.pass.name();
+        match result {
+            Ok(report) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!(pass, "the pass works again");
+                }
+                if report.handled > 0 {
+                    tracing::debug!(pass, handled = report.handled, "done");
+                }
+                metrics::counter!("tandem_scheduler_handled_total", "pass" => pass)
+                    .increment(u64::try_from(report.handled).unwrap_or(u64::MAX));
+            }
+            Err(error) => {
+                metrics::counter!("tandem_scheduler_failures_total", "pass" => pass).increment(1);
+                if !std::mem::replace(&mut self.failing, true) {
+                    let again_secs = self.every.as_secs();
+                    tracing::warn!(pass, %error, again_secs, "the pass failed and is tried again");
+                }
+            }
+        }
+    }
+}
+
+impl Scheduler {
+    /// A scheduler with all passes.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        doorbell: Arc<dyn Doorbell>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        settings: &SchedulerSettings,
+    ) -> Self {
+        let secs = Duration::from_secs;
+        let rescue = RescueExpired::new(store.clone(), doorbell.clone());
+        let due = DueSchedules::new(store.clone(), doorbell.clone(), entropy.clone(), settings);
+        let ring = RingDueJobs::new(store.clone(), doorbell.clone());
+        let stale = StaleIntents::new(store.clone(), doorbell, entropy);
+        Self {
+            passes: vec![
+                Paced::new(rescue, secs(5)),
+                Paced::new(OrphanedRuns::new(store.clone()), secs(15)),
+                Paced::new(due, secs(1)).reacting(),
+                Paced::new(ring, secs(1)).reacting(),
+                Paced::new(stale, secs(60)),
+                Paced::new(Prune::new(store, settings.retention), secs(3_600)),
+            ],
+            clock,
+            woken: Arc::new(Notify::new()),
+        }
+    }
+
+    /// A handle that wakes it, for whoever changes what is due.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.woken))
+    }
+
+    /// Runs until `shutdown`; a pass under way is finished first.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            for paced in &mut self.passes {
+                let now = self.clock.now();
+                if paced.due <= now && !shutdown.is_cancelled() {
+                    paced.run(now).await;
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(self.pause()) => {}
+                () = self.woken.notified() => self.react(),
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let now = self.clock.now();
+        let next = self.passes.iter().map(|paced| paced.due.since(now)).min();
+        next.unwrap_or(SLEEP_MAX).clamp(SLEEP_MIN, SLEEP_MAX)
+    }
+
+    fn react(&mut self) {
+        for paced in self.passes.iter_mut().filter(|paced| paced.reacts) {
+            paced.due = Timestamp::default();
+        }
+    }
+}
