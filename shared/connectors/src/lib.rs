@@ -19,7 +19,7 @@ pub use connector::{
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
 pub use path::{Path, PathError};
-pub use rest::RestConnector;
+pub use rest::{RestConnector, http_client};
 pub use settings::{ConnectionSettings, Credentials, Secret};
 pub use template::{Expr, Node, Place, Predicate, TemplateError, Text};
 pub use value_form::Form;

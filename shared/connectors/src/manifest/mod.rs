@@ -144,7 +144,7 @@ fn field_at(text: &str, line: u64) -> String {
         }
         limit = indent;
         if let Some((key, _)) = content.split_once(':') {
-            keys.push(key.trim().trim_matches('"'));
+            keys.push(key.trim_start_matches(['{', ' ']).trim().trim_matches('"'));
         }
         if line.trim_start().starts_with("- ") {
             limit = indent.saturating_sub(1);

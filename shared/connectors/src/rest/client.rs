@@ -36,3 +36,11 @@ pub(super) fn build(concurrency: u32) -> Result<reqwest::Client, String> {
         .build()
         .map_err(|error| error.to_string())
 }
+
+/// A client of the same make, for a request outside any connection.
+///
+/// # Errors
+/// Why the client could not be built, in words.
+pub fn http_client() -> Result<reqwest::Client, String> {
+    build(1)
+}

@@ -18,6 +18,7 @@ mod request;
 mod response;
 mod writing;
 
+pub use client::http_client;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -273,19 +273,25 @@ fn totals(paths: &Paths, body: &Json) -> Option<(u64, u64)> {
 
 /// The target of `rel="next"` in the `Link` headers.
 fn next_link(answer: &Answer) -> Option<String> {
-    let values = answer
-        .headers
-        .get_all("link")
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(",<")).find_map(|link| {
-        let link = link.trim().trim_start_matches('<');
-        let (target, parameters) = link.split_once('>')?;
-        let is_next = parameters.split(';').map(str::trim).any(|parameter| {
-            parameter
-                .strip_prefix("rel=")
-                .is_some_and(|rel| rel.trim_matches('"').split(' ').any(|word| word == "next"))
+    let values = answer.headers.get_all("link").iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .find_map(next_of)
+}
+
+/// Goes through `<target>; parameters, <target>; parameters`. A target may hold commas, parameters no `<`.
+fn next_of(mut header: &str) -> Option<String> {
+    while let Some((_, link)) = header.split_once('<') {
+        let (target, rest) = link.split_once('>')?;
+        let parameters = rest.split_once('<').map_or(rest, |(parameters, _)| parameters);
+        let is_next = parameters.split([';', ',']).any(|parameter| {
+            let rel = parameter.trim().strip_prefix("rel=");
+            rel.is_some_and(|rel| rel.trim_matches('"').split(' ').any(|word| word == "next"))
         });
-        is_next.then(|| target.to_owned())
-    })
+        if is_next {
+            return Some(target.to_owned());
+        }
+        header = rest;
+    }
+    None
 }

@@ -1,0 +1,8 @@
+//! The REST connector against a small server that plays a vendor.
+
+mod auth;
+mod failures;
+mod paging;
+mod reading;
+mod server;
+mod writing;

@@ -1,0 +1,152 @@
+//! Listing, reading and searching turn answers into records, and doubt into errors.
+
+use serde_json::json;
+use tandem_connectors::{Connector, ConnectorError, Listing, Lookup, ReadOutcome};
+use tandem_domain::{FieldType, RecordId, Value};
+
+use crate::server::{LIST, Server, html, items, json, manifest, with_header};
+
+const BATCH: &str = "list: { request: { method: GET, path: /items }, records: /data }
+read:
+  max: 3
+  request: { method: POST, path: /batch, body: { ids: =ids } }
+  records: /data
+  complete: =not body.errors";
+
+fn found(outcomes: Vec<ReadOutcome>) -> Vec<Option<String>> {
+    let id = |outcome| match outcome {
+        ReadOutcome::Found(record) => Some(record.id.to_string()),
+        ReadOutcome::Missing => None,
+    };
+    outcomes.into_iter().map(id).collect()
+}
+
+fn record_ids(ids: &[&str]) -> Vec<RecordId> {
+    ids.iter().map(|id| RecordId::new(*id)).collect()
+}
+
+#[tokio::test]
+async fn a_row_becomes_a_record_and_a_bad_row_does_not_stop_the_listing() {
+    let server = Server::start(|_, _| {
+        let good = json!({"id": 9_007_199_254_740_993_i64, "name": "", "price": "12.50", "version": 3,
+                          "updated": "2026-01-01T00:00:00.5", "reference": "txn_1"});
+        json(200, json!({"data": [good, {"id": 2, "price": "dear"}, {"name": "nameless"}]}))
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let page = connector.list(&items(), &Listing::All, None).await.expect("a page");
+    let record = &page.records[0];
+    assert_eq!(record.id, RecordId::new("9007199254740993"));
+    assert_eq!(record.fields["name"], Value::Null);
+    assert_eq!(record.fields["price"], Value::parse(FieldType::Decimal, "12.5").expect("a decimal"));
+    assert_eq!(record.version.as_deref(), Some("3"));
+    assert_eq!(record.updated_at, "2026-01-01T00:00:00.5Z".parse().ok());
+    assert_eq!(record.reference.as_deref(), Some("txn_1"));
+    let unreadable: Vec<_> = page.unreadable.iter().map(|row| row.id.as_ref().map(RecordId::as_str)).collect();
+    assert_eq!(unreadable, [Some("2"), None]);
+    assert!(page.unreadable[0].reason.contains("field `price` at `/price`"), "{:?}", page.unreadable[0]);
+}
+
+#[tokio::test]
+async fn a_page_without_its_array_is_an_error_not_an_empty_page() {
+    let server = Server::start(|_, number| json(200, if number == 0 { json!({"rows": []}) } else { json!({"data": []}) })).await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let error = connector.list(&items(), &Listing::All, None).await.expect_err("there is no `data`");
+    assert!(matches!(error, ConnectorError::Malformed { .. }), "{error}");
+    let page = connector.list(&items(), &Listing::All, None).await.expect("an empty page");
+    assert!(page.records.is_empty() && page.next.is_none());
+}
+
+#[tokio::test]
+async fn a_batch_answers_in_the_order_asked_and_absence_is_missing() {
+    let server = Server::start(|seen, _| {
+        let ids = seen.body["ids"].as_array().expect("a list").clone();
+        // Backwards, and without `b`.
+        let rows: Vec<_> = ids.into_iter().rev().filter(|id| id != "b").map(|id| json!({"id": id})).collect();
+        json(200, json!({"data": rows}))
+    })
+    .await;
+    let connector = server.connector(&manifest("", BATCH, ""));
+    let outcomes = connector.read(&items(), &record_ids(&["a", "b", "c", "d", "a"])).await.expect("answers");
+    let a = Some("a".to_owned());
+    assert_eq!(found(outcomes), [a.clone(), None, Some("c".to_owned()), Some("d".to_owned()), a]);
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn an_incomplete_batch_proves_nothing_about_absent_ids() {
+    let server = Server::start(|_, _| json(207, json!({"data": [{"id": "a"}], "errors": ["timeout"]}))).await;
+    let connector = server.connector(&manifest("", BATCH, ""));
+    let error = connector.read(&items(), &record_ids(&["a", "b"])).await.expect_err("`b` may be there");
+    assert!(matches!(error, ConnectorError::Malformed { .. }), "{error}");
+    assert!(connector.read(&items(), &record_ids(&["a"])).await.is_ok());
+}
+
+#[tokio::test]
+async fn only_the_systems_own_not_found_is_missing() {
+    let server = Server::start(|seen, _| match seen.path.as_str() {
+        "/items/gone" => json(404, json!({"code": "gone"})),
+        "/items/proxy" => html(404),
+        "/items/other" => json(200, json!({"id": "someone-else"})),
+        path => json(200, json!({"id": path.rsplit('/').next()})),
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    assert_eq!(found(connector.read(&items(), &record_ids(&["x", "gone"])).await.expect("answers")), [Some("x".to_owned()), None]);
+    for id in ["proxy", "other"] {
+        let error = connector.read(&items(), &record_ids(&[id])).await.expect_err("not certain");
+        assert!(matches!(error, ConnectorError::Malformed { .. }), "{id}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_stays_one_segment_of_the_path() {
+    let server = Server::start(|seen, _| json(200, json!({"id": "a/b ?#%", "path": seen.path}))).await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    connector.read(&items(), &record_ids(&["a/b ?#%"])).await.expect("an answer");
+    assert_eq!(server.seen()[0].path, "/items/a%2Fb%20%3F%23%25");
+    for id in ["", "..", "."] {
+        assert!(connector.read(&items(), &record_ids(&[id])).await.is_err(), "{id}");
+    }
+    assert_eq!(server.seen().len(), 1);
+}
+
+const FIND: &str = "find:
+  - by: [reference]
+    request: { method: GET, path: /items, query: { ref: =value } }
+    records: /data
+  - by: [name]
+    request: { method: GET, path: /items, query: { q: =value } }
+    records: /data
+    fuzzy: true";
+
+#[tokio::test]
+async fn a_search_result_must_really_match() {
+    let server = Server::start(|_, _| {
+        let rows = json!([{"id": 1, "name": "ADA ", "reference": "txn_1"}, {"id": 2, "name": "Adalbert", "reference": "txn_11"}]);
+        json(200, json!({"data": rows}))
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, FIND));
+    let by_reference = connector.find(&items(), &Lookup::Reference("txn_1")).await.expect("an answer");
+    assert_eq!(by_reference.expect("it can be searched").len(), 1);
+    let ada = Value::Text("ada".to_owned());
+    let by_name = connector.find(&items(), &Lookup::Field { name: "name", value: &ada }).await.expect("an answer");
+    assert_eq!(by_name.expect("it can be searched").len(), 1);
+    let by_price = connector.find(&items(), &Lookup::Field { name: "price", value: &ada }).await.expect("an answer");
+    assert_eq!(by_price, None);
+}
+
+#[tokio::test]
+async fn a_check_reports_each_stream_latency_and_clock() {
+    let server = Server::start(|_, _| {
+        with_header(json(200, json!({"data": [{"id": 1}]})), "date", "Fri, 15 Jan 2027 08:01:30 GMT")
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let report = connector.check().await.expect("it can be reached");
+    assert_eq!(report.streams[&items()], Ok(1));
+    // Our clock stands at 08:00:00; `Date` has whole seconds.
+    assert_eq!(report.clock_offset_ms, Some(90_500));
+    assert_eq!(connector.clock_offset_micros(), 90_500_000);
+}
