@@ -104,10 +104,12 @@ impl DueSchedules {
                 self.with_inserted(|inserted| inserted.remove(&key));
             }
         }
-        let free = self
-            .runs_max
-            .saturating_sub(running.len() + waiting.len());
-        Ok(Load { running, waiting, free })
+        let free = self.runs_max.saturating_sub(running.len() + waiting.len());
+        Ok(Load {
+            running,
+            waiting,
+            free,
+        })
     }
 
     fn inserted(&self) -> BTreeMap<ScheduleKey, JobId> {
@@ -129,8 +131,16 @@ impl DueSchedules {
         let key = &schedule.key;
         let next_at = next_after(schedule, now);
         let (kind, run_kind, side) = self.what(key);
-        if load.running.iter().any(|run| is_of(run, key, run_kind, side)) {
-            if self.store.advance_schedule(key, due_at, next_at, now).await? {
+        if load
+            .running
+            .iter()
+            .any(|run| is_of(run, key, run_kind, side))
+        {
+            if self
+                .store
+                .advance_schedule(key, due_at, next_at, now)
+                .await?
+            {
                 self.tell_skipped(key, run_kind, side, now).await?;
             }
             return Ok(Tick::Skipped);
@@ -145,7 +155,9 @@ impl DueSchedules {
         }
         let job = self.insert(kind, key.purpose, now).await?;
         self.with_inserted(|inserted| inserted.insert(key.clone(), job));
-        self.store.advance_schedule(key, due_at, next_at, now).await?;
+        self.store
+            .advance_schedule(key, due_at, next_at, now)
+            .await?;
         Ok(Tick::Started(job))
     }
 
@@ -208,7 +220,14 @@ impl DueSchedules {
             // The run before it has ended meanwhile, and no job belongs to this one.
             let nothing = Progress::default();
             self.store
-                .end_run(run.id, RunState::Skipped, &nothing, Some(SKIPPED), None, now)
+                .end_run(
+                    run.id,
+                    RunState::Skipped,
+                    &nothing,
+                    Some(SKIPPED),
+                    None,
+                    now,
+                )
                 .await?;
         }
         Ok(())
@@ -273,7 +292,12 @@ mod tests {
 
     fn pass_of(fixture: &Fixture, settings: &SchedulerSettings) -> DueSchedules {
         let entropy = fixture.entropy.clone();
-        DueSchedules::new(fixture.store.shared(), fixture.bell.clone(), entropy, settings)
+        DueSchedules::new(
+            fixture.store.shared(),
+            fixture.bell.clone(),
+            entropy,
+            settings,
+        )
     }
 
     async fn waiting(fixture: &Fixture) -> Vec<JobKind> {
@@ -298,9 +322,21 @@ mod tests {
         let fixture = Fixture::open().await;
         fixture.apply(&["customers"], &EVERY_SCHEDULE).await;
         let sweeping = BTreeSet::from([key("customers", SchedulePurpose::PollB)]);
-        let pass = pass_of(&fixture, &SchedulerSettings { sweeping, ..SchedulerSettings::default() });
+        let pass = pass_of(
+            &fixture,
+            &SchedulerSettings {
+                sweeping,
+                ..SchedulerSettings::default()
+            },
+        );
         let early = pass.run(fixture.now()).await.expect("it runs");
-        assert_eq!(early, PassReport { handled: 0, next: Some(fixture.make.after(10)) });
+        assert_eq!(
+            early,
+            PassReport {
+                handled: 0,
+                next: Some(fixture.make.after(10))
+            }
+        );
         let due = fixture.make.after(20);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 3);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 0);
@@ -309,16 +345,29 @@ mod tests {
             waiting(&fixture).await,
             [
                 JobKind::Backfill { sync: sync.clone() },
-                JobKind::Poll { sync: sync.clone(), side: Side::A },
-                JobKind::Sweep { sync, side: Side::B },
+                JobKind::Poll {
+                    sync: sync.clone(),
+                    side: Side::A
+                },
+                JobKind::Sweep {
+                    sync,
+                    side: Side::B
+                },
             ]
         );
         assert_eq!(fixture.bell.rung().len(), 3);
-        let poll = fixture.schedule(&key("customers", SchedulePurpose::PollA)).await;
+        let poll = fixture
+            .schedule(&key("customers", SchedulePurpose::PollA))
+            .await;
         assert_eq!(poll.next_at, Some(due.plus(Duration::from_secs(300))));
         assert_eq!(poll.last_at, Some(due));
-        let full = fixture.schedule(&key("customers", SchedulePurpose::Full)).await;
-        assert_eq!(full.next_at.expect("daily").to_string(), "2026-01-01T02:00:00Z");
+        let full = fixture
+            .schedule(&key("customers", SchedulePurpose::Full))
+            .await;
+        assert_eq!(
+            full.next_at.expect("daily").to_string(),
+            "2026-01-01T02:00:00Z"
+        );
     }
 
     #[tokio::test]
@@ -331,19 +380,38 @@ mod tests {
         assert_eq!(pass.run(due).await.expect("it runs").handled, 1);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 0);
         assert_eq!(waiting(&fixture).await, []);
-        let runs = fixture.store.runs(&RunFilter { limit: 10, ..RunFilter::default() }).await;
+        let runs = fixture
+            .store
+            .runs(&RunFilter {
+                limit: 10,
+                ..RunFilter::default()
+            })
+            .await;
         let runs = runs.expect("asked");
-        let skipped = runs.iter().find(|run| run.id != before.id).expect("it is told");
+        let skipped = runs
+            .iter()
+            .find(|run| run.id != before.id)
+            .expect("it is told");
         assert_eq!((skipped.state, runs.len()), (RunState::Skipped, 2));
-        let poll = fixture.schedule(&key("customers", SchedulePurpose::PollA)).await;
+        let poll = fixture
+            .schedule(&key("customers", SchedulePurpose::PollA))
+            .await;
         assert_eq!(poll.next_at, Some(due.plus(Duration::from_secs(300))));
     }
 
     #[tokio::test]
     async fn more_runs_than_allowed_stay_due_until_there_is_room() {
         let fixture = Fixture::open().await;
-        fixture.apply(&["one", "three", "two"], &EVERY_SCHEDULE[..1]).await;
-        let pass = pass_of(&fixture, &SchedulerSettings { runs_max: 2, ..SchedulerSettings::default() });
+        fixture
+            .apply(&["one", "three", "two"], &EVERY_SCHEDULE[..1])
+            .await;
+        let pass = pass_of(
+            &fixture,
+            &SchedulerSettings {
+                runs_max: 2,
+                ..SchedulerSettings::default()
+            },
+        );
         let due = fixture.make.after(10);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 2);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 0);
@@ -351,7 +419,9 @@ mod tests {
         assert_eq!(late.next_at, Some(due));
         fixture.make.clock.set(due);
         let claimed = fixture.claim_one().await;
-        let done = tandem_store::JobOutcome::Done { note: "nothing new".to_owned() };
+        let done = tandem_store::JobOutcome::Done {
+            note: "nothing new".to_owned(),
+        };
         let finished = fixture.store.finish(vec![(claimed.lease, done)], due).await;
         assert_eq!(finished.expect("finished"), [true]);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 1);
@@ -362,7 +432,9 @@ mod tests {
     async fn what_is_paused_or_removed_is_not_due() {
         let fixture = Fixture::open().await;
         fixture.apply(&["gone"], &EVERY_SCHEDULE[..1]).await;
-        fixture.apply(&["paused", "resting"], &EVERY_SCHEDULE[..1]).await;
+        fixture
+            .apply(&["paused", "resting"], &EVERY_SCHEDULE[..1])
+            .await;
         let (store, now) = (fixture.store.shared(), fixture.now());
         let paused = "paused".parse().expect("a name");
         assert!(store.pause_sync(&paused, true, now).await.expect("paused"));
@@ -372,7 +444,12 @@ mod tests {
         let pass = pass_of(&fixture, &SchedulerSettings::default());
         let due = fixture.make.after(10);
         assert_eq!(pass.run(due).await.expect("it runs"), PassReport::default());
-        assert!(store.pause_sync(&paused, false, now).await.expect("resumed"));
+        assert!(
+            store
+                .pause_sync(&paused, false, now)
+                .await
+                .expect("resumed")
+        );
         assert_eq!(pass.run(due).await.expect("it runs").handled, 1);
     }
 
@@ -391,11 +468,15 @@ mod tests {
     #[tokio::test]
     async fn a_manual_schedule_runs_once_when_a_person_makes_it_due() {
         let fixture = Fixture::open().await;
-        fixture.apply(&["customers"], &[(SchedulePurpose::Full, "manual", 5)]).await;
+        fixture
+            .apply(&["customers"], &[(SchedulePurpose::Full, "manual", 5)])
+            .await;
         let pass = pass_of(&fixture, &SchedulerSettings::default());
         let due = fixture.make.after(5);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 1);
-        let full = fixture.schedule(&key("customers", SchedulePurpose::Full)).await;
+        let full = fixture
+            .schedule(&key("customers", SchedulePurpose::Full))
+            .await;
         assert_eq!(full.next_at, None);
     }
 }

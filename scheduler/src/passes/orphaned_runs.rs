@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tandem_domain::Timestamp;
 use tandem_store::{
-    JobFilter, JobKind, JobState, PAGE_ROWS_MAX, Run, RunFilter, RunKind, RunState, Store, StoreError,
+    JobFilter, JobKind, JobState, PAGE_ROWS_MAX, Run, RunFilter, RunKind, RunState, Store,
+    StoreError,
 };
 
 use super::{Pass, PassReport};
@@ -44,9 +45,10 @@ impl OrphanedRuns {
 /// A poll of a system that tells no changes is a sweep, so both kinds of job carry both kinds of run.
 fn carries(job: &JobKind, run: &Run) -> bool {
     match (job, run.kind) {
-        (JobKind::Poll { side, .. } | JobKind::Sweep { side, .. }, RunKind::Poll | RunKind::Sweep) => {
-            run.side == Some(*side)
-        }
+        (
+            JobKind::Poll { side, .. } | JobKind::Sweep { side, .. },
+            RunKind::Poll | RunKind::Sweep,
+        ) => run.side == Some(*side),
         (JobKind::Backfill { .. }, RunKind::Backfill) => true,
         (JobKind::Poll { .. } | JobKind::Sweep { .. }, RunKind::Backfill)
         | (JobKind::Backfill { .. }, RunKind::Poll | RunKind::Sweep)
@@ -75,7 +77,14 @@ impl Pass for OrphanedRuns {
             }
             tracing::warn!(run = %run.id, sync = %run.sync, "the run lost its process; marked as failed");
             self.store
-                .end_run(run.id, RunState::Failed, &run.progress, Some(REASON), None, now)
+                .end_run(
+                    run.id,
+                    RunState::Failed,
+                    &run.progress,
+                    Some(REASON),
+                    None,
+                    now,
+                )
                 .await?;
             report.handled += 1;
         }
@@ -106,6 +115,9 @@ mod tests {
         };
         assert_eq!(state(carried.id).await.state, RunState::Running);
         let lost = state(lost.id).await;
-        assert_eq!((lost.state, lost.error.as_deref()), (RunState::Failed, Some(REASON)));
+        assert_eq!(
+            (lost.state, lost.error.as_deref()),
+            (RunState::Failed, Some(REASON))
+        );
     }
 }

@@ -39,11 +39,20 @@ impl Prune {
     }
 
     async fn batch(&self, table: Table, now: Timestamp) -> Result<usize, StoreError> {
-        let Retention { events, jobs, changes, runs } = self.retention;
+        let Retention {
+            events,
+            jobs,
+            changes,
+            runs,
+        } = self.retention;
         match table {
             Table::Events => self.store.prune_events(now.minus(events), BATCH_ROWS).await,
             Table::Jobs => self.store.prune_jobs(now.minus(jobs), BATCH_ROWS).await,
-            Table::Changes => self.store.prune_changes(now.minus(changes), BATCH_ROWS).await,
+            Table::Changes => {
+                self.store
+                    .prune_changes(now.minus(changes), BATCH_ROWS)
+                    .await
+            }
             Table::Runs => self.store.prune_runs(now.minus(runs), BATCH_ROWS).await,
         }
     }
@@ -98,7 +107,10 @@ mod tests {
             let (store, now) = (fixture.store.shared(), fixture.now());
             async move {
                 let progress = Progress::default();
-                store.end_run(id, state, &progress, None, None, now).await.expect("ended");
+                store
+                    .end_run(id, state, &progress, None, None, now)
+                    .await
+                    .expect("ended");
             }
         };
         end(old.id, RunState::Failed).await;
@@ -106,7 +118,10 @@ mod tests {
         end(newest.id, RunState::Succeeded).await;
         let open = fixture.begin_run("customers", RunKind::Sweep).await;
         assert_eq!(open.trigger, Trigger::Schedule);
-        let pass = Prune::new(fixture.store.shared(), SchedulerSettings::default().retention);
+        let pass = Prune::new(
+            fixture.store.shared(),
+            SchedulerSettings::default().retention,
+        );
         assert_eq!(pass.run(fixture.now()).await.expect("it runs").handled, 0);
         let later = fixture.now().plus(Duration::from_secs(91 * 86_400));
         assert_eq!(pass.run(later).await.expect("it runs").handled, 1);

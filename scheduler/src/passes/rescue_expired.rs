@@ -72,7 +72,10 @@ mod tests {
             .expect("claimed");
         assert_eq!(claimed.len(), 1);
         let pass = RescueExpired::new(fixture.store.shared(), fixture.bell.clone());
-        let report = pass.run(now.plus(Duration::from_secs(59))).await.expect("it runs");
+        let report = pass
+            .run(now.plus(Duration::from_secs(59)))
+            .await
+            .expect("it runs");
         assert_eq!(report.handled, 0);
         let later = now.plus(Duration::from_secs(61));
         assert_eq!(pass.run(later).await.expect("it runs").handled, 1);

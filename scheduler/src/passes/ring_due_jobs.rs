@@ -33,7 +33,11 @@ impl RingDueJobs {
         let jobs = self.store.jobs(&filter).await?;
         let ids = |jobs: &mut dyn Iterator<Item = &Job>| jobs.map(|job| job.id).collect::<Vec<_>>();
         let due = ids(&mut jobs.iter().filter(|job| job.run_at <= now));
-        Ok(if due.is_empty() { ids(&mut jobs.iter()) } else { due })
+        Ok(if due.is_empty() {
+            ids(&mut jobs.iter())
+        } else {
+            due
+        })
     }
 }
 
@@ -48,7 +52,10 @@ impl Pass for RingDueJobs {
             Some(due) if due <= now => {
                 let jobs = self.waiting(now).await?;
                 self.doorbell.ring(&jobs);
-                Ok(PassReport { handled: jobs.len(), next: None })
+                Ok(PassReport {
+                    handled: jobs.len(),
+                    next: None,
+                })
             }
             next => Ok(PassReport { handled: 0, next }),
         }
@@ -69,7 +76,13 @@ mod tests {
         let job = fixture.enqueue_at(poll_job("customers"), due).await;
         let pass = RingDueJobs::new(fixture.store.shared(), fixture.bell.clone());
         let early = pass.run(fixture.now()).await.expect("it runs");
-        assert_eq!(early, PassReport { handled: 0, next: Some(due) });
+        assert_eq!(
+            early,
+            PassReport {
+                handled: 0,
+                next: Some(due)
+            }
+        );
         assert_eq!(fixture.bell.rung(), []);
         assert_eq!(pass.run(due).await.expect("it runs").handled, 1);
         assert_eq!(fixture.bell.rung(), [job]);

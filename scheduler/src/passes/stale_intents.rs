@@ -29,8 +29,16 @@ pub struct StaleIntents {
 impl StaleIntents {
     /// The pass over this store.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, doorbell: Arc<dyn Doorbell>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { store, doorbell, entropy }
+    pub fn new(
+        store: Arc<dyn Store>,
+        doorbell: Arc<dyn Doorbell>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            store,
+            doorbell,
+            entropy,
+        }
     }
 
     /// Whether the job that planned it has ended without a dead letter. A dead letter waits for a
@@ -66,7 +74,11 @@ impl StaleIntents {
     fn reconcile(&self, sync: &SyncName, side: Side, record: RecordId, now: Timestamp) -> NewJob {
         NewJob {
             id: JobId::new(now, &*self.entropy),
-            kind: JobKind::Reconcile { sync: sync.clone(), side, record },
+            kind: JobKind::Reconcile {
+                sync: sync.clone(),
+                side,
+                record,
+            },
             class: JobClass::Poll,
             trigger: Trigger::Schedule,
             run_at: now,
@@ -78,7 +90,10 @@ impl StaleIntents {
 
 /// The record to look at: the one that the write carries over, or else the one written.
 fn subject(intent: &Intent) -> Option<(Side, RecordId)> {
-    let source = intent.source.clone().map(|record| (intent.side.other(), record));
+    let source = intent
+        .source
+        .clone()
+        .map(|record| (intent.side.other(), record));
     source.or_else(|| intent.target.clone().map(|record| (intent.side, record)))
 }
 
@@ -106,11 +121,17 @@ impl Pass for StaleIntents {
         }
         let handled = jobs.len();
         if handled > 0 {
-            tracing::warn!(intents = handled, "writes without an end; their records are looked at again");
+            tracing::warn!(
+                intents = handled,
+                "writes without an end; their records are looked at again"
+            );
             let ids = self.store.enqueue(jobs, now).await?;
             self.doorbell.ring(&ids);
         }
-        Ok(PassReport { handled, next: None })
+        Ok(PassReport {
+            handled,
+            next: None,
+        })
     }
 }
 
@@ -123,7 +144,11 @@ mod tests {
     use super::*;
 
     fn pass_of(fixture: &Fixture) -> StaleIntents {
-        StaleIntents::new(fixture.store.shared(), fixture.bell.clone(), fixture.entropy.clone())
+        StaleIntents::new(
+            fixture.store.shared(),
+            fixture.bell.clone(),
+            fixture.entropy.clone(),
+        )
     }
 
     /// Journals a create for `a1`, and ends its job like this.
@@ -131,11 +156,20 @@ mod tests {
         fixture.apply(&["customers"], &[]).await;
         let job = fixture.enqueue(Make::reconcile(Side::A, "a1")).await;
         let claimed = fixture.claim_one().await;
-        let intent = Intent { job: Some(job), ..fixture.make.create("a1", None) };
+        let intent = Intent {
+            job: Some(job),
+            ..fixture.make.create("a1", None)
+        };
         let now = fixture.now();
-        let journalled = fixture.store.journal(claimed.lease, None, vec![intent], now).await;
+        let journalled = fixture
+            .store
+            .journal(claimed.lease, None, vec![intent], now)
+            .await;
         assert_eq!(journalled.expect("asked"), Ok(()));
-        let finished = fixture.store.finish(vec![(claimed.lease, outcome)], now).await;
+        let finished = fixture
+            .store
+            .finish(vec![(claimed.lease, outcome)], now)
+            .await;
         assert_eq!(finished.expect("asked"), [true]);
     }
 
@@ -152,7 +186,13 @@ mod tests {
     #[tokio::test]
     async fn a_forgotten_write_has_its_record_looked_at_again() {
         let fixture = Fixture::open().await;
-        leave_open(&fixture, JobOutcome::Done { note: "ended".to_owned() }).await;
+        leave_open(
+            &fixture,
+            JobOutcome::Done {
+                note: "ended".to_owned(),
+            },
+        )
+        .await;
         let pass = pass_of(&fixture);
         assert_eq!(pass.run(fixture.now()).await.expect("it runs").handled, 0);
         let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));
@@ -165,7 +205,9 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_a_dead_letter_holds_waits_for_a_person() {
         let fixture = Fixture::open().await;
-        let failure = fixture.make.failure(tandem_domain::ErrorCode::Refused, "no");
+        let failure = fixture
+            .make
+            .failure(tandem_domain::ErrorCode::Refused, "no");
         leave_open(&fixture, JobOutcome::Dead { failure }).await;
         let pass = pass_of(&fixture);
         let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));

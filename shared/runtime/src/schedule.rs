@@ -221,8 +221,7 @@ fn cron(text: &str, zone: &str) -> Result<Schedule, ScheduleError> {
 }
 
 fn cron_rule(text: &str, fields: &str, zone: &str) -> Result<Rule, ScheduleError> {
-    let time_zone =
-        TimeZone::get(zone).map_err(|_| ScheduleError::TimeZone(zone.to_owned()))?;
+    let time_zone = TimeZone::get(zone).map_err(|_| ScheduleError::TimeZone(zone.to_owned()))?;
     let parse = |zone: &str| {
         cronexpr::parse_crontab(&format!("{fields} {zone}")).map_err(|error| ScheduleError::Cron {
             text: text.to_owned(),
@@ -418,6 +417,10 @@ mod tests {
             assert_eq!(error.to_string(), expected);
         }
         let error = Schedule::parse("61 * * * *", "UTC").expect_err("no such minute");
-        assert!(error.to_string().starts_with("`61 * * * *` is not a cron expression: "));
+        assert!(
+            error
+                .to_string()
+                .starts_with("`61 * * * *` is not a cron expression: ")
+        );
     }
 }

@@ -88,18 +88,33 @@ fn a_whole_configuration_builds() {
     let sync = &built.topology.syncs["customers"];
     let policy = &sync.policy;
     assert_eq!(policy.creates, Creates::B);
-    assert_eq!((policy.conflict, policy.prefer), (ConflictPolicy::PreferB, Side::B));
+    assert_eq!(
+        (policy.conflict, policy.prefer),
+        (ConflictPolicy::PreferB, Side::B)
+    );
     assert_eq!(policy.deletes.a_gone, DeletePolicy::Ignore);
     assert_eq!(policy.deletes.b_gone, DeletePolicy::Propagate);
     assert_eq!(policy.match_keys, [vec!["email"], vec!["name", "phone"]]);
     assert_eq!(policy.filters[0].any_of, [Value::Boolean(true)]);
     assert_eq!((sync.brake.count, sync.brake.percent), (3, 5));
     assert_eq!(sync.quiet, Duration::from_secs(2));
-    assert_eq!((sync.overlap, sync.concurrency), (Duration::from_secs(120), 16));
-    let rule = |name: &str| policy.fields.iter().find(|rule| rule.name == name).expect(name);
+    assert_eq!(
+        (sync.overlap, sync.concurrency),
+        (Duration::from_secs(120), 16)
+    );
+    let rule = |name: &str| {
+        policy
+            .fields
+            .iter()
+            .find(|rule| rule.name == name)
+            .expect(name)
+    };
     assert_eq!(rule("email").equality, Equality::Folded);
     assert_eq!(rule("phone").transforms, [Transform::Phone]);
-    assert_eq!((rule("number").a.as_str(), rule("number").b.as_str()), ("phone", "number"));
+    assert_eq!(
+        (rule("number").a.as_str(), rule("number").b.as_str()),
+        ("phone", "number")
+    );
     assert_eq!(rule("credit_limit").field_type, FieldType::Decimal);
     assert_eq!(rule("credit_limit").direction, Direction::BToA);
 }
@@ -107,9 +122,18 @@ fn a_whole_configuration_builds() {
 #[test]
 fn a_webhook_is_set_up_with_its_secrets_and_address() {
     let built = build_with(CONNECTIONS, &environment).unwrap_or_else(|error| panic!("{error}"));
-    let webhook = built.connections["crm"].webhook.as_ref().expect("it has one");
-    assert_eq!(webhook.public_url.as_deref(), Some("https://tandem.example"));
-    assert_eq!((webhook.secrets.len(), webhook.body_bytes_max), (1, 1_048_576));
+    let webhook = built.connections["crm"]
+        .webhook
+        .as_ref()
+        .expect("it has one");
+    assert_eq!(
+        webhook.public_url.as_deref(),
+        Some("https://tandem.example")
+    );
+    assert_eq!(
+        (webhook.secrets.len(), webhook.body_bytes_max),
+        (1, 1_048_576)
+    );
     assert!(built.connections["books"].webhook.is_none());
     assert_eq!(built.topology.connectors.len(), 2);
 }
@@ -132,23 +156,36 @@ fn schedules_have_defaults_and_a_side_that_tells_no_changes_is_swept() {
             ("full", "every 4 hours", Some(noon())),
         ]
     );
-    let swept: Vec<&str> = built.sweeping.iter().map(|key| key.purpose.as_str()).collect();
+    let swept: Vec<&str> = built
+        .sweeping
+        .iter()
+        .map(|key| key.purpose.as_str())
+        .collect();
     assert_eq!(swept, ["poll_b"]);
 }
 
 #[test]
 fn a_side_that_cannot_be_written_is_only_read() {
-    let text = format!("{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}}, email: {{}} }}\n");
+    let text = format!(
+        "{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}}, email: {{}} }}\n"
+    );
     let text = text.replace("stream: contacts", "stream: archive");
     let built = build_with(&text, &environment).unwrap_or_else(|error| panic!("{error}"));
     let policy = &built.topology.syncs["customers"].policy;
     assert_eq!(policy.creates, Creates::A);
-    assert!(policy.fields.iter().all(|rule| rule.direction == Direction::BToA));
+    assert!(
+        policy
+            .fields
+            .iter()
+            .all(|rule| rule.direction == Direction::BToA)
+    );
 }
 
 #[test]
 fn all_missing_variables_of_the_environment_are_named_at_once() {
-    let error = build_with(CONNECTIONS, &|_| None).err().expect("nothing is set");
+    let error = build_with(CONNECTIONS, &|_| None)
+        .err()
+        .expect("nothing is set");
     assert_eq!(
         error.to_string(),
         "tandem.yaml:4:20: connections.crm.credentials.token: the environment variable CRM_TOKEN is not set; set it and start again\n\
@@ -228,7 +265,9 @@ fn what_is_wrong_with_the_ends_of_a_sync_is_named_with_its_place() {
             "tandem.yaml:14:5: syncs.customers.b: both sides are the same stream; a sync holds two different ones in agreement",
         ),
     ] {
-        let text = format!("{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}} }}\n    create: none\n");
+        let text = format!(
+            "{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}} }}\n    create: none\n"
+        );
         assert_eq!(refusal(&text.replace(from, to)), expected);
     }
 }
@@ -266,8 +305,11 @@ fn what_is_wrong_with_a_mapping_is_named_with_its_place() {
             "email: {}",
             "tandem.yaml:15:13: syncs.customers.match[0]: no field `name` is mapped; there is `email`",
         ),
-        ("", "tandem.yaml:15:13: syncs.customers.match[0]: no field `name` is mapped; there is none\n\
-              tandem.yaml:17:5: syncs.customers.fields: at least one field must be mapped, or there is nothing to keep in agreement"),
+        (
+            "",
+            "tandem.yaml:15:13: syncs.customers.match[0]: no field `name` is mapped; there is none\n\
+              tandem.yaml:17:5: syncs.customers.fields: at least one field must be mapped, or there is nothing to keep in agreement",
+        ),
     ] {
         let text = format!("    match: [name]\n    create: none\n    fields: {{ {fields} }}\n");
         assert_eq!(sync_refusal(&text), expected, "{fields}");
@@ -323,7 +365,9 @@ fn what_is_wrong_with_a_policy_is_named_with_its_place() {
         no_match,
         "tandem.yaml:15:5: syncs.customers.match: at least one match key is needed, or every record that exists on both sides would be doubled"
     );
-    let read_only = format!("{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}} }}\n    create: both\n");
+    let read_only = format!(
+        "{CONNECTIONS}{SYNC}    match: [name]\n    fields: {{ name: {{}} }}\n    create: both\n"
+    );
     assert_eq!(
         refusal(&read_only.replace("stream: contacts", "stream: archive")),
         "tandem.yaml:17:13: syncs.customers.create: records cannot be created in books.archive; write `create: a`"
@@ -336,7 +380,10 @@ fn what_the_store_keeps_builds_the_same_and_holds_no_secret() {
     let configuration = Configuration::parse(Path::new("tandem.yaml"), &text).expect("it is fine");
     let documents = configuration.documents();
     let shown = serde_json::to_string(&documents.connections).expect("JSON");
-    assert!(shown.contains(r#"{"env":"CRM_TOKEN"}"#) && !shown.contains("value of"), "{shown}");
+    assert!(
+        shown.contains(r#"{"env":"CRM_TOKEN"}"#) && !shown.contains("value of"),
+        "{shown}"
+    );
     let connections: Vec<ConnectionRow> = documents
         .connections
         .iter()
@@ -364,9 +411,14 @@ fn what_the_store_keeps_builds_the_same_and_holds_no_secret() {
     assert_eq!(loaded.syncs, configuration.syncs);
     assert_eq!(loaded.documents(), documents);
     assert!(loaded.build(&environment, Arc::new(Noon)).is_ok());
-    let error = loaded.build(&|_| None, Arc::new(Noon)).err().expect("nothing is set");
+    let error = loaded
+        .build(&|_| None, Arc::new(Noon))
+        .err()
+        .expect("nothing is set");
     assert!(
-        error.to_string().starts_with("connections.books.credentials.key: the environment variable BOOKS_KEY is not set"),
+        error.to_string().starts_with(
+            "connections.books.credentials.key: the environment variable BOOKS_KEY is not set"
+        ),
         "{error}"
     );
 }
@@ -380,7 +432,9 @@ fn a_stored_document_of_another_version_is_named() {
         paused: false,
         deleted_at: None,
     };
-    let error = Configuration::from_store(&[], &[row]).err().expect("it cannot be read");
+    let error = Configuration::from_store(&[], &[row])
+        .err()
+        .expect("it cannot be read");
     assert_eq!(
         error.to_string().split(": ").next(),
         Some("syncs.customers"),

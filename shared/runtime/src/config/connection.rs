@@ -73,8 +73,9 @@ impl ConnectionConfig {
             self.connector = folder.join(&self.connector).display().to_string();
         }
         let webhook = self.webhook.iter_mut();
-        let (secrets, urls): (Vec<_>, Vec<_>) =
-            webhook.map(|hook| (&mut hook.secrets, &mut hook.public_url)).unzip();
+        let (secrets, urls): (Vec<_>, Vec<_>) = webhook
+            .map(|hook| (&mut hook.secrets, &mut hook.public_url))
+            .unzip();
         let secrets = secrets.into_iter().flatten();
         for secret in self.credentials.values_mut().chain(secrets) {
             secret.0.anchor(folder);

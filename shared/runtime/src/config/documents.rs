@@ -51,7 +51,9 @@ impl Configuration {
         for row in connections.iter().filter(|row| row.deleted_at.is_none()) {
             match read("connections", row.name.as_str(), &row.document) {
                 Ok(connection) => {
-                    configuration.connections.insert(row.name.clone(), connection);
+                    configuration
+                        .connections
+                        .insert(row.name.clone(), connection);
                 }
                 Err(problem) => problems.push(problem),
             }

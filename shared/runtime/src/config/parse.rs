@@ -15,8 +15,8 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`] with file, line, column and field.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| ConfigError::unreadable(file, &error))?;
+        let text =
+            std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
         Self::parse(file, &text)
     }
 
@@ -27,9 +27,10 @@ impl Configuration {
     /// [`ConfigError`] with file, line, column and field.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let places = Places::of(text);
-        let mut configuration: Self = serde_saphyr::from_str(text).map_err(|error| ConfigError {
-            problems: vec![problem(file, &places, error.without_snippet())],
-        })?;
+        let mut configuration: Self =
+            serde_saphyr::from_str(text).map_err(|error| ConfigError {
+                problems: vec![problem(file, &places, error.without_snippet())],
+            })?;
         configuration.source = Source {
             file: Some(file.to_owned()),
             places,
@@ -69,20 +70,35 @@ fn problem(file: &Path, places: &Places, error: &YamlError) -> Problem {
 /// stand in front of it, and pieces of the text are left out: they could be secrets.
 fn message(error: &YamlError) -> String {
     match error {
-        YamlError::SerdeUnknownField { field, expected, .. } => {
-            format!("unknown field `{field}`{}", advice(field, expected.iter().copied()))
+        YamlError::SerdeUnknownField {
+            field, expected, ..
+        } => {
+            format!(
+                "unknown field `{field}`{}",
+                advice(field, expected.iter().copied())
+            )
         }
-        YamlError::SerdeUnknownVariant { variant, expected, .. } => {
-            format!("unknown word `{variant}`{}", advice(variant, expected.iter().copied()))
+        YamlError::SerdeUnknownVariant {
+            variant, expected, ..
+        } => {
+            format!(
+                "unknown word `{variant}`{}",
+                advice(variant, expected.iter().copied())
+            )
         }
         YamlError::SerdeMissingField { field, .. } => format!("the field `{field}` is missing"),
         YamlError::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the field `{key}` stands here twice; keep one")
         }
         YamlError::SerdeInvalidType { expected, .. } => format!("expected {expected}"),
-        YamlError::InvalidScalar { ty: "floating point", .. } => "expected a number".to_owned(),
+        YamlError::InvalidScalar {
+            ty: "floating point",
+            ..
+        } => "expected a number".to_owned(),
         YamlError::InvalidScalar { ty: "boolean", .. } => "expected true or false".to_owned(),
-        YamlError::InvalidScalar { .. } => "expected a whole number that is not negative".to_owned(),
+        YamlError::InvalidScalar { .. } => {
+            "expected a whole number that is not negative".to_owned()
+        }
         YamlError::Message { msg, .. } => msg.clone(),
         other => without_place(&other.to_string()),
     }
@@ -136,8 +152,14 @@ mod tests {
                 "server: { listen: 8080 }\n",
                 "tandem.yaml:1:19: server.listen: `8080` is not an address to listen on; write one such as 127.0.0.1:8080 or [::]:8080",
             ),
-            ("server: {}\nserver: {}\n", "tandem.yaml:2:1: the field `server` stands here twice; keep one"),
-            ("server:\n  listen: [\n", "tandem.yaml:2:11: expected string scalar"),
+            (
+                "server: {}\nserver: {}\n",
+                "tandem.yaml:2:1: the field `server` stands here twice; keep one",
+            ),
+            (
+                "server:\n  listen: [\n",
+                "tandem.yaml:2:11: expected string scalar",
+            ),
         ] {
             assert_eq!(refusal(text), expected);
         }
@@ -196,12 +218,16 @@ mod tests {
     #[test]
     fn what_is_not_said_has_its_default() {
         let text = "connections:\n  crm: { connector: my/crm.yaml, credentials: { token: { file: token } } }\n";
-        let configuration = Configuration::parse(Path::new("/etc/tandem.yaml"), text).expect("it is fine");
+        let configuration =
+            Configuration::parse(Path::new("/etc/tandem.yaml"), text).expect("it is fine");
         assert_eq!(configuration.server.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(configuration.scheduler.runs_max, 5);
         assert_eq!(configuration.retention.changes_days, 400);
         let crm = &configuration.connections["crm"];
         assert_eq!(crm.connector, "/etc/my/crm.yaml");
-        assert_eq!(crm.credentials["token"].0, super::super::Reference::File("/etc/token".into()));
+        assert_eq!(
+            crm.credentials["token"].0,
+            super::super::Reference::File("/etc/token".into())
+        );
     }
 }

@@ -72,9 +72,10 @@ impl Tree {
     fn field_at(&self, mark: Mark, path: &FieldPath) -> Option<FieldPath> {
         self.entries().iter().find_map(|entry| {
             let here = path.then(entry.step.clone());
-            entry.tree.field_at(mark, &here).or_else(|| {
-                (entry.key == mark || entry.value == mark).then_some(here)
-            })
+            entry
+                .tree
+                .field_at(mark, &here)
+                .or_else(|| (entry.key == mark || entry.value == mark).then_some(here))
         })
     }
 }
@@ -203,15 +204,27 @@ syncs:
 
     #[test]
     fn a_field_that_is_not_written_stands_where_the_one_around_it_does() {
-        let name = FieldPath::of("syncs").key("customers").key("fields").key("name");
+        let name = FieldPath::of("syncs")
+            .key("customers")
+            .key("fields")
+            .key("name");
         assert_eq!(place(&name.key("direction")), place(&name));
     }
 
     #[test]
     fn a_place_leads_back_to_its_field() {
-        let phone = FieldPath::of("syncs").key("customers").key("fields").key("phone");
+        let phone = FieldPath::of("syncs")
+            .key("customers")
+            .key("fields")
+            .key("phone");
         let places = Places::of(TEXT);
-        assert_eq!(places.field_at(Mark { line: 6, column: 29 }), phone.key("b"));
+        assert_eq!(
+            places.field_at(Mark {
+                line: 6,
+                column: 29
+            }),
+            phone.key("b")
+        );
         assert_eq!(places.field_at(Mark { line: 6, column: 7 }), phone);
     }
 }

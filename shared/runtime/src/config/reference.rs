@@ -46,8 +46,12 @@ impl Reference {
         match self {
             Self::Env(name) => match environment(name) {
                 Some(value) if !value.is_empty() => Ok(value),
-                Some(_) => Err(format!("the environment variable {name} is empty; give it a value")),
-                None => Err(format!("the environment variable {name} is not set; set it and start again")),
+                Some(_) => Err(format!(
+                    "the environment variable {name} is empty; give it a value"
+                )),
+                None => Err(format!(
+                    "the environment variable {name} is not set; set it and start again"
+                )),
             },
             Self::File(path) => read_short(path),
         }
@@ -66,12 +70,16 @@ fn read_short(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("the file {shown} cannot be read: {error}"))?
         .len();
     if size > FILE_BYTES_MAX {
-        return Err(format!("the file {shown} has {size} bytes; a value has at most {FILE_BYTES_MAX}"));
+        return Err(format!(
+            "the file {shown} has {size} bytes; a value has at most {FILE_BYTES_MAX}"
+        ));
     }
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("the file {shown} cannot be read: {error}"))?;
     match text.trim_end() {
-        "" => Err(format!("the file {shown} is empty; write the value into it")),
+        "" => Err(format!(
+            "the file {shown} is empty; write the value into it"
+        )),
         value => Ok(value.to_owned()),
     }
 }
@@ -180,7 +188,9 @@ impl<'de> Deserialize<'de> for TextOrReference {
 
 impl<'de> Deserialize<'de> for SecretReference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = ReferenceVisitor { text_allowed: false };
+        let visitor = ReferenceVisitor {
+            text_allowed: false,
+        };
         match deserializer.deserialize_any(visitor)? {
             TextOrReference::Elsewhere(reference) => Ok(Self(reference)),
             TextOrReference::Text(_) => Err(de::Error::custom(FORMS)),
@@ -226,7 +236,10 @@ mod tests {
         for json in [r#""hunter2""#, "123456", "true"] {
             let error = serde_json::from_str::<SecretReference>(json).expect_err(json);
             let message = error.to_string();
-            assert!(message.starts_with("a secret is written out here"), "{message}");
+            assert!(
+                message.starts_with("a secret is written out here"),
+                "{message}"
+            );
             assert!(!message.contains("hunter2") && !message.contains("123456"));
         }
     }

@@ -29,9 +29,15 @@ mod tests {
 
     #[test]
     fn a_typing_mistake_gets_the_name_that_was_meant_and_anything_else_the_list() {
-        assert_eq!(advice("emial", ["name", "email"]), "; did you mean `email`?");
+        assert_eq!(
+            advice("emial", ["name", "email"]),
+            "; did you mean `email`?"
+        );
         assert_eq!(advice("Phone", ["fax", "phone"]), "; did you mean `phone`?");
-        assert_eq!(advice("zzz", ["name", "email"]), "; there is `name`, `email`");
+        assert_eq!(
+            advice("zzz", ["name", "email"]),
+            "; there is `name`, `email`"
+        );
         assert_eq!(advice("zzz", []), "; there is none");
     }
 }

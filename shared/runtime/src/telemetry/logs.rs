@@ -26,7 +26,9 @@ pub enum TelemetryError {
     #[error("`{0}` is not a log format; write `human` or `json`")]
     Format(String),
     /// Not a log filter.
-    #[error("`{filter}` is not a log filter: {reason}; write for example `info` or `warn,tandem_worker=debug`")]
+    #[error(
+        "`{filter}` is not a log filter: {reason}; write for example `info` or `warn,tandem_worker=debug`"
+    )]
     Filter {
         /// What was given.
         filter: String,
@@ -86,13 +88,21 @@ mod tests {
         assert!(parse_filter(None).is_ok());
         assert!(parse_filter(Some("")).is_ok());
         let error = parse_filter(Some("tandem=loud")).expect_err("no such level");
-        assert!(error.to_string().starts_with("`tandem=loud` is not a log filter: "), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("`tandem=loud` is not a log filter: "),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_log_format_is_human_or_json() {
         assert_eq!("json".parse(), Ok(LogFormat::Json));
         let error = "xml".parse::<LogFormat>().expect_err("no such format");
-        assert_eq!(error.to_string(), "`xml` is not a log format; write `human` or `json`");
+        assert_eq!(
+            error.to_string(),
+            "`xml` is not a log format; write `human` or `json`"
+        );
     }
 }

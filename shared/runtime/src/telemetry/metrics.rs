@@ -48,6 +48,9 @@ mod tests {
         metrics::histogram!("tandem_test_seconds").record(0.2);
         let text = handle.render();
         assert!(text.contains("tandem_test_total 3"), "{text}");
-        assert!(text.contains("tandem_test_seconds_bucket{le=\"0.25\"} 1"), "{text}");
+        assert!(
+            text.contains("tandem_test_seconds_bucket{le=\"0.25\"} 1"),
+            "{text}"
+        );
     }
 }

@@ -22,7 +22,9 @@ pub struct TraceContext {
 
 /// Why a text is not a `traceparent`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a traceparent: it should look like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+#[error(
+    "not a traceparent: it should look like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+)]
 pub struct TraceParentError;
 
 impl TraceContext {
@@ -65,7 +67,11 @@ fn non_zero(entropy: &dyn Entropy) -> u64 {
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = u8::from(self.sampled);
-        write!(f, "00-{:032x}-{:016x}-{flags:02x}", self.trace_id, self.span_id)
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{flags:02x}",
+            self.trace_id, self.span_id
+        )
     }
 }
 
@@ -148,7 +154,11 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
             "00-4bf92f3577b34da6a3ce929d0e0e473\u{e9}-00f067aa0ba902b7-01",
         ] {
-            assert_eq!(wrong.parse::<TraceContext>(), Err(TraceParentError), "{wrong}");
+            assert_eq!(
+                wrong.parse::<TraceContext>(),
+                Err(TraceParentError),
+                "{wrong}"
+            );
         }
     }
 

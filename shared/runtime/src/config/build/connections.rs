@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tandem_connectors::manifest::Manifest;
 use tandem_connectors::webhook::{Scheme, Secret as WebhookSecret, Verifier};
 use tandem_connectors::{
     Catalog, CatalogError, ConnectionSettings, ConnectorError, RestConnector, Secret,
 };
-use tandem_connectors::manifest::Manifest;
 use tandem_domain::ConnectionName;
 use url::Url;
 
@@ -47,8 +47,12 @@ impl Builder<'_> {
         if self.problems.found.len() > found_before {
             return None;
         }
-        let connector =
-            RestConnector::new(name.as_str(), manifest.clone(), &settings, self.clock.clone());
+        let connector = RestConnector::new(
+            name.as_str(),
+            manifest.clone(),
+            &settings,
+            self.clock.clone(),
+        );
         let connector = self.problems.note(at.clone(), connector.map_err(reason))?;
         Some(Opened {
             connector: Arc::new(connector),
@@ -67,13 +71,21 @@ impl Builder<'_> {
         for (name, secret) in &config.credentials {
             let secret = secret.0.resolve(environment).map(Secret::new);
             let place = at.key("credentials").key(name);
-            credentials.extend(self.problems.note(place, secret).map(|found| (name.clone(), found)));
+            credentials.extend(
+                self.problems
+                    .note(place, secret)
+                    .map(|found| (name.clone(), found)),
+            );
         }
         let mut variables = BTreeMap::new();
         for (name, text) in &config.variables {
             let text = text.resolve(environment);
             let place = at.key("variables").key(name);
-            variables.extend(self.problems.note(place, text).map(|found| (name.clone(), found)));
+            variables.extend(
+                self.problems
+                    .note(place, text)
+                    .map(|found| (name.clone(), found)),
+            );
         }
         ConnectionSettings {
             base_url,
@@ -91,7 +103,11 @@ impl Builder<'_> {
         for name in config.credentials.keys() {
             if !manifest.credentials.contains_key(name) {
                 let known = manifest.credentials.keys().map(String::as_str);
-                let message = format!("{} has no credential `{name}`{}", manifest.title, advice(name, known));
+                let message = format!(
+                    "{} has no credential `{name}`{}",
+                    manifest.title,
+                    advice(name, known)
+                );
                 self.problems.add(credentials.key(name), message);
             }
         }
@@ -105,7 +121,11 @@ impl Builder<'_> {
         for name in config.variables.keys() {
             if !manifest.variables.contains_key(name) {
                 let known = manifest.variables.keys().map(String::as_str);
-                let message = format!("{} has no variable `{name}`{}", manifest.title, advice(name, known));
+                let message = format!(
+                    "{} has no variable `{name}`{}",
+                    manifest.title,
+                    advice(name, known)
+                );
                 self.problems.add(variables.key(name), message);
             }
         }

@@ -14,9 +14,15 @@ use crate::config::sync::{FieldConfig, SyncConfig};
 
 impl Builder<'_> {
     /// The rules that are right; the others are noted.
-    pub(super) fn rules(&mut self, config: &SyncConfig, ends: &Ends, at: &FieldPath) -> Vec<FieldRule> {
+    pub(super) fn rules(
+        &mut self,
+        config: &SyncConfig,
+        ends: &Ends,
+        at: &FieldPath,
+    ) -> Vec<FieldRule> {
         if config.fields.is_empty() {
-            let message = "at least one field must be mapped, or there is nothing to keep in agreement";
+            let message =
+                "at least one field must be mapped, or there is nothing to keep in agreement";
             self.problems.add(at.clone(), message);
         }
         let rules: Vec<FieldRule> = config
@@ -43,7 +49,10 @@ impl Builder<'_> {
         if a.field_type != b.field_type {
             let message = format!(
                 "it is {} in {} and {} in {}; map fields of the same type, or declare the type in a manifest of your own",
-                a.field_type.as_str(), ends.a.shown, b.field_type.as_str(), ends.b.shown
+                a.field_type.as_str(),
+                ends.a.shown,
+                b.field_type.as_str(),
+                ends.b.shown
             );
             self.problems.add(at.clone(), message);
             return None;
@@ -76,7 +85,11 @@ impl Builder<'_> {
         let found = stream.info.fields.get(field).cloned();
         if found.is_none() {
             let known = stream.info.fields.keys().map(String::as_str);
-            let message = format!("{} has no field `{field}`{}", stream.shown, advice(field, known));
+            let message = format!(
+                "{} has no field `{field}`{}",
+                stream.shown,
+                advice(field, known)
+            );
             self.problems.add(at.key(side), message);
         }
         found
@@ -92,17 +105,22 @@ impl Builder<'_> {
         let shown = field_type.as_str();
         match config.equality {
             Equality::Folded if !is_text => {
-                let message = format!("only text can be folded, and this is {shown}; leave `equality` out");
+                let message =
+                    format!("only text can be folded, and this is {shown}; leave `equality` out");
                 self.problems.add(at.key("equality"), message);
             }
             Equality::Decimals(_) if !is_number => {
-                let message = format!("only numbers have decimals, and this is {shown}; leave `equality` out");
+                let message = format!(
+                    "only numbers have decimals, and this is {shown}; leave `equality` out"
+                );
                 self.problems.add(at.key("equality"), message);
             }
             Equality::Exact | Equality::Folded | Equality::Decimals(_) => {}
         }
         if !config.transforms.is_empty() && !is_text {
-            let message = format!("only text can be transformed, and this is {shown}; leave `transforms` out");
+            let message = format!(
+                "only text can be transformed, and this is {shown}; leave `transforms` out"
+            );
             self.problems.add(at.key("transforms"), message);
         }
     }
@@ -121,7 +139,9 @@ impl Builder<'_> {
             if let Some(first) = writers.insert(field, &rule.name) {
                 let message = format!(
                     "`{first}` and `{}` both write `{field}` of {}; let one of them only read it (`direction: {side}_to_{}`)",
-                    rule.name, stream.shown, side.other()
+                    rule.name,
+                    stream.shown,
+                    side.other()
                 );
                 self.problems.add(at.key(&rule.name), message);
             }

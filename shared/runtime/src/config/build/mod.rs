@@ -12,9 +12,9 @@ mod syncs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tandem_connectors::webhook::{Secret, Verifier};
 use tandem_connectors::Connector;
 use tandem_connectors::manifest::Manifest;
+use tandem_connectors::webhook::{Secret, Verifier};
 use tandem_domain::{Clock, ConnectionName};
 use tandem_store::{ScheduleKey, ScheduleRow};
 
@@ -94,9 +94,7 @@ impl Problems<'_> {
 
     /// The value, or the problem noted.
     fn note<T>(&mut self, field: FieldPath, result: Result<T, String>) -> Option<T> {
-        result
-            .map_err(|message| self.add(field, message))
-            .ok()
+        result.map_err(|message| self.add(field, message)).ok()
     }
 }
 

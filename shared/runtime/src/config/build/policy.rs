@@ -10,7 +10,12 @@ use crate::config::suggest::advice;
 use crate::config::sync::{FilterConfig, SyncConfig};
 
 impl Builder<'_> {
-    pub(super) fn policy(&mut self, config: &SyncConfig, ends: &Ends, at: &FieldPath) -> SyncPolicy {
+    pub(super) fn policy(
+        &mut self,
+        config: &SyncConfig,
+        ends: &Ends,
+        at: &FieldPath,
+    ) -> SyncPolicy {
         let found_before = self.problems.found.len();
         let fields = self.rules(config, ends, &at.key("fields"));
         let creates = self.creates(config, ends, at);
@@ -40,7 +45,11 @@ impl Builder<'_> {
         for (index, key) in config.match_keys.iter().enumerate() {
             for (part, field) in key.0.iter().enumerate() {
                 let place = at.index(index);
-                let place = if key.0.len() == 1 { place } else { place.index(part) };
+                let place = if key.0.len() == 1 {
+                    place
+                } else {
+                    place.index(part)
+                };
                 let Some(rule) = config.fields.get(field) else {
                     let known = config.fields.keys().map(String::as_str);
                     let message = format!("no field `{field}` is mapped{}", advice(field, known));
@@ -49,7 +58,8 @@ impl Builder<'_> {
                 };
                 let in_a = ends.a.info.fields.get(rule.stream_field(field, Side::A));
                 if in_a.is_some_and(|info| info.field_type == FieldType::Lines) {
-                    let message = format!("`{field}` is a list of lines, by which nothing can be matched");
+                    let message =
+                        format!("`{field}` is a list of lines, by which nothing can be matched");
                     self.problems.add(place, message);
                 }
             }
@@ -115,7 +125,8 @@ impl Builder<'_> {
                     "records cannot be deleted or archived in {}; write `ignore` or `unlink`",
                     other.shown
                 );
-                self.problems.add(at.key("deletes").key(format!("{gone}_gone")), message);
+                self.problems
+                    .add(at.key("deletes").key(format!("{gone}_gone")), message);
             }
         }
         policies
@@ -126,16 +137,26 @@ impl Builder<'_> {
             .filters
             .iter()
             .enumerate()
-            .filter_map(|(index, filter)| self.filter(filter, ends, &at.key("filters").index(index)))
+            .filter_map(|(index, filter)| {
+                self.filter(filter, ends, &at.key("filters").index(index))
+            })
             .collect()
     }
 
     fn filter(&mut self, config: &FilterConfig, ends: &Ends, at: &FieldPath) -> Option<Filter> {
         let stream = ends.side(config.side);
-        let FilterConfig { side, field, any_of } = config;
+        let FilterConfig {
+            side,
+            field,
+            any_of,
+        } = config;
         let Some(info) = stream.info.fields.get(field) else {
             let known = stream.info.fields.keys().map(String::as_str);
-            let message = format!("{} has no field `{field}`{}", stream.shown, advice(field, known));
+            let message = format!(
+                "{} has no field `{field}`{}",
+                stream.shown,
+                advice(field, known)
+            );
             self.problems.add(at.key("field"), message);
             return None;
         };
@@ -149,7 +170,11 @@ impl Builder<'_> {
             let value = value.map_err(|error| format!("{error}, which `{field}` is"));
             values.extend(self.problems.note(at.key("any_of").index(index), value));
         }
-        Some(Filter { side: *side, field: field.clone(), any_of: values })
+        Some(Filter {
+            side: *side,
+            field: field.clone(),
+            any_of: values,
+        })
     }
 }
 

@@ -26,9 +26,15 @@ impl Builder<'_> {
             for purpose in SchedulePurpose::ALL {
                 rows.extend(self.schedule(name, config, purpose));
             }
-            for (purpose, side) in [(SchedulePurpose::PollA, Side::A), (SchedulePurpose::PollB, Side::B)] {
+            for (purpose, side) in [
+                (SchedulePurpose::PollA, Side::A),
+                (SchedulePurpose::PollB, Side::B),
+            ] {
                 if !self.tells_changes(config, side) {
-                    sweeping.insert(ScheduleKey { sync: name.clone(), purpose });
+                    sweeping.insert(ScheduleKey {
+                        sync: name.clone(),
+                        purpose,
+                    });
                 }
             }
         }
@@ -65,7 +71,10 @@ impl Builder<'_> {
             SchedulePurpose::Full => (!schedule.is_manual()).then_some(now),
         };
         Some(ScheduleRow {
-            key: ScheduleKey { sync: sync.clone(), purpose },
+            key: ScheduleKey {
+                sync: sync.clone(),
+                purpose,
+            },
             spec: schedule.to_string(),
             next_at,
         })

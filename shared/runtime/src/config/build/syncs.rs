@@ -47,12 +47,18 @@ impl Builder<'_> {
         syncs
     }
 
-    fn sync(&mut self, name: &SyncName, config: &SyncConfig, at: &FieldPath) -> Option<SyncDefinition> {
+    fn sync(
+        &mut self,
+        name: &SyncName,
+        config: &SyncConfig,
+        at: &FieldPath,
+    ) -> Option<SyncDefinition> {
         let a = self.end(&config.a, &at.key("a"));
         let b = self.end(&config.b, &at.key("b"));
         let ((end_a, a), (end_b, b)) = (a?, b?);
         if config.a == config.b {
-            let message = "both sides are the same stream; a sync holds two different ones in agreement";
+            let message =
+                "both sides are the same stream; a sync holds two different ones in agreement";
             self.problems.add(at.key("b"), message);
         }
         self.check_limits(config, at);
@@ -108,12 +114,14 @@ impl Builder<'_> {
 
     fn check_limits(&mut self, config: &SyncConfig, at: &FieldPath) {
         if config.concurrency == 0 {
-            let message = "at least one job must be able to run; write 1 or more, or pause the sync";
+            let message =
+                "at least one job must be able to run; write 1 or more, or pause the sync";
             self.problems.add(at.key("concurrency"), message);
         }
         if config.deletes.brake.percent > 100 {
             let message = "a share lies between 0 and 100 percent";
-            self.problems.add(at.key("deletes").key("brake").key("percent"), message);
+            self.problems
+                .add(at.key("deletes").key("brake").key("percent"), message);
         }
     }
 }
