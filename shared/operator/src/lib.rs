@@ -3,6 +3,29 @@
 //! ingress and a replay do alike.
 //!
 //! This crate knows no HTTP and no SQL, and never reads a clock: time and chance come in with
-//! [`Operator::new`].
+//! [`OperatorParts`].
 
+mod conflicts;
+mod control;
+mod dead_letters;
+mod error;
 pub mod hooks;
+mod inbox;
+mod lists;
+mod operator;
+mod status;
+mod story;
+pub mod views;
+
+pub use conflicts::ConflictQuery;
+pub use control::{Start, Switch};
+pub use dead_letters::{
+    CauseGroup, DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId, DeadLetterQuery,
+    Discarded, Letter, Replayed, Skipped,
+};
+pub use error::OperatorError;
+pub use inbox::EventQuery;
+pub use lists::{ChangeQuery, JobQuery, RunQuery};
+pub use operator::{Operator, OperatorParts, PAGE_ROWS};
+pub use status::{ConnectionStatus, Counted, QueueStatus, Status, SyncStatus};
+pub use story::{End, Ends, Story};

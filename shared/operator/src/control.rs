@@ -1,0 +1,207 @@
+//! Pausing, resuming, and starting by hand.
+
+use tandem_domain::{ConnectionName, JobId, Side, SyncName};
+use tandem_store::{
+    Hints, JobClass, JobKind, NewJob, ScheduleKey, SchedulePurpose, StoredSchedule, Trigger,
+};
+
+use crate::views::{ConnectionView, ScheduleView, SyncView};
+use crate::{Operator, OperatorError};
+
+/// What to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Compares both sides whole.
+    Backfill,
+    /// Looks for changes since the last poll of one side.
+    Poll(Side),
+    /// Compares one side whole, and looks for what has vanished.
+    Sweep(Side),
+}
+
+/// Whether something is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It stops; what has begun is finished.
+    Pause,
+    /// It goes on.
+    Resume,
+}
+
+impl Switch {
+    const fn pauses(self) -> bool {
+        matches!(self, Self::Pause)
+    }
+}
+
+impl Operator {
+    /// All connections that were not removed.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn connections(&self) -> Result<Vec<ConnectionView>, OperatorError> {
+        let rows = self.store().connections().await?;
+        let present = rows.into_iter().filter(|row| row.deleted_at.is_none());
+        Ok(present.map(ConnectionView::from).collect())
+    }
+
+    /// One connection.
+    ///
+    /// # Errors
+    /// When there is no such connection, or the storage fails.
+    pub async fn connection(&self, name: &ConnectionName) -> Result<ConnectionView, OperatorError> {
+        self.known_connection(name).await.map(ConnectionView::from)
+    }
+
+    /// Pauses or resumes a connection. Its webhooks are kept while it is paused.
+    ///
+    /// # Errors
+    /// When there is no such connection, or the storage fails.
+    pub async fn switch_connection(
+        &self,
+        name: &ConnectionName,
+        switch: Switch,
+    ) -> Result<ConnectionView, OperatorError> {
+        self.known_connection(name).await?;
+        let paused = switch.pauses();
+        self.store()
+            .pause_connection(name, paused, self.now())
+            .await?;
+        self.parts.hooks.set_paused(name.as_str(), paused);
+        tracing::info!(connection = %name, paused, "an operator switched a connection");
+        self.connection(name).await
+    }
+
+    /// All syncs that were not removed.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn syncs(&self) -> Result<Vec<SyncView>, OperatorError> {
+        let rows = self.store().syncs().await?;
+        let present = rows.into_iter().filter(|row| row.deleted_at.is_none());
+        Ok(present.map(SyncView::from).collect())
+    }
+
+    /// Pauses or resumes a sync. Its jobs wait while it is paused.
+    ///
+    /// # Errors
+    /// When there is no such sync, or the storage fails.
+    pub async fn switch_sync(
+        &self,
+        name: &SyncName,
+        switch: Switch,
+    ) -> Result<SyncView, OperatorError> {
+        self.known_sync(name).await?;
+        let paused = switch.pauses();
+        self.store().pause_sync(name, paused, self.now()).await?;
+        tracing::info!(sync = %name, paused, "an operator switched a sync");
+        self.known_sync(name).await.map(SyncView::from)
+    }
+
+    /// Starts something by hand. If the same waits already, that one stands for it.
+    ///
+    /// # Errors
+    /// When there is no such sync, or it is paused, or the storage fails.
+    pub async fn start(&self, sync: &SyncName, start: Start) -> Result<JobId, OperatorError> {
+        if self.known_sync(sync).await?.paused {
+            return Err(OperatorError::NotNow {
+                problem: format!("the sync `{sync}` is paused"),
+                advice: "resume it first",
+            });
+        }
+        let now = self.now();
+        let (kind, class) = job_of(sync.clone(), start);
+        let job = NewJob {
+            id: self.new_job_id(now),
+            kind,
+            class,
+            trigger: Trigger::Manual,
+            run_at: now,
+            hints: Hints::default(),
+            traceparent: None,
+        };
+        let id = job.id;
+        let standing = self.store().enqueue(vec![job], now).await?;
+        self.ring(&standing);
+        tracing::info!(%sync, job = %id, ?start, "an operator started a run");
+        Ok(standing.first().copied().unwrap_or(id))
+    }
+
+    /// The schedules, of one sync or of all.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn schedules(
+        &self,
+        sync: Option<&SyncName>,
+    ) -> Result<Vec<ScheduleView>, OperatorError> {
+        let rows = self.store().schedules().await?;
+        let wanted = |row: &StoredSchedule| sync.is_none_or(|sync| row.key.sync == *sync);
+        Ok(rows
+            .into_iter()
+            .filter(wanted)
+            .map(ScheduleView::from)
+            .collect())
+    }
+
+    /// Pauses or resumes a schedule.
+    ///
+    /// # Errors
+    /// When there is no such schedule, or the storage fails.
+    pub async fn switch_schedule(
+        &self,
+        key: &ScheduleKey,
+        switch: Switch,
+    ) -> Result<ScheduleView, OperatorError> {
+        let found = self
+            .store()
+            .edit_schedule(key, Some(switch.pauses()), None, self.now())
+            .await?;
+        self.edited_schedule(key, found).await
+    }
+
+    /// Starts what a schedule starts now, and leaves its times as they are.
+    ///
+    /// # Errors
+    /// When there is no such schedule, or its sync is paused, or the storage fails.
+    pub async fn trigger_schedule(&self, key: &ScheduleKey) -> Result<JobId, OperatorError> {
+        let rows = self.store().schedules().await?;
+        if !rows.iter().any(|row| row.key == *key) {
+            return Err(no_schedule(key));
+        }
+        let start = match key.purpose {
+            SchedulePurpose::PollA => Start::Poll(Side::A),
+            SchedulePurpose::PollB => Start::Poll(Side::B),
+            SchedulePurpose::Full => Start::Backfill,
+        };
+        self.start(&key.sync, start).await
+    }
+
+    async fn edited_schedule(
+        &self,
+        key: &ScheduleKey,
+        found: bool,
+    ) -> Result<ScheduleView, OperatorError> {
+        let rows = self.store().schedules().await?;
+        rows.into_iter()
+            .find(|row| found && row.key == *key)
+            .map(ScheduleView::from)
+            .ok_or_else(|| no_schedule(key))
+    }
+}
+
+fn no_schedule(key: &ScheduleKey) -> OperatorError {
+    OperatorError::not_found(
+        "schedule",
+        format!("{}/{}", key.sync, key.purpose.as_str()),
+        "list the schedules to see what there is",
+    )
+}
+
+fn job_of(sync: SyncName, start: Start) -> (JobKind, JobClass) {
+    match start {
+        Start::Backfill => (JobKind::Backfill { sync }, JobClass::Backfill),
+        Start::Poll(side) => (JobKind::Poll { sync, side }, JobClass::Interactive),
+        Start::Sweep(side) => (JobKind::Sweep { sync, side }, JobClass::Backfill),
+    }
+}

@@ -1,0 +1,176 @@
+//! Replaying and discarding. Each answer says what became of every letter that was named.
+
+use serde::Serialize;
+use tandem_domain::{EventId, JobId};
+use tandem_store::{EventState, JobState};
+
+use super::list::SCAN_MAX;
+use super::{DeadLetterId, DeadLetterQuery};
+use crate::{Operator, OperatorError};
+
+/// Jobs put back in one transaction.
+const REPLAY_JOBS_MAX: usize = 500;
+/// A reason fits on a few lines.
+const REASON_BYTES_MAX: usize = 1_000;
+
+/// A letter that was left as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Which.
+    pub id: DeadLetterId,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of letters to replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// Those at work again.
+    pub replayed: Vec<DeadLetterId>,
+    /// Those left as they are.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What became of letters to discard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Discarded {
+    /// How many were discarded.
+    pub discarded: usize,
+    /// Those left as they are.
+    pub skipped: Vec<Skipped>,
+}
+
+#[derive(Default)]
+struct Sorted {
+    jobs: Vec<JobId>,
+    events: Vec<EventId>,
+    skipped: Vec<Skipped>,
+}
+
+impl Operator {
+    /// Puts dead letters to work again: jobs with their attempts reset and their idempotency keys kept,
+    /// events with their bodies read again.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn replay(&self, ids: &[DeadLetterId]) -> Result<Replayed, OperatorError> {
+        let sorted = self.sort(ids).await?;
+        let mut outcome = Replayed {
+            replayed: Vec::new(),
+            skipped: sorted.skipped,
+        };
+        for jobs in sorted.jobs.chunks(REPLAY_JOBS_MAX) {
+            let standing = self.store().replay_jobs(jobs, self.now()).await?;
+            self.ring(&standing);
+            outcome
+                .replayed
+                .extend(jobs.iter().copied().map(DeadLetterId::Job));
+        }
+        for id in sorted.events {
+            match self.replay_event(id).await {
+                Ok(_) => outcome.replayed.push(DeadLetterId::Event(id)),
+                Err(OperatorError::Store(error)) => return Err(error.into()),
+                Err(refusal) => outcome.skipped.push(Skipped {
+                    id: DeadLetterId::Event(id),
+                    reason: refusal.to_string(),
+                }),
+            }
+        }
+        tracing::info!(
+            replayed = outcome.replayed.len(),
+            skipped = outcome.skipped.len(),
+            "an operator replayed dead letters"
+        );
+        Ok(outcome)
+    }
+
+    /// Replays all that match.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn replay_matching(
+        &self,
+        query: &DeadLetterQuery,
+    ) -> Result<Replayed, OperatorError> {
+        let ids = self.matching(query).await?;
+        self.replay(&ids).await
+    }
+
+    /// Discards dead letters for good, with a reason.
+    ///
+    /// # Errors
+    /// When the reason is missing or too long, or the storage fails.
+    pub async fn discard(
+        &self,
+        ids: &[DeadLetterId],
+        reason: &str,
+    ) -> Result<Discarded, OperatorError> {
+        check_reason(reason)?;
+        let sorted = self.sort(ids).await?;
+        let now = self.now();
+        let jobs = self.store().discard_jobs(&sorted.jobs, reason, now).await?;
+        let events = self.store().discard_events(&sorted.events, now).await?;
+        tracing::info!(jobs, events, reason, "an operator discarded dead letters");
+        Ok(Discarded {
+            discarded: jobs + events,
+            skipped: sorted.skipped,
+        })
+    }
+
+    /// Discards all that match.
+    ///
+    /// # Errors
+    /// See [`Operator::discard`].
+    pub async fn discard_matching(
+        &self,
+        query: &DeadLetterQuery,
+        reason: &str,
+    ) -> Result<Discarded, OperatorError> {
+        let ids = self.matching(query).await?;
+        self.discard(&ids, reason).await
+    }
+
+    async fn matching(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetterId>, OperatorError> {
+        let letters = self.scan(query, query.limit.unwrap_or(SCAN_MAX)).await?;
+        Ok(letters.into_iter().map(|letter| letter.id).collect())
+    }
+
+    /// Those that are dead, by kind; the others with the reason why they are skipped.
+    async fn sort(&self, ids: &[DeadLetterId]) -> Result<Sorted, OperatorError> {
+        let mut sorted = Sorted::default();
+        for id in ids {
+            let obstacle = match id {
+                DeadLetterId::Job(job) => match self.store().job(*job).await? {
+                    Some(job) if job.state == JobState::Dead => None,
+                    Some(job) => Some(format!("the job is {}", job.state.as_str())),
+                    None => Some("there is no such job".to_owned()),
+                },
+                DeadLetterId::Event(event) => match self.store().event(*event).await? {
+                    Some(event) if event.state == EventState::Quarantined => None,
+                    Some(_) => Some("the event is not in quarantine".to_owned()),
+                    None => Some("there is no such event".to_owned()),
+                },
+            };
+            match (obstacle, id) {
+                (Some(reason), id) => sorted.skipped.push(Skipped { id: *id, reason }),
+                (None, DeadLetterId::Job(job)) => sorted.jobs.push(*job),
+                (None, DeadLetterId::Event(event)) => sorted.events.push(*event),
+            }
+        }
+        Ok(sorted)
+    }
+}
+
+fn check_reason(reason: &str) -> Result<(), OperatorError> {
+    let problem = if reason.trim().is_empty() {
+        "a reason is missing".to_owned()
+    } else if reason.len() > REASON_BYTES_MAX {
+        format!("the reason has more than {REASON_BYTES_MAX} bytes")
+    } else {
+        return Ok(());
+    };
+    Err(OperatorError::Invalid {
+        problem,
+        advice: "say in a sentence why they are discarded, for whoever looks for them later",
+    })
+}

@@ -1,0 +1,162 @@
+//! The inbox: looking at events, reading them again after a fix, discarding them.
+
+use std::sync::Arc;
+
+use tandem_domain::{ConnectionName, DeliveryId, EventId, JobId, RecordId};
+use tandem_store::{Event, EventFilter, EventState, NewDelivery, NewEvent};
+
+use crate::hooks::{Arrival, new_events};
+use crate::operator::page_rows;
+use crate::views::{EventDetail, EventView, Page};
+use crate::{Operator, OperatorError};
+
+/// Which events to list.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    /// Only of this connection.
+    pub connection: Option<ConnectionName>,
+    /// Only in this state.
+    pub state: Option<EventState>,
+    /// Only about this record.
+    pub record: Option<RecordId>,
+    /// Where the page before ended.
+    pub cursor: Option<EventId>,
+    /// How many.
+    pub limit: Option<usize>,
+}
+
+impl Operator {
+    /// Events, newest first.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn events(&self, query: EventQuery) -> Result<Page<EventView>, OperatorError> {
+        let limit = page_rows(query.limit);
+        let filter = EventFilter {
+            connection: query.connection,
+            state: query.state,
+            record: query.record,
+            before: query.cursor,
+            limit,
+        };
+        let events = self.store().events(&filter).await?;
+        let views = events.into_iter().map(EventView::from).collect();
+        Ok(Page::new(views, limit, |event: &EventView| {
+            event.id.to_string()
+        }))
+    }
+
+    /// One event with its raw body.
+    ///
+    /// # Errors
+    /// When there is no such event, or the storage fails.
+    pub async fn event(&self, id: EventId) -> Result<EventDetail, OperatorError> {
+        self.stored_event(id).await.map(EventDetail::from)
+    }
+
+    /// Reads the raw body of an event again and puts it to work. Returns its jobs.
+    ///
+    /// # Errors
+    /// When there is no such event, its connection cannot be read for, it still cannot be understood, or
+    /// the storage fails. Then it stays as it was.
+    pub async fn replay_event(&self, id: EventId) -> Result<Vec<JobId>, OperatorError> {
+        let event = self.stored_event(id).await?;
+        let readings = self.read_again(&event)?;
+        let same = |reading: &&NewEvent| reading.dedupe_key == event.dedupe_key;
+        let jobs = match readings.iter().find(same) {
+            Some(reading) => self.put_to_work(&event, reading.clone()).await?,
+            None => self.take_apart(event, readings).await?,
+        };
+        self.ring(&jobs);
+        tracing::info!(event = %id, jobs = jobs.len(), "an operator replayed an event");
+        Ok(jobs)
+    }
+
+    /// Discards events in quarantine. Returns how many were.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn discard_events(&self, ids: &[EventId]) -> Result<usize, OperatorError> {
+        let count = self.store().discard_events(ids, self.now()).await?;
+        tracing::info!(events = count, "an operator discarded events");
+        Ok(count)
+    }
+
+    pub(crate) async fn stored_event(&self, id: EventId) -> Result<Event, OperatorError> {
+        let event = self.store().event(id).await?;
+        event.ok_or_else(|| {
+            OperatorError::not_found("event", id, "events that are done with are pruned in time")
+        })
+    }
+
+    fn read_again(&self, event: &Event) -> Result<Vec<NewEvent>, OperatorError> {
+        let connection = &event.connection;
+        let state = self
+            .parts
+            .hooks
+            .lookup(connection.as_str())
+            .filter(|state| state.hook().is_some())
+            .ok_or_else(|| OperatorError::NotNow {
+                problem: format!("the connection `{connection}` has no webhook that could read it"),
+                advice: "mend or add the webhook of the connection first",
+            })?;
+        let arrival = Arrival {
+            at: self.now(),
+            entropy: self.entropy(),
+        };
+        Ok(new_events(
+            &state,
+            event.body.as_deref().unwrap_or_default(),
+            arrival,
+        ))
+    }
+
+    async fn put_to_work(
+        &self,
+        event: &Event,
+        reading: NewEvent,
+    ) -> Result<Vec<JobId>, OperatorError> {
+        if let Some(problem) = &reading.problem {
+            return Err(not_understood(event.id, problem));
+        }
+        let reading = NewEvent {
+            id: event.id,
+            ..reading
+        };
+        Ok(self.store().replay_event(reading, self.now()).await?)
+    }
+
+    /// A body that could not be taken apart before is stored again, now as the events in it; events that
+    /// are stored already cause nothing. The quarantined whole is done with then.
+    async fn take_apart(
+        &self,
+        event: Event,
+        readings: Vec<NewEvent>,
+    ) -> Result<Vec<JobId>, OperatorError> {
+        let now = self.now();
+        let mut jobs = Vec::new();
+        if !readings.is_empty() {
+            let delivery = NewDelivery {
+                id: DeliveryId::new(now, self.entropy()),
+                connection: event.connection,
+                headers: event.headers,
+                body: Arc::from(event.body.unwrap_or_default()),
+                received_at: event.received_at,
+                secret_index: 0,
+                traceparent: None,
+                events: readings,
+            };
+            let outcomes = self.store().record_deliveries(vec![delivery], now).await?;
+            jobs.extend(outcomes.into_iter().flat_map(|outcome| outcome.jobs));
+        }
+        self.store().discard_events(&[event.id], now).await?;
+        Ok(jobs)
+    }
+}
+
+fn not_understood(id: EventId, problem: &str) -> OperatorError {
+    OperatorError::NotNow {
+        problem: format!("the event {id} still cannot be understood: {problem}"),
+        advice: "mend the webhook section of the manifest, or discard the event",
+    }
+}

@@ -1,0 +1,170 @@
+//! Plain lists and single rows: jobs, links, changes, runs.
+
+use tandem_domain::{ChangeId, ErrorCode, JobId, LinkId, RecordId, RunId, SyncName};
+use tandem_store::{ChangeFilter, JobFilter, JobState, RunFilter, RunKind, RunState};
+
+use crate::operator::page_rows;
+use crate::views::{ChangeView, JobDetail, JobView, LinkView, Page, RunView};
+use crate::{Operator, OperatorError};
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct JobQuery {
+    /// Only in this state.
+    pub state: Option<JobState>,
+    /// Only of this sync.
+    pub sync: Option<SyncName>,
+    /// Only with this failure.
+    pub code: Option<ErrorCode>,
+    /// Only about this record.
+    pub record: Option<RecordId>,
+    /// Where the page before ended.
+    pub cursor: Option<JobId>,
+    /// How many.
+    pub limit: Option<usize>,
+}
+
+/// Which changes to list.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeQuery {
+    /// Only of this sync.
+    pub sync: Option<SyncName>,
+    /// Only about this record, on either side.
+    pub record: Option<RecordId>,
+    /// Only of this link.
+    pub link: Option<LinkId>,
+    /// Where the page before ended.
+    pub cursor: Option<ChangeId>,
+    /// How many.
+    pub limit: Option<usize>,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunQuery {
+    /// Only of this sync.
+    pub sync: Option<SyncName>,
+    /// Only of this kind.
+    pub kind: Option<RunKind>,
+    /// Only in this state.
+    pub state: Option<RunState>,
+    /// Where the page before ended.
+    pub cursor: Option<RunId>,
+    /// How many.
+    pub limit: Option<usize>,
+}
+
+impl Operator {
+    /// Jobs, newest first.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn jobs(&self, query: JobQuery) -> Result<Page<JobView>, OperatorError> {
+        let limit = page_rows(query.limit);
+        let filter = JobFilter {
+            state: query.state,
+            sync: query.sync,
+            code: query.code,
+            record: query.record,
+            before: query.cursor,
+            limit,
+        };
+        let jobs = self.store().jobs(&filter).await?;
+        let views = jobs.into_iter().map(JobView::from).collect();
+        Ok(Page::new(views, limit, |job: &JobView| job.id.to_string()))
+    }
+
+    /// One job with its failed attempts.
+    ///
+    /// # Errors
+    /// When there is no such job, or the storage fails.
+    pub async fn job(&self, id: JobId) -> Result<JobDetail, OperatorError> {
+        let job = self.store().job(id).await?.ok_or_else(|| {
+            OperatorError::not_found("job", id, "jobs that ended long ago are pruned")
+        })?;
+        let attempts = self.store().attempts(id).await?;
+        Ok(JobDetail {
+            job: job.into(),
+            attempts: attempts.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    /// Links of a sync in the order of their making.
+    ///
+    /// # Errors
+    /// When there is no such sync, or the storage fails.
+    pub async fn links(
+        &self,
+        sync: &SyncName,
+        cursor: Option<LinkId>,
+        limit: Option<usize>,
+    ) -> Result<Page<LinkView>, OperatorError> {
+        self.known_sync(sync).await?;
+        let limit = page_rows(limit);
+        let links = self.store().links(sync, cursor, limit).await?;
+        let views = links.into_iter().map(LinkView::from).collect();
+        Ok(Page::new(views, limit, |link: &LinkView| {
+            link.id.to_string()
+        }))
+    }
+
+    /// One link.
+    ///
+    /// # Errors
+    /// When there is no such link, or the storage fails.
+    pub async fn link(&self, id: LinkId) -> Result<LinkView, OperatorError> {
+        let link = self.store().link(id).await?;
+        link.map(LinkView::from).ok_or_else(|| {
+            OperatorError::not_found("link", id, "list the links of the sync to see their ids")
+        })
+    }
+
+    /// The change log, newest first.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn changes(&self, query: ChangeQuery) -> Result<Page<ChangeView>, OperatorError> {
+        let limit = page_rows(query.limit);
+        let filter = ChangeFilter {
+            sync: query.sync,
+            record: query.record,
+            link: query.link,
+            before: query.cursor,
+            limit,
+        };
+        let changes = self.store().changes(&filter).await?;
+        let views = changes.into_iter().map(ChangeView::from).collect();
+        Ok(Page::new(views, limit, |change: &ChangeView| {
+            change.id.to_string()
+        }))
+    }
+
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn runs(&self, query: RunQuery) -> Result<Page<RunView>, OperatorError> {
+        let limit = page_rows(query.limit);
+        let filter = RunFilter {
+            sync: query.sync,
+            kind: query.kind,
+            state: query.state,
+            before: query.cursor,
+            limit,
+        };
+        let runs = self.store().runs(&filter).await?;
+        let views = runs.into_iter().map(RunView::from).collect();
+        Ok(Page::new(views, limit, |run: &RunView| run.id.to_string()))
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// When there is no such run, or the storage fails.
+    pub async fn run(&self, id: RunId) -> Result<RunView, OperatorError> {
+        let run = self.store().run(id).await?;
+        run.map(RunView::from).ok_or_else(|| {
+            OperatorError::not_found("run", id, "runs that ended long ago are pruned")
+        })
+    }
+}

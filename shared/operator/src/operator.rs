@@ -1,0 +1,97 @@
+//! The operator's tool: what all use cases share.
+
+use std::sync::Arc;
+
+use tandem_domain::{Clock, ConnectionName, Entropy, JobId, SyncName, Timestamp};
+use tandem_queue::Doorbell;
+use tandem_store::{ConnectionRow, PAGE_ROWS_MAX, Store, SyncRow};
+
+use crate::OperatorError;
+use crate::hooks::HookRegistry;
+
+/// A list shows so many rows unless asked for others.
+pub const PAGE_ROWS: usize = 50;
+
+/// What an operator's use cases work with.
+#[derive(Clone)]
+pub struct OperatorParts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// How webhook bodies are read; an empty registry where no event is replayed.
+    pub hooks: Arc<dyn HookRegistry>,
+    /// Tells workers of new jobs.
+    pub doorbell: Arc<dyn Doorbell>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// For ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The use cases. Cheap to clone.
+#[derive(Clone)]
+pub struct Operator {
+    pub(crate) parts: OperatorParts,
+}
+
+impl Operator {
+    /// An operator over these parts.
+    #[must_use]
+    pub fn new(parts: OperatorParts) -> Self {
+        Self { parts }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.parts.entropy
+    }
+
+    pub(crate) fn new_job_id(&self, now: Timestamp) -> JobId {
+        JobId::new(now, self.entropy())
+    }
+
+    pub(crate) fn ring(&self, jobs: &[JobId]) {
+        if !jobs.is_empty() {
+            self.parts.doorbell.ring(jobs);
+        }
+    }
+
+    /// The sync of this name, unless it was removed.
+    pub(crate) async fn known_sync(&self, name: &SyncName) -> Result<SyncRow, OperatorError> {
+        let rows = self.store().syncs().await?;
+        rows.into_iter()
+            .find(|row| row.name == *name && row.deleted_at.is_none())
+            .ok_or_else(|| {
+                OperatorError::not_found("sync", name, "list the syncs to see their names")
+            })
+    }
+
+    /// The connection of this name, unless it was removed.
+    pub(crate) async fn known_connection(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<ConnectionRow, OperatorError> {
+        let rows = self.store().connections().await?;
+        rows.into_iter()
+            .find(|row| row.name == *name && row.deleted_at.is_none())
+            .ok_or_else(|| {
+                OperatorError::not_found(
+                    "connection",
+                    name,
+                    "list the connections to see their names",
+                )
+            })
+    }
+}
+
+/// How many rows to fetch when `asked` were asked for.
+#[must_use]
+pub(crate) fn page_rows(asked: Option<usize>) -> usize {
+    asked.unwrap_or(PAGE_ROWS).clamp(1, PAGE_ROWS_MAX)
+}

@@ -1,0 +1,191 @@
+//! The state of everything at a glance.
+
+use serde::Serialize;
+use tandem_domain::{SyncName, Timestamp};
+use tandem_store::{
+    ConflictFilter, ConflictState, EventFilter, EventState, JobCounts, PAGE_ROWS_MAX, RunFilter,
+    SyncTotals,
+};
+
+use crate::views::{ConnectionView, RunView, ScheduleView, SyncView};
+use crate::{Operator, OperatorError};
+
+/// Runs shown of each sync.
+const RECENT_RUNS: usize = 5;
+
+/// A number that was counted only so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// How many were found.
+    pub count: usize,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+impl Counted {
+    fn of(count: usize) -> Self {
+        Self {
+            count,
+            more: count >= PAGE_ROWS_MAX,
+        }
+    }
+}
+
+/// Jobs by where they stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueueStatus {
+    /// Waiting, due or not.
+    pub available: u64,
+    /// At work.
+    pub running: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// How long the oldest due job has waited, in seconds.
+    pub oldest_due_secs: Option<u64>,
+    /// Waiting jobs: interactive, poll, backfill.
+    pub available_by_class: [u64; 3],
+}
+
+impl QueueStatus {
+    fn new(counts: &JobCounts, now: Timestamp) -> Self {
+        Self {
+            available: counts.available,
+            running: counts.running,
+            dead: counts.dead,
+            oldest_due_secs: counts.oldest_due.map(|due| now.since(due).as_secs()),
+            available_by_class: counts.available_by_class,
+        }
+    }
+}
+
+/// The state of one sync.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncStatus {
+    /// The sync.
+    #[serde(flatten)]
+    pub sync: SyncView,
+    /// Pairs held equal.
+    pub links: u64,
+    /// Its jobs.
+    pub queue: QueueStatus,
+    /// Questions that wait for an answer.
+    pub open_conflicts: Counted,
+    /// What it did since its start.
+    pub totals: SyncTotals,
+    /// Its newest runs.
+    pub runs: Vec<RunView>,
+    /// When it runs by itself.
+    pub schedules: Vec<ScheduleView>,
+}
+
+/// The state of everything.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// When this was looked up, in RFC 3339.
+    pub at: String,
+    /// The connections.
+    pub connections: Vec<ConnectionStatus>,
+    /// The syncs.
+    pub syncs: Vec<SyncStatus>,
+    /// All jobs.
+    pub queue: QueueStatus,
+    /// Events that could not be understood.
+    pub quarantined_events: Counted,
+    /// Events that had been stored before, since the start.
+    pub duplicate_events: u64,
+    /// What was done since the start.
+    pub totals: SyncTotals,
+}
+
+/// The state of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is paused.
+    pub paused: bool,
+}
+
+impl From<ConnectionView> for ConnectionStatus {
+    fn from(view: ConnectionView) -> Self {
+        Self {
+            name: view.name.into(),
+            paused: view.paused,
+        }
+    }
+}
+
+impl Operator {
+    /// The state of everything.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn status(&self) -> Result<Status, OperatorError> {
+        let now = self.now();
+        let mut syncs = Vec::new();
+        for sync in self.syncs().await? {
+            syncs.push(self.status_of(sync, now).await?);
+        }
+        let quarantined = EventFilter {
+            state: Some(EventState::Quarantined),
+            limit: PAGE_ROWS_MAX,
+            ..EventFilter::default()
+        };
+        let connections = self.connections().await?;
+        Ok(Status {
+            at: now.to_string(),
+            connections: connections
+                .into_iter()
+                .map(ConnectionStatus::from)
+                .collect(),
+            syncs,
+            queue: QueueStatus::new(&self.store().job_counts(None, now).await?, now),
+            quarantined_events: Counted::of(self.store().events(&quarantined).await?.len()),
+            duplicate_events: self.store().duplicate_events().await?,
+            totals: self.store().totals(None).await?,
+        })
+    }
+
+    /// The state of one sync.
+    ///
+    /// # Errors
+    /// When there is no such sync, or the storage fails.
+    pub async fn sync_status(&self, name: &SyncName) -> Result<SyncStatus, OperatorError> {
+        let sync = self.known_sync(name).await?;
+        self.status_of(sync.into(), self.now()).await
+    }
+
+    async fn status_of(&self, sync: SyncView, now: Timestamp) -> Result<SyncStatus, OperatorError> {
+        let name = sync.name.clone();
+        let counts = self.store().job_counts(Some(&name), now).await?;
+        let open = ConflictFilter {
+            sync: Some(name.clone()),
+            state: Some(ConflictState::Open),
+            before: None,
+            limit: PAGE_ROWS_MAX,
+        };
+        let runs = RunFilter {
+            sync: Some(name.clone()),
+            limit: RECENT_RUNS,
+            ..RunFilter::default()
+        };
+        let runs = self.store().runs(&runs).await?;
+        Ok(SyncStatus {
+            sync,
+            links: self.store().link_count(&name).await?,
+            queue: QueueStatus::new(&counts, now),
+            open_conflicts: Counted::of(self.store().conflicts(&open).await?.len()),
+            totals: self.store().totals(Some(&name)).await?,
+            runs: runs.into_iter().map(RunView::from).collect(),
+            schedules: self.schedules(Some(&name)).await?,
+        })
+    }
+
+    /// Whether the storage answers.
+    ///
+    /// # Errors
+    /// When it does not, or its schema is not the one needed.
+    pub async fn ping(&self) -> Result<(), OperatorError> {
+        Ok(self.store().ping().await?)
+    }
+}

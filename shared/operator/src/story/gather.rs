@@ -1,0 +1,270 @@
+//! Collects a story from the store.
+
+use std::collections::BTreeMap;
+
+use tandem_domain::{RecordId, Side, SyncName};
+use tandem_store::{
+    ChangeFilter, Conflict, ConflictFilter, ConflictState, EventFilter, JobFilter, PAGE_ROWS_MAX,
+    PairContext, SyncRow,
+};
+
+use super::{End, Ends, Story};
+use crate::views::{ChangeView, ConflictView, EventView, IntentView, JobView, LinkView};
+use crate::{Operator, OperatorError};
+
+/// So many of each kind are told, the newest.
+const TOLD_MAX: usize = 100;
+
+/// The ids of the record that the story is about, by side.
+struct Names {
+    a: Option<RecordId>,
+    b: Option<RecordId>,
+}
+
+impl Names {
+    fn new(side: Side, record: &RecordId, context: &PairContext) -> Self {
+        let of = |wanted: Side| {
+            if wanted == side {
+                return Some(record.clone());
+            }
+            context.link.as_ref()?.side(wanted).id.clone()
+        };
+        Self {
+            a: of(Side::A),
+            b: of(Side::B),
+        }
+    }
+
+    fn on(&self, side: Side) -> Option<&RecordId> {
+        match side {
+            Side::A => self.a.as_ref(),
+            Side::B => self.b.as_ref(),
+        }
+    }
+}
+
+impl Operator {
+    /// The story of a record. Without a side, it is looked for on both.
+    ///
+    /// # Errors
+    /// When there is no such sync, nothing is known of the record, both sides have one of that id, or the
+    /// storage fails.
+    pub async fn explain(
+        &self,
+        sync: &SyncName,
+        side: Option<Side>,
+        record: &RecordId,
+    ) -> Result<Story, OperatorError> {
+        let row = self.known_sync(sync).await?;
+        let stories = match side {
+            Some(side) => vec![self.story(&row, side, record).await?],
+            None => vec![
+                self.story(&row, Side::A, record).await?,
+                self.story(&row, Side::B, record).await?,
+            ],
+        };
+        let mut told = stories.into_iter().filter(is_told);
+        match (told.next(), told.next()) {
+            (Some(story), None) => Ok(story),
+            (Some(_), Some(_)) => Err(OperatorError::Invalid {
+                problem: format!("both sides of `{sync}` have a record `{record}`"),
+                advice: "say which side is meant: a or b",
+            }),
+            (None, _) => Err(OperatorError::not_found(
+                "record known to this sync by the id",
+                record,
+                "check the id in the system; a record that no event, poll or backfill has shown is not known",
+            )),
+        }
+    }
+
+    async fn story(
+        &self,
+        row: &SyncRow,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Story, OperatorError> {
+        let sync = &row.name;
+        let context = self.store().pair(sync, side, record).await?;
+        let names = Names::new(side, record, &context);
+        let ends = ends_of(row);
+        let conflicts = self.questions(sync, side, &names, &context).await?;
+        Ok(Story {
+            changes: self.changes_of(sync, side, record, &context).await?,
+            intents: self.intents_of(sync, side, &names).await?,
+            jobs: self.jobs_of(sync, &names).await?,
+            events: self.events_of(&names, &ends).await?,
+            conflicts: conflicts.into_iter().map(ConflictView::from).collect(),
+            sync: sync.clone(),
+            side,
+            record: record.clone(),
+            ends,
+            ignored: context.ignored,
+            held: context.held.is_some(),
+            link: context.link.map(LinkView::from),
+        })
+    }
+
+    async fn changes_of(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+        context: &PairContext,
+    ) -> Result<Vec<ChangeView>, OperatorError> {
+        let mut filters = vec![ChangeFilter {
+            sync: Some(sync.clone()),
+            record: Some(record.clone()),
+            limit: TOLD_MAX,
+            ..ChangeFilter::default()
+        }];
+        filters.extend(context.link.as_ref().map(|link| ChangeFilter {
+            sync: Some(sync.clone()),
+            link: Some(link.id),
+            limit: TOLD_MAX,
+            ..ChangeFilter::default()
+        }));
+        let mut changes = BTreeMap::new();
+        for filter in filters {
+            for change in self.store().changes(&filter).await? {
+                let linked = change.link.is_some()
+                    && change.link == context.link.as_ref().map(|link| link.id);
+                let own = match side {
+                    Side::A => change.a.as_ref(),
+                    Side::B => change.b.as_ref(),
+                };
+                if linked || own == Some(record) {
+                    changes.insert(change.id, ChangeView::from(change));
+                }
+            }
+        }
+        Ok(changes.into_values().collect())
+    }
+
+    async fn intents_of(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        names: &Names,
+    ) -> Result<Vec<IntentView>, OperatorError> {
+        let Some(record) = names.on(side) else {
+            return Ok(Vec::new());
+        };
+        let intents = self.store().intents_of(sync, record).await?;
+        // A write to one side carries over the record of the other.
+        let ours = |intent: &tandem_store::Intent| {
+            let source = intent.source.as_ref();
+            let target = intent.target.as_ref();
+            (source.is_some() && source == names.on(intent.side.other()))
+                || (target.is_some() && target == names.on(intent.side))
+        };
+        Ok(intents
+            .into_iter()
+            .filter(ours)
+            .map(IntentView::from)
+            .collect())
+    }
+
+    async fn jobs_of(&self, sync: &SyncName, names: &Names) -> Result<Vec<JobView>, OperatorError> {
+        let mut jobs = BTreeMap::new();
+        for side in Side::BOTH {
+            let Some(record) = names.on(side) else {
+                continue;
+            };
+            let filter = JobFilter {
+                sync: Some(sync.clone()),
+                record: Some(record.clone()),
+                limit: TOLD_MAX,
+                ..JobFilter::default()
+            };
+            let found = self.store().jobs(&filter).await?;
+            let views = found.into_iter().map(JobView::from);
+            jobs.extend(
+                views
+                    .filter(|job| job.side == Some(side))
+                    .map(|job| (job.id, job)),
+            );
+        }
+        Ok(jobs.into_values().collect())
+    }
+
+    async fn events_of(&self, names: &Names, ends: &Ends) -> Result<Vec<EventView>, OperatorError> {
+        let mut events = BTreeMap::new();
+        for (side, end) in [(Side::A, &ends.a), (Side::B, &ends.b)] {
+            let (Some(record), Some(end)) = (names.on(side), end) else {
+                continue;
+            };
+            let filter = EventFilter {
+                connection: end.connection.parse().ok(),
+                record: Some(record.clone()),
+                limit: TOLD_MAX,
+                ..EventFilter::default()
+            };
+            for event in self.store().events(&filter).await? {
+                let of_stream = event
+                    .stream
+                    .as_ref()
+                    .is_none_or(|stream| stream.as_str() == end.stream);
+                if of_stream {
+                    events.insert(event.id, EventView::from(event));
+                }
+            }
+        }
+        Ok(events.into_values().collect())
+    }
+
+    async fn questions(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        names: &Names,
+        context: &PairContext,
+    ) -> Result<Vec<Conflict>, OperatorError> {
+        let link = context.link.as_ref().map(|link| link.id);
+        let ours = |conflict: &Conflict| {
+            let linked = conflict.link.is_some() && conflict.link == link;
+            let named = names.on(conflict.side) == Some(&conflict.record);
+            let held = context.held == Some(conflict.id) && conflict.side == side;
+            linked || named || held
+        };
+        let mut questions = Vec::new();
+        for state in [ConflictState::Open, ConflictState::Answered] {
+            let filter = ConflictFilter {
+                sync: Some(sync.clone()),
+                state: Some(state),
+                before: None,
+                limit: PAGE_ROWS_MAX,
+            };
+            let found = self.store().conflicts(&filter).await?;
+            questions.extend(found.into_iter().filter(ours));
+        }
+        Ok(questions)
+    }
+}
+
+/// Whether the store knows anything of the record.
+fn is_told(story: &Story) -> bool {
+    story.link.is_some()
+        || story.ignored
+        || story.held
+        || !story.changes.is_empty()
+        || !story.intents.is_empty()
+        || !story.jobs.is_empty()
+        || !story.events.is_empty()
+        || !story.conflicts.is_empty()
+}
+
+/// The ends as the document of a sync names them: `a: {connection, stream}`.
+fn ends_of(row: &SyncRow) -> Ends {
+    let end = |side: &str| {
+        let end = row.document.get(side)?;
+        Some(End {
+            connection: end.get("connection")?.as_str()?.to_owned(),
+            stream: end.get("stream")?.as_str()?.to_owned(),
+        })
+    };
+    Ends {
+        a: end("a"),
+        b: end("b"),
+    }
+}

@@ -1,0 +1,70 @@
+//! The story of a record: where it is linked, on which values both sides last agreed, what was changed when
+//! and why, which writes were sent, what waits. For `tandem explain`.
+
+mod gather;
+mod text;
+
+use serde::Serialize;
+use tandem_domain::{RecordId, Side, SyncName};
+
+use crate::views::{ChangeView, ConflictView, EventView, IntentView, JobView, LinkView};
+
+/// All that is known of a record in a sync.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Story {
+    /// The sync.
+    pub sync: SyncName,
+    /// The side on which the record was found.
+    pub side: Side,
+    /// The record.
+    pub record: RecordId,
+    /// The connection and stream of each side, where the configuration tells.
+    pub ends: Ends,
+    /// Its link.
+    pub link: Option<LinkView>,
+    /// Whether an operator said to leave it alone.
+    pub ignored: bool,
+    /// Whether a question about it waits.
+    pub held: bool,
+    /// Changes, the newest last.
+    pub changes: Vec<ChangeView>,
+    /// Writes, the newest last.
+    pub intents: Vec<IntentView>,
+    /// Jobs, the newest last.
+    pub jobs: Vec<JobView>,
+    /// Events, the newest last.
+    pub events: Vec<EventView>,
+    /// Questions that wait for an answer, or for the answer to be carried out.
+    pub conflicts: Vec<ConflictView>,
+}
+
+/// What the two sides are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ends {
+    /// Side a.
+    pub a: Option<End>,
+    /// Side b.
+    pub b: Option<End>,
+}
+
+/// One side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct End {
+    /// The connection.
+    pub connection: String,
+    /// The record type.
+    pub stream: String,
+}
+
+impl Ends {
+    /// What a side is called: its connection, or `side a`.
+    #[must_use]
+    pub fn name(&self, side: Side) -> String {
+        let end = match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        };
+        end.as_ref()
+            .map_or_else(|| format!("side {side}"), |end| end.connection.clone())
+    }
+}

@@ -1,0 +1,259 @@
+//! A story as text, for people.
+
+use std::fmt;
+
+use serde_json::Value as Json;
+use tandem_domain::Side;
+use tandem_store::{IntentOp, LinkState, Operation, Outcome};
+
+use super::Story;
+use crate::views::{ChangeView, ConflictView, EventView, FieldView, IntentView, JobView, LinkView};
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} {} in sync {}",
+            self.ends.name(self.side),
+            self.record,
+            self.sync
+        )?;
+        self.write_link(f)?;
+        section(f, "Changes", &self.changes, |f, change| {
+            self.write_change(f, change)
+        })?;
+        section(f, "Writes", &self.intents, |f, intent| {
+            self.write_intent(f, intent)
+        })?;
+        section(f, "Events", &self.events, write_event)?;
+        section(f, "Jobs", &self.jobs, |f, job| self.write_job(f, job))?;
+        section(f, "Questions", &self.conflicts, write_question)?;
+        self.write_end(f)
+    }
+}
+
+fn section<T>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    rows: &[T],
+    write: impl Fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n{title}")?;
+    rows.iter().try_for_each(|row| write(f, row))
+}
+
+impl Story {
+    fn write_link(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(link) = &self.link else {
+            return writeln!(f, "not linked to any record of the other side");
+        };
+        let state = match link.state {
+            LinkState::Active => "held equal",
+            LinkState::Retired => "no longer held equal",
+        };
+        writeln!(
+            f,
+            "{} and {}: {state} ({})",
+            self.record_on(link, Side::A),
+            self.record_on(link, Side::B),
+            link.id
+        )?;
+        if link.base.is_empty() {
+            return writeln!(f, "\nNo field has agreed yet");
+        }
+        writeln!(f, "\nBoth sides last agreed on")?;
+        for (field, base) in &link.base {
+            if base.a == base.b {
+                writeln!(f, "  {field}: {}", shown(&base.a))?;
+            } else {
+                writeln!(
+                    f,
+                    "  {field}: {} in {}, {} in {}",
+                    shown(&base.a),
+                    self.ends.name(Side::A),
+                    shown(&base.b),
+                    self.ends.name(Side::B)
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn record_on(&self, link: &LinkView, side: Side) -> String {
+        let state = match side {
+            Side::A => &link.a,
+            Side::B => &link.b,
+        };
+        let name = self.ends.name(side);
+        match &state.id {
+            Some(id) => format!("{name} {id}"),
+            None => format!("{name} (gone)"),
+        }
+    }
+
+    fn write_change(&self, f: &mut fmt::Formatter<'_>, change: &ChangeView) -> fmt::Result {
+        let target = change
+            .written
+            .map_or_else(String::new, |side| format!(" {}", self.ends.name(side)));
+        let outcome = match change.outcome {
+            Outcome::Applied => "",
+            Outcome::NotKept => ", not kept",
+            Outcome::Failed => ", failed",
+        };
+        writeln!(
+            f,
+            "  {}  {}{target}{outcome} (by {})",
+            change.at,
+            verb(change.operation),
+            change.trigger.as_str()
+        )?;
+        for field in &change.fields {
+            self.write_field(f, field)?;
+        }
+        match &change.error {
+            Some(error) => writeln!(f, "      {error}"),
+            None => Ok(()),
+        }
+    }
+
+    fn write_field(&self, f: &mut fmt::Formatter<'_>, field: &FieldView) -> fmt::Result {
+        write!(
+            f,
+            "      {}: {} in {}, {} in {} -> {} ({})",
+            field.field,
+            shown(&field.a),
+            self.ends.name(Side::A),
+            shown(&field.b),
+            self.ends.name(Side::B),
+            shown(&field.chosen),
+            field.reason
+        )?;
+        match &field.lost {
+            Some(lost) => writeln!(f, ", lost: {}", shown(lost)),
+            None => writeln!(f),
+        }
+    }
+
+    fn write_intent(&self, f: &mut fmt::Formatter<'_>, intent: &IntentView) -> fmt::Result {
+        let op = match intent.op {
+            IntentOp::Create => "create in",
+            IntentOp::Update => "update",
+            IntentOp::Delete => "delete in",
+        };
+        let target = intent
+            .target
+            .as_ref()
+            .map_or_else(String::new, |id| format!(" {id}"));
+        writeln!(
+            f,
+            "  {}  {op} {}{target}: {}, sent {} times ({})",
+            intent.created_at,
+            self.ends.name(intent.side),
+            word(&intent.state),
+            intent.sends,
+            intent.id
+        )?;
+        match &intent.error {
+            Some(error) => writeln!(f, "      {error}"),
+            None => Ok(()),
+        }
+    }
+
+    fn write_job(&self, f: &mut fmt::Formatter<'_>, job: &JobView) -> fmt::Result {
+        let side = job
+            .side
+            .map_or_else(String::new, |side| format!(" {}", self.ends.name(side)));
+        let note = job
+            .note
+            .as_ref()
+            .map_or_else(String::new, |note| format!(": {note}"));
+        writeln!(
+            f,
+            "  {}  {}{side} by {}, {}, attempt {}, {} merged{note} ({})",
+            job.created_at,
+            job.kind,
+            job.trigger.as_str(),
+            job.state.as_str(),
+            job.attempt,
+            job.merged,
+            job.id
+        )?;
+        match &job.failure {
+            Some(failure) => writeln!(f, "      {}: {}", failure.code, failure.chain.join(": ")),
+            None => Ok(()),
+        }
+    }
+
+    /// The last lines say what happens next.
+    fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.ignored {
+            writeln!(f, "\nAn operator said to leave this record alone.")?;
+        }
+        if self.held {
+            writeln!(f, "\nIt waits until a question about it is answered.")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_event(f: &mut fmt::Formatter<'_>, event: &EventView) -> fmt::Result {
+    let occurred = event
+        .occurred_at
+        .map_or_else(String::new, |at| format!(", happened {at}"));
+    writeln!(
+        f,
+        "  {}  {} from {}{occurred}, {} ({})",
+        event.received_at,
+        word(&event.kind),
+        event.connection,
+        word(&event.state),
+        event.id
+    )?;
+    match &event.problem {
+        Some(problem) => writeln!(f, "      {problem}"),
+        None => Ok(()),
+    }
+}
+
+fn write_question(f: &mut fmt::Formatter<'_>, conflict: &ConflictView) -> fmt::Result {
+    writeln!(
+        f,
+        "  {}  {} {}, {}: answer with {} ({})",
+        conflict.created_at,
+        conflict.kind,
+        conflict.question,
+        word(&conflict.state),
+        conflict.answers.join(", "),
+        conflict.id
+    )
+}
+
+const fn verb(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Create => "created in",
+        Operation::Update => "updated",
+        Operation::Delete => "deleted in",
+        Operation::Link => "linked",
+        Operation::Unlink => "unlinked",
+        Operation::Agree => "found in agreement",
+        Operation::Conflict => "conflict",
+    }
+}
+
+/// The word by which a state is stored and shown.
+fn word<T: serde::Serialize>(state: &T) -> String {
+    match serde_json::to_value(state) {
+        Ok(Json::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+fn shown(value: &Json) -> String {
+    match value {
+        Json::Null => "nothing".to_owned(),
+        other => other.to_string(),
+    }
+}

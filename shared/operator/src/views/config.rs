@@ -1,0 +1,95 @@
+//! Connections, syncs and schedules.
+
+use serde::Serialize;
+use tandem_domain::{ConnectionName, SyncName, Timestamp};
+use tandem_store::{ConnectionRow, SchedulePurpose, StoredSchedule, SyncRow};
+
+use super::when_opt;
+
+/// A connection.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConnectionView {
+    /// Its name.
+    pub name: ConnectionName,
+    /// While paused, its webhooks are kept and its syncs' jobs wait.
+    pub paused: bool,
+    /// Rises with each change of the configuration.
+    pub version: i64,
+    /// When it was removed.
+    #[serde(serialize_with = "when_opt")]
+    pub deleted_at: Option<Timestamp>,
+    /// Its configuration; secrets only as references.
+    pub document: serde_json::Value,
+}
+
+impl From<ConnectionRow> for ConnectionView {
+    fn from(row: ConnectionRow) -> Self {
+        Self {
+            name: row.name,
+            paused: row.paused,
+            version: row.version,
+            deleted_at: row.deleted_at,
+            document: row.document,
+        }
+    }
+}
+
+/// A sync.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncView {
+    /// Its name.
+    pub name: SyncName,
+    /// While paused its jobs wait.
+    pub paused: bool,
+    /// Rises with each change of the configuration.
+    pub version: i64,
+    /// When it was removed.
+    #[serde(serialize_with = "when_opt")]
+    pub deleted_at: Option<Timestamp>,
+    /// Its configuration.
+    pub document: serde_json::Value,
+}
+
+impl From<SyncRow> for SyncView {
+    fn from(row: SyncRow) -> Self {
+        Self {
+            name: row.name,
+            paused: row.paused,
+            version: row.version,
+            deleted_at: row.deleted_at,
+            document: row.document,
+        }
+    }
+}
+
+/// A schedule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScheduleView {
+    /// The sync.
+    pub sync: SyncName,
+    /// What it starts.
+    pub purpose: SchedulePurpose,
+    /// When, in words.
+    pub spec: String,
+    /// While paused it is never due.
+    pub paused: bool,
+    /// When it is next due.
+    #[serde(serialize_with = "when_opt")]
+    pub next_at: Option<Timestamp>,
+    /// When it last started something.
+    #[serde(serialize_with = "when_opt")]
+    pub last_at: Option<Timestamp>,
+}
+
+impl From<StoredSchedule> for ScheduleView {
+    fn from(row: StoredSchedule) -> Self {
+        Self {
+            sync: row.key.sync,
+            purpose: row.key.purpose,
+            spec: row.spec,
+            paused: row.paused,
+            next_at: row.next_at,
+            last_at: row.last_at,
+        }
+    }
+}

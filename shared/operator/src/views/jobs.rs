@@ -1,0 +1,121 @@
+//! Jobs and their attempts.
+
+use serde::Serialize;
+use tandem_domain::{ErrorCode, JobId, RecordId, Side, SyncName, Timestamp};
+use tandem_store::{Failure, Job, JobAttempt, JobClass, JobKind, JobState, Trigger};
+
+use super::{when, when_opt};
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// `reconcile`, `poll`, `sweep`, `backfill` or `noop`.
+    pub kind: &'static str,
+    /// The sync.
+    pub sync: Option<SyncName>,
+    /// The side, where the kind has one.
+    pub side: Option<Side>,
+    /// The record, where the kind has one.
+    pub record: Option<RecordId>,
+    /// Jobs in one lane never run at the same time.
+    pub lane: String,
+    /// How urgent.
+    pub class: JobClass,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// Where it stands.
+    pub state: JobState,
+    /// Attempts that count.
+    pub attempt: u32,
+    /// Further causes that merged into it.
+    pub merged: u32,
+    /// Not begun before.
+    #[serde(serialize_with = "when")]
+    pub run_at: Timestamp,
+    /// When it was inserted.
+    #[serde(serialize_with = "when")]
+    pub created_at: Timestamp,
+    /// When it ended.
+    #[serde(serialize_with = "when_opt")]
+    pub ended_at: Option<Timestamp>,
+    /// The last failure.
+    pub failure: Option<Failure>,
+    /// What it did, or why it was discarded.
+    pub note: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl From<Job> for JobView {
+    fn from(job: Job) -> Self {
+        let (side, record) = side_and_record(&job.kind);
+        Self {
+            id: job.id,
+            kind: job.kind.as_str(),
+            sync: job.kind.sync().cloned(),
+            side,
+            record,
+            lane: job.lane.as_str().to_owned(),
+            class: job.class,
+            trigger: job.trigger,
+            state: job.state,
+            attempt: job.attempt,
+            merged: job.merged,
+            run_at: job.run_at,
+            created_at: job.created_at,
+            ended_at: job.ended_at,
+            failure: job.failure,
+            note: job.note,
+            traceparent: job.traceparent,
+        }
+    }
+}
+
+fn side_and_record(kind: &JobKind) -> (Option<Side>, Option<RecordId>) {
+    match kind {
+        JobKind::Reconcile { side, record, .. } => (Some(*side), Some(record.clone())),
+        JobKind::Poll { side, .. } | JobKind::Sweep { side, .. } => (Some(*side), None),
+        JobKind::Backfill { .. } | JobKind::Noop { .. } => (None, None),
+    }
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AttemptView {
+    /// Its number.
+    pub attempt: u32,
+    /// When it began.
+    #[serde(serialize_with = "when")]
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[serde(serialize_with = "when")]
+    pub ended_at: Timestamp,
+    /// The stable word for the failure.
+    pub code: ErrorCode,
+    /// The message and its causes, outermost first.
+    pub chain: Vec<String>,
+}
+
+impl From<JobAttempt> for AttemptView {
+    fn from(attempt: JobAttempt) -> Self {
+        Self {
+            attempt: attempt.attempt,
+            started_at: attempt.started_at,
+            ended_at: attempt.ended_at,
+            code: attempt.failure.code,
+            chain: attempt.failure.chain,
+        }
+    }
+}
+
+/// A job with its failed attempts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JobDetail {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobView,
+    /// Its failed attempts, first to last.
+    pub attempts: Vec<AttemptView>,
+}

@@ -1,0 +1,327 @@
+//! Links, writes, changes and questions.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use tandem_domain::{
+    BaseValue, ChangeId, ConflictId, IntentId, JobId, LinkId, RecordId, RunId, Side, SyncName,
+    Timestamp,
+};
+use tandem_store::{
+    Change, Conflict, ConflictKind, ConflictState, FieldChange, Intent, IntentOp, IntentState,
+    Link, LinkState, Operation, Outcome, Resolution, SideState, Trigger,
+};
+
+use super::{plain, plain_fields, when, when_opt};
+
+/// One side of a link.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SideView {
+    /// The record; null when it is gone.
+    pub id: Option<RecordId>,
+    /// Its version when last seen.
+    pub version: Option<String>,
+    /// The checksum of its mapped fields when last seen.
+    pub checksum: Option<String>,
+    /// Its own time of change when last seen.
+    #[serde(serialize_with = "when_opt")]
+    pub updated_at: Option<Timestamp>,
+}
+
+impl From<SideState> for SideView {
+    fn from(side: SideState) -> Self {
+        Self {
+            id: side.id,
+            version: side.version,
+            checksum: side.checksum,
+            updated_at: side.updated_at,
+        }
+    }
+}
+
+/// The values on which both sides last agreed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BaseView {
+    /// On side a.
+    pub a: Json,
+    /// On side b.
+    pub b: Json,
+}
+
+impl From<&BaseValue> for BaseView {
+    fn from(base: &BaseValue) -> Self {
+        Self {
+            a: plain(&base.a),
+            b: plain(&base.b),
+        }
+    }
+}
+
+/// A pair of records held equal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LinkView {
+    /// Its id.
+    pub id: LinkId,
+    /// The sync.
+    pub sync: SyncName,
+    /// Side a.
+    pub a: SideView,
+    /// Side b.
+    pub b: SideView,
+    /// The base, by mapped field.
+    pub base: BTreeMap<String, BaseView>,
+    /// How it stands.
+    pub state: LinkState,
+    /// Rises with each change.
+    pub revision: i64,
+    /// When it was made.
+    #[serde(serialize_with = "when")]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(serialize_with = "when")]
+    pub updated_at: Timestamp,
+}
+
+impl From<Link> for LinkView {
+    fn from(link: Link) -> Self {
+        let base = link.base.iter();
+        Self {
+            id: link.id,
+            sync: link.sync,
+            base: base
+                .map(|(field, base)| (field.clone(), base.into()))
+                .collect(),
+            a: link.a.into(),
+            b: link.b.into(),
+            state: link.state,
+            revision: link.revision,
+            created_at: link.created_at,
+            updated_at: link.updated_at,
+        }
+    }
+}
+
+/// A journalled write.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IntentView {
+    /// The transaction id.
+    pub id: IntentId,
+    /// The link, if any.
+    pub link: Option<LinkId>,
+    /// The side written.
+    pub side: Side,
+    /// What is done.
+    pub op: IntentOp,
+    /// The record that it carries over.
+    pub source: Option<RecordId>,
+    /// The record written.
+    pub target: Option<RecordId>,
+    /// The fields, under the mapping's names.
+    pub fields: Json,
+    /// The version that the record was to have.
+    pub expected_version: Option<String>,
+    /// Where it stands.
+    pub state: IntentState,
+    /// How often it was sent.
+    pub sends: u32,
+    /// The job that planned it.
+    pub job: Option<JobId>,
+    /// When it was planned.
+    #[serde(serialize_with = "when")]
+    pub created_at: Timestamp,
+    /// When it was last sent.
+    #[serde(serialize_with = "when_opt")]
+    pub sent_at: Option<Timestamp>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+impl From<Intent> for IntentView {
+    fn from(intent: Intent) -> Self {
+        Self {
+            id: intent.id,
+            link: intent.link,
+            side: intent.side,
+            op: intent.op,
+            source: intent.source,
+            target: intent.target,
+            fields: plain_fields(&intent.fields),
+            expected_version: intent.expected_version,
+            state: intent.state,
+            sends: intent.sends,
+            job: intent.job,
+            created_at: intent.created_at,
+            sent_at: intent.sent_at,
+            error: intent.error,
+        }
+    }
+}
+
+/// One field of a change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FieldView {
+    /// The mapped field.
+    pub field: String,
+    /// The value on side a before.
+    pub a: Json,
+    /// The value on side b before.
+    pub b: Json,
+    /// The base before; null when there was none.
+    pub base: Option<BaseView>,
+    /// The value that both are to have.
+    pub chosen: Json,
+    /// The side whose value won.
+    pub from: Option<Side>,
+    /// The value that lost a conflict.
+    pub lost: Option<Json>,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl From<FieldChange> for FieldView {
+    fn from(change: FieldChange) -> Self {
+        let base = change.base.as_ref();
+        Self {
+            field: change.field,
+            a: plain(&change.a),
+            b: plain(&change.b),
+            base: base.map(|(a, b)| BaseView {
+                a: plain(a),
+                b: plain(b),
+            }),
+            chosen: plain(&change.chosen),
+            from: change.from,
+            lost: change.lost.as_ref().map(plain),
+            reason: change.reason,
+        }
+    }
+}
+
+/// An entry of the change log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ChangeView {
+    /// Its id.
+    pub id: ChangeId,
+    /// The sync.
+    pub sync: SyncName,
+    /// The link.
+    pub link: Option<LinkId>,
+    /// The record on side a.
+    pub a: Option<RecordId>,
+    /// The record on side b.
+    pub b: Option<RecordId>,
+    /// What was done.
+    pub operation: Operation,
+    /// The side written.
+    pub written: Option<Side>,
+    /// The transaction id of the write.
+    pub intent: Option<IntentId>,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// The job.
+    pub job: Option<JobId>,
+    /// The run.
+    pub run: Option<RunId>,
+    /// The fields.
+    pub fields: Vec<FieldView>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The error.
+    pub error: Option<String>,
+    /// How long the write took, in milliseconds.
+    pub duration_ms: u64,
+    /// When it was confirmed.
+    #[serde(serialize_with = "when")]
+    pub at: Timestamp,
+}
+
+impl From<Change> for ChangeView {
+    fn from(change: Change) -> Self {
+        Self {
+            id: change.id,
+            sync: change.sync,
+            link: change.link,
+            a: change.a,
+            b: change.b,
+            operation: change.operation,
+            written: change.written,
+            intent: change.intent,
+            trigger: change.trigger,
+            job: change.job,
+            run: change.run,
+            fields: change.fields.into_iter().map(FieldView::from).collect(),
+            outcome: change.outcome,
+            error: change.error,
+            duration_ms: change.duration_ms,
+            at: change.at,
+        }
+    }
+}
+
+/// A question for an operator.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConflictView {
+    /// Its id.
+    pub id: ConflictId,
+    /// The sync.
+    pub sync: SyncName,
+    /// The link.
+    pub link: Option<LinkId>,
+    /// The side of the record.
+    pub side: Side,
+    /// The record that it is about.
+    pub record: RecordId,
+    /// `field`, `ambiguous`, `not_kept` or `delete_held`.
+    pub kind: &'static str,
+    /// What is asked, by kind.
+    pub question: Json,
+    /// The answers that fit this kind.
+    pub answers: &'static [&'static str],
+    /// Where it stands.
+    pub state: ConflictState,
+    /// The answer.
+    pub resolution: Option<Resolution>,
+    /// When it was opened.
+    #[serde(serialize_with = "when")]
+    pub created_at: Timestamp,
+    /// When it was answered.
+    #[serde(serialize_with = "when_opt")]
+    pub answered_at: Option<Timestamp>,
+}
+
+impl From<Conflict> for ConflictView {
+    fn from(conflict: Conflict) -> Self {
+        Self {
+            kind: conflict.kind.as_str(),
+            question: question(&conflict.kind),
+            answers: crate::conflicts::answers(&conflict.kind),
+            id: conflict.id,
+            sync: conflict.sync,
+            link: conflict.link,
+            side: conflict.side,
+            record: conflict.record,
+            state: conflict.state,
+            resolution: conflict.resolution,
+            created_at: conflict.created_at,
+            answered_at: conflict.answered_at,
+        }
+    }
+}
+
+fn question(kind: &ConflictKind) -> Json {
+    match kind {
+        ConflictKind::Field { field, a, b } => {
+            json!({ "field": field, "a": plain(a), "b": plain(b) })
+        }
+        ConflictKind::Ambiguous {
+            candidates,
+            rivals,
+            key,
+        } => json!({ "candidates": candidates, "rivals": rivals, "key": key }),
+        ConflictKind::NotKept { field, sent, kept } => {
+            json!({ "field": field, "sent": plain(sent), "kept": plain(kept) })
+        }
+        ConflictKind::DeleteHeld { gone } => json!({ "gone": gone }),
+    }
+}

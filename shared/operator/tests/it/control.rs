@@ -1,0 +1,133 @@
+use tandem_domain::Side;
+use tandem_operator::{OperatorError, Start, Switch};
+use tandem_store::{JobClass, Trigger};
+use tandem_testkit::Make;
+
+use crate::support::{poll_a, world};
+
+#[tokio::test]
+async fn a_poll_started_by_hand_is_urgent_and_rung() {
+    let world = world().await;
+    let sync = Make::customers();
+    let id = world
+        .operator
+        .start(&sync, Start::Poll(Side::B))
+        .await
+        .expect("it starts");
+    assert_eq!(world.bell.rung(), [id]);
+    let job = world.operator.job(id).await.expect("it is stored").job;
+    assert_eq!((job.kind, job.side), ("poll", Some(Side::B)));
+    assert_eq!(
+        (job.class, job.trigger),
+        (JobClass::Interactive, Trigger::Manual)
+    );
+    let again = world
+        .operator
+        .start(&sync, Start::Poll(Side::B))
+        .await
+        .expect("it answers");
+    assert_eq!(again, id, "the one that waits stands for it");
+}
+
+#[tokio::test]
+async fn a_paused_sync_is_not_started() {
+    let world = world().await;
+    let sync = Make::customers();
+    let paused = world
+        .operator
+        .switch_sync(&sync, Switch::Pause)
+        .await
+        .expect("it pauses");
+    assert!(paused.paused);
+    let refused = world
+        .operator
+        .start(&sync, Start::Backfill)
+        .await
+        .expect_err("it is paused");
+    assert_eq!(
+        refused.to_string(),
+        "the sync `customers` is paused; resume it first"
+    );
+    world
+        .operator
+        .switch_sync(&sync, Switch::Resume)
+        .await
+        .expect("it resumes");
+    assert!(world.operator.start(&sync, Start::Backfill).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_paused_connection_is_known_to_its_hook_at_once() {
+    use tandem_operator::hooks::{HookRegistry, HookState};
+    let world = world().await;
+    world.add_hook();
+    world
+        .operator
+        .switch_connection(&Make::crm(), Switch::Pause)
+        .await
+        .expect("it pauses");
+    assert!(matches!(
+        world.hooks.lookup("crm"),
+        Some(HookState::Paused(_))
+    ));
+    let rows = world.store.connections().await.expect("it lists");
+    assert!(rows.iter().any(|row| row.name == Make::crm() && row.paused));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named_with_advice() {
+    let world = world().await;
+    let nobody = Make::sync("nobody");
+    let error = world
+        .operator
+        .start(&nobody, Start::Backfill)
+        .await
+        .expect_err("no such sync");
+    assert_eq!(
+        error.to_string(),
+        "there is no sync `nobody`; list the syncs to see their names"
+    );
+}
+
+#[tokio::test]
+async fn a_schedule_is_paused_resumed_and_triggered() {
+    let world = world().await;
+    let paused = world
+        .operator
+        .switch_schedule(&poll_a(), Switch::Pause)
+        .await
+        .expect("it pauses");
+    assert!(paused.paused);
+    let resumed = world
+        .operator
+        .switch_schedule(&poll_a(), Switch::Resume)
+        .await
+        .expect("resumes");
+    assert!(!resumed.paused);
+    let job = world
+        .operator
+        .trigger_schedule(&poll_a())
+        .await
+        .expect("it starts");
+    assert_eq!(world.bell.rung(), [job]);
+    let mut other = poll_a();
+    other.sync = Make::sync("nobody");
+    let refused = world.operator.trigger_schedule(&other).await;
+    assert!(matches!(refused, Err(OperatorError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn the_status_counts_what_waits() {
+    let world = world().await;
+    world
+        .operator
+        .start(&Make::customers(), Start::Backfill)
+        .await
+        .expect("it starts");
+    let status = world.operator.status().await.expect("it answers");
+    assert_eq!(status.queue.available, 1);
+    assert_eq!(status.queue.available_by_class, [0, 0, 1]);
+    assert_eq!(status.syncs.len(), 1);
+    assert_eq!(status.syncs[0].schedules.len(), 1);
+    assert_eq!(status.connections.len(), 2);
+}

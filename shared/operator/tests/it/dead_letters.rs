@@ -1,0 +1,175 @@
+use tandem_domain::{ErrorCode, EventId};
+use tandem_operator::{DeadLetterDetail, DeadLetterId, DeadLetterQuery, OperatorError};
+use tandem_store::JobState;
+
+use crate::support::{World, world};
+
+async fn quarantined(world: &World, key: &str) -> EventId {
+    let event = world.make.unreadable_event(key);
+    let id = event.id;
+    let delivery = world.make.delivery(vec![event]);
+    world
+        .store
+        .record_deliveries(vec![delivery], world.make.now())
+        .await
+        .expect("it is stored");
+    id
+}
+
+#[tokio::test]
+async fn dead_jobs_and_quarantined_events_are_one_list_the_newest_first() {
+    let world = world().await;
+    let first = world.dead_job("1", ErrorCode::Refused, "no").await;
+    let second = quarantined(&world, "k").await;
+    let third = world.dead_job("2", ErrorCode::Refused, "no").await;
+    let page = world
+        .operator
+        .dead_letters(DeadLetterQuery::default())
+        .await
+        .expect("it lists");
+    let ids: Vec<DeadLetterId> = page.items.iter().map(|letter| letter.id).collect();
+    assert_eq!(
+        ids,
+        [
+            DeadLetterId::Job(third),
+            DeadLetterId::Event(second),
+            DeadLetterId::Job(first)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn pages_go_on_where_the_one_before_ended() {
+    let world = world().await;
+    for number in 0..5 {
+        world
+            .dead_job(&number.to_string(), ErrorCode::Refused, "no")
+            .await;
+        quarantined(&world, &number.to_string()).await;
+    }
+    let mut query = DeadLetterQuery {
+        limit: Some(3),
+        ..DeadLetterQuery::default()
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = world
+            .operator
+            .dead_letters(query.clone())
+            .await
+            .expect("it lists");
+        seen.extend(page.items.iter().map(|letter| letter.id));
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert_eq!((seen.len(), distinct.len()), (10, 10));
+}
+
+#[tokio::test]
+async fn letters_are_grouped_by_cause_and_a_group_is_replayed_at_once() {
+    let world = world().await;
+    world
+        .dead_job("1", ErrorCode::Refused, "e-mail a1@b.c is taken")
+        .await;
+    world
+        .dead_job("2", ErrorCode::Refused, "e-mail a2@b.c is taken")
+        .await;
+    let other = world.dead_job("3", ErrorCode::Malformed, "no JSON").await;
+    let all = DeadLetterQuery::default();
+    let groups = world
+        .operator
+        .dead_letter_groups(all)
+        .await
+        .expect("it groups");
+    assert_eq!((groups.count, groups.more), (3, false));
+    let largest = &groups.groups[0];
+    assert_eq!(
+        (largest.count, largest.cause.as_str()),
+        (2, "e-mail #@b.c is taken")
+    );
+    let group = DeadLetterQuery {
+        cause: Some(largest.cause.clone()),
+        ..DeadLetterQuery::default()
+    };
+    let outcome = world
+        .operator
+        .replay_matching(&group)
+        .await
+        .expect("it replays");
+    assert_eq!((outcome.replayed.len(), outcome.skipped.len()), (2, 0));
+    assert_eq!(world.bell.rung().len(), 2);
+    let left = world.operator.job(other).await.expect("it is there");
+    assert_eq!(left.job.state, JobState::Dead);
+}
+
+#[tokio::test]
+async fn what_is_not_dead_is_skipped_with_the_reason() {
+    let world = world().await;
+    let dead = world.dead_job("1", ErrorCode::Refused, "no").await;
+    let ids = [
+        DeadLetterId::Job(dead),
+        DeadLetterId::Job(world.make.job_id()),
+    ];
+    let outcome = world.operator.replay(&ids).await.expect("it replays");
+    assert_eq!(outcome.replayed, [DeadLetterId::Job(dead)]);
+    assert_eq!(outcome.skipped[0].reason, "there is no such job");
+    let again = world.operator.replay(&ids[..1]).await.expect("it answers");
+    assert_eq!(again.skipped[0].reason, "the job is available");
+}
+
+#[tokio::test]
+async fn a_discard_needs_a_reason_and_keeps_it() {
+    let world = world().await;
+    let job = world.dead_job("1", ErrorCode::Refused, "no").await;
+    let event = quarantined(&world, "k").await;
+    let ids = [DeadLetterId::Job(job), DeadLetterId::Event(event)];
+    let refused = world.operator.discard(&ids, " ").await;
+    assert!(matches!(refused, Err(OperatorError::Invalid { .. })));
+    let outcome = world
+        .operator
+        .discard(&ids, "a test customer")
+        .await
+        .expect("it discards");
+    assert_eq!(outcome.discarded, 2);
+    let job = world.operator.job(job).await.expect("it is kept").job;
+    assert_eq!(
+        (job.state, job.note.as_deref()),
+        (JobState::Discarded, Some("a test customer"))
+    );
+}
+
+#[tokio::test]
+async fn a_letter_is_shown_with_the_event_that_caused_it() {
+    let world = world().await;
+    let event = world.make.event("k", "7");
+    let job = event.targets[0].job;
+    let delivery = world.make.delivery(vec![event]);
+    world
+        .store
+        .record_deliveries(vec![delivery], world.make.now())
+        .await
+        .expect("stored");
+    let detail = world
+        .operator
+        .dead_letter(DeadLetterId::Job(job))
+        .await
+        .expect("shown");
+    let DeadLetterDetail::Job { events, .. } = detail else {
+        panic!("a job was asked for");
+    };
+    assert_eq!(events.len(), 1);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_none_is_refused() {
+    let world = world().await;
+    let query = DeadLetterQuery {
+        cursor: Some("nonsense".to_owned()),
+        ..DeadLetterQuery::default()
+    };
+    let refused = world.operator.dead_letters(query).await;
+    assert!(matches!(refused, Err(OperatorError::Invalid { .. })));
+}

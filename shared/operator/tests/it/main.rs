@@ -1,0 +1,8 @@
+//! The operator's use cases over a real, throw-away storage.
+
+mod control;
+mod dead_letters;
+mod inbox;
+mod questions;
+mod story;
+mod support;

@@ -1,0 +1,139 @@
+use tandem_domain::{LinkId, RecordId, Side, Value};
+use tandem_operator::OperatorError;
+use tandem_store::{Confirmation, FieldChange, JobOutcome, NewDelivery};
+use tandem_testkit::Make;
+
+use crate::support::{World, world};
+
+/// A linked pair a1-b1, an event that changed it, and the change.
+async fn told_world() -> (World, LinkId) {
+    let world = world().await;
+    let make = &world.make;
+    let link = make.link("a1", "b1");
+    let link_id = link.id;
+    world
+        .store
+        .insert_links(vec![link], make.now())
+        .await
+        .expect("it is linked");
+    let delivery: NewDelivery = make.delivery(vec![make.event("k1", "a1")]);
+    world
+        .store
+        .record_deliveries(vec![delivery], make.now())
+        .await
+        .expect("it is stored");
+    let claimed = world
+        .store
+        .claim(make.claim(1))
+        .await
+        .expect("it is claimed");
+    let mut change = make.change("a1", "b1");
+    change.link = Some(link_id);
+    change.fields.push(FieldChange {
+        field: "name".to_owned(),
+        a: Value::Text("Anna".to_owned()),
+        b: Value::Text("Ann".to_owned()),
+        base: None,
+        chosen: Value::Text("Anna".to_owned()),
+        from: Some(Side::A),
+        lost: None,
+        reason: "only crm changed".to_owned(),
+    });
+    let confirmation = Confirmation {
+        changes: vec![change],
+        outcome: Some(JobOutcome::Done {
+            note: "written_b".to_owned(),
+        }),
+        ..Confirmation::default()
+    };
+    world
+        .store
+        .confirm(
+            &Make::customers(),
+            claimed[0].lease,
+            confirmation,
+            make.now(),
+        )
+        .await
+        .expect("the storage answers")
+        .expect("the lease is held");
+    (world, link_id)
+}
+
+#[tokio::test]
+async fn the_story_of_a_record_is_told_from_either_side() {
+    let (world, link) = told_world().await;
+    for record in ["a1", "b1"] {
+        let story = world
+            .operator
+            .explain(&Make::customers(), None, &RecordId::new(record))
+            .await
+            .expect("it is known");
+        assert_eq!(
+            story.link.as_ref().map(|link| link.id),
+            Some(link),
+            "{record}"
+        );
+        assert_eq!(story.changes.len(), 1, "{record}");
+        assert_eq!(story.events.len(), 1, "{record}");
+        assert_eq!(story.jobs.len(), 1, "{record}");
+    }
+}
+
+#[tokio::test]
+async fn the_story_reads_as_text() {
+    let (world, _) = told_world().await;
+    let story = world
+        .operator
+        .explain(&Make::customers(), Some(Side::A), &RecordId::new("a1"))
+        .await
+        .expect("it is known");
+    let text = story.to_string();
+    for line in [
+        "crm a1 in sync customers",
+        "crm a1 and books b1: held equal",
+        "  name: \"Ann\"",
+        "updated books (by webhook)",
+        "      name: \"Anna\" in crm, \"Ann\" in books -> \"Anna\" (only crm changed)",
+        "reconcile crm by webhook, done, attempt 1, 0 merged: written_b",
+    ] {
+        assert!(text.contains(line), "{line}\nis not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_record_is_said_to_be_unknown() {
+    let (world, _) = told_world().await;
+    let unknown = world
+        .operator
+        .explain(&Make::customers(), None, &RecordId::new("zzz"))
+        .await;
+    assert!(matches!(unknown, Err(OperatorError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_id_that_both_sides_have_needs_a_side() {
+    let (world, _) = told_world().await;
+    let twin = world.make.link("b1", "zz");
+    world
+        .store
+        .insert_links(vec![twin], world.make.now())
+        .await
+        .expect("it is linked");
+    let record = RecordId::new("b1");
+    let sync = Make::customers();
+    let unclear = world.operator.explain(&sync, None, &record).await;
+    assert!(matches!(unclear, Err(OperatorError::Invalid { .. })));
+    let story = world
+        .operator
+        .explain(&sync, Some(Side::B), &record)
+        .await
+        .expect("it is clear");
+    assert_eq!(story.changes.len(), 1);
+    let other = world
+        .operator
+        .explain(&sync, Some(Side::A), &record)
+        .await
+        .expect("it is clear");
+    assert!(other.changes.is_empty());
+}

@@ -1,0 +1,164 @@
+//! A storage with a sync in it, an operator over it, and makers of what an operator finds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use tandem_connectors::webhook::{Scheme, SchemeOptions, Secret, Verifier};
+use tandem_domain::{ErrorCode, JobId, RecordId, Side};
+use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
+use tandem_operator::{Operator, OperatorParts};
+use tandem_queue::Doorbell;
+use tandem_store::{EventKind, JobOutcome, NewJob, ScheduleKey, SchedulePurpose, ScheduleRow};
+use tandem_testkit::{Make, SeededEntropy, TemporaryStore, TestClock};
+
+#[derive(Default)]
+pub struct Bell(Mutex<Vec<JobId>>);
+
+impl Bell {
+    pub fn rung(&self) -> Vec<JobId> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+}
+
+#[async_trait]
+impl Doorbell for Bell {
+    fn ring(&self, jobs: &[JobId]) {
+        self.0.lock().expect("not poisoned").extend_from_slice(jobs);
+    }
+
+    async fn wait(&self, _at_most: Duration) {}
+}
+
+pub struct World {
+    pub store: TemporaryStore,
+    pub make: Make,
+    pub bell: Arc<Bell>,
+    pub hooks: Arc<HookTable>,
+    pub operator: Operator,
+}
+
+/// A sync `customers` between `crm` contacts and `books` customers, with a schedule to poll side a.
+pub async fn world() -> World {
+    let store = TemporaryStore::open().await;
+    let make = Make::default();
+    let connection = |name: &str| {
+        (
+            name.parse().expect("a name"),
+            json!({"connector": "simulated"}),
+        )
+    };
+    let document = json!({
+        "a": {"connection": "crm", "stream": "contacts"},
+        "b": {"connection": "books", "stream": "customers"},
+    });
+    let schedule = ScheduleRow {
+        key: poll_a(),
+        spec: "every 5 minutes".to_owned(),
+        next_at: Some(make.after(300)),
+    };
+    store
+        .apply_config(
+            vec![connection("crm"), connection("books")],
+            vec![(Make::customers(), document)],
+            vec![schedule],
+            make.now(),
+        )
+        .await
+        .expect("the configuration is stored");
+    let bell = Arc::new(Bell::default());
+    let hooks = Arc::new(HookTable::default());
+    let operator = Operator::new(OperatorParts {
+        store: store.shared(),
+        hooks: hooks.clone(),
+        doorbell: bell.clone(),
+        clock: Arc::new(TestClock::at(make.now())),
+        entropy: Arc::new(SeededEntropy::new(99)),
+    });
+    World {
+        store,
+        make,
+        bell,
+        hooks,
+        operator,
+    }
+}
+
+pub fn poll_a() -> ScheduleKey {
+    ScheduleKey {
+        sync: Make::customers(),
+        purpose: SchedulePurpose::PollA,
+    }
+}
+
+impl World {
+    /// A job for a record of side a that gave up.
+    pub async fn dead_job(&self, record: &str, code: ErrorCode, message: &str) -> JobId {
+        self.dead(self.make.job(record), code, message).await
+    }
+
+    async fn dead(&self, job: NewJob, code: ErrorCode, message: &str) -> JobId {
+        let id = job.id;
+        self.store
+            .enqueue(vec![job], self.make.now())
+            .await
+            .expect("it is stored");
+        let claimed = self
+            .store
+            .claim(self.make.claim(1))
+            .await
+            .expect("it is claimed");
+        let failure = Make::failure(code, message);
+        let finished = vec![(claimed[0].lease, JobOutcome::Dead { failure })];
+        self.store
+            .finish(finished, self.make.now())
+            .await
+            .expect("it is ended");
+        id
+    }
+
+    /// Makes `crm` readable: a body is lines of `key record`.
+    pub fn add_hook(&self) {
+        let hook = Hook {
+            connection: Make::crm(),
+            verifier: Verifier::new(Scheme::GenericHmacSha256, &SchemeOptions::default())
+                .expect("it needs no options"),
+            secrets: vec![Secret::new("s")],
+            public_url: String::new(),
+            body_bytes_max: 1_000,
+            read: Arc::new(read),
+            targets: Arc::new(|_| {
+                vec![HookTarget {
+                    sync: Make::customers(),
+                    side: Side::A,
+                    quiet: Duration::ZERO,
+                }]
+            }),
+            clock_offset_micros: Arc::new(|| 0),
+        };
+        self.hooks.replace(BTreeMap::from([(
+            Make::crm(),
+            HookState::Active(Arc::new(hook)),
+        )]));
+    }
+}
+
+fn read(body: &[u8]) -> Result<Vec<ReadEvent>, Unreadable> {
+    let text = std::str::from_utf8(body).map_err(|error| Unreadable(error.to_string()))?;
+    Ok(text
+        .lines()
+        .map(|line| {
+            let (key, record) = line.split_once(' ').unwrap_or((line, ""));
+            ReadEvent {
+                dedupe_key: key.to_owned(),
+                stream: Some("contacts".parse().expect("a name")),
+                record: (!record.is_empty()).then(|| RecordId::new(record)),
+                kind: EventKind::Updated,
+                occurred_at: None,
+                problem: record.is_empty().then(|| "no record".to_owned()),
+            }
+        })
+        .collect())
+}
