@@ -164,3 +164,75 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use tandem_store::SchedulePurpose;
+    use tandem_testkit::TestClock;
+
+    use super::*;
+    use crate::passes::support::{Fixture, key};
+
+    /// Long enough for any machine; the tests end as soon as the bell rings.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Fails the first two times.
+    struct Shaky(AtomicUsize);
+
+    #[async_trait]
+    impl Pass for Shaky {
+        fn name(&self) -> &'static str {
+            "shaky"
+        }
+
+        async fn run(&self, _now: Timestamp) -> Result<PassReport, StoreError> {
+            match self.0.fetch_add(1, Ordering::SeqCst) {
+                0 | 1 => Err(StoreError::Unavailable("the disk is full".to_owned())),
+                _ => Ok(PassReport::default()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_fails_is_tried_again_at_its_pace() {
+        let every = Duration::from_secs(5);
+        let mut paced = Paced::new(Shaky(AtomicUsize::new(0)), every);
+        let mut now = Timestamp::from_secs(1_000);
+        for failing in [true, true, false] {
+            paced.run(now).await;
+            assert_eq!(paced.failing, failing);
+            assert_eq!(paced.due, now.plus(every));
+            now = paced.due;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_woken_scheduler_starts_what_became_due_and_ends_when_told() {
+        let fixture = Fixture::open().await;
+        let schedules = [(SchedulePurpose::Full, "every 4 hours", 3_600)];
+        fixture.apply(&["customers"], &schedules).await;
+        let scheduler = Scheduler::new(
+            fixture.store.shared(),
+            fixture.bell.clone(),
+            Arc::new(TestClock::at(fixture.now())),
+            fixture.entropy.clone(),
+            &SchedulerSettings::default(),
+        );
+        let (waker, shutdown) = (scheduler.waker(), CancellationToken::new());
+        let running = tokio::spawn(scheduler.run(shutdown.clone()));
+        let full = key("customers", SchedulePurpose::Full);
+        let edited = fixture
+            .store
+            .edit_schedule(&full, None, Some(fixture.now()), fixture.now())
+            .await;
+        assert!(edited.expect("made due"));
+        waker.wake();
+        fixture.bell.wait(PATIENCE).await;
+        assert_eq!(fixture.bell.rung().len(), 1);
+        shutdown.cancel();
+        running.await.expect("it ends without a panic");
+    }
+}

@@ -7,7 +7,7 @@ mod rescue_expired;
 mod ring_due_jobs;
 mod stale_intents;
 #[cfg(test)]
-mod support;
+pub(crate) mod support;
 
 use async_trait::async_trait;
 use tandem_domain::Timestamp;

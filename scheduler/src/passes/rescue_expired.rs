@@ -49,7 +49,7 @@ impl Pass for RescueExpired {
 mod tests {
     use std::time::Duration;
 
-    use tandem_store::{ClaimRequest, JobState};
+    use tandem_store::JobState;
 
     use super::super::support::{Fixture, poll_job};
     use super::*;
@@ -59,18 +59,7 @@ mod tests {
         let fixture = Fixture::open().await;
         let job = fixture.enqueue(poll_job("customers")).await;
         let now = fixture.now();
-        let claimed = fixture
-            .store
-            .claim(ClaimRequest {
-                tokens: vec![fixture.lease_token()],
-                lease_until: now.plus(Duration::from_secs(60)),
-                blocked_syncs: Vec::new(),
-                shares: [1, 0, 0],
-                now,
-            })
-            .await
-            .expect("claimed");
-        assert_eq!(claimed.len(), 1);
+        fixture.claim_one().await;
         let pass = RescueExpired::new(fixture.store.shared(), fixture.bell.clone());
         let report = pass
             .run(now.plus(Duration::from_secs(59)))

@@ -205,9 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_a_dead_letter_holds_waits_for_a_person() {
         let fixture = Fixture::open().await;
-        let failure = fixture
-            .make
-            .failure(tandem_domain::ErrorCode::Refused, "no");
+        let failure = Make::failure(tandem_domain::ErrorCode::Refused, "no");
         leave_open(&fixture, JobOutcome::Dead { failure }).await;
         let pass = pass_of(&fixture);
         let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));

@@ -4,22 +4,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tandem_domain::{Entropy, JobId, LeaseToken, Side, Timestamp};
+use tandem_domain::{JobId, Side, Timestamp};
 use tandem_queue::Doorbell;
 use tandem_store::{
     ClaimedJob, Job, JobClass, JobKind, NewJob, NewRun, Run, RunKind, ScheduleKey, SchedulePurpose,
     ScheduleRow, StoredSchedule, Trigger,
 };
 use tandem_testkit::{Make, SeededEntropy, TemporaryStore};
+use tokio::sync::Notify;
 
-/// A doorbell that remembers who rang.
+/// A doorbell that remembers for whom it was rung.
 #[derive(Default)]
-pub(super) struct RecordingBell(Mutex<Vec<JobId>>);
+pub(crate) struct RecordingBell {
+    jobs: Mutex<Vec<JobId>>,
+    rung: Notify,
+}
 
 impl RecordingBell {
     /// The jobs rung since the last time it was asked, each once, in order.
-    pub(super) fn rung(&self) -> Vec<JobId> {
-        let mut rung = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(crate) fn rung(&self) -> Vec<JobId> {
+        let mut rung =
+            std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
         rung.dedup();
         rung
     }
@@ -28,25 +33,27 @@ impl RecordingBell {
 #[async_trait]
 impl Doorbell for RecordingBell {
     fn ring(&self, jobs: &[JobId]) {
-        let mut rung = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rung = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         rung.extend_from_slice(jobs);
+        self.rung.notify_one();
     }
 
     async fn wait(&self, at_most: Duration) {
-        tokio::time::sleep(at_most).await;
+        // Both endings mean the same to the caller: look.
+        let _rung_or_time = tokio::time::timeout(at_most, self.rung.notified()).await;
     }
 }
 
 /// A store, a bell, and makers of rows; the time stands still.
-pub(super) struct Fixture {
-    pub(super) store: TemporaryStore,
-    pub(super) bell: Arc<RecordingBell>,
-    pub(super) entropy: Arc<SeededEntropy>,
-    pub(super) make: Make,
+pub(crate) struct Fixture {
+    pub(crate) store: TemporaryStore,
+    pub(crate) bell: Arc<RecordingBell>,
+    pub(crate) entropy: Arc<SeededEntropy>,
+    pub(crate) make: Make,
 }
 
 /// A poll of side a of a sync.
-pub(super) fn poll_job(sync: &str) -> JobKind {
+pub(crate) fn poll_job(sync: &str) -> JobKind {
     JobKind::Poll {
         sync: Make::sync(sync),
         side: Side::A,
@@ -54,7 +61,7 @@ pub(super) fn poll_job(sync: &str) -> JobKind {
 }
 
 /// A schedule of a sync.
-pub(super) fn key(sync: &str, purpose: SchedulePurpose) -> ScheduleKey {
+pub(crate) fn key(sync: &str, purpose: SchedulePurpose) -> ScheduleKey {
     ScheduleKey {
         sync: Make::sync(sync),
         purpose,
@@ -62,7 +69,7 @@ pub(super) fn key(sync: &str, purpose: SchedulePurpose) -> ScheduleKey {
 }
 
 impl Fixture {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self {
             store: TemporaryStore::open().await,
             bell: Arc::default(),
@@ -71,20 +78,15 @@ impl Fixture {
         }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.make.now()
     }
 
-    pub(super) fn lease_token(&self) -> LeaseToken {
-        let entropy: &dyn Entropy = &*self.entropy;
-        LeaseToken::new(self.now(), entropy)
-    }
-
-    pub(super) async fn enqueue(&self, kind: JobKind) -> JobId {
+    pub(crate) async fn enqueue(&self, kind: JobKind) -> JobId {
         self.enqueue_at(kind, self.now()).await
     }
 
-    pub(super) async fn enqueue_at(&self, kind: JobKind, run_at: Timestamp) -> JobId {
+    pub(crate) async fn enqueue_at(&self, kind: JobKind, run_at: Timestamp) -> JobId {
         let job = NewJob {
             class: JobClass::Poll,
             trigger: Trigger::Schedule,
@@ -96,12 +98,12 @@ impl Fixture {
     }
 
     /// Claims the one job that is due.
-    pub(super) async fn claim_one(&self) -> ClaimedJob {
+    pub(crate) async fn claim_one(&self) -> ClaimedJob {
         let claimed = self.store.claim(self.make.claim(1)).await.expect("claimed");
         claimed.into_iter().next().expect("a job is due")
     }
 
-    pub(super) async fn job(&self, id: JobId) -> Job {
+    pub(crate) async fn job(&self, id: JobId) -> Job {
         self.store
             .job(id)
             .await
@@ -110,7 +112,7 @@ impl Fixture {
     }
 
     /// Begins a run; of side a unless it is of both.
-    pub(super) async fn begin_run(&self, sync: &str, kind: RunKind) -> Run {
+    pub(crate) async fn begin_run(&self, sync: &str, kind: RunKind) -> Run {
         let side = match kind {
             RunKind::Poll | RunKind::Sweep => Some(Side::A),
             RunKind::Backfill => None,
@@ -123,7 +125,7 @@ impl Fixture {
     }
 
     /// Applies a configuration of these syncs, each with these schedules, due after `secs`.
-    pub(super) async fn apply(&self, syncs: &[&str], schedules: &[(SchedulePurpose, &str, u64)]) {
+    pub(crate) async fn apply(&self, syncs: &[&str], schedules: &[(SchedulePurpose, &str, u64)]) {
         let rows = syncs.iter().flat_map(|sync| {
             schedules.iter().map(|(purpose, spec, secs)| ScheduleRow {
                 key: key(sync, *purpose),
@@ -140,7 +142,7 @@ impl Fixture {
             .expect("applied");
     }
 
-    pub(super) async fn schedule(&self, key: &ScheduleKey) -> StoredSchedule {
+    pub(crate) async fn schedule(&self, key: &ScheduleKey) -> StoredSchedule {
         let schedules = self.store.schedules().await.expect("asked");
         schedules
             .into_iter()

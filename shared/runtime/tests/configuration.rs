@@ -432,9 +432,7 @@ fn a_stored_document_of_another_version_is_named() {
         paused: false,
         deleted_at: None,
     };
-    let error = Configuration::from_store(&[], &[row])
-        .err()
-        .expect("it cannot be read");
+    let error = Configuration::from_store(&[], &[row]).expect_err("it cannot be read");
     assert_eq!(
         error.to_string().split(": ").next(),
         Some("syncs.customers"),
