@@ -1,6 +1,7 @@
 //! How Tandem speaks to other systems: the [`Connector`] trait, declarative manifests, webhook signatures.
 
 mod catalog;
+mod class_object;
 mod connector;
 mod json_view;
 pub mod manifest;

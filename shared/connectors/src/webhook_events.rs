@@ -247,6 +247,20 @@ mod tests {
     }
 
     #[test]
+    fn a_bottlecrm_event_has_its_own_id_and_one_record() {
+        let body = r#"{"id":"0f8fad5b-d9cb-469f-a165-70867728950e","event":"contact.deleted",
+            "created_at":"2026-11-20T23:53:20.298782Z","org_id":"d361707d","data":{"id":"dc7f6595","first_name":"Ines"}}"#;
+        let event = only(shipped("bottlecrm", body));
+        assert_eq!(event.dedupe_key, "0f8fad5b-d9cb-469f-a165-70867728950e");
+        assert_eq!(event.record, Some(RecordId::new("dc7f6595")));
+        assert_eq!(
+            event.stream.as_ref().map(StreamName::as_str),
+            Some("contacts")
+        );
+        assert_eq!(event.kind, Some(EventKind::Deleted));
+    }
+
+    #[test]
     fn one_bad_event_does_not_spoil_the_others() {
         let body = HUBSPOT.replacen('[', r#"[{"eventId":1,"subscriptionType":"company.creation"},
             {"portalId":1,"subscriptionId":1,"eventId":2,"occurredAt":3,"subscriptionType":"company.creation","objectId":1.5},

@@ -76,76 +76,138 @@ fn the_good_manifest_is_good() {
 
 #[test]
 fn an_unknown_field_is_named_with_its_line() {
-    let problem = only("    id: { path: /id }\n", "    id: { path: /id }\n    idd: x\n");
+    let problem = only(
+        "    id: { path: /id }\n",
+        "    id: { path: /id }\n    idd: x\n",
+    );
     expect(&problem, 15, "streams.items.idd", "unknown field `idd`");
 }
 
 #[test]
 fn a_stream_without_an_id_is_refused() {
     let problem = only("    id: { path: /id }\n", "");
-    assert!(problem.message.contains("missing field `id`"), "{problem:?}");
+    assert!(
+        problem.message.contains("missing field `id`"),
+        "{problem:?}"
+    );
 }
 
 #[test]
 fn an_unknown_type_of_field_is_refused_with_the_known_ones() {
     let problem = only("type: decimal", "type: number");
-    expect(&problem, 17, "streams.items.fields.price", "unknown variant `number`");
+    expect(
+        &problem,
+        17,
+        "streams.items.fields.price",
+        "unknown variant `number`",
+    );
     assert!(problem.message.contains("decimal"), "{problem:?}");
 }
 
 #[test]
 fn a_syntax_error_in_an_expression_is_found_at_load() {
     let problem = only("=fields.name", "=fields.name +");
-    expect(&problem, 35, "streams.items.update.request.body.name", "syntax error");
+    expect(
+        &problem,
+        35,
+        "streams.items.update.request.body.name",
+        "syntax error",
+    );
 }
 
 #[test]
 fn a_template_without_an_end_is_found_at_load() {
     let problem = only("path: /items/{{ id }}\n", "path: /items/{{ id\n");
-    expect(&problem, 33, "streams.items.update.request.path", "has no `}}`");
+    expect(
+        &problem,
+        33,
+        "streams.items.update.request.path",
+        "has no `}}`",
+    );
 }
 
 #[test]
 fn a_field_that_the_stream_does_not_have_is_found_in_an_expression() {
     let problem = only("=fields.name", "=fields.nmae");
-    expect(&problem, 35, "streams.items.update.request.body.name", "`fields` has no `nmae`");
+    expect(
+        &problem,
+        35,
+        "streams.items.update.request.body.name",
+        "`fields` has no `nmae`",
+    );
 }
 
 #[test]
 fn a_value_that_is_not_offered_at_its_place_is_named_with_those_that_are() {
     let problem = only("offset: =offset", "offset: =page");
-    expect(&problem, 23, "streams.items.list.request.query.offset", "`page` is not available here");
-    assert!(problem.message.contains("variables, offset, limit"), "{problem:?}");
+    expect(
+        &problem,
+        23,
+        "streams.items.list.request.query.offset",
+        "`page` is not available here",
+    );
+    assert!(
+        problem.message.contains("variables, offset, limit"),
+        "{problem:?}"
+    );
 }
 
 #[test]
 fn a_secret_that_is_not_declared_is_found() {
     let problem = only("credentials.token }}", "credentials.key }}");
-    expect(&problem, 11, "auth.headers.Authorization", "`credentials` has no `key`");
+    expect(
+        &problem,
+        11,
+        "auth.headers.Authorization",
+        "`credentials` has no `key`",
+    );
 }
 
 #[test]
 fn secrets_are_not_offered_to_requests_outside_auth() {
     let problem = only("offset: =offset", "offset: =credentials.token");
-    expect(&problem, 23, "streams.items.list.request.query.offset", "`credentials` is not available here");
+    expect(
+        &problem,
+        23,
+        "streams.items.list.request.query.offset",
+        "`credentials` is not available here",
+    );
 }
 
 #[test]
 fn an_unknown_signature_scheme_is_refused() {
     let problem = only("scheme: github", "scheme: githob");
-    expect(&problem, 37, "webhook.signature", "unknown variant `githob`");
+    expect(
+        &problem,
+        37,
+        "webhook.signature",
+        "unknown variant `githob`",
+    );
 }
 
 #[test]
 fn an_option_that_the_scheme_does_not_take_is_refused() {
-    let problem = only("{ scheme: github }", "{ scheme: github, options: { header: X } }");
-    expect(&problem, 37, "webhook.signature", "scheme github takes no option `header`");
+    let problem = only(
+        "{ scheme: github }",
+        "{ scheme: github, options: { header: X } }",
+    );
+    expect(
+        &problem,
+        37,
+        "webhook.signature",
+        "scheme github takes no option `header`",
+    );
 }
 
 #[test]
 fn an_event_for_a_stream_that_is_not_there_is_refused() {
     let problem = only("stream: items", "stream: itmes");
-    expect(&problem, 42, "webhook.types.item.changed", "the manifest has no stream `itmes`");
+    expect(
+        &problem,
+        42,
+        "webhook.types.item.changed",
+        "the manifest has no stream `itmes`",
+    );
 }
 
 #[test]
@@ -173,6 +235,9 @@ fn another_format_and_a_name_given_twice_are_refused() {
 
 #[test]
 fn a_status_that_does_not_exist_is_refused() {
-    let problem = only("auth:", "errors:\n  - { status: 4x, class: refused }\nauth:");
+    let problem = only(
+        "auth:",
+        "errors:\n  - { status: 4x, class: refused }\nauth:",
+    );
     expect(&problem, 10, "errors.status", "is not an HTTP status");
 }

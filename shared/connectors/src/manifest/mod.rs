@@ -3,19 +3,23 @@
 //! A manifest is read once, at start or when it is applied; every expression in it is compiled then, and
 //! every mistake is reported with file, line, column and field. Nothing here performs I/O.
 
+mod paths;
 mod request;
 mod statuses;
 mod types;
 mod validate;
+mod webhook;
 
 use std::fmt;
 
+pub use paths::Paths;
 pub use request::{Auth, ErrorClass, ErrorRule, Login, Method, Oauth2ClientCredentials, Request};
 pub use statuses::Statuses;
 pub use types::{
-    Archived, Create, Delete, EventKind, EventType, Field, Finder, Limits, List, Manifest, Paging,
-    Paths, Read, RecordKey, Signature, Stamp, Step, Stream, Update, Variable, Webhook,
+    Archived, Create, Delete, Field, Finder, Limits, List, Manifest, Paging, Read, RecordKey,
+    Stamp, Step, Stream, Update, Variable,
 };
+pub use webhook::{EventKind, EventType, Signature, Webhook};
 
 /// The version of the manifest format that this program reads.
 pub const FORMAT: u32 = 1;

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 use tandem_domain::{FieldType, StreamName};
 
-use super::{Auth, ErrorRule, Request};
+use super::{Auth, ErrorRule, Paths, Request, Webhook};
 use crate::path::Path;
 use crate::template::{Node, Predicate, Text};
 use crate::value_form::Form;
-use crate::webhook::{Scheme, SchemeOptions};
 
 /// How to speak with one vendor's API.
 #[derive(Debug, Deserialize)]
@@ -204,40 +203,6 @@ const fn yes() -> bool {
     true
 }
 
-/// One path or several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths(pub Vec<Path>);
-
-struct PathsVisitor;
-
-impl<'de> de::Visitor<'de> for PathsVisitor {
-    type Value = Paths;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a path such as `/results`, or a list of paths")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Paths, E> {
-        text.parse()
-            .map(|path| Paths(vec![path]))
-            .map_err(E::custom)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Paths, A::Error> {
-        let mut paths = Vec::new();
-        while let Some(path) = access.next_element()? {
-            paths.push(path);
-        }
-        Ok(Paths(paths))
-    }
-}
-
-impl<'de> Deserialize<'de> for Paths {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PathsVisitor)
-    }
-}
-
 /// A listing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -403,61 +368,6 @@ pub struct Update {
 pub struct Delete {
     /// The request, with `id` and `transaction`.
     pub request: Request,
-}
-
-/// The system's webhooks.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Webhook {
-    /// How requests are signed.
-    pub signature: Signature,
-    /// Where the events stand in a body: a list, or one event.
-    pub events: Path,
-    /// What tells an event from every other: made of signed data only, and the same when it is sent again.
-    pub key: Text,
-    /// The event's type, to be looked up in `types`.
-    #[serde(rename = "type")]
-    pub event_type: Text,
-    /// The types that matter. Others are acknowledged and dropped.
-    pub types: BTreeMap<String, EventType>,
-    /// Where the id of the record stands.
-    pub record: Paths,
-    /// When it happened.
-    #[serde(default)]
-    pub occurred_at: Option<Stamp>,
-}
-
-/// How webhook requests are signed.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Signature {
-    /// The scheme.
-    pub scheme: Spanned<Scheme>,
-    /// What the scheme leaves open.
-    #[serde(default)]
-    pub options: SchemeOptions,
-}
-
-/// What an event type means.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventType {
-    /// The stream of the record.
-    pub stream: Spanned<StreamName>,
-    /// What happened to it.
-    pub kind: EventKind,
-}
-
-/// What happened to a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    /// It is new.
-    Created,
-    /// It changed.
-    Updated,
-    /// It was deleted or archived.
-    Deleted,
 }
 
 impl Update {

@@ -43,6 +43,21 @@ pub(super) struct Operation<'a> {
     pub(super) accept: Option<&'a Predicate>,
 }
 
+impl Operation<'_> {
+    /// The call that makes a session.
+    pub(super) const SIGN_IN: Operation<'static> = Operation {
+        verb: "sign",
+        subject: "in",
+        writes: false,
+        id: None,
+        accept: None,
+    };
+
+    fn signs_in(&self) -> bool {
+        self.verb == Self::SIGN_IN.verb
+    }
+}
+
 impl std::fmt::Display for Operation<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.verb, self.subject)?;
@@ -158,7 +173,8 @@ impl Judge<'_> {
             (412, _) => ErrorClass::VersionConflict,
             (429, _) => ErrorClass::RateLimited,
             (400..=499, _) => ErrorClass::Refused,
-            (500, false) => ErrorClass::Malformed,
+            // No record stands behind a login, so its 500 concerns the system.
+            (500, false) if !operation.signs_in() => ErrorClass::Malformed,
             (503, true) if self.unavailable_may_have_effect => ErrorClass::Lost,
             (503, _) => ErrorClass::Unreachable,
             (500..=599, true) => ErrorClass::Lost,

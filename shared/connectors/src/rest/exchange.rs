@@ -39,13 +39,7 @@ pub(super) struct Exchange {
     pub(super) redactor: Redactor,
 }
 
-const LOGIN: Operation<'static> = Operation {
-    verb: "sign",
-    subject: "in",
-    writes: false,
-    id: None,
-    accept: None,
-};
+const LOGIN: Operation<'static> = Operation::SIGN_IN;
 
 impl Exchange {
     /// Sends a request of the manifest; signs in first, and once more if the session is refused.

@@ -283,7 +283,9 @@ fn next_link(answer: &Answer) -> Option<String> {
 fn next_of(mut header: &str) -> Option<String> {
     while let Some((_, link)) = header.split_once('<') {
         let (target, rest) = link.split_once('>')?;
-        let parameters = rest.split_once('<').map_or(rest, |(parameters, _)| parameters);
+        let parameters = rest
+            .split_once('<')
+            .map_or(rest, |(parameters, _)| parameters);
         let is_next = parameters.split([';', ',']).any(|parameter| {
             let rel = parameter.trim().strip_prefix("rel=");
             rel.is_some_and(|rel| rel.trim_matches('"').split(' ').any(|word| word == "next"))

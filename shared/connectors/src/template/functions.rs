@@ -8,8 +8,9 @@ use minijinja::value::{Object, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind};
 use tandem_domain::Timestamp;
 
+use crate::class_object::class_datetime;
 use crate::json_view::to_json;
-use crate::value_form::{class_datetime, parse_instant};
+use crate::value_form::parse_instant;
 
 /// The names that every expression can see.
 const GLOBALS: [&str; 6] = ["omit", "range", "dict", "namespace", "debug", "cycler"];

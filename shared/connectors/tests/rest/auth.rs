@@ -36,7 +36,11 @@ fn empty() -> Response {
 }
 
 fn logins(server: &Server) -> usize {
-    server.seen().iter().filter(|seen| seen.path == "/login" || seen.path == "/token").count()
+    server
+        .seen()
+        .iter()
+        .filter(|seen| seen.path == "/login" || seen.path == "/token")
+        .count()
 }
 
 #[tokio::test]
@@ -51,7 +55,14 @@ async fn many_requests_at_once_sign_in_once() {
         outcome.expect("a page");
     }
     assert_eq!(logins(&server), 1);
-    assert_eq!(server.seen().last().expect("requests").header("authorization"), "Session YWRtaW46dDE=");
+    assert_eq!(
+        server
+            .seen()
+            .last()
+            .expect("requests")
+            .header("authorization"),
+        "Session YWRtaW46dDE="
+    );
 }
 
 /// Lets only the newest session in; `word` is what it says to an old one.
@@ -63,7 +74,11 @@ fn renewing(status: u16) -> impl Fn(&Seen, usize) -> Response + Send + Sync + 's
         }
         // The first session is refused after its first use.
         let old = seen.header("authorization") == "Session YWRtaW46MA==";
-        if old && number > 1 { json(status, json!({"detail": "session ended"})) } else { empty() }
+        if old && number > 1 {
+            json(status, json!({"detail": "session ended"}))
+        } else {
+            empty()
+        }
     }
 }
 
@@ -82,11 +97,15 @@ async fn a_session_that_ended_is_renewed_and_the_request_sent_again() {
 
 #[tokio::test]
 async fn a_refused_login_is_not_tried_again_for_a_growing_while() {
-    let server = Server::start(|_, _| json(401, json!({"message": "wrong password s3cret-key"}))).await;
+    let server =
+        Server::start(|_, _| json(401, json!({"message": "wrong password s3cret-key"}))).await;
     let connector = server.connector(&manifest(LOGIN, LIST, ""));
     for _ in 0..5 {
         let error = list(&connector).await.expect_err("a wrong password");
-        assert!(matches!(error, ConnectorError::Unauthorized { .. }), "{error}");
+        assert!(
+            matches!(error, ConnectorError::Unauthorized { .. }),
+            "{error}"
+        );
         assert!(!error.to_string().contains("s3cret-key"), "{error}");
     }
     assert_eq!(logins(&server), 1);
@@ -96,7 +115,9 @@ async fn a_refused_login_is_not_tried_again_for_a_growing_while() {
     }
     assert_eq!(logins(&server), 2);
     server.clock.forward(61);
-    list(&connector).await.expect_err("the second wait is two minutes");
+    list(&connector)
+        .await
+        .expect_err("the second wait is two minutes");
     assert_eq!(logins(&server), 2);
     server.clock.forward(60);
     list(&connector).await.expect_err("still wrong");
@@ -113,7 +134,10 @@ async fn a_fresh_session_that_is_refused_too_ends_the_attempts() {
     let connector = server.connector(&manifest(LOGIN, LIST, ""));
     for _ in 0..4 {
         let error = list(&connector).await.expect_err("never let in");
-        assert!(matches!(error, ConnectorError::Unauthorized { .. }), "{error}");
+        assert!(
+            matches!(error, ConnectorError::Unauthorized { .. }),
+            "{error}"
+        );
     }
     assert_eq!(logins(&server), 2);
     assert_eq!(server.seen().len(), 4);
@@ -121,11 +145,15 @@ async fn a_fresh_session_that_is_refused_too_ends_the_attempts() {
 
 #[tokio::test]
 async fn a_login_that_is_slowed_down_waits_as_told() {
-    let server = Server::start(|_, _| with_header(json(429, json!({})), "retry-after", "300")).await;
+    let server =
+        Server::start(|_, _| with_header(json(429, json!({})), "retry-after", "300")).await;
     let connector = server.connector(&manifest(LOGIN, LIST, ""));
     for _ in 0..3 {
         let error = list(&connector).await.expect_err("slowed down");
-        assert!(matches!(error, ConnectorError::RateLimited { .. }), "{error}");
+        assert!(
+            matches!(error, ConnectorError::RateLimited { .. }),
+            "{error}"
+        );
     }
     assert_eq!(logins(&server), 1);
 }
@@ -140,14 +168,20 @@ async fn a_login_into_nowhere_is_unreachable_and_tried_again() {
     .await;
     let connector = server.connector(&manifest(LOGIN, LIST, ""));
     let error = list(&connector).await.expect_err("down");
-    assert!(matches!(error, ConnectorError::Unreachable { .. }), "{error}");
+    assert!(
+        matches!(error, ConnectorError::Unreachable { .. }),
+        "{error}"
+    );
     list(&connector).await.expect("up again");
 }
 
 #[tokio::test]
 async fn a_token_is_fetched_with_basic_and_renewed_before_it_ends() {
     let server = Server::start(|seen, _| match seen.path.as_str() {
-        "/token" => json(200, json!({"access_token": "abc", "expires_in": 1800, "token_type": "Bearer"})),
+        "/token" => json(
+            200,
+            json!({"access_token": "abc", "expires_in": 1800, "token_type": "Bearer"}),
+        ),
         _ => empty(),
     })
     .await;

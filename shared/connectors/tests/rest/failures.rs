@@ -9,7 +9,9 @@ use tandem_connectors::{Connector, ConnectorError, Listing, RestConnector, Write
 use tandem_domain::{ErrorCode, RecordId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::server::{LIST, Server, TestClock, WRITES, connector, fields, html, items, json, manifest, with_header};
+use crate::server::{
+    LIST, Server, TestClock, WRITES, connector, fields, html, items, json, manifest, with_header,
+};
 
 const RULES: &str = "success: =not body.error
 errors:
@@ -18,26 +20,43 @@ errors:
   - { status: 200, when: =body.error is defined, class: refused, message: =body.error }";
 
 async fn read_error(connector: &RestConnector) -> ConnectorError {
-    connector.read(&items(), &[RecordId::new("1")]).await.expect_err("a failure")
+    connector
+        .read(&items(), &[RecordId::new("1")])
+        .await
+        .expect_err("a failure")
 }
 
 async fn write_error(connector: &RestConnector) -> ConnectorError {
     let fields = fields(&[("name", "Ada")]);
-    let write = Write { fields: &fields, transaction: "txn_1", expected_version: None, current: None };
-    connector.create(&items(), &write).await.expect_err("a failure")
+    let write = Write {
+        fields: &fields,
+        transaction: "txn_1",
+        expected_version: None,
+        current: None,
+    };
+    connector
+        .create(&items(), &write)
+        .await
+        .expect_err("a failure")
 }
 
 async fn codes(answer: fn() -> Response) -> (ErrorCode, ErrorCode) {
     let server = Server::start(move |_, _| answer()).await;
     let manifest = manifest(RULES, LIST, WRITES);
     // One connector each: a pause after a failure concerns all requests of a connector.
-    (read_error(&server.connector(&manifest)).await.code(), write_error(&server.connector(&manifest)).await.code())
+    (
+        read_error(&server.connector(&manifest)).await.code(),
+        write_error(&server.connector(&manifest)).await.code(),
+    )
 }
+
+/// An answer, and what it means for a read and for a write.
+type Case = (fn() -> Response, ErrorCode, ErrorCode);
 
 #[tokio::test]
 async fn statuses_mean_one_thing_for_reads_and_another_for_writes() {
     use ErrorCode::{Malformed, Misconfigured, RateLimited, Refused, ResponseLost, Unreachable};
-    let cases: [(fn() -> Response, ErrorCode, ErrorCode); 9] = [
+    let cases: [Case; 9] = [
         (|| html(500), Malformed, ResponseLost),
         (|| html(502), Unreachable, ResponseLost),
         (|| json(504, json!({})), Unreachable, ResponseLost),
@@ -46,10 +65,19 @@ async fn statuses_mean_one_thing_for_reads_and_another_for_writes() {
         (|| html(200), Malformed, ResponseLost),
         (|| json(400, json!({"message": "no"})), Refused, Refused),
         (|| json(200, json!({"error": "Nope"})), Refused, Refused),
-        (|| with_header(html(301), "location", "/items/"), Misconfigured, Misconfigured),
+        (
+            || with_header(html(301), "location", "/items/"),
+            Misconfigured,
+            Misconfigured,
+        ),
     ];
     for (answer, read, write) in cases {
-        assert_eq!(codes(answer).await, (read, write), "HTTP {}", answer().status());
+        assert_eq!(
+            codes(answer).await,
+            (read, write),
+            "HTTP {}",
+            answer().status()
+        );
     }
 }
 
@@ -62,10 +90,21 @@ async fn a_created_record_without_an_id_in_the_answer_is_a_lost_response() {
 
 #[tokio::test]
 async fn a_refusal_carries_the_systems_message_and_field() {
-    let server = Server::start(|_, _| json(422, json!({"errors": [{"text": "too long s3cret-key", "field": "name"}]}))).await;
+    let server = Server::start(|_, _| {
+        json(
+            422,
+            json!({"errors": [{"text": "too long s3cret-key", "field": "name"}]}),
+        )
+    })
+    .await;
     let error = write_error(&server.connector(&manifest(RULES, LIST, WRITES))).await;
-    let ConnectorError::Refused { message, field, .. } = error else { panic!("{error}") };
-    assert_eq!((message.as_str(), field.as_deref()), ("too long ***", Some("name")));
+    let ConnectorError::Refused { message, field, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (message.as_str(), field.as_deref()),
+        ("too long ***", Some("name"))
+    );
 }
 
 #[tokio::test]
@@ -78,13 +117,22 @@ async fn an_error_inside_200_can_be_a_version_conflict() {
 #[tokio::test]
 async fn the_manifest_can_say_that_503_may_have_had_an_effect() {
     let server = Server::start(|_, _| html(503)).await;
-    let connector = server.connector(&manifest("limits: { unavailable_may_have_effect: true }", LIST, WRITES));
-    assert_eq!(write_error(&connector).await.code(), ErrorCode::ResponseLost);
+    let connector = server.connector(&manifest(
+        "limits: { unavailable_may_have_effect: true }",
+        LIST,
+        WRITES,
+    ));
+    assert_eq!(
+        write_error(&connector).await.code(),
+        ErrorCode::ResponseLost
+    );
 }
 
 /// A server that takes the request and ends the connection, or says nothing more.
 async fn silent(hang_up: bool) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("a bound port"));
     tokio::spawn(async move {
         let mut kept = Vec::new();
@@ -105,18 +153,31 @@ async fn silent(hang_up: bool) -> String {
 async fn a_connection_that_ends_before_the_answer_loses_a_write_but_not_a_read() {
     for hang_up in [true, false] {
         let url = silent(hang_up).await;
-        let connector = connector(&url, &manifest("", LIST, WRITES), Arc::new(TestClock::default()));
+        let connector = connector(
+            &url,
+            &manifest("", LIST, WRITES),
+            Arc::new(TestClock::default()),
+        );
         assert_eq!(read_error(&connector).await.code(), ErrorCode::Unreachable);
-        assert_eq!(write_error(&connector).await.code(), ErrorCode::ResponseLost);
+        assert_eq!(
+            write_error(&connector).await.code(),
+            ErrorCode::ResponseLost
+        );
     }
 }
 
 #[tokio::test]
 async fn a_write_that_finds_no_connection_had_no_effect() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("a bound port"));
     drop(listener);
-    let connector = connector(&url, &manifest("", LIST, WRITES), Arc::new(TestClock::default()));
+    let connector = connector(
+        &url,
+        &manifest("", LIST, WRITES),
+        Arc::new(TestClock::default()),
+    );
     assert_eq!(write_error(&connector).await.code(), ErrorCode::Unreachable);
 }
 
@@ -129,14 +190,22 @@ async fn after_429_every_request_waits_until_the_time_is_over() {
     .await;
     let connector = server.connector(&manifest("", LIST, WRITES));
     for left in [30, 20] {
-        let error = connector.list(&items(), &Listing::All, None).await.expect_err("slowed down");
-        let ConnectorError::RateLimited { retry_after, .. } = error else { panic!("{error}") };
+        let error = connector
+            .list(&items(), &Listing::All, None)
+            .await
+            .expect_err("slowed down");
+        let ConnectorError::RateLimited { retry_after, .. } = error else {
+            panic!("{error}")
+        };
         assert_eq!(retry_after, Duration::from_secs(left));
         server.clock.forward(10);
     }
     assert_eq!(server.seen().len(), 1);
     server.clock.forward(10);
-    connector.list(&items(), &Listing::All, None).await.expect("the time is over");
+    connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect("the time is over");
 }
 
 #[tokio::test]
@@ -147,26 +216,44 @@ async fn a_date_in_retry_after_counts_by_the_systems_own_clock() {
     })
     .await;
     let error = read_error(&server.connector(&manifest("", LIST, WRITES))).await;
-    let ConnectorError::Unreachable { retry_after, .. } = error else { panic!("{error}") };
+    let ConnectorError::Unreachable { retry_after, .. } = error else {
+        panic!("{error}")
+    };
     assert_eq!(retry_after, Some(Duration::from_secs(120)));
 }
 
 #[tokio::test]
 async fn an_answer_beyond_the_limit_is_not_read_to_the_end() {
     let server = Server::start(|_, _| json(200, json!({"data": ["x".repeat(5_000)]}))).await;
-    let connector = server.connector(&manifest("limits: { response_bytes_max: 1000 }", LIST, WRITES));
-    let error = connector.list(&items(), &Listing::All, None).await.expect_err("too long");
-    assert!(error.to_string().contains("longer than 1000 bytes"), "{error}");
+    let connector = server.connector(&manifest(
+        "limits: { response_bytes_max: 1000 }",
+        LIST,
+        WRITES,
+    ));
+    let error = connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect_err("too long");
+    assert!(
+        error.to_string().contains("longer than 1000 bytes"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_manifest_without_its_secret_is_refused_before_any_request() {
-    let manifest = tandem_connectors::manifest::Manifest::parse("test.yaml", &manifest("", LIST, ""));
+    let manifest =
+        tandem_connectors::manifest::Manifest::parse("test.yaml", &manifest("", LIST, ""));
     let settings = tandem_connectors::ConnectionSettings {
         base_url: Some("http://127.0.0.1:1".to_owned()),
         ..Default::default()
     };
     let manifest = Arc::new(manifest.expect("a manifest"));
-    let refused = RestConnector::new("acme", manifest, &settings, Arc::new(TestClock::default())).err();
-    assert!(refused.is_some_and(|error| error.to_string().contains("the credential `key` (A key) is missing")));
+    let refused =
+        RestConnector::new("acme", manifest, &settings, Arc::new(TestClock::default())).err();
+    assert!(refused.is_some_and(|error| {
+        error
+            .to_string()
+            .contains("the credential `key` (A key) is missing")
+    }));
 }

@@ -20,7 +20,10 @@ async fn pages(connector: &RestConnector, listing: &Listing) -> Vec<Page> {
     let mut pages: Vec<Page> = Vec::new();
     for _ in 0..50 {
         let token = pages.last().and_then(|page| page.next.clone());
-        let page = connector.list(&items(), listing, token.as_ref()).await.unwrap_or_else(|error| panic!("{error}"));
+        let page = connector
+            .list(&items(), listing, token.as_ref())
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
         let ended = page.next.is_none();
         pages.push(page);
         if ended {
@@ -32,7 +35,9 @@ async fn pages(connector: &RestConnector, listing: &Listing) -> Vec<Page> {
 
 fn ids(pages: &[Page]) -> Vec<usize> {
     let records = pages.iter().flat_map(|page| &page.records);
-    records.map(|record| record.id.as_str().parse().expect("a number")).collect()
+    records
+        .map(|record| record.id.as_str().parse().expect("a number"))
+        .collect()
 }
 
 #[tokio::test]
@@ -40,7 +45,10 @@ async fn a_cursor_in_the_body_is_followed_to_the_end() {
     let server = Server::start(|seen, _| {
         let from = seen.number("after");
         let next = (from + 2 < 5).then(|| json!({"next": {"after": from + 2}}));
-        json(200, json!({"data": rows(from, (from + 2).min(5)), "paging": next}))
+        json(
+            200,
+            json!({"data": rows(from, (from + 2).min(5)), "paging": next}),
+        )
     })
     .await;
     let list = "list:
@@ -48,8 +56,15 @@ async fn a_cursor_in_the_body_is_followed_to_the_end() {
   records: /data
   paging: { cursor: { next: /paging/next/after, size: 2 } }";
     let connector = server.connector(&manifest("", list, READ));
-    assert_eq!(ids(&pages(&connector, &Listing::All).await), [0, 1, 2, 3, 4]);
-    let asked: Vec<Option<String>> = server.seen().iter().map(|seen| seen.query.get("after").cloned()).collect();
+    assert_eq!(
+        ids(&pages(&connector, &Listing::All).await),
+        [0, 1, 2, 3, 4]
+    );
+    let asked: Vec<Option<String>> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.query.get("after").cloned())
+        .collect();
     assert_eq!(asked, [None, Some("2".to_owned()), Some("4".to_owned())]);
 }
 
@@ -59,7 +74,10 @@ async fn an_offset_may_be_a_positional_parameter_of_json_rpc() {
         let params = &seen.body["params"];
         let offset = params[1].as_u64().expect("a number, not a text") as usize;
         let limit = params[2].as_u64().expect("a number") as usize;
-        json(200, json!({"result": rows(offset.min(5), (offset + limit).min(5))}))
+        json(
+            200,
+            json!({"result": rows(offset.min(5), (offset + limit).min(5))}),
+        )
     })
     .await;
     let list = "list:
@@ -67,7 +85,10 @@ async fn an_offset_may_be_a_positional_parameter_of_json_rpc() {
   records: /result
   paging: { offset: { size: 2 } }";
     let connector = server.connector(&manifest("", list, READ));
-    assert_eq!(ids(&pages(&connector, &Listing::All).await), [0, 1, 2, 3, 4]);
+    assert_eq!(
+        ids(&pages(&connector, &Listing::All).await),
+        [0, 1, 2, 3, 4]
+    );
 }
 
 const OFFSET: &str = "list:
@@ -80,12 +101,22 @@ async fn two_arrays_of_a_page_share_the_offset_and_the_total_says_where_it_ends(
     let server = Server::start(|seen, _| {
         let from = seen.number("offset");
         let open = rows(from.min(5), (from + 2).min(5));
-        let closed = if from == 0 { rows(100, 101) } else { Vec::new() };
-        json(200, json!({"open": open, "closed": closed, "open_count": 5, "closed_count": 1}))
+        let closed = if from == 0 {
+            rows(100, 101)
+        } else {
+            Vec::new()
+        };
+        json(
+            200,
+            json!({"open": open, "closed": closed, "open_count": 5, "closed_count": 1}),
+        )
     })
     .await;
     let connector = server.connector(&manifest("", OFFSET, READ));
-    assert_eq!(ids(&pages(&connector, &Listing::All).await), [0, 1, 100, 2, 3, 4]);
+    assert_eq!(
+        ids(&pages(&connector, &Listing::All).await),
+        [0, 1, 100, 2, 3, 4]
+    );
     assert_eq!(server.seen().len(), 3);
 }
 
@@ -96,7 +127,10 @@ async fn a_listing_by_offset_starts_afresh_when_rows_come_or_go_meanwhile() {
         let all = if number == 0 { rows(0, 5) } else { rows(1, 5) };
         let from = seen.number("offset").min(all.len());
         let page = &all[from..(from + 2).min(all.len())];
-        json(200, json!({"open": page, "closed": [], "open_count": all.len(), "closed_count": 0}))
+        json(
+            200,
+            json!({"open": page, "closed": [], "open_count": all.len(), "closed_count": 0}),
+        )
     })
     .await;
     let connector = server.connector(&manifest("", OFFSET, READ));
@@ -121,7 +155,10 @@ async fn a_listing_that_never_comes_to_rest_ends_all_the_same() {
 async fn pages_overlap_where_the_manifest_says_so() {
     let server = Server::start(|seen, _| {
         let from = seen.number("offset").min(7);
-        json(200, json!({"data": rows(from, (from + 4).min(7)), "total": 7}))
+        json(
+            200,
+            json!({"data": rows(from, (from + 4).min(7)), "total": 7}),
+        )
     })
     .await;
     let list = "list:
@@ -129,7 +166,10 @@ async fn pages_overlap_where_the_manifest_says_so() {
   records: /data
   paging: { offset: { size: 4, total: /total, overlap: 1 } }";
     let connector = server.connector(&manifest("", list, READ));
-    assert_eq!(ids(&pages(&connector, &Listing::All).await), [0, 1, 2, 3, 3, 4, 5, 6]);
+    assert_eq!(
+        ids(&pages(&connector, &Listing::All).await),
+        [0, 1, 2, 3, 3, 4, 5, 6]
+    );
 }
 
 #[tokio::test]
@@ -158,7 +198,10 @@ fn linked(seen: &Seen, target: &str) -> axum::response::Response {
         None => with_header(
             json(200, json!(rows(0, 2))),
             "link",
-            &format!("<http://{host}/items?first=1>; rel=\"first\", <{}>; rel=\"next\"", target.replace("HOST", &host)),
+            &format!(
+                "<http://{host}/items?first=1>; rel=\"first\", <{}>; rel=\"next\"",
+                target.replace("HOST", &host)
+            ),
         ),
         Some(_) => json(200, json!(rows(2, 3))),
     }
@@ -169,15 +212,26 @@ async fn the_link_header_is_followed_with_the_credentials() {
     let server = Server::start(|seen, _| linked(seen, "http://HOST/items?after=2")).await;
     let connector = server.connector(&manifest("", LINK, READ));
     assert_eq!(ids(&pages(&connector, &Listing::All).await), [0, 1, 2]);
-    assert!(server.seen().iter().all(|seen| seen.header("x-key") == "s3cret-key"));
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|seen| seen.header("x-key") == "s3cret-key")
+    );
 }
 
 #[tokio::test]
 async fn a_link_that_leads_to_another_host_is_not_followed() {
     let server = Server::start(|seen, _| linked(seen, "http://evil.example/items?after=2")).await;
     let connector = server.connector(&manifest("", LINK, READ));
-    let page = connector.list(&items(), &Listing::All, None).await.expect("the first page");
-    let error = connector.list(&items(), &Listing::All, page.next.as_ref()).await.expect_err("it leads away");
+    let page = connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect("the first page");
+    let error = connector
+        .list(&items(), &Listing::All, page.next.as_ref())
+        .await
+        .expect_err("it leads away");
     assert!(matches!(error, ConnectorError::Malformed { .. }), "{error}");
     assert_eq!(server.seen().len(), 1);
 }
@@ -186,9 +240,15 @@ async fn a_link_that_leads_to_another_host_is_not_followed() {
 async fn a_keyset_goes_on_after_the_last_row_within_one_instant() {
     // All rows bear the same instant; rows appear while the listing is under way.
     let server = Server::start(|seen, number| {
-        let last = seen.query.get("last").map_or(0, |text| text.parse::<usize>().expect("a number") + 1);
+        let last = seen
+            .query
+            .get("last")
+            .map_or(0, |text| text.parse::<usize>().expect("a number") + 1);
         let end = if number == 0 { 5 } else { 6 };
-        let page: Vec<Json> = (last..end).take(2).map(|id| json!({"id": id, "updated": "2026-01-01T00:00:00Z"})).collect();
+        let page: Vec<Json> = (last..end)
+            .take(2)
+            .map(|id| json!({"id": id, "updated": "2026-01-01T00:00:00Z"}))
+            .collect();
         json(200, json!({"data": page}))
     })
     .await;
@@ -214,17 +274,39 @@ async fn a_cursor_that_does_not_move_is_an_error_and_not_an_endless_loop() {
   records: /data
   paging: { cursor: { next: /next } }";
     let connector = server.connector(&manifest("", list, READ));
-    let page = connector.list(&items(), &Listing::All, None).await.expect("the first page");
-    let error = connector.list(&items(), &Listing::All, page.next.as_ref()).await.expect_err("the same page again");
+    let page = connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect("the first page");
+    let error = connector
+        .list(&items(), &Listing::All, page.next.as_ref())
+        .await
+        .expect_err("the same page again");
     assert!(error.to_string().contains("the same page again"), "{error}");
 }
 
 #[tokio::test]
 async fn a_token_of_another_listing_is_refused() {
-    let server = Server::start(|_, _| json(200, json!({"open": rows(0, 2), "closed": [], "open_count": 9, "closed_count": 0}))).await;
+    let server = Server::start(|_, _| {
+        json(
+            200,
+            json!({"open": rows(0, 2), "closed": [], "open_count": 9, "closed_count": 0}),
+        )
+    })
+    .await;
     let offset = server.connector(&manifest("", OFFSET, READ));
-    let token = offset.list(&items(), &Listing::All, None).await.expect("the first page").next;
+    let token = offset
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect("the first page")
+        .next;
     let link = server.connector(&manifest("", LINK, READ));
-    let error = link.list(&items(), &Listing::All, token.as_ref()).await.expect_err("another kind of token");
-    assert!(matches!(error, ConnectorError::Misconfigured { .. }), "{error}");
+    let error = link
+        .list(&items(), &Listing::All, token.as_ref())
+        .await
+        .expect_err("another kind of token");
+    assert!(
+        matches!(error, ConnectorError::Misconfigured { .. }),
+        "{error}"
+    );
 }

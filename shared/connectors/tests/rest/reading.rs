@@ -34,26 +34,58 @@ async fn a_row_becomes_a_record_and_a_bad_row_does_not_stop_the_listing() {
     })
     .await;
     let connector = server.connector(&manifest("", LIST, ""));
-    let page = connector.list(&items(), &Listing::All, None).await.expect("a page");
+    let page = connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect("a page");
     let record = &page.records[0];
     assert_eq!(record.id, RecordId::new("9007199254740993"));
     assert_eq!(record.fields["name"], Value::Null);
-    assert_eq!(record.fields["price"], Value::parse(FieldType::Decimal, "12.5").expect("a decimal"));
+    assert_eq!(
+        record.fields["price"],
+        Value::parse(FieldType::Decimal, "12.5").expect("a decimal")
+    );
     assert_eq!(record.version.as_deref(), Some("3"));
     assert_eq!(record.updated_at, "2026-01-01T00:00:00.5Z".parse().ok());
     assert_eq!(record.reference.as_deref(), Some("txn_1"));
-    let unreadable: Vec<_> = page.unreadable.iter().map(|row| row.id.as_ref().map(RecordId::as_str)).collect();
+    let unreadable: Vec<_> = page
+        .unreadable
+        .iter()
+        .map(|row| row.id.as_ref().map(RecordId::as_str))
+        .collect();
     assert_eq!(unreadable, [Some("2"), None]);
-    assert!(page.unreadable[0].reason.contains("field `price` at `/price`"), "{:?}", page.unreadable[0]);
+    assert!(
+        page.unreadable[0]
+            .reason
+            .contains("field `price` at `/price`"),
+        "{:?}",
+        page.unreadable[0]
+    );
 }
 
 #[tokio::test]
 async fn a_page_without_its_array_is_an_error_not_an_empty_page() {
-    let server = Server::start(|_, number| json(200, if number == 0 { json!({"rows": []}) } else { json!({"data": []}) })).await;
+    let server = Server::start(|_, number| {
+        json(
+            200,
+            if number == 0 {
+                json!({"rows": []})
+            } else {
+                json!({"data": []})
+            },
+        )
+    })
+    .await;
     let connector = server.connector(&manifest("", LIST, ""));
-    let error = connector.list(&items(), &Listing::All, None).await.expect_err("there is no `data`");
+    let error = connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect_err("there is no `data`");
     assert!(matches!(error, ConnectorError::Malformed { .. }), "{error}");
-    let page = connector.list(&items(), &Listing::All, None).await.expect("an empty page");
+    let page = connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect("an empty page");
     assert!(page.records.is_empty() && page.next.is_none());
 }
 
@@ -62,22 +94,44 @@ async fn a_batch_answers_in_the_order_asked_and_absence_is_missing() {
     let server = Server::start(|seen, _| {
         let ids = seen.body["ids"].as_array().expect("a list").clone();
         // Backwards, and without `b`.
-        let rows: Vec<_> = ids.into_iter().rev().filter(|id| id != "b").map(|id| json!({"id": id})).collect();
+        let rows: Vec<_> = ids
+            .into_iter()
+            .rev()
+            .filter(|id| id != "b")
+            .map(|id| json!({"id": id}))
+            .collect();
         json(200, json!({"data": rows}))
     })
     .await;
     let connector = server.connector(&manifest("", BATCH, ""));
-    let outcomes = connector.read(&items(), &record_ids(&["a", "b", "c", "d", "a"])).await.expect("answers");
+    let outcomes = connector
+        .read(&items(), &record_ids(&["a", "b", "c", "d", "a"]))
+        .await
+        .expect("answers");
     let a = Some("a".to_owned());
-    assert_eq!(found(outcomes), [a.clone(), None, Some("c".to_owned()), Some("d".to_owned()), a]);
+    assert_eq!(
+        found(outcomes),
+        [
+            a.clone(),
+            None,
+            Some("c".to_owned()),
+            Some("d".to_owned()),
+            a
+        ]
+    );
     assert_eq!(server.seen().len(), 2);
 }
 
 #[tokio::test]
 async fn an_incomplete_batch_proves_nothing_about_absent_ids() {
-    let server = Server::start(|_, _| json(207, json!({"data": [{"id": "a"}], "errors": ["timeout"]}))).await;
+    let server =
+        Server::start(|_, _| json(207, json!({"data": [{"id": "a"}], "errors": ["timeout"]})))
+            .await;
     let connector = server.connector(&manifest("", BATCH, ""));
-    let error = connector.read(&items(), &record_ids(&["a", "b"])).await.expect_err("`b` may be there");
+    let error = connector
+        .read(&items(), &record_ids(&["a", "b"]))
+        .await
+        .expect_err("`b` may be there");
     assert!(matches!(error, ConnectorError::Malformed { .. }), "{error}");
     assert!(connector.read(&items(), &record_ids(&["a"])).await.is_ok());
 }
@@ -92,21 +146,42 @@ async fn only_the_systems_own_not_found_is_missing() {
     })
     .await;
     let connector = server.connector(&manifest("", LIST, ""));
-    assert_eq!(found(connector.read(&items(), &record_ids(&["x", "gone"])).await.expect("answers")), [Some("x".to_owned()), None]);
+    assert_eq!(
+        found(
+            connector
+                .read(&items(), &record_ids(&["x", "gone"]))
+                .await
+                .expect("answers")
+        ),
+        [Some("x".to_owned()), None]
+    );
     for id in ["proxy", "other"] {
-        let error = connector.read(&items(), &record_ids(&[id])).await.expect_err("not certain");
-        assert!(matches!(error, ConnectorError::Malformed { .. }), "{id}: {error}");
+        let error = connector
+            .read(&items(), &record_ids(&[id]))
+            .await
+            .expect_err("not certain");
+        assert!(
+            matches!(error, ConnectorError::Malformed { .. }),
+            "{id}: {error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_id_stays_one_segment_of_the_path() {
-    let server = Server::start(|seen, _| json(200, json!({"id": "a/b ?#%", "path": seen.path}))).await;
+    let server =
+        Server::start(|seen, _| json(200, json!({"id": "a/b ?#%", "path": seen.path}))).await;
     let connector = server.connector(&manifest("", LIST, ""));
-    connector.read(&items(), &record_ids(&["a/b ?#%"])).await.expect("an answer");
+    connector
+        .read(&items(), &record_ids(&["a/b ?#%"]))
+        .await
+        .expect("an answer");
     assert_eq!(server.seen()[0].path, "/items/a%2Fb%20%3F%23%25");
     for id in ["", "..", "."] {
-        assert!(connector.read(&items(), &record_ids(&[id])).await.is_err(), "{id}");
+        assert!(
+            connector.read(&items(), &record_ids(&[id])).await.is_err(),
+            "{id}"
+        );
     }
     assert_eq!(server.seen().len(), 1);
 }
@@ -128,19 +203,44 @@ async fn a_search_result_must_really_match() {
     })
     .await;
     let connector = server.connector(&manifest("", LIST, FIND));
-    let by_reference = connector.find(&items(), &Lookup::Reference("txn_1")).await.expect("an answer");
+    let by_reference = connector
+        .find(&items(), &Lookup::Reference("txn_1"))
+        .await
+        .expect("an answer");
     assert_eq!(by_reference.expect("it can be searched").len(), 1);
     let ada = Value::Text("ada".to_owned());
-    let by_name = connector.find(&items(), &Lookup::Field { name: "name", value: &ada }).await.expect("an answer");
+    let by_name = connector
+        .find(
+            &items(),
+            &Lookup::Field {
+                name: "name",
+                value: &ada,
+            },
+        )
+        .await
+        .expect("an answer");
     assert_eq!(by_name.expect("it can be searched").len(), 1);
-    let by_price = connector.find(&items(), &Lookup::Field { name: "price", value: &ada }).await.expect("an answer");
+    let by_price = connector
+        .find(
+            &items(),
+            &Lookup::Field {
+                name: "price",
+                value: &ada,
+            },
+        )
+        .await
+        .expect("an answer");
     assert_eq!(by_price, None);
 }
 
 #[tokio::test]
 async fn a_check_reports_each_stream_latency_and_clock() {
     let server = Server::start(|_, _| {
-        with_header(json(200, json!({"data": [{"id": 1}]})), "date", "Fri, 15 Jan 2027 08:01:30 GMT")
+        with_header(
+            json(200, json!({"data": [{"id": 1}]})),
+            "date",
+            "Fri, 15 Jan 2027 08:01:30 GMT",
+        )
     })
     .await;
     let connector = server.connector(&manifest("", LIST, ""));

@@ -28,11 +28,17 @@ pub struct Seen {
 
 impl Seen {
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
     }
 
     pub fn number(&self, name: &str) -> usize {
-        self.query.get(name).and_then(|text| text.parse().ok()).unwrap_or(0)
+        self.query
+            .get(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
     }
 }
 
@@ -48,7 +54,9 @@ pub fn html(status: u16) -> Response {
 }
 
 pub fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
-    response.headers_mut().insert(name, value.parse().expect("a header value"));
+    response
+        .headers_mut()
+        .insert(name, value.parse().expect("a header value"));
     response
 }
 
@@ -96,18 +104,31 @@ impl Server {
                 answer(&request, number)
             }
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("a bound port"));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url, clock: Arc::default(), seen }
+        Self {
+            url,
+            clock: Arc::default(),
+            seen,
+        }
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("no test panics with the lock").clone()
+        self.seen
+            .lock()
+            .expect("no test panics with the lock")
+            .clone()
     }
 
     pub fn connector(&self, manifest: &str) -> RestConnector {
-        connector(&self.url, manifest, Arc::clone(&self.clock) as Arc<dyn Clock>)
+        connector(
+            &self.url,
+            manifest,
+            Arc::clone(&self.clock) as Arc<dyn Clock>,
+        )
     }
 }
 
@@ -118,7 +139,9 @@ async fn look(request: Request) -> Seen {
     Seen {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
-        query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        query: url::form_urlencoded::parse(query.as_bytes())
+            .into_owned()
+            .collect(),
         headers: parts.headers,
         body: serde_json::from_slice(&bytes).unwrap_or(Json::Null),
         text: String::from_utf8_lossy(&bytes).into_owned(),
@@ -133,12 +156,17 @@ pub fn connector(url: &str, manifest: &str, clock: Arc<dyn Clock>) -> RestConnec
         timeout_secs: Some(1),
         ..ConnectionSettings::default()
     };
-    RestConnector::new("acme", Arc::new(manifest), &settings, clock).unwrap_or_else(|error| panic!("{error}"))
+    RestConnector::new("acme", Arc::new(manifest), &settings, clock)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A manifest with one stream, `items`; `list` is its list, `more` anything else of it.
 pub fn manifest(top: &str, list: &str, more: &str) -> String {
-    let auth = if top.contains("auth:") { "" } else { "auth: { headers: { X-Key: '{{ credentials.key }}' } }" };
+    let auth = if top.contains("auth:") {
+        ""
+    } else {
+        "auth: { headers: { X-Key: '{{ credentials.key }}' } }"
+    };
     format!(
         "manifest: 1\nname: test\ntitle: Test\ncredentials: {{ key: A key }}\n{auth}\n{top}\nstreams:\n  items:\n\
          \x20   id: {{ path: /id }}\n\
@@ -188,5 +216,8 @@ pub fn items() -> StreamName {
 }
 
 pub fn fields(pairs: &[(&str, &str)]) -> Fields {
-    pairs.iter().map(|(name, text)| ((*name).to_owned(), Value::Text((*text).to_owned()))).collect()
+    pairs
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), Value::Text((*text).to_owned())))
+        .collect()
 }
