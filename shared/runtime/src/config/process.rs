@@ -11,12 +11,14 @@ pub struct ServerConfig {
     /// Where it listens.
     #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
-    /// Open connections at once; further ones wait to be accepted.
+    /// Connections open at once; further ones are answered 503.
     pub connections_max: usize,
-    /// Webhook requests under way at once; further ones are answered 503.
-    pub requests_max: usize,
-    /// All bytes of webhook bodies held in memory at once.
+    /// Verified deliveries that wait to be stored at once; further ones are answered 503.
+    pub deliveries_max: usize,
+    /// All bytes of webhook bodies held in memory at once; beyond that, 503.
     pub body_bytes_total_max: usize,
+    /// How many proxies in front of Tandem append to `X-Forwarded-For`.
+    pub trusted_proxies: usize,
     /// A sender has this long for its headers, in seconds.
     pub header_secs: u32,
     /// A sender has this long for its body, in seconds.
@@ -29,12 +31,13 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            connections_max: 4_096,
-            requests_max: 1_024,
+            connections_max: 1_024,
+            deliveries_max: 4_096,
             body_bytes_total_max: 256 * 1024 * 1024,
+            trusted_proxies: 0,
             header_secs: 5,
             body_secs: 10,
-            shutdown_secs: 20,
+            shutdown_secs: 10,
         }
     }
 }
@@ -68,8 +71,8 @@ impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
             concurrency: 32,
-            lease_secs: 60,
-            job_secs: 120,
+            lease_secs: 30,
+            job_secs: 300,
             listing_secs: 6 * 3_600,
             shutdown_secs: 20,
         }
