@@ -17,7 +17,10 @@ impl Configuration {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
-        Self::parse(file, &text)
+        // What is stored must mean the same in a process that starts elsewhere.
+        let folder =
+            std::path::absolute(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+        Self::parse_in(file, &text, folder.parent().unwrap_or(Path::new("/")))
     }
 
     /// Reads the text of a configuration file; `file` names it in messages, and its folder is the one
@@ -26,6 +29,10 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`] with file, line, column and field.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::parse_in(file, text, file.parent().unwrap_or(Path::new("")))
+    }
+
+    fn parse_in(file: &Path, text: &str, folder: &Path) -> Result<Self, ConfigError> {
         let places = Places::of(text);
         let mut configuration: Self =
             serde_saphyr::from_str(text).map_err(|error| ConfigError {
@@ -35,7 +42,6 @@ impl Configuration {
             file: Some(file.to_owned()),
             places,
         };
-        let folder = file.parent().unwrap_or(Path::new(""));
         for connection in configuration.connections.values_mut() {
             connection.anchor(folder);
         }
