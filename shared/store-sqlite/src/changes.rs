@@ -122,34 +122,39 @@ fn read(row: &SqliteRow) -> Result<Change, StoreError> {
     })
 }
 
+/// The statement of a list.
+pub(crate) fn list(filter: &ChangeFilter) -> QueryBuilder<Sqlite> {
+    let mut query: QueryBuilder<Sqlite> =
+        QueryBuilder::new("-- list_changes\nSELECT * FROM changes WHERE true");
+    if let Some(sync) = &filter.sync {
+        query
+            .push(" AND sync = ")
+            .push_bind(sync.as_str().to_owned());
+    }
+    if let Some(record) = &filter.record {
+        query
+            .push(" AND (a = ")
+            .push_bind(record.as_str().to_owned())
+            .push(" OR b = ")
+            .push_bind(record.as_str().to_owned())
+            .push(")");
+    }
+    if let Some(link) = filter.link {
+        query.push(" AND link = ").push_bind(link.to_string());
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND id < ").push_bind(before.to_string());
+    }
+    query
+        .push(" ORDER BY id DESC LIMIT ")
+        .push_bind(sql::page(filter.limit));
+    query
+}
+
 #[async_trait]
 impl ChangeStore for SqliteStore {
     async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<Change>, StoreError> {
-        let mut query: QueryBuilder<Sqlite> =
-            QueryBuilder::new("-- list_changes\nSELECT * FROM changes WHERE true");
-        if let Some(sync) = &filter.sync {
-            query
-                .push(" AND sync = ")
-                .push_bind(sync.as_str().to_owned());
-        }
-        if let Some(record) = &filter.record {
-            query
-                .push(" AND (a = ")
-                .push_bind(record.as_str().to_owned())
-                .push(" OR b = ")
-                .push_bind(record.as_str().to_owned())
-                .push(")");
-        }
-        if let Some(link) = filter.link {
-            query.push(" AND link = ").push_bind(link.to_string());
-        }
-        if let Some(before) = filter.before {
-            query.push(" AND id < ").push_bind(before.to_string());
-        }
-        query
-            .push(" ORDER BY id DESC LIMIT ")
-            .push_bind(sql::page(filter.limit));
-        sql::all(&self.readers, query.build())
+        sql::all(&self.readers, list(filter).build())
             .await?
             .iter()
             .map(read)

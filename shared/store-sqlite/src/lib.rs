@@ -15,6 +15,8 @@ mod events;
 mod jobs;
 mod links;
 mod open;
+#[cfg(test)]
+mod plans;
 mod rows;
 mod runs;
 mod sql;

@@ -34,6 +34,9 @@ const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
     include_str!("../../../migrations/sqlite/0001_spine.down.sql"),
 )];
 
+/// Rows that the thread of a connection may be ahead of their reader.
+const ROWS_AHEAD_MAX: usize = 1_024;
+
 /// How to open the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
@@ -84,6 +87,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(BUSY_TIMEOUT_SECS))
         .statement_cache_capacity(STATEMENTS_MAX)
+        .row_buffer_size(ROWS_AHEAD_MAX)
         .pragma("cache_size", CACHE_KIB)
         .pragma("mmap_size", MMAP_BYTES)
         .pragma("temp_store", "MEMORY")
@@ -128,7 +132,8 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn migrator() -> Migrator {
+/// The schema of this program, both ways.
+pub(crate) fn migrator() -> Migrator {
     let both = |(version, name, up, down): (i64, &'static str, &'static str, &'static str)| {
         [
             (MigrationType::ReversibleUp, up),

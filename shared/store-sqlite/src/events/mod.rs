@@ -1,6 +1,6 @@
 //! The inbox.
 
-mod read;
+pub(crate) mod read;
 mod record;
 mod upkeep;
 

@@ -12,6 +12,15 @@ pub(super) async fn events(
     readers: &SqlitePool,
     filter: &EventFilter,
 ) -> Result<Vec<Event>, StoreError> {
+    sql::all(readers, list(filter).build())
+        .await?
+        .iter()
+        .map(read_event)
+        .collect()
+}
+
+/// The statement of a list.
+pub(crate) fn list(filter: &EventFilter) -> QueryBuilder<Sqlite> {
     let mut query: QueryBuilder<Sqlite> =
         QueryBuilder::new("-- list_events\nSELECT * FROM events WHERE true");
     if let Some(connection) = &filter.connection {
@@ -33,11 +42,7 @@ pub(super) async fn events(
     query
         .push(" ORDER BY id DESC LIMIT ")
         .push_bind(sql::page(filter.limit));
-    sql::all(readers, query.build())
-        .await?
-        .iter()
-        .map(read_event)
-        .collect()
+    query
 }
 
 /// The state in words of SQL, so that SQLite uses the partial index of quarantined events.

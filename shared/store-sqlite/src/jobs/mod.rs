@@ -4,7 +4,7 @@
 mod claim;
 pub(crate) mod enqueue;
 pub(crate) mod finish;
-mod read;
+pub(crate) mod read;
 mod row;
 mod upkeep;
 pub(crate) mod waiting;

@@ -60,6 +60,15 @@ pub(super) async fn attempts(
 
 /// Lists jobs, newest first.
 pub(super) async fn jobs(readers: &SqlitePool, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+    sql::all(readers, list(filter).build())
+        .await?
+        .iter()
+        .map(read_job)
+        .collect()
+}
+
+/// The statement of a list.
+pub(crate) fn list(filter: &JobFilter) -> QueryBuilder<Sqlite> {
     let mut query: QueryBuilder<Sqlite> =
         QueryBuilder::new("-- list_jobs\nSELECT * FROM jobs WHERE true");
     if let Some(state) = filter.state {
@@ -84,11 +93,7 @@ pub(super) async fn jobs(readers: &SqlitePool, filter: &JobFilter) -> Result<Vec
     query
         .push(" ORDER BY id DESC LIMIT ")
         .push_bind(sql::page(filter.limit));
-    sql::all(readers, query.build())
-        .await?
-        .iter()
-        .map(read_job)
-        .collect()
+    query
 }
 
 /// The state in words of SQL, not as a value: only so does SQLite use the partial indexes.

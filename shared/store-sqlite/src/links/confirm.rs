@@ -3,12 +3,11 @@
 use serde::Serialize;
 use tandem_domain::{Side, SyncName, Timestamp};
 use tandem_store::{
-    Confirmation, IndexedRecord, IntentOp, IntentState, IntentVerdict, JournalError, Lease,
-    LinkUpdate, StoreError,
+    Confirmation, IntentOp, IntentState, IntentVerdict, JournalError, Lease, LinkUpdate, StoreError,
 };
 
 use super::{Refusal, index, write};
-use crate::jobs::finish::{finish, held_jobs};
+use crate::jobs::finish::finish;
 use crate::tally::Counter;
 use crate::writer::Txn;
 use crate::{changes, conflicts, rows, sql};
@@ -29,14 +28,30 @@ pub(super) async fn confirm(
     confirmation: &Confirmation,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    if held_jobs(txn, &[&lease]).await?.is_empty() {
-        return Err(JournalError::LeaseLost.into());
-    }
-    if let Some(update) = &confirmation.link {
-        write::apply(txn, sync, lease, update, now).await?;
+    let old = check(txn, lease, confirmation.link.as_ref()).await?;
+    match &confirmation.link {
+        Some(LinkUpdate::Insert(link)) => write::insert_for(txn, lease, link, now).await?,
+        Some(LinkUpdate::Update {
+            id,
+            a,
+            b,
+            base,
+            state,
+            ..
+        }) => {
+            let new = write::NewState {
+                id: *id,
+                a,
+                b,
+                base,
+                state: *state,
+            };
+            write::replace(txn, sync, &old, &new, now).await?;
+        }
+        None => {}
     }
     settle(txn, &confirmation.verdicts).await?;
-    see(txn, sync, &confirmation.seen).await?;
+    index::see(txn, sync, &confirmation.seen).await?;
     changes::insert(txn, &confirmation.changes).await?;
     conflicts::close(txn, &confirmation.used_rulings, now).await?;
     if let Some(LinkUpdate::Update { id, .. }) = &confirmation.link {
@@ -48,6 +63,44 @@ pub(super) async fn confirm(
     }
     Ok(())
 }
+
+/// Checks that the lease is held and the link is the one that the plan saw. Returns the records that
+/// the link had.
+async fn check(
+    txn: &mut Txn,
+    lease: Lease,
+    link: Option<&LinkUpdate>,
+) -> Result<write::OldIds, Refusal> {
+    let seen = match link {
+        Some(LinkUpdate::Update {
+            id,
+            expected_revision,
+            ..
+        }) => Some((id.to_string(), *expected_revision)),
+        Some(LinkUpdate::Insert(_)) | None => None,
+    };
+    let statement = sqlx::query(CHECK)
+        .bind(lease.job.to_string())
+        .bind(lease.token.to_string())
+        .bind(seen.as_ref().map(|(id, _)| id.clone()))
+        .bind(seen.as_ref().map(|(_, revision)| *revision));
+    let row = txn.one(statement).await?;
+    if !rows::get::<bool>(&row, "held")? {
+        return Err(JournalError::LeaseLost.into());
+    }
+    if seen.is_some() && !rows::get::<bool>(&row, "fits")? {
+        return Err(JournalError::Superseded.into());
+    }
+    Ok(write::OldIds {
+        a: rows::record_opt(&row, "a_id")?,
+        b: rows::record_opt(&row, "b_id")?,
+    })
+}
+
+const CHECK: &str = "-- check_confirmation
+SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND lease_token = ?2) AS held,
+       l.id IS NOT NULL AS fits, l.a_id, l.b_id
+FROM (SELECT 1) LEFT JOIN links l ON l.id = ?3 AND l.revision = ?4";
 
 /// Settles intents that are open, and counts what was written.
 async fn settle(txn: &mut Txn, verdicts: &[IntentVerdict]) -> Result<(), StoreError> {
@@ -93,25 +146,3 @@ UPDATE intents SET state = v.value ->> 'state', target = coalesce(v.value ->> 't
 FROM json_each(?1) v
 WHERE intents.id = v.value ->> 'id' AND intents.state IN ('planned', 'sent', 'unknown')
 RETURNING sync, side, op, state, target";
-
-async fn see(
-    txn: &mut Txn,
-    sync: &SyncName,
-    seen: &[(Side, IndexedRecord)],
-) -> Result<(), StoreError> {
-    if seen.is_empty() {
-        return Ok(());
-    }
-    let generation = index::present_generation(txn).await?;
-    for side in Side::BOTH {
-        let records: Vec<IndexedRecord> = seen
-            .iter()
-            .filter(|(of, _)| *of == side)
-            .map(|(_, record)| record.clone())
-            .collect();
-        if !records.is_empty() {
-            index::see(txn, sync, side, &records, generation).await?;
-        }
-    }
-    Ok(())
-}

@@ -19,8 +19,12 @@ struct Known {
     link_checksum: Option<String>,
 }
 
+/// What was known, by side and id.
+type KnownRecords = HashMap<(Side, String), Known>;
+
 #[derive(Serialize)]
 struct RecordRow<'a> {
+    side: Side,
     id: &'a str,
     keys: String,
     checksum: &'a str,
@@ -32,40 +36,38 @@ pub(super) async fn index_records(
     txn: &mut Txn,
     sync: &SyncName,
     side: Side,
-    records: &[IndexedRecord],
+    records: Vec<IndexedRecord>,
     generation: i64,
 ) -> Result<Vec<SeenRecord>, StoreError> {
-    let known = known(txn, sync, side, records).await?;
-    store(txn, sync, side, records, &known, generation).await?;
+    let records: Vec<(Side, IndexedRecord)> =
+        records.into_iter().map(|record| (side, record)).collect();
+    let mut known = known(txn, sync, &records).await?;
+    store(txn, sync, &records, &known, Some(generation)).await?;
     Ok(records
-        .iter()
-        .map(|record| {
-            let before = known.get(record.id.as_str());
+        .into_iter()
+        .map(|(side, record)| {
+            let before = known.get_mut(&(side, record.id.as_str().to_owned()));
             SeenRecord {
-                id: record.id.clone(),
-                link: before.and_then(|before| before.link),
-                unchanged: before.is_some_and(|before| is_unchanged(before, record)),
+                link: before.as_ref().and_then(|before| before.link),
+                unchanged: before.is_some_and(|before| is_unchanged(before, &record)),
+                id: record.id,
             }
         })
         .collect())
 }
 
-/// The present generation: that of the newest run. Who was read during it is not unseen by it.
-pub(super) async fn present_generation(txn: &mut Txn) -> Result<i64, StoreError> {
-    const NEWEST: &str = "-- newest_run\nSELECT coalesce(max(number), 0) AS number FROM runs";
-    rows::get(&txn.one(sqlx::query(NEWEST)).await?, "number")
-}
-
-/// Stores what was seen outside a listing.
+/// Stores what was seen outside a listing. It counts as seen by the newest run, because it was read
+/// while that was the newest.
 pub(super) async fn see(
     txn: &mut Txn,
     sync: &SyncName,
-    side: Side,
-    records: &[IndexedRecord],
-    generation: i64,
+    records: &[(Side, IndexedRecord)],
 ) -> Result<(), StoreError> {
-    let known = known(txn, sync, side, records).await?;
-    store(txn, sync, side, records, &known, generation).await
+    if records.is_empty() {
+        return Ok(());
+    }
+    let known = known(txn, sync, records).await?;
+    store(txn, sync, records, &known, None).await
 }
 
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
@@ -79,15 +81,13 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
 async fn known(
     txn: &mut Txn,
     sync: &SyncName,
-    side: Side,
-    records: &[IndexedRecord],
-) -> Result<HashMap<String, Known>, StoreError> {
-    let ids: Vec<&RecordId> = records.iter().map(|record| &record.id).collect();
-    let statement = match side {
-        Side::A => sqlx::query(KNOWN_A),
-        Side::B => sqlx::query(KNOWN_B),
-    };
-    let statement = statement
+    records: &[(Side, IndexedRecord)],
+) -> Result<KnownRecords, StoreError> {
+    let ids: Vec<(Side, &RecordId)> = records
+        .iter()
+        .map(|(side, record)| (*side, &record.id))
+        .collect();
+    let statement = sqlx::query(KNOWN)
         .bind(sync.as_str().to_owned())
         .bind(sql::json("record", &ids)?);
     txn.all(statement)
@@ -100,77 +100,74 @@ async fn known(
                 link: rows::parsed_opt(row, "link")?,
                 link_checksum: rows::get(row, "link_checksum")?,
             };
-            Ok((rows::get(row, "id")?, known))
+            Ok(((rows::parsed(row, "side")?, rows::get(row, "id")?), known))
         })
         .collect()
 }
 
-const KNOWN_A: &str = "-- known_records_a
-SELECT s.value AS id, r.checksum, r.keys, l.id AS link, l.a_checksum AS link_checksum
+const KNOWN: &str = "-- known_records
+SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, coalesce(la.id, lb.id) AS link,
+       coalesce(la.a_checksum, lb.b_checksum) AS link_checksum
 FROM json_each(?2) s
-LEFT JOIN records r ON r.sync = ?1 AND r.side = 'a' AND r.id = s.value
-LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.a_id = s.value";
-
-const KNOWN_B: &str = "-- known_records_b
-SELECT s.value AS id, r.checksum, r.keys, l.id AS link, l.b_checksum AS link_checksum
-FROM json_each(?2) s
-LEFT JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = s.value
-LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.b_id = s.value";
+LEFT JOIN records r ON r.sync = ?1 AND r.side = s.value ->> 0 AND r.id = s.value ->> 1
+LEFT JOIN links la ON s.value ->> 0 = 'a' AND la.state = 'active' AND la.sync = ?1
+                  AND la.a_id = s.value ->> 1
+LEFT JOIN links lb ON s.value ->> 0 = 'b' AND lb.state = 'active' AND lb.sync = ?1
+                  AND lb.b_id = s.value ->> 1";
 
 async fn store(
     txn: &mut Txn,
     sync: &SyncName,
-    side: Side,
-    records: &[IndexedRecord],
-    known: &HashMap<String, Known>,
-    generation: i64,
+    records: &[(Side, IndexedRecord)],
+    known: &KnownRecords,
+    generation: Option<i64>,
 ) -> Result<(), StoreError> {
     let mut all = Vec::with_capacity(records.len());
-    let mut rekeyed: HashMap<&str, &[String]> = HashMap::new();
-    for record in records {
-        let row = RecordRow {
+    let mut rekeyed: HashMap<(Side, &str), &[String]> = HashMap::new();
+    for (side, record) in records {
+        let keys = sql::json("key", &record.keys)?;
+        let before = known.get(&(*side, record.id.as_str().to_owned()));
+        let before = before.and_then(|known| known.keys.as_deref());
+        let place = (*side, record.id.as_str());
+        if before.unwrap_or("[]") != keys || rekeyed.contains_key(&place) {
+            rekeyed.insert(place, &record.keys);
+        }
+        all.push(RecordRow {
+            side: *side,
             id: record.id.as_str(),
-            keys: sql::json("key", &record.keys)?,
+            keys,
             checksum: &record.checksum,
             updated_at: record.updated_at.map(Timestamp::as_micros),
-        };
-        let before = known.get(row.id).and_then(|known| known.keys.as_deref());
-        if before.unwrap_or("[]") != row.keys || rekeyed.contains_key(row.id) {
-            rekeyed.insert(row.id, &record.keys);
-        }
-        all.push(row);
+        });
     }
     let statement = sqlx::query(STORE)
         .bind(sync.as_str().to_owned())
-        .bind(side.as_str())
         .bind(sql::json("record", &all)?)
         .bind(generation);
     txn.run(statement).await?;
     if !rekeyed.is_empty() {
-        let keyed: Vec<(&str, &[String])> = rekeyed.into_iter().collect();
-        store_keys(txn, sync, side, &sql::json("key", &keyed)?).await?;
+        let keyed: Vec<(Side, &str, &[String])> = rekeyed
+            .into_iter()
+            .map(|((side, id), keys)| (side, id, keys))
+            .collect();
+        store_keys(txn, sync, &sql::json("key", &keyed)?).await?;
     }
     Ok(())
 }
 
 const STORE: &str = "-- store_records
 INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
-SELECT ?1, ?2, value ->> 'id', value ->> 'checksum', value ->> 'updated_at', ?4, value ->> 'keys'
-FROM json_each(?3) WHERE true
+SELECT ?1, value ->> 'side', value ->> 'id', value ->> 'checksum', value ->> 'updated_at',
+       coalesce(?3, (SELECT max(number) FROM runs), 0), value ->> 'keys'
+FROM json_each(?2) WHERE true
 ON CONFLICT (sync, side, id) DO UPDATE SET
     checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
     generation = max(records.generation, excluded.generation)";
 
-async fn store_keys(
-    txn: &mut Txn,
-    sync: &SyncName,
-    side: Side,
-    keyed: &str,
-) -> Result<(), StoreError> {
+async fn store_keys(txn: &mut Txn, sync: &SyncName, keyed: &str) -> Result<(), StoreError> {
     for text in [DROP_KEYS, ADD_KEYS] {
         let statement = sqlx::query(text)
             .bind(sync.as_str().to_owned())
-            .bind(side.as_str())
             .bind(keyed.to_owned());
         txn.run(statement).await?;
     }
@@ -178,13 +175,13 @@ async fn store_keys(
 }
 
 const DROP_KEYS: &str = "-- drop_keys
-DELETE FROM record_keys WHERE sync = ?1 AND side = ?2
-  AND id IN (SELECT value ->> 0 FROM json_each(?3))";
+DELETE FROM record_keys WHERE sync = ?1
+  AND (side, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))";
 
 const ADD_KEYS: &str = "-- add_keys
 INSERT INTO record_keys (sync, side, key, id)
-SELECT ?1, ?2, k.value, r.value ->> 0
-FROM json_each(?3) r JOIN json_each(r.value ->> 1) k WHERE true
+SELECT ?1, r.value ->> 0, k.value, r.value ->> 1
+FROM json_each(?2) r JOIN json_each(r.value ->> 2) k WHERE true
 ON CONFLICT DO NOTHING";
 
 /// Removes a record that is gone.

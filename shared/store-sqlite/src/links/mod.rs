@@ -144,7 +144,7 @@ impl LinkStore for SqliteStore {
         self.writer
             .write(move |txn| {
                 Box::pin(async move {
-                    index::index_records(txn, &sync, side, &records, generation).await
+                    index::index_records(txn, &sync, side, records, generation).await
                 })
             })
             .await

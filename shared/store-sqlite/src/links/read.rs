@@ -2,63 +2,106 @@
 
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
-use tandem_domain::{LinkId, RecordId, Side, SyncName};
-use tandem_store::{ConflictState, Intent, Link, PairContext, Ruling, StoreError};
+use tandem_domain::{ConflictId, LinkId, RecordId, Side, SyncName};
+use tandem_store::{ConflictState, Intent, Link, PairContext, Resolution, Ruling, StoreError};
 
 use super::row;
 use crate::{rows, sql};
 
-/// What is known of one record.
+/// What is known of one record. Seldom is an intent open: then one statement says all. Otherwise it is
+/// asked again with the intents, in one transaction, so that all of it is of one moment.
 pub(super) async fn pair(
     readers: &SqlitePool,
     sync: &SyncName,
     side: Side,
     record: &RecordId,
 ) -> Result<PairContext, StoreError> {
-    // One transaction, so that all of it is of one moment.
-    let mut txn = readers.begin().await.map_err(sql::failed)?;
-    let statement = match side {
-        Side::A => sqlx::query(LINK_OF_A),
-        Side::B => sqlx::query(LINK_OF_B),
+    let statement = || {
+        let text = match side {
+            Side::A => PAIR_OF_A,
+            Side::B => PAIR_OF_B,
+        };
+        sqlx::query(text)
+            .bind(sync.as_str().to_owned())
+            .bind(record.as_str().to_owned())
     };
-    let statement = statement
-        .bind(sync.as_str().to_owned())
-        .bind(record.as_str().to_owned());
-    let found = sql::first(&mut *txn, statement).await?;
-    let link = found.as_ref().map(row::link).transpose()?;
-    let link_id = link.as_ref().map(|link| link.id);
-    let intents = open_intents(&mut txn, sync, side, record, link_id).await?;
-    let mut context = PairContext {
-        link,
-        intents,
-        ..PairContext::default()
-    };
-    let statement = sqlx::query(QUESTIONS)
-        .bind(link_id.map(|id| id.to_string()))
-        .bind(sync.as_str().to_owned())
-        .bind(side.as_str())
-        .bind(record.as_str().to_owned());
-    for row in sql::all(&mut *txn, statement).await? {
-        add_question(&mut context, &row)?;
+    let row = sql::one(readers, statement()).await?;
+    if !rows::get::<bool>(&row, "has_intents")? {
+        return context(&row);
     }
+    let mut txn = readers.begin().await.map_err(sql::failed)?;
+    let mut context = context(&sql::one(&mut *txn, statement()).await?)?;
+    let link = context.link.as_ref().map(|link| link.id);
+    context.intents = open_intents(&mut txn, sync, side, record, link).await?;
     Ok(context)
 }
 
-const LINK_OF_A: &str = "-- link_of_a
-SELECT * FROM (
-    SELECT * FROM links WHERE state = 'active' AND sync = ?1 AND a_id = ?2
-    UNION ALL
-    SELECT * FROM (SELECT * FROM links WHERE state = 'retired' AND sync = ?1 AND a_id = ?2
-                   ORDER BY id DESC LIMIT 1))
-ORDER BY state LIMIT 1";
+const PAIR_OF_A: &str = "-- pair_of_a
+SELECT l.*,
+       EXISTS (SELECT 1 FROM intents WHERE link = l.id AND state IN ('planned', 'sent', 'unknown'))
+       OR EXISTS (SELECT 1 FROM intents WHERE sync = ?1 AND side = 'b' AND source = ?2 AND op = 'create'
+                  AND state IN ('planned', 'sent', 'unknown')) AS has_intents,
+       EXISTS (SELECT 1 FROM records
+               WHERE sync = ?1 AND side = 'a' AND id = ?2 AND ignored = 1) AS ignored,
+       (SELECT json_group_array(json_array(id, field, state, json(resolution))) FROM (
+            SELECT id, field, state, resolution FROM conflicts
+            WHERE link = l.id AND state IN ('open', 'answered')
+            UNION
+            SELECT id, field, state, resolution FROM conflicts
+            WHERE sync = ?1 AND side = 'a' AND record = ?2 AND state IN ('open', 'answered')
+            ORDER BY 1)) AS questions
+FROM (SELECT 1) LEFT JOIN links l ON l.id = coalesce(
+    (SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND a_id = ?2),
+    (SELECT max(id) FROM links WHERE state = 'retired' AND sync = ?1 AND a_id = ?2))";
 
-const LINK_OF_B: &str = "-- link_of_b
-SELECT * FROM (
-    SELECT * FROM links WHERE state = 'active' AND sync = ?1 AND b_id = ?2
-    UNION ALL
-    SELECT * FROM (SELECT * FROM links WHERE state = 'retired' AND sync = ?1 AND b_id = ?2
-                   ORDER BY id DESC LIMIT 1))
-ORDER BY state LIMIT 1";
+const PAIR_OF_B: &str = "-- pair_of_b
+SELECT l.*,
+       EXISTS (SELECT 1 FROM intents WHERE link = l.id AND state IN ('planned', 'sent', 'unknown'))
+       OR EXISTS (SELECT 1 FROM intents WHERE sync = ?1 AND side = 'a' AND source = ?2 AND op = 'create'
+                  AND state IN ('planned', 'sent', 'unknown')) AS has_intents,
+       EXISTS (SELECT 1 FROM records
+               WHERE sync = ?1 AND side = 'b' AND id = ?2 AND ignored = 1) AS ignored,
+       (SELECT json_group_array(json_array(id, field, state, json(resolution))) FROM (
+            SELECT id, field, state, resolution FROM conflicts
+            WHERE link = l.id AND state IN ('open', 'answered')
+            UNION
+            SELECT id, field, state, resolution FROM conflicts
+            WHERE sync = ?1 AND side = 'b' AND record = ?2 AND state IN ('open', 'answered')
+            ORDER BY 1)) AS questions
+FROM (SELECT 1) LEFT JOIN links l ON l.id = coalesce(
+    (SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND b_id = ?2),
+    (SELECT max(id) FROM links WHERE state = 'retired' AND sync = ?1 AND b_id = ?2))";
+
+/// A question as `pair` reads it: its id, its field, where it stands, and the answer.
+type Question = (
+    ConflictId,
+    Option<String>,
+    ConflictState,
+    Option<Resolution>,
+);
+
+/// Everything but the intents.
+fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
+    let has_link = rows::get::<Option<&str>>(row, "id")?.is_some();
+    let mut context = PairContext {
+        link: has_link.then(|| row::link(row)).transpose()?,
+        ignored: rows::get(row, "ignored")?,
+        ..PairContext::default()
+    };
+    for (conflict, field, state, resolution) in rows::document::<Vec<Question>>(row, "questions")? {
+        match (state, field, resolution) {
+            (ConflictState::Open, Some(field), _) => context.open_conflict_fields.push(field),
+            (ConflictState::Open, None, _) => context.held = Some(conflict),
+            (ConflictState::Answered, field, Some(resolution)) => context.rulings.push(Ruling {
+                conflict,
+                field,
+                resolution,
+            }),
+            (ConflictState::Answered, _, None) | (ConflictState::Closed, _, _) => {}
+        }
+    }
+    Ok(context)
+}
 
 async fn open_intents(
     txn: &mut sqlx::SqliteConnection,
@@ -88,40 +131,6 @@ SELECT * FROM intents
 WHERE sync = ?2 AND side = ?3 AND source = ?4 AND op = 'create'
   AND state IN ('planned', 'sent', 'unknown')
 ORDER BY created_at, id";
-
-/// Unsettled questions of the link, or of the record, and whether the record is left alone.
-const QUESTIONS: &str = "-- questions_of_pair
-SELECT id, field, state, resolution FROM conflicts
-WHERE link = ?1 AND state IN ('open', 'answered')
-UNION
-SELECT id, field, state, resolution FROM conflicts
-WHERE sync = ?2 AND side = ?3 AND record = ?4 AND state IN ('open', 'answered')
-UNION ALL
-SELECT NULL, NULL, 'ignored', NULL FROM records
-WHERE sync = ?2 AND side = ?3 AND id = ?4 AND ignored = 1
-ORDER BY 1";
-
-fn add_question(context: &mut PairContext, row: &SqliteRow) -> Result<(), StoreError> {
-    if rows::get::<&str>(row, "state")? == "ignored" {
-        context.ignored = true;
-        return Ok(());
-    }
-    let conflict = rows::parsed(row, "id")?;
-    let field: Option<String> = rows::get(row, "field")?;
-    match rows::word::<ConflictState>(row, "state")? {
-        ConflictState::Open => match field {
-            Some(field) => context.open_conflict_fields.push(field),
-            None => context.held = Some(conflict),
-        },
-        ConflictState::Answered => context.rulings.push(Ruling {
-            conflict,
-            field,
-            resolution: rows::document(row, "resolution")?,
-        }),
-        ConflictState::Closed => {}
-    }
-    Ok(())
-}
 
 /// One link.
 pub(super) async fn link(readers: &SqlitePool, id: LinkId) -> Result<Option<Link>, StoreError> {

@@ -1,13 +1,15 @@
 //! Inserting and changing links, and moving the jobs of their records into their lanes.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::Serialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    BaseValue, JournalError, Lane, Lease, LinkState, LinkUpdate, NewLink, SideState, StoreError,
+    BaseValue, JournalError, Lane, Lease, LinkState, NewLink, SideState, StoreError,
 };
 
-use super::Refusal;
 use super::row::{LinkRow, SideRow, base_text};
+use super::{Refusal, index};
 use crate::jobs::finish::held_jobs;
 use crate::jobs::waiting::{Waiting, put_back};
 use crate::writer::Txn;
@@ -95,7 +97,7 @@ async fn insert(
     txn: &mut Txn,
     links: &[NewLink],
     now: Timestamp,
-) -> Result<std::collections::HashSet<LinkId>, StoreError> {
+) -> Result<HashSet<LinkId>, StoreError> {
     let rows = links
         .iter()
         .map(LinkRow::new)
@@ -122,56 +124,41 @@ FROM json_each(?1) WHERE true
 ON CONFLICT DO NOTHING
 RETURNING id";
 
-/// Carries out what a confirmation says of its link.
-pub(super) async fn apply(
+/// Inserts the link that a job has made. The job goes on in the lane of the link, so that none runs
+/// beside it there.
+pub(super) async fn insert_for(
     txn: &mut Txn,
-    sync: &SyncName,
     lease: Lease,
-    update: &LinkUpdate,
+    link: &NewLink,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    match update {
-        LinkUpdate::Insert(link) => {
-            if insert_links(txn, std::slice::from_ref(link), now).await? == 0 {
-                return Err(JournalError::Superseded.into());
-            }
-            // The job goes on in the lane of the link, so that none runs beside it there.
-            let statement = sqlx::query(FOLLOW)
-                .bind(lease.job.to_string())
-                .bind(link.id.to_string());
-            txn.run(statement).await?;
-            Ok(())
-        }
-        LinkUpdate::Update {
-            id,
-            expected_revision,
-            a,
-            b,
-            base,
-            state,
-        } => {
-            let new = NewState {
-                id: *id,
-                a,
-                b,
-                base,
-                state: *state,
-            };
-            replace(txn, sync, &new, *expected_revision, now).await
-        }
+    if insert_links(txn, std::slice::from_ref(link), now).await? == 0 {
+        return Err(JournalError::Superseded.into());
     }
+    let statement = sqlx::query(FOLLOW)
+        .bind(lease.job.to_string())
+        .bind(link.id.to_string());
+    txn.run(statement).await?;
+    Ok(())
 }
 
 const FOLLOW: &str = "-- follow_link
 UPDATE jobs SET lane = ?2 WHERE id = ?1
   AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running' AND r.lane = ?2)";
 
-struct NewState<'a> {
-    id: LinkId,
-    a: &'a SideState,
-    b: &'a SideState,
-    base: &'a std::collections::BTreeMap<String, BaseValue>,
-    state: LinkState,
+/// The records that a link had.
+pub(super) struct OldIds {
+    pub(super) a: Option<RecordId>,
+    pub(super) b: Option<RecordId>,
+}
+
+/// What a link is to be.
+pub(super) struct NewState<'a> {
+    pub(super) id: LinkId,
+    pub(super) a: &'a SideState,
+    pub(super) b: &'a SideState,
+    pub(super) base: &'a BTreeMap<String, BaseValue>,
+    pub(super) state: LinkState,
 }
 
 #[derive(Serialize)]
@@ -181,23 +168,18 @@ struct Sides<'a> {
     state: LinkState,
 }
 
-async fn replace(
+/// Replaces what is known of a link.
+pub(super) async fn replace(
     txn: &mut Txn,
     sync: &SyncName,
+    old: &OldIds,
     new: &NewState<'_>,
-    expected_revision: i64,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let sides = Sides {
         a: SideRow::from(new.a),
         b: SideRow::from(new.b),
         state: new.state,
-    };
-    let old = sqlx::query(OLD_IDS)
-        .bind(new.id.to_string())
-        .bind(expected_revision);
-    let Some(old) = txn.first(old).await? else {
-        return Err(JournalError::Superseded.into());
     };
     let statement = sqlx::query(REPLACE)
         .bind(new.id.to_string())
@@ -207,25 +189,17 @@ async fn replace(
     if txn.run(statement).await? == 0 {
         return Err(JournalError::Superseded.into());
     }
-    let old_a = rows::record_opt(&old, "a_id")?;
-    let old_b = rows::record_opt(&old, "b_id")?;
-    forget_gone(
-        txn,
-        sync,
-        &[
-            (Side::A, old_a.as_ref(), new.a),
-            (Side::B, old_b.as_ref(), new.b),
-        ],
-    )
-    .await?;
-    if new.state == LinkState::Active && (old_a != new.a.id || old_b != new.b.id) {
+    for (side, old, new) in [(Side::A, &old.a, new.a), (Side::B, &old.b, new.b)] {
+        // A record that is gone from its side leaves the index, so that nothing is matched with it.
+        if let (Some(record), None) = (old, &new.id) {
+            index::forget(txn, sync, side, record).await?;
+        }
+    }
+    if new.state == LinkState::Active && (old.a != new.a.id || old.b != new.b.id) {
         move_waiting(txn, &moves(sync, new.id, new.a, new.b), now).await?;
     }
     Ok(())
 }
-
-const OLD_IDS: &str = "-- old_ids_of_link
-SELECT a_id, b_id FROM links WHERE id = ?1 AND revision = ?2";
 
 /// `OR IGNORE` changes nothing when a record is linked elsewhere.
 const REPLACE: &str = "-- update_link
@@ -236,17 +210,3 @@ UPDATE OR IGNORE links SET
     b_updated_at = ?2 ->> '$.b.updated_at',
     state = ?2 ->> 'state', base = ?3, revision = revision + 1, updated_at = ?4
 WHERE id = ?1";
-
-/// A record that is gone from its side leaves the index, so that nothing is matched with it.
-async fn forget_gone(
-    txn: &mut Txn,
-    sync: &SyncName,
-    sides: &[(Side, Option<&RecordId>, &SideState)],
-) -> Result<(), StoreError> {
-    for (side, old, new) in sides {
-        if let (Some(record), None) = (old, &new.id) {
-            super::index::forget(txn, sync, *side, record).await?;
-        }
-    }
-    Ok(())
-}

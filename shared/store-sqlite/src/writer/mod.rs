@@ -167,27 +167,32 @@ async fn run_batch(
     Ok(())
 }
 
+/// Each verb ends with the savepoint of the next: a call of the driver is a hop to another thread.
 async fn run_with_savepoints(
     txn: &mut Txn,
     batch: &mut Vec<Verb>,
     replies: &mut Vec<Answer>,
 ) -> Result<(), StoreError> {
     let mut total = Tally::default();
+    txn.run(sqlx::query("-- savepoint\nSAVEPOINT verb")).await?;
     for verb in batch.drain(..) {
-        txn.run(sqlx::query("-- savepoint\nSAVEPOINT verb")).await?;
         let reply = verb(txn).await;
         replies.push(reply.answer);
         let counted = std::mem::take(&mut txn.tally);
         if reply.keep {
             total.absorb(counted);
+            txn.run(sqlx::query(NEXT)).await?;
         } else {
             txn.run(sqlx::query("-- undo\nROLLBACK TO verb")).await?;
         }
-        txn.run(sqlx::query("-- release\nRELEASE verb")).await?;
     }
     txn.tally = total;
     Ok(())
 }
+
+/// Keeps what the verb did, and begins anew. The last savepoint is released by the commit.
+const NEXT: &str = "-- next_verb
+RELEASE verb; SAVEPOINT verb";
 
 /// Ends the transaction without effect. SQLite may have done so itself (disk full, I/O error), and
 /// then refuses: that is as well.
@@ -196,3 +201,6 @@ async fn roll_back(txn: &mut Txn) {
         tracing::debug!(%error, "nothing to roll back");
     }
 }
+
+#[cfg(test)]
+mod tests;
