@@ -1,0 +1,406 @@
+//! Seeded simulation of the worker over a real storage: people edit both sides, requests and answers
+//! get lost, processes die before and after each write, webhooks come twice, late, or not at all. At
+//! rest both sides hold the same, nothing is doubled, nothing is lost, and nothing waits.
+
+mod world;
+
+use tandem_domain::{RecordId, Side};
+use tandem_engine::{Ambiguous, ConflictPolicy, DeletePolicies, DeletePolicy};
+use tandem_store::{ConflictKind, ConflictState, Resolution};
+use world::system::{Fault, Talents};
+use world::{World, policy};
+
+const PLAIN: Talents = Talents {
+    external_reference: false,
+    idempotent_create: false,
+    answers_with_record: false,
+    changed_since: false,
+};
+const RICH: Talents = Talents {
+    external_reference: true,
+    idempotent_create: false,
+    answers_with_record: true,
+    changed_since: true,
+};
+const KEYED: Talents = Talents {
+    external_reference: false,
+    idempotent_create: true,
+    answers_with_record: true,
+    changed_since: true,
+};
+
+const FAULTS: [Fault; 5] = [
+    Fault::LostRequest,
+    Fault::LostResponse,
+    Fault::CrashBefore,
+    Fault::CrashAfter,
+    Fault::Down,
+];
+
+/// Lives through a seeded life of edits and faults, comes to rest, and compares.
+async fn live(seed: u64) {
+    let talents = [PLAIN, RICH, KEYED];
+    let (a, b) = (
+        talents[(seed % 3) as usize],
+        talents[(seed / 3 % 3) as usize],
+    );
+    let world = World::new(seed, policy(), a, b).await;
+    for number in 0..6 {
+        let email = format!("seed{number}@x.example");
+        if number % 3 != 1 {
+            world.a.user_creates(&[
+                ("name", &format!("Seed {number}")),
+                ("email", &email),
+                ("city", "Ghent"),
+            ]);
+        }
+        if number % 3 != 2 {
+            world
+                .b
+                .user_creates(&[("name", &format!("SEED {number}")), ("email", &email)]);
+        }
+    }
+    world.first_sync().await;
+    for step in 0..30 {
+        let side = if world.chance(2) == 0 {
+            Side::A
+        } else {
+            Side::B
+        };
+        if world.chance(3) == 0 {
+            let fault = FAULTS[world.chance(5) as usize];
+            world.system(side).go_wrong(&[fault]);
+        }
+        act(&world, side, step).await;
+        for _ in 0..world.chance(3) {
+            world.turn().await;
+        }
+    }
+    world.a.heal();
+    world.b.heal();
+    world.rest().await;
+    world.sweep().await;
+    assert_eq!(world.dead().await, [], "seed {seed}: no dead letters");
+    world.assert_agreement(seed);
+    let writes = (world.a.writes(), world.b.writes());
+    world.sweep().await;
+    assert_eq!(
+        (world.a.writes(), world.b.writes()),
+        writes,
+        "seed {seed}: at rest nothing is written"
+    );
+}
+
+async fn act(world: &World, side: Side, step: u64) {
+    let ids = world.system(side).ids();
+    let record = if world.chance(6) == 0 || ids.is_empty() {
+        let email = format!("new{step}@x.example");
+        world
+            .system(side)
+            .user_creates(&[("name", &format!("New {step}")), ("email", &email)])
+    } else {
+        let id = ids[world.chance(ids.len() as u64) as usize].clone();
+        let field = if world.chance(2) == 0 { "city" } else { "name" };
+        world
+            .system(side)
+            .user_edits(&id, field, &format!("{field} {side} {step}"));
+        id
+    };
+    // A webhook may come twice, or never.
+    for _ in 0..world.chance(3) {
+        world.hear(side, &record).await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_both_sides_agree_at_rest() {
+    for seed in 0..15 {
+        live(seed).await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_both_sides_agree_at_rest_with_other_seeds() {
+    for seed in 15..30 {
+        live(seed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_is_lost_is_not_repeated() {
+    for talents in [PLAIN, RICH, KEYED] {
+        for fault in [
+            Fault::LostResponse,
+            Fault::CrashAfter,
+            Fault::LostRequest,
+            Fault::CrashBefore,
+        ] {
+            let world = World::new(1, policy(), PLAIN, talents).await;
+            let id = world
+                .a
+                .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+            world.b.go_wrong(&[fault]);
+            world.hear(Side::A, &id).await;
+            world.rest().await;
+            assert_eq!(world.b.ids().len(), 1, "{talents:?} {fault:?}");
+            world.assert_agreement(1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_echo_of_our_own_create_creates_nothing_even_before_the_link_is_saved() {
+    let world = World::new(2, policy(), RICH, RICH).await;
+    let id = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &id).await;
+    world.turn().await;
+    let made = world.b.ids();
+    assert_eq!(made.len(), 1, "the create had its effect");
+    world.hear(Side::B, &made[0]).await;
+    world.rest().await;
+    assert_eq!((world.a.ids().len(), world.b.ids().len()), (1, 1));
+    world.assert_agreement(2);
+}
+
+#[tokio::test]
+async fn the_same_company_entered_on_both_sides_at_once_is_linked_not_crossed() {
+    let world = World::new(3, policy(), PLAIN, PLAIN).await;
+    let a = world.a.user_creates(&[
+        ("name", "Acme"),
+        ("email", "a@acme.example"),
+        ("city", "Ghent"),
+    ]);
+    let b = world
+        .b
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.hear(Side::A, &a).await;
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    assert_eq!((world.a.ids().len(), world.b.ids().len()), (1, 1));
+    world.assert_agreement(3);
+}
+
+#[tokio::test]
+async fn edits_of_different_fields_both_survive_and_the_later_edit_of_one_field_wins() {
+    let world = World::new(4, policy(), RICH, RICH).await;
+    let a = world.a.user_creates(&[
+        ("name", "Acme"),
+        ("email", "a@acme.example"),
+        ("city", "Ghent"),
+    ]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let b = world.b.ids()[0].clone();
+    world.a.user_edits(&a, "city", "Lyon");
+    world.b.user_edits(&b, "name", "Acme Ltd");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let fields = &world.a.contents()[0];
+    assert_eq!(
+        (fields["city"].as_str(), fields["name"].as_str()),
+        ("Lyon", "Acme Ltd")
+    );
+
+    // Side a's clock is four minutes ahead of side b's; b's edit is the later one all the same.
+    world.a.user_edits(&a, "city", "Turin");
+    world.clock.advance(std::time::Duration::from_secs(5));
+    world.b.user_edits(&b, "city", "Bremen");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.a.contents()[0]["city"], "Bremen");
+    world.assert_agreement(4);
+    let filter = tandem_store::ChangeFilter {
+        record: Some(a),
+        limit: 10,
+        ..Default::default()
+    };
+    let changes = world
+        .store
+        .changes(&filter)
+        .await
+        .expect("the storage answers");
+    let lost: Vec<_> = changes
+        .iter()
+        .flat_map(|change| &change.fields)
+        .filter_map(|field| field.lost.clone())
+        .collect();
+    assert_eq!(lost, [tandem_domain::Value::Text("Turin".into())]);
+}
+
+#[tokio::test]
+async fn a_manual_conflict_waits_for_its_answer() {
+    let mut policy = policy();
+    policy.conflict = ConflictPolicy::Manual;
+    let world = World::new(5, policy, RICH, RICH).await;
+    let a = world.a.user_creates(&[
+        ("name", "Acme"),
+        ("email", "a@acme.example"),
+        ("city", "Ghent"),
+    ]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let b = world.b.ids()[0].clone();
+    world.a.user_edits(&a, "city", "Lyon");
+    world.b.user_edits(&b, "city", "Turin");
+    world.hear(Side::A, &a).await;
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    let questions = world.questions().await;
+    assert_eq!(questions.len(), 1);
+    assert!(matches!(&questions[0].kind, ConflictKind::Field { field, .. } if field == "city"));
+    answer(&world, &questions[0], Resolution::Take { side: Side::B }).await;
+    assert_eq!(world.a.contents()[0]["city"], "Turin");
+    world.assert_agreement(5);
+    assert_eq!(world.questions().await[0].state, ConflictState::Closed);
+}
+
+async fn answer(world: &World, question: &tandem_store::Conflict, resolution: Resolution) {
+    use tandem_domain::Clock;
+    let now = world.clock.now();
+    let job = tandem_domain::JobId::new(now, &tandem_testkit::SeededEntropy::new(99));
+    world
+        .store
+        .resolve_conflict(question.id, resolution, job, now)
+        .await
+        .expect("the storage answers");
+    world.rest().await;
+}
+
+#[tokio::test]
+async fn duplicates_are_held_until_an_operator_says_which_is_which() {
+    let world = World::new(6, policy(), RICH, RICH).await;
+    let first = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    let second = world
+        .a
+        .user_creates(&[("name", "ACME"), ("email", "A@ACME.example")]);
+    let b = world
+        .b
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.first_sync().await;
+    assert_eq!(
+        (world.a.ids().len(), world.b.ids().len()),
+        (2, 1),
+        "nothing was created"
+    );
+    for question in world.questions().await {
+        let keep = question.record == first;
+        let resolution = if keep {
+            Resolution::LinkTo { record: b.clone() }
+        } else {
+            Resolution::Ignore
+        };
+        answer(&world, &question, resolution).await;
+    }
+    world.hear(Side::A, &second).await;
+    world.rest().await;
+    assert_eq!(
+        (world.a.ids().len(), world.b.ids().len()),
+        (2, 1),
+        "the duplicate is left alone"
+    );
+    let pair = world
+        .store
+        .pair(&world.sync, Side::A, &first)
+        .await
+        .expect("the storage answers");
+    assert_eq!(pair.link.and_then(|link| link.b.id), Some(b));
+}
+
+#[tokio::test]
+async fn by_policy_the_first_of_the_duplicates_is_linked_without_asking() {
+    let mut policy = policy();
+    policy.ambiguous = Ambiguous::First;
+    let world = World::new(7, policy, RICH, RICH).await;
+    let first = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world
+        .a
+        .user_creates(&[("name", "ACME"), ("email", "a@acme.example")]);
+    world
+        .b
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.first_sync().await;
+    assert_eq!((world.a.ids().len(), world.b.ids().len()), (2, 1));
+    let pair = world
+        .store
+        .pair(&world.sync, Side::A, &first)
+        .await
+        .expect("the storage answers");
+    assert!(pair.link.is_some());
+}
+
+fn deleting() -> tandem_engine::SyncPolicy {
+    let mut policy = policy();
+    policy.deletes = DeletePolicies {
+        a_gone: DeletePolicy::Propagate,
+        b_gone: DeletePolicy::Propagate,
+    };
+    policy
+}
+
+async fn pairs(world: &World, count: usize) -> Vec<RecordId> {
+    for number in 0..count {
+        let email = format!("p{number}@x.example");
+        world
+            .a
+            .user_creates(&[("name", &format!("P {number}")), ("email", &email)]);
+    }
+    world.first_sync().await;
+    world.a.ids()
+}
+
+#[tokio::test]
+async fn a_delete_is_carried_over_but_an_edit_beats_it() {
+    let world = World::new(8, deleting(), RICH, RICH).await;
+    let ids = pairs(&world, 2).await;
+    world.a.user_deletes(&ids[0]);
+    world.a.user_deletes(&ids[1]);
+    let survivor = world.b.ids()[1].clone();
+    world.b.user_edits(&survivor, "city", "Ghent");
+    world.sweep().await;
+    assert_eq!((world.a.ids().len(), world.b.ids().len()), (1, 1));
+    world.assert_agreement(8);
+}
+
+#[tokio::test]
+async fn too_many_deletes_wait_for_approval_and_an_emptied_side_deletes_nothing() {
+    let world = World::new(9, deleting(), RICH, RICH).await;
+    let ids = pairs(&world, 30).await;
+    for id in &ids[..15] {
+        world.a.user_deletes(id);
+    }
+    world.sweep().await;
+    assert_eq!(
+        world.b.ids().len(),
+        20,
+        "ten deletes pass, the others are held"
+    );
+    let held: Vec<_> = world.questions().await;
+    assert_eq!(held.len(), 5);
+    answer(&world, &held[0], Resolution::Approve).await;
+    assert_eq!(world.b.ids().len(), 19);
+    for id in &ids[15..] {
+        world.a.user_deletes(id);
+    }
+    world.sweep().await;
+    assert_eq!(world.b.ids().len(), 19, "an emptied side stops");
+}
+
+#[tokio::test]
+async fn a_system_that_is_down_costs_no_attempts() {
+    let world = World::new(10, policy(), RICH, RICH).await;
+    let id = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.b.go_wrong(&[Fault::Down; 40]);
+    world.hear(Side::A, &id).await;
+    world.rest().await;
+    assert_eq!(world.dead().await, []);
+    world.assert_agreement(10);
+}

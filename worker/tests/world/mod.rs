@@ -1,0 +1,290 @@
+//! A world for the worker: two fake systems, a real storage, and a driver that owns time.
+
+pub mod system;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_connectors::Connector;
+use tandem_domain::{Clock, Entropy, JobId, LeaseToken, RetryPolicy, Side, SyncName};
+use tandem_engine::{
+    Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
+};
+use tandem_queue::{BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler};
+use tandem_runtime::{DeleteBrake, End, SyncDefinition, Topology};
+use tandem_store::{
+    ClaimRequest, ClaimedJob, ConflictFilter, Hints, JobClass, JobFilter, JobKind, JobState,
+    NewJob, Trigger,
+};
+use tandem_testkit::{SeededEntropy, TemporaryStore, TestClock};
+use tandem_worker::{Context, Worker};
+use tokio_util::sync::CancellationToken;
+
+use system::{FIELDS, FakeSystem, Talents};
+
+const LEASE: Duration = Duration::from_secs(30);
+/// A world that has not come to rest after so many turns never will.
+const TURNS_MAX: usize = 5_000;
+
+pub struct World {
+    pub a: Arc<FakeSystem>,
+    pub b: Arc<FakeSystem>,
+    pub clock: Arc<TestClock>,
+    pub store: TemporaryStore,
+    pub sync: SyncName,
+    entropy: Arc<SeededEntropy>,
+    worker: Worker,
+}
+
+pub fn policy() -> SyncPolicy {
+    let rule = |name: &str| FieldRule {
+        name: name.into(),
+        a: name.into(),
+        b: name.into(),
+        field_type: tandem_domain::FieldType::Text,
+        direction: Direction::Both,
+        equality: Equality::Exact,
+        conflict: None,
+        transforms: vec![],
+    };
+    SyncPolicy {
+        fields: FIELDS.iter().map(|name| rule(name)).collect(),
+        match_keys: vec![vec!["email".into()], vec!["name".into()]],
+        creates: Creates::Both,
+        conflict: ConflictPolicy::LastWriteWins,
+        prefer: Side::A,
+        deletes: DeletePolicies::default(),
+        ambiguous: Ambiguous::Hold,
+        filters: vec![],
+    }
+}
+
+impl World {
+    pub async fn new(
+        seed: u64,
+        policy: SyncPolicy,
+        talents_a: Talents,
+        talents_b: Talents,
+    ) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let entropy = Arc::new(SeededEntropy::new(seed));
+        let a = FakeSystem::new("a", talents_a, 140, Arc::clone(&clock));
+        let b = FakeSystem::new("b", talents_b, -95, Arc::clone(&clock));
+        let store = TemporaryStore::open().await;
+        let sync: SyncName = "pairs".parse().expect("a name");
+        let topology = topology(&sync, policy, &a, &b);
+        let context = Context::new(
+            store.shared(),
+            topology,
+            Arc::new(InProcessDoorbell::default()),
+            clock.clone(),
+            entropy.clone(),
+        );
+        let breakers = Breakers::new(BreakerConfig::default(), entropy.clone());
+        let worker = Worker::new(Arc::new(context), Arc::new(breakers));
+        Self {
+            a,
+            b,
+            clock,
+            store,
+            sync,
+            entropy,
+            worker,
+        }
+    }
+
+    pub fn system(&self, side: Side) -> &FakeSystem {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+
+    pub async fn enqueue(&self, kind: JobKind) {
+        let now = self.clock.now();
+        let job = NewJob {
+            id: JobId::new(now, self.entropy.as_ref()),
+            kind,
+            class: JobClass::Interactive,
+            trigger: Trigger::Webhook,
+            run_at: now,
+            hints: Hints::default(),
+            traceparent: None,
+        };
+        self.store
+            .enqueue(vec![job], now)
+            .await
+            .expect("the storage answers");
+    }
+
+    /// A webhook about a record.
+    pub async fn hear(&self, side: Side, record: &tandem_domain::RecordId) {
+        self.enqueue(JobKind::Reconcile {
+            sync: self.sync.clone(),
+            side,
+            record: record.clone(),
+        })
+        .await;
+    }
+
+    pub async fn first_sync(&self) {
+        self.enqueue(JobKind::Backfill {
+            sync: self.sync.clone(),
+        })
+        .await;
+        self.rest().await;
+    }
+
+    pub async fn sweep(&self) {
+        for side in Side::BOTH {
+            self.enqueue(JobKind::Sweep {
+                sync: self.sync.clone(),
+                side,
+            })
+            .await;
+        }
+        self.rest().await;
+    }
+
+    /// Works until nothing waits, moving time on as jobs ask for it.
+    pub async fn rest(&self) {
+        for _ in 0..TURNS_MAX {
+            if self.turn().await {
+                continue;
+            }
+            match self.store.next_due().await.expect("the storage answers") {
+                Some(due) if due > self.clock.now() => self.clock.set(due),
+                Some(_) => {}
+                None => return,
+            }
+        }
+        panic!("the world never comes to rest");
+    }
+
+    /// Claims and does a few jobs at once. False when there was none.
+    pub async fn turn(&self) -> bool {
+        let now = self.clock.now();
+        self.store
+            .rescue_expired(now, 100)
+            .await
+            .expect("the storage answers");
+        let tokens = (0..4)
+            .map(|_| LeaseToken::new(now, self.entropy.as_ref()))
+            .collect();
+        let request = ClaimRequest {
+            tokens,
+            lease_until: now.plus(LEASE),
+            blocked_syncs: vec![],
+            shares: [2, 1, 1],
+            now,
+        };
+        let claimed = self
+            .store
+            .claim(request)
+            .await
+            .expect("the storage answers");
+        let any = !claimed.is_empty();
+        let jobs = futures::future::join_all(claimed.into_iter().map(|job| self.perform(job)));
+        let died = tokio::select! {
+            _ = jobs => false,
+            () = self.a.crashed.notified() => true,
+            () = self.b.crashed.notified() => true,
+        };
+        if died {
+            // All of the process's jobs die with it; it comes back once their leases have ended.
+            self.clock.advance(LEASE + Duration::from_secs(1));
+        }
+        self.clock.advance(Duration::from_millis(10));
+        any
+    }
+
+    async fn perform(&self, claimed: ClaimedJob) {
+        let lease = claimed.lease;
+        let context = JobContext {
+            lease,
+            cancelled: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+        };
+        if let Handled::Outcome(outcome) = self.worker.handle(claimed, context).await {
+            let now = self.clock.now();
+            self.store
+                .finish(vec![(lease, outcome)], now)
+                .await
+                .expect("the storage answers");
+        }
+    }
+
+    pub fn chance(&self, below: u64) -> u64 {
+        self.entropy.next_u64() % below
+    }
+
+    pub async fn dead(&self) -> Vec<tandem_store::Job> {
+        let filter = JobFilter {
+            state: Some(JobState::Dead),
+            limit: 100,
+            ..JobFilter::default()
+        };
+        self.store.jobs(&filter).await.expect("the storage answers")
+    }
+
+    pub async fn questions(&self) -> Vec<tandem_store::Conflict> {
+        let filter = ConflictFilter {
+            limit: 100,
+            ..ConflictFilter::default()
+        };
+        self.store
+            .conflicts(&filter)
+            .await
+            .expect("the storage answers")
+    }
+
+    /// Both systems hold the same, and nothing twice.
+    pub fn assert_agreement(&self, seed: u64) {
+        let (a, b) = (self.a.contents(), self.b.contents());
+        assert_eq!(a, b, "seed {seed}: both sides hold the same records");
+        let emails: Vec<_> = a.iter().filter_map(|fields| fields.get("email")).collect();
+        let distinct: std::collections::BTreeSet<_> = emails.iter().collect();
+        assert_eq!(
+            emails.len(),
+            distinct.len(),
+            "seed {seed}: nothing is doubled"
+        );
+    }
+}
+
+fn topology(
+    sync: &SyncName,
+    policy: SyncPolicy,
+    a: &Arc<FakeSystem>,
+    b: &Arc<FakeSystem>,
+) -> Arc<Topology> {
+    let end = |name: &str, system: &Arc<FakeSystem>| End {
+        connection: name.parse().expect("a name"),
+        stream: "things".parse().expect("a name"),
+        connector: Arc::clone(system) as Arc<dyn Connector>,
+    };
+    let definition = SyncDefinition {
+        name: sync.clone(),
+        a: end("a", a),
+        b: end("b", b),
+        policy,
+        retry: RetryPolicy {
+            retries: 20,
+            base_secs: 1,
+            max_secs: 10,
+        },
+        quiet: Duration::ZERO,
+        overlap: Duration::from_secs(60),
+        brake: DeleteBrake::default(),
+        concurrency: 8,
+    };
+    let (one, other) = (definition.a.clone(), definition.b.clone());
+    Arc::new(Topology {
+        syncs: BTreeMap::from([(sync.clone(), Arc::new(definition))]),
+        connectors: BTreeMap::from([
+            (one.connection, one.connector),
+            (other.connection, other.connector),
+        ]),
+    })
+}
