@@ -3,10 +3,13 @@
 //! Thin on purpose: what a webhook means and what an operator can do is in `tandem-operator`. This crate
 //! has no SQL, speaks to no connected system, and never reads a clock.
 
+mod http;
 mod ingress;
 mod server;
 
+pub use http::{ApiToken, HttpParts, MetricsAccess, RenderMetrics, ShortToken, router};
 pub use ingress::{
     BODY_BYTES_MAX, FailureLimit, HOOKS_PREFIX, Ingress, IngressLimits, IngressParts,
+    follow_connections,
 };
 pub use server::{Peer, ServerLimits, Surface, serve};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tandem_domain::{Clock, JobId};
 use tandem_queue::Doorbell;
-use tandem_store::{DeliveryOutcome, EventStore, NewDelivery, StoreError};
+use tandem_store::{DeliveryOutcome, EventStore, NewDelivery};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -80,7 +80,7 @@ impl CommitQueue {
             .map_err(|_| CommitFault::QueueFull)?;
         match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(result)) => result,
-            // The committer was ended by a panic of the storage: not stored, as far as is known.
+            // The committer is gone: the process is ending.
             Ok(Err(_)) => Err(CommitFault::Storage),
             Err(_) => Err(CommitFault::TooLate),
         }
@@ -116,12 +116,16 @@ impl Committer {
             shares.push(pending.share);
         }
         metrics::histogram!("tandem_webhook_commit_deliveries").record(count as f64);
-        let result = self.store.record_deliveries(deliveries, now).await;
+        let store = Arc::clone(&self.store);
+        // A task of its own, so that a panic in the storage ends this commit and not the ingress.
+        let result =
+            tokio::spawn(async move { store.record_deliveries(deliveries, now).await }).await;
         metrics::histogram!("tandem_webhook_commit_seconds")
             .record(self.clock.now().since(now).as_secs_f64());
         match result {
-            Ok(outcomes) => self.answer(replies, outcomes, &due),
-            Err(error) => refuse(replies, &error),
+            Ok(Ok(outcomes)) => self.answer(replies, outcomes, &due),
+            Ok(Err(error)) => refuse(replies, &error),
+            Err(panic) => refuse(replies, &panic),
         }
     }
 
@@ -144,7 +148,7 @@ impl Committer {
 
 type Reply = oneshot::Sender<Result<DeliveryOutcome, CommitFault>>;
 
-fn refuse(replies: Vec<Reply>, error: &StoreError) {
+fn refuse(replies: Vec<Reply>, error: &dyn std::fmt::Display) {
     tracing::error!(%error, deliveries = replies.len(), "webhooks could not be stored; their senders were asked to send them again");
     for reply in replies {
         let _gone = reply.send(Err(CommitFault::Storage));

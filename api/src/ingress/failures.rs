@@ -1,5 +1,6 @@
 //! Counts requests without a valid signature by the address they come from, in fixed windows of time.
-//! An address with too many is refused before its next body is read.
+//! An address with too many is refused before its next body is read. A loopback address is never
+//! refused: it is that of a proxy on this machine, behind which are all senders, good and bad.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -56,7 +57,7 @@ impl Failures {
 
     /// How long the address has to wait; `None` when it need not.
     pub fn blocked_for(&self, address: IpAddr, now: Timestamp) -> Option<Duration> {
-        if self.limit.count == 0 {
+        if self.limit.count == 0 || address.to_canonical().is_loopback() {
             return None;
         }
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     const LIMIT: FailureLimit = FailureLimit {
         count: 2,
         window: Duration::from_secs(60),
@@ -143,6 +144,16 @@ mod tests {
             failures.blocked_for(HERE, Timestamp::from_secs(1_060)),
             None
         );
+    }
+
+    #[test]
+    fn a_proxy_on_this_machine_is_never_blocked() {
+        let failures = Failures::new(LIMIT);
+        let proxy = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        for _ in 0..3 {
+            failures.note(proxy, Timestamp::default());
+        }
+        assert_eq!(failures.blocked_for(proxy, Timestamp::default()), None);
     }
 
     #[test]

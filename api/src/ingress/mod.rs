@@ -10,6 +10,7 @@ mod committer;
 mod decoy;
 mod delivery;
 mod failures;
+mod follow;
 mod handshake;
 mod tally;
 
@@ -34,6 +35,7 @@ use committer::{CommitQueue, Committer};
 use failures::{Failures, sender_address};
 
 pub use failures::FailureLimit;
+pub use follow::follow_connections;
 
 /// Paths of webhooks start with this.
 pub const HOOKS_PREFIX: &str = "/hooks/";

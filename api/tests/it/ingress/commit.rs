@@ -62,6 +62,15 @@ async fn a_storage_that_is_down_is_503_and_the_repetition_is_taken() {
 }
 
 #[tokio::test]
+async fn a_storage_that_panics_is_503_and_the_next_commit_goes_on() {
+    let server = start().await;
+    server.store.panic(true);
+    assert_eq!(server.post_crm(&one_event("e1")).await.status, 503);
+    server.store.panic(false);
+    assert_eq!(server.post_crm(&one_event("e1")).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_commit_that_takes_too_long_is_503_and_its_repetition_is_a_duplicate() {
     let limits = IngressLimits {
         commit_timeout: SHORT,

@@ -116,15 +116,17 @@ async fn an_address_with_too_many_bad_signatures_is_429_before_its_body() {
             count: 3,
             window: Duration::from_secs(60),
         },
+        trusted_proxies: 1,
         ..IngressLimits::default()
     };
     let server = start_with(limits, ServerLimits::default()).await;
+    let sender = [("X-Forwarded-For".to_owned(), "192.0.2.7".to_owned())];
     for _ in 0..3 {
-        assert_eq!(server.send(&post(CRM, &[], b"{}")).await.status, 401);
+        let reply = server.send(&post(CRM, &sender, b"{}")).await;
+        assert_eq!(reply.status, 401);
     }
-    let reply = server
-        .send(b"POST /hooks/crm HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n")
-        .await;
+    let head = "POST /hooks/crm HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 192.0.2.7\r\nContent-Length: 1000\r\n\r\n";
+    let reply = server.send(head.as_bytes()).await;
     assert_eq!(reply.status, 429);
     assert_eq!(reply.header("retry-after"), Some("60"));
 }

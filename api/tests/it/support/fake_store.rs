@@ -17,6 +17,7 @@ pub struct FakeStore {
     events: Mutex<BTreeMap<(String, String), NewEvent>>,
     calls: AtomicUsize,
     down: AtomicBool,
+    defective: AtomicBool,
     /// While set, a commit takes a permit of it first.
     gate: Mutex<Option<std::sync::Arc<Semaphore>>>,
 }
@@ -24,6 +25,10 @@ pub struct FakeStore {
 impl FakeStore {
     pub fn fail(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
+    }
+
+    pub fn panic(&self, defective: bool) {
+        self.defective.store(defective, Ordering::SeqCst);
     }
 
     /// Holds every commit until the semaphore has a permit for it.
@@ -83,6 +88,10 @@ impl EventStore for FakeStore {
         if let Some(gate) = gate {
             gate.acquire().await.expect("never closed").forget();
         }
+        assert!(
+            !self.defective.load(Ordering::SeqCst),
+            "a storage with a defect"
+        );
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("the disk is full".to_owned()));
         }

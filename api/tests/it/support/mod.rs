@@ -5,6 +5,7 @@ pub mod client;
 pub mod fake_store;
 pub mod hooks;
 pub mod server;
+pub mod site;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -142,3 +142,47 @@ fn targets_of(hook: &Hook, event: &ReadEvent, arrival: Arrival<'_>) -> Vec<JobTa
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(dedupe_key: &str, record: &str) -> ReadEvent {
+        ReadEvent {
+            dedupe_key: dedupe_key.to_owned(),
+            record: Some(tandem_domain::RecordId::new(record)),
+            problem: None,
+            ..quarantined(String::new(), String::new())
+        }
+    }
+
+    #[test]
+    fn a_usable_event_is_left_as_it_is() {
+        let usable = event("crm:1", "7");
+        assert_eq!(storable(usable.clone(), b"{}", 0), usable);
+    }
+
+    #[test]
+    fn a_dedupe_key_that_no_column_takes_is_replaced_by_its_hash() {
+        for key in ["a\0b", &"x".repeat(DEDUPE_KEY_BYTES_MAX + 1)] {
+            let stored = storable(event(key, "7"), b"{}", 0);
+            assert!(stored.dedupe_key.starts_with("sha256:"), "{key}");
+            assert_eq!(stored.problem, None);
+            assert_eq!(stored, storable(event(key, "7"), b"{}", 3));
+        }
+    }
+
+    #[test]
+    fn an_event_without_a_key_is_quarantined_under_its_place_in_the_body() {
+        let stored = storable(event("", "7"), b"{}", 2);
+        assert!(stored.dedupe_key.starts_with("body:") && stored.dedupe_key.ends_with("#2"));
+        assert!(stored.problem.is_some());
+    }
+
+    #[test]
+    fn a_record_id_with_control_characters_is_quarantined() {
+        let stored = storable(event("k", "7\0"), b"{}", 0);
+        assert_eq!(stored.record, None);
+        assert!(stored.problem.is_some());
+    }
+}

@@ -1,0 +1,61 @@
+//! The HTTP API for operators, health, and metrics. Handlers take a request apart, call one use case of
+//! `tandem-operator`, and give back its answer; nothing is decided here.
+//!
+//! Lists are paged by cursor: `?limit=` (50 unless said otherwise, 1,000 at most) and `?cursor=` with the
+//! `next` of the page before. Errors are `application/problem+json` (RFC 9457).
+
+mod access;
+mod extract;
+mod health;
+mod problem;
+mod routes;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::{Router, middleware};
+use tandem_operator::Operator;
+
+pub use access::{ApiToken, MetricsAccess, ShortToken};
+
+/// The longest body of an API request, in bytes: some thousand ids.
+const BODY_BYTES_MAX: usize = 256 * 1_024;
+
+/// Renders the metrics of the process in the Prometheus text format.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the HTTP API works with.
+#[derive(Clone)]
+pub struct HttpParts {
+    /// The use cases.
+    pub operator: Operator,
+    /// See [`RenderMetrics`].
+    pub render_metrics: RenderMetrics,
+    /// Who may use the API. Without a token only programs on this machine may.
+    pub token: Option<ApiToken>,
+    /// Who may read the metrics.
+    pub metrics: MetricsAccess,
+}
+
+/// The routes of `/health`, `/metrics` and `/api/v1`, for a [`crate::Surface`].
+pub fn router(parts: HttpParts) -> Router {
+    let access = Arc::new(access::Access::new(parts.token));
+    let guarded = middleware::from_fn_with_state(Arc::clone(&access), access::require);
+    let api = routes::api()
+        .with_state(parts.operator.clone())
+        .fallback(problem::unknown_path)
+        .layer(guarded.clone());
+    let metrics = health::metrics(parts.render_metrics);
+    let metrics = match parts.metrics {
+        MetricsAccess::Operators => metrics.layer(guarded),
+        MetricsAccess::Everybody => metrics,
+    };
+    Router::new()
+        .nest("/api/v1", api)
+        .merge(metrics)
+        .merge(health::health(parts.operator))
+        .fallback(problem::unknown_path)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(access::secure_headers))
+}

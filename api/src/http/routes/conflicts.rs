@@ -1,0 +1,59 @@
+//! Questions that only a person can answer.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use tandem_domain::{ConflictId, SyncName};
+use tandem_operator::views::{ConflictView, Page};
+use tandem_operator::{ConflictQuery, Operator};
+use tandem_store::{ConflictState, Resolution};
+
+use super::Answer;
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
+
+pub fn routes() -> Router<Operator> {
+    Router::new()
+        .route("/conflicts", get(list))
+        .route("/conflicts/{id}", get(show))
+        .route("/conflicts/{id}/resolve", post(resolve))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    sync: Option<SyncName>,
+    state: Option<ConflictState>,
+    cursor: Option<ConflictId>,
+    limit: Option<usize>,
+}
+
+async fn list(
+    State(operator): State<Operator>,
+    ApiQuery(query): ApiQuery<ListQuery>,
+) -> Answer<Page<ConflictView>> {
+    let query = ConflictQuery {
+        sync: query.sync,
+        state: query.state,
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    Ok(Json(operator.conflicts(query).await?))
+}
+
+async fn show(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<ConflictId>,
+) -> Answer<ConflictView> {
+    Ok(Json(operator.conflict(id).await?))
+}
+
+/// `{"answer": "take", "side": "a"}`, `{"answer": "link_to", "record": "17"}`, `{"answer": "create_new"}`,
+/// `{"answer": "ignore"}`, `{"answer": "approve"}`, `{"answer": "reject"}`.
+async fn resolve(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<ConflictId>,
+    ApiJson(resolution): ApiJson<Resolution>,
+) -> Answer<ConflictView> {
+    Ok(Json(operator.resolve(id, resolution).await?))
+}

@@ -1,0 +1,156 @@
+//! Dead letters.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+use tandem_domain::{ErrorCode, SyncName};
+use tandem_operator::views::Page;
+use tandem_operator::{
+    DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId, DeadLetterQuery, Discarded,
+    Operator, Replayed,
+};
+
+use super::Answer;
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
+use crate::http::problem::Problem;
+
+pub fn routes() -> Router<Operator> {
+    Router::new()
+        .route("/dead-letters", get(list))
+        .route("/dead-letters/groups", get(groups))
+        .route("/dead-letters/replay", post(replay_many))
+        .route("/dead-letters/discard", post(discard_many))
+        .route("/dead-letters/{id}", get(show))
+        .route("/dead-letters/{id}/replay", post(replay))
+        .route("/dead-letters/{id}/discard", post(discard))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    sync: Option<SyncName>,
+    code: Option<ErrorCode>,
+    cause: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+impl From<Filter> for DeadLetterQuery {
+    fn from(filter: Filter) -> Self {
+        Self {
+            sync: filter.sync,
+            code: filter.code,
+            cause: filter.cause,
+            cursor: filter.cursor,
+            limit: filter.limit,
+        }
+    }
+}
+
+async fn list(
+    State(operator): State<Operator>,
+    ApiQuery(filter): ApiQuery<Filter>,
+) -> Answer<Page<DeadLetter>> {
+    Ok(Json(operator.dead_letters(filter.into()).await?))
+}
+
+async fn groups(
+    State(operator): State<Operator>,
+    ApiQuery(filter): ApiQuery<Filter>,
+) -> Answer<DeadLetterGroups> {
+    Ok(Json(operator.dead_letter_groups(filter.into()).await?))
+}
+
+async fn show(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<DeadLetterId>,
+) -> Answer<DeadLetterDetail> {
+    Ok(Json(operator.dead_letter(id).await?))
+}
+
+/// Some by id, or all that match.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Selection {
+    Ids(Vec<DeadLetterId>),
+    Matching(Filter),
+}
+
+/// `{"ids": […]}` or `{"matching": {"sync"?, "code"?, "cause"?}}`.
+#[derive(Deserialize)]
+struct ReplayBody {
+    #[serde(flatten)]
+    which: Selection,
+}
+
+async fn replay_many(
+    State(operator): State<Operator>,
+    ApiJson(body): ApiJson<ReplayBody>,
+) -> Answer<Replayed> {
+    let outcome = match body.which {
+        Selection::Ids(ids) => operator.replay(&ids).await?,
+        Selection::Matching(filter) => operator.replay_matching(&filter.into()).await?,
+    };
+    Ok(Json(outcome))
+}
+
+/// The same with `"reason": "…"`.
+#[derive(Deserialize)]
+struct DiscardBody {
+    #[serde(flatten)]
+    which: Selection,
+    reason: String,
+}
+
+async fn discard_many(
+    State(operator): State<Operator>,
+    ApiJson(body): ApiJson<DiscardBody>,
+) -> Answer<Discarded> {
+    let outcome = match body.which {
+        Selection::Ids(ids) => operator.discard(&ids, &body.reason).await?,
+        Selection::Matching(filter) => {
+            operator
+                .discard_matching(&filter.into(), &body.reason)
+                .await?
+        }
+    };
+    Ok(Json(outcome))
+}
+
+async fn replay(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<DeadLetterId>,
+) -> Answer<Replayed> {
+    let outcome = operator.replay(&[id]).await?;
+    match outcome.skipped.first() {
+        Some(skipped) => Err(left_alone(id, &skipped.reason)),
+        None => Ok(Json(outcome)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    reason: String,
+}
+
+async fn discard(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<DeadLetterId>,
+    ApiJson(body): ApiJson<Reason>,
+) -> Answer<Discarded> {
+    let outcome = operator.discard(&[id], &body.reason).await?;
+    match outcome.skipped.first() {
+        Some(skipped) => Err(left_alone(id, &skipped.reason)),
+        None => Ok(Json(outcome)),
+    }
+}
+
+fn left_alone(id: DeadLetterId, reason: &str) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        format!("{id} was left as it is: {reason}"),
+    )
+}

@@ -1,0 +1,78 @@
+//! The inbox.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ConnectionName, EventId, JobId, RecordId};
+use tandem_operator::views::{EventDetail, EventView, Page};
+use tandem_operator::{EventQuery, Operator};
+use tandem_store::EventState;
+
+use super::Answer;
+use crate::http::extract::{ApiPath, ApiQuery};
+use crate::http::problem::Problem;
+
+pub fn routes() -> Router<Operator> {
+    Router::new()
+        .route("/events", get(list))
+        .route("/events/{id}", get(show))
+        .route("/events/{id}/replay", post(replay))
+        .route("/events/{id}/discard", post(discard))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    connection: Option<ConnectionName>,
+    state: Option<EventState>,
+    record: Option<RecordId>,
+    cursor: Option<EventId>,
+    limit: Option<usize>,
+}
+
+async fn list(
+    State(operator): State<Operator>,
+    ApiQuery(query): ApiQuery<ListQuery>,
+) -> Answer<Page<EventView>> {
+    let query = EventQuery {
+        connection: query.connection,
+        state: query.state,
+        record: query.record,
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    Ok(Json(operator.events(query).await?))
+}
+
+async fn show(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<EventId>,
+) -> Answer<EventDetail> {
+    Ok(Json(operator.event(id).await?))
+}
+
+/// The jobs that a replay caused.
+#[derive(Serialize)]
+struct Jobs {
+    jobs: Vec<JobId>,
+}
+
+async fn replay(State(operator): State<Operator>, ApiPath(id): ApiPath<EventId>) -> Answer<Jobs> {
+    let jobs = operator.replay_event(id).await?;
+    Ok(Json(Jobs { jobs }))
+}
+
+async fn discard(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<EventId>,
+) -> Answer<EventDetail> {
+    if operator.discard_events(&[id]).await? == 0 {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!("the event {id} is not in quarantine; only such events can be discarded"),
+        ));
+    }
+    Ok(Json(operator.event(id).await?))
+}

@@ -1,0 +1,92 @@
+//! Links, changes, and the story of a record.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use tandem_domain::{ChangeId, LinkId, RecordId, Side, SyncName};
+use tandem_operator::views::{ChangeView, LinkView, Page};
+use tandem_operator::{ChangeQuery, Operator};
+
+use super::Answer;
+use crate::http::extract::{ApiPath, ApiQuery};
+use crate::http::problem::Problem;
+
+pub fn routes() -> Router<Operator> {
+    Router::new()
+        .route("/syncs/{name}/links", get(links))
+        .route("/syncs/{name}/explain", get(explain))
+        .route("/links/{id}", get(link))
+        .route("/changes", get(changes))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinksQuery {
+    cursor: Option<LinkId>,
+    limit: Option<usize>,
+}
+
+async fn links(
+    State(operator): State<Operator>,
+    ApiPath(sync): ApiPath<SyncName>,
+    ApiQuery(query): ApiQuery<LinksQuery>,
+) -> Answer<Page<LinkView>> {
+    let page = operator.links(&sync, query.cursor, query.limit).await?;
+    Ok(Json(page))
+}
+
+async fn link(State(operator): State<Operator>, ApiPath(id): ApiPath<LinkId>) -> Answer<LinkView> {
+    Ok(Json(operator.link(id).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    record: RecordId,
+    side: Option<Side>,
+}
+
+/// As JSON, or as text for whoever prefers that (`Accept: text/plain`).
+async fn explain(
+    State(operator): State<Operator>,
+    ApiPath(sync): ApiPath<SyncName>,
+    ApiQuery(query): ApiQuery<ExplainQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let story = operator.explain(&sync, query.side, &query.record).await?;
+    let as_text = headers
+        .get(header::ACCEPT)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    Ok(if as_text {
+        story.to_string().into_response()
+    } else {
+        Json(story).into_response()
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangesQuery {
+    sync: Option<SyncName>,
+    record: Option<RecordId>,
+    link: Option<LinkId>,
+    cursor: Option<ChangeId>,
+    limit: Option<usize>,
+}
+
+async fn changes(
+    State(operator): State<Operator>,
+    ApiQuery(query): ApiQuery<ChangesQuery>,
+) -> Answer<Page<ChangeView>> {
+    let query = ChangeQuery {
+        sync: query.sync,
+        record: query.record,
+        link: query.link,
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    Ok(Json(operator.changes(query).await?))
+}

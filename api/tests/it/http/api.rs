@@ -1,0 +1,198 @@
+//! The routes, each once.
+
+use serde_json::json;
+use tandem_testkit::Make;
+
+use crate::support::site::start;
+
+#[tokio::test]
+async fn connections_syncs_and_schedules_are_shown_paused_and_resumed() {
+    let site = start().await;
+    let connections = site.get("/api/v1/connections").await;
+    assert_eq!(connections["items"].as_array().map(Vec::len), Some(2));
+    for path in ["/api/v1/connections/crm", "/api/v1/syncs/customers"] {
+        assert_eq!(
+            site.post(&format!("{path}/pause"), None).await["paused"],
+            true
+        );
+        assert_eq!(site.get(path).await["paused"], true);
+        assert_eq!(
+            site.post(&format!("{path}/resume"), None).await["paused"],
+            false
+        );
+    }
+    let schedule = "/api/v1/schedules/customers/poll_a";
+    assert_eq!(
+        site.post(&format!("{schedule}/pause"), None).await["paused"],
+        true
+    );
+    let schedules = site.get("/api/v1/schedules?sync=customers").await;
+    assert_eq!(schedules["items"][0]["purpose"], "poll_a");
+    assert_eq!(schedules["items"][0]["paused"], true);
+    let started = site.post(&format!("{schedule}/trigger"), None).await;
+    assert!(
+        started["job"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("job_"))
+    );
+    let status = site.get("/api/v1/status").await;
+    assert_eq!(status["syncs"][0]["name"], "customers");
+    assert_eq!(status["queue"]["available"], 1);
+}
+
+#[tokio::test]
+async fn a_run_is_started_by_hand() {
+    let site = start().await;
+    for body in [
+        json!({"what": "backfill"}),
+        json!({"what": "poll", "side": "a"}),
+        json!({"what": "sweep", "side": "b"}),
+    ] {
+        let started = site.post("/api/v1/syncs/customers/start", Some(body)).await;
+        let id = started["job"].as_str().expect("an id").to_owned();
+        assert_eq!(
+            site.get(&format!("/api/v1/jobs/{id}")).await["trigger"],
+            "manual"
+        );
+    }
+    assert_eq!(site.doorbell.rung().len(), 3);
+    let wrong = site
+        .call(
+            "POST",
+            "/api/v1/syncs/customers/start",
+            Some(json!({"what": "poll"})),
+        )
+        .await;
+    assert_eq!(wrong.status, 422);
+}
+
+#[tokio::test]
+async fn jobs_are_paged_by_cursor() {
+    let site = start().await;
+    for number in 0..3 {
+        site.dead_job(&number.to_string()).await;
+    }
+    let first = site.get("/api/v1/jobs?limit=2&state=dead").await;
+    assert_eq!(first["items"].as_array().map(Vec::len), Some(2));
+    let next = first["next"].as_str().expect("there is more").to_owned();
+    let second = site
+        .get(&format!("/api/v1/jobs?limit=2&state=dead&cursor={next}"))
+        .await;
+    assert_eq!(second["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(second["next"], json!(null));
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_grouped_shown_replayed_and_discarded() {
+    let site = start().await;
+    let first = site.dead_job("1").await;
+    let second = site.dead_job("2").await;
+    let list = site.get("/api/v1/dead-letters").await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(list["items"][0]["code"], "refused");
+    let groups = site.get("/api/v1/dead-letters/groups").await;
+    assert_eq!(groups["groups"][0]["count"], 2);
+    let shown = site.get(&format!("/api/v1/dead-letters/{first}")).await;
+    assert_eq!(shown["job"]["failure"]["chain"][0], "the name is missing");
+    let replayed = site
+        .post(&format!("/api/v1/dead-letters/{first}/replay"), None)
+        .await;
+    assert_eq!(replayed["replayed"][0], first.to_string());
+    let again = site
+        .call(
+            "POST",
+            &format!("/api/v1/dead-letters/{first}/replay"),
+            None,
+        )
+        .await;
+    assert_eq!(again.status, 409);
+    let body = json!({"ids": [second], "reason": "not needed"});
+    let discarded = site.post("/api/v1/dead-letters/discard", Some(body)).await;
+    assert_eq!(discarded["discarded"], 1);
+}
+
+#[tokio::test]
+async fn all_dead_letters_of_a_cause_are_replayed_at_once() {
+    let site = start().await;
+    site.dead_job("1").await;
+    site.dead_job("2").await;
+    let body = json!({"matching": {"cause": "the name is missing"}});
+    let outcome = site.post("/api/v1/dead-letters/replay", Some(body)).await;
+    assert_eq!(outcome["replayed"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn links_changes_runs_and_stories_are_shown() {
+    let site = start().await;
+    let link = site.make.link("a1", "b1");
+    let id = link.id;
+    let now = site.make.now();
+    site.store
+        .insert_links(vec![link], now)
+        .await
+        .expect("linked");
+    let links = site.get("/api/v1/syncs/customers/links").await;
+    assert_eq!(
+        links["items"][0]["base"]["name"],
+        json!({"a": "Ann", "b": "Ann"})
+    );
+    assert_eq!(
+        site.get(&format!("/api/v1/links/{id}")).await["a"]["id"],
+        "a1"
+    );
+    assert_eq!(
+        site.get("/api/v1/changes?sync=customers").await["items"],
+        json!([])
+    );
+    let run = site.make.run(tandem_store::RunKind::Backfill, None);
+    let run_id = run.id;
+    site.store.begin_run(run, now).await.expect("it begins");
+    assert_eq!(
+        site.get("/api/v1/runs?kind=backfill").await["items"][0]["state"],
+        "running"
+    );
+    assert_eq!(
+        site.get(&format!("/api/v1/runs/{run_id}")).await["kind"],
+        "backfill"
+    );
+    let story = site.get("/api/v1/syncs/customers/explain?record=b1").await;
+    assert_eq!(story["link"]["id"], id.to_string());
+    let text = "GET /api/v1/syncs/customers/explain?record=b1 HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\nConnection: close\r\n\r\n";
+    let text = site.send(text.as_bytes()).await;
+    assert!(
+        text.body.starts_with("books b1 in sync customers"),
+        "{}",
+        text.body
+    );
+}
+
+#[tokio::test]
+async fn a_question_is_shown_with_its_answers_and_answered() {
+    let site = start().await;
+    let question = site.make.conflict(None, "7", Make::ambiguous());
+    let id = question.id;
+    site.store
+        .open_conflicts(vec![question], site.make.now())
+        .await
+        .expect("it is opened");
+    let list = site.get("/api/v1/conflicts?state=open").await;
+    assert_eq!(
+        list["items"][0]["answers"],
+        json!(["link_to", "create_new", "ignore"])
+    );
+    let path = format!("/api/v1/conflicts/{id}/resolve");
+    let wrong = site
+        .call("POST", &path, Some(json!({"answer": "approve"})))
+        .await;
+    assert_eq!(wrong.status, 422);
+    let body = json!({"answer": "link_to", "record": "b2"});
+    assert_eq!(
+        site.post(&path, Some(body.clone())).await["state"],
+        "answered"
+    );
+    assert_eq!(site.call("POST", &path, Some(body)).await.status, 409);
+    assert_eq!(
+        site.get(&format!("/api/v1/conflicts/{id}")).await["resolution"]["record"],
+        "b2"
+    );
+}
