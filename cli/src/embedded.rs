@@ -9,14 +9,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tandem_api::{Ingress, IngressLimits, IngressParts, ServerLimits, Surface, serve};
 use tandem_connectors::{manifest, webhook_events};
-use tandem_domain::{Clock, ConnectionName, Entropy, JobId, StreamName, SyncName};
+use tandem_domain::{Clock, ConnectionName, Entropy, StreamName};
 use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
 use tandem_queue::{
     BreakerConfig, Breakers, Doorbell, Gates, InProcessDoorbell, Runner, RunnerConfig, RunnerParts, SyncLimits,
 };
 use tandem_runtime::config::{Built, ConnectionSetup, WebhookSetup};
 use tandem_runtime::{Configuration, SystemClock, SystemEntropy, Topology};
-use tandem_store::{EventKind, Hints, JobClass, JobKind, NewJob, RunFilter, RunKind, RunState, Store, Trigger};
+use tandem_scheduler::{Scheduler, SchedulerSettings};
+use tandem_store::{EventKind, Store};
 use tandem_store_sqlite::{SqliteOptions, SqliteStore};
 use tandem_worker::{Context, Worker};
 use tokio::task::JoinSet;
@@ -31,17 +32,6 @@ pub struct EmbeddedOptions {
     pub data: PathBuf,
     /// Reads an environment variable.
     pub environment: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
-    /// Whether a sync that was never compared whole is, at once.
-    pub first_sync: FirstSync,
-}
-
-/// When the first sync of a new sync begins.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum FirstSync {
-    /// At once.
-    Automatic,
-    /// When somebody asks for it.
-    OnRequest,
 }
 
 /// The running product.
@@ -91,9 +81,7 @@ impl Embedded {
         let mut tasks = JoinSet::new();
         start_server(&parts, &built, listener, &mut tasks);
         start_runner(&parts, configuration, &built, &mut tasks);
-        if options.first_sync == FirstSync::Automatic {
-            start_first_syncs(&parts, &built).await?;
-        }
+        start_scheduler(&parts, configuration, &built, &mut tasks);
         let Parts { store, doorbell, shutdown, .. } = parts;
         Ok(Self { store, topology: built.topology, doorbell, address, shutdown, tasks })
     }
@@ -256,35 +244,23 @@ fn start_runner(
     });
 }
 
-/// A sync that has never been compared whole begins with that.
-async fn start_first_syncs(parts: &Parts, built: &Built) -> anyhow::Result<()> {
-    let mut jobs = Vec::new();
-    for sync in built.topology.syncs.keys() {
-        if !compared_before(parts.store.as_ref(), sync).await? {
-            tracing::info!(%sync, "the first sync begins: both sides are listed and matched");
-            jobs.push(NewJob {
-                id: JobId::new(parts.clock.now(), parts.entropy.as_ref()),
-                kind: JobKind::Backfill { sync: sync.clone() },
-                class: JobClass::Backfill,
-                trigger: Trigger::Backfill,
-                run_at: parts.clock.now(),
-                hints: Hints::default(),
-                traceparent: None,
-            });
-        }
-    }
-    let ids = parts.store.enqueue(jobs, parts.clock.now()).await?;
-    parts.doorbell.ring(&ids);
-    Ok(())
-}
-
-async fn compared_before(store: &dyn Store, sync: &SyncName) -> anyhow::Result<bool> {
-    let filter = RunFilter {
-        sync: Some(sync.clone()),
-        kind: Some(RunKind::Backfill),
-        limit: 50,
-        ..RunFilter::default()
-    };
-    let runs = store.runs(&filter).await?;
-    Ok(runs.iter().any(|run| matches!(run.state, RunState::Succeeded | RunState::Partial)))
+fn start_scheduler(
+    parts: &Parts,
+    configuration: &Configuration,
+    built: &Built,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) {
+    let settings = SchedulerSettings::new(built, configuration.scheduler, configuration.retention);
+    let scheduler = Scheduler::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&parts.doorbell),
+        Arc::clone(&parts.clock),
+        Arc::clone(&parts.entropy),
+        &settings,
+    );
+    let shutdown = parts.shutdown.clone();
+    tasks.spawn(async move {
+        scheduler.run(shutdown).await;
+        Ok(())
+    });
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use tandem_runtime::Configuration;
 use tandem_runtime::telemetry::{LogFormat, init_logs};
 
-use crate::embedded::{Embedded, EmbeddedOptions, FirstSync};
+use crate::embedded::{Embedded, EmbeddedOptions};
 
 /// How to run.
 #[derive(Args)]
@@ -30,7 +30,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     init_logs(format, std::env::var("RUST_LOG").ok().as_deref())?;
     let shutdown = tandem_runtime::shutdown_token().context("listening for signals")?;
     let configuration = Configuration::load(&args.config)?;
-    let options = EmbeddedOptions { data: args.data, environment: Box::new(|name| std::env::var(name).ok()), first_sync: FirstSync::Automatic };
+    let options = EmbeddedOptions { data: args.data, environment: Box::new(|name| std::env::var(name).ok()) };
     let mut embedded = Embedded::start(&configuration, options).await?;
     tracing::info!(address = %embedded.address, syncs = embedded.topology.syncs.len(), "tandem is up");
     tokio::select! {

@@ -10,7 +10,7 @@ use tandem_simulator::{SimConfig, SimKind, SimState, Simulator, WebhookTarget};
 use tandem_store::{Hints, JobClass, JobKind, NewJob, Store, Trigger};
 
 use super::DemoArgs;
-use crate::embedded::{Embedded, EmbeddedOptions, FirstSync};
+use crate::embedded::{Embedded, EmbeddedOptions};
 
 /// The CRM's clock is ahead, finance's is behind: minutes apart, as seen in the field.
 const CRM_SKEW_SECS: i64 = 140;
@@ -48,7 +48,7 @@ impl World {
             "DEMO_FINANCE_HOOK" => Some(FINANCE_SECRET.to_owned()),
             _ => None,
         };
-        let options = EmbeddedOptions { data: folder.path().to_owned(), environment: Box::new(environment), first_sync: FirstSync::OnRequest };
+        let options = EmbeddedOptions { data: folder.path().to_owned(), environment: Box::new(environment) };
         let embedded = Embedded::start(&configuration, options).await?;
         let hook = |name: &str, secret: &str| WebhookTarget {
             url: format!("http://127.0.0.1:{port}/hooks/{name}"),
