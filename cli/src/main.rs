@@ -6,11 +6,21 @@ mod embedded;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use commands::options::FAILED;
+
+/// What the exit codes mean, for the end of the help.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; the answer is yes
+  1  the answer is no: both sides differ, a check failed, not everything could be done
+  2  the command line is not understood
+  3  it could not be done: the storage, the configuration or a system stands against it";
 
 /// Keeps a company's CRM and its finance system in agreement.
 #[derive(Parser)]
-#[command(name = "tandem", version, about)]
+#[command(name = "tandem", version, about, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,10 +32,34 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run everything in one process: ingress, scheduler and workers.
     Up(commands::up::UpArgs),
-    /// Run one of the simulated systems as a process of its own.
-    Simulate(commands::simulate::SimulateArgs),
+    /// Check the configuration, and whether its systems answer as it needs.
+    Check(commands::check::CheckArgs),
+    /// Store the configuration, and print what changes by it.
+    Apply(commands::apply::ApplyArgs),
+    /// Print the configuration that is stored.
+    Export(commands::apply::ExportArgs),
+    /// Plan, run and verify syncs; pause and resume them; see how they stand.
+    Sync(commands::sync::SyncArgs),
+    /// Show first syncs, polls and sweeps.
+    Runs(commands::runs::RunsArgs),
+    /// Look at what gave up and waits for a person, replay it or discard it.
+    Dlq(commands::dlq::DlqArgs),
+    /// Look at questions that only a person can answer, and answer them.
+    Conflicts(commands::conflicts::ConflictsArgs),
+    /// Look at webhook events, read them again or discard them.
+    Events(commands::events::EventsArgs),
+    /// Show the pairs of records that a sync holds equal.
+    Links(commands::links::LinksArgs),
+    /// Tell the story of a record: what was changed when, by what and why.
+    Explain(commands::explain::ExplainArgs),
+    /// See when syncs run by themselves; pause, resume and trigger schedules.
+    Schedules(commands::schedules::SchedulesArgs),
     /// Sign, verify and send webhooks.
     Webhook(commands::webhook::WebhookArgs),
+    /// Run one of the simulated systems as a process of its own.
+    Simulate(commands::simulate::SimulateArgs),
+    /// Print the script by which a shell completes commands.
+    Completions(commands::completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -44,13 +78,25 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args).await,
         Command::Up(args) => commands::up::run(args).await,
-        Command::Simulate(args) => commands::simulate::run(args).await,
+        Command::Check(args) => commands::check::run(args).await,
+        Command::Apply(args) => commands::apply::apply(args).await,
+        Command::Export(args) => commands::apply::export(args).await,
+        Command::Sync(args) => commands::sync::run(args).await,
+        Command::Runs(args) => commands::runs::run(args).await,
+        Command::Dlq(args) => commands::dlq::run(args).await,
+        Command::Conflicts(args) => commands::conflicts::run(args).await,
+        Command::Events(args) => commands::events::run(args).await,
+        Command::Links(args) => commands::links::run(args).await,
+        Command::Explain(args) => commands::explain::run(args).await,
+        Command::Schedules(args) => commands::schedules::run(args).await,
         Command::Webhook(args) => commands::webhook::run(args).await,
+        Command::Simulate(args) => commands::simulate::run(args).await,
+        Command::Completions(args) => commands::completions::run(&args, Cli::command()),
     }
 }
 
 /// Prints an error with its causes, and gives the exit code of a failure.
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
-    ExitCode::FAILURE
+    ExitCode::from(FAILED)
 }

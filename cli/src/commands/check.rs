@@ -1,0 +1,240 @@
+//! `tandem check`: is the configuration right, and do the systems it names answer as it needs? Reads only.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use futures::future::join_all;
+use serde::Serialize;
+use tandem_connectors::{Capabilities, CheckReport, Connector, ConnectorError, FieldInfo};
+use tandem_domain::{ConnectionName, ErrorCode, StreamName, SyncName};
+use tandem_runtime::config::{Built, ConfigError};
+use tandem_runtime::{Configuration, Topology};
+
+use super::options::{ConfigOptions, NO, OutputOptions};
+use super::output::{or_dash, say, say_json, spinner, table, word};
+use super::storage::build_of;
+
+/// What to look at. Exit code 1 when the configuration is wrong, a system does not answer, or a stream
+/// that a sync needs cannot be read.
+#[derive(Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// Also list the fields of every stream.
+    #[arg(long)]
+    fields: bool,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// What was found.
+#[derive(Serialize)]
+struct Findings {
+    ok: bool,
+    problems: Vec<ConfigProblem>,
+    connections: Vec<CheckedConnection>,
+    syncs: Vec<SyncName>,
+}
+
+/// A mistake in the configuration.
+#[derive(Serialize)]
+struct ConfigProblem {
+    file: Option<String>,
+    line: Option<u64>,
+    column: Option<u64>,
+    field: String,
+    message: String,
+}
+
+/// A connection.
+#[derive(Serialize)]
+struct CheckedConnection {
+    name: ConnectionName,
+    connector: String,
+    ok: bool,
+    code: Option<ErrorCode>,
+    error: Option<String>,
+    latency_ms: Option<u64>,
+    clock_offset_ms: Option<i64>,
+    streams: Vec<CheckedStream>,
+}
+
+/// A stream of a connection.
+#[derive(Serialize)]
+struct CheckedStream {
+    name: StreamName,
+    /// The syncs that need it.
+    syncs: Vec<SyncName>,
+    ok: bool,
+    error: Option<String>,
+    /// How many records the first page has.
+    first_page: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Capabilities>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<std::collections::BTreeMap<String, FieldInfo>>,
+}
+
+/// Checks.
+pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
+    let built = Configuration::load(&args.config.config).and_then(|configuration| build_of(&configuration));
+    let findings = match built {
+        Ok(built) => examine(&built, args.fields).await,
+        Err(error) => refused(&error),
+    };
+    if args.output.json {
+        say_json(&findings)?;
+    } else {
+        say(&told(&findings))?;
+    }
+    Ok(if findings.ok { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+fn refused(error: &ConfigError) -> Findings {
+    let problems = error.problems.iter().map(|problem| ConfigProblem {
+        file: problem.file.as_ref().map(|file| file.display().to_string()),
+        line: problem.mark.map(|mark| mark.line),
+        column: problem.mark.map(|mark| mark.column),
+        field: problem.field.to_string(),
+        message: problem.message.clone(),
+    });
+    Findings { ok: false, problems: problems.collect(), connections: Vec::new(), syncs: Vec::new() }
+}
+
+/// Asks all systems at once.
+async fn examine(built: &Built, fields: bool) -> Findings {
+    let progress = spinner("asking the systems");
+    let asked = built.topology.connectors.iter().map(|(name, connector)| async move {
+        let result = connector.check().await;
+        let manifest = built.connections.get(name).map_or_else(String::new, |setup| setup.manifest.name.to_string());
+        connection(&built.topology, name, manifest, connector, result, fields)
+    });
+    let connections = join_all(asked).await;
+    progress.finish_and_clear();
+    Findings {
+        ok: connections.iter().all(|connection| connection.ok),
+        problems: Vec::new(),
+        connections,
+        syncs: built.topology.syncs.keys().cloned().collect(),
+    }
+}
+
+fn connection(
+    topology: &Topology,
+    name: &ConnectionName,
+    manifest: String,
+    connector: &Arc<dyn Connector>,
+    result: Result<CheckReport, ConnectorError>,
+    fields: bool,
+) -> CheckedConnection {
+    match result {
+        Ok(report) => {
+            let streams = report.streams.into_iter().map(|(stream, read)| {
+                let info = connector.stream(&stream);
+                CheckedStream {
+                    syncs: topology.ends_of(name, &stream).map(|(sync, _)| sync.name.clone()).collect(),
+                    ok: read.is_ok(),
+                    first_page: read.as_ref().ok().copied(),
+                    error: read.err(),
+                    capabilities: info.map(|info| info.capabilities),
+                    fields: info.filter(|_| fields).map(|info| info.fields.clone()),
+                    name: stream,
+                }
+            });
+            let streams: Vec<CheckedStream> = streams.collect();
+            CheckedConnection {
+                name: name.clone(),
+                connector: manifest,
+                // A stream that no sync needs may be closed to these credentials.
+                ok: streams.iter().all(|stream| stream.ok || stream.syncs.is_empty()),
+                code: None,
+                error: None,
+                latency_ms: Some(report.latency_ms),
+                clock_offset_ms: report.clock_offset_ms,
+                streams,
+            }
+        }
+        Err(error) => CheckedConnection {
+            name: name.clone(),
+            connector: manifest,
+            ok: false,
+            code: Some(error.code()),
+            error: Some(error.to_string()),
+            latency_ms: None,
+            clock_offset_ms: None,
+            streams: Vec::new(),
+        },
+    }
+}
+
+fn told(findings: &Findings) -> String {
+    let mut text = String::new();
+    for problem in &findings.problems {
+        let place: Vec<String> = [
+            problem.file.clone(),
+            problem.line.map(|line| line.to_string()),
+            problem.column.map(|column| column.to_string()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", problem.field) };
+        let _ = writeln!(text, "{}: {field}{}", place.join(":"), problem.message);
+    }
+    for connection in &findings.connections {
+        tell_connection(&mut text, connection);
+    }
+    let verdict = if findings.ok {
+        let syncs: Vec<&str> = findings.syncs.iter().map(SyncName::as_str).collect();
+        format!("all in order; syncs: {}", syncs.join(", "))
+    } else if findings.problems.is_empty() {
+        "NOT in order: see above, mend it, and check again".to_owned()
+    } else {
+        "the configuration is NOT in order; no system was asked".to_owned()
+    };
+    let _ = write!(text, "\n{verdict}");
+    text
+}
+
+/// Writing to a `String` cannot fail, so its results are not looked at here and above.
+fn tell_connection(text: &mut String, connection: &CheckedConnection) {
+    let CheckedConnection { name, connector, .. } = connection;
+    if let Some(error) = &connection.error {
+        let _ = writeln!(text, "{name} ({connector}): FAILED\n  {error}");
+        return;
+    }
+    let latency = or_dash(connection.latency_ms);
+    let clock = connection.clock_offset_ms.map_or_else(
+        || "clock not known".to_owned(),
+        |offset| format!("clock {:+.1} s", offset as f64 / 1_000.0),
+    );
+    let _ = writeln!(text, "{name} ({connector}): answers in {latency} ms, credentials accepted, {clock}");
+    for stream in &connection.streams {
+        let needed = if stream.syncs.is_empty() { ", used by no sync" } else { "" };
+        match (&stream.error, stream.first_page) {
+            (Some(error), _) => {
+                let _ = writeln!(text, "  {}: CANNOT be read{needed}\n    {error}", stream.name);
+            }
+            (None, rows) => {
+                let _ = writeln!(text, "  {}: can be read, {} on the first page{needed}", stream.name, or_dash(rows));
+            }
+        }
+        if let Some(fields) = &stream.fields {
+            let mut listed = table(&["field", "type", "writable", "required"]);
+            for (field, info) in fields {
+                let truth = |yes: bool| if yes { "yes" } else { "no" };
+                listed.add_row([
+                    field.clone(),
+                    word(&info.field_type),
+                    truth(info.writable).to_owned(),
+                    truth(info.required).to_owned(),
+                ]);
+            }
+            for line in listed.trim_fmt().lines() {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `tandem conflicts …`: questions that only a person can answer.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use tandem_domain::{ConflictId, RecordId, Side, SyncName};
+use tandem_operator::ConflictQuery;
+use tandem_operator::views::ConflictView;
+use tandem_store::{ConflictState, Resolution};
+
+use super::options::{DataOptions, PageOptions, record_id, words};
+use super::output::{cell, moment, or_dash, say, say_json, say_page, shown, table, word};
+use super::storage::operator;
+
+/// All states, for parsing.
+const STATES: [ConflictState; 3] = [ConflictState::Open, ConflictState::Answered, ConflictState::Closed];
+
+/// What to do with questions.
+#[derive(Args)]
+pub struct ConflictsArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List questions, the newest first.
+    List {
+        /// Only of this sync.
+        #[arg(long)]
+        sync: Option<SyncName>,
+        /// Only in this state.
+        #[arg(long, default_value = "open", conflicts_with = "all", value_parser = words(&STATES, ConflictState::as_str))]
+        state: ConflictState,
+        /// In every state.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        page: PageOptions,
+    },
+    /// Show a question, and the answers that fit it.
+    Show {
+        /// The question.
+        id: ConflictId,
+    },
+    /// Answer a question.
+    Resolve {
+        /// The question.
+        id: ConflictId,
+        #[command(flatten)]
+        answer: Answer,
+    },
+}
+
+/// Exactly one answer.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Answer {
+    /// The value of this side is right: a or b.
+    #[arg(long, value_name = "SIDE", value_parser = words(&Side::BOTH, Side::as_str))]
+    take: Option<Side>,
+    /// The record is the same as this one of the other side.
+    #[arg(long, value_name = "RECORD", value_parser = record_id)]
+    link: Option<RecordId>,
+    /// The record is none of those of the other side: make a new one there.
+    #[arg(long)]
+    create: bool,
+    /// Leave the record alone from now on.
+    #[arg(long)]
+    ignore: bool,
+    /// Carry out the held delete.
+    #[arg(long)]
+    approve: bool,
+    /// Do not carry out the held delete.
+    #[arg(long)]
+    reject: bool,
+}
+
+impl Answer {
+    fn resolution(self) -> Resolution {
+        match self {
+            Self { take: Some(side), .. } => Resolution::Take { side },
+            Self { link: Some(record), .. } => Resolution::LinkTo { record },
+            Self { create: true, .. } => Resolution::CreateNew,
+            Self { approve: true, .. } => Resolution::Approve,
+            Self { reject: true, .. } => Resolution::Reject,
+            // The parser lets exactly one through, and this is the one that is left.
+            Self { .. } => Resolution::Ignore,
+        }
+    }
+}
+
+/// Does it.
+pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
+    let operator = operator(&args.data.data).await?;
+    let json = args.data.output.json;
+    match args.action {
+        Action::List { sync, state, all, page } => {
+            let (cursor, limit) = (page.cursor()?, page.limit());
+            let query = ConflictQuery { sync, state: (!all).then_some(state), cursor, limit };
+            let page = operator.conflicts(query).await?;
+            if json {
+                say_json(&page)?;
+            } else {
+                let mut rows = table(&["id", "sync", "kind", "record", "question", "state", "since"]);
+                for conflict in &page.items {
+                    rows.add_row(row(conflict));
+                }
+                say_page(&page, &rows, "no such question")?;
+            }
+        }
+        Action::Show { id } => {
+            let conflict = operator.conflict(id).await?;
+            if json {
+                say_json(&conflict)?;
+            } else {
+                say(&told(&conflict))?;
+            }
+        }
+        Action::Resolve { id, answer } => {
+            let conflict = operator.resolve(id, answer.resolution()).await?;
+            if json {
+                say_json(&conflict)?;
+            } else {
+                say(&format!("{id} is {}; a running `tandem up` carries the answer out", conflict.state.as_str()))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(conflict: &ConflictView) -> [String; 7] {
+    [
+        conflict.id.to_string(),
+        conflict.sync.to_string(),
+        conflict.kind.to_owned(),
+        format!("{} {}", conflict.side, conflict.record),
+        cell(&asked(conflict)),
+        conflict.state.as_str().to_owned(),
+        moment(conflict.created_at),
+    ]
+}
+
+/// The question as `name: value` pairs.
+fn asked(conflict: &ConflictView) -> String {
+    let Some(question) = conflict.question.as_object() else { return shown(&conflict.question) };
+    let pairs: Vec<String> = question.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
+    pairs.join(", ")
+}
+
+fn told(conflict: &ConflictView) -> String {
+    let ConflictView { id, sync, side, record, kind, .. } = conflict;
+    let mut lines = vec![
+        format!("{id}: {kind}, {}", conflict.state.as_str()),
+        format!("  sync      {sync}"),
+        format!("  record    {record} on side {side}"),
+        format!("  link      {}", or_dash(conflict.link)),
+        format!("  since     {}", moment(conflict.created_at)),
+    ];
+    if let Some(question) = conflict.question.as_object() {
+        lines.extend(question.iter().map(|(name, value)| format!("  {name:<8}  {}", shown(value))));
+    }
+    if let Some(resolution) = &conflict.resolution {
+        let at = or_dash(conflict.answered_at.map(moment));
+        lines.push(format!("  answered  {} at {at}", word(resolution)));
+    }
+    if conflict.state == ConflictState::Open {
+        lines.push("\nAnswer with one of".to_owned());
+        let options = conflict.answers.iter().map(|answer| format!("  tandem conflicts resolve {id} {}", option(answer)));
+        lines.extend(options);
+    }
+    lines.join("\n")
+}
+
+/// The option of `resolve` for an answer.
+fn option(answer: &str) -> &str {
+    match answer {
+        "take" => "--take a|b",
+        "link_to" => "--link RECORD",
+        "create_new" => "--create",
+        "approve" => "--approve",
+        "reject" => "--reject",
+        _ => "--ignore",
+    }
+}

@@ -1,0 +1,238 @@
+//! `tandem dlq …`: what gave up and waits for a person: why, and what becomes of it.
+
+mod show;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use tandem_domain::{ErrorCode, SyncName};
+use tandem_operator::hooks::HookTable;
+use tandem_operator::{
+    CauseGroup, DeadLetter, DeadLetterId, DeadLetterQuery, Discarded, EventQuery, Letter, Operator, Replayed, Skipped,
+};
+use tandem_store::EventState;
+
+use super::hooks::HookOptions;
+use super::options::{DataOptions, NO, PageOptions, error_code};
+use super::output::{cell, moment, say, say_json, say_page, table};
+use super::storage::{open, operator, operator_over};
+
+/// What to do with dead letters: jobs that gave up (`job_…`) and events in quarantine (`evt_…`).
+#[derive(Args)]
+pub struct DlqArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List dead letters, the newest first.
+    List(ListArgs),
+    /// Show all that explains one: every attempt, the writes that were sent, events and changes.
+    Show {
+        /// The dead letter.
+        id: DeadLetterId,
+    },
+    /// Put dead letters to work again. Exit code 1 when one could not be.
+    Replay(ReplayArgs),
+    /// Discard dead letters for good. Exit code 1 when one could not be.
+    Discard {
+        /// The dead letters.
+        #[arg(required = true)]
+        ids: Vec<DeadLetterId>,
+        /// Why, for whoever looks for them later.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Args)]
+struct ListArgs {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Group them by cause.
+    #[arg(long)]
+    group: bool,
+    #[command(flatten)]
+    page: PageOptions,
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// The dead letters.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<DeadLetterId>,
+    /// All of them, or all that --sync, --code and --cause choose.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    hooks: HookOptions,
+}
+
+/// Which dead letters.
+#[derive(Args)]
+struct Chosen {
+    /// Only of this sync; events in quarantine belong to none.
+    #[arg(long)]
+    sync: Option<SyncName>,
+    /// Only with this failure.
+    #[arg(long, value_parser = error_code())]
+    code: Option<ErrorCode>,
+    /// Only with this cause, as `list --group` shows it.
+    #[arg(long)]
+    cause: Option<String>,
+}
+
+impl Chosen {
+    fn query(self) -> DeadLetterQuery {
+        DeadLetterQuery { sync: self.sync, code: self.code, cause: self.cause, ..DeadLetterQuery::default() }
+    }
+}
+
+/// Does it.
+pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::List(list_args) => list(list_args, &args.data).await,
+        Action::Show { id } => {
+            let letter = operator(&args.data.data).await?.dead_letter(id).await?;
+            if args.data.output.json {
+                say_json(&letter)?;
+            } else {
+                say(&show::told(&letter))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Replay(replay_args) => replay(replay_args, &args.data).await,
+        Action::Discard { ids, reason } => discard_letters(&ids, &reason, &args.data).await,
+    }
+}
+
+async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let operator = operator(&data.data).await?;
+    let query = DeadLetterQuery {
+        cursor: args.page.cursor.clone(),
+        limit: args.page.limit(),
+        ..args.chosen.query()
+    };
+    if args.group {
+        let groups = operator.dead_letter_groups(query).await?;
+        if data.output.json {
+            say_json(&groups)?;
+        } else if groups.groups.is_empty() {
+            say("no dead letters")?;
+        } else {
+            say(&format!("{} dead letters by cause\n\n{}", groups.count, groups_table(&groups.groups)))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let page = operator.dead_letters(query).await?;
+    if data.output.json {
+        say_json(&page)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(&["id", "what", "code", "since", "message"]);
+    for letter in &page.items {
+        rows.add_row([
+            letter.id.to_string(),
+            cell(&what(letter)),
+            letter.code.to_string(),
+            moment(letter.since),
+            cell(&letter.message),
+        ]);
+    }
+    say_page(&page, &rows, "no dead letters")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn groups_table(groups: &[CauseGroup]) -> String {
+    let mut rows = table(&["count", "code", "since", "example", "cause"]);
+    for group in groups {
+        rows.add_row([
+            group.count.to_string(),
+            group.code.to_string(),
+            moment(group.oldest),
+            group.example.to_string(),
+            group.cause.clone(),
+        ]);
+    }
+    rows.trim_fmt()
+}
+
+fn what(letter: &DeadLetter) -> String {
+    match &letter.letter {
+        Letter::Job(job) => {
+            let parts = [
+                Some(job.kind.to_owned()),
+                job.sync.as_ref().map(ToString::to_string),
+                job.side.map(|side| side.to_string()),
+                job.record.as_ref().map(ToString::to_string),
+            ];
+            parts.into_iter().flatten().collect::<Vec<String>>().join(" ")
+        }
+        Letter::Event(event) => format!("event from {}", event.connection),
+    }
+}
+
+async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let store = open(&data.data).await?;
+    let query = args.chosen.query();
+    let mut operator = operator_over(Arc::clone(&store), Arc::new(HookTable::default()));
+    if events_are_meant(&operator, &args.ids, args.all.then_some(&query)).await? {
+        operator = operator_over(Arc::clone(&store), args.hooks.load(store.as_ref()).await?);
+    }
+    let replayed = if args.all { operator.replay_matching(&query).await? } else { operator.replay(&args.ids).await? };
+    say_replayed(&replayed, data)
+}
+
+/// Only events need the configuration; jobs are replayed without.
+async fn events_are_meant(
+    operator: &Operator,
+    ids: &[DeadLetterId],
+    query: Option<&DeadLetterQuery>,
+) -> anyhow::Result<bool> {
+    let Some(query) = query else {
+        return Ok(ids.iter().any(|id| matches!(id, DeadLetterId::Event(_))));
+    };
+    if query.sync.is_some() || query.code.is_some_and(|code| code != ErrorCode::Unreadable) {
+        return Ok(false);
+    }
+    let quarantined = EventQuery { state: Some(EventState::Quarantined), limit: Some(1), ..EventQuery::default() };
+    Ok(!operator.events(quarantined).await?.items.is_empty())
+}
+
+/// Says what became of letters to replay.
+pub fn say_replayed(replayed: &Replayed, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let Replayed { replayed: done, skipped } = replayed;
+    if data.output.json {
+        say_json(replayed)?;
+    } else {
+        say(&with_skipped(format!("{} at work again", done.len()), skipped))?;
+    }
+    Ok(verdict(skipped))
+}
+
+/// Discards, and says what became of each.
+pub async fn discard_letters(ids: &[DeadLetterId], reason: &str, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let outcome = operator(&data.data).await?.discard(ids, reason).await?;
+    let Discarded { discarded, skipped } = &outcome;
+    if data.output.json {
+        say_json(&outcome)?;
+    } else {
+        say(&with_skipped(format!("{discarded} discarded"), skipped))?;
+    }
+    Ok(verdict(skipped))
+}
+
+fn with_skipped(first: String, skipped: &[Skipped]) -> String {
+    let lines = skipped.iter().map(|one| format!("left as it is: {}, because {}", one.id, one.reason));
+    std::iter::once(first).chain(lines).collect::<Vec<String>>().join("\n")
+}
+
+fn verdict(skipped: &[Skipped]) -> ExitCode {
+    if skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NO) }
+}

@@ -1,0 +1,167 @@
+//! `tandem events …`: the inbox of webhooks.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use tandem_domain::{ConnectionName, EventId, RecordId};
+use tandem_operator::views::EventDetail;
+use tandem_operator::{DeadLetterId, EventQuery};
+use tandem_store::EventState;
+
+use super::dlq::{discard_letters, say_replayed};
+use super::hooks::HookOptions;
+use super::options::{DataOptions, PageOptions, record_id, words};
+use super::output::{cell, moment, or_dash, say, say_json, say_page, table, word};
+use super::storage::{open, operator, operator_over};
+
+/// All states, for parsing.
+const STATES: [EventState; 4] =
+    [EventState::Accepted, EventState::Ignored, EventState::Quarantined, EventState::Discarded];
+
+/// What to do with events.
+#[derive(Args)]
+pub struct EventsArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List events, the newest first.
+    List(ListArgs),
+    /// Show an event with its headers and its body as it came.
+    Show {
+        /// The event.
+        id: EventId,
+    },
+    /// Read events in quarantine again, after the manifest or the configuration was mended.
+    Replay {
+        /// The events.
+        #[arg(required = true)]
+        ids: Vec<EventId>,
+        #[command(flatten)]
+        hooks: HookOptions,
+    },
+    /// Discard events in quarantine for good.
+    Discard {
+        /// The events.
+        #[arg(required = true)]
+        ids: Vec<EventId>,
+        /// Why, for whoever looks for them later.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// Only of this connection.
+    #[arg(long)]
+    connection: Option<ConnectionName>,
+    /// Only in this state.
+    #[arg(long, value_parser = words(&STATES, state_word))]
+    state: Option<EventState>,
+    /// Only about this record.
+    #[arg(long, value_parser = record_id)]
+    record: Option<RecordId>,
+    #[command(flatten)]
+    page: PageOptions,
+}
+
+const fn state_word(state: EventState) -> &'static str {
+    match state {
+        EventState::Accepted => "accepted",
+        EventState::Ignored => "ignored",
+        EventState::Quarantined => "quarantined",
+        EventState::Discarded => "discarded",
+    }
+}
+
+/// Does it.
+pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::List(list_args) => list(list_args, &args.data).await,
+        Action::Show { id } => show(id, &args.data).await,
+        Action::Replay { ids, hooks } => replay(&ids, &hooks, &args.data).await,
+        Action::Discard { ids, reason } => {
+            let ids: Vec<DeadLetterId> = ids.into_iter().map(DeadLetterId::Event).collect();
+            discard_letters(&ids, &reason, &args.data).await
+        }
+    }
+}
+
+async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let query = EventQuery {
+        connection: args.connection,
+        state: args.state,
+        record: args.record,
+        cursor: args.page.cursor()?,
+        limit: args.page.limit(),
+    };
+    let page = operator(&data.data).await?.events(query).await?;
+    if data.output.json {
+        say_json(&page)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(&["event", "connection", "stream", "record", "kind", "state", "received", "problem"]);
+    for event in &page.items {
+        rows.add_row([
+            event.id.to_string(),
+            event.connection.to_string(),
+            or_dash(event.stream.as_ref()),
+            or_dash(event.record.as_ref()),
+            word(&event.kind),
+            state_word(event.state).to_owned(),
+            moment(event.received_at),
+            event.problem.as_deref().map_or_else(String::new, cell),
+        ]);
+    }
+    say_page(&page, &rows, "no such event")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(id: EventId, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let event = operator(&data.data).await?.event(id).await?;
+    if data.output.json {
+        say_json(&event)?;
+    } else {
+        say(&told(&event))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An event as text.
+pub fn told(detail: &EventDetail) -> String {
+    let event = &detail.event;
+    let jobs: Vec<String> = event.jobs.iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        format!("{}: {} from {}, {}", event.id, word(&event.kind), event.connection, state_word(event.state)),
+        format!("  received    {}", moment(event.received_at)),
+        format!("  happened    {}", or_dash(event.occurred_at.map(moment))),
+        format!("  stream      {}", or_dash(event.stream.as_ref())),
+        format!("  record      {}", or_dash(event.record.as_ref())),
+        format!("  dedupe key  {}", event.dedupe_key),
+        format!("  delivery    {}", event.delivery),
+        format!("  jobs        {}", if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") }),
+    ];
+    lines.extend(event.problem.iter().map(|problem| format!("  problem     {problem}")));
+    lines.push("\nHeaders".to_owned());
+    lines.extend(detail.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+    lines.push("\nBody".to_owned());
+    lines.push(match &detail.body_text {
+        Some(text) => text.clone(),
+        None => format!("not UTF-8; in base64: {}", detail.body_base64),
+    });
+    lines.join("\n")
+}
+
+async fn replay(ids: &[EventId], hooks: &HookOptions, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let store = open(&data.data).await?;
+    let hooks = hooks.load(store.as_ref()).await?;
+    let operator = operator_over(Arc::clone(&store), hooks);
+    let ids: Vec<DeadLetterId> = ids.iter().copied().map(DeadLetterId::Event).collect();
+    say_replayed(&operator.replay(&ids).await?, data)
+}

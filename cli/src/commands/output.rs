@@ -1,0 +1,147 @@
+//! What commands print: tables and sentences for people, JSON for programs, progress on standard error.
+
+use std::io::{ErrorKind, Write};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tandem_domain::{Side, Timestamp};
+use tandem_operator::views::Page;
+use tandem_runtime::SyncDefinition;
+
+/// Longer texts are cut in a cell of a table, in characters; `show` tells them whole.
+const CELL_CHARS_MAX: usize = 60;
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Prints text for a person. Texts of other systems may hold control characters, which would steer the
+/// terminal; they are replaced.
+pub fn say(text: &str) -> anyhow::Result<()> {
+    let harmless: String =
+        text.trim_end().chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+    say_exactly(&harmless)
+}
+
+/// Prints one JSON document.
+pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
+    say_exactly(&serde_json::to_string_pretty(value).context("making JSON of the answer")?)
+}
+
+/// A reader that has seen enough (`tandem links customers | head`) is no failure.
+pub fn say_exactly(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to standard output"),
+    }
+}
+
+/// A table with this header.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header.iter().map(|title| title.to_uppercase()));
+    table
+}
+
+/// Prints a page of a list: the table, or what there is instead, and how to go on.
+pub fn say_page<T>(page: &Page<T>, table: &Table, nothing: &str) -> anyhow::Result<()> {
+    if page.items.is_empty() {
+        return say(nothing);
+    }
+    let more = page.next.as_ref().map_or_else(String::new, |next| format!("\n\nmore: --cursor {next}"));
+    say(&format!("{}{more}", table.trim_fmt()))
+}
+
+/// A text as it fits into a cell.
+pub fn cell(text: &str) -> String {
+    let flat = text.replace(['\n', '\r', '\t'], " ");
+    if flat.chars().count() <= CELL_CHARS_MAX {
+        return flat;
+    }
+    flat.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect()
+}
+
+/// What there may not be.
+pub fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// An instant to the second.
+pub fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
+
+/// The word that a value is stored and shown with.
+pub fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Plain JSON as a person writes it: no quotes around a text, `nothing` for null.
+pub fn shown(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "nothing".to_owned(),
+        serde_json::Value::String(text) => format!("\"{text}\""),
+        other => other.to_string(),
+    }
+}
+
+/// A spinner on standard error; nothing at all where that is no terminal.
+pub fn spinner(message: impl Into<String>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar.set_message(message.into());
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// A bar on standard error; nothing at all where that is no terminal.
+pub fn bar(message: impl Into<String>) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:32}] {pos}/{len} ({elapsed})") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(message.into());
+    bar
+}
+
+/// Shows how many records of each side have been read.
+pub struct ReadingProgress {
+    spinner: ProgressBar,
+    names: [String; 2],
+    counts: Mutex<[usize; 2]>,
+}
+
+impl ReadingProgress {
+    /// A progress of reading both sides of a sync.
+    pub fn new(sync: &SyncDefinition) -> Self {
+        let names = Side::BOTH.map(|side| sync.end(side).connection.to_string());
+        Self { spinner: spinner("reading both sides"), names, counts: Mutex::new([0; 2]) }
+    }
+
+    /// So many records of this side have been read.
+    pub fn report(&self, side: Side, records: usize) {
+        let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        counts[usize::from(side == Side::B)] = records;
+        let [a, b] = &self.names;
+        self.spinner.set_message(format!("reading: {a} {} records, {b} {} records", counts[0], counts[1]));
+    }
+
+    /// Takes it from the screen.
+    pub fn finish(&self) {
+        self.spinner.finish_and_clear();
+    }
+}

@@ -1,0 +1,103 @@
+//! `tandem runs`: first syncs, polls and sweeps, and what each has done.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use comfy_table::Table;
+use tandem_domain::{RunId, SyncName};
+use tandem_operator::RunQuery;
+use tandem_operator::views::RunView;
+use tandem_store::{RunKind, RunState};
+
+use super::options::{DataOptions, PageOptions, words};
+use super::output::{cell, moment, or_dash, say, say_json, say_page, table};
+use super::storage::operator;
+
+/// Which runs.
+#[derive(Args)]
+pub struct RunsArgs {
+    /// One run with its problems; a list when left out.
+    run: Option<RunId>,
+    /// Only of this sync.
+    #[arg(long)]
+    sync: Option<SyncName>,
+    /// Only of this kind.
+    #[arg(long, value_parser = words(&RunKind::ALL, RunKind::as_str))]
+    kind: Option<RunKind>,
+    /// Only in this state.
+    #[arg(long, value_parser = words(&RunState::ALL, RunState::as_str))]
+    state: Option<RunState>,
+    #[command(flatten)]
+    page: PageOptions,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Shows them.
+pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
+    let operator = operator(&args.data.data).await?;
+    let json = args.data.output.json;
+    if let Some(id) = args.run {
+        let run = operator.run(id).await?;
+        if json {
+            say_json(&run)?;
+        } else {
+            say(&told(&run))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let query = RunQuery {
+        sync: args.sync,
+        kind: args.kind,
+        state: args.state,
+        cursor: args.page.cursor()?,
+        limit: args.page.limit(),
+    };
+    let page = operator.runs(query).await?;
+    if json {
+        say_json(&page)?;
+    } else {
+        say_page(&page, &runs_table(&page.items), "no such run")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs as a table.
+pub fn runs_table(runs: &[RunView]) -> Table {
+    let mut table = table(&["run", "sync", "kind", "side", "state", "began", "listed", "queued", "held", "error"]);
+    for run in runs {
+        table.add_row([
+            run.id.to_string(),
+            run.sync.to_string(),
+            run.kind.as_str().to_owned(),
+            or_dash(run.side),
+            run.state.as_str().to_owned(),
+            moment(run.started_at),
+            run.progress.listed.to_string(),
+            run.progress.queued.to_string(),
+            run.progress.held.to_string(),
+            run.error.as_deref().map_or_else(String::new, cell),
+        ]);
+    }
+    table
+}
+
+fn told(run: &RunView) -> String {
+    let side = run.side.map_or_else(String::new, |side| format!(" of side {side}"));
+    let progress = &run.progress;
+    let mut lines = vec![
+        format!("{} of {}{side}: {} ({})", run.kind.as_str(), run.sync, run.state.as_str(), run.id),
+        format!("  caused by   {}", run.trigger.as_str()),
+        format!("  began       {}", moment(run.started_at)),
+        format!("  ended       {}", or_dash(run.ended_at.map(moment))),
+        format!("  listed      {} records, {} could not be read", progress.listed, progress.unreadable),
+        format!("  matched     {} pairs", progress.matched),
+        format!("  queued      {} records that differ", progress.queued),
+        format!("  unchanged   {}", progress.unchanged),
+        format!("  held        {} for a person", progress.held),
+        format!("  vanished    {}", progress.vanished),
+    ];
+    lines.extend(run.error.iter().map(|error| format!("  error       {error}")));
+    lines.extend(progress.problems.iter().map(|problem| format!("  problem     {problem}")));
+    lines.join("\n")
+}

@@ -1,0 +1,120 @@
+//! Opening what Tandem keeps, beside a Tandem that may be running on it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tandem_domain::{SyncName, Timestamp};
+use tandem_operator::hooks::{HookRegistry, HookTable};
+use tandem_operator::{Operator, OperatorParts};
+use tandem_queue::InProcessDoorbell;
+use tandem_runtime::config::Built;
+use tandem_runtime::{Configuration, SyncDefinition, SystemClock, SystemEntropy};
+use tandem_store::{Store, StoreError};
+use tandem_store_sqlite::{SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+
+use crate::embedded::DATABASE;
+
+/// A storage that is gone when the command ends, for looking before anything was ever stored.
+pub struct LookedAt {
+    pub store: Arc<dyn Store>,
+    /// Removed with what is in it when dropped.
+    _folder: Option<TempDir>,
+}
+
+/// Opens the database of a folder, which must be there.
+pub async fn open(data: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    if !data.join(DATABASE).is_file() {
+        bail!(
+            "there is no Tandem database in `{}`: name the folder of your `tandem up` with --data or TANDEM_DATA, \
+             or make one with `tandem apply` or `tandem up`",
+            data.display()
+        );
+    }
+    open_or_make(data).await
+}
+
+/// Opens the database of a folder; makes both when they are not there.
+pub async fn open_or_make(data: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    let database = data.join(DATABASE);
+    let store = SqliteStore::open(&database, SqliteOptions { exclusive: false }).await;
+    Ok(store.with_context(|| format!("opening {}", database.display()))?)
+}
+
+/// Opens the database of a folder if it is there, and an empty one elsewhere if not: looking makes nothing.
+pub async fn open_to_look(data: &Path) -> anyhow::Result<LookedAt> {
+    if data.join(DATABASE).is_file() {
+        return Ok(LookedAt { store: open_or_make(data).await?, _folder: None });
+    }
+    let folder = tempfile::tempdir().context("making a temporary folder")?;
+    Ok(LookedAt { store: open_or_make(folder.path()).await?, _folder: Some(folder) })
+}
+
+/// Whether a `tandem up` runs on this folder: it holds the lock that is tried here, for a moment.
+pub async fn somebody_runs(data: &Path) -> anyhow::Result<bool> {
+    let database = data.join(DATABASE);
+    match SqliteStore::open(&database, SqliteOptions { exclusive: true }).await {
+        Ok(_alone) => Ok(false),
+        Err(StoreError::Unavailable(_)) => Ok(true),
+        Err(error) => Err(error).with_context(|| format!("opening {}", database.display())),
+    }
+}
+
+/// The operator's use cases over the database of a folder. Events are not read again with these.
+pub async fn operator(data: &Path) -> anyhow::Result<Operator> {
+    Ok(operator_over(open(data).await?, Arc::new(HookTable::default())))
+}
+
+/// The operator's use cases. A Tandem that runs on the same folder looks for new jobs every second;
+/// the bell of this process rings for nobody.
+pub fn operator_over(store: Arc<dyn Store>, hooks: Arc<dyn HookRegistry>) -> Operator {
+    Operator::new(OperatorParts {
+        store,
+        hooks,
+        doorbell: Arc::new(InProcessDoorbell::default()),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::default()),
+    })
+}
+
+/// The time.
+pub fn now() -> Timestamp {
+    use tandem_domain::Clock as _;
+    SystemClock.now()
+}
+
+/// What a configuration file makes, with the secrets of the environment.
+pub fn build(file: &Path) -> anyhow::Result<Built> {
+    Ok(build_of(&Configuration::load(file)?)?)
+}
+
+/// What a configuration makes, with the secrets of the environment.
+pub fn build_of(configuration: &Configuration) -> Result<Built, tandem_runtime::ConfigError> {
+    configuration.build(&|name| std::env::var(name).ok(), Arc::new(SystemClock))
+}
+
+/// The sync of this name in what a configuration has made.
+pub fn sync_of(built: &Built, name: &SyncName) -> anyhow::Result<Arc<SyncDefinition>> {
+    let syncs = &built.topology.syncs;
+    let found = syncs.get(name).map(Arc::clone);
+    found.with_context(|| unknown_sync(name, syncs.keys().map(SyncName::as_str), "the configuration has none"))
+}
+
+/// Refuses a sync that was not applied, and says which were.
+pub async fn require_sync(operator: &Operator, name: &SyncName) -> anyhow::Result<()> {
+    let syncs = operator.syncs().await?;
+    if syncs.iter().any(|sync| sync.name == *name) {
+        return Ok(());
+    }
+    let known = syncs.iter().map(|sync| sync.name.as_str());
+    bail!(unknown_sync(name, known, "none was applied yet; see `tandem apply --help`"))
+}
+
+fn unknown_sync<'a>(name: &SyncName, known: impl Iterator<Item = &'a str>, none: &str) -> String {
+    let known: Vec<&str> = known.collect();
+    if known.is_empty() {
+        return format!("there is no sync `{name}`: {none}");
+    }
+    format!("there is no sync `{name}`; there is: {}", known.join(", "))
+}

@@ -1,0 +1,76 @@
+//! `tandem sync …`: what a sync would do, starting it, whether both sides agree, how it stands.
+
+mod plan;
+mod run;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use tandem_domain::SyncName;
+use tandem_operator::Switch;
+
+use super::options::DataOptions;
+use super::output::{say, say_json};
+use super::storage::{operator, require_sync};
+
+/// What to do with a sync.
+#[derive(Args)]
+pub struct SyncArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Show what a sync would do now. Reads both sides whole and changes nothing.
+    Plan(plan::PlanArgs),
+    /// Let the running `tandem up` compare both sides whole and bring them into agreement.
+    Run(run::RunArgs),
+    /// Read both sides afresh and whole, and list every difference. Exit code 1 when there is one.
+    Verify(verify::VerifyArgs),
+    /// Show how syncs stand: links, jobs, questions, runs, schedules.
+    Status {
+        /// The sync; all of them when left out.
+        name: Option<SyncName>,
+    },
+    /// Stop a sync: its jobs wait, and its events are kept.
+    Pause {
+        /// The sync.
+        name: SyncName,
+    },
+    /// Let a paused sync go on.
+    Resume {
+        /// The sync.
+        name: SyncName,
+    },
+}
+
+/// Does it.
+pub async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::Plan(plan) => plan::run(&plan, &args.data).await,
+        Action::Run(run) => run::run(&run, &args.data).await,
+        Action::Verify(verify) => verify::run(&verify, &args.data).await,
+        Action::Status { name } => status::run(name.as_ref(), &args.data).await,
+        Action::Pause { name } => switch(&name, Switch::Pause, &args.data).await,
+        Action::Resume { name } => switch(&name, Switch::Resume, &args.data).await,
+    }
+}
+
+async fn switch(name: &SyncName, switch: Switch, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let operator = operator(&data.data).await?;
+    require_sync(&operator, name).await?;
+    let sync = operator.switch_sync(name, switch).await?;
+    if data.output.json {
+        say_json(&sync)?;
+    } else if sync.paused {
+        say(&format!("{name} is paused: its jobs wait until `tandem sync resume {name}`"))?;
+    } else {
+        say(&format!("{name} goes on"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,132 @@
+//! `tandem sync plan`: what a sync would do, item by item. Nothing is written, to no system and not to
+//! the storage either.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use tandem_domain::{Side, SyncName};
+use tandem_operator::views::plain_fields;
+use tandem_runtime::SyncDefinition;
+use tandem_worker::{Preview, PreviewItem, survey};
+
+use crate::commands::options::{ConfigOptions, DataOptions};
+use crate::commands::output::{ReadingProgress, cell, or_dash, say, say_json, shown, table};
+use crate::commands::storage::{build, open_to_look, sync_of};
+
+/// Items shown to a person unless asked for others.
+const ITEMS_SHOWN: usize = 20;
+
+/// What to plan.
+#[derive(Args)]
+pub struct PlanArgs {
+    /// The sync.
+    name: SyncName,
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// How many items to list at most: 20 in a table, all in JSON unless said otherwise.
+    #[arg(long)]
+    limit: Option<usize>,
+}
+
+/// Plans and prints.
+pub async fn run(args: &PlanArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let built = build(&args.config.config)?;
+    let sync = sync_of(&built, &args.name)?;
+    let looked_at = open_to_look(&data.data).await?;
+    let progress = ReadingProgress::new(&sync);
+    let survey = survey(looked_at.store.as_ref(), &sync, &|side, records| progress.report(side, records)).await;
+    progress.finish();
+    let preview = survey?.preview(&sync);
+    if data.output.json {
+        say_json(&as_json(&sync, &preview, args.limit.unwrap_or(usize::MAX)))?;
+    } else {
+        say(&told(&sync, &preview, args.limit.unwrap_or(ITEMS_SHOWN)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
+    let items = preview.items.iter().take(limit).map(|item| {
+        json!({
+            "a": item.a,
+            "b": item.b,
+            "action": item.action,
+            "side": item.side,
+            "fields": plain_fields(&item.fields),
+            "reason": item.reason,
+        })
+    });
+    json!({
+        "sync": sync.name,
+        "a": sync.a.connection,
+        "b": sync.b.connection,
+        "listed_a": preview.listed_a,
+        "listed_b": preview.listed_b,
+        "linked": preview.linked,
+        "matched": preview.matched,
+        "equal": preview.equal,
+        "create_a": preview.create_a,
+        "create_b": preview.create_b,
+        "update_a": preview.update_a,
+        "update_b": preview.update_b,
+        "delete": preview.delete,
+        "held": preview.held,
+        "questions": preview.questions,
+        "unreadable": preview.unreadable,
+        "items": items.collect::<Vec<Json>>(),
+        "items_left_out": preview.items.len().saturating_sub(limit),
+    })
+}
+
+fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
+    let (a, b) = (&sync.a.connection, &sync.b.connection);
+    let Preview { listed_a, listed_b, linked, matched, equal, create_a, create_b, .. } = preview;
+    let Preview { update_a, update_b, delete, held, questions, unreadable, .. } = preview;
+    let mut lines = vec![
+        format!("Plan of {}: nothing is changed by this", sync.name),
+        String::new(),
+        format!("  {a} holds {listed_a} records, {b} holds {listed_b}"),
+        format!("  {linked} pairs are linked, {matched} more match; {equal} of them hold the same already"),
+        format!("  create {create_a} in {a}, {create_b} in {b}"),
+        format!("  update {update_a} in {a}, {update_b} in {b}"),
+        format!("  delete {delete}"),
+        format!("  {held} records wait for a person because the match is not clear, and {questions} fields"),
+    ];
+    if *unreadable > 0 {
+        lines.push(format!("  {unreadable} records could not be read"));
+    }
+    if !preview.items.is_empty() && limit > 0 {
+        let mut items = table(&["what", a.as_str(), b.as_str(), "fields", "why"]);
+        for item in preview.items.iter().take(limit) {
+            items.add_row([
+                action(sync, item),
+                or_dash(item.a.as_ref()),
+                or_dash(item.b.as_ref()),
+                cell(&fields(item)),
+                cell(&item.reason),
+            ]);
+        }
+        lines.extend([String::new(), items.trim_fmt()]);
+    }
+    let left_out = preview.items.len().saturating_sub(limit);
+    if left_out > 0 {
+        lines.push(format!("\n{left_out} more; --limit {} lists all", preview.items.len()));
+    }
+    lines.join("\n")
+}
+
+fn action(sync: &SyncDefinition, item: &PreviewItem) -> String {
+    let name = |side: Side| &sync.end(side).connection;
+    match item.side {
+        Some(side) if item.action == "update" => format!("update {}", name(side)),
+        Some(side) => format!("{} in {}", item.action, name(side)),
+        None => item.action.to_owned(),
+    }
+}
+
+fn fields(item: &PreviewItem) -> String {
+    let Json::Object(fields) = plain_fields(&item.fields) else { return String::new() };
+    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
+    pairs.join(", ")
+}

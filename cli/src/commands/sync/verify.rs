@@ -1,0 +1,94 @@
+//! `tandem sync verify`: do both sides agree? Asks the systems themselves, believes nothing stored but the links.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use tandem_domain::SyncName;
+use tandem_operator::views::plain;
+use tandem_runtime::SyncDefinition;
+use tandem_worker::{Comparison, Difference, compare};
+
+use crate::commands::options::{ConfigOptions, DataOptions, NO};
+use crate::commands::output::{ReadingProgress, say, say_json, shown};
+use crate::commands::storage::{build, open, sync_of};
+
+/// What to verify. A sync at work finds differences that are about to be settled.
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// The sync.
+    name: SyncName,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+/// Verifies and prints.
+pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let built = build(&args.config.config)?;
+    let sync = sync_of(&built, &args.name)?;
+    let store = open(&data.data).await?;
+    let progress = ReadingProgress::new(&sync);
+    let comparison = compare(store.as_ref(), &sync, &|side, records| progress.report(side, records)).await;
+    progress.finish();
+    let comparison = comparison?;
+    if data.output.json {
+        say_json(&as_json(&sync, &comparison))?;
+    } else {
+        say(&told(&sync, &comparison))?;
+    }
+    Ok(if comparison.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
+    json!({
+        "sync": sync.name,
+        "agree": comparison.differences.is_empty(),
+        "a": sync.a.connection,
+        "b": sync.b.connection,
+        "records_a": comparison.records_a,
+        "records_b": comparison.records_b,
+        "pairs": comparison.pairs,
+        "left_alone": comparison.left_alone,
+        "differences": comparison.differences.iter().map(difference).collect::<Vec<Json>>(),
+    })
+}
+
+fn difference(difference: &Difference) -> Json {
+    match difference {
+        Difference::Field { a, b, field, value_a, value_b } => json!({
+            "kind": "field", "a": a, "b": b, "field": field, "value_a": plain(value_a), "value_b": plain(value_b),
+        }),
+        Difference::Missing { side, record } => json!({ "kind": "missing", "side": side, "record": record }),
+        Difference::Unlinked { side, record } => json!({ "kind": "unlinked", "side": side, "record": record }),
+        Difference::Unreadable { side, reason } => json!({ "kind": "unreadable", "side": side, "reason": reason }),
+    }
+}
+
+fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
+    let (a, b) = (&sync.a.connection, &sync.b.connection);
+    let Comparison { records_a, records_b, pairs, left_alone, differences } = comparison;
+    let mut lines = vec![format!(
+        "{a} holds {records_a} records, {b} holds {records_b}; {pairs} pairs compared, {left_alone} records left alone"
+    )];
+    let line = |difference: &Difference| match difference {
+        Difference::Field { a: a_id, b: b_id, field, value_a, value_b } => {
+            let (value_a, value_b) = (shown(&plain(value_a)), shown(&plain(value_b)));
+            format!("  {a} {a_id} / {b} {b_id}: {field} is {value_a} in {a}, {value_b} in {b}")
+        }
+        Difference::Missing { side, record } => {
+            format!("  {} {record}: is gone, though it is linked", sync.end(*side).connection)
+        }
+        Difference::Unlinked { side, record } => {
+            format!("  {} {record}: has no partner", sync.end(*side).connection)
+        }
+        Difference::Unreadable { side, reason } => {
+            format!("  {}: a record cannot be read: {reason}", sync.end(*side).connection)
+        }
+    };
+    lines.extend(differences.iter().map(line));
+    lines.push(match differences.len() {
+        0 => "both sides agree".to_owned(),
+        count => format!("both sides do NOT agree: {count} differences"),
+    });
+    lines.join("\n")
+}
