@@ -1,7 +1,7 @@
 //! The embedded storage: one SQLite file, for one machine, with nothing to install.
 //!
 //! All writing goes through one task that owns the one writing connection and commits whatever
-//! waits as one transaction ([`writer`]); so a `COMMIT`, which costs an fsync, is shared, and
+//! waits as one transaction (module `writer`); so a `COMMIT`, which costs an fsync, is shared, and
 //! nobody ever waits for a lock inside the process. Reading goes through a small pool, and never
 //! waits for the writer (write-ahead log).
 //!

@@ -104,7 +104,7 @@ pub struct StoredSchedule {
 pub trait ConfigStore: Send + Sync {
     /// Makes the stored configuration equal to the given one, in one transaction: new and changed
     /// documents get a new version, missing ones are marked deleted, and schedules whose `spec` is
-    /// unchanged keep their clocks and pauses.
+    /// unchanged keep their clocks and pauses; one with another `spec` gets the new clock.
     async fn apply_config(
         &self,
         connections: Vec<(ConnectionName, serde_json::Value)>,

@@ -174,8 +174,8 @@ pub struct ConflictFilter {
 /// The questions.
 #[async_trait]
 pub trait ConflictStore: Send + Sync {
-    /// Opens questions outside a job (first sync). One that is open already for the same link and
-    /// field, or the same record, is kept. Returns how many are new.
+    /// Opens questions outside a job (first sync). One that is open or answered already for the same
+    /// link and field, or the same record, is kept. Returns how many are new.
     async fn open_conflicts(
         &self,
         conflicts: Vec<NewConflict>,

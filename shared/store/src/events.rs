@@ -102,7 +102,7 @@ pub struct DeliveryOutcome {
     pub duplicates: usize,
     /// Events stored in quarantine.
     pub quarantined: usize,
-    /// Jobs inserted or merged into; due ones are to be rung.
+    /// Jobs inserted or merged into, one for each new event and target; due ones are to be rung.
     pub jobs: Vec<JobId>,
     /// How many of `jobs` merged into a waiting one.
     pub coalesced: usize,

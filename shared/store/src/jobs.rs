@@ -421,7 +421,7 @@ pub trait JobStore: Send + Sync {
     /// earlier `run_at`, the later hints win). Returns, in order, the id of the job that stands for each.
     async fn enqueue(&self, jobs: Vec<NewJob>, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
 
-    /// Leases due jobs whose lanes are free, in order of class and time.
+    /// Leases due jobs whose lanes are free, in order of class and time. Jobs of paused syncs wait.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<ClaimedJob>, StoreError>;
 
     /// Ends or hands back claimed jobs, all in one transaction. Each answer says whether the lease
@@ -436,19 +436,22 @@ pub trait JobStore: Send + Sync {
     /// Moves the end of leases. Each answer says whether the lease was still held.
     async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<bool>, StoreError>;
 
-    /// Hands back jobs whose lease ended before `now` (attempt counted), at most `limit`.
+    /// Hands back jobs whose lease ended before `now` (attempt counted), at most `limit`, merging.
+    /// Returns the jobs that stand for them.
     async fn rescue_expired(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
 
-    /// Hands back every running job, whoever holds it: for a process that knows that it is alone.
+    /// Hands back every running job (attempt counted), whoever holds it: for a process that knows
+    /// that it is alone. Returns how many ran.
     async fn release_all(&self, now: Timestamp) -> Result<usize, StoreError>;
 
-    /// When the next waiting job is due; `None` when none waits.
+    /// When the next waiting job is due; `None` when none waits. Jobs of paused syncs do not count:
+    /// they wait for a person. An instant in the past may be that of a job whose lane is busy.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// One job.
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;
 
-    /// The failed attempts of a job, first to last.
+    /// The failed attempts of a job, first to last. Of the snoozes at one attempt, the last stays.
     async fn attempts(&self, id: JobId) -> Result<Vec<JobAttempt>, StoreError>;
 
     /// Lists jobs.
@@ -462,7 +465,7 @@ pub trait JobStore: Send + Sync {
     ) -> Result<JobCounts, StoreError>;
 
     /// Puts dead jobs back to waiting, attempts reset, the journal (and so the idempotency key) kept.
-    /// One whose lane has a waiting job merges into it. Returns the ids put back.
+    /// One whose lane has a waiting job merges into it. Returns the jobs that stand for them.
     async fn replay_jobs(&self, ids: &[JobId], now: Timestamp) -> Result<Vec<JobId>, StoreError>;
 
     /// Discards dead jobs with a reason. Returns how many were dead.

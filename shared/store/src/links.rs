@@ -284,7 +284,8 @@ pub struct Confirmation {
     pub conflicts: Vec<NewConflict>,
     /// Rulings that the plan used: their conflicts close as applied.
     pub used_rulings: Vec<ConflictId>,
-    /// Fields of the link whose open conflicts are moot, because the values agree by now.
+    /// Fields of the link whose open conflicts are moot, because the values agree by now. Read only
+    /// beside a [`LinkUpdate::Update`], which names the link.
     pub settled_fields: Vec<String>,
     /// How the job ends; `None` keeps the lease for further steps.
     pub outcome: Option<JobOutcome>,
@@ -322,6 +323,9 @@ pub trait LinkStore: Send + Sync {
     /// Journals writes, the first as sent, the others as planned, if the lease is held and the plan
     /// still fits: `link` is the link and revision that it saw, or `None` when it saw no link for
     /// `(side, source)` of the intents.
+    ///
+    /// An intent journalled already, by its id, is left as it is. A create whose source has another
+    /// open create, which the plan cannot have seen, is [`JournalError::Superseded`].
     async fn journal(
         &self,
         lease: Lease,
@@ -331,7 +335,8 @@ pub trait LinkStore: Send + Sync {
     ) -> Result<Result<(), JournalError>, StoreError>;
 
     /// Marks a planned (or unknown) intent as sent, counting the send, if the lease is held.
-    /// Call it just before each send: a worker that lost its lease must not write.
+    /// Call it just before each send: a worker that lost its lease must not write. False also when
+    /// the intent is settled.
     async fn mark_sent(
         &self,
         lease: Lease,
@@ -339,9 +344,14 @@ pub trait LinkStore: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Settles intents, moves the base, logs, and ends the job, all in one transaction. Returns
-    /// false, with nothing changed, when the lease is lost. A link whose revision has moved, or whose
-    /// records are linked elsewhere, is [`JournalError::Superseded`] with nothing changed.
+    /// Settles intents, moves the base, logs, and ends the job, all in one transaction. Answers
+    /// [`JournalError::LeaseLost`], with nothing changed, when the lease is lost. A link whose
+    /// revision has moved, or whose records are linked elsewhere, is [`JournalError::Superseded`]
+    /// with nothing changed.
+    ///
+    /// A job that inserts a link goes on in the link's lane. A record that is gone (its side of the
+    /// link has no id any more, or its delete is confirmed) leaves the index. What was seen counts as
+    /// seen by the newest run.
     async fn confirm(
         &self,
         sync: &SyncName,
@@ -374,7 +384,8 @@ pub trait LinkStore: Send + Sync {
     ) -> Result<Vec<KnownRecord>, StoreError>;
 
     /// Actively linked records of a side that were last seen before `generation`, at most `limit`,
-    /// after `after` in order of id.
+    /// after `after` in order of id. One that was never indexed counts as seen when its link was last
+    /// written.
     async fn unseen_records(
         &self,
         sync: &SyncName,

@@ -162,7 +162,7 @@ pub trait RunStore: Send + Sync {
     async fn progress_run(&self, id: RunId, progress: &Progress) -> Result<(), StoreError>;
 
     /// Ends a run; when it succeeded (or partly) the cursor of its side moves to `cursor`, in the
-    /// same transaction.
+    /// same transaction. One that was failed as orphaned meanwhile stays so, and moves nothing.
     async fn end_run(
         &self,
         id: RunId,

@@ -269,7 +269,7 @@ pub(super) async fn unseen_records(
         .bind(sync.as_str().to_owned())
         .bind(generation)
         .bind(after.map_or_else(String::new, |id| id.as_str().to_owned()))
-        .bind(sql::page(limit));
+        .bind(sql::limit(limit));
     sql::all(readers, statement)
         .await?
         .iter()

@@ -66,7 +66,7 @@ pub(super) async fn stale_intents(
 ) -> Result<Vec<Intent>, StoreError> {
     let statement = sqlx::query(STALE)
         .bind(before.as_micros())
-        .bind(sql::page(limit));
+        .bind(sql::limit(limit));
     read(readers, statement).await
 }
 

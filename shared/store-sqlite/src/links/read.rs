@@ -152,7 +152,7 @@ pub(super) async fn links(
     let statement = sqlx::query(LINKS)
         .bind(sync.as_str().to_owned())
         .bind(after.map_or_else(String::new, |id| id.to_string()))
-        .bind(sql::page(limit));
+        .bind(sql::limit(limit));
     sql::all(readers, statement)
         .await?
         .iter()

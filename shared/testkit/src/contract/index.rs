@@ -1,5 +1,7 @@
 //! What each side was last seen to hold.
 
+use std::time::Duration;
+
 use tandem_domain::{RecordId, Side};
 use tandem_store::{
     Confirmation, IndexedRecord, KnownRecord, NewLink, Resolution, RunKind, SeenRecord,
@@ -257,6 +259,22 @@ pub async fn a_record_confirmed_during_a_run_is_not_unseen_by_it(store: Subject)
     );
     let next = unseen(&store, Side::A, later.number + 1, None, 9).await;
     assert_eq!(next, ids(&["a1", "a2", "a3"]));
+}
+
+/// A record never indexed counts as seen when its link was last written.
+pub async fn a_record_never_indexed_counts_as_seen_when_its_link_was_last_written(store: Subject) {
+    let make = Make::default();
+    let earlier = make.link("a1", "b1");
+    link(&store, &make, &earlier).await;
+    make.clock.advance(Duration::from_secs(1));
+    let sweep = make.run(RunKind::Sweep, Some(Side::A));
+    let run = store.begin_run(sweep, make.now()).await.expect("begin_run");
+    make.clock.advance(Duration::from_secs(1));
+    link(&store, &make, &make.link("a2", "b2")).await;
+    assert_eq!(
+        unseen(&store, Side::A, run.number, None, 9).await,
+        ids(&["a1"])
+    );
 }
 
 /// An ignored record is known as such.

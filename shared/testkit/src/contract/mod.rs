@@ -1,5 +1,5 @@
 //! What every storage must do, as sentences. A storage runs all of them, under these names, with
-//! [`contract_suite!`]; each gets an empty storage of its own.
+//! [`crate::contract_suite!`]; each gets an empty storage of its own.
 //!
 //! No sentence speaks of how a storage does it: what is special to one is in its own tests.
 
@@ -7,14 +7,18 @@ pub mod claims;
 pub mod config;
 pub mod confirm;
 pub mod conflicts;
+pub mod dead_letters;
 pub mod events;
 pub mod finishing;
+pub mod inbox;
 pub mod index;
 pub mod journal;
+pub mod linking;
 pub mod links;
 pub mod logs;
 pub mod queue;
 pub mod runs;
+pub mod sending;
 
 use std::sync::Arc;
 
@@ -44,14 +48,14 @@ macro_rules! contract_suite {
             events: a_quiet_period_defers_the_job;
             events: the_time_of_the_edit_becomes_a_hint_of_its_side;
             events: an_event_of_a_linked_record_waits_in_the_lane_of_the_link;
-            events: events_are_listed_newest_first_by_page;
-            events: events_are_filtered_by_connection_state_and_record;
-            events: a_quarantined_event_is_replayed_after_a_fix;
-            events: an_accepted_event_is_replayed_and_keeps_its_earlier_jobs;
-            events: replaying_an_unknown_event_is_refused;
-            events: only_quarantined_events_are_discarded;
-            events: pruning_keeps_what_is_quarantined_waiting_running_or_young;
-            events: pruning_removes_at_most_the_limit;
+            inbox: events_are_listed_newest_first_by_page;
+            inbox: events_are_filtered_by_connection_state_and_record;
+            inbox: a_quarantined_event_is_replayed_after_a_fix;
+            inbox: an_accepted_event_is_replayed_and_keeps_its_earlier_jobs;
+            inbox: replaying_an_unknown_event_is_refused;
+            inbox: only_quarantined_events_are_discarded;
+            inbox: pruning_keeps_what_is_quarantined_waiting_running_or_young;
+            inbox: pruning_removes_at_most_the_limit;
             queue: a_job_comes_back_as_it_was_enqueued;
             queue: every_kind_of_job_survives_the_storage;
             queue: a_second_job_of_a_lane_merges_into_the_waiting_one;
@@ -63,11 +67,11 @@ macro_rules! contract_suite {
             queue: jobs_are_filtered_by_state_sync_code_and_record;
             queue: jobs_are_counted_by_state_and_class;
             queue: the_next_due_instant_is_the_earliest_of_waiting_jobs;
-            queue: a_replayed_job_starts_again_with_its_attempts_reset;
-            queue: a_replayed_job_merges_into_the_waiting_job_of_its_lane;
-            queue: a_replayed_job_goes_to_the_lane_of_the_link_made_meanwhile;
-            queue: only_dead_jobs_are_replayed_and_discarded;
-            queue: pruning_removes_old_jobs_that_are_done_or_discarded_and_keeps_the_others;
+            dead_letters: a_replayed_job_starts_again_with_its_attempts_reset;
+            dead_letters: a_replayed_job_merges_into_the_waiting_job_of_its_lane;
+            dead_letters: a_replayed_job_goes_to_the_lane_of_the_link_made_meanwhile;
+            dead_letters: only_dead_jobs_are_replayed_and_discarded;
+            dead_letters: pruning_removes_old_jobs_that_are_done_or_discarded_and_keeps_the_others;
             claims: a_claim_leases_due_jobs_and_counts_the_attempt;
             claims: a_job_is_not_claimed_before_its_time;
             claims: a_claim_takes_at_most_one_job_a_token;
@@ -124,25 +128,25 @@ macro_rules! contract_suite {
             journal: a_second_open_create_of_one_source_is_superseded;
             journal: journalling_the_same_intent_again_changes_nothing;
             journal: two_workers_racing_for_one_key_give_one_intent;
-            journal: an_open_create_of_an_earlier_job_is_seen_by_the_next;
-            journal: marking_as_sent_counts_the_send;
-            journal: a_worker_that_lost_its_lease_must_not_send;
-            journal: a_settled_intent_is_not_sent_again;
-            journal: open_creates_are_found_by_key_and_without_key;
-            journal: intents_of_a_record_are_found_by_source_target_and_link;
-            journal: old_open_intents_are_found;
+            sending: an_open_create_of_an_earlier_job_is_seen_by_the_next;
+            sending: marking_as_sent_counts_the_send;
+            sending: a_worker_that_lost_its_lease_must_not_send;
+            sending: a_settled_intent_is_not_sent_again;
+            sending: open_creates_are_found_by_key_and_without_key;
+            sending: intents_of_a_record_are_found_by_source_target_and_link;
+            sending: old_open_intents_are_found;
             confirm: confirming_settles_links_logs_and_ends_the_job_at_once;
             confirm: a_confirmation_without_the_lease_changes_nothing;
             confirm: a_confirmation_of_another_revision_changes_nothing;
             confirm: a_link_for_a_record_linked_elsewhere_is_superseded_and_changes_nothing;
-            confirm: moving_a_link_onto_a_linked_record_is_superseded;
-            confirm: two_jobs_linking_one_record_at_once_give_one_link;
-            confirm: updating_a_link_replaces_its_base_and_raises_its_revision;
-            confirm: a_retired_link_frees_its_records;
+            linking: moving_a_link_onto_a_linked_record_is_superseded;
+            linking: two_jobs_linking_one_record_at_once_give_one_link;
+            linking: updating_a_link_replaces_its_base_and_raises_its_revision;
+            linking: a_retired_link_frees_its_records;
             confirm: a_step_without_an_outcome_keeps_the_lease;
-            confirm: inserting_a_link_moves_the_waiting_jobs_of_both_records;
-            confirm: a_job_goes_on_in_the_lane_of_the_link_that_it_made;
-            confirm: a_new_record_of_a_link_brings_its_waiting_job;
+            linking: inserting_a_link_moves_the_waiting_jobs_of_both_records;
+            linking: a_job_goes_on_in_the_lane_of_the_link_that_it_made;
+            linking: a_new_record_of_a_link_brings_its_waiting_job;
             confirm: an_unknown_write_stays_open;
             confirm: a_settled_intent_is_not_settled_twice;
             confirm: what_was_seen_is_in_the_index;
@@ -158,6 +162,7 @@ macro_rules! contract_suite {
             index: unseen_records_are_paged_in_order_of_id;
             index: confirming_does_not_lower_the_generation;
             index: a_record_confirmed_during_a_run_is_not_unseen_by_it;
+            index: a_record_never_indexed_counts_as_seen_when_its_link_was_last_written;
             index: an_ignored_record_is_known_as_such;
             conflicts: a_question_is_opened_once;
             conflicts: a_question_without_a_field_is_opened_once_a_record;

@@ -7,7 +7,7 @@ use tandem_store::{
     Hints, JobClass, JobCounts, JobFilter, JobKind, JobOutcome, JobState, Lane, NewJob, Trigger,
 };
 
-use super::{Subject, claim, claim_this, claimed, done, enqueue, enqueue_all, finish, job};
+use super::{Subject, claim, claimed, done, enqueue, enqueue_all, finish, job};
 use crate::Make;
 
 fn dead(code: ErrorCode) -> JobOutcome {
@@ -325,116 +325,4 @@ pub async fn the_next_due_instant_is_the_earliest_of_waiting_jobs(store: Subject
     make.clock.advance(Duration::from_secs(60));
     assert_eq!(claim(&store, &make, 9).await.len(), 3);
     assert_eq!(store.next_due().await.expect("next_due"), None);
-}
-
-/// A replayed job starts again with its attempts reset.
-pub async fn a_replayed_job_starts_again_with_its_attempts_reset(store: Subject) {
-    let make = Make::default();
-    let id = dead_job(&store, &make, "a1", ErrorCode::Refused).await;
-    make.clock.advance(Duration::from_secs(60));
-    assert_eq!(
-        store.replay_jobs(&[id], make.now()).await.expect("replay"),
-        vec![id]
-    );
-    let replayed = job(&store, id).await;
-    assert_eq!((replayed.state, replayed.attempt), (JobState::Available, 0));
-    assert_eq!((replayed.run_at, replayed.ended_at), (make.now(), None));
-    let again = claim_this(&store, &make, id).await;
-    assert_eq!(again.job.attempt, 1);
-    assert_eq!(store.attempts(id).await.expect("attempts").len(), 1);
-}
-
-/// A replayed job merges into the waiting job of its lane.
-pub async fn a_replayed_job_merges_into_the_waiting_job_of_its_lane(store: Subject) {
-    let make = Make::default();
-    let id = dead_job(&store, &make, "a1", ErrorCode::Refused).await;
-    let waiting = enqueue(&store, &make, make.job("a1")).await;
-    assert_eq!(
-        store.replay_jobs(&[id], make.now()).await.expect("replay"),
-        vec![waiting]
-    );
-    let merged = job(&store, id).await;
-    assert_eq!(merged.state, JobState::Done);
-    assert_eq!(merged.note, Some(format!("merged into {waiting}")));
-    assert_eq!(job(&store, waiting).await.merged, 1);
-}
-
-/// A replayed job goes to the lane of the link made meanwhile.
-pub async fn a_replayed_job_goes_to_the_lane_of_the_link_made_meanwhile(store: Subject) {
-    let make = Make::default();
-    let id = dead_job(&store, &make, "a1", ErrorCode::Refused).await;
-    let link = make.link("a1", "b1");
-    store
-        .insert_links(vec![link.clone()], make.now())
-        .await
-        .expect("link");
-    store.replay_jobs(&[id], make.now()).await.expect("replay");
-    assert_eq!(job(&store, id).await.lane, Lane::of_link(link.id));
-}
-
-/// Only dead jobs are replayed and discarded.
-pub async fn only_dead_jobs_are_replayed_and_discarded(store: Subject) {
-    let make = Make::default();
-    let dead = dead_job(&store, &make, "a1", ErrorCode::Refused).await;
-    let running = claimed(&store, &make, "a2").await.job.id;
-    let waiting = enqueue(&store, &make, make.job("a3")).await;
-    let all = [dead, running, waiting];
-    let discarded = store
-        .discard_jobs(&all, "a test record", make.now())
-        .await
-        .expect("discard");
-    assert_eq!(discarded, 1);
-    let gone = job(&store, dead).await;
-    assert_eq!(
-        (gone.state, gone.note.as_deref()),
-        (JobState::Discarded, Some("a test record"))
-    );
-    assert_eq!(
-        store.replay_jobs(&all, make.now()).await.expect("replay"),
-        Vec::new()
-    );
-    assert_eq!(job(&store, running).await.state, JobState::Running);
-    assert_eq!(job(&store, waiting).await.state, JobState::Available);
-}
-
-/// Pruning removes old jobs that are done or discarded, and keeps the others.
-pub async fn pruning_removes_old_jobs_that_are_done_or_discarded_and_keeps_the_others(
-    store: Subject,
-) {
-    let make = Make::default();
-    let ended = claimed(&store, &make, "a1").await;
-    finish(&store, &make, &ended, done("echo")).await;
-    let discarded = dead_job(&store, &make, "a2", ErrorCode::Refused).await;
-    store
-        .discard_jobs(&[discarded], "no", make.now())
-        .await
-        .expect("discard");
-    let dead = dead_job(&store, &make, "a3", ErrorCode::Refused).await;
-    let running = claimed(&store, &make, "a4").await.job.id;
-    let waiting = enqueue(&store, &make, make.job("a5")).await;
-    make.clock.advance(Duration::from_secs(60));
-    let young = claimed(&store, &make, "a6").await;
-    finish(&store, &make, &young, done("echo")).await;
-    let kept = store
-        .job_counts(None, make.now())
-        .await
-        .expect("counts")
-        .done;
-    assert_eq!(kept, 2);
-    assert_eq!(store.prune_jobs(make.now(), 1).await.expect("prune"), 1);
-    assert_eq!(store.prune_jobs(make.now(), 9).await.expect("prune"), 1);
-    for gone in [ended.job.id, discarded] {
-        assert!(store.job(gone).await.expect("job").is_none());
-    }
-    for kept in [dead, running, waiting, young.job.id] {
-        assert!(store.job(kept).await.expect("job").is_some());
-    }
-    assert_eq!(
-        store
-            .job_counts(None, make.now())
-            .await
-            .expect("counts")
-            .done,
-        1
-    );
 }
