@@ -64,9 +64,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::from(error).context("the async runtime could not start")),
+        Err(error) => {
+            return fail(&anyhow::Error::from(error).context("the async runtime could not start"));
+        }
     };
     match runtime.block_on(run(cli.command)) {
         Ok(code) => code,

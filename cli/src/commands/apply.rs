@@ -58,13 +58,17 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     let store = open_or_make(data).await?;
     let before = documents(store.as_ref()).await?;
     let written = built.documents;
-    store.apply_config(written.connections, written.syncs, built.schedules, now()).await?;
+    store
+        .apply_config(written.connections, written.syncs, built.schedules, now())
+        .await?;
     let after = documents(store.as_ref()).await?;
     let edits = compare(&before, &after);
     let unchanged = after.len() - edits.iter().filter(|edit| edit.change != "removed").count();
     let running = somebody_runs(data).await?;
     if args.data.output.json {
-        say_json(&json!({ "changes": edits, "unchanged": unchanged, "restart_needed": running && !edits.is_empty() }))?;
+        say_json(
+            &json!({ "changes": edits, "unchanged": unchanged, "restart_needed": running && !edits.is_empty() }),
+        )?;
     } else {
         say(&told(&edits, unchanged, running))?;
     }
@@ -85,8 +89,12 @@ pub async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
         say_json(&whole)?;
     } else {
         let yaml = serde_saphyr::to_string(&whole).context("writing the configuration as YAML")?;
-        say_exactly("# Connections and syncs as applied. What each process has for itself (server, worker,")?;
-        say_exactly("# scheduler, retention) is not stored; add it where it differs from the defaults.")?;
+        say_exactly(
+            "# Connections and syncs as applied. What each process has for itself (server, worker,",
+        )?;
+        say_exactly(
+            "# scheduler, retention) is not stored; add it where it differs from the defaults.",
+        )?;
         say_exactly(yaml.trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
@@ -95,10 +103,20 @@ pub async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
 /// All that is stored and was not removed.
 async fn documents(store: &dyn Store) -> anyhow::Result<Documents> {
     let mut all = Documents::new();
-    for row in store.connections().await?.into_iter().filter(|row| row.deleted_at.is_none()) {
+    for row in store
+        .connections()
+        .await?
+        .into_iter()
+        .filter(|row| row.deleted_at.is_none())
+    {
         all.insert(("connection", row.name.into()), row.document);
     }
-    for row in store.syncs().await?.into_iter().filter(|row| row.deleted_at.is_none()) {
+    for row in store
+        .syncs()
+        .await?
+        .into_iter()
+        .filter(|row| row.deleted_at.is_none())
+    {
         all.insert(("sync", row.name.into()), row.document);
     }
     for row in store.schedules().await? {
@@ -110,7 +128,10 @@ async fn documents(store: &dyn Store) -> anyhow::Result<Documents> {
 
 fn compare(before: &Documents, after: &Documents) -> Vec<Edit> {
     let mut edits = Vec::new();
-    let names = before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>();
+    let names = before
+        .keys()
+        .chain(after.keys())
+        .collect::<std::collections::BTreeSet<_>>();
     for key in names {
         let (change, fields) = match (before.get(key), after.get(key)) {
             (Some(old), Some(new)) if old == new => continue,
@@ -122,7 +143,12 @@ fn compare(before: &Documents, after: &Documents) -> Vec<Edit> {
             (None, _) => ("added", Vec::new()),
             (Some(_), None) => ("removed", Vec::new()),
         };
-        edits.push(Edit { what: key.0, name: key.1.clone(), change, fields });
+        edits.push(Edit {
+            what: key.0,
+            name: key.1.clone(),
+            change,
+            fields,
+        });
     }
     edits
 }
@@ -131,13 +157,24 @@ fn compare(before: &Documents, after: &Documents) -> Vec<Edit> {
 fn compare_json(path: &str, old: &Json, new: &Json, found: &mut Vec<FieldEdit>) {
     let (Json::Object(old_fields), Json::Object(new_fields)) = (old, new) else {
         if old != new {
-            found.push(FieldEdit { field: path.to_owned(), before: old.clone(), after: new.clone() });
+            found.push(FieldEdit {
+                field: path.to_owned(),
+                before: old.clone(),
+                after: new.clone(),
+            });
         }
         return;
     };
-    let names = old_fields.keys().chain(new_fields.keys()).collect::<std::collections::BTreeSet<_>>();
+    let names = old_fields
+        .keys()
+        .chain(new_fields.keys())
+        .collect::<std::collections::BTreeSet<_>>();
     for name in names {
-        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
         let of = |fields: &Map<String, Json>| fields.get(name).cloned().unwrap_or(Json::Null);
         compare_json(&path, &of(old_fields), &of(new_fields), found);
     }
@@ -158,7 +195,10 @@ fn told(edits: &[Edit], unchanged: usize, running: bool) -> String {
     }
     let _ = writeln!(text, "{unchanged} unchanged");
     if running {
-        let _ = write!(text, "\nA `tandem up` is running on this folder: start it again, so that it works by this.");
+        let _ = write!(
+            text,
+            "\nA `tandem up` is running on this folder: start it again, so that it works by this."
+        );
     }
     text
 }
@@ -173,17 +213,37 @@ mod tests {
         let old = json!({"a": {"x": 1, "gone": true}, "same": [1]});
         let new = json!({"a": {"x": 2, "new": "n"}, "same": [1]});
         compare_json("", &old, &new, &mut found);
-        let told: Vec<String> =
-            found.iter().map(|edit| format!("{}: {} -> {}", edit.field, edit.before, edit.after)).collect();
-        assert_eq!(told, ["a.gone: true -> null", "a.new: null -> \"n\"", "a.x: 1 -> 2"]);
+        let told: Vec<String> = found
+            .iter()
+            .map(|edit| format!("{}: {} -> {}", edit.field, edit.before, edit.after))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "a.gone: true -> null",
+                "a.new: null -> \"n\"",
+                "a.x: 1 -> 2"
+            ]
+        );
     }
 
     #[test]
     fn documents_are_added_changed_and_removed() {
-        let before = Documents::from([(("sync", "old".to_owned()), json!({})), (("sync", "s".to_owned()), json!(1))]);
-        let after = Documents::from([(("sync", "new".to_owned()), json!({})), (("sync", "s".to_owned()), json!(1))]);
-        let changes: Vec<_> =
-            compare(&before, &after).into_iter().map(|edit| (edit.name, edit.change)).collect();
-        assert_eq!(changes, [("new".to_owned(), "added"), ("old".to_owned(), "removed")]);
+        let before = Documents::from([
+            (("sync", "old".to_owned()), json!({})),
+            (("sync", "s".to_owned()), json!(1)),
+        ]);
+        let after = Documents::from([
+            (("sync", "new".to_owned()), json!({})),
+            (("sync", "s".to_owned()), json!(1)),
+        ]);
+        let changes: Vec<_> = compare(&before, &after)
+            .into_iter()
+            .map(|edit| (edit.name, edit.change))
+            .collect();
+        assert_eq!(
+            changes,
+            [("new".to_owned(), "added"), ("old".to_owned(), "removed")]
+        );
     }
 }

@@ -79,7 +79,8 @@ struct CheckedStream {
 
 /// Checks.
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let built = Configuration::load(&args.config.config).and_then(|configuration| build_of(&configuration));
+    let built =
+        Configuration::load(&args.config.config).and_then(|configuration| build_of(&configuration));
     let findings = match built {
         Ok(built) => examine(&built, args.fields).await,
         Err(error) => refused(&error),
@@ -89,7 +90,11 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         say(&told(&findings))?;
     }
-    Ok(if findings.ok { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+    Ok(if findings.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
 }
 
 fn refused(error: &ConfigError) -> Findings {
@@ -100,17 +105,29 @@ fn refused(error: &ConfigError) -> Findings {
         field: problem.field.to_string(),
         message: problem.message.clone(),
     });
-    Findings { ok: false, problems: problems.collect(), connections: Vec::new(), syncs: Vec::new() }
+    Findings {
+        ok: false,
+        problems: problems.collect(),
+        connections: Vec::new(),
+        syncs: Vec::new(),
+    }
 }
 
 /// Asks all systems at once.
 async fn examine(built: &Built, fields: bool) -> Findings {
     let progress = spinner("asking the systems");
-    let asked = built.topology.connectors.iter().map(|(name, connector)| async move {
-        let result = connector.check().await;
-        let manifest = built.connections.get(name).map_or_else(String::new, |setup| setup.manifest.name.to_string());
-        connection(&built.topology, name, manifest, connector, result, fields)
-    });
+    let asked = built
+        .topology
+        .connectors
+        .iter()
+        .map(|(name, connector)| async move {
+            let result = connector.check().await;
+            let manifest = built
+                .connections
+                .get(name)
+                .map_or_else(String::new, |setup| setup.manifest.name.to_string());
+            connection(&built.topology, name, manifest, connector, result, fields)
+        });
     let connections = join_all(asked).await;
     progress.finish_and_clear();
     Findings {
@@ -134,7 +151,10 @@ fn connection(
             let streams = report.streams.into_iter().map(|(stream, read)| {
                 let info = connector.stream(&stream);
                 CheckedStream {
-                    syncs: topology.ends_of(name, &stream).map(|(sync, _)| sync.name.clone()).collect(),
+                    syncs: topology
+                        .ends_of(name, &stream)
+                        .map(|(sync, _)| sync.name.clone())
+                        .collect(),
                     ok: read.is_ok(),
                     first_page: read.as_ref().ok().copied(),
                     error: read.err(),
@@ -148,7 +168,9 @@ fn connection(
                 name: name.clone(),
                 connector: manifest,
                 // A stream that no sync needs may be closed to these credentials.
-                ok: streams.iter().all(|stream| stream.ok || stream.syncs.is_empty()),
+                ok: streams
+                    .iter()
+                    .all(|stream| stream.ok || stream.syncs.is_empty()),
                 code: None,
                 error: None,
                 latency_ms: Some(report.latency_ms),
@@ -180,7 +202,11 @@ fn told(findings: &Findings) -> String {
         .into_iter()
         .flatten()
         .collect();
-        let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", problem.field) };
+        let field = if problem.field.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", problem.field)
+        };
         let _ = writeln!(text, "{}: {field}{}", place.join(":"), problem.message);
     }
     for connection in &findings.connections {
@@ -200,7 +226,9 @@ fn told(findings: &Findings) -> String {
 
 /// Writing to a `String` cannot fail, so its results are not looked at here and above.
 fn tell_connection(text: &mut String, connection: &CheckedConnection) {
-    let CheckedConnection { name, connector, .. } = connection;
+    let CheckedConnection {
+        name, connector, ..
+    } = connection;
     if let Some(error) = &connection.error {
         let _ = writeln!(text, "{name} ({connector}): FAILED\n  {error}");
         return;
@@ -210,15 +238,31 @@ fn tell_connection(text: &mut String, connection: &CheckedConnection) {
         || "clock not known".to_owned(),
         |offset| format!("clock {:+.1} s", offset as f64 / 1_000.0),
     );
-    let _ = writeln!(text, "{name} ({connector}): answers in {latency} ms, credentials accepted, {clock}");
+    let _ = writeln!(
+        text,
+        "{name} ({connector}): answers in {latency} ms, credentials accepted, {clock}"
+    );
     for stream in &connection.streams {
-        let needed = if stream.syncs.is_empty() { ", used by no sync" } else { "" };
+        let needed = if stream.syncs.is_empty() {
+            ", used by no sync"
+        } else {
+            ""
+        };
         match (&stream.error, stream.first_page) {
             (Some(error), _) => {
-                let _ = writeln!(text, "  {}: CANNOT be read{needed}\n    {error}", stream.name);
+                let _ = writeln!(
+                    text,
+                    "  {}: CANNOT be read{needed}\n    {error}",
+                    stream.name
+                );
             }
             (None, rows) => {
-                let _ = writeln!(text, "  {}: can be read, {} on the first page{needed}", stream.name, or_dash(rows));
+                let _ = writeln!(
+                    text,
+                    "  {}: can be read, {} on the first page{needed}",
+                    stream.name,
+                    or_dash(rows)
+                );
             }
         }
         if let Some(fields) = &stream.fields {

@@ -13,7 +13,11 @@ use super::output::{cell, moment, or_dash, say, say_json, say_page, shown, table
 use super::storage::operator;
 
 /// All states, for parsing.
-const STATES: [ConflictState; 3] = [ConflictState::Open, ConflictState::Answered, ConflictState::Closed];
+const STATES: [ConflictState; 3] = [
+    ConflictState::Open,
+    ConflictState::Answered,
+    ConflictState::Closed,
+];
 
 /// What to do with questions.
 #[derive(Args)]
@@ -81,8 +85,12 @@ struct Answer {
 impl Answer {
     fn resolution(self) -> Resolution {
         match self {
-            Self { take: Some(side), .. } => Resolution::Take { side },
-            Self { link: Some(record), .. } => Resolution::LinkTo { record },
+            Self {
+                take: Some(side), ..
+            } => Resolution::Take { side },
+            Self {
+                link: Some(record), ..
+            } => Resolution::LinkTo { record },
             Self { create: true, .. } => Resolution::CreateNew,
             Self { approve: true, .. } => Resolution::Approve,
             Self { reject: true, .. } => Resolution::Reject,
@@ -97,14 +105,25 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
     let operator = operator(&args.data.data).await?;
     let json = args.data.output.json;
     match args.action {
-        Action::List { sync, state, all, page } => {
+        Action::List {
+            sync,
+            state,
+            all,
+            page,
+        } => {
             let (cursor, limit) = (page.cursor()?, page.limit());
-            let query = ConflictQuery { sync, state: (!all).then_some(state), cursor, limit };
+            let query = ConflictQuery {
+                sync,
+                state: (!all).then_some(state),
+                cursor,
+                limit,
+            };
             let page = operator.conflicts(query).await?;
             if json {
                 say_json(&page)?;
             } else {
-                let mut rows = table(&["id", "sync", "kind", "record", "question", "state", "since"]);
+                let mut rows =
+                    table(&["id", "sync", "kind", "record", "question", "state", "since"]);
                 for conflict in &page.items {
                     rows.add_row(row(conflict));
                 }
@@ -124,7 +143,10 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
             if json {
                 say_json(&conflict)?;
             } else {
-                say(&format!("{id} is {}; a running `tandem up` carries the answer out", conflict.state.as_str()))?;
+                say(&format!(
+                    "{id} is {}; a running `tandem up` carries the answer out",
+                    conflict.state.as_str()
+                ))?;
             }
         }
     }
@@ -145,13 +167,25 @@ fn row(conflict: &ConflictView) -> [String; 7] {
 
 /// The question as `name: value` pairs.
 fn asked(conflict: &ConflictView) -> String {
-    let Some(question) = conflict.question.as_object() else { return shown(&conflict.question) };
-    let pairs: Vec<String> = question.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
+    let Some(question) = conflict.question.as_object() else {
+        return shown(&conflict.question);
+    };
+    let pairs: Vec<String> = question
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", shown(value)))
+        .collect();
     pairs.join(", ")
 }
 
 fn told(conflict: &ConflictView) -> String {
-    let ConflictView { id, sync, side, record, kind, .. } = conflict;
+    let ConflictView {
+        id,
+        sync,
+        side,
+        record,
+        kind,
+        ..
+    } = conflict;
     let mut lines = vec![
         format!("{id}: {kind}, {}", conflict.state.as_str()),
         format!("  sync      {sync}"),
@@ -160,7 +194,11 @@ fn told(conflict: &ConflictView) -> String {
         format!("  since     {}", moment(conflict.created_at)),
     ];
     if let Some(question) = conflict.question.as_object() {
-        lines.extend(question.iter().map(|(name, value)| format!("  {name:<8}  {}", shown(value))));
+        lines.extend(
+            question
+                .iter()
+                .map(|(name, value)| format!("  {name:<8}  {}", shown(value))),
+        );
     }
     if let Some(resolution) = &conflict.resolution {
         let at = or_dash(conflict.answered_at.map(moment));
@@ -168,7 +206,10 @@ fn told(conflict: &ConflictView) -> String {
     }
     if conflict.state == ConflictState::Open {
         lines.push("\nAnswer with one of".to_owned());
-        let options = conflict.answers.iter().map(|answer| format!("  tandem conflicts resolve {id} {}", option(answer)));
+        let options = conflict
+            .answers
+            .iter()
+            .map(|answer| format!("  tandem conflicts resolve {id} {}", option(answer)));
         lines.extend(options);
     }
     lines.join("\n")

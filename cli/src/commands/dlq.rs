@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use tandem_domain::{ErrorCode, SyncName};
 use tandem_operator::hooks::HookTable;
 use tandem_operator::{
-    CauseGroup, DeadLetter, DeadLetterId, DeadLetterQuery, Discarded, EventQuery, Letter, Operator, Replayed, Skipped,
+    CauseGroup, DeadLetter, DeadLetterId, DeadLetterQuery, Discarded, EventQuery, Letter, Operator,
+    Replayed, Skipped,
 };
 use tandem_store::EventState;
 
@@ -90,7 +91,12 @@ struct Chosen {
 
 impl Chosen {
     fn query(self) -> DeadLetterQuery {
-        DeadLetterQuery { sync: self.sync, code: self.code, cause: self.cause, ..DeadLetterQuery::default() }
+        DeadLetterQuery {
+            sync: self.sync,
+            code: self.code,
+            cause: self.cause,
+            ..DeadLetterQuery::default()
+        }
     }
 }
 
@@ -126,7 +132,11 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
         } else if groups.groups.is_empty() {
             say("no dead letters")?;
         } else {
-            say(&format!("{} dead letters by cause\n\n{}", groups.count, groups_table(&groups.groups)))?;
+            say(&format!(
+                "{} dead letters by cause\n\n{}",
+                groups.count,
+                groups_table(&groups.groups)
+            ))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -172,7 +182,11 @@ fn what(letter: &DeadLetter) -> String {
                 job.side.map(|side| side.to_string()),
                 job.record.as_ref().map(ToString::to_string),
             ];
-            parts.into_iter().flatten().collect::<Vec<String>>().join(" ")
+            parts
+                .into_iter()
+                .flatten()
+                .collect::<Vec<String>>()
+                .join(" ")
         }
         Letter::Event(event) => format!("event from {}", event.connection),
     }
@@ -185,7 +199,11 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
     if events_are_meant(&operator, &args.ids, args.all.then_some(&query)).await? {
         operator = operator_over(Arc::clone(&store), args.hooks.load(store.as_ref()).await?);
     }
-    let replayed = if args.all { operator.replay_matching(&query).await? } else { operator.replay(&args.ids).await? };
+    let replayed = if args.all {
+        operator.replay_matching(&query).await?
+    } else {
+        operator.replay(&args.ids).await?
+    };
     say_replayed(&replayed, data)
 }
 
@@ -201,23 +219,37 @@ async fn events_are_meant(
     if query.sync.is_some() || query.code.is_some_and(|code| code != ErrorCode::Unreadable) {
         return Ok(false);
     }
-    let quarantined = EventQuery { state: Some(EventState::Quarantined), limit: Some(1), ..EventQuery::default() };
+    let quarantined = EventQuery {
+        state: Some(EventState::Quarantined),
+        limit: Some(1),
+        ..EventQuery::default()
+    };
     Ok(!operator.events(quarantined).await?.items.is_empty())
 }
 
 /// Says what became of letters to replay.
 pub fn say_replayed(replayed: &Replayed, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let Replayed { replayed: done, skipped } = replayed;
+    let Replayed {
+        replayed: done,
+        skipped,
+    } = replayed;
     if data.output.json {
         say_json(replayed)?;
     } else {
-        say(&with_skipped(format!("{} at work again", done.len()), skipped))?;
+        say(&with_skipped(
+            format!("{} at work again", done.len()),
+            skipped,
+        ))?;
     }
     Ok(verdict(skipped))
 }
 
 /// Discards, and says what became of each.
-pub async fn discard_letters(ids: &[DeadLetterId], reason: &str, data: &DataOptions) -> anyhow::Result<ExitCode> {
+pub async fn discard_letters(
+    ids: &[DeadLetterId],
+    reason: &str,
+    data: &DataOptions,
+) -> anyhow::Result<ExitCode> {
     let outcome = operator(&data.data).await?.discard(ids, reason).await?;
     let Discarded { discarded, skipped } = &outcome;
     if data.output.json {
@@ -229,10 +261,19 @@ pub async fn discard_letters(ids: &[DeadLetterId], reason: &str, data: &DataOpti
 }
 
 fn with_skipped(first: String, skipped: &[Skipped]) -> String {
-    let lines = skipped.iter().map(|one| format!("left as it is: {}, because {}", one.id, one.reason));
-    std::iter::once(first).chain(lines).collect::<Vec<String>>().join("\n")
+    let lines = skipped
+        .iter()
+        .map(|one| format!("left as it is: {}, because {}", one.id, one.reason));
+    std::iter::once(first)
+        .chain(lines)
+        .collect::<Vec<String>>()
+        .join("\n")
 }
 
 fn verdict(skipped: &[Skipped]) -> ExitCode {
-    if skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NO) }
+    if skipped.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    }
 }

@@ -16,8 +16,12 @@ use super::output::{cell, moment, or_dash, say, say_json, say_page, table, word}
 use super::storage::{open, operator, operator_over};
 
 /// All states, for parsing.
-const STATES: [EventState; 4] =
-    [EventState::Accepted, EventState::Ignored, EventState::Quarantined, EventState::Discarded];
+const STATES: [EventState; 4] = [
+    EventState::Accepted,
+    EventState::Ignored,
+    EventState::Quarantined,
+    EventState::Discarded,
+];
 
 /// What to do with events.
 #[derive(Args)]
@@ -106,7 +110,16 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
         say_json(&page)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = table(&["event", "connection", "stream", "record", "kind", "state", "received", "problem"]);
+    let mut rows = table(&[
+        "event",
+        "connection",
+        "stream",
+        "record",
+        "kind",
+        "state",
+        "received",
+        "problem",
+    ]);
     for event in &page.items {
         rows.add_row([
             event.id.to_string(),
@@ -138,18 +151,41 @@ pub fn told(detail: &EventDetail) -> String {
     let event = &detail.event;
     let jobs: Vec<String> = event.jobs.iter().map(ToString::to_string).collect();
     let mut lines = vec![
-        format!("{}: {} from {}, {}", event.id, word(&event.kind), event.connection, state_word(event.state)),
+        format!(
+            "{}: {} from {}, {}",
+            event.id,
+            word(&event.kind),
+            event.connection,
+            state_word(event.state)
+        ),
         format!("  received    {}", moment(event.received_at)),
         format!("  happened    {}", or_dash(event.occurred_at.map(moment))),
         format!("  stream      {}", or_dash(event.stream.as_ref())),
         format!("  record      {}", or_dash(event.record.as_ref())),
         format!("  dedupe key  {}", event.dedupe_key),
         format!("  delivery    {}", event.delivery),
-        format!("  jobs        {}", if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") }),
+        format!(
+            "  jobs        {}",
+            if jobs.is_empty() {
+                "none".to_owned()
+            } else {
+                jobs.join(", ")
+            }
+        ),
     ];
-    lines.extend(event.problem.iter().map(|problem| format!("  problem     {problem}")));
+    lines.extend(
+        event
+            .problem
+            .iter()
+            .map(|problem| format!("  problem     {problem}")),
+    );
     lines.push("\nHeaders".to_owned());
-    lines.extend(detail.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+    lines.extend(
+        detail
+            .headers
+            .iter()
+            .map(|(name, value)| format!("  {name}: {value}")),
+    );
     lines.push("\nBody".to_owned());
     lines.push(match &detail.body_text {
         Some(text) => text.clone(),
@@ -158,7 +194,11 @@ pub fn told(detail: &EventDetail) -> String {
     lines.join("\n")
 }
 
-async fn replay(ids: &[EventId], hooks: &HookOptions, data: &DataOptions) -> anyhow::Result<ExitCode> {
+async fn replay(
+    ids: &[EventId],
+    hooks: &HookOptions,
+    data: &DataOptions,
+) -> anyhow::Result<ExitCode> {
     let store = open(&data.data).await?;
     let hooks = hooks.load(store.as_ref()).await?;
     let operator = operator_over(Arc::clone(&store), hooks);

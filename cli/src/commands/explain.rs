@@ -28,7 +28,9 @@ pub struct ExplainArgs {
 pub async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let operator = operator(&args.data.data).await?;
     require_sync(&operator, &args.name).await?;
-    let story = operator.explain(&args.name, args.side, &args.record).await?;
+    let story = operator
+        .explain(&args.name, args.side, &args.record)
+        .await?;
     if args.data.output.json {
         say_json(&story)?;
     } else {

@@ -44,23 +44,38 @@ impl HookOptions {
 fn hook_states(built: &Built) -> BTreeMap<ConnectionName, HookState> {
     let with_webhook = built.connections.iter().filter_map(|(name, setup)| {
         let webhook = setup.webhook.as_ref()?;
-        Some((name.clone(), HookState::Active(Arc::new(hook(built, name, setup, webhook)))))
+        Some((
+            name.clone(),
+            HookState::Active(Arc::new(hook(built, name, setup, webhook))),
+        ))
     });
     with_webhook.collect()
 }
 
-fn hook(built: &Built, name: &ConnectionName, setup: &ConnectionSetup, webhook: &WebhookSetup) -> Hook {
+fn hook(
+    built: &Built,
+    name: &ConnectionName,
+    setup: &ConnectionSetup,
+    webhook: &WebhookSetup,
+) -> Hook {
     let manifest = Arc::clone(&setup.manifest);
     let read = move |body: &[u8]| match &manifest.webhook {
         Some(webhook) => webhook_events::split(webhook, body)
             .map(|events| events.into_iter().map(read_event).collect())
             .map_err(|error| Unreadable(error.reason)),
-        None => Err(Unreadable("the manifest does not say what its webhooks mean".to_owned())),
+        None => Err(Unreadable(
+            "the manifest does not say what its webhooks mean".to_owned(),
+        )),
     };
     let (topology, connection) = (Arc::clone(&built.topology), name.clone());
     let targets = move |stream: &StreamName| {
         let ends = topology.ends_of(&connection, stream);
-        ends.map(|(sync, side)| HookTarget { sync: sync.name.clone(), side, quiet: sync.quiet }).collect()
+        ends.map(|(sync, side)| HookTarget {
+            sync: sync.name.clone(),
+            side,
+            quiet: sync.quiet,
+        })
+        .collect()
     };
     Hook {
         connection: name.clone(),

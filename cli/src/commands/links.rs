@@ -37,7 +37,9 @@ pub async fn run(args: LinksArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let page = operator.links(&args.sync, args.page.cursor()?, args.page.limit()).await?;
+    let page = operator
+        .links(&args.sync, args.page.cursor()?, args.page.limit())
+        .await?;
     if json {
         say_json(&page)?;
         return Ok(ExitCode::SUCCESS);
@@ -61,8 +63,14 @@ fn told(link: &LinkView) -> String {
     let (a, b) = (or_dash(link.a.id.as_ref()), or_dash(link.b.id.as_ref()));
     let mut lines = vec![
         format!("{} of {}: {}", link.id, link.sync, word(&link.state)),
-        format!("  a        {a}, changed {}", or_dash(link.a.updated_at.map(moment))),
-        format!("  b        {b}, changed {}", or_dash(link.b.updated_at.map(moment))),
+        format!(
+            "  a        {a}, changed {}",
+            or_dash(link.a.updated_at.map(moment))
+        ),
+        format!(
+            "  b        {b}, changed {}",
+            or_dash(link.b.updated_at.map(moment))
+        ),
         format!("  made     {}", moment(link.created_at)),
         format!("  changed  {}", moment(link.updated_at)),
         "\nBoth sides last agreed on".to_owned(),
@@ -71,7 +79,11 @@ fn told(link: &LinkView) -> String {
         if base.a == base.b {
             format!("  {field}: {}", shown(&base.a))
         } else {
-            format!("  {field}: {} on side a, {} on side b", shown(&base.a), shown(&base.b))
+            format!(
+                "  {field}: {} on side a, {} on side b",
+                shown(&base.a),
+                shown(&base.b)
+            )
         }
     });
     lines.extend(base);

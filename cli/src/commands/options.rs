@@ -15,7 +15,13 @@ pub const FAILED: u8 = 3;
 #[derive(Args, Clone)]
 pub struct DataOptions {
     /// The folder that holds the database.
-    #[arg(long, env = "TANDEM_DATA", default_value = "tandem-data", value_name = "DIR", global = true)]
+    #[arg(
+        long,
+        env = "TANDEM_DATA",
+        default_value = "tandem-data",
+        value_name = "DIR",
+        global = true
+    )]
     pub data: PathBuf,
     #[command(flatten)]
     pub output: OutputOptions,
@@ -60,7 +66,11 @@ impl PageOptions {
         T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
     {
         use anyhow::Context as _;
-        self.cursor.as_deref().map(str::parse).transpose().context("--cursor")
+        self.cursor
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .context("--cursor")
     }
 }
 
@@ -71,7 +81,10 @@ pub fn words<T: Copy + Send + Sync + 'static>(
 ) -> impl TypedValueParser<Value = T> {
     let known = PossibleValuesParser::new(all.iter().map(|one| word(*one)));
     known.try_map(move |text| {
-        all.iter().copied().find(|one| word(*one) == text).ok_or_else(|| format!("`{text}` is not known"))
+        all.iter()
+            .copied()
+            .find(|one| word(*one) == text)
+            .ok_or_else(|| format!("`{text}` is not known"))
     })
 }
 
@@ -82,5 +95,9 @@ pub fn error_code() -> impl TypedValueParser<Value = ErrorCode> {
 
 /// Reads the id that a system gave a record; any text but none.
 pub fn record_id(text: &str) -> Result<RecordId, String> {
-    if text.is_empty() { Err("a record's id is not empty".to_owned()) } else { Ok(RecordId::new(text)) }
+    if text.is_empty() {
+        Err("a record's id is not empty".to_owned())
+    } else {
+        Ok(RecordId::new(text))
+    }
 }

@@ -21,9 +21,16 @@ const TICK: Duration = Duration::from_millis(120);
 /// Prints text for a person. Texts of other systems may hold control characters, which would steer the
 /// terminal; they are replaced.
 pub fn say(text: &str) -> anyhow::Result<()> {
-    let harmless: String =
-        text.trim_end().chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+    let harmless: String = text
+        .trim_end()
+        .chars()
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect();
     say_exactly(&harmless)
+}
+
+const fn steers(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
 }
 
 /// Prints one JSON document.
@@ -43,7 +50,9 @@ pub fn say_exactly(text: &str) -> anyhow::Result<()> {
 /// A table with this header.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header.iter().map(|title| title.to_uppercase()));
+    table
+        .load_style(NOTHING)
+        .set_header(header.iter().map(|title| title.to_uppercase()));
     table
 }
 
@@ -52,7 +61,10 @@ pub fn say_page<T>(page: &Page<T>, table: &Table, nothing: &str) -> anyhow::Resu
     if page.items.is_empty() {
         return say(nothing);
     }
-    let more = page.next.as_ref().map_or_else(String::new, |next| format!("\n\nmore: --cursor {next}"));
+    let more = page
+        .next
+        .as_ref()
+        .map_or_else(String::new, |next| format!("\n\nmore: --cursor {next}"));
     say(&format!("{}{more}", table.trim_fmt()))
 }
 
@@ -129,15 +141,25 @@ impl ReadingProgress {
     /// A progress of reading both sides of a sync.
     pub fn new(sync: &SyncDefinition) -> Self {
         let names = Side::BOTH.map(|side| sync.end(side).connection.to_string());
-        Self { spinner: spinner("reading both sides"), names, counts: Mutex::new([0; 2]) }
+        Self {
+            spinner: spinner("reading both sides"),
+            names,
+            counts: Mutex::new([0; 2]),
+        }
     }
 
     /// So many records of this side have been read.
     pub fn report(&self, side: Side, records: usize) {
-        let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut counts = self
+            .counts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         counts[usize::from(side == Side::B)] = records;
         let [a, b] = &self.names;
-        self.spinner.set_message(format!("reading: {a} {} records, {b} {} records", counts[0], counts[1]));
+        self.spinner.set_message(format!(
+            "reading: {a} {} records, {b} {} records",
+            counts[0], counts[1]
+        ));
     }
 
     /// Takes it from the screen.

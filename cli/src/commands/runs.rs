@@ -64,7 +64,9 @@ pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
 
 /// Runs as a table.
 pub fn runs_table(runs: &[RunView]) -> Table {
-    let mut table = table(&["run", "sync", "kind", "side", "state", "began", "listed", "queued", "held", "error"]);
+    let mut table = table(&[
+        "run", "sync", "kind", "side", "state", "began", "listed", "queued", "held", "error",
+    ]);
     for run in runs {
         table.add_row([
             run.id.to_string(),
@@ -83,21 +85,41 @@ pub fn runs_table(runs: &[RunView]) -> Table {
 }
 
 fn told(run: &RunView) -> String {
-    let side = run.side.map_or_else(String::new, |side| format!(" of side {side}"));
+    let side = run
+        .side
+        .map_or_else(String::new, |side| format!(" of side {side}"));
     let progress = &run.progress;
     let mut lines = vec![
-        format!("{} of {}{side}: {} ({})", run.kind.as_str(), run.sync, run.state.as_str(), run.id),
+        format!(
+            "{} of {}{side}: {} ({})",
+            run.kind.as_str(),
+            run.sync,
+            run.state.as_str(),
+            run.id
+        ),
         format!("  caused by   {}", run.trigger.as_str()),
         format!("  began       {}", moment(run.started_at)),
         format!("  ended       {}", or_dash(run.ended_at.map(moment))),
-        format!("  listed      {} records, {} could not be read", progress.listed, progress.unreadable),
+        format!(
+            "  listed      {} records, {} could not be read",
+            progress.listed, progress.unreadable
+        ),
         format!("  matched     {} pairs", progress.matched),
         format!("  queued      {} records that differ", progress.queued),
         format!("  unchanged   {}", progress.unchanged),
         format!("  held        {} for a person", progress.held),
         format!("  vanished    {}", progress.vanished),
     ];
-    lines.extend(run.error.iter().map(|error| format!("  error       {error}")));
-    lines.extend(progress.problems.iter().map(|problem| format!("  problem     {problem}")));
+    lines.extend(
+        run.error
+            .iter()
+            .map(|error| format!("  error       {error}")),
+    );
+    lines.extend(
+        progress
+            .problems
+            .iter()
+            .map(|problem| format!("  problem     {problem}")),
+    );
     lines.join("\n")
 }

@@ -58,7 +58,11 @@ pub async fn run(args: SchedulesArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn list(operator: &Operator, sync: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<ExitCode> {
+async fn list(
+    operator: &Operator,
+    sync: Option<&SyncName>,
+    data: &DataOptions,
+) -> anyhow::Result<ExitCode> {
     if let Some(sync) = sync {
         require_sync(operator, sync).await?;
     }
@@ -74,11 +78,15 @@ async fn list(operator: &Operator, sync: Option<&SyncName>, data: &DataOptions) 
             schedule.purpose.as_str().to_owned(),
             schedule.spec.clone(),
             if schedule.paused { "paused" } else { "" }.to_owned(),
-            or_dash(schedule.next_at.map(moment)),
+            or_dash(schedule.next_at.filter(|_| !schedule.paused).map(moment)),
             or_dash(schedule.last_at.map(moment)),
         ]);
     }
-    say(&if schedules.is_empty() { "no schedules".to_owned() } else { rows.trim_fmt() })?;
+    say(&if schedules.is_empty() {
+        "no schedules".to_owned()
+    } else {
+        rows.trim_fmt()
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -89,20 +97,38 @@ async fn switch(
     data: &DataOptions,
 ) -> anyhow::Result<ExitCode> {
     require_sync(operator, &which.sync).await?;
-    let key = ScheduleKey { sync: which.sync, purpose: which.purpose };
+    let key = ScheduleKey {
+        sync: which.sync,
+        purpose: which.purpose,
+    };
     let schedule = operator.switch_schedule(&key, switch).await?;
     if data.output.json {
         say_json(&schedule)?;
     } else {
-        let state = if schedule.paused { "is paused" } else { "goes on" };
-        say(&format!("{} of {} {state}", schedule.purpose.as_str(), schedule.sync))?;
+        let state = if schedule.paused {
+            "is paused"
+        } else {
+            "goes on"
+        };
+        say(&format!(
+            "{} of {} {state}",
+            schedule.purpose.as_str(),
+            schedule.sync
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn trigger(operator: &Operator, which: Which, data: &DataOptions) -> anyhow::Result<ExitCode> {
+async fn trigger(
+    operator: &Operator,
+    which: Which,
+    data: &DataOptions,
+) -> anyhow::Result<ExitCode> {
     require_sync(operator, &which.sync).await?;
-    let key = ScheduleKey { sync: which.sync, purpose: which.purpose };
+    let key = ScheduleKey {
+        sync: which.sync,
+        purpose: which.purpose,
+    };
     let job = operator.trigger_schedule(&key).await?;
     if data.output.json {
         say_json(&json!({ "sync": key.sync, "purpose": key.purpose, "job": job }))?;

@@ -45,10 +45,16 @@ pub async fn open_or_make(data: &Path) -> anyhow::Result<Arc<dyn Store>> {
 /// Opens the database of a folder if it is there, and an empty one elsewhere if not: looking makes nothing.
 pub async fn open_to_look(data: &Path) -> anyhow::Result<LookedAt> {
     if data.join(DATABASE).is_file() {
-        return Ok(LookedAt { store: open_or_make(data).await?, _folder: None });
+        return Ok(LookedAt {
+            store: open_or_make(data).await?,
+            _folder: None,
+        });
     }
     let folder = tempfile::tempdir().context("making a temporary folder")?;
-    Ok(LookedAt { store: open_or_make(folder.path()).await?, _folder: Some(folder) })
+    Ok(LookedAt {
+        store: open_or_make(folder.path()).await?,
+        _folder: Some(folder),
+    })
 }
 
 /// Whether a `tandem up` runs on this folder: it holds the lock that is tried here, for a moment.
@@ -63,7 +69,10 @@ pub async fn somebody_runs(data: &Path) -> anyhow::Result<bool> {
 
 /// The operator's use cases over the database of a folder. Events are not read again with these.
 pub async fn operator(data: &Path) -> anyhow::Result<Operator> {
-    Ok(operator_over(open(data).await?, Arc::new(HookTable::default())))
+    Ok(operator_over(
+        open(data).await?,
+        Arc::new(HookTable::default()),
+    ))
 }
 
 /// The operator's use cases. A Tandem that runs on the same folder looks for new jobs every second;
@@ -98,7 +107,13 @@ pub fn build_of(configuration: &Configuration) -> Result<Built, tandem_runtime::
 pub fn sync_of(built: &Built, name: &SyncName) -> anyhow::Result<Arc<SyncDefinition>> {
     let syncs = &built.topology.syncs;
     let found = syncs.get(name).map(Arc::clone);
-    found.with_context(|| unknown_sync(name, syncs.keys().map(SyncName::as_str), "the configuration has none"))
+    found.with_context(|| {
+        unknown_sync(
+            name,
+            syncs.keys().map(SyncName::as_str),
+            "the configuration has none",
+        )
+    })
 }
 
 /// Refuses a sync that was not applied, and says which were.
@@ -108,7 +123,11 @@ pub async fn require_sync(operator: &Operator, name: &SyncName) -> anyhow::Resul
         return Ok(());
     }
     let known = syncs.iter().map(|sync| sync.name.as_str());
-    bail!(unknown_sync(name, known, "none was applied yet; see `tandem apply --help`"))
+    bail!(unknown_sync(
+        name,
+        known,
+        "none was applied yet; see `tandem apply --help`"
+    ))
 }
 
 fn unknown_sync<'a>(name: &SyncName, known: impl Iterator<Item = &'a str>, none: &str) -> String {

@@ -11,12 +11,26 @@ pub fn told(letter: &DeadLetterDetail) -> String {
     match letter {
         DeadLetterDetail::Event { event } => {
             let id = event.event.id;
-            format!("{}\n\n{}", events::told(event), next(&id.to_string(), "the manifest or the configuration"))
+            format!(
+                "{}\n\n{}",
+                events::told(event),
+                next(&id.to_string(), "the manifest or the configuration")
+            )
         }
-        DeadLetterDetail::Job { job, intents, events, changes } => {
+        DeadLetterDetail::Job {
+            job,
+            intents,
+            events,
+            changes,
+        } => {
             let mut lines = head(job);
             section(&mut lines, "Attempts", &job.attempts, attempt);
-            section(&mut lines, "Writes journalled for this record", intents, intent);
+            section(
+                &mut lines,
+                "Writes journalled for this record",
+                intents,
+                intent,
+            );
             section(&mut lines, "Events that caused it", events, event);
             section(&mut lines, "Last changes of this record", changes, change);
             lines.push(format!("\n{}", next(&job.job.id.to_string(), "the cause")));
@@ -26,7 +40,9 @@ pub fn told(letter: &DeadLetterDetail) -> String {
 }
 
 fn next(id: &str, what: &str) -> String {
-    format!("After {what} is mended: tandem dlq replay {id}\nIf it is not needed:   tandem dlq discard {id} --reason …")
+    format!(
+        "After {what} is mended: tandem dlq replay {id}\nIf it is not needed:   tandem dlq discard {id} --reason …"
+    )
 }
 
 fn section<T>(lines: &mut Vec<String>, title: &str, rows: &[T], told: impl Fn(&T) -> Vec<String>) {
@@ -40,17 +56,27 @@ fn section<T>(lines: &mut Vec<String>, title: &str, rows: &[T], told: impl Fn(&T
 fn head(detail: &JobDetail) -> Vec<String> {
     let job = &detail.job;
     let about = match (&job.sync, job.side, &job.record) {
-        (Some(sync), Some(side), Some(record)) => format!(" of record {record} on side {side} of {sync}"),
+        (Some(sync), Some(side), Some(record)) => {
+            format!(" of record {record} on side {side} of {sync}")
+        }
         (Some(sync), Some(side), None) => format!(" of side {side} of {sync}"),
         (Some(sync), None, _) => format!(" of {sync}"),
         (None, ..) => String::new(),
     };
     let mut lines = vec![
         format!("{}: {}{about}, {}", job.id, job.kind, job.state.as_str()),
-        format!("  caused by   {} at {}, {} more causes merged", job.trigger.as_str(), moment(job.created_at), job.merged),
+        format!(
+            "  caused by   {} at {}, {} more causes merged",
+            job.trigger.as_str(),
+            moment(job.created_at),
+            job.merged
+        ),
         format!("  attempts    {}", job.attempt),
     ];
-    lines.extend(job.ended_at.map(|at| format!("  gave up     {}", moment(at))));
+    lines.extend(
+        job.ended_at
+            .map(|at| format!("  gave up     {}", moment(at))),
+    );
     if let Some(failure) = &job.failure {
         lines.push(format!("  failure     {}", failure.code));
         lines.extend(failure.chain.iter().map(|message| format!("    {message}")));
@@ -60,15 +86,26 @@ fn head(detail: &JobDetail) -> Vec<String> {
 }
 
 fn attempt(attempt: &AttemptView) -> Vec<String> {
-    let AttemptView { attempt: number, started_at, ended_at, code, chain } = attempt;
+    let AttemptView {
+        attempt: number,
+        started_at,
+        ended_at,
+        code,
+        chain,
+    } = attempt;
     let took = ended_at.since(*started_at).as_millis();
     let first = format!("{number}. {}, {took} ms: {code}", moment(*started_at));
-    std::iter::once(first).chain(chain.iter().map(|message| format!("   {message}"))).collect()
+    std::iter::once(first)
+        .chain(chain.iter().map(|message| format!("   {message}")))
+        .collect()
 }
 
 fn intent(intent: &IntentView) -> Vec<String> {
     let (op, state) = (word(&intent.op), word(&intent.state));
-    let target = intent.target.as_ref().map_or_else(String::new, |id| format!(" {id}"));
+    let target = intent
+        .target
+        .as_ref()
+        .map_or_else(String::new, |id| format!(" {id}"));
     let mut lines = vec![format!(
         "{}: {op} on side {}{target}, {state}, sent {} times ({})",
         moment(intent.created_at),
@@ -77,19 +114,41 @@ fn intent(intent: &IntentView) -> Vec<String> {
         intent.id
     )];
     if let Some(fields) = intent.fields.as_object() {
-        lines.extend(fields.iter().map(|(name, value)| format!("   {name}: {}", shown(value))));
+        lines.extend(
+            fields
+                .iter()
+                .map(|(name, value)| format!("   {name}: {}", shown(value))),
+        );
     }
     lines.extend(intent.error.iter().map(|error| format!("   {error}")));
     lines
 }
 
 fn event(event: &EventView) -> Vec<String> {
-    let EventView { id, connection, received_at, .. } = event;
-    vec![format!("{}: {} from {connection} ({id})", moment(*received_at), word(&event.kind))]
+    let EventView {
+        id,
+        connection,
+        received_at,
+        ..
+    } = event;
+    vec![format!(
+        "{}: {} from {connection} ({id})",
+        moment(*received_at),
+        word(&event.kind)
+    )]
 }
 
 fn change(change: &ChangeView) -> Vec<String> {
-    let fields: Vec<&str> = change.fields.iter().map(|field| field.field.as_str()).collect();
+    let fields: Vec<&str> = change
+        .fields
+        .iter()
+        .map(|field| field.field.as_str())
+        .collect();
     let (operation, outcome) = (word(&change.operation), word(&change.outcome));
-    vec![format!("{}: {operation}, {outcome}: {} ({})", moment(change.at), fields.join(", "), change.id)]
+    vec![format!(
+        "{}: {operation}, {outcome}: {} ({})",
+        moment(change.at),
+        fields.join(", "),
+        change.id
+    )]
 }

@@ -68,7 +68,9 @@ async fn switch(name: &SyncName, switch: Switch, data: &DataOptions) -> anyhow::
     if data.output.json {
         say_json(&sync)?;
     } else if sync.paused {
-        say(&format!("{name} is paused: its jobs wait until `tandem sync resume {name}`"))?;
+        say(&format!(
+            "{name} is paused: its jobs wait until `tandem sync resume {name}`"
+        ))?;
     } else {
         say(&format!("{name} goes on"))?;
     }

@@ -35,7 +35,10 @@ pub async fn run(args: &PlanArgs, data: &DataOptions) -> anyhow::Result<ExitCode
     let sync = sync_of(&built, &args.name)?;
     let looked_at = open_to_look(&data.data).await?;
     let progress = ReadingProgress::new(&sync);
-    let survey = survey(looked_at.store.as_ref(), &sync, &|side, records| progress.report(side, records)).await;
+    let survey = survey(looked_at.store.as_ref(), &sync, &|side, records| {
+        progress.report(side, records)
+    })
+    .await;
     progress.finish();
     let preview = survey?.preview(&sync);
     if data.output.json {
@@ -81,17 +84,37 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
 
 fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
     let (a, b) = (&sync.a.connection, &sync.b.connection);
-    let Preview { listed_a, listed_b, linked, matched, equal, create_a, create_b, .. } = preview;
-    let Preview { update_a, update_b, delete, held, questions, unreadable, .. } = preview;
+    let Preview {
+        listed_a,
+        listed_b,
+        linked,
+        matched,
+        equal,
+        create_a,
+        create_b,
+        ..
+    } = preview;
+    let Preview {
+        update_a,
+        update_b,
+        delete,
+        held,
+        questions,
+        unreadable,
+        ..
+    } = preview;
     let mut lines = vec![
         format!("Plan of {}: nothing is changed by this", sync.name),
         String::new(),
         format!("  {a} holds {listed_a} records, {b} holds {listed_b}"),
-        format!("  {linked} pairs are linked, {matched} more match; {equal} of them hold the same already"),
+        format!(
+            "  {linked} pairs are linked, {matched} more match; {equal} of them hold the same already"
+        ),
         format!("  create {create_a} in {a}, {create_b} in {b}"),
         format!("  update {update_a} in {a}, {update_b} in {b}"),
         format!("  delete {delete}"),
-        format!("  {held} records wait for a person because the match is not clear, and {questions} fields"),
+        format!("  {held} records would wait for a person because the match is not clear"),
+        format!("  {questions} fields would be asked about"),
     ];
     if *unreadable > 0 {
         lines.push(format!("  {unreadable} records could not be read"));
@@ -111,7 +134,10 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
     }
     let left_out = preview.items.len().saturating_sub(limit);
     if left_out > 0 {
-        lines.push(format!("\n{left_out} more; --limit {} lists all", preview.items.len()));
+        lines.push(format!(
+            "\n{left_out} more; --limit {} lists all",
+            preview.items.len()
+        ));
     }
     lines.join("\n")
 }
@@ -126,7 +152,12 @@ fn action(sync: &SyncDefinition, item: &PreviewItem) -> String {
 }
 
 fn fields(item: &PreviewItem) -> String {
-    let Json::Object(fields) = plain_fields(&item.fields) else { return String::new() };
-    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
+    let Json::Object(fields) = plain_fields(&item.fields) else {
+        return String::new();
+    };
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", shown(value)))
+        .collect();
     pairs.join(", ")
 }

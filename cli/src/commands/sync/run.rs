@@ -51,7 +51,9 @@ pub async fn run(args: &RunArgs, data: &DataOptions) -> anyhow::Result<ExitCode>
             say_json(&json!({ "sync": args.name, "job": job }))?;
         } else {
             let name = &args.name;
-            say(&format!("started: {job}; `tandem sync status {name}` shows how it goes"))?;
+            say(&format!(
+                "started: {job}; `tandem sync status {name}` shows how it goes"
+            ))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -82,7 +84,10 @@ async fn follow(
     let mut looks = 0;
     loop {
         let job = operator.job(id).await?.job;
-        let ended = matches!(job.state, JobState::Done | JobState::Dead | JobState::Discarded);
+        let ended = matches!(
+            job.state,
+            JobState::Done | JobState::Dead | JobState::Discarded
+        );
         let run = newest_run(operator, &args.name, job.created_at).await?;
         let queue = operator.sync_status(&args.name).await?.queue;
         let [.., waiting] = queue.available_by_class;
@@ -90,7 +95,11 @@ async fn follow(
         show(&progress, run.as_ref(), ended, open);
         if ended && open == 0 {
             progress.finish_and_clear();
-            return Ok(Outcome { run, job, dead: queue.dead.saturating_sub(dead_before) });
+            return Ok(Outcome {
+                run,
+                job,
+                dead: queue.dead.saturating_sub(dead_before),
+            });
         }
         looks += 1;
         if looks % LOOKS_BETWEEN_SIGNS_OF_LIFE == 0 {
@@ -101,7 +110,11 @@ async fn follow(
 }
 
 /// The run that the job began; none while it waits.
-async fn newest_run(operator: &Operator, sync: &SyncName, since: Timestamp) -> anyhow::Result<Option<RunView>> {
+async fn newest_run(
+    operator: &Operator,
+    sync: &SyncName,
+    since: Timestamp,
+) -> anyhow::Result<Option<RunView>> {
     let query = RunQuery {
         sync: Some(sync.clone()),
         kind: Some(RunKind::Backfill),
@@ -121,11 +134,16 @@ async fn running_of_the_run(operator: &Operator, sync: &SyncName) -> anyhow::Res
         ..JobQuery::default()
     };
     let running = operator.jobs(query).await?.items;
-    Ok(running.iter().filter(|job| job.class == JobClass::Backfill).count() as u64)
+    Ok(running
+        .iter()
+        .filter(|job| job.class == JobClass::Backfill)
+        .count() as u64)
 }
 
 fn show(progress: &ProgressBar, run: Option<&RunView>, listed: bool, open: u64) {
-    let Some(run) = run.filter(|_| listed) else { return };
+    let Some(run) = run.filter(|_| listed) else {
+        return;
+    };
     progress.set_message(format!("{}: bringing into agreement", run.sync));
     progress.set_length(run.progress.queued.max(open));
     progress.set_position(run.progress.queued.saturating_sub(open));
@@ -133,14 +151,20 @@ fn show(progress: &ProgressBar, run: Option<&RunView>, listed: bool, open: u64) 
 
 fn answer(args: &RunArgs, data: &DataOptions, outcome: &Outcome) -> anyhow::Result<ExitCode> {
     let Outcome { run, job, dead } = outcome;
-    let ended_well = run.as_ref().is_some_and(|run| run.state == RunState::Succeeded);
+    let ended_well = run
+        .as_ref()
+        .is_some_and(|run| run.state == RunState::Succeeded);
     let well = ended_well && job.state == JobState::Done && *dead == 0;
     if data.output.json {
         say_json(&json!({ "sync": args.name, "ok": well, "job": job, "run": run, "dead": dead }))?;
     } else {
         say(&told(args, outcome, well))?;
     }
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
 }
 
 fn told(args: &RunArgs, outcome: &Outcome, well: bool) -> String {
@@ -152,12 +176,21 @@ fn told(args: &RunArgs, outcome: &Outcome, well: bool) -> String {
             args.name, run.state.as_str(), progress.listed, progress.matched, progress.queued, progress.unchanged, progress.held
         ));
         lines.extend(run.error.iter().cloned());
-        lines.extend(progress.problems.iter().map(|problem| format!("  {problem}")));
+        lines.extend(
+            progress
+                .problems
+                .iter()
+                .map(|problem| format!("  {problem}")),
+        );
     }
     if let (None, Some(note)) = (&outcome.run, &outcome.job.note) {
         lines.push(note.clone());
     }
-    let failure = outcome.job.failure.as_ref().filter(|_| outcome.job.state == JobState::Dead);
+    let failure = outcome
+        .job
+        .failure
+        .as_ref()
+        .filter(|_| outcome.job.state == JobState::Dead);
     lines.extend(failure.map(|failure| failure.chain.join(": ")));
     if outcome.dead > 0 {
         lines.push(format!(
@@ -165,6 +198,10 @@ fn told(args: &RunArgs, outcome: &Outcome, well: bool) -> String {
             outcome.dead, args.name
         ));
     }
-    lines.push(if well { "done".to_owned() } else { "NOT all of it could be done".to_owned() });
+    lines.push(if well {
+        "done".to_owned()
+    } else {
+        "NOT all of it could be done".to_owned()
+    });
     lines.join("\n")
 }

@@ -20,12 +20,18 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
             say_json(&status)?;
         } else {
             let mut texts: Vec<String> = status.syncs.iter().map(told).collect();
-            texts.extend(status.connections.iter().filter(|one| one.paused).map(|one| {
-                format!("the connection {} is paused", one.name)
-            }));
+            texts.extend(
+                status
+                    .connections
+                    .iter()
+                    .filter(|one| one.paused)
+                    .map(|one| format!("the connection {} is paused", one.name)),
+            );
             if status.quarantined_events.count > 0 {
                 let waiting = counted(status.quarantined_events);
-                texts.push(format!("{waiting} events could not be understood; see `tandem dlq list`"));
+                texts.push(format!(
+                    "{waiting} events could not be understood; see `tandem dlq list`"
+                ));
             }
             if status.syncs.is_empty() {
                 texts.push("no sync is configured; see `tandem apply --help`".to_owned());
@@ -47,24 +53,50 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
 fn told(status: &SyncStatus) -> String {
     let end = |side: &str, part: &str| {
         let value = status.sync.document.get(side).and_then(|end| end.get(part));
-        value.and_then(serde_json::Value::as_str).unwrap_or(side).to_owned()
+        value
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or(side)
+            .to_owned()
     };
     let (a, b) = (end("a", "connection"), end("b", "connection"));
     let (queue, totals) = (&status.queue, &status.totals);
     let paused = if status.sync.paused { "  PAUSED" } else { "" };
-    let oldest = queue.oldest_due_secs.map_or_else(String::new, |secs| format!(", the oldest due for {secs} s"));
+    let oldest = queue
+        .oldest_due_secs
+        .map_or_else(String::new, |secs| format!(", the oldest due for {secs} s"));
     let mut lines = vec![
-        format!("{}: {a} {} <-> {b} {}{paused}", status.sync.name, end("a", "stream"), end("b", "stream")),
+        format!(
+            "{}: {a} {} <-> {b} {}{paused}",
+            status.sync.name,
+            end("a", "stream"),
+            end("b", "stream")
+        ),
         format!("  links      {}", status.links),
-        format!("  jobs       {} waiting{oldest}, {} running, {} dead", queue.available, queue.running, queue.dead),
+        format!(
+            "  jobs       {} waiting{oldest}, {} running, {} dead",
+            queue.available, queue.running, queue.dead
+        ),
         format!("  questions  {} open", counted(status.open_conflicts)),
         format!(
             "  so far     {} events, {} jobs done, {} coalesced, {} echoes stopped, {} retries, {} conflicts",
-            totals.events, totals.jobs_done, totals.coalesced, totals.echoes, totals.retries, totals.conflicts
+            totals.events,
+            totals.jobs_done,
+            totals.coalesced,
+            totals.echoes,
+            totals.retries,
+            totals.conflicts
         ),
-        format!("  writes     {} to {a}, {} to {b}", totals.writes_a, totals.writes_b),
+        format!(
+            "  writes     {} to {a}, {} to {b}",
+            totals.writes_a, totals.writes_b
+        ),
     ];
-    lines.extend(status.schedules.iter().map(|schedule| format!("  schedule   {}", planned(schedule))));
+    lines.extend(
+        status
+            .schedules
+            .iter()
+            .map(|schedule| format!("  schedule   {}", planned(schedule))),
+    );
     if status.runs.is_empty() {
         lines.push("  runs       none yet".to_owned());
     } else {
@@ -84,5 +116,9 @@ fn planned(schedule: &ScheduleView) -> String {
 }
 
 fn counted(counted: Counted) -> String {
-    format!("{}{}", counted.count, if counted.more { " or more" } else { "" })
+    format!(
+        "{}{}",
+        counted.count,
+        if counted.more { " or more" } else { "" }
+    )
 }

@@ -28,7 +28,10 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     let sync = sync_of(&built, &args.name)?;
     let store = open(&data.data).await?;
     let progress = ReadingProgress::new(&sync);
-    let comparison = compare(store.as_ref(), &sync, &|side, records| progress.report(side, records)).await;
+    let comparison = compare(store.as_ref(), &sync, &|side, records| {
+        progress.report(side, records)
+    })
+    .await;
     progress.finish();
     let comparison = comparison?;
     if data.output.json {
@@ -36,7 +39,11 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     } else {
         say(&told(&sync, &comparison))?;
     }
-    Ok(if comparison.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+    Ok(if comparison.differences.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
 }
 
 fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
@@ -55,34 +62,64 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
 
 fn difference(difference: &Difference) -> Json {
     match difference {
-        Difference::Field { a, b, field, value_a, value_b } => json!({
+        Difference::Field {
+            a,
+            b,
+            field,
+            value_a,
+            value_b,
+        } => json!({
             "kind": "field", "a": a, "b": b, "field": field, "value_a": plain(value_a), "value_b": plain(value_b),
         }),
-        Difference::Missing { side, record } => json!({ "kind": "missing", "side": side, "record": record }),
-        Difference::Unlinked { side, record } => json!({ "kind": "unlinked", "side": side, "record": record }),
-        Difference::Unreadable { side, reason } => json!({ "kind": "unreadable", "side": side, "reason": reason }),
+        Difference::Missing { side, record } => {
+            json!({ "kind": "missing", "side": side, "record": record })
+        }
+        Difference::Unlinked { side, record } => {
+            json!({ "kind": "unlinked", "side": side, "record": record })
+        }
+        Difference::Unreadable { side, reason } => {
+            json!({ "kind": "unreadable", "side": side, "reason": reason })
+        }
     }
 }
 
 fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
     let (a, b) = (&sync.a.connection, &sync.b.connection);
-    let Comparison { records_a, records_b, pairs, left_alone, differences } = comparison;
+    let Comparison {
+        records_a,
+        records_b,
+        pairs,
+        left_alone,
+        differences,
+    } = comparison;
     let mut lines = vec![format!(
         "{a} holds {records_a} records, {b} holds {records_b}; {pairs} pairs compared, {left_alone} records left alone"
     )];
     let line = |difference: &Difference| match difference {
-        Difference::Field { a: a_id, b: b_id, field, value_a, value_b } => {
+        Difference::Field {
+            a: a_id,
+            b: b_id,
+            field,
+            value_a,
+            value_b,
+        } => {
             let (value_a, value_b) = (shown(&plain(value_a)), shown(&plain(value_b)));
             format!("  {a} {a_id} / {b} {b_id}: {field} is {value_a} in {a}, {value_b} in {b}")
         }
         Difference::Missing { side, record } => {
-            format!("  {} {record}: is gone, though it is linked", sync.end(*side).connection)
+            format!(
+                "  {} {record}: is gone, though it is linked",
+                sync.end(*side).connection
+            )
         }
         Difference::Unlinked { side, record } => {
             format!("  {} {record}: has no partner", sync.end(*side).connection)
         }
         Difference::Unreadable { side, reason } => {
-            format!("  {}: a record cannot be read: {reason}", sync.end(*side).connection)
+            format!(
+                "  {}: a record cannot be read: {reason}",
+                sync.end(*side).connection
+            )
         }
     };
     lines.extend(differences.iter().map(line));

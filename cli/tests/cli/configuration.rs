@@ -1,0 +1,168 @@
+//! `check`, `apply` and `export`.
+
+use tandem_simulator::SimKind;
+
+use crate::support::{Site, finish, texts};
+
+#[tokio::test]
+async fn a_mistake_in_the_configuration_is_named_with_file_line_column_and_field() {
+    let site = Site::start(5).await;
+    site.write_config(
+        &site
+            .configuration()
+            .replace("  crm:\n    connector:", "  crm:\n    connecter:"),
+    );
+    let file = site.config().display().to_string();
+    let expected = format!(
+        "{file}:4:5: connections.crm: unknown field `connecter`; did you mean `connector`?"
+    );
+
+    let check = site.tandem(&["check"]).await.expect(1);
+    assert!(check.out.contains(&expected), "{check:?}");
+    let commands: [&[&str]; 4] = [
+        &["apply"],
+        &["sync", "plan", "customers"],
+        &["sync", "verify", "customers"],
+        &["up"],
+    ];
+    for command in commands {
+        let answer = site.tandem(command).await.expect(3);
+        assert!(answer.err.contains(&expected), "{answer:?}");
+    }
+
+    let json = site.json(1, &["check"]).await;
+    assert_eq!(json["ok"], false);
+    assert_eq!(json["problems"][0]["line"], 4);
+    assert_eq!(json["problems"][0]["column"], 5);
+    assert_eq!(json["problems"][0]["field"], "connections.crm");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_set_is_named() {
+    let site = Site::start(5).await;
+    let mut command = site.command(&["apply"]);
+    command.env_remove("CRM_TOKEN");
+    let answer = finish(command, "").await.expect(3);
+    assert!(
+        answer
+            .err
+            .contains("the environment variable CRM_TOKEN is not set"),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn check_reports_every_system_and_every_stream() {
+    let site = Site::start(5).await;
+    let json = site.json(0, &["check", "--fields"]).await;
+    assert_eq!(json["ok"], true);
+    assert_eq!(texts(&json["connections"], "name"), ["books", "crm"]);
+    let crm = &json["connections"][1];
+    assert_eq!(crm["connector"], "hubspot");
+    assert_eq!(crm["streams"][0]["name"], "companies");
+    assert_eq!(crm["streams"][0]["syncs"][0], "customers");
+    assert_eq!(crm["streams"][0]["fields"]["name"]["type"], "text");
+    assert!(
+        crm["latency_ms"].is_u64() && crm["clock_offset_ms"].is_i64(),
+        "{crm}"
+    );
+
+    let text = site.tandem(&["check"]).await.expect(0).out;
+    assert!(text.contains("crm (hubspot): answers in"), "{text}");
+    assert!(text.contains("all in order; syncs: customers"), "{text}");
+}
+
+#[tokio::test]
+async fn check_says_no_when_credentials_are_refused_or_a_system_is_away() {
+    let mut site = Site::start(5).await;
+    let mut command = site.command(&["check", "--json"]);
+    command.env("CRM_TOKEN", "wrong");
+    let json = finish(command, "").await.expect(1).json();
+    assert_eq!(json["connections"][0]["ok"], true);
+    assert_eq!(json["connections"][1]["ok"], false);
+    assert_eq!(json["connections"][1]["code"], "unauthorized");
+
+    let stand_in = Site::start(1).await;
+    std::mem::replace(&mut site.crm, stand_in.crm)
+        .shutdown()
+        .await;
+    let json = site.json(1, &["check"]).await;
+    assert_eq!(
+        json["connections"][1]["code"],
+        "unreachable",
+        "{:?}: {json}",
+        SimKind::Crm
+    );
+}
+
+#[tokio::test]
+async fn apply_says_what_changes_and_export_gives_it_back() {
+    let site = Site::start(5).await;
+    let first = site.tandem(&["apply"]).await.expect(0);
+    assert!(first.out.contains("added sync customers"), "{first:?}");
+    assert!(first.out.contains("added connection crm"), "{first:?}");
+    let second = site.tandem(&["apply"]).await.expect(0);
+    assert!(second.out.starts_with("nothing has changed"), "{second:?}");
+
+    site.write_config(
+        &site
+            .configuration()
+            .replace("poll_a: manual", "poll_a: every 5 minutes"),
+    );
+    let third = site.json(0, &["apply"]).await;
+    let told: Vec<String> = third["changes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|edit| {
+            let field = &edit["fields"][0];
+            format!(
+                "{} {}: {} {} -> {}",
+                edit["what"], edit["change"], field["field"], field["before"], field["after"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#""schedule" "changed": "spec" "manual" -> "every 5 minutes""#,
+            r#""sync" "changed": "schedule.poll_a" "manual" -> "every 5 minutes""#,
+        ]
+    );
+
+    let exported = site.tandem(&["export"]).await.expect(0);
+    assert!(
+        !exported.out.contains(site.crm.api_token()),
+        "a secret is never exported"
+    );
+    site.write_config(&exported.out);
+    let fourth = site.json(0, &["apply"]).await;
+    assert_eq!(
+        fourth["changes"].as_array().map(Vec::len),
+        Some(0),
+        "{fourth}"
+    );
+    assert_eq!(
+        site.json(0, &["export"]).await["syncs"]["customers"]["a"]["connection"],
+        "crm"
+    );
+}
+
+#[tokio::test]
+async fn apply_beside_a_running_tandem_says_that_it_must_start_again() {
+    let site = Site::start(5).await;
+    let up = site.up().await;
+    site.write_config(
+        &site
+            .configuration()
+            .replace("full: manual", "full: daily at 02:00"),
+    );
+    let applied = site.tandem(&["apply"]).await.expect(0);
+    assert!(
+        applied
+            .out
+            .contains("A `tandem up` is running on this folder: start it again"),
+        "{applied:?}"
+    );
+    up.stop().await;
+}

@@ -1,0 +1,94 @@
+//! `conflicts`: questions that only a person can answer.
+
+use tandem_simulator::Field;
+
+use crate::support::{Site, company, id_of, texts};
+
+const EMAIL: &str = "twin@company.example";
+
+/// Two companies in the CRM that could both be the one in finance. Gives their ids.
+async fn twins(site: &Site) -> [String; 2] {
+    let twin = |name: &str| company(&[(Field::Name, name), (Field::Email, EMAIL)]);
+    let first = site.crm.create(twin("Twin")).expect("created");
+    let second = site.crm.create(twin("Twin Too")).expect("created");
+    site.books.create(twin("Twin")).expect("created");
+    [first, second]
+}
+
+#[tokio::test]
+async fn an_unclear_match_is_asked_about_and_answered() {
+    let site = Site::start(5).await;
+    let [first, second] = twins(&site).await;
+    let up = site.up().await;
+    site.sync(0).await;
+    let asked = site
+        .json(0, &["conflicts", "list", "--sync", "customers"])
+        .await;
+    assert_eq!(asked["items"].as_array().map(Vec::len), Some(2), "{asked}");
+    let question_about = |record: &str| {
+        let items = asked["items"].as_array().expect("a list");
+        let item = items
+            .iter()
+            .find(|item| item["record"] == record)
+            .expect("a question");
+        item["id"].as_str().expect("an id").to_owned()
+    };
+    let (about_first, about_second) = (question_about(&first), question_about(&second));
+
+    let shown = site
+        .tandem(&["conflicts", "show", &about_first])
+        .await
+        .expect(0)
+        .out;
+    assert!(
+        shown.contains(&format!(
+            "tandem conflicts resolve {about_first} --link RECORD"
+        )),
+        "{shown}"
+    );
+    let wrong = site
+        .tandem(&["conflicts", "resolve", &about_first, "--take", "a"])
+        .await
+        .expect(3);
+    assert!(
+        wrong
+            .err
+            .contains("does not answer a question of kind `ambiguous`"),
+        "{wrong:?}"
+    );
+
+    let partner = id_of(&site.books, EMAIL);
+    let linked = site
+        .json(
+            0,
+            &["conflicts", "resolve", &about_first, "--link", &partner],
+        )
+        .await;
+    assert_eq!(linked["resolution"]["answer"], "link_to");
+    site.tandem(&["conflicts", "resolve", &about_second, "--ignore"])
+        .await
+        .expect(0);
+    site.until(&["conflicts", "list", "--state", "closed"], |list| {
+        texts(&list["items"], "id").len() == 2
+    })
+    .await;
+    let open = site.tandem(&["conflicts", "list"]).await.expect(0);
+    assert_eq!(open.out.trim(), "no such question");
+    assert_eq!(
+        texts(
+            &site.json(0, &["conflicts", "list", "--all"]).await["items"],
+            "id"
+        )
+        .len(),
+        2
+    );
+
+    let again = site
+        .tandem(&["conflicts", "resolve", &about_second, "--ignore"])
+        .await
+        .expect(3);
+    assert!(again.err.contains("closed already"), "{again:?}");
+    let agreed = site.json(0, &["sync", "verify", "customers"]).await;
+    assert_eq!(agreed["left_alone"], 1, "{agreed}");
+    up.stop().await;
+}

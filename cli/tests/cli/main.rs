@@ -1,0 +1,10 @@
+//! The built command line against two simulated systems, as a user runs it: processes, files, exit codes.
+
+mod configuration;
+mod conflicts;
+mod dead_letters;
+mod schedules;
+mod support;
+mod syncs;
+mod usage;
+mod webhooks;

@@ -1,0 +1,104 @@
+//! What the command line says when it is used in a wrong way, or before there is anything.
+
+use crate::support::{Site, tandem};
+
+#[tokio::test]
+async fn the_help_says_what_the_exit_codes_mean() {
+    let help = tandem(&["--help"]).await.expect(0);
+    assert!(help.out.contains("Exit codes:"), "{}", help.out);
+    assert!(help.out.contains("1  the answer is no"), "{}", help.out);
+}
+
+#[tokio::test]
+async fn a_command_line_that_is_not_understood_ends_with_2() {
+    tandem(&["sink"]).await.expect(2);
+    tandem(&["sync", "plan"]).await.expect(2);
+    tandem(&["sync", "plan", "customers"]).await.expect(2);
+    tandem(&["dlq", "replay"]).await.expect(2);
+    tandem(&["dlq", "list", "--code", "odd"]).await.expect(2);
+    tandem(&["dlq", "show", "cfl_00000000000000000000000000"])
+        .await
+        .expect(2);
+}
+
+#[tokio::test]
+async fn exactly_one_answer_resolves_a_question() {
+    let id = "cfl_00000000000000000000000000";
+    tandem(&["conflicts", "resolve", id]).await.expect(2);
+    tandem(&["conflicts", "resolve", id, "--create", "--ignore"])
+        .await
+        .expect(2);
+    tandem(&["conflicts", "resolve", id, "--take", "c"])
+        .await
+        .expect(2);
+}
+
+#[tokio::test]
+async fn a_missing_database_is_named_with_its_folder_and_the_option() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("none").display().to_string();
+    let commands: [&[&str]; 8] = [
+        &["sync", "status"],
+        &["runs"],
+        &["dlq", "list"],
+        &["conflicts", "list"],
+        &["events", "list"],
+        &["links", "customers"],
+        &["explain", "customers", "1"],
+        &["export"],
+    ];
+    for command in commands {
+        let arguments: Vec<&str> = command.iter().copied().chain(["--data", &data]).collect();
+        let answer = tandem(&arguments).await.expect(3);
+        assert!(
+            answer.err.contains(&data) && answer.err.contains("--data"),
+            "{answer:?}"
+        );
+        assert_eq!(answer.out, "");
+    }
+    assert!(
+        !folder.path().join("none").exists(),
+        "looking makes nothing"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_sync_is_answered_with_those_that_there_are() {
+    let site = Site::start(5).await;
+    for command in [["sync", "plan"], ["sync", "verify"]] {
+        let answer = site
+            .tandem(&[command[0], command[1], "clients"])
+            .await
+            .expect(3);
+        assert!(
+            answer
+                .err
+                .contains("there is no sync `clients`; there is: customers"),
+            "{answer:?}"
+        );
+    }
+    site.tandem(&["apply"]).await.expect(0);
+    let commands: [&[&str]; 6] = [
+        &["sync", "status", "clients"],
+        &["sync", "run", "clients"],
+        &["sync", "pause", "clients"],
+        &["links", "clients"],
+        &["explain", "clients", "1"],
+        &["schedules", "trigger", "clients", "full"],
+    ];
+    for command in commands {
+        let answer = site.tandem(command).await.expect(3);
+        assert!(
+            answer
+                .err
+                .contains("there is no sync `clients`; there is: customers"),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn completions_are_printed_for_a_shell() {
+    let script = tandem(&["completions", "bash"]).await.expect(0);
+    assert!(script.out.contains("_tandem()"), "{}", script.out);
+}
