@@ -21,15 +21,15 @@ const TICK: Duration = Duration::from_millis(120);
 /// Prints text for a person. Texts of other systems may hold control characters, which would steer the
 /// terminal; they are replaced.
 pub fn say(text: &str) -> anyhow::Result<()> {
-    let harmless: String = text
-        .trim_end()
-        .chars()
-        .map(|c| if steers(c) { '\u{fffd}' } else { c })
-        .collect();
-    say_exactly(&harmless)
+    say_exactly(&harmless(text))
 }
 
-const fn steers(c: char) -> bool {
+fn harmless(text: &str) -> String {
+    let shown = |c: char| if steers(c) { '\u{fffd}' } else { c };
+    text.trim_end().chars().map(shown).collect()
+}
+
+fn steers(c: char) -> bool {
     c.is_control() && c != '\n' && c != '\t'
 }
 
@@ -38,7 +38,7 @@ pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
     say_exactly(&serde_json::to_string_pretty(value).context("making JSON of the answer")?)
 }
 
-/// A reader that has seen enough (`tandem links customers | head`) is no failure.
+/// Prints text as it is. A reader that has seen enough (`tandem links customers | head`) is no failure.
 pub fn say_exactly(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -165,5 +165,38 @@ impl ReadingProgress {
     /// Takes it from the screen.
     pub fn finish(&self) {
         self.spinner.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_another_system_cannot_steer_the_terminal() {
+        assert_eq!(
+            harmless("a\u{1b}[2Jb\r\n\tc\n"),
+            "a\u{fffd}[2Jb\u{fffd}\n\tc"
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_to_fit_a_cell() {
+        assert_eq!(cell("one\ntwo"), "one two");
+        let long = cell(&"ä".repeat(CELL_CHARS_MAX + 1));
+        assert_eq!(long.chars().count(), CELL_CHARS_MAX);
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn an_instant_is_shown_to_the_second() {
+        assert_eq!(
+            moment(Timestamp::from_micros(1_700_000_000_123_456)),
+            "2023-11-14T22:13:20Z"
+        );
+        assert_eq!(
+            moment(Timestamp::from_micros(1_700_000_000_000_000)),
+            "2023-11-14T22:13:20Z"
+        );
     }
 }

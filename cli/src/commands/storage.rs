@@ -83,7 +83,7 @@ pub fn operator_over(store: Arc<dyn Store>, hooks: Arc<dyn HookRegistry>) -> Ope
         hooks,
         doorbell: Arc::new(InProcessDoorbell::default()),
         clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy::default()),
+        entropy: Arc::new(SystemEntropy),
     })
 }
 

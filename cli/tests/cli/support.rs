@@ -1,7 +1,7 @@
 //! A place to run commands in: two simulated systems, a configuration file, a data folder, and `tandem up`
 //! as a child process where a test needs one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -267,9 +267,4 @@ pub fn texts<'a>(list: &'a Json, key: &str) -> Vec<&'a str> {
         .as_array()
         .unwrap_or_else(|| panic!("not a list: {list}"));
     rows.iter().filter_map(|row| row[key].as_str()).collect()
-}
-
-/// Whether a folder is there.
-pub fn exists(path: &Path) -> bool {
-    path.exists()
 }

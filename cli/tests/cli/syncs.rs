@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use tandem_simulator::Field;
 
-use crate::support::{Site, company, exists, id_of, texts};
+use crate::support::{Site, company, id_of, texts};
 
 const COMPANIES: usize = 20;
 
@@ -35,7 +35,7 @@ async fn a_plan_needs_no_database_and_changes_nothing() {
         "{text}"
     );
 
-    assert!(!exists(&site.data()), "looking makes no folder");
+    assert!(!site.data().exists(), "looking makes no folder");
     assert_eq!(
         (site.crm.state().records, site.books.state().records),
         before
