@@ -7,14 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tandem_api::{Ingress, IngressLimits, IngressParts, ServerLimits, Surface, serve};
+use tandem_api::{
+    ApiToken, HttpParts, Ingress, IngressLimits, IngressParts, MetricsAccess, RenderMetrics,
+    ServerLimits, Surface, follow_connections, router, serve,
+};
 use tandem_connectors::{manifest, webhook_events};
 use tandem_domain::{Clock, ConnectionName, Entropy, StreamName};
 use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
+use tandem_operator::{Operator, OperatorParts};
 use tandem_queue::{
-    BreakerConfig, Breakers, Doorbell, Gates, InProcessDoorbell, Runner, RunnerConfig, RunnerParts, SyncLimits,
+    BreakerConfig, Breakers, Doorbell, Gates, InProcessDoorbell, Runner, RunnerConfig, RunnerParts,
+    SyncLimits,
 };
 use tandem_runtime::config::{Built, ConnectionSetup, WebhookSetup};
+use tandem_runtime::telemetry::init_metrics;
 use tandem_runtime::{Configuration, SystemClock, SystemEntropy, Topology};
 use tandem_scheduler::{Scheduler, SchedulerSettings};
 use tandem_store::{EventKind, Store};
@@ -25,6 +31,11 @@ use tokio_util::sync::CancellationToken;
 
 /// The database in the data folder.
 pub const DATABASE: &str = "tandem.db";
+
+/// The environment variable that holds the token of the API.
+pub const API_TOKEN_VARIABLE: &str = "TANDEM_API_TOKEN";
+/// How often it is looked whether another process (a command) paused a connection.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// What differs between `up` and the demo.
 pub struct EmbeddedOptions {
@@ -59,7 +70,10 @@ struct Parts {
 
 impl Embedded {
     /// Opens the storage, applies the configuration, takes up what a dead process left, and starts.
-    pub async fn start(configuration: &Configuration, options: EmbeddedOptions) -> anyhow::Result<Self> {
+    pub async fn start(
+        configuration: &Configuration,
+        options: EmbeddedOptions,
+    ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let built = configuration.build(&*options.environment, Arc::clone(&clock))?;
         let database = options.data.join(DATABASE);
@@ -74,16 +88,31 @@ impl Embedded {
             shutdown: CancellationToken::new(),
         };
         take_up(&parts, &built).await?;
-        let listener = tokio::net::TcpListener::bind(configuration.server.listen)
-            .await
-            .with_context(|| format!("listening on {}", configuration.server.listen))?;
-        let address = listener.local_addr().context("reading the address that is listened on")?;
         let mut tasks = JoinSet::new();
-        start_server(&parts, &built, listener, &mut tasks);
+        let address = start_server(
+            &parts,
+            configuration,
+            &built,
+            &*options.environment,
+            &mut tasks,
+        )
+        .await?;
         start_runner(&parts, configuration, &built, &mut tasks);
         start_scheduler(&parts, configuration, &built, &mut tasks);
-        let Parts { store, doorbell, shutdown, .. } = parts;
-        Ok(Self { store, topology: built.topology, doorbell, address, shutdown, tasks })
+        let Parts {
+            store,
+            doorbell,
+            shutdown,
+            ..
+        } = parts;
+        Ok(Self {
+            store,
+            topology: built.topology,
+            doorbell,
+            address,
+            shutdown,
+            tasks,
+        })
     }
 
     /// Resolves when a part has ended by itself, which none should.
@@ -118,68 +147,154 @@ async fn take_up(parts: &Parts, built: &Built) -> anyhow::Result<()> {
         )
         .await?;
     let released = store.release_all(now).await?;
-    let orphaned = store.fail_orphaned_runs(now, "the process died during this run", now).await?;
+    let orphaned = store
+        .fail_orphaned_runs(now, "the process died during this run", now)
+        .await?;
     if released + orphaned > 0 {
-        tracing::info!(jobs = released, runs = orphaned, "took up what the last process left");
+        tracing::info!(
+            jobs = released,
+            runs = orphaned,
+            "took up what the last process left"
+        );
     }
     Ok(())
 }
 
-fn start_server(
+async fn start_server(
     parts: &Parts,
+    configuration: &Configuration,
     built: &Built,
-    listener: tokio::net::TcpListener,
+    environment: &(dyn Fn(&str) -> Option<String> + Send + Sync),
     tasks: &mut JoinSet<anyhow::Result<()>>,
-) {
-    let hooks = Arc::new(HookTable::new(hooks(built)));
+) -> anyhow::Result<SocketAddr> {
+    let listen = configuration.server.listen;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("listening on {listen}"))?;
+    let address = listener
+        .local_addr()
+        .context("reading the address that is listened on")?;
+    let hooks = Arc::new(HookTable::new(hooks(built, address)));
+    hooks.follow(&parts.store.connections().await?);
     let ingress_parts = IngressParts {
         store: Arc::clone(&parts.store) as Arc<dyn tandem_store::EventStore>,
         doorbell: Arc::clone(&parts.doorbell),
-        hooks,
+        hooks: Arc::clone(&hooks) as _,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&parts.entropy),
     };
     let (ingress, committer) = Ingress::start(ingress_parts, IngressLimits::default());
-    let surface = Arc::new(Surface { ingress: Some(ingress), router: axum::Router::new() });
-    let shutdown = parts.shutdown.clone();
+    let router = router(HttpParts {
+        operator: Operator::new(OperatorParts {
+            store: Arc::clone(&parts.store),
+            hooks: Arc::clone(&hooks) as _,
+            doorbell: Arc::clone(&parts.doorbell),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+        }),
+        render_metrics: render_metrics()?,
+        token: api_token(environment)?,
+        metrics: MetricsAccess::Operators,
+    });
+    let surface = Arc::new(Surface {
+        ingress: Some(ingress),
+        router,
+    });
+    let (shutdown, limits) = (parts.shutdown.clone(), server_limits(configuration));
     tasks.spawn(async move {
-        serve(listener, surface, ServerLimits::default(), shutdown).await;
+        serve(listener, surface, limits, shutdown).await;
         committer.await.context("the committer of webhooks")
     });
+    let (store, shutdown) = (Arc::clone(&parts.store), parts.shutdown.clone());
+    tasks.spawn(async move {
+        follow_connections(hooks, store, FOLLOW_EVERY, shutdown).await;
+        Ok(())
+    });
+    Ok(address)
+}
+
+/// The metrics of this process. A second product in one process (only tests do that) shares them.
+fn render_metrics() -> anyhow::Result<RenderMetrics> {
+    let handle = init_metrics()?;
+    Ok(Arc::new(move || handle.render()))
+}
+
+/// With a token the API asks for it; without, only programs on this machine may use the API.
+fn api_token(
+    environment: &(dyn Fn(&str) -> Option<String> + Send + Sync),
+) -> anyhow::Result<Option<ApiToken>> {
+    let token = environment(API_TOKEN_VARIABLE).filter(|token| !token.is_empty());
+    token
+        .map(|token| ApiToken::new(&token))
+        .transpose()
+        .context(API_TOKEN_VARIABLE)
+}
+
+fn server_limits(configuration: &Configuration) -> ServerLimits {
+    let server = &configuration.server;
+    ServerLimits {
+        connections_max: server.connections_max,
+        head_timeout: Duration::from_secs(u64::from(server.header_secs)),
+        drain_timeout: Duration::from_secs(u64::from(server.shutdown_secs)),
+        ..ServerLimits::default()
+    }
 }
 
 /// The webhook address of each connection that has one.
-fn hooks(built: &Built) -> BTreeMap<ConnectionName, HookState> {
+fn hooks(built: &Built, address: SocketAddr) -> BTreeMap<ConnectionName, HookState> {
     let with_webhook = built.connections.iter().filter_map(|(name, setup)| {
         let webhook = setup.webhook.as_ref()?;
-        Some((name.clone(), HookState::Active(Arc::new(hook(built, name, setup, webhook)))))
+        Some((
+            name.clone(),
+            HookState::Active(Arc::new(hook(built, address, name, setup, webhook))),
+        ))
     });
     with_webhook.collect()
 }
 
-fn hook(built: &Built, name: &ConnectionName, setup: &ConnectionSetup, webhook: &WebhookSetup) -> Hook {
+fn hook(
+    built: &Built,
+    address: SocketAddr,
+    name: &ConnectionName,
+    setup: &ConnectionSetup,
+    webhook: &WebhookSetup,
+) -> Hook {
     let manifest = Arc::clone(&setup.manifest);
     let read = move |body: &[u8]| match &manifest.webhook {
         Some(webhook) => webhook_events::split(webhook, body)
             .map(|events| events.into_iter().map(read_event).collect())
             .map_err(|error| Unreadable(error.reason)),
-        None => Err(Unreadable("the manifest does not say what its webhooks mean".to_owned())),
+        None => Err(Unreadable(
+            "the manifest does not say what its webhooks mean".to_owned(),
+        )),
     };
     let (topology, connection) = (Arc::clone(&built.topology), name.clone());
     let targets = move |stream: &StreamName| {
         let ends = topology.ends_of(&connection, stream);
-        ends.map(|(sync, side)| HookTarget { sync: sync.name.clone(), side, quiet: sync.quiet }).collect()
+        ends.map(|(sync, side)| HookTarget {
+            sync: sync.name.clone(),
+            side,
+            quiet: sync.quiet,
+        })
+        .collect()
     };
     let connector = built.topology.connectors.get(name).cloned();
     Hook {
         connection: name.clone(),
         verifier: webhook.verifier.clone(),
         secrets: webhook.secrets.clone(),
-        public_url: webhook.public_url.clone().unwrap_or_default(),
+        public_url: webhook
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{address}")),
         body_bytes_max: webhook.body_bytes_max,
         read: Arc::new(read),
         targets: Arc::new(targets),
-        clock_offset_micros: Arc::new(move || connector.as_ref().map_or(0, |one| one.clock_offset_micros())),
+        clock_offset_micros: Arc::new(move || {
+            connector
+                .as_ref()
+                .map_or(0, |one| one.clock_offset_micros())
+        }),
     }
 }
 
@@ -205,12 +320,25 @@ fn start_runner(
     built: &Built,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) {
-    let breakers = Arc::new(Breakers::new(BreakerConfig::default(), Arc::clone(&parts.entropy)));
+    let breakers = Arc::new(Breakers::new(
+        BreakerConfig::default(),
+        Arc::clone(&parts.entropy),
+    ));
     let limits = Arc::new(SyncLimits::default());
     for (name, sync) in &built.topology.syncs {
         breakers.assign(name.clone(), built.topology.connections_of(name));
         limits.set_limit(name, Some(sync.concurrency));
     }
+    let (store, topology, shutdown) = (
+        Arc::clone(&parts.store),
+        Arc::clone(&built.topology),
+        parts.shutdown.clone(),
+    );
+    let paused = Arc::clone(&limits);
+    tasks.spawn(async move {
+        follow_pauses(store.as_ref(), &topology, &paused, shutdown).await;
+        Ok(())
+    });
     let context = Context::new(
         Arc::clone(&parts.store),
         Arc::clone(&built.topology),
@@ -263,4 +391,39 @@ fn start_scheduler(
         scheduler.run(shutdown).await;
         Ok(())
     });
+}
+
+/// While a connection is paused, the jobs of its syncs wait; the storage knows only of paused syncs.
+async fn follow_pauses(
+    store: &dyn Store,
+    topology: &Topology,
+    limits: &SyncLimits,
+    shutdown: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let Ok(connections) = store.connections().await else {
+            continue;
+        };
+        let paused: Vec<&ConnectionName> = connections
+            .iter()
+            .filter(|row| row.paused)
+            .map(|row| &row.name)
+            .collect();
+        for sync in topology.syncs.keys() {
+            if topology
+                .connections_of(sync)
+                .iter()
+                .any(|name| paused.contains(&name))
+            {
+                limits.pause(sync);
+            } else {
+                limits.resume(sync);
+            }
+        }
+    }
 }

@@ -113,20 +113,51 @@ pub async fn read(
     id: &RecordId,
     hints: Hints,
 ) -> Result<Option<Reading>, ConnectorError> {
-    let end = sync.end(side);
-    let ids = std::slice::from_ref(id);
-    let mut outcomes = patience::ask(RECORD_TRIES, || end.connector.read(&end.stream, ids)).await?;
-    match (outcomes.pop(), outcomes.is_empty()) {
-        (Some(ReadOutcome::Found(record)), true) => {
-            Ok(Some(Reading::new(sync, side, *record, hint(hints, side))))
+    let mut outcomes = read_outcomes(sync, side, std::slice::from_ref(id)).await?;
+    Ok(match outcomes.pop() {
+        Some(ReadOutcome::Found(record)) => {
+            Some(Reading::new(sync, side, *record, hint(hints, side)))
         }
-        (Some(ReadOutcome::Missing), true) => Ok(None),
-        _ => Err(ConnectorError::Malformed {
-            system: end.connection.to_string(),
-            operation: format!("read {id}"),
-            reason: "the number of answers is not the number of ids".to_owned(),
-        }),
+        Some(ReadOutcome::Missing) | None => None,
+    })
+}
+
+/// Reads records; those that are gone are left out.
+pub async fn read_all(
+    sync: &SyncDefinition,
+    side: Side,
+    ids: &[RecordId],
+) -> Result<Vec<Reading>, ConnectorError> {
+    let batch = sync.end(side).connector.stream(&sync.end(side).stream);
+    let batch = batch
+        .map_or(1, |stream| stream.capabilities.read_batch)
+        .max(1);
+    let mut readings = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(batch) {
+        for outcome in read_outcomes(sync, side, chunk).await? {
+            if let ReadOutcome::Found(record) = outcome {
+                readings.push(Reading::new(sync, side, *record, None));
+            }
+        }
     }
+    Ok(readings)
+}
+
+async fn read_outcomes(
+    sync: &SyncDefinition,
+    side: Side,
+    ids: &[RecordId],
+) -> Result<Vec<ReadOutcome>, ConnectorError> {
+    let end = sync.end(side);
+    let outcomes = patience::ask(RECORD_TRIES, || end.connector.read(&end.stream, ids)).await?;
+    if outcomes.len() == ids.len() {
+        return Ok(outcomes);
+    }
+    Err(ConnectorError::Malformed {
+        system: end.connection.to_string(),
+        operation: format!("read {} records", ids.len()),
+        reason: format!("{} answers came", outcomes.len()),
+    })
 }
 
 /// Fields by record, for listings.

@@ -15,7 +15,12 @@ const RATE_PER_100: u64 = 4;
 const RATE_MIN: u64 = 20;
 const RATE_MAX: u64 = 100;
 /// Fields that people edit; names and e-mails rarely change.
-const FIELDS: [Field; 4] = [Field::Phone, Field::City, Field::Website, Field::CreditLimit];
+const FIELDS: [Field; 4] = [
+    Field::Phone,
+    Field::City,
+    Field::Website,
+    Field::CreditLimit,
+];
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -62,7 +67,11 @@ struct People {
 impl People {
     fn new(world: &World, seed: u64) -> Self {
         let (crm, finance) = world.states();
-        Self { rng: StdRng::seed_from_u64(seed), pairs: pairs(&crm, &finance), edits: Edits::default() }
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            pairs: pairs(&crm, &finance),
+            edits: Edits::default(),
+        }
     }
 
     fn act(&mut self, world: &World, number: u64) -> Result<(), ControlError> {
@@ -70,7 +79,10 @@ impl People {
             return Ok(());
         }
         let (crm_id, finance_id) = self.pairs[self.rng.random_range(0..self.pairs.len())].clone();
-        let (one, other) = ((&world.crm, crm_id.as_str()), (&world.finance, finance_id.as_str()));
+        let (one, other) = (
+            (&world.crm, crm_id.as_str()),
+            (&world.finance, finance_id.as_str()),
+        );
         match self.rng.random_range(0..100) {
             0..20 => {
                 let field = self.field();
@@ -93,7 +105,11 @@ impl People {
             }
             _ => {
                 let field = self.field();
-                let target = if self.rng.random_bool(0.5) { one } else { other };
+                let target = if self.rng.random_bool(0.5) {
+                    one
+                } else {
+                    other
+                };
                 self.edit(target, field, number, "any")?;
                 self.edits.single += 1;
             }
@@ -114,7 +130,9 @@ impl People {
     ) -> Result<(), ControlError> {
         let value = match field {
             Field::Phone => format!("+32470{:06}", number * 7 + self.rng.random_range(0..7)),
-            Field::CreditLimit => format!("{}.{:02}", 1_000 + number, self.rng.random_range(0..100)),
+            Field::CreditLimit => {
+                format!("{}.{:02}", 1_000 + number, self.rng.random_range(0..100))
+            }
             Field::Website => format!("https://{who}{number}.example"),
             Field::Name => format!("Renamed {who} {number} Ltd"),
             Field::City | Field::Email | Field::Country | Field::TaxNumber | Field::Active => {
@@ -130,7 +148,11 @@ impl People {
         fields.set(Field::Email, format!("hello@newcomer{number}.example"));
         fields.set(Field::City, "Ghent");
         fields.set(Field::Active, "true");
-        let system = if self.rng.random_bool(0.5) { &world.crm } else { &world.finance };
+        let system = if self.rng.random_bool(0.5) {
+            &world.crm
+        } else {
+            &world.finance
+        };
         system.create(fields).map(|_| ())
     }
 }
@@ -139,10 +161,18 @@ impl People {
 fn pairs(crm: &SimState, finance: &SimState) -> Vec<(String, String)> {
     let mut by_email: BTreeMap<String, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
     for record in crm.records.iter().filter(|record| !record.archived) {
-        by_email.entry(key(record.fields.get(Field::Email))).or_default().0.push(&record.id);
+        by_email
+            .entry(key(record.fields.get(Field::Email)))
+            .or_default()
+            .0
+            .push(&record.id);
     }
     for record in finance.records.iter().filter(|record| !record.archived) {
-        by_email.entry(key(record.fields.get(Field::Email))).or_default().1.push(&record.id);
+        by_email
+            .entry(key(record.fields.get(Field::Email)))
+            .or_default()
+            .1
+            .push(&record.id);
     }
     by_email
         .into_iter()

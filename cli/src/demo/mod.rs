@@ -53,7 +53,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs the demo; exit code 0 only when both systems agree, with nothing lost and nothing doubled.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    init_logs(LogFormat::Human, Some(&std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned())))?;
+    init_logs(
+        LogFormat::Human,
+        Some(&std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned())),
+    )?;
     let started = SystemClock.now();
     let quiet = args.json;
     let say = |text: String| {
@@ -74,9 +77,14 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     preview(&world, &say).await?;
     first_sync(&world, &args, quiet).await?;
     let answered = operator::answer_questions(&world).await?;
-    say(format!("  operator: {answered} unclear matches answered (duplicates in the CRM: one linked, the others left alone)"));
+    say(format!(
+        "  operator: {answered} unclear matches answered (duplicates in the CRM: one linked, the others left alone)"
+    ));
 
-    say(format!("\nLive: people edit both systems for {} s, often the same record at once", args.seconds));
+    say(format!(
+        "\nLive: people edit both systems for {} s, often the same record at once",
+        args.seconds
+    ));
     let edits = edits::live(&world, &args, quiet).await?;
     world.quiet();
     let verdict = settle(&world, &initial, quiet).await?;
@@ -87,13 +95,20 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
     if args.keep {
         say(world.addresses());
-        tandem_runtime::shutdown_token().context("listening for signals")?.cancelled().await;
+        tandem_runtime::shutdown_token()
+            .context("listening for signals")?
+            .cancelled()
+            .await;
     }
     world.stop().await?;
     if args.json {
         println!("{}", serde_json::to_string(&summary)?);
     }
-    Ok(if summary.agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if summary.agree {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Says what the first sync will do, before it does it.
@@ -121,9 +136,16 @@ async fn preview(world: &World, say: &impl Fn(String)) -> anyhow::Result<()> {
 }
 
 fn bar(length: u64, quiet: bool) -> ProgressBar {
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(length) };
+    let bar = if quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(length)
+    };
     let style = ProgressStyle::with_template("  {msg:12} [{bar:32}] {pos}/{len} {elapsed}");
-    bar.set_style(style.map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> ")));
+    bar.set_style(style.map_or_else(
+        |_| ProgressStyle::default_bar(),
+        |style| style.progress_chars("=> "),
+    ));
     bar
 }
 
@@ -136,9 +158,15 @@ async fn first_sync(world: &World, args: &DemoArgs, quiet: bool) -> anyhow::Resu
     progress.set_message("backfill");
     loop {
         tokio::time::sleep(LOOK).await;
-        let filter = RunFilter { kind: Some(RunKind::Backfill), limit: 10, ..RunFilter::default() };
+        let filter = RunFilter {
+            kind: Some(RunKind::Backfill),
+            limit: 10,
+            ..RunFilter::default()
+        };
         let runs = world.store().runs(&filter).await?;
-        let ended = runs.iter().find(|run| matches!(run.state, RunState::Succeeded | RunState::Partial));
+        let ended = runs
+            .iter()
+            .find(|run| matches!(run.state, RunState::Succeeded | RunState::Partial));
         if let Some(run) = ended {
             let counts = world.store().job_counts(None, SystemClock.now()).await?;
             let open = counts.available + counts.running;
@@ -157,7 +185,11 @@ async fn first_sync(world: &World, args: &DemoArgs, quiet: bool) -> anyhow::Resu
 }
 
 /// Waits until nothing is left to do, and asks both systems whether they agree.
-async fn settle(world: &World, initial: &(SimState, SimState), quiet: bool) -> anyhow::Result<Comparison> {
+async fn settle(
+    world: &World,
+    initial: &(SimState, SimState),
+    quiet: bool,
+) -> anyhow::Result<Comparison> {
     let begun = SystemClock.now();
     let progress = bar(0, quiet);
     progress.set_message("settling");

@@ -69,26 +69,73 @@ impl Summary {
     }
 
     pub fn print(&self, verdict: &Comparison) {
-        let Edits { single, same_field, other_field, created } = self.edits;
+        let Edits {
+            single,
+            same_field,
+            other_field,
+            created,
+        } = self.edits;
         println!("\nWhat happened");
-        println!("  people     {} edits: {single} single, {same_field} times the same field on both sides,", self.edits.total());
-        println!("             {other_field} times different fields of one pair, {created} new records");
-        println!("  systems    {} requests answered, {} of them gone wrong", self.requests, self.faults);
-        println!("  webhooks   {} events accepted, {} duplicates dropped", self.events, self.duplicate_events);
-        println!("  jobs       {} done, {} causes coalesced, {} echoes stopped", self.jobs, self.coalesced, self.echoes);
-        println!("  writes     {} to crm, {} to books", self.writes_a, self.writes_b);
-        println!("  conflicts  {} settled (the later edit won on corrected clocks; each loser is in the change log)", self.conflicts);
-        println!("  failures   {} retries, {} dead letters", self.retries, self.dead);
-        println!("\nAsked of the two systems themselves, after {:.1} s", self.seconds);
-        println!("  {} companies, {} lost, {} doubled, {} differences", self.records, self.lost, self.doubled, verdict.differences.len());
+        println!(
+            "  people     {} edits: {single} single, {same_field} times the same field on both sides,",
+            self.edits.total()
+        );
+        println!(
+            "             {other_field} times different fields of one pair, {created} new records"
+        );
+        println!(
+            "  systems    {} requests answered, {} of them gone wrong",
+            self.requests, self.faults
+        );
+        println!(
+            "  webhooks   {} events accepted, {} duplicates dropped",
+            self.events, self.duplicate_events
+        );
+        println!(
+            "  jobs       {} done, {} causes coalesced, {} echoes stopped",
+            self.jobs, self.coalesced, self.echoes
+        );
+        println!(
+            "  writes     {} to crm, {} to books",
+            self.writes_a, self.writes_b
+        );
+        println!(
+            "  conflicts  {} settled (the later edit won on corrected clocks; each loser is in the change log)",
+            self.conflicts
+        );
+        println!(
+            "  failures   {} retries, {} dead letters",
+            self.retries, self.dead
+        );
+        println!(
+            "\nAsked of the two systems themselves, after {:.1} s",
+            self.seconds
+        );
+        println!(
+            "  {} companies, {} lost, {} doubled, {} differences",
+            self.records,
+            self.lost,
+            self.doubled,
+            verdict.differences.len()
+        );
         for difference in verdict.differences.iter().take(SHOWN_MAX) {
             println!("    {difference:?}");
         }
-        let names = verdict.lost_companies.iter().chain(&verdict.doubled_companies);
+        let names = verdict
+            .lost_companies
+            .iter()
+            .chain(&verdict.doubled_companies);
         for name in names.take(SHOWN_MAX) {
             println!("    {name}");
         }
-        println!("  {}", if self.agree { "both sides agree" } else { "BOTH SIDES DO NOT AGREE" });
+        println!(
+            "  {}",
+            if self.agree {
+                "both sides agree"
+            } else {
+                "BOTH SIDES DO NOT AGREE"
+            }
+        );
     }
 }
 

@@ -48,7 +48,10 @@ impl World {
             "DEMO_FINANCE_HOOK" => Some(FINANCE_SECRET.to_owned()),
             _ => None,
         };
-        let options = EmbeddedOptions { data: folder.path().to_owned(), environment: Box::new(environment) };
+        let options = EmbeddedOptions {
+            data: folder.path().to_owned(),
+            environment: Box::new(environment),
+        };
         let embedded = Embedded::start(&configuration, options).await?;
         let hook = |name: &str, secret: &str| WebhookTarget {
             url: format!("http://127.0.0.1:{port}/hooks/{name}"),
@@ -56,7 +59,12 @@ impl World {
         };
         crm.set_webhook(Some(hook("crm", CRM_SECRET)))?;
         finance.set_webhook(Some(hook("books", FINANCE_SECRET)))?;
-        Ok(Self { crm, finance, embedded, folder })
+        Ok(Self {
+            crm,
+            finance,
+            embedded,
+            folder,
+        })
     }
 
     pub fn store(&self) -> &dyn Store {
@@ -67,7 +75,12 @@ impl World {
     pub fn sync(&self) -> Arc<SyncDefinition> {
         let syncs = &self.embedded.topology.syncs;
         // The configuration below has exactly one sync, and it was built from it.
-        Arc::clone(syncs.values().next().expect("the demo's configuration has a sync"))
+        Arc::clone(
+            syncs
+                .values()
+                .next()
+                .expect("the demo's configuration has a sync"),
+        )
     }
 
     /// What both systems hold, from themselves.
@@ -83,15 +96,30 @@ impl World {
 
     pub async fn start_first_sync(&self) -> anyhow::Result<()> {
         let sync: SyncName = SYNC.parse()?;
-        self.enqueue(JobKind::Backfill { sync }, JobClass::Backfill, Trigger::Manual).await
+        self.enqueue(
+            JobKind::Backfill { sync },
+            JobClass::Backfill,
+            Trigger::Manual,
+        )
+        .await
     }
 
     pub async fn poll(&self, side: Side) -> anyhow::Result<()> {
         let sync: SyncName = SYNC.parse()?;
-        self.enqueue(JobKind::Poll { sync, side }, JobClass::Poll, Trigger::Schedule).await
+        self.enqueue(
+            JobKind::Poll { sync, side },
+            JobClass::Poll,
+            Trigger::Schedule,
+        )
+        .await
     }
 
-    async fn enqueue(&self, kind: JobKind, class: JobClass, trigger: Trigger) -> anyhow::Result<()> {
+    async fn enqueue(
+        &self,
+        kind: JobKind,
+        class: JobClass,
+        trigger: Trigger,
+    ) -> anyhow::Result<()> {
         let now = SystemClock.now();
         let job = NewJob {
             id: JobId::new(now, &SystemEntropy::default()),
@@ -150,12 +178,17 @@ async fn simulator(kind: SimKind, skew: i64, args: &DemoArgs) -> anyhow::Result<
         hang_secs: HANG_SECS,
         ..SimConfig::new(kind)
     };
-    Simulator::start(config).await.with_context(|| format!("starting the simulated {}", kind.name()))
+    Simulator::start(config)
+        .await
+        .with_context(|| format!("starting the simulated {}", kind.name()))
 }
 
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr().context("looking for a free port")?.port())
+    Ok(listener
+        .local_addr()
+        .context("looking for a free port")?
+        .port())
 }
 
 /// The same words that a user would write.

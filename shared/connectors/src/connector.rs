@@ -253,7 +253,7 @@ pub enum ConnectorError {
 }
 
 /// A system that cannot be reached is asked again after this long, unless it named a time.
-const UNREACHABLE_PAUSE: Duration = Duration::from_secs(5);
+const UNREACHABLE_PAUSE: Duration = Duration::from_secs(1);
 
 impl ConnectorError {
     /// What happens next.
@@ -317,6 +317,9 @@ pub trait Connector: Send + Sync {
     /// The system's clock minus ours, in microseconds, from the `Date` header of its answers; zero
     /// until one was seen.
     fn clock_offset_micros(&self) -> i64;
+
+    /// How long a request is waited for before its answer counts as lost.
+    fn timeout(&self) -> Duration;
 
     /// Reaches the system, signs in, and reads the first page of each stream.
     async fn check(&self) -> Result<CheckReport, ConnectorError>;

@@ -16,8 +16,9 @@ use crate::executor::{Sent, Work, both};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
 
-/// A system without idempotency keys is asked again only after a request may no longer be under way.
-const RESEND_AFTER: Duration = Duration::from_secs(10);
+/// A system without idempotency keys is sent a create again only when the first can no longer be under
+/// way: after this many times as long as an answer is waited for.
+const RESEND_TIMEOUTS: u32 = 2;
 /// How soon the effect is looked for again meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The job that sent a create is taken for dead after this long.
@@ -52,7 +53,7 @@ pub async fn settle_create(
         .context
         .now()
         .since(intent.sent_at.unwrap_or(intent.created_at));
-    if !idempotent && since < RESEND_AFTER {
+    if !idempotent && since < end.connector.timeout() * RESEND_TIMEOUTS {
         return Ok(work.again_after(LOOK_AGAIN));
     }
     resend(work, intent, link).await

@@ -1,12 +1,12 @@
 //! A record without a partner: find the one that exists, wait for the one that is being made, or make it.
 
-use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
+use tandem_connectors::{ConnectorError, Lookup};
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{
     Ambiguous, Candidate, Plan, Presence, Ruled, Single, View, match_keys, match_one, plan,
 };
 use tandem_store::{
-    Confirmation, ConflictKind, Intent, IntentOp, IntentState, JobOutcome, KnownRecord, LinkUpdate,
+    Confirmation, ConflictKind, Intent, IntentOp, IntentState, JobOutcome, LinkState, LinkUpdate,
     NewConflict, NewLink, Operation, PairContext, Resolution, SideState,
 };
 
@@ -62,6 +62,9 @@ pub async fn run(
     }
     match_or_create(work, &here).await
 }
+
+/// More records than this with the same key are not looked at one by one: it is unclear anyway.
+const SAME_KEY_MAX: usize = 20;
 
 /// The record that the job is about.
 struct Here {
@@ -136,52 +139,76 @@ async fn await_partner(
 
 async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
     let own = candidate(work, &here.reading);
-    let store = &work.context.store;
-    let sync = &work.sync.name;
-    let rivals = store.records_by_keys(sync, here.side, &own.keys).await?;
-    let rivals: Vec<Candidate> = rivals
-        .into_iter()
-        .filter(|known| !known.ignored)
-        .map(known_candidate)
-        .collect();
-    let known = store
-        .records_by_keys(sync, here.side.other(), &own.keys)
-        .await?;
-    let mut others: Vec<Candidate> = known
-        .into_iter()
-        .filter(|known| !known.ignored)
-        .map(known_candidate)
-        .collect();
-    let mut found = Vec::new();
+    let rivals = known(work, here, here.side, &own).await?;
+    let mut others = known(work, here, here.side.other(), &own).await?;
     if others.is_empty() {
-        found = look_up(work, here).await?;
-        others = found
+        others = look_up(work, here).await?;
+    }
+    let candidates = |readings: &[Reading]| -> Vec<Candidate> {
+        readings
             .iter()
             .map(|reading| candidate(work, reading))
-            .collect();
-    }
-    match match_one(&own, &others, &rivals) {
+            .collect()
+    };
+    match match_one(&own, &candidates(&others), &candidates(&rivals)) {
+        Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
+            let key = own.keys.first().cloned().unwrap_or_default();
+            hold(work, here, &others, key, vec![partner], Vec::new()).await
+        }
         Single::Partner(partner) => link_to(work, here, &partner, Vec::new()).await,
         Single::NoMatch => create(work, here, Vec::new()).await,
         Single::Unclear {
             key,
             candidates,
             rivals,
-        } => hold(work, here, &found, key, candidates, rivals).await,
+        } => hold(work, here, &others, key, candidates, rivals).await,
     }
+}
+
+async fn is_linked(work: Work<'_>, side: Side, record: &RecordId) -> Result<bool, WorkError> {
+    let pair = work
+        .context
+        .store
+        .pair(&work.sync.name, side, record)
+        .await?;
+    Ok(pair
+        .link
+        .is_some_and(|link| link.state == LinkState::Active))
+}
+
+/// The records of a side that share a key with this one by the index, read afresh: the index may
+/// still name one that is gone, or that has other keys by now.
+async fn known(
+    work: Work<'_>,
+    here: &Here,
+    side: Side,
+    own: &Candidate,
+) -> Result<Vec<Reading>, WorkError> {
+    let known = work
+        .context
+        .store
+        .records_by_keys(&work.sync.name, side, &own.keys)
+        .await?;
+    let ids: Vec<RecordId> = known
+        .into_iter()
+        .filter(|known| !known.ignored && !(side == here.side && known.id == own.id))
+        .map(|known| known.id)
+        .take(SAME_KEY_MAX)
+        .collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(readings::read_all(work.sync, side, &ids)
+        .await?
+        .into_iter()
+        .filter(usable(work, side))
+        .collect())
 }
 
 fn candidate(work: Work<'_>, reading: &Reading) -> Candidate {
     Candidate {
         id: reading.record.id.clone(),
         keys: match_keys(&work.sync.policy, &reading.fields),
-    }
-}
-
-fn known_candidate(known: KnownRecord) -> Candidate {
-    Candidate {
-        id: known.id,
-        keys: known.keys,
     }
 }
 
@@ -219,7 +246,10 @@ async fn look_up(work: Work<'_>, here: &Here) -> Result<Vec<Reading>, WorkError>
             .find(&end.stream, &lookup)
             .await?
             .unwrap_or_default();
-        found.extend(usable(work, other, records));
+        let records = records
+            .into_iter()
+            .map(|record| Reading::new(work.sync, other, record, None));
+        found.extend(records.filter(usable(work, other)));
         if !found.is_empty() {
             break;
         }
@@ -227,12 +257,8 @@ async fn look_up(work: Work<'_>, here: &Here) -> Result<Vec<Reading>, WorkError>
     Ok(found)
 }
 
-fn usable(work: Work<'_>, side: Side, records: Vec<RemoteRecord>) -> impl Iterator<Item = Reading> {
-    records
-        .into_iter()
-        .filter(|record| !record.archived)
-        .map(move |record| Reading::new(work.sync, side, record, None))
-        .filter(move |reading| reading.takes_part(work.sync, side))
+fn usable(work: Work<'_>, side: Side) -> impl Fn(&Reading) -> bool {
+    move |reading| !reading.record.archived && reading.takes_part(work.sync, side)
 }
 
 /// Links first and compares in the link's own lane, so that the jobs of both records cannot both write.

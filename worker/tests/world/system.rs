@@ -276,6 +276,10 @@ impl Connector for FakeSystem {
         self.skew_micros
     }
 
+    fn timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(2)
+    }
+
     async fn check(&self) -> Result<CheckReport, ConnectorError> {
         Ok(CheckReport {
             latency_ms: 0,

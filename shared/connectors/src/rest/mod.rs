@@ -21,6 +21,7 @@ mod writing;
 pub use client::http_client;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use metrics::SharedString;
@@ -157,6 +158,10 @@ impl Connector for RestConnector {
 
     fn clock_offset_micros(&self) -> i64 {
         self.exchange.offset.micros().unwrap_or(0)
+    }
+
+    fn timeout(&self) -> Duration {
+        self.exchange.timeout
     }
 
     async fn check(&self) -> Result<CheckReport, ConnectorError> {
