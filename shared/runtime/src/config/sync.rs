@@ -16,7 +16,7 @@ use crate::topology::DeleteBrake;
 /// slow transactions commit late, under the time at which they began.
 const OVERLAP_SECS: u32 = 120;
 /// How many jobs of a sync run at once unless it says otherwise.
-const CONCURRENCY: usize = 16;
+const CONCURRENCY: usize = 32;
 
 /// A sync: two streams held in agreement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
