@@ -37,12 +37,15 @@ pub const API_TOKEN_VARIABLE: &str = "TANDEM_API_TOKEN";
 /// How often it is looked whether another process (a command) paused a connection.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
+/// Reads an environment variable.
+pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// What differs between `up` and the demo.
 pub struct EmbeddedOptions {
     /// The folder that holds the database.
     pub data: PathBuf,
-    /// Reads an environment variable.
-    pub environment: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Where secrets and addresses come from.
+    pub environment: Box<Environment>,
 }
 
 /// The running product.
@@ -84,7 +87,7 @@ impl Embedded {
             store,
             doorbell: Arc::new(InProcessDoorbell::default()),
             clock,
-            entropy: Arc::new(SystemEntropy::default()),
+            entropy: Arc::new(SystemEntropy),
             shutdown: CancellationToken::new(),
         };
         take_up(&parts, &built).await?;
@@ -164,7 +167,7 @@ async fn start_server(
     parts: &Parts,
     configuration: &Configuration,
     built: &Built,
-    environment: &(dyn Fn(&str) -> Option<String> + Send + Sync),
+    environment: &Environment,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<SocketAddr> {
     let listen = configuration.server.listen;
@@ -220,9 +223,7 @@ fn render_metrics() -> anyhow::Result<RenderMetrics> {
 }
 
 /// With a token the API asks for it; without, only programs on this machine may use the API.
-fn api_token(
-    environment: &(dyn Fn(&str) -> Option<String> + Send + Sync),
-) -> anyhow::Result<Option<ApiToken>> {
+fn api_token(environment: &Environment) -> anyhow::Result<Option<ApiToken>> {
     let token = environment(API_TOKEN_VARIABLE).filter(|token| !token.is_empty());
     token
         .map(|token| ApiToken::new(&token))

@@ -53,8 +53,14 @@ pub struct SimulateArgs {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-    if (0.0..=1.0).contains(&rate) { Ok(rate) } else { Err("a rate lies between 0 and 1".to_owned()) }
+    let rate: f64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=1.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("a rate lies between 0 and 1".to_owned())
+    }
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -63,7 +69,10 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         System::Crm => SimKind::Crm,
         System::Finance => SimKind::Finance,
     };
-    let webhook = args.webhook.zip(args.secret).map(|(url, secret)| WebhookTarget { url, secret });
+    let webhook = args
+        .webhook
+        .zip(args.secret)
+        .map(|(url, secret)| WebhookTarget { url, secret });
     let config = SimConfig {
         port: args.port,
         records: args.records,
@@ -77,7 +86,9 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         ..SimConfig::new(kind)
     };
     let shutdown = tandem_runtime::shutdown_token().context("listening for signals")?;
-    let simulator = Simulator::start(config).await.context("starting the simulator")?;
+    let simulator = Simulator::start(config)
+        .await
+        .context("starting the simulator")?;
     println!("{} listens on {}", kind.name(), simulator.base_url());
     match kind {
         SimKind::Crm => println!("  bearer token: {}", simulator.api_token()),

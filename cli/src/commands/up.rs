@@ -26,11 +26,18 @@ pub struct UpArgs {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let format = if args.json_logs { LogFormat::Json } else { LogFormat::Human };
+    let format = if args.json_logs {
+        LogFormat::Json
+    } else {
+        LogFormat::Human
+    };
     init_logs(format, std::env::var("RUST_LOG").ok().as_deref())?;
     let shutdown = tandem_runtime::shutdown_token().context("listening for signals")?;
     let configuration = Configuration::load(&args.config)?;
-    let options = EmbeddedOptions { data: args.data, environment: Box::new(|name| std::env::var(name).ok()) };
+    let options = EmbeddedOptions {
+        data: args.data,
+        environment: Box::new(|name| std::env::var(name).ok()),
+    };
     let mut embedded = Embedded::start(&configuration, options).await?;
     tracing::info!(address = %embedded.address, syncs = embedded.topology.syncs.len(), "tandem is up");
     tokio::select! {

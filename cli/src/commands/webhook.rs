@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use tandem_connectors::webhook::{Outgoing, Scheme, SchemeOptions, Secret, Signed, Verifier, jsonl};
+use tandem_connectors::webhook::{
+    Outgoing, Scheme, SchemeOptions, Secret, Signed, Verifier, jsonl,
+};
 use tandem_domain::Clock;
 use tandem_runtime::SystemClock;
 
@@ -60,7 +62,9 @@ struct Message {
 /// Runs one of them.
 pub async fn run(args: WebhookArgs) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::Verify { jsonl: _ } => verify_lines(std::io::stdin().lock(), std::io::stdout().lock()),
+        Action::Verify { jsonl: _ } => {
+            verify_lines(std::io::stdin().lock(), std::io::stdout().lock())
+        }
         Action::Sign(message) => {
             let (signed, _) = sign(&message)?;
             for (name, value) in signed.headers {
@@ -77,7 +81,11 @@ fn verify_lines(mut input: impl BufRead, output: impl Write) -> anyhow::Result<E
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).context("reading standard input")?;
+        let read = input
+            .by_ref()
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+            .context("reading standard input")?;
         if read == 0 {
             break;
         }
@@ -100,23 +108,43 @@ fn sign(message: &Message) -> anyhow::Result<(Signed, Vec<u8>)> {
         Some(body) => body.clone().into_bytes(),
         None => {
             let mut body = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut body).context("reading the body from standard input")?;
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut body)
+                .context("reading the body from standard input")?;
             body
         }
     };
-    let outgoing = Outgoing { method: "POST", url: &message.url, id: message.id.as_deref(), body: &body };
-    let signed = verifier.sign(&outgoing, &Secret::new(secret), SystemClock.now().as_secs()).context("signing")?;
+    let outgoing = Outgoing {
+        method: "POST",
+        url: &message.url,
+        id: message.id.as_deref(),
+        body: &body,
+    };
+    let signed = verifier
+        .sign(&outgoing, &Secret::new(secret), SystemClock.now().as_secs())
+        .context("signing")?;
     Ok((signed, body))
 }
 
 async fn send(message: &Message) -> anyhow::Result<ExitCode> {
     let (signed, body) = sign(message)?;
-    let mut request = tandem_connectors::http_client().map_err(anyhow::Error::msg)?.post(&signed.url).body(body);
+    let mut request = tandem_connectors::http_client()
+        .map_err(anyhow::Error::msg)?
+        .post(&signed.url)
+        .body(body);
     for (name, value) in signed.headers {
         request = request.header(name, value);
     }
-    let answer = request.send().await.with_context(|| format!("posting to {}", message.url))?;
+    let answer = request
+        .send()
+        .await
+        .with_context(|| format!("posting to {}", message.url))?;
     let status = answer.status();
     println!("{status}");
-    if status.is_success() { Ok(ExitCode::SUCCESS) } else { bail!("the receiver answered {status}") }
+    if status.is_success() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        bail!("the receiver answered {status}")
+    }
 }

@@ -23,7 +23,7 @@ pub async fn answer_questions(world: &World) -> anyhow::Result<usize> {
             continue;
         };
         let now = SystemClock.now();
-        let job = JobId::new(now, &SystemEntropy::default());
+        let job = JobId::new(now, &SystemEntropy);
         if let Some(job) = world
             .store()
             .resolve_conflict(conflict.id, resolution, job, now)

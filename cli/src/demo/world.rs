@@ -122,7 +122,7 @@ impl World {
     ) -> anyhow::Result<()> {
         let now = SystemClock.now();
         let job = NewJob {
-            id: JobId::new(now, &SystemEntropy::default()),
+            id: JobId::new(now, &SystemEntropy),
             kind,
             class,
             trigger,

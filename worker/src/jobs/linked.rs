@@ -436,7 +436,7 @@ fn link_update(
         ),
     };
     let same = link.a == a && link.b == b && link.base == base && link.state == state;
-    (!same).then(|| LinkUpdate::Update {
+    (!same).then_some(LinkUpdate::Update {
         id: link.id,
         expected_revision: link.revision,
         a,

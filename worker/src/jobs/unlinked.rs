@@ -191,7 +191,7 @@ async fn known(
         .await?;
     let ids: Vec<RecordId> = known
         .into_iter()
-        .filter(|known| !known.ignored && !(side == here.side && known.id == own.id))
+        .filter(|known| !(known.ignored || side == here.side && known.id == own.id))
         .map(|known| known.id)
         .take(SAME_KEY_MAX)
         .collect();
