@@ -1,0 +1,109 @@
+//! Systems that are not there yet, and webhooks that are not from where they say.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tandem_simulator::{Field, SimRecord};
+
+use crate::http::{post, within};
+use crate::site::{Settings, Site, States, agreement, states};
+use crate::system::System;
+use crate::tandem::{dead_jobs, open_jobs};
+
+/// Everything here is done within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So many tries have failed before the system comes up.
+const FAILURES: usize = 3;
+/// A failure that counted would be a dead letter at once.
+const NO_RETRIES: &str = "{ retries: 0, base_secs: 1, max_secs: 1 }";
+
+#[tokio::test]
+async fn jobs_for_a_system_that_is_down_wait_and_go_on_when_it_is_back() {
+    let settings = Settings {
+        retry: NO_RETRIES,
+        ..Settings::default()
+    };
+    let site = Site::new(20, 1, &settings);
+    let crm = System::start(&site.crm).await;
+    let tandem = site.up().await;
+    let tried = within(PATIENCE, async || {
+        let failed = failed_runs(&tandem.status().await?);
+        (failed >= FAILURES).then_some(())
+    });
+    assert!(
+        tried.await.is_some(),
+        "books was not tried:\n{}",
+        tandem.log()
+    );
+    let status = tandem.status().await.expect("it answers");
+    assert_eq!(dead_jobs(&status), Some(0), "{status:#}");
+    assert!(open_jobs(&status) > Some(0), "{status:#}");
+
+    let books = System::start(&site.books).await;
+    let initial = states(&crm, &books).await;
+    let (verdict, settled) = agreement((&crm, &books), &initial, &tandem, PATIENCE).await;
+    assert!(settled, "{verdict:#?}\n{}", tandem.log());
+}
+
+#[tokio::test]
+async fn a_change_whose_webhook_is_signed_with_a_wrong_secret_is_found_by_polling() {
+    let mut site = Site::new(20, 1, &Settings::default()).with_webhooks();
+    let hook = site.hook("crm");
+    site.crm.webhook = Some((hook.clone(), "not the secret".to_owned()));
+    let (crm, books) = (
+        System::start(&site.crm).await,
+        System::start(&site.books).await,
+    );
+    let initial = states(&crm, &books).await;
+    let tandem = site.up().await;
+    let (verdict, settled) = agreement((&crm, &books), &initial, &tandem, PATIENCE).await;
+    assert!(settled, "{verdict:#?}\n{}", tandem.log());
+
+    assert_eq!(
+        post(&hook, "[]").await,
+        401,
+        "a webhook without a signature"
+    );
+    let id = linked_company(&initial);
+    crm.edit(&id, "phone", "+32 2 555 12 34").await;
+    let found = within(PATIENCE, async || {
+        let records = books.state().await.records;
+        records
+            .into_iter()
+            .find(|record| record.fields.get(Field::Phone) == "+32 2 555 12 34")
+    });
+    assert!(
+        found.await.is_some(),
+        "polling did not find it:\n{}",
+        tandem.log()
+    );
+    let told = within(PATIENCE, async || {
+        let counters = crm.state().await.counters;
+        (counters.webhooks_sent > 0).then_some(counters.webhooks_delivered)
+    });
+    assert_eq!(
+        told.await,
+        Some(0),
+        "its webhooks were answered with success"
+    );
+}
+
+/// The CRM's id of a company that both systems have, and the CRM only once.
+fn linked_company(states: &States) -> String {
+    let email = |record: &SimRecord| record.fields.get(Field::Email).trim().to_lowercase();
+    let in_books: Vec<String> = states.books.records.iter().map(email).collect();
+    let in_crm: Vec<String> = states.crm.records.iter().map(email).collect();
+    let once = |wanted: &String| in_crm.iter().filter(|one| *one == wanted).count() == 1;
+    let found = states.crm.records.iter().find(|record| {
+        let email = email(record);
+        !email.is_empty() && in_books.contains(&email) && once(&email)
+    });
+    found.expect("most companies are in both").id.clone()
+}
+
+/// Polls and comparisons that could not be done.
+fn failed_runs(status: &Json) -> usize {
+    let runs = status["syncs"][0]["runs"].as_array();
+    let failed = |run: &&Json| run["state"] == "failed";
+    runs.map_or(0, |runs| runs.iter().filter(failed).count())
+}
