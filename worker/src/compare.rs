@@ -109,11 +109,11 @@ fn compare_pair(
     let here = a
         .records
         .get(a_id)
-        .filter(|reading| !reading.record.archived);
+        .filter(|reading| !reading.counts_as_gone);
     let there = b
         .records
         .get(b_id)
-        .filter(|reading| !reading.record.archived);
+        .filter(|reading| !reading.counts_as_gone);
     match (here, there) {
         (None, None) => {}
         (None, Some(_)) => found.push(Difference::Missing {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side, Timestamp, checksum};
 use tandem_engine::{Gone, Presence, Snapshot, mapped, match_keys};
-use tandem_runtime::SyncDefinition;
+use tandem_runtime::{Archived, SyncDefinition};
 use tandem_store::{Hints, IndexedRecord, SideState};
 
 use crate::patience::{self, RECORD_TRIES};
@@ -19,6 +19,8 @@ pub struct Reading {
     pub fields: Fields,
     /// When it was edited, by our clock.
     pub edited_at: Option<Timestamp>,
+    /// Whether it is out of use in a way that counts as gone for the sync.
+    pub counts_as_gone: bool,
 }
 
 impl Reading {
@@ -33,6 +35,7 @@ impl Reading {
         let edited_at = record.updated_at.map(|time| time.shifted(-offset)).or(hint);
         Self {
             fields: mapped(&sync.policy, side, &record.fields),
+            counts_as_gone: record.archived && sync.archived == Archived::Gone,
             record,
             edited_at,
         }
@@ -60,7 +63,7 @@ impl Reading {
 
     /// As the engine looks at it.
     pub fn presence(&self) -> Presence {
-        if self.record.archived {
+        if self.counts_as_gone {
             return Presence::Gone(Gone::Archived);
         }
         Presence::Here(Snapshot {

@@ -5,7 +5,8 @@
 mod world;
 
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{Ambiguous, ConflictPolicy, DeletePolicies, DeletePolicy};
+use tandem_engine::{Ambiguous, ConflictPolicy, DeletePolicies, DeletePolicy, FieldRule};
+use tandem_runtime::Archived;
 use tandem_store::{ConflictKind, ConflictState, Resolution};
 use world::system::{Fault, Talents};
 use world::{World, policy};
@@ -366,6 +367,46 @@ async fn a_delete_is_carried_over_but_an_edit_beats_it() {
     world.sweep().await;
     assert_eq!((world.a.ids().len(), world.b.ids().len()), (1, 1));
     world.assert_agreement(8);
+}
+
+/// Deletes propagate, and the flag `active` is a field like any other.
+async fn world_with_active(seed: u64) -> World {
+    let mut policy = deleting();
+    policy.fields.push(FieldRule {
+        name: "active".into(),
+        a: "active".into(),
+        b: "active".into(),
+        ..policy.fields[0].clone()
+    });
+    World::with_archived(seed, policy, RICH, RICH, Archived::Kept).await
+}
+
+#[tokio::test]
+async fn where_the_flag_is_mapped_an_inactive_record_stays_in_agreement_and_comes_back() {
+    let world = world_with_active(21).await;
+    let a = pairs(&world, 1).await.remove(0);
+    let b = world.b.ids().remove(0);
+    world.a.user_edits(&a, "active", "false");
+    world.sweep().await;
+    world.a.user_edits(&a, "name", "Renamed asleep");
+    world.sweep().await;
+    world.assert_agreement(21);
+    assert_eq!(world.b.contents()[0]["name"], "Renamed asleep");
+    world.b.user_edits(&b, "active", "true");
+    world.sweep().await;
+    world.assert_agreement(21);
+    assert_eq!(world.a.contents()[0]["active"], "true");
+}
+
+#[tokio::test]
+async fn an_inactive_record_is_not_made_again_where_its_partner_was_deleted() {
+    let world = world_with_active(22).await;
+    let a = pairs(&world, 1).await.remove(0);
+    let b = world.b.ids().remove(0);
+    world.a.user_edits(&a, "active", "false");
+    world.b.user_deletes(&b);
+    world.sweep().await;
+    assert_eq!((world.a.ids().len(), world.b.ids().len()), (1, 0));
 }
 
 #[tokio::test]

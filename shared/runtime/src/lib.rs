@@ -12,4 +12,4 @@ pub use config::{ConfigError, Configuration};
 pub use real::{SystemClock, SystemEntropy};
 pub use schedule::{Schedule, ScheduleError};
 pub use shutdown::shutdown_token;
-pub use topology::{DeleteBrake, End, SyncDefinition, Topology};
+pub use topology::{Archived, DeleteBrake, End, SyncDefinition, Topology};

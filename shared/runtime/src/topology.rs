@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tandem_connectors::Connector;
 use tandem_domain::{ConnectionName, RetryPolicy, Side, StreamName, SyncName};
 use tandem_engine::SyncPolicy;
@@ -37,6 +38,17 @@ impl Default for DeleteBrake {
     }
 }
 
+/// What a record that is archived or inactive counts as, while its partner is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Archived {
+    /// As gone: the delete policy applies.
+    #[default]
+    Gone,
+    /// As a record like any other. For syncs that map the flag itself as a field.
+    Kept,
+}
+
 /// A sync, ready for use.
 #[derive(Clone)]
 pub struct SyncDefinition {
@@ -56,6 +68,8 @@ pub struct SyncDefinition {
     pub overlap: Duration,
     /// See [`DeleteBrake`].
     pub brake: DeleteBrake,
+    /// See [`Archived`].
+    pub archived: Archived,
     /// How many of its jobs run at once.
     pub concurrency: usize,
 }

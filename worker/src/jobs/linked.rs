@@ -93,9 +93,16 @@ async fn read_both(work: Work<'_>, link: &Link) -> Result<Pair, ConnectorError> 
     Ok(Pair { a, b })
 }
 
+/// A record that is out of use, and whose partner is deleted, is not made again elsewhere: it counts as
+/// gone even where the sync keeps such records in agreement.
 fn presence(side: Side, pair: &Pair) -> Presence {
-    pair.side(side)
-        .map_or(Presence::Gone(Gone::Deleted), Reading::presence)
+    match pair.side(side) {
+        None => Presence::Gone(Gone::Deleted),
+        Some(reading) if reading.record.archived && pair.side(side.other()).is_none() => {
+            Presence::Gone(Gone::Archived)
+        }
+        Some(reading) => reading.presence(),
+    }
 }
 
 /// What the systems show of writes whose end the journal does not know.

@@ -12,7 +12,7 @@ use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
 };
 use tandem_queue::{BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler};
-use tandem_runtime::{DeleteBrake, End, SyncDefinition, Topology};
+use tandem_runtime::{Archived, DeleteBrake, End, SyncDefinition, Topology};
 use tandem_store::{
     ClaimRequest, ClaimedJob, ConflictFilter, Hints, JobClass, JobFilter, JobKind, JobState,
     NewJob, Trigger,
@@ -67,13 +67,23 @@ impl World {
         talents_a: Talents,
         talents_b: Talents,
     ) -> Self {
+        Self::with_archived(seed, policy, talents_a, talents_b, Archived::Gone).await
+    }
+
+    pub async fn with_archived(
+        seed: u64,
+        policy: SyncPolicy,
+        talents_a: Talents,
+        talents_b: Talents,
+        archived: Archived,
+    ) -> Self {
         let clock = Arc::new(TestClock::default());
         let entropy = Arc::new(SeededEntropy::new(seed));
         let a = FakeSystem::new("a", talents_a, 140, Arc::clone(&clock));
         let b = FakeSystem::new("b", talents_b, -95, Arc::clone(&clock));
         let store = TemporaryStore::open().await;
         let sync: SyncName = "pairs".parse().expect("a name");
-        let topology = topology(&sync, policy, &a, &b);
+        let topology = topology(&sync, policy, archived, &a, &b);
         let context = Context::new(
             store.shared(),
             topology,
@@ -256,6 +266,7 @@ impl World {
 fn topology(
     sync: &SyncName,
     policy: SyncPolicy,
+    archived: Archived,
     a: &Arc<FakeSystem>,
     b: &Arc<FakeSystem>,
 ) -> Arc<Topology> {
@@ -277,6 +288,7 @@ fn topology(
         quiet: Duration::ZERO,
         overlap: Duration::from_secs(60),
         brake: DeleteBrake::default(),
+        archived,
         concurrency: 8,
     };
     let (one, other) = (definition.a.clone(), definition.b.clone());

@@ -195,7 +195,7 @@ impl FakeSystem {
             fields: row.fields.clone(),
             version: Some(row.version.to_string()),
             updated_at: Some(row.updated_at),
-            archived: false,
+            archived: row.fields.get("active") == Some(&Value::Text("false".to_owned())),
             reference: row.reference.clone(),
             raw: serde_json::Value::Null,
         })

@@ -176,6 +176,9 @@ pub struct Archived {
 pub struct Field {
     /// Where it stands in a record.
     pub path: Spanned<Path>,
+    /// Where the rest of a text stands that the system keeps in two parts, such as first and last name.
+    #[serde(default)]
+    pub rest: Option<Path>,
     /// The type of its canonical value.
     #[serde(default, rename = "type")]
     pub field_type: FieldType,

@@ -222,6 +222,13 @@ impl Check<'_> {
                 format!("field `{name}`: `lines` and the type `lines` go together"),
             );
         }
+        let plain_text = field.field_type == FieldType::Text && field.values.is_empty();
+        if field.rest.is_some() && !plain_text {
+            self.add(
+                place,
+                format!("field `{name}`: only a text without `values` has a `rest`"),
+            );
+        }
         for (inner, field) in &field.lines {
             self.field(&format!("{name}.{inner}"), field);
         }

@@ -16,6 +16,7 @@ mod paging;
 mod record;
 mod request;
 mod response;
+mod two_parts;
 mod writing;
 
 pub use client::http_client;

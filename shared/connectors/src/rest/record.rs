@@ -4,6 +4,7 @@ use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::{Map, Value as Json};
 use tandem_domain::{FieldType, Fields, Money, RecordId, Value};
 
+use super::two_parts;
 use crate::connector::{RemoteRecord, UnreadableRow};
 use crate::manifest::{Field, Stream};
 use crate::value_form::{Form, id_text, scalar_text};
@@ -53,6 +54,12 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
 }
 
 fn decode_field(field: &Field, raw: &Json) -> Result<Value, String> {
+    if let Some(rest) = &field.rest {
+        return Ok(two_parts::join(
+            field.path.value.first(raw),
+            rest.first(raw),
+        ));
+    }
     let Some(json) = field.path.value.first(raw) else {
         return Ok(Value::Null);
     };
@@ -152,10 +159,7 @@ pub(super) fn encode(
         }
         let json = encode_field(field, value, empty)
             .map_err(|reason| format!("field `{name}`: {reason}"))?;
-        field
-            .path
-            .value
-            .set(&mut encoded.record, current, json.clone());
+        set_field(field, &mut encoded.record, current, &json);
         if let (Value::Money(money), Some(currency)) = (value, &field.currency) {
             currency.set(
                 &mut encoded.record,
@@ -166,6 +170,22 @@ pub(super) fn encode(
         encoded.fields.insert(name.clone(), json);
     }
     Ok(encoded)
+}
+
+/// Puts an encoded value where the field stands in the record.
+fn set_field(field: &Field, record: &mut Json, current: Option<&Json>, json: &Json) {
+    let path = &field.path.value;
+    let (Some(rest), Json::String(text)) = (&field.rest, json) else {
+        path.set(record, current, json.clone());
+        if let Some(rest) = &field.rest {
+            rest.set(record, current, json.clone());
+        }
+        return;
+    };
+    let now = current.and_then(|current| path.first(current));
+    let (first, others) = two_parts::split(text, now.and_then(Json::as_str));
+    path.set(record, current, Json::from(first));
+    rest.set(record, current, Json::from(others));
 }
 
 fn encode_field(field: &Field, value: &Value, empty: &Json) -> Result<Json, String> {

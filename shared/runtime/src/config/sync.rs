@@ -10,7 +10,7 @@ use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicy, Direction, Equality, Transform,
 };
 
-use crate::topology::DeleteBrake;
+use crate::topology::{Archived, DeleteBrake};
 
 /// A poll starts this much before the last one's end, in seconds, unless the sync says otherwise:
 /// slow transactions commit late, under the time at which they began.
@@ -148,6 +148,8 @@ pub struct DeletesConfig {
     pub a_gone: DeletePolicy,
     /// When side b's record is gone.
     pub b_gone: DeletePolicy,
+    /// What archived and inactive records count as.
+    pub archived: Archived,
     /// More deletes than this are held for approval.
     pub brake: BrakeConfig,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_connectors::manifest::Manifest;
 use tandem_connectors::webhook::{Scheme, Secret as WebhookSecret, Verifier};
 use tandem_connectors::{
-    Catalog, CatalogError, ConnectionSettings, ConnectorError, RestConnector, Secret,
+    Catalog, CatalogError, ConnectionSettings, ConnectorError, BatchedReads, RestConnector, Secret,
 };
 use tandem_domain::ConnectionName;
 use url::Url;
@@ -55,7 +55,7 @@ impl Builder<'_> {
         );
         let connector = self.problems.note(at.clone(), connector.map_err(reason))?;
         Some(Opened {
-            connector: Arc::new(connector),
+            connector: Arc::new(BatchedReads::new(Arc::new(connector))),
             setup: ConnectionSetup { manifest, webhook },
         })
     }

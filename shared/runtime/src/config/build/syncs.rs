@@ -75,6 +75,7 @@ impl Builder<'_> {
                 count: config.deletes.brake.count,
                 percent: config.deletes.brake.percent,
             },
+            archived: config.deletes.archived,
             concurrency: config.concurrency,
         })
     }
