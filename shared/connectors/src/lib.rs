@@ -1,5 +1,6 @@
 //! How Tandem speaks to other systems: the [`Connector`] trait, declarative manifests, webhook signatures.
 
+mod batched;
 mod catalog;
 mod class_object;
 mod connector;
@@ -14,6 +15,7 @@ mod value_form;
 pub mod webhook;
 pub mod webhook_events;
 
+pub use batched::BatchedReads;
 pub use catalog::{Catalog, CatalogError};
 pub use connector::{
     Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page,

@@ -40,11 +40,11 @@ pub enum Loss {
 }
 
 /// Requests per hundred faulted ones that meet each fault. Hangs are rare, as each holds a caller
-/// for seconds.
+/// for seconds, and so are 429s, as each keeps a client that heeds it away for a whole second.
 const MIX: [(u32, Fault); 7] = [
-    (25, Fault::ServerError),
-    (15, Fault::Unavailable),
-    (25, Fault::RateLimited),
+    (35, Fault::ServerError),
+    (20, Fault::Unavailable),
+    (10, Fault::RateLimited),
     (5, Fault::Hang),
     (15, Fault::LostResponse(Loss::Dropped)),
     (10, Fault::LostResponse(Loss::ServerError)),
