@@ -167,6 +167,27 @@ async fn the_echo_of_our_own_create_creates_nothing_even_before_the_link_is_save
 }
 
 #[tokio::test]
+async fn the_echo_of_our_own_create_asks_nothing_when_the_link_is_saved_while_it_is_read() {
+    let world = World::new(2, policy(), RICH, RICH).await;
+    let id = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.hear(Side::A, &id).await;
+    world.hear(Side::B, &RecordId::new("b0001")).await;
+    let reading = world.b.slow_reads.write().await;
+    let linked = async {
+        while world.link_of(Side::A, &id).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+        drop(reading);
+    };
+    tokio::join!(world.turn(), linked);
+    world.rest().await;
+    assert_eq!(world.questions().await, []);
+    world.assert_agreement(2);
+}
+
+#[tokio::test]
 async fn the_same_company_entered_on_both_sides_at_once_is_linked_not_crossed() {
     let world = World::new(3, policy(), PLAIN, PLAIN).await;
     let a = world.a.user_creates(&[
@@ -334,6 +355,37 @@ async fn by_policy_the_first_of_the_duplicates_is_linked_without_asking() {
         .await
         .expect("the storage answers");
     assert!(pair.link.is_some());
+}
+
+#[tokio::test]
+async fn by_policy_duplicates_without_a_partner_get_one_partner_whichever_side_has_them() {
+    for side in Side::BOTH {
+        let mut policy = policy();
+        policy.ambiguous = Ambiguous::First;
+        let world = World::new(7, policy, RICH, RICH).await;
+        let having = match side {
+            Side::A => &world.a,
+            Side::B => &world.b,
+        };
+        let acme = [("name", "Acme"), ("email", "a@acme.example")];
+        let (first, second) = (having.user_creates(&acme), having.user_creates(&acme));
+        let expected = match side {
+            Side::A => (2, 1),
+            Side::B => (1, 2),
+        };
+        world.first_sync().await;
+        assert_eq!((world.a.ids().len(), world.b.ids().len()), expected);
+        for id in [&second, &first] {
+            having.user_edits(id, "city", "Ghent");
+            world.hear(side, id).await;
+            world.rest().await;
+        }
+        assert_eq!(
+            (world.a.ids().len(), world.b.ids().len()),
+            expected,
+            "one partner is enough"
+        );
+    }
 }
 
 fn deleting() -> tandem_engine::SyncPolicy {

@@ -300,8 +300,11 @@ async fn settle_unclear(
     progress: &mut Progress,
 ) -> Result<(), WorkError> {
     if jobs.sync.policy.ambiguous == Ambiguous::First {
+        // One job a group: it links the first of each side, or makes a partner where a side has none.
         if let Some(first) = unclear.a.first() {
             jobs.push(Side::A, survey.a.records.get(first)).await?;
+        } else if let Some(first) = unclear.b.first() {
+            jobs.push(Side::B, survey.b.records.get(first)).await?;
         }
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! A record without a partner: find the one that exists, wait for the one that is being made, or make it.
 
+use std::time::Duration;
+
 use tandem_connectors::{ConnectorError, Lookup};
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{
@@ -59,6 +61,10 @@ pub async fn run(
     }
     if let Some(intent) = own_echo(work, &here).await? {
         return await_partner(work, &here, intent).await;
+    }
+    if is_linked(work, here.side, here.id()).await? {
+        // It is the effect of a create of ours, which was confirmed while the record was being read.
+        return Ok(work.again_after(Duration::ZERO));
     }
     match_or_create(work, &here).await
 }
@@ -297,6 +303,22 @@ async fn link_to(
     work.confirm(confirmation).await
 }
 
+/// Those of these records that were never linked.
+async fn unlinked<'a>(
+    work: Work<'_>,
+    side: Side,
+    records: &'a [RecordId],
+) -> Result<Vec<&'a RecordId>, WorkError> {
+    let mut unlinked = Vec::new();
+    for record in records {
+        let pair = work.context.store.pair(&work.sync.name, side, record);
+        if pair.await?.link.is_none() {
+            unlinked.push(record);
+        }
+    }
+    Ok(unlinked)
+}
+
 async fn hold(
     work: Work<'_>,
     here: &Here,
@@ -308,16 +330,15 @@ async fn hold(
     if work.sync.policy.ambiguous == Ambiguous::First
         && rivals.iter().all(|rival| here.id() < rival)
     {
-        let store = &work.context.store;
-        for partner in &candidates {
-            if store
-                .pair(&work.sync.name, here.side.other(), partner)
-                .await?
-                .link
-                .is_none()
-            {
-                return link_to(work, here, partner, Vec::new()).await;
-            }
+        let free = unlinked(work, here.side.other(), &candidates).await?;
+        if let Some(partner) = free.first() {
+            return link_to(work, here, partner, Vec::new()).await;
+        }
+        // Where the other side has none, the first is the one that gets a partner; unless a later one was
+        // quicker: one partner is enough for all of them.
+        let none_is_linked = unlinked(work, here.side, &rivals).await?.len() == rivals.len();
+        if candidates.is_empty() && none_is_linked {
+            return create(work, here, Vec::new()).await;
         }
     }
     let kind = ConflictKind::Ambiguous {
