@@ -177,7 +177,7 @@ async fn start_server(
     let address = listener
         .local_addr()
         .context("reading the address that is listened on")?;
-    let hooks = Arc::new(HookTable::new(hooks(built, address)));
+    let hooks = Arc::new(HookTable::new(hooks(built, &format!("http://{address}"))));
     hooks.follow(&parts.store.connections().await?);
     let ingress_parts = IngressParts {
         store: Arc::clone(&parts.store) as Arc<dyn tandem_store::EventStore>,
@@ -241,8 +241,9 @@ fn server_limits(configuration: &Configuration) -> ServerLimits {
     }
 }
 
-/// The webhook address of each connection that has one.
-fn hooks(built: &Built, address: SocketAddr) -> BTreeMap<ConnectionName, HookState> {
+/// The webhook address of each connection that has one; `address` is Tandem as its senders know it, where
+/// the configuration does not say.
+pub fn hooks(built: &Built, address: &str) -> BTreeMap<ConnectionName, HookState> {
     let with_webhook = built.connections.iter().filter_map(|(name, setup)| {
         let webhook = setup.webhook.as_ref()?;
         Some((
@@ -255,7 +256,7 @@ fn hooks(built: &Built, address: SocketAddr) -> BTreeMap<ConnectionName, HookSta
 
 fn hook(
     built: &Built,
-    address: SocketAddr,
+    address: &str,
     name: &ConnectionName,
     setup: &ConnectionSetup,
     webhook: &WebhookSetup,
@@ -287,7 +288,7 @@ fn hook(
         public_url: webhook
             .public_url
             .clone()
-            .unwrap_or_else(|| format!("http://{address}")),
+            .unwrap_or_else(|| address.to_owned()),
         body_bytes_max: webhook.body_bytes_max,
         read: Arc::new(read),
         targets: Arc::new(targets),

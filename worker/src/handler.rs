@@ -62,8 +62,14 @@ impl Worker {
 
 #[async_trait]
 impl JobHandler for Worker {
-    async fn handle(&self, claimed: ClaimedJob, _context: JobContext) -> Handled {
-        let result = perform(&self.context, &claimed).await;
+    async fn handle(&self, claimed: ClaimedJob, context: JobContext) -> Handled {
+        let result = tokio::select! {
+            // Whoever may have lost the lease stops at once: nothing more is sent.
+            biased;
+            () = context.cancelled.cancelled() => Err(StoreError::LeaseLost.into()),
+            () = context.stopping.cancelled(), if lists(&claimed.job.kind) => return self.hand_back(),
+            result = perform(&self.context, &claimed) => result,
+        };
         let closed_until = self.tell_breakers(&claimed.job.kind, &result);
         match result {
             Ok(Performed::Ends(outcome)) => Handled::Outcome(outcome),
@@ -85,7 +91,23 @@ impl JobHandler for Worker {
     }
 }
 
+/// Whether the job lists a whole side, which may take longer than a process has to end.
+const fn lists(kind: &JobKind) -> bool {
+    match kind {
+        JobKind::Poll { .. } | JobKind::Sweep { .. } | JobKind::Backfill { .. } => true,
+        JobKind::Reconcile { .. } | JobKind::Noop { .. } => false,
+    }
+}
+
 impl Worker {
+    /// A listing goes on in the next process.
+    fn hand_back(&self) -> Handled {
+        Handled::Outcome(JobOutcome::Snooze {
+            run_at: self.context.clock.now(),
+            failure: None,
+        })
+    }
+
     fn after(
         &self,
         claimed: &ClaimedJob,
