@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_connectors::Connector;
-use tandem_domain::{Clock, Entropy, JobId, LeaseToken, RetryPolicy, Side, SyncName};
+use tandem_domain::{Clock, Entropy, JobId, LeaseToken, RecordId, RetryPolicy, Side, SyncName};
 use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
 };
@@ -236,6 +236,11 @@ impl World {
             ..JobFilter::default()
         };
         self.store.jobs(&filter).await.expect("the storage answers")
+    }
+
+    pub async fn link_of(&self, side: Side, record: &RecordId) -> Option<tandem_store::Link> {
+        let pair = self.store.pair(&self.sync, side, record).await;
+        pair.expect("the storage answers").link
     }
 
     pub async fn questions(&self) -> Vec<tandem_store::Conflict> {

@@ -61,6 +61,8 @@ pub struct FakeSystem {
     skew_micros: i64,
     clock: Arc<TestClock>,
     state: Mutex<State>,
+    /// Reads by id wait while a test holds this.
+    pub slow_reads: tokio::sync::RwLock<()>,
     /// Tells the driver that the process has died.
     pub crashed: Notify,
 }
@@ -105,6 +107,7 @@ impl FakeSystem {
             skew_micros,
             clock,
             state,
+            slow_reads: tokio::sync::RwLock::default(),
             crashed: Notify::new(),
         })
     }
@@ -318,6 +321,7 @@ impl Connector for FakeSystem {
         _stream: &StreamName,
         ids: &[RecordId],
     ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        let _passed = self.slow_reads.read().await;
         if self.next_fault(false).is_some() {
             return Err(self.unreachable());
         }
