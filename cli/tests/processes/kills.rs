@@ -28,6 +28,7 @@ struct Scale {
     edits_per_second: f64,
     kills: u32,
     faults: f64,
+    retries: u32,
     seed: u64,
 }
 
@@ -38,6 +39,7 @@ impl Scale {
             edits_per_second: told("TANDEM_TEST_EDITS", 4.0),
             kills: told("TANDEM_TEST_KILLS", 6),
             faults: told("TANDEM_TEST_FAULTS", 0.05),
+            retries: told("TANDEM_TEST_RETRIES", 8),
             seed: told("TANDEM_TEST_SEED", 1),
         }
     }
@@ -90,7 +92,11 @@ async fn nothing_is_lost_or_doubled_when_tandem_is_killed_again_and_again() {
 }
 
 fn site(scale: &Scale) -> Site {
-    let mut site = Site::new(scale.records, scale.seed, &Settings::default()).with_webhooks();
+    let settings = Settings {
+        retries: scale.retries,
+        ..Settings::default()
+    };
+    let mut site = Site::new(scale.records, scale.seed, &settings).with_webhooks();
     for system in [&mut site.crm, &mut site.books] {
         system.faults = scale.faults;
         system.edits_per_second = scale.edits_per_second;

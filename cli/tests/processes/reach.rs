@@ -14,13 +14,11 @@ use crate::tandem::{dead_jobs, open_jobs};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So many tries have failed before the system comes up.
 const FAILURES: usize = 3;
-/// A failure that counted would be a dead letter at once.
-const NO_RETRIES: &str = "{ retries: 0, base_secs: 1, max_secs: 1 }";
-
 #[tokio::test]
 async fn jobs_for_a_system_that_is_down_wait_and_go_on_when_it_is_back() {
     let settings = Settings {
-        retry: NO_RETRIES,
+        // A failure that counted would be a dead letter at once.
+        retries: 0,
         ..Settings::default()
     };
     let site = Site::new(20, 1, &settings);

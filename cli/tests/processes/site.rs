@@ -19,14 +19,15 @@ pub const BOOKS_HOOK_SECRET: &str = "books-webhook-key";
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub polls: &'static str,
-    pub retry: &'static str,
+    /// So many retries, after 1 s at first and 10 s at most.
+    pub retries: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             polls: "every 2 seconds",
-            retry: "{ retries: 8, base_secs: 1, max_secs: 10 }",
+            retries: 8,
         }
     }
 }
@@ -98,7 +99,7 @@ syncs:
       tax_number: {{}}
       website: {{}}
       credit_limit: {{ equality: {{ decimals: 2 }} }}
-    retry: {retry}
+    retry: {{ retries: {retries}, base_secs: 1, max_secs: 10 }}
     overlap_secs: 30
     schedule: {{ poll_a: "{polls}", poll_b: "{polls}", full: "weekly" }}
 "#,
@@ -107,7 +108,7 @@ syncs:
             books = self.books.base_url(),
             tandem = self.base_url(),
             tenant = SimConfig::new(SimKind::Finance).credentials.tenant_id,
-            retry = settings.retry,
+            retries = settings.retries,
             polls = settings.polls,
         )
     }
