@@ -440,8 +440,9 @@ pub trait JobStore: Send + Sync {
     /// Returns the jobs that stand for them.
     async fn rescue_expired(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
 
-    /// Hands back every running job (attempt counted), whoever holds it: for a process that knows
-    /// that it is alone. Returns how many ran.
+    /// Hands back every running job, whoever holds it: for a process that knows that it is alone. The
+    /// attempt does not count: the process died, not the job, and a machine that restarts a few times must
+    /// not use up the retries of what happened to run. Returns how many ran.
     async fn release_all(&self, now: Timestamp) -> Result<usize, StoreError>;
 
     /// When the next waiting job is due; `None` when none waits. Jobs of paused syncs do not count:

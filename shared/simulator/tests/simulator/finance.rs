@@ -267,6 +267,30 @@ async fn an_archived_contact_is_listed_only_on_demand() {
 }
 
 #[tokio::test]
+async fn an_edit_between_two_pages_hides_a_contact_in_order_of_update_but_not_in_order_of_id() {
+    let system = finance(40).await;
+    let caller = Caller::of_finance(&system).await;
+    let all = system.state().records.len();
+    for (order, missed) in [("", 1), ("&order=ContactID", 0)] {
+        let page = |number: u32| {
+            format!("{CONTACTS}?page={number}&pageSize=10&includeArchived=true{order}")
+        };
+        let mut seen = ids(&caller.get(&page(1)).await);
+        system
+            .edit(&seen[0], Field::City, "Ghent")
+            .expect("it is there");
+        for number in 2..=5 {
+            seen.extend(ids(&caller.get(&page(number)).await));
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(all - seen.len(), missed, "{order}");
+    }
+    let unknown = caller.get(&format!("{CONTACTS}?order=Website")).await;
+    assert_eq!(unknown.status, 400);
+}
+
+#[tokio::test]
 async fn contacts_are_found_by_ids_and_by_where() {
     let system = finance(20).await;
     let caller = Caller::of_finance(&system).await;

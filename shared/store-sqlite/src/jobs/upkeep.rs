@@ -61,9 +61,12 @@ pub(super) async fn rescue(
 const EXPIRED: &str = "-- expired_jobs
 SELECT * FROM jobs WHERE state = 'running' AND lease_until < ?1 ORDER BY lease_until LIMIT ?2";
 
-/// Hands back all running jobs.
+/// Hands back all running jobs; the attempt that claiming them had counted is taken back.
 pub(super) async fn release_all(txn: &mut Txn, now: Timestamp) -> Result<usize, StoreError> {
-    let jobs = read_all(txn.all(sqlx::query(RUNNING)).await?)?;
+    let mut jobs = read_all(txn.all(sqlx::query(RUNNING)).await?)?;
+    for job in &mut jobs {
+        job.attempt = (job.attempt - 1).max(0);
+    }
     put_back(txn, jobs, now).await.map(|jobs| jobs.len())
 }
 

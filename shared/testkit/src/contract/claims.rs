@@ -343,7 +343,7 @@ pub async fn at_most_the_limit_is_rescued(store: Subject) {
     );
 }
 
-/// All running jobs are released.
+/// All running jobs are released, and the attempt that was cut off does not count.
 pub async fn all_running_jobs_are_released(store: Subject) {
     let make = Make::default();
     let one = claimed(&store, &make, "a1").await;
@@ -351,7 +351,9 @@ pub async fn all_running_jobs_are_released(store: Subject) {
     let waiting = enqueue(&store, &make, make.job("a2")).await;
     let side_b = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b1"))).await;
     assert_eq!(store.release_all(make.now()).await.expect("release"), 2);
-    assert_eq!(job(&store, one.job.id).await.state, JobState::Available);
+    let released = job(&store, one.job.id).await;
+    assert_eq!(released.state, JobState::Available);
+    assert_eq!(released.attempt, 0);
     assert_eq!(job(&store, merged.job.id).await.state, JobState::Done);
     let ids: HashSet<JobId> = claim(&store, &make, 9)
         .await
