@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{Disposition, ErrorCode, SyncName};
+use tandem_domain::{Disposition, ErrorCode, RecordId, SyncName};
 use tandem_store::{Failure, StoreError};
 
 /// The storage is asked again after this long.
@@ -23,6 +23,16 @@ pub enum WorkError {
         "the sync `{0}` is not in the configuration any more; apply it again, or discard its jobs"
     )]
     UnknownSync(SyncName),
+    /// An operator chose a partner that another record has by now.
+    #[error(
+        "record {record} was to be linked with {partner}, which has another partner by now; look at both, and discard this or answer anew"
+    )]
+    PartnerTaken {
+        /// The record that was asked about.
+        record: RecordId,
+        /// The partner that was chosen.
+        partner: RecordId,
+    },
     /// A listing came back empty although many records are linked.
     #[error(
         "{system} lists no record at all, but {links} are linked: nothing was touched. If it was emptied on purpose, remove the sync; otherwise check the connection's permissions"
@@ -49,6 +59,7 @@ impl WorkError {
             ) => Disposition::RetryAfter(STORAGE_PAUSE),
             Self::Store(StoreError::Corrupt { .. })
             | Self::UnknownSync(_)
+            | Self::PartnerTaken { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,
         }
     }
@@ -60,6 +71,7 @@ impl WorkError {
             Self::Connector(error) => error.code(),
             Self::Store(_) => ErrorCode::Storage,
             Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
+            Self::PartnerTaken { .. } => ErrorCode::Refused,
         };
         let mut chain = vec![self.to_string()];
         let mut cause = std::error::Error::source(self);

@@ -54,7 +54,10 @@ impl Worker {
                 self.breakers.failed(&connection, error.code(), now)
             }
             Err(
-                WorkError::Store(_) | WorkError::UnknownSync(_) | WorkError::EmptiedSide { .. },
+                WorkError::Store(_)
+                | WorkError::UnknownSync(_)
+                | WorkError::PartnerTaken { .. }
+                | WorkError::EmptiedSide { .. },
             ) => None,
         }
     }

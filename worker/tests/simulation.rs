@@ -497,3 +497,39 @@ async fn a_system_that_is_down_costs_no_attempts() {
     assert_eq!(world.dead().await, []);
     world.assert_agreement(10);
 }
+
+#[tokio::test]
+async fn a_partner_that_is_taken_by_now_is_not_linked_twice() {
+    let world = World::new(11, policy(), RICH, RICH).await;
+    world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world
+        .a
+        .user_creates(&[("name", "ACME"), ("email", "a@acme.example")]);
+    let b = world
+        .b
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.first_sync().await;
+    for question in world.questions().await {
+        answer(&world, &question, Resolution::LinkTo { record: b.clone() }).await;
+    }
+    let dead = world.dead().await;
+    assert_eq!(
+        dead.len(),
+        1,
+        "the second answer waits for the operator to look again"
+    );
+    let failure = dead[0].failure.as_ref().expect("a dead letter says why");
+    assert!(
+        failure.chain[0].contains("has another partner by now"),
+        "{failure:?}"
+    );
+    let links = world
+        .store
+        .links(&world.sync, None, 10)
+        .await
+        .expect("the storage answers");
+    assert_eq!(links.len(), 1);
+    assert_eq!(links[0].b.id, Some(b));
+}

@@ -96,6 +96,12 @@ async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performed>, WorkErr
         return Ok(None);
     };
     match &ruling.resolution {
+        Resolution::LinkTo { record } if is_linked(work, here.side.other(), record).await? => {
+            Err(WorkError::PartnerTaken {
+                record: here.id().clone(),
+                partner: record.clone(),
+            })
+        }
         Resolution::LinkTo { record } => link_to(work, here, record, vec![ruling.conflict])
             .await
             .map(Some),
