@@ -27,7 +27,7 @@ const ENQUEUE_JOBS: usize = 200;
 const AIM_PER_SECOND: f64 = 10_000.0;
 
 /// Queues so many jobs while a runner takes them; ends when the last one's end is on the disk.
-pub async fn measure(folder: &Path, count: usize) -> anyhow::Result<Figure> {
+pub async fn measure(folder: &Path, count: usize, concurrency: usize) -> anyhow::Result<Figure> {
     let path = folder.join("tandem.db");
     let store = SqliteStore::open(&path, SqliteOptions { exclusive: true }).await?;
     let doorbell = Arc::new(InProcessDoorbell::default());
@@ -40,9 +40,13 @@ pub async fn measure(folder: &Path, count: usize) -> anyhow::Result<Figure> {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     };
+    let config = RunnerConfig {
+        concurrency,
+        ..RunnerConfig::default()
+    };
     let shutdown = CancellationToken::new();
     let began = Instant::now();
-    let running = tokio::spawn(Runner::new(RunnerConfig::default(), parts).run(shutdown.clone()));
+    let running = tokio::spawn(Runner::new(config, parts).run(shutdown.clone()));
     enqueue(&*store, &*doorbell, count).await?;
     let enqueued = began.elapsed();
     handler.all.cancelled().await;
@@ -67,6 +71,7 @@ pub async fn measure(folder: &Path, count: usize) -> anyhow::Result<Figure> {
         without_queue(&path, &folder.join("baseline.db"), count, batch).await?;
     let details = json!({
         "jobs": count,
+        "concurrency": concurrency,
         "enqueued_after_ms": enqueued.as_millis(),
         "jobs_per_claim": rounded(count as f64 / claims as f64),
         "jobs_per_end": rounded(count as f64 / ends as f64),

@@ -42,6 +42,9 @@ struct Args {
     /// No-op jobs to queue.
     #[arg(long, default_value_t = 100_000)]
     jobs: usize,
+    /// Jobs, and requests to one system, at once.
+    #[arg(long, default_value_t = 64)]
+    concurrency: usize,
     /// Companies in the population of the two simulated systems.
     #[arg(long, default_value_t = 2_000)]
     records: usize,
@@ -81,11 +84,11 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
         .with_context(|| format!("making a folder in {}", args.folder.display()))?;
     let at = |name: &str| folder.path().join(name);
     // First, because it starts the product and with it the metrics: the others are counted too.
-    let reconciled = reconcile::measure(&at("reconcile"), args.records).await?;
+    let reconciled = reconcile::measure(&at("reconcile"), args.records, args.concurrency).await?;
     reconciled.print_json()?;
     let webhooks = webhooks::measure(&at("webhooks"), args.webhooks, args.connections).await?;
     webhooks.print_json()?;
-    let jobs = jobs::measure(&at("jobs"), args.jobs).await?;
+    let jobs = jobs::measure(&at("jobs"), args.jobs, args.concurrency).await?;
     jobs.print_json()?;
     println!("\n{}", Figure::table(&[webhooks, jobs, reconciled]));
     Ok(())

@@ -111,6 +111,7 @@ fn configuration(crm: &Simulator, finance: &Simulator, port: u16, concurrency: u
     format!(
         r#"
 server: {{ listen: "127.0.0.1:{port}" }}
+worker: {{ concurrency: {concurrency} }}
 connections:
   crm:
     connector: hubspot

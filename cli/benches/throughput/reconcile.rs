@@ -22,10 +22,8 @@ use crate::client::{self, Connection};
 use crate::figure::{Figure, millis, rate, rounded};
 use crate::pair::Pair;
 
-/// Requests to one system at once, with Tandem as in the baseline; also jobs at once.
-const CONCURRENCY: usize = 16;
-/// How often it is looked whether it is done.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often it is looked whether it is done; looking costs too.
+const LOOK: Duration = Duration::from_millis(20);
 /// Something is wrong when it takes longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// What one change takes: reading both sides and writing one.
@@ -36,8 +34,8 @@ const AIM_PER_SECOND: f64 = 1_000.0;
 type Linked = (RecordId, RecordId);
 
 /// Links two systems with so many companies, and edits each linked one.
-pub async fn measure(folder: &Path, records: usize) -> anyhow::Result<Figure> {
-    let pair = Pair::start(folder, records, CONCURRENCY).await?;
+pub async fn measure(folder: &Path, records: usize, concurrency: usize) -> anyhow::Result<Figure> {
+    let pair = Pair::start(folder, records, concurrency).await?;
     let first_sync = first_sync(&pair).await?;
     let linked = linked(&pair).await?;
     let before = pair.store().totals(Some(&pair.sync()?)).await?;
@@ -62,11 +60,12 @@ pub async fn measure(folder: &Path, records: usize) -> anyhow::Result<Figure> {
 
     let after = pair.store().totals(Some(&pair.sync()?)).await?;
     let (crm, finance) = pair.stop_tandem().await?;
-    let bare = without_tandem(&crm, &finance, &linked).await?;
+    let bare = without_tandem(&crm, &finance, &linked, concurrency).await?;
     crm.shutdown().await;
     finance.shutdown().await;
     let details = json!({
         "changes": linked.len(),
+        "concurrency": concurrency,
         "edits_made_after_ms": millis(told),
         "echoes_done_after_ms": millis(quiet),
         "jobs": after.jobs_done - before.jobs_done,
@@ -80,7 +79,7 @@ pub async fn measure(folder: &Path, records: usize) -> anyhow::Result<Figure> {
         aim_per_second: AIM_PER_SECOND,
         baseline_per_second: rate(linked.len(), bare),
         baseline: format!(
-            "the same {REQUESTS_PER_CHANGE} requests a change (read both, write one) sent plainly to the same systems, {CONCURRENCY} at once"
+            "the same {REQUESTS_PER_CHANGE} requests a change (read both, write one) sent plainly to the same systems, {concurrency} at once"
         ),
         details: details.as_object().cloned().unwrap_or_default(),
     })
@@ -194,6 +193,7 @@ async fn without_tandem(
     crm: &Simulator,
     finance: &Simulator,
     linked: &[Linked],
+    concurrency: usize,
 ) -> anyhow::Result<Duration> {
     let (crm_address, finance_address) = (address(crm)?, address(finance)?);
     let token = access_token(finance, finance_address).await?;
@@ -205,7 +205,7 @@ async fn without_tandem(
     let next = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let mut senders = JoinSet::new();
-    for _ in 0..CONCURRENCY {
+    for _ in 0..concurrency {
         let (exchanges, next) = (Arc::clone(&exchanges), Arc::clone(&next));
         senders.spawn(async move {
             let mut crm = Connection::open(crm_address).await?;

@@ -67,20 +67,47 @@ fn statements() -> Vec<(String, String)> {
     found
 }
 
-/// The steps of the plan that walk a growing table from end to end.
-async fn walks(conn: &mut SqliteConnection, statement: &str) -> Vec<String> {
+/// The steps of the plan of a statement.
+async fn steps(conn: &mut SqliteConnection, statement: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
     let steps = sql::all(conn, sqlx::query(explain)).await;
     let steps = steps.unwrap_or_else(|error| panic!("{error}: {statement}"));
     steps
         .iter()
-        .map(|step| rows::get::<String>(step, "detail").expect("a step"))
+        .map(|step| rows::get(step, "detail").expect("a step"))
+        .collect()
+}
+
+/// The steps of the plan that walk a growing table from end to end.
+async fn walks(conn: &mut SqliteConnection, statement: &str) -> Vec<String> {
+    let steps = steps(conn, statement).await;
+    steps
+        .into_iter()
         .filter(|step| {
             let mut words = step.split_whitespace();
             words.next() == Some("SCAN")
                 && words.next().is_some_and(|table| GROWING.contains(&table))
         })
         .collect()
+}
+
+/// A search by sync and side alone is a walk over all records of that side, once for each record
+/// that is asked for.
+#[tokio::test]
+async fn records_are_found_by_key_without_a_walk_over_their_side() {
+    let mut conn = schema().await;
+    let statements = statements().into_iter();
+    let by_keys: Vec<_> = statements
+        .filter(|(name, _)| name.starts_with("records_by_keys"))
+        .collect();
+    assert_eq!(by_keys.len(), 2);
+    for (name, statement) in by_keys {
+        let steps = steps(&mut conn, &statement).await;
+        let has = |end: &str| steps.iter().any(|step| step.ends_with(end));
+        assert!(has("(sync=? AND side=? AND key=?)"), "{name}: {steps:?}");
+        assert!(has("(sync=? AND side=? AND id=?)"), "{name}: {steps:?}");
+        assert!(!has("(sync=? AND side=?)"), "{name}: {steps:?}");
+    }
 }
 
 #[tokio::test]

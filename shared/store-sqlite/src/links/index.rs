@@ -236,19 +236,21 @@ pub(super) async fn records_by_keys(
         .collect()
 }
 
+/// `CROSS` fixes the order: left to itself, SQLite walks the whole side and looks each record up among
+/// the keys that are wanted.
 const BY_KEYS_A: &str = "-- records_by_keys_a
 SELECT r.id, r.keys, r.ignored, l.id AS link
 FROM (SELECT DISTINCT k.id FROM json_each(?2) w
-      JOIN record_keys k ON k.sync = ?1 AND k.side = 'a' AND k.key = w.value) f
-JOIN records r ON r.sync = ?1 AND r.side = 'a' AND r.id = f.id
+      CROSS JOIN record_keys k ON k.sync = ?1 AND k.side = 'a' AND k.key = w.value) f
+CROSS JOIN records r ON r.sync = ?1 AND r.side = 'a' AND r.id = f.id
 LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.a_id = r.id
 ORDER BY r.id";
 
 const BY_KEYS_B: &str = "-- records_by_keys_b
 SELECT r.id, r.keys, r.ignored, l.id AS link
 FROM (SELECT DISTINCT k.id FROM json_each(?2) w
-      JOIN record_keys k ON k.sync = ?1 AND k.side = 'b' AND k.key = w.value) f
-JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = f.id
+      CROSS JOIN record_keys k ON k.sync = ?1 AND k.side = 'b' AND k.key = w.value) f
+CROSS JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = f.id
 LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.b_id = r.id
 ORDER BY r.id";
 
