@@ -193,7 +193,7 @@ pub enum ConnectorError {
         reason: String,
     },
     /// The system refused this write for what it says.
-    #[error("{system} refused {operation}: {message}")]
+    #[error("{system} refused {operation}: {}{message}", prefix(.field.as_deref()))]
     Refused {
         /// Connection name.
         system: String,
@@ -254,6 +254,11 @@ pub enum ConnectorError {
 
 /// A system that cannot be reached is asked again after this long, unless it named a time.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The field that a refusal is about, to stand before the system's message.
+fn prefix(field: Option<&str>) -> String {
+    field.map_or_else(String::new, |field| format!("`{field}`: "))
+}
 
 impl ConnectorError {
     /// What happens next.

@@ -98,6 +98,7 @@ async fn a_refusal_carries_the_systems_message_and_field() {
     })
     .await;
     let error = write_error(&server.connector(&manifest(RULES, LIST, WRITES))).await;
+    assert!(error.to_string().ends_with(": `name`: too long ***"));
     let ConnectorError::Refused { message, field, .. } = error else {
         panic!("{error}")
     };

@@ -177,3 +177,39 @@ async fn a_step_before_a_write_looks_up_what_it_needs_or_refuses_it() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_text_kept_in_two_parts_is_read_as_one_and_written_as_two() {
+    let row = json!({"id": 7, "first": "Jean Paul ", "last": "Sartre", "version": "v1"});
+    let server = Server::start(move |seen, _| match seen.method.as_str() {
+        "GET" => json(200, json!({"data": [row]})),
+        "POST" => json(201, json!({"id": 8})),
+        _ => json(200, json!({})),
+    })
+    .await;
+    let two_parts = manifest("", LIST, WRITES).replace("path: /name", "path: /first, rest: /last");
+    let connector = server.connector(&two_parts);
+    let current = first_record(&connector).await;
+    assert_eq!(
+        current.fields["name"],
+        Value::Text("Jean Paul Sartre".to_owned())
+    );
+    let wanted = fields(&[("name", "Jean Paul van der Berg")]);
+    connector
+        .update(&items(), &current.id, &write(&wanted, Some(&current)))
+        .await
+        .expect("changed");
+    connector
+        .create(&items(), &write(&wanted, None))
+        .await
+        .expect("created");
+    let seen = server.seen();
+    assert_eq!(
+        seen[1].body,
+        json!({"first": "Jean Paul", "last": "van der Berg"})
+    );
+    assert_eq!(
+        seen[2].body,
+        json!({"first": "Jean", "last": "Paul van der Berg", "reference": "txn_1"})
+    );
+}
