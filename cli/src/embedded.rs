@@ -186,7 +186,7 @@ async fn start_server(
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&parts.entropy),
     };
-    let (ingress, committer) = Ingress::start(ingress_parts, IngressLimits::default());
+    let (ingress, committer) = Ingress::start(ingress_parts, ingress_limits(configuration));
     let router = router(HttpParts {
         operator: Operator::new(OperatorParts {
             store: Arc::clone(&parts.store),
@@ -229,6 +229,17 @@ fn api_token(environment: &Environment) -> anyhow::Result<Option<ApiToken>> {
         .map(|token| ApiToken::new(&token))
         .transpose()
         .context(API_TOKEN_VARIABLE)
+}
+
+fn ingress_limits(configuration: &Configuration) -> IngressLimits {
+    let server = &configuration.server;
+    IngressLimits {
+        body_timeout: Duration::from_secs(u64::from(server.body_secs)),
+        queued_deliveries_max: server.deliveries_max,
+        body_memory_bytes: server.body_bytes_total_max,
+        trusted_proxies: server.trusted_proxies,
+        ..IngressLimits::default()
+    }
 }
 
 fn server_limits(configuration: &Configuration) -> ServerLimits {

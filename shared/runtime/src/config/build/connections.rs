@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_connectors::manifest::Manifest;
 use tandem_connectors::webhook::{Scheme, Secret as WebhookSecret, Verifier};
 use tandem_connectors::{
-    Catalog, CatalogError, ConnectionSettings, ConnectorError, BatchedReads, RestConnector, Secret,
+    BatchedReads, Catalog, CatalogError, ConnectionSettings, ConnectorError, RestConnector, Secret,
 };
 use tandem_domain::ConnectionName;
 use url::Url;
