@@ -100,7 +100,7 @@ fn a_whole_configuration_builds() {
     assert_eq!(sync.quiet, Duration::from_secs(2));
     assert_eq!(
         (sync.overlap, sync.concurrency),
-        (Duration::from_secs(120), 16)
+        (Duration::from_secs(120), 32)
     );
     let rule = |name: &str| {
         policy
