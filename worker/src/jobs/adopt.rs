@@ -7,8 +7,8 @@ use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
 use tandem_domain::{BaseValue, ConflictId, Fields, LinkId, Side, Value, checksum};
 use tandem_engine::match_keys;
 use tandem_store::{
-    Confirmation, FieldChange, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkUpdate,
-    NewLink, Operation, SideState,
+    Confirmation, FieldChange, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome, Link,
+    LinkUpdate, NewLink, Operation, SideState,
 };
 
 use super::Performed;
@@ -29,6 +29,13 @@ pub struct Source<'a> {
     pub reading: &'a Reading,
     pub used_rulings: Vec<ConflictId>,
     pub millis: u64,
+}
+
+/// The create among these whose effect may have happened.
+pub fn lost_create(intents: &[Intent]) -> Option<&Intent> {
+    intents
+        .iter()
+        .find(|intent| intent.op == IntentOp::Create && intent.state != IntentState::Planned)
 }
 
 /// Finds out what became of a create that was sent, and either links its effect or sends it again

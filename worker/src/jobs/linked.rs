@@ -42,11 +42,7 @@ struct Carried {
 }
 
 pub async fn run(work: Work<'_>, link: Link, context: PairContext) -> Result<Performed, WorkError> {
-    let lost_create = context
-        .intents
-        .iter()
-        .find(|intent| intent.op == IntentOp::Create && intent.state != IntentState::Planned);
-    if let Some(intent) = lost_create {
+    if let Some(intent) = adopt::lost_create(&context.intents) {
         return adopt::settle_create(work, intent, Some(&link)).await;
     }
     let pair = read_both(work, &link).await?;

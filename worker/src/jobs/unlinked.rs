@@ -8,7 +8,7 @@ use tandem_engine::{
     Ambiguous, Candidate, Plan, Presence, Ruled, Single, View, match_keys, match_one, plan,
 };
 use tandem_store::{
-    Confirmation, ConflictKind, Intent, IntentOp, IntentState, JobOutcome, LinkState, LinkUpdate,
+    Confirmation, ConflictKind, Intent, IntentState, JobOutcome, LinkState, LinkUpdate,
     NewConflict, NewLink, Operation, PairContext, Resolution, SideState,
 };
 
@@ -23,11 +23,7 @@ pub async fn run(
     record: &RecordId,
     pair: PairContext,
 ) -> Result<Performed, WorkError> {
-    let lost_create = pair
-        .intents
-        .iter()
-        .find(|intent| intent.op == IntentOp::Create && intent.state != IntentState::Planned);
-    if let Some(intent) = lost_create {
+    if let Some(intent) = adopt::lost_create(&pair.intents) {
         return adopt::settle_create(work, intent, None).await;
     }
     let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?

@@ -9,9 +9,9 @@ use tandem_store::{ClaimedJob, Confirmation, Intent, IntentState, IntentVerdict,
 use super::{Subject, claim_this, claimed, enqueue};
 use crate::Make;
 
-type Answer = Result<(), JournalError>;
+pub(super) type Answer = Result<(), JournalError>;
 
-async fn journal(
+pub(super) async fn journal(
     store: &Subject,
     make: &Make,
     claimed: &ClaimedJob,
@@ -25,7 +25,7 @@ async fn journal(
         .expect("journal")
 }
 
-async fn settle(
+pub(super) async fn settle(
     store: &Subject,
     make: &Make,
     claimed: &ClaimedJob,
@@ -48,14 +48,14 @@ async fn settle(
     assert_eq!(answer.expect("confirm"), Ok(()));
 }
 
-async fn intents_of(store: &Subject, record: &str) -> Vec<Intent> {
+pub(super) async fn intents_of(store: &Subject, record: &str) -> Vec<Intent> {
     store
         .intents_of(&Make::customers(), &RecordId::new(record))
         .await
         .expect("intents_of")
 }
 
-async fn ids_of(store: &Subject, record: &str) -> Vec<IntentId> {
+pub(super) async fn ids_of(store: &Subject, record: &str) -> Vec<IntentId> {
     intents_of(store, record)
         .await
         .iter()

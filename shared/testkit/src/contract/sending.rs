@@ -2,65 +2,12 @@
 
 use std::time::Duration;
 
-use tandem_domain::{IntentId, LinkId, RecordId, Side};
-use tandem_store::{ClaimedJob, Confirmation, Intent, IntentState, IntentVerdict, JournalError};
+use tandem_domain::{IntentId, RecordId, Side};
+use tandem_store::{Intent, IntentState};
 
+use super::journal::{ids_of, intents_of, journal, settle};
 use super::{Subject, claim_this, claimed, done, finish};
 use crate::Make;
-
-type Answer = Result<(), JournalError>;
-
-async fn journal(
-    store: &Subject,
-    make: &Make,
-    claimed: &ClaimedJob,
-    link: Option<(LinkId, i64)>,
-    intents: &[&Intent],
-) -> Answer {
-    let intents = intents.iter().map(|intent| (*intent).clone()).collect();
-    store
-        .journal(claimed.lease, link, intents, make.now())
-        .await
-        .expect("journal")
-}
-
-async fn settle(
-    store: &Subject,
-    make: &Make,
-    claimed: &ClaimedJob,
-    intent: IntentId,
-    state: IntentState,
-) {
-    let verdict = IntentVerdict {
-        intent,
-        state,
-        target: None,
-        error: None,
-    };
-    let confirmation = Confirmation {
-        verdicts: vec![verdict],
-        ..Confirmation::default()
-    };
-    let answer = store
-        .confirm(&Make::customers(), claimed.lease, confirmation, make.now())
-        .await;
-    assert_eq!(answer.expect("confirm"), Ok(()));
-}
-
-async fn intents_of(store: &Subject, record: &str) -> Vec<Intent> {
-    store
-        .intents_of(&Make::customers(), &RecordId::new(record))
-        .await
-        .expect("intents_of")
-}
-
-async fn ids_of(store: &Subject, record: &str) -> Vec<IntentId> {
-    intents_of(store, record)
-        .await
-        .iter()
-        .map(|intent| intent.id)
-        .collect()
-}
 
 /// An open create of an earlier job is seen by the next.
 pub async fn an_open_create_of_an_earlier_job_is_seen_by_the_next(store: Subject) {
