@@ -1,5 +1,6 @@
 //! What tests share: a clock that stands still, seeded chance, makers of rows, a throw-away
-//! storage, and the contract that every storage must pass ([`contract`], [`contract_suite!`]).
+//! storage, the contract that every storage must pass ([`contract`], [`contract_suite!`]), and
+//! throw-away servers ([`servers`]).
 //!
 //! Only for tests; nothing here is in a binary.
 
@@ -7,6 +8,7 @@ mod chance;
 mod clock;
 pub mod contract;
 mod make;
+pub mod servers;
 mod temporary;
 
 pub use chance::SeededEntropy;

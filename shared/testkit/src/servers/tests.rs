@@ -1,0 +1,297 @@
+//! The servers themselves: a test that passes on a server that is not what it says proves nothing.
+
+use std::process::Command;
+
+use rustix::process::{Signal, kill_process};
+
+use super::binaries::{PostgresBinaries, redis_binary, run};
+use super::cluster::write_secret;
+use super::shared::SharedServer;
+use super::{PostgresOptions, PostgresServer, RedisServer, StopMode, shared_database};
+
+/// Set in the processes that a test starts: where they write the name of their database.
+const CHILD: &str = "TANDEM_TESTKIT_CHILD";
+
+/// What `psql` answers to a statement at this address.
+fn ask(url: &str, statement: &str) -> Result<String, String> {
+    let mut psql = PostgresBinaries::find().client("psql");
+    psql.args(["-XAtqw", "-c", statement, url]);
+    run(&mut psql).map(|answer| answer.trim().to_owned())
+}
+
+fn ask_redis(url: &str, command: &[&str]) -> String {
+    ask_redis_with("", url, command)
+}
+
+/// The client of Redis misreads a URL that has a password and no user.
+fn ask_redis_with(password: &str, url: &str, command: &[&str]) -> String {
+    let url = url::Url::parse(url).expect("a server's address is a URL");
+    let port = url.port().expect("it has a port").to_string();
+    let mut client = Command::new(redis_binary("redis-cli"));
+    client.args(["-h", "127.0.0.1", "-p", &port]).args(command);
+    client.env_remove("REDISCLI_AUTH");
+    if !password.is_empty() {
+        client.env("REDISCLI_AUTH", password);
+    }
+    match run(&mut client) {
+        Ok(answer) | Err(answer) => answer.trim().to_owned(),
+    }
+}
+
+fn with_password(url: &str, password: &str) -> String {
+    let mut url = url::Url::parse(url).expect("a server's address is a URL");
+    url.set_password(Some(password)).expect("it has a host");
+    url.into()
+}
+
+#[tokio::test]
+async fn a_private_postgres_keeps_its_data_over_both_kinds_of_stop() {
+    let mut server = PostgresServer::start().await;
+    let url = server.create_database("orders").await;
+    ask(&url, "CREATE TABLE t (n integer)").expect("the role owns its database");
+    for (mode, kept) in [(StopMode::Fast, "1"), (StopMode::Immediate, "2")] {
+        ask(&url, "INSERT INTO t VALUES (1)").expect("the server runs");
+        server.stop(mode).await;
+        let refused = ask(&url, "SELECT 1").expect_err("the server is stopped");
+        assert!(refused.contains("Connection refused"), "{refused}");
+        server.start_again().await;
+        assert_eq!(ask(&url, "SELECT count(*) FROM t").as_deref(), Ok(kept));
+    }
+}
+
+#[tokio::test]
+async fn a_private_postgres_has_the_settings_of_production_unless_told_otherwise() {
+    let server = PostgresServer::start().await;
+    let setting = |server: &PostgresServer, name: &str| {
+        ask(&server.url("postgres"), &format!("SHOW {name}")).expect("a setting has a value")
+    };
+    assert_eq!(setting(&server, "fsync"), "on");
+    assert_eq!(setting(&server, "synchronous_commit"), "on");
+    assert_eq!(setting(&server, "max_connections"), "200");
+    let server = PostgresServer::start_with(PostgresOptions {
+        fsync: false,
+        settings: vec![("application_name".to_owned(), "it's".to_owned())],
+    })
+    .await;
+    assert_eq!(setting(&server, "fsync"), "off");
+    assert_eq!(setting(&server, "max_connections"), "200");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_by_postgres() {
+    let server = PostgresServer::start().await;
+    let url = with_password(&server.url("postgres"), "wrong");
+    let refused = ask(&url, "SELECT 1").expect_err("the password is wrong");
+    assert!(
+        refused.contains("password authentication failed"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn the_role_of_the_tests_is_no_superuser() {
+    let database = shared_database().await;
+    let answer = ask(database.url(), "SHOW is_superuser");
+    assert_eq!(answer.as_deref(), Ok("off"));
+}
+
+#[tokio::test]
+async fn text_is_ordered_as_in_english() {
+    let database = shared_database().await;
+    let answer = ask(database.url(), "SELECT 'a' < 'B'");
+    assert_eq!(answer.as_deref(), Ok("t"));
+}
+
+#[tokio::test]
+async fn a_dropped_postgres_leaves_neither_server_nor_data() {
+    let server = PostgresServer::start().await;
+    let url = server.url("postgres");
+    let folder = ask_data_folder(&server).await;
+    drop(server);
+    let refused = ask(&url, "SELECT 1").expect_err("the server is gone");
+    assert!(refused.contains("Connection refused"), "{refused}");
+    assert!(!folder.exists());
+}
+
+async fn ask_data_folder(server: &PostgresServer) -> std::path::PathBuf {
+    let answer = server.superuser_sql("SHOW data_directory").await;
+    answer.trim().into()
+}
+
+#[tokio::test]
+async fn each_test_has_an_empty_database_of_its_own_and_drops_it() {
+    let (one, other) = tokio::join!(shared_database(), shared_database());
+    ask(one.url(), "CREATE TABLE t (n integer)").expect("the role owns its database");
+    let seen = ask(other.url(), "SELECT to_regclass('t') IS NULL");
+    assert_eq!(seen.as_deref(), Ok("t"));
+    let url = one.url().to_owned();
+    drop(one);
+    let refused = ask(&url, "SELECT 1").expect_err("the database is dropped");
+    assert!(refused.contains("does not exist"), "{refused}");
+}
+
+/// Run as a test of its own it takes a database; in a child process it also tells which server it met.
+#[tokio::test]
+async fn a_process_gets_a_database() {
+    let database = shared_database().await;
+    let started = ask(database.url(), "SELECT pg_postmaster_start_time()");
+    let started = started.expect("the database answers");
+    if let Some(file) = std::env::var_os(CHILD) {
+        std::fs::write(file, started).expect("the parent's folder exists");
+    }
+}
+
+#[test]
+fn many_processes_at_once_share_one_server() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let program = std::env::current_exe().expect("a test knows its program");
+    let files: Vec<_> = (0..4).map(|n| folder.path().join(n.to_string())).collect();
+    let children: Vec<_> = files
+        .iter()
+        .map(|file| {
+            Command::new(&program)
+                .args(["--exact", "servers::tests::a_process_gets_a_database"])
+                .env(CHILD, file)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("a test can be started")
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().expect("a child ends").success());
+    }
+    let mut servers: Vec<_> = files
+        .iter()
+        .map(|file| std::fs::read_to_string(file).expect("each child met a server"))
+        .collect();
+    servers.dedup();
+    assert_eq!(servers.len(), 1, "{servers:?}");
+}
+
+/// A folder that the account of PostgreSQL can pass through.
+fn base() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o711))
+        .tempdir()
+        .expect("a temporary folder can be made")
+}
+
+fn join(base: &tempfile::TempDir) -> SharedServer {
+    SharedServer::join(PostgresBinaries::find(), base.path(), "0.05")
+}
+
+/// The reaper holds this lock as long as it lives.
+fn wait_for_the_reaper(base: &tempfile::TempDir) {
+    let lock = std::fs::File::open(base.path().join("reaper.lock"));
+    let lock = lock.expect("the lock files stay");
+    lock.lock().expect("a file of ours can be locked");
+}
+
+#[test]
+fn two_simultaneous_starts_make_one_server() {
+    let base = base();
+    let (one, other) = std::thread::scope(|scope| {
+        let threads = [scope.spawn(|| join(&base)), scope.spawn(|| join(&base))];
+        let [one, other] = threads.map(|thread| thread.join().expect("both get the server"));
+        (one, other)
+    });
+    assert_eq!(one.cluster().port(), other.cluster().port());
+    drop((one, other));
+    wait_for_the_reaper(&base);
+}
+
+#[test]
+fn the_shared_server_is_ended_when_nobody_uses_it_and_started_anew_for_the_next() {
+    let base = base();
+    let server = join(&base);
+    let database = server.database();
+    assert_eq!(ask(database.url(), "SELECT 1").as_deref(), Ok("1"));
+    let cluster = server.cluster().clone();
+    drop((database, server));
+    wait_for_the_reaper(&base);
+    assert!(!cluster.runs());
+    assert!(!base.path().join("server").exists());
+
+    let next = join(&base);
+    assert!(next.cluster().runs());
+    drop(next);
+    wait_for_the_reaper(&base);
+}
+
+#[test]
+fn a_shared_server_that_was_killed_is_replaced() {
+    let base = base();
+    let server = join(&base);
+    let killed = server.cluster().process_id().expect("the server runs");
+    kill_process(killed, Signal::KILL).expect("we may kill our server");
+    let next = join(&base);
+    assert_ne!(next.cluster().process_id(), Some(killed));
+    assert_eq!(ask(next.database().url(), "SELECT 1").as_deref(), Ok("1"));
+    drop((server, next));
+    wait_for_the_reaper(&base);
+}
+
+#[test]
+fn what_an_earlier_run_left_behind_is_replaced() {
+    let base = base();
+    let left = base.path().join("server/data");
+    std::fs::create_dir_all(&left).expect("the folder can be written");
+    // A process that lives and is no server.
+    std::fs::write(left.join("postmaster.pid"), "1\n").expect("the folder can be written");
+    write_secret(&base.path().join("address"), "1\nold").expect("the folder can be written");
+    let server = join(&base);
+    assert_eq!(ask(server.database().url(), "SELECT 1").as_deref(), Ok("1"));
+    drop(server);
+    wait_for_the_reaper(&base);
+}
+
+#[tokio::test]
+async fn a_stopped_redis_starts_again_empty_on_its_port() {
+    let mut server = RedisServer::start().await;
+    let url = server.url();
+    assert_eq!(ask_redis(&url, &["SET", "key", "1"]), "OK");
+    server.stop().await;
+    let refused = ask_redis(&url, &["GET", "key"]);
+    assert!(refused.contains("Connection refused"), "{refused}");
+    server.start_again().await;
+    assert_eq!(server.url(), url);
+    assert_eq!(ask_redis(&url, &["EXISTS", "key"]), "0");
+}
+
+#[tokio::test]
+async fn a_flushed_redis_is_empty() {
+    let server = RedisServer::start().await;
+    assert_eq!(ask_redis(&server.url(), &["SET", "key", "1"]), "OK");
+    server.flush_all().await;
+    assert_eq!(ask_redis(&server.url(), &["DBSIZE"]), "0");
+}
+
+#[tokio::test]
+async fn a_redis_with_a_password_refuses_every_other() {
+    let server = RedisServer::start_with_password("a \"b/c@").await;
+    let url = server.url();
+    assert!(
+        url.starts_with("redis://:a%20%22b%2Fc%40@127.0.0.1:"),
+        "{url}"
+    );
+    server.flush_all().await;
+    assert_eq!(ask_redis_with("a \"b/c@", &url, &["PING"]), "PONG");
+    let refused = ask_redis_with("wrong", &url, &["PING"]);
+    assert!(refused.contains("NOAUTH"), "{refused}");
+    let refused = ask_redis(&url, &["PING"]);
+    assert!(refused.contains("NOAUTH"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_paused_redis_accepts_and_does_not_answer_until_resumed() {
+    let server = RedisServer::start().await;
+    server.pause();
+    let url = server.url();
+    let mut asking = tokio::task::spawn_blocking(move || ask_redis(&url, &["PING"]));
+    let quiet = std::time::Duration::from_millis(200);
+    assert!(tokio::time::timeout(quiet, &mut asking).await.is_err());
+    server.resume();
+    assert_eq!(asking.await.expect("the question is answered"), "PONG");
+}
