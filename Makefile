@@ -9,7 +9,8 @@ KILL_TEST = TANDEM_TEST_RECORDS=1000 TANDEM_TEST_EDITS=20 TANDEM_TEST_KILLS=20
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-test: ## Run all tests; with cargo-nextest where it is installed, else with cargo's own runner.
+test: ## Run all tests, on PostgreSQL and Redis too; with cargo-nextest if installed, else cargo's own runner.
+	@.ci/install-test-servers
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --locked; \
 	else \

@@ -1,6 +1,8 @@
 //! The servers themselves: a test that passes on a server that is not what it says proves nothing.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Command, Stdio};
 
 use rustix::process::{Signal, kill_process};
 
@@ -9,7 +11,7 @@ use super::cluster::write_secret;
 use super::shared::SharedServer;
 use super::{PostgresOptions, PostgresServer, RedisServer, StopMode, shared_database};
 
-/// Set in the processes that a test starts: where they write the name of their database.
+/// Set in the processes that a test starts: where they write what they met, if anywhere.
 const CHILD: &str = "TANDEM_TESTKIT_CHILD";
 
 /// What `psql` answers to a statement at this address.
@@ -118,6 +120,54 @@ async fn ask_data_folder(server: &PostgresServer) -> std::path::PathBuf {
     answer.trim().into()
 }
 
+/// Run as a test of its own it only starts the two; in a child process it then waits to be killed.
+#[tokio::test]
+async fn a_process_has_servers_of_its_own() {
+    let (postgres, redis) = tokio::join!(PostgresServer::start(), RedisServer::start());
+    if std::env::var_os(CHILD).is_some() {
+        println!("\n{CHILD} {} {}", postgres.url("postgres"), redis.url());
+        let killed = std::io::stdin().read_line(&mut String::new());
+        panic!("the input is open until the process is killed: {killed:?}");
+    }
+}
+
+#[test]
+fn private_servers_end_with_a_process_that_is_killed() {
+    let mut child = Command::new(std::env::current_exe().expect("a test knows its program"))
+        .args([
+            "--exact",
+            "servers::tests::a_process_has_servers_of_its_own",
+            "--nocapture",
+        ])
+        .env(CHILD, "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a test can be started");
+    let told = BufReader::new(child.stdout.take().expect("the output is piped"))
+        .lines()
+        .map(|line| line.expect("the output is text"))
+        .find(|line| line.starts_with(CHILD))
+        .expect("the child tells its servers");
+    let connections: Vec<_> = told.split(' ').skip(1).map(connect).collect();
+    child.kill().expect("our own child can be killed");
+    child.wait().expect("our own child can be waited for");
+    for mut connection in connections {
+        // A server's end closes its connections; until then this waits.
+        let closed = connection.read_to_end(&mut Vec::new());
+        assert!(
+            closed.is_ok() || closed.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+        );
+    }
+}
+
+fn connect(url: &str) -> TcpStream {
+    let port = url::Url::parse(url).ok().and_then(|url| url.port());
+    let port = port.expect("a server's address has a port");
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server runs")
+}
+
 #[tokio::test]
 async fn each_test_has_an_empty_database_of_its_own_and_drops_it() {
     let (one, other) = tokio::join!(shared_database(), shared_database());
@@ -152,8 +202,8 @@ fn many_processes_at_once_share_one_server() {
             Command::new(&program)
                 .args(["--exact", "servers::tests::a_process_gets_a_database"])
                 .env(CHILD, file)
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
                 .spawn()
                 .expect("a test can be started")
         })
