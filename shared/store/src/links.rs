@@ -191,7 +191,8 @@ pub struct PairContext {
 pub enum JournalError {
     /// The lease is lost.
     LeaseLost,
-    /// A link for one of the records has appeared, or the link's revision moved: plan again.
+    /// A link or an open create for one of the records has appeared, or the link's revision moved:
+    /// plan again.
     Superseded,
     /// Another open create of the same sync and side has the same match key: wait for it.
     KeyBusy,
@@ -347,7 +348,9 @@ pub trait LinkStore: Send + Sync {
     /// Settles intents, moves the base, logs, and ends the job, all in one transaction. Answers
     /// [`JournalError::LeaseLost`], with nothing changed, when the lease is lost. A link whose
     /// revision has moved, or whose records are linked elsewhere, is [`JournalError::Superseded`]
-    /// with nothing changed.
+    /// with nothing changed. So is a new link of a record that is the source of an open create into
+    /// the other side, unless a verdict of this confirmation settles it: the create may have been
+    /// sent, and another partner for its source would leave its effect as a duplicate.
     ///
     /// A job that inserts a link goes on in the link's lane. A record that is gone (its side of the
     /// link has no id any more, or its delete is confirmed) leaves the index. What was seen counts as
@@ -361,7 +364,8 @@ pub trait LinkStore: Send + Sync {
     ) -> Result<Result<(), JournalError>, StoreError>;
 
     /// Inserts links found by matching, set-based, with no job involved. A link whose records are
-    /// linked already is left out. Returns how many were inserted.
+    /// linked already, or are the source of an open create into the other side, is left out. Returns
+    /// how many were inserted.
     async fn insert_links(&self, links: Vec<NewLink>, now: Timestamp) -> Result<usize, StoreError>;
 
     /// Records what a listing showed, in one query a page, under a generation (the run's number), and

@@ -29,6 +29,8 @@ pub(super) async fn confirm(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let old = check(txn, lease, confirmation.link.as_ref()).await?;
+    // Before the link: a create that is settled here does not stand in the way of its own link.
+    settle(txn, &confirmation.verdicts).await?;
     match &confirmation.link {
         Some(LinkUpdate::Insert(link)) => write::insert_for(txn, lease, link, now).await?,
         Some(LinkUpdate::Update {
@@ -50,7 +52,6 @@ pub(super) async fn confirm(
         }
         None => {}
     }
-    settle(txn, &confirmation.verdicts).await?;
     index::see(txn, sync, &confirmation.seen).await?;
     changes::insert(txn, &confirmation.changes).await?;
     conflicts::close(txn, &confirmation.used_rulings, now).await?;

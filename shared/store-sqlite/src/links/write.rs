@@ -112,7 +112,9 @@ async fn insert(
         .collect()
 }
 
-/// A record that is linked already meets a unique index, and its new link is left out.
+/// A record that is linked already meets a unique index, and its new link is left out. So is the link of
+/// a record that an open create carries over: the create may have been sent, and its effect is what the
+/// record is to be linked with.
 const INSERT: &str = "-- insert_links
 INSERT INTO links (id, sync, a_id, a_version, a_checksum, a_updated_at, b_id, b_version, b_checksum,
                    b_updated_at, state, revision, created_at, updated_at, base)
@@ -120,7 +122,13 @@ SELECT value ->> 'id', value ->> 'sync', value ->> '$.a.id', value ->> '$.a.vers
        value ->> '$.a.checksum', value ->> '$.a.updated_at', value ->> '$.b.id',
        value ->> '$.b.version', value ->> '$.b.checksum', value ->> '$.b.updated_at',
        'active', 1, ?2, ?2, value ->> 'base'
-FROM json_each(?1) WHERE true
+FROM json_each(?1)
+WHERE NOT EXISTS (SELECT 1 FROM intents i
+                  WHERE i.sync = value ->> 'sync' AND i.side = 'b' AND i.source = value ->> '$.a.id'
+                    AND i.op = 'create' AND i.state IN ('planned', 'sent', 'unknown'))
+  AND NOT EXISTS (SELECT 1 FROM intents i
+                  WHERE i.sync = value ->> 'sync' AND i.side = 'a' AND i.source = value ->> '$.b.id'
+                    AND i.op = 'create' AND i.state IN ('planned', 'sent', 'unknown'))
 ON CONFLICT DO NOTHING
 RETURNING id";
 

@@ -162,7 +162,7 @@ pub async fn a_link_for_a_record_linked_elsewhere_is_superseded_and_changes_noth
     let create = make.create("a1", None);
     journal(&store, &make, &running, &create).await;
     store
-        .insert_links(vec![make.link("a1", "b9")], make.now())
+        .insert_links(vec![make.link("a9", "b1")], make.now())
         .await
         .expect("link");
     let all = all_of_a_create(&make, &create, &make.link("a1", "b1"));

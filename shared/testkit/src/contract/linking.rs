@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tandem_domain::Side;
 use tandem_store::{
-    ChangeFilter, ClaimedJob, Confirmation, ConflictFilter, JournalError, Lane, LinkState,
-    LinkUpdate, NewLink, SideState,
+    ChangeFilter, ClaimedJob, Confirmation, ConflictFilter, Intent, IntentState, IntentVerdict,
+    JobState, JournalError, Lane, LinkState, LinkUpdate, NewLink, SideState,
 };
 
+use super::journal::{intents_of, journal, settle};
 use super::{Subject, claim_this, claimed, done, enqueue, finish, job};
 use crate::Make;
 
@@ -109,6 +110,105 @@ pub async fn two_jobs_linking_one_record_at_once_give_one_link(store: Subject) {
     assert_eq!(
         store.link_count(&Make::customers()).await.expect("links"),
         1
+    );
+}
+
+/// A record whose create is open is not linked.
+pub async fn a_record_whose_create_is_open_is_not_linked(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let (sent, planned) = (make.create("a1", None), make.create("a2", None));
+    let into_a = Intent {
+        side: Side::A,
+        ..make.create("b3", None)
+    };
+    let intents = [&sent, &planned, &into_a];
+    assert_eq!(
+        journal(&store, &make, &running, None, &intents).await,
+        Ok(())
+    );
+    let insert = async |links: Vec<NewLink>| -> usize {
+        let inserted = store.insert_links(links, make.now()).await;
+        inserted.expect("insert_links")
+    };
+    let to_sources = || ["b1", "b2"].map(|b| make.link(&b.replace('b', "a"), b));
+    let left_out = to_sources().into_iter().chain([make.link("a3", "b3")]);
+    // Records of the same names on the other sides, or in another sync, are not those sources.
+    let elsewhere = NewLink {
+        sync: Make::sync("invoices"),
+        ..make.link("a1", "b1")
+    };
+    let others = [make.link("b3", "a1"), elsewhere];
+    assert_eq!(insert(left_out.chain(others).collect()).await, 2);
+    settle(&store, &make, &running, sent.id, IntentState::Unknown).await;
+    assert_eq!(insert(to_sources().into()).await, 0);
+    settle(&store, &make, &running, sent.id, IntentState::Failed).await;
+    assert_eq!(insert(to_sources().into()).await, 1);
+}
+
+/// Linking a record whose create is open is superseded.
+pub async fn linking_a_record_whose_create_is_open_is_superseded(store: Subject) {
+    let make = Make::default();
+    let creating = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", Some("email:x@y.z"));
+    assert_eq!(
+        journal(&store, &make, &creating, None, &[&create]).await,
+        Ok(())
+    );
+    let from_b = enqueue(&store, &make, make.job_of(Make::reconcile(Side::B, "b9"))).await;
+    let from_b = claim_this(&store, &make, from_b).await;
+    let lost = IntentVerdict {
+        intent: create.id,
+        state: IntentState::Unknown,
+        target: None,
+        error: None,
+    };
+    for verdicts in [Vec::new(), vec![lost]] {
+        let confirmation = Confirmation {
+            verdicts,
+            link: Some(LinkUpdate::Insert(make.link("a1", "b9"))),
+            changes: vec![make.change("a1", "b9")],
+            outcome: Some(done("linked")),
+            ..Confirmation::default()
+        };
+        let answer = confirm(&store, &make, &from_b, confirmation).await;
+        assert_eq!(answer, Err(JournalError::Superseded));
+    }
+    assert_eq!(links_changes_conflicts(&store).await, (0, 0, 0));
+    assert_eq!(intents_of(&store, "a1").await[0].state, IntentState::Sent);
+    assert_eq!(job(&store, from_b.job.id).await.state, JobState::Running);
+}
+
+/// A create settled beside a link is not in its way.
+pub async fn a_create_settled_beside_a_link_is_not_in_its_way(store: Subject) {
+    let make = Make::default();
+    for (number, state) in [IntentState::Confirmed, IntentState::Failed]
+        .into_iter()
+        .enumerate()
+    {
+        let (a, b) = (format!("a{number}"), format!("b{number}"));
+        let running = claimed(&store, &make, &a).await;
+        let create = make.create(&a, None);
+        assert_eq!(
+            journal(&store, &make, &running, None, &[&create]).await,
+            Ok(())
+        );
+        let confirmation = Confirmation {
+            verdicts: vec![IntentVerdict {
+                intent: create.id,
+                state,
+                target: None,
+                error: None,
+            }],
+            link: Some(LinkUpdate::Insert(make.link(&a, &b))),
+            ..Confirmation::default()
+        };
+        assert_eq!(confirm(&store, &make, &running, confirmation).await, Ok(()));
+        assert_eq!(intents_of(&store, &a).await[0].state, state);
+    }
+    assert_eq!(
+        store.link_count(&Make::customers()).await.expect("links"),
+        2
     );
 }
 

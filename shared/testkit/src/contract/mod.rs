@@ -141,6 +141,9 @@ macro_rules! contract_suite {
             confirm: a_link_for_a_record_linked_elsewhere_is_superseded_and_changes_nothing;
             linking: moving_a_link_onto_a_linked_record_is_superseded;
             linking: two_jobs_linking_one_record_at_once_give_one_link;
+            linking: a_record_whose_create_is_open_is_not_linked;
+            linking: linking_a_record_whose_create_is_open_is_superseded;
+            linking: a_create_settled_beside_a_link_is_not_in_its_way;
             linking: updating_a_link_replaces_its_base_and_raises_its_revision;
             linking: a_retired_link_frees_its_records;
             confirm: a_step_without_an_outcome_keeps_the_lease;
