@@ -1,6 +1,7 @@
 //! How Tandem speaks to other systems: the [`Connector`] trait, declarative manifests, webhook signatures.
 
 mod batched;
+pub mod budget;
 mod catalog;
 mod class_object;
 mod connector;

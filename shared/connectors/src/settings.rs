@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::budget::RateLimit;
+
 /// Secrets shorter than this are not searched for in texts: too much harmless text would match.
 const REDACTED_BYTES_MIN: usize = 5;
 
@@ -51,8 +53,11 @@ pub struct ConnectionSettings {
     pub timeout_secs: Option<u32>,
     /// How many requests may be under way at once.
     pub concurrency: Option<u32>,
-    /// How many requests may start in a second.
+    /// How many requests may start in a second, 0 for no limit; alone it also replaces the manifest's
+    /// `rate_limit`.
     pub requests_per_second: Option<f64>,
+    /// Buckets and daily budget, instead of the manifest's. Headers are always the manifest's.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// The texts that must never appear in an error or a log line.

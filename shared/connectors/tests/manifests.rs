@@ -241,3 +241,15 @@ fn a_status_that_does_not_exist_is_refused() {
     );
     expect(&problem, 10, "errors.status", "is not an HTTP status");
 }
+
+#[test]
+fn rate_limit_headers_refer_to_limits_that_exist() {
+    let limit = "rate_limit: { buckets: [ { name: minute, requests: 60, per_secs: 60 } ], headers: [ { limit: hour, remaining: X } ] }\nstreams:\n";
+    let problem = only("streams:\n", limit);
+    expect(
+        &problem,
+        12,
+        "rate_limit",
+        "names the limit `hour`, which is neither a bucket nor `daily`",
+    );
+}

@@ -71,6 +71,7 @@ async fn start(kind: SimKind, change: impl FnOnce(&mut SimConfig)) -> Side {
         timeout_secs: Some(5),
         concurrency: Some(8),
         requests_per_second: Some(0.0),
+        rate_limit: None,
     };
     let manifest = Catalog::load(name).unwrap_or_else(|error| panic!("{error}"));
     let connector = RestConnector::new(name, manifest, &settings, Arc::new(MachineClock));

@@ -8,6 +8,7 @@ use serde_saphyr::Spanned;
 use tandem_domain::{FieldType, StreamName};
 
 use super::{Auth, ErrorRule, Paths, Request, Webhook};
+use crate::budget::RateLimit;
 use crate::path::Path;
 use crate::template::{Node, Predicate, Text};
 use crate::value_form::Form;
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// How hard the system may be pushed.
     #[serde(default)]
     pub limits: Limits,
+    /// How many requests the system takes in time, and where it says what is left.
+    #[serde(default)]
+    pub rate_limit: Option<Spanned<RateLimit>>,
     /// What a 2xx answer must fulfil to be a success.
     #[serde(default)]
     pub success: Option<Predicate>,

@@ -74,6 +74,11 @@ impl Check<'_> {
             .headers
             .values()
             .for_each(|node| self.node(node, Offer::of(&["variables", "credentials"])));
+        if let Some(limit) = &manifest.rate_limit
+            && let Err(message) = limit.value.check_whole()
+        {
+            self.add(Place::of(limit), message);
+        }
         self.predicate(manifest.success.as_ref());
         manifest.errors.iter().for_each(|rule| self.rule(rule));
         self.auth();

@@ -1,4 +1,4 @@
-//! One request and its answer: through the gate, signed in, timed, counted, judged.
+//! One request and its answer: admitted, signed in, timed, counted, judged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,15 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use metrics::SharedString;
 use tandem_domain::{Clock, Timestamp};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::auth::{Authority, Session, SignedIn, login_answer, token_answer, token_request};
 use super::clock_offset::{ClockOffset, http_date};
 use super::errors::{Judge, Operation};
-use super::limits::Gate;
 use super::request::{Prepared, prepare};
 use super::response::{Answer, Body, BodyError, read_body};
+use crate::budget::RequestBudget;
 use crate::connector::ConnectorError;
 use crate::manifest::{Auth, ErrorRule, Manifest, Request};
 use crate::settings::Redactor;
@@ -32,7 +33,9 @@ pub(super) struct Exchange {
     /// `variables` and `credentials`, for signing in.
     pub(super) secret_scope: Scope,
     pub(super) timeout: Duration,
-    pub(super) gate: Gate,
+    /// How many requests may be under way at once.
+    pub(super) at_once: Semaphore,
+    pub(super) budget: Arc<dyn RequestBudget>,
     pub(super) authority: Authority,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) offset: ClockOffset,
@@ -108,22 +111,17 @@ impl Exchange {
         prepared: &Prepared,
         session: &Session,
     ) -> Result<Answer, ConnectorError> {
+        let turn = self.admit().await?;
         let answered = self
             .exchange(operation, prepared, Some(session), &request.errors)
             .await;
+        drop(turn);
         let judged = answered.and_then(|answer| self.judge(operation, request, answer));
         self.count(&judged);
         let judged = judged.map_err(|error| self.redacted(error, session));
         match &judged {
             Ok(_) => self.authority.note_accepted(),
-            Err(ConnectorError::RateLimited { retry_after, .. }) => {
-                self.gate.pause(self.clock.now(), *retry_after)
-            }
-            Err(ConnectorError::Unreachable {
-                retry_after: Some(wait),
-                ..
-            }) => self.gate.pause(self.clock.now(), *wait),
-            Err(_) => {}
+            Err(error) => self.heed(error).await,
         }
         judged
     }
@@ -175,12 +173,6 @@ impl Exchange {
         rules: &[ErrorRule],
     ) -> Result<Answer, ConnectorError> {
         let judge = self.judge_by(rules);
-        let _turn = self.gate.enter(&*self.clock).await.map_err(|retry_after| {
-            ConnectorError::RateLimited {
-                system: self.system.clone(),
-                retry_after,
-            }
-        })?;
         let sent = self.clock.now();
         let response = self
             .client
@@ -190,6 +182,7 @@ impl Exchange {
         let received = self.clock.now();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         self.observe_date(sent, received, &headers);
+        self.observe_limits(&headers);
         let body = read_body(response, self.manifest.limits.response_bytes_max).await;
         metrics::histogram!("tandem_remote_request_seconds", "connection" => self.label.clone())
             .record(self.clock.now().since(sent).as_secs_f64());
@@ -243,10 +236,17 @@ impl Exchange {
         if let Some(session) = self.authority.renewed(refused, self.clock.now()) {
             return Ok(session);
         }
-        let signed_in = self
-            .sign_in()
-            .await
-            .map_err(|error| self.login_failed(error))?;
+        // A sign-in that is held back by our own limits was not refused by the system.
+        let admitted = self.admit().await?;
+        let signed_in = self.sign_in().await;
+        drop(admitted);
+        let signed_in = match signed_in {
+            Ok(signed_in) => signed_in,
+            Err(error) => {
+                self.heed(&error).await;
+                return Err(self.login_failed(error));
+            }
+        };
         let ends = signed_in.lasts.map(|lasts| self.clock.now().plus(lasts));
         Ok(self
             .authority

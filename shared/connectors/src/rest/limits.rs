@@ -1,129 +1,68 @@
-//! How hard a connection is pushed: requests at once, requests a second, and pauses that the system asks for.
+//! What every request passes before it is sent, and what its answer says about the next ones.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tandem_domain::{Clock, Timestamp};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use http::HeaderMap;
+use tokio::sync::SemaphorePermit;
 
-/// A request waits this long for its turn; beyond that the job goes back and its worker does something else.
-const WAIT_MAX: Duration = Duration::from_secs(2);
-/// Requests that may start at once after an idle time, in seconds of the rate.
-const BURST_SECS: f64 = 0.5;
+use super::exchange::Exchange;
+use crate::budget::{note_limited, observations};
+use crate::connector::ConnectorError;
 
-/// What every request of a connection passes through.
-pub(super) struct Gate {
-    at_once: Semaphore,
-    paused_until: AtomicI64,
-    pace: Option<Pace>,
-}
+/// The cause in metrics for an answer that asks to slow down.
+const ANSWERED: &str = "answer";
 
-/// A leaky bucket kept as one instant (GCRA): when the next request would be exactly on time.
-struct Pace {
-    interval_micros: f64,
-    burst_micros: f64,
-    next: Mutex<f64>,
-}
-
-impl Pace {
-    /// Takes a turn and says how long to wait for it, or takes none if that would be too long.
-    fn turn(&self, now: Timestamp) -> Result<Duration, Duration> {
-        // Poisoning cannot break a single number.
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = now.as_micros() as f64;
-        let wait = Duration::from_micros((*next - self.burst_micros - now).max(0.0) as u64);
-        if wait > WAIT_MAX {
-            return Err(wait);
-        }
-        *next = next.max(now) + self.interval_micros;
-        Ok(wait)
-    }
-}
-
-impl Gate {
-    pub(super) fn new(at_once: u32, per_second: f64) -> Self {
-        let pace = (per_second > 0.0).then(|| Pace {
-            interval_micros: 1e6 / per_second,
-            burst_micros: (BURST_SECS * 1e6).max(1e6 / per_second),
-            next: Mutex::new(0.0),
-        });
-        Self {
-            at_once: Semaphore::new(at_once.max(1) as usize),
-            paused_until: AtomicI64::new(i64::MIN),
-            pace,
-        }
-    }
-
-    /// Waits for a turn.
+impl Exchange {
+    /// Waits until a request may be sent: for one of those under way to end, and for the budget.
     ///
     /// # Errors
-    /// How long the wait would be, when it is too long to hold a worker.
-    pub(super) async fn enter(&self, clock: &dyn Clock) -> Result<SemaphorePermit<'_>, Duration> {
-        let Ok(permit) = self.at_once.acquire().await else {
+    /// [`ConnectorError::RateLimited`] when the wait would be too long to hold a worker. Nothing was sent.
+    pub(super) async fn admit(&self) -> Result<SemaphorePermit<'_>, ConnectorError> {
+        let Ok(turn) = self.at_once.acquire().await else {
             // The semaphore is never closed.
             unreachable!()
         };
-        let pause = self.pause_left(clock.now());
-        if pause > WAIT_MAX {
-            return Err(pause);
-        }
-        let turn = self
-            .pace
-            .as_ref()
-            .map_or(Ok(Duration::ZERO), |pace| pace.turn(clock.now()))?;
-        let wait = pause.max(turn);
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        Ok(permit)
+        self.budget.acquire().await.map_err(|refusal| {
+            note_limited(&self.label, refusal.cause.as_str());
+            ConnectorError::RateLimited {
+                system: self.system.clone(),
+                retry_after: refusal.retry_after,
+            }
+        })?;
+        Ok(turn)
     }
 
-    /// Lets no request start for a while. A shorter pause never ends a longer one.
-    pub(super) fn pause(&self, now: Timestamp, pause: Duration) {
-        self.paused_until
-            .fetch_max(now.plus(pause).as_micros(), Ordering::Relaxed);
+    /// Tells the budget what the headers of an answer say is left.
+    pub(super) fn observe_limits(&self, headers: &HeaderMap) {
+        let Some(limit) = &self.manifest.rate_limit else {
+            return;
+        };
+        for seen in observations(&limit.value.headers, headers, self.clock.now()) {
+            self.budget.observed(&seen);
+        }
     }
 
-    fn pause_left(&self, now: Timestamp) -> Duration {
-        Timestamp::from_micros(self.paused_until.load(Ordering::Relaxed)).since(now)
+    /// Passes on that an answer asked to wait, so that no request of the connection starts before.
+    pub(super) async fn heed(&self, error: &ConnectorError) {
+        if let Some(wait) = asked_to_wait(error) {
+            self.budget.told_to_wait(wait).await;
+        }
+        if matches!(error, ConnectorError::RateLimited { .. }) {
+            note_limited(&self.label, ANSWERED);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct At(i64);
-    impl Clock for At {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_secs(self.0)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_long_pause_turns_requests_away_until_it_is_over() {
-        let gate = Gate::new(1, 0.0);
-        gate.pause(Timestamp::from_secs(100), Duration::from_secs(30));
-        gate.pause(Timestamp::from_secs(100), Duration::from_secs(1));
-        assert_eq!(
-            gate.enter(&At(110)).await.err(),
-            Some(Duration::from_secs(20))
-        );
-        assert!(gate.enter(&At(130)).await.is_ok());
-    }
-
-    #[test]
-    fn the_pace_lets_a_burst_through_and_then_one_by_one() {
-        let pace = Pace {
-            interval_micros: 100_000.0,
-            burst_micros: 500_000.0,
-            next: Mutex::new(0.0),
-        };
-        let now = Timestamp::from_secs(1_000);
-        let waits: Vec<u128> = (0..8)
-            .map(|_| pace.turn(now).map_or(u128::MAX, |wait| wait.as_millis()))
-            .collect();
-        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 100, 200]);
+fn asked_to_wait(error: &ConnectorError) -> Option<Duration> {
+    match error {
+        ConnectorError::RateLimited { retry_after, .. } => Some(*retry_after),
+        ConnectorError::Unreachable { retry_after, .. } => *retry_after,
+        ConnectorError::Unauthorized { .. }
+        | ConnectorError::Refused { .. }
+        | ConnectorError::VersionConflict { .. }
+        | ConnectorError::NotFound { .. }
+        | ConnectorError::ResponseLost { .. }
+        | ConnectorError::Malformed { .. }
+        | ConnectorError::Misconfigured { .. } => None,
     }
 }

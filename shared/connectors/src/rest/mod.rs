@@ -1,7 +1,7 @@
 //! The connector for HTTP APIs that speak JSON, as a manifest describes them.
 //!
 //! [`RestConnector`] turns the verbs of [`Connector`] into requests. `request.rs` fills templates in,
-//! `exchange.rs` sends and judges, `auth.rs` signs in, `limits.rs` holds back, `paging.rs` goes on to the
+//! `exchange.rs` sends and judges, `auth.rs` signs in, `limits.rs` keeps to the budget, `paging.rs` goes on to the
 //! next page, `record.rs` turns JSON into canonical fields and back, `errors.rs` says what a failure means.
 //! There are no retries here: the caller's job has the attempts. The one exception is a session that ended.
 
@@ -28,13 +28,14 @@ use async_trait::async_trait;
 use metrics::SharedString;
 use minijinja::value::Value as TemplateValue;
 use tandem_domain::{Clock, RecordId, StreamName};
+use tokio::sync::Semaphore;
 
 use self::auth::Authority;
 use self::clock_offset::ClockOffset;
 use self::errors::Operation;
 use self::exchange::Exchange;
-use self::limits::Gate;
 use self::request::{header_name, header_value};
+use crate::budget::{BudgetFactory, LocalBudgets, RateLimits};
 use crate::connector::{
     Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page,
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
@@ -52,7 +53,7 @@ pub struct RestConnector {
 }
 
 impl RestConnector {
-    /// Puts manifest and settings together. Sends nothing.
+    /// Puts manifest and settings together, with a budget of this process alone. Sends nothing.
     ///
     /// # Errors
     /// [`ConnectorError::Misconfigured`] when the settings lack what the manifest needs, or hold what it does not know.
@@ -62,7 +63,22 @@ impl RestConnector {
         settings: &ConnectionSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConnectorError> {
-        Self::build(connection_name, manifest, settings, clock).map_err(|reason| {
+        let budgets = LocalBudgets::new(clock.clone());
+        Self::with_budgets(connection_name, manifest, settings, clock, &budgets)
+    }
+
+    /// As [`RestConnector::new`], with the budget that is made for the connection.
+    ///
+    /// # Errors
+    /// As [`RestConnector::new`].
+    pub fn with_budgets(
+        connection_name: &str,
+        manifest: Arc<Manifest>,
+        settings: &ConnectionSettings,
+        clock: Arc<dyn Clock>,
+        budgets: &dyn BudgetFactory,
+    ) -> Result<Self, ConnectorError> {
+        Self::build(connection_name, manifest, settings, clock, budgets).map_err(|reason| {
             ConnectorError::Misconfigured {
                 system: connection_name.to_owned(),
                 reason,
@@ -75,6 +91,7 @@ impl RestConnector {
         manifest: Arc<Manifest>,
         settings: &ConnectionSettings,
         clock: Arc<dyn Clock>,
+        budgets: &dyn BudgetFactory,
     ) -> Result<Self, String> {
         check_settings(&manifest, settings)?;
         let scope = Scope::default().with("variables", variables(&manifest, settings));
@@ -91,9 +108,6 @@ impl RestConnector {
             .values()
             .for_each(|secret| redactor.add(secret.reveal()));
         let concurrency = settings.concurrency.unwrap_or(manifest.limits.concurrency);
-        let per_second = settings
-            .requests_per_second
-            .unwrap_or(manifest.limits.requests_per_second);
         let exchange = Exchange {
             system: name.to_owned(),
             label: SharedString::from_shared(name.into()),
@@ -101,7 +115,8 @@ impl RestConnector {
             base_url: base_url(&manifest, settings, &scope)?,
             common_headers: common_headers(&manifest, &secret_scope)?,
             timeout: settings.timeout(manifest.limits.timeout_secs),
-            gate: Gate::new(concurrency, per_second),
+            at_once: Semaphore::new(concurrency.max(1) as usize),
+            budget: budgets.budget(name, RateLimits::of(&manifest, settings)),
             authority: Authority::new(&manifest.auth, &secret_scope)?,
             secret_scope,
             clock,

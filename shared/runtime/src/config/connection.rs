@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tandem_connectors::budget::{BucketSpec, DailySpec};
 
 use super::reference::{SecretReference, TextOrReference};
 
@@ -52,7 +53,7 @@ const fn webhook_body_bytes_max() -> usize {
 }
 
 /// How hard a system may be pushed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// How long one request may take, in seconds.
@@ -61,9 +62,25 @@ pub struct LimitsConfig {
     /// How many requests may be under way at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// How many requests may start in a second.
+    /// How many requests may start in a second, 0 for no limit; without `rate_limit` beside it, it also
+    /// replaces the manifest's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<f64>,
+    /// How many requests may start in longer times, instead of the manifest's `rate_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitConfig>,
+}
+
+/// How many requests may start in longer times.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimitConfig {
+    /// Limits on requests in seconds to an hour; all of them hold at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<BucketSpec>,
+    /// The limit on requests in any 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily: Option<DailySpec>,
 }
 
 impl ConnectionConfig {

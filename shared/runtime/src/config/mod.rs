@@ -26,7 +26,7 @@ use serde::Deserialize;
 use tandem_domain::{ConnectionName, SyncName};
 
 pub use build::{Built, ConnectionSetup, WebhookSetup};
-pub use connection::{ConnectionConfig, LimitsConfig, WebhookConfig};
+pub use connection::{ConnectionConfig, LimitsConfig, RateLimitConfig, WebhookConfig};
 pub use documents::Documents;
 pub use error::{ConfigError, FieldPath, Mark, Problem};
 pub use process::{RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tandem_connectors::budget::RateLimit;
 use tandem_connectors::manifest::Manifest;
 use tandem_connectors::webhook::{Scheme, Secret as WebhookSecret, Verifier};
 use tandem_connectors::{
@@ -12,7 +13,7 @@ use tandem_domain::ConnectionName;
 use url::Url;
 
 use super::{Builder, ConnectionSetup, Opened, WebhookSetup};
-use crate::config::connection::{ConnectionConfig, WebhookConfig};
+use crate::config::connection::{ConnectionConfig, LimitsConfig, WebhookConfig};
 use crate::config::error::FieldPath;
 use crate::config::suggest::advice;
 
@@ -47,11 +48,12 @@ impl Builder<'_> {
         if self.problems.found.len() > found_before {
             return None;
         }
-        let connector = RestConnector::new(
+        let connector = RestConnector::with_budgets(
             name.as_str(),
             manifest.clone(),
             &settings,
             self.clock.clone(),
+            self.budgets,
         );
         let connector = self.problems.note(at.clone(), connector.map_err(reason))?;
         Some(Opened {
@@ -94,7 +96,19 @@ impl Builder<'_> {
             timeout_secs: config.limits.timeout_secs,
             concurrency: config.limits.concurrency,
             requests_per_second: config.limits.requests_per_second,
+            rate_limit: self.rate_limit(&config.limits, &at.key("limits")),
         }
+    }
+
+    fn rate_limit(&mut self, limits: &LimitsConfig, at: &FieldPath) -> Option<RateLimit> {
+        let own = limits.rate_limit.as_ref()?;
+        let limit = RateLimit {
+            buckets: own.buckets.clone(),
+            daily: own.daily,
+            headers: Vec::new(),
+        };
+        let checked = limit.check().map(|()| limit);
+        self.problems.note(at.key("rate_limit"), checked)
     }
 
     /// Whether the connection gives what the manifest asks for, and nothing else.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tandem_connectors::Connector;
+use tandem_connectors::budget::{BudgetFactory, LocalBudgets};
 use tandem_connectors::manifest::Manifest;
 use tandem_connectors::webhook::{Secret, Verifier};
 use tandem_domain::{Clock, ConnectionName};
@@ -72,6 +73,7 @@ struct Builder<'a> {
     configuration: &'a Configuration,
     environment: &'a Environment<'a>,
     clock: Arc<dyn Clock>,
+    budgets: &'a dyn BudgetFactory,
     problems: Problems<'a>,
     opened: BTreeMap<ConnectionName, Opened>,
 }
@@ -108,10 +110,25 @@ impl Configuration {
         environment: &Environment<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Built, ConfigError> {
+        let budgets = LocalBudgets::new(clock.clone());
+        self.build_with(environment, clock, &budgets)
+    }
+
+    /// As [`Configuration::build`], with budgets for requests that other processes may share.
+    ///
+    /// # Errors
+    /// As [`Configuration::build`].
+    pub fn build_with(
+        &self,
+        environment: &Environment<'_>,
+        clock: Arc<dyn Clock>,
+        budgets: &dyn BudgetFactory,
+    ) -> Result<Built, ConfigError> {
         let mut builder = Builder {
             configuration: self,
             environment,
             clock,
+            budgets,
             problems: Problems {
                 source: &self.source,
                 found: Vec::new(),
