@@ -10,6 +10,7 @@
 pub mod passes;
 mod scheduler;
 mod settings;
+mod trace;
 
 pub use scheduler::{Scheduler, Waker};
 pub use settings::{Retention, SchedulerSettings};

@@ -8,11 +8,13 @@ use tandem_queue::Doorbell;
 use tandem_store::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::passes::{
     DueSchedules, OrphanedRuns, Pass, PassReport, Prune, RescueExpired, RingDueJobs, StaleIntents,
 };
 use crate::settings::SchedulerSettings;
+use crate::trace;
 
 /// The longest sleep between looks at the clock: it may be set, or the machine may have slept.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -65,7 +67,9 @@ impl Paced {
 
     /// Runs it, and notes when it runs next.
     async fn run(&mut self, now: Timestamp) {
-        let result = self.pass.run(now).await;
+        let span = trace::pass(self.pass.name());
+        let result = self.pass.run(now).instrument(span.clone()).await;
+        trace::passed(&span, &result);
         let soonest = now.plus(SLEEP_MIN);
         let regular = now.plus(self.every);
         self.due = match &result {

@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use tandem_domain::{Entropy, JobId, RunId, Side, SyncName, Timestamp};
 use tandem_queue::Doorbell;
 use tandem_runtime::Schedule;
-use tandem_runtime::telemetry::TraceContext;
 use tandem_store::{
     Hints, JobClass, JobKind, JobState, NewJob, NewRun, PAGE_ROWS_MAX, Progress, Run, RunFilter,
     RunKind, RunState, ScheduleKey, SchedulePurpose, Store, StoreError, StoredSchedule, Trigger,
@@ -193,7 +192,7 @@ impl DueSchedules {
             trigger: Trigger::Schedule,
             run_at: now,
             hints: Hints::default(),
-            traceparent: Some(TraceContext::new(&*self.entropy).to_string()),
+            traceparent: Some(tandem_trace::current_or_new(&*self.entropy).to_string()),
         };
         let ids = self.store.enqueue(vec![job], now).await?;
         Ok(ids.first().copied().unwrap_or(id))

@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tandem_domain::{Entropy, JobId, RecordId, Side, SyncName, Timestamp};
 use tandem_queue::Doorbell;
-use tandem_runtime::telemetry::TraceContext;
 use tandem_store::{
     Hints, Intent, JobClass, JobFilter, JobKind, JobState, NewJob, Store, StoreError, Trigger,
 };
@@ -83,7 +82,7 @@ impl StaleIntents {
             trigger: Trigger::Schedule,
             run_at: now,
             hints: Hints::default(),
-            traceparent: Some(TraceContext::new(&*self.entropy).to_string()),
+            traceparent: Some(tandem_trace::current_or_new(&*self.entropy).to_string()),
         }
     }
 }

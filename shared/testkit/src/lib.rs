@@ -8,10 +8,12 @@ mod chance;
 mod clock;
 pub mod contract;
 mod make;
+mod otlp;
 pub mod servers;
 mod temporary;
 
 pub use chance::SeededEntropy;
 pub use clock::TestClock;
 pub use make::Make;
+pub use otlp::{OtlpReceiver, ReceivedSpan};
 pub use temporary::TemporaryStore;

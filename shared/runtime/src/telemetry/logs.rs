@@ -3,11 +3,19 @@
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::SubscriberBuilder;
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use super::TelemetryError;
+use super::json::JsonLines;
 
 /// What is logged when `RUST_LOG` does not say: what an operator wants to see, and the warnings of others.
-const FILTER_DEFAULT: &str = "warn,tandem=info,tandem_api=info,tandem_worker=info,tandem_scheduler=info,tandem_queue=info,tandem_runtime=info,tandem_connectors=info,tandem_store_sqlite=info,tandem_operator=info";
+const FILTER_DEFAULT: &str = "warn,tandem=info,tandem_api=info,tandem_worker=info,tandem_scheduler=info,\
+    tandem_queue=info,tandem_fleet=info,tandem_rate_limits=info,tandem_runtime=info,tandem_connectors=info,\
+    tandem_store_postgres=info,tandem_store_sqlite=info,tandem_operator=info";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,27 +25,6 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
-}
-
-/// Why telemetry could not be set up.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TelemetryError {
-    /// Not a log format.
-    #[error("`{0}` is not a log format; write `human` or `json`")]
-    Format(String),
-    /// Not a log filter.
-    #[error(
-        "`{filter}` is not a log filter: {reason}; write for example `info` or `warn,tandem_worker=debug`"
-    )]
-    Filter {
-        /// What was given.
-        filter: String,
-        /// What the parser says.
-        reason: String,
-    },
-    /// A second set-up in one process.
-    #[error("{0} were set up twice in this process; this is a defect of Tandem")]
-    Twice(&'static str),
 }
 
 impl FromStr for LogFormat {
@@ -51,43 +38,114 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Starts logging to standard error. `filter` is the value of `RUST_LOG`, if it is set.
-///
-/// # Errors
-/// [`TelemetryError`] when the filter is none, or logging was started before.
-pub fn init_logs(format: LogFormat, filter: Option<&str>) -> Result<(), TelemetryError> {
-    let subscriber: SubscriberBuilder<_, _, EnvFilter> = tracing_subscriber::fmt()
-        .with_env_filter(parse_filter(filter)?)
-        .with_ansi(std::io::stderr().is_terminal());
-    let subscriber = subscriber.with_writer(std::io::stderr);
+/// The layer that writes log lines to `writer`.
+pub(super) fn layer<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(writer);
     match format {
-        LogFormat::Human => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Human => lines.boxed(),
+        LogFormat::Json => lines
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines::default())
+            .boxed(),
     }
-    .map_err(|_| TelemetryError::Twice("logs"))
 }
 
-fn parse_filter(filter: Option<&str>) -> Result<EnvFilter, TelemetryError> {
-    let filter = filter
+/// What is logged. Spans of traces never are: they have a layer of their own.
+pub(super) fn filter(text: Option<&str>) -> Result<EnvFilter, TelemetryError> {
+    let text = text
         .filter(|text| !text.is_empty())
         .unwrap_or(FILTER_DEFAULT);
-    EnvFilter::builder()
-        .parse(filter)
-        .map_err(|error| TelemetryError::Filter {
-            filter: filter.to_owned(),
-            reason: error.to_string(),
-        })
+    let wrong = |reason: String| TelemetryError::Filter {
+        filter: text.to_owned(),
+        reason,
+    };
+    let filter = EnvFilter::builder()
+        .parse(text)
+        .map_err(|error| wrong(error.to_string()))?;
+    let no_traces = format!("{}=off", tandem_trace::TARGET)
+        .parse()
+        .map_err(|error| wrong(format!("{error}")))?;
+    Ok(filter.add_directive(no_traces))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::info_span;
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut all = self.0.lock().expect("no test panics while it writes");
+            all.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged by some work, as JSON.
+    fn logged(rust_log: Option<&str>, work: impl FnOnce()) -> Vec<serde_json::Value> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::registry()
+            .with(filter(rust_log).expect("a filter"))
+            .with(layer(LogFormat::Json, move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = lines.0.lock().expect("all is written").clone();
+        let text = String::from_utf8(bytes).expect("JSON is UTF-8");
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+            .collect()
+    }
+
+    #[test]
+    fn the_lines_of_a_job_carry_its_trace_at_the_top() {
+        let lines = logged(None, || {
+            let job = info_span!(target: "tandem_queue", "job", job = "job_1", trace_id = "0af7");
+            let inner = info_span!(target: "tandem_worker", parent: &job, "page", number = 3);
+            job.in_scope(|| tracing::warn!(attempt = 2, "the job is tried again"));
+            inner.in_scope(|| tracing::warn!("a page is missing"));
+            tracing::warn!("of no trace");
+        });
+        assert_eq!(lines[0]["trace_id"], "0af7");
+        assert_eq!(lines[0]["message"], "the job is tried again");
+        assert_eq!(lines[0]["attempt"], 2);
+        assert_eq!(lines[0]["span"]["job"], "job_1");
+        assert_eq!(lines[1]["trace_id"], "0af7");
+        assert!(lines[2].get("trace_id").is_none());
+    }
+
+    #[test]
+    fn spans_of_traces_are_in_no_log_however_much_is_asked_for() {
+        for rust_log in ["trace", "tandem_trace=trace"] {
+            logged(Some(rust_log), || {
+                let span = info_span!(target: tandem_trace::TARGET, "job");
+                assert!(span.is_disabled(), "{rust_log}");
+            });
+        }
+    }
 
     #[test]
     fn the_default_filter_is_one_and_a_wrong_one_is_refused_with_advice() {
-        assert!(parse_filter(None).is_ok());
-        assert!(parse_filter(Some("")).is_ok());
-        let error = parse_filter(Some("tandem=loud")).expect_err("no such level");
+        assert!(filter(None).is_ok());
+        assert!(filter(Some("")).is_ok());
+        let error = filter(Some("tandem=loud")).expect_err("no such level");
         assert!(
             error
                 .to_string()

@@ -9,7 +9,7 @@ use tandem_domain::Entropy;
 /// `00-` + 32 + `-` + 16 + `-` + 2 hexadecimal digits.
 const VERSION_0_LEN: usize = 55;
 
-/// The part of a trace that one step of the work is: which trace, which span, whether it is recorded.
+/// One step of a trace: which trace, which span, whether it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     /// The same for all steps of the trace; never zero.
@@ -39,23 +39,10 @@ impl TraceContext {
         }
     }
 
-    /// The next step of the same trace.
+    /// The id of the trace as people and logs write it: 32 hexadecimal digits.
     #[must_use]
-    pub fn child(&self, entropy: &dyn Entropy) -> Self {
-        Self {
-            span_id: non_zero(entropy),
-            ..*self
-        }
-    }
-
-    /// The next step of the trace that a sender named, or a new trace when it named none that can be
-    /// read, as the standard asks.
-    #[must_use]
-    pub fn continue_from(traceparent: Option<&str>, entropy: &dyn Entropy) -> Self {
-        match traceparent.and_then(|text| text.parse::<Self>().ok()) {
-            Some(parent) => parent.child(entropy),
-            None => Self::new(entropy),
-        }
+    pub fn trace_hex(&self) -> String {
+        format!("{:032x}", self.trace_id)
     }
 }
 
@@ -163,12 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn a_step_keeps_its_trace_and_ids_are_never_zero() {
-        let parent: TraceContext = EXAMPLE.parse().expect("the example of the standard");
-        let child = TraceContext::continue_from(Some(EXAMPLE), &Zeros);
-        assert_eq!(child.trace_id, parent.trace_id);
-        assert_ne!(child.span_id, parent.span_id);
-        let new = TraceContext::continue_from(Some("nonsense"), &Zeros);
-        assert!(new.trace_id != 0 && new.span_id != 0);
+    fn a_new_trace_is_recorded_and_its_ids_are_never_zero() {
+        let new = TraceContext::new(&Zeros);
+        assert!(new.sampled && new.trace_id != 0 && new.span_id != 0);
+        assert_eq!(new.to_string().parse(), Ok(new));
+        assert!(new.to_string().contains(&new.trace_hex()));
     }
 }
