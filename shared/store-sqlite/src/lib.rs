@@ -13,6 +13,7 @@ mod config;
 mod conflicts;
 mod events;
 mod jobs;
+mod leases;
 mod links;
 mod open;
 #[cfg(test)]

@@ -27,12 +27,20 @@ const CHECKPOINT_PAGES: &str = "4000";
 const STATEMENTS_MAX: usize = 256;
 
 /// Version, name, up, down. `migrations/sqlite` and `migrations/postgres` have the same names.
-const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
-    1,
-    "spine",
-    include_str!("../../../migrations/sqlite/0001_spine.up.sql"),
-    include_str!("../../../migrations/sqlite/0001_spine.down.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+    (
+        1,
+        "spine",
+        include_str!("../../../migrations/sqlite/0001_spine.up.sql"),
+        include_str!("../../../migrations/sqlite/0001_spine.down.sql"),
+    ),
+    (
+        2,
+        "fleet",
+        include_str!("../../../migrations/sqlite/0002_fleet.up.sql"),
+        include_str!("../../../migrations/sqlite/0002_fleet.down.sql"),
+    ),
+];
 
 /// Rows that the thread of a connection may be ahead of their reader.
 const ROWS_AHEAD_MAX: usize = 1_024;

@@ -12,6 +12,7 @@ mod conflicts;
 mod error;
 mod events;
 mod jobs;
+mod leases;
 mod links;
 mod runs;
 
@@ -33,6 +34,7 @@ pub use jobs::{
     ClaimRequest, ClaimedJob, Failure, Hints, Job, JobAttempt, JobClass, JobCounts, JobFilter,
     JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob, Trigger,
 };
+pub use leases::LeaseStore;
 pub use links::{
     Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict, JournalError,
     KnownRecord, Link, LinkState, LinkStore, LinkUpdate, NewLink, PairContext, Ruling, SeenRecord,
@@ -44,7 +46,14 @@ pub use tandem_domain::BaseValue;
 /// Everything that a storage does.
 #[async_trait]
 pub trait Store:
-    EventStore + JobStore + LinkStore + ChangeStore + ConflictStore + RunStore + ConfigStore
+    EventStore
+    + JobStore
+    + LinkStore
+    + ChangeStore
+    + ConflictStore
+    + RunStore
+    + ConfigStore
+    + LeaseStore
 {
     /// Whether the storage answers and its schema is the one that this program needs.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -1,0 +1,16 @@
+DROP TABLE counters;
+DROP TABLE cursors;
+DROP TABLE runs;
+DROP TABLE conflicts;
+DROP TABLE changes;
+DROP TABLE intents;
+DROP TABLE record_keys;
+DROP TABLE records;
+DROP TABLE links;
+DROP TABLE job_attempts;
+DROP TABLE jobs;
+DROP TABLE events;
+DROP TABLE deliveries;
+DROP TABLE schedules;
+DROP TABLE syncs;
+DROP TABLE connections;

@@ -1,0 +1,273 @@
+//! Configuration and schedules.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use tandem_domain::{ConnectionName, SyncName, Timestamp};
+use tandem_store::{
+    ConfigStore, ConnectionRow, ScheduleKey, SchedulePurpose, ScheduleRow, StoreError,
+    StoredSchedule, SyncRow,
+};
+
+use crate::sql::{Failed, Statement};
+use crate::txn::{self, Txn};
+use crate::{PostgresStore, rows, sql};
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    document: String,
+}
+
+#[derive(Serialize)]
+struct ScheduleParam<'a> {
+    sync: &'a str,
+    purpose: SchedulePurpose,
+    spec: &'a str,
+    next_at: Option<i64>,
+}
+
+async fn apply(
+    txn: &mut Txn,
+    connections: &str,
+    syncs: &str,
+    schedules: &str,
+    now: Timestamp,
+) -> Result<(), Failed> {
+    // Two processes that apply at once do so one after the other.
+    txn.run(sqlx::query(LOCK)).await?;
+    let deletions = [(DELETE_CONNECTIONS, connections), (DELETE_SYNCS, syncs)];
+    for (text, documents) in deletions {
+        let statement = sqlx::query(text)
+            .bind(documents.to_owned())
+            .bind(now.as_micros());
+        txn.run(statement).await?;
+    }
+    let others = [
+        (PUT_CONNECTIONS, connections),
+        (PUT_SYNCS, syncs),
+        (DELETE_SCHEDULES, schedules),
+        (PUT_SCHEDULES, schedules),
+    ];
+    for (text, documents) in others {
+        txn.run(sqlx::query(text).bind(documents.to_owned()))
+            .await?;
+    }
+    Ok(())
+}
+
+const LOCK: &str = "-- lock_config
+LOCK TABLE connections, syncs, schedules IN SHARE ROW EXCLUSIVE MODE";
+
+const DELETE_CONNECTIONS: &str = "-- delete_connections
+UPDATE connections SET deleted_at = $2
+WHERE deleted_at IS NULL AND name NOT IN (SELECT name FROM json_to_recordset($1::json) AS d (name text))";
+
+const DELETE_SYNCS: &str = "-- delete_syncs
+UPDATE syncs SET deleted_at = $2
+WHERE deleted_at IS NULL AND name NOT IN (SELECT name FROM json_to_recordset($1::json) AS d (name text))";
+
+const PUT_CONNECTIONS: &str = "-- put_connections
+INSERT INTO connections (name, document, version)
+SELECT name, document, 1 FROM json_to_recordset($1::json) AS d (name text, document text)
+ON CONFLICT (name) DO UPDATE SET
+    document = excluded.document, version = connections.version + 1, deleted_at = NULL
+WHERE connections.document <> excluded.document OR connections.deleted_at IS NOT NULL";
+
+const PUT_SYNCS: &str = "-- put_syncs
+INSERT INTO syncs (name, document, version)
+SELECT name, document, 1 FROM json_to_recordset($1::json) AS d (name text, document text)
+ON CONFLICT (name) DO UPDATE SET
+    document = excluded.document, version = syncs.version + 1, deleted_at = NULL
+WHERE syncs.document <> excluded.document OR syncs.deleted_at IS NOT NULL";
+
+const DELETE_SCHEDULES: &str = "-- delete_schedules
+DELETE FROM schedules WHERE NOT EXISTS (
+    SELECT 1 FROM json_to_recordset($1::json) AS d (sync text, purpose text)
+    WHERE d.sync = schedules.sync AND d.purpose = schedules.purpose)";
+
+/// A schedule whose words have changed gets a new clock; a pause is a person's, and stays.
+const PUT_SCHEDULES: &str = "-- put_schedules
+INSERT INTO schedules (sync, purpose, spec, next_at)
+SELECT sync, purpose, spec, next_at
+FROM json_to_recordset($1::json) AS d (sync text, purpose text, spec text, next_at bigint)
+ON CONFLICT (sync, purpose) DO UPDATE SET spec = excluded.spec, next_at = excluded.next_at
+WHERE schedules.spec <> excluded.spec";
+
+fn named<N: AsRef<str>>(documents: &[(N, serde_json::Value)]) -> Result<String, StoreError> {
+    let rows: Vec<Named<'_>> = documents
+        .iter()
+        .map(|(name, document)| Named {
+            name: name.as_ref(),
+            document: document.to_string(),
+        })
+        .collect();
+    sql::json("configuration", &rows)
+}
+
+fn schedule(row: &PgRow) -> Result<StoredSchedule, StoreError> {
+    Ok(StoredSchedule {
+        key: ScheduleKey {
+            sync: rows::parsed(row, "sync")?,
+            purpose: rows::word(row, "purpose")?,
+        },
+        spec: rows::get(row, "spec")?,
+        paused: rows::get(row, "paused")?,
+        next_at: rows::instant_opt(row, "next_at")?,
+        last_at: rows::instant_opt(row, "last_at")?,
+    })
+}
+
+impl PostgresStore {
+    /// Runs a statement that changes at most one row. Returns whether it did.
+    pub(crate) async fn change_one(&self, statement: Statement<'_>) -> Result<bool, StoreError> {
+        Ok(sql::run(&self.pool, statement).await? == 1)
+    }
+}
+
+#[async_trait]
+impl ConfigStore for PostgresStore {
+    async fn apply_config(
+        &self,
+        connections: Vec<(ConnectionName, serde_json::Value)>,
+        syncs: Vec<(SyncName, serde_json::Value)>,
+        schedules: Vec<ScheduleRow>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let schedules: Vec<ScheduleParam<'_>> = schedules
+            .iter()
+            .map(|row| ScheduleParam {
+                sync: row.key.sync.as_str(),
+                purpose: row.key.purpose,
+                spec: &row.spec,
+                next_at: row.next_at.map(Timestamp::as_micros),
+            })
+            .collect();
+        let schedules = sql::json("schedule", &schedules)?;
+        let connections: Vec<(String, _)> = strings(connections);
+        let syncs: Vec<(String, _)> = strings(syncs);
+        let (connections, syncs) = (named(&connections)?, named(&syncs)?);
+        let args = (connections, syncs, schedules, now);
+        txn::write(
+            &self.pool,
+            args,
+            |txn, (connections, syncs, schedules, now)| {
+                Box::pin(apply(txn, connections, syncs, schedules, *now))
+            },
+        )
+        .await
+    }
+
+    async fn connections(&self) -> Result<Vec<ConnectionRow>, StoreError> {
+        const CONNECTIONS: &str = "-- connections\nSELECT * FROM connections ORDER BY name";
+        sql::all(&self.pool, sqlx::query(CONNECTIONS))
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(ConnectionRow {
+                    name: rows::parsed(row, "name")?,
+                    document: rows::document(row, "document")?,
+                    version: rows::get(row, "version")?,
+                    paused: rows::get(row, "paused")?,
+                    deleted_at: rows::instant_opt(row, "deleted_at")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn syncs(&self) -> Result<Vec<SyncRow>, StoreError> {
+        const SYNCS: &str = "-- syncs\nSELECT * FROM syncs ORDER BY name";
+        sql::all(&self.pool, sqlx::query(SYNCS))
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(SyncRow {
+                    name: rows::parsed(row, "name")?,
+                    document: rows::document(row, "document")?,
+                    version: rows::get(row, "version")?,
+                    paused: rows::get(row, "paused")?,
+                    deleted_at: rows::instant_opt(row, "deleted_at")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn pause_connection(
+        &self,
+        name: &ConnectionName,
+        paused: bool,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const PAUSE: &str = "-- pause_connection
+UPDATE connections SET paused = $2 WHERE name = $1 AND deleted_at IS NULL";
+        let statement = sqlx::query(PAUSE).bind(name.as_str()).bind(paused);
+        self.change_one(statement).await
+    }
+
+    async fn pause_sync(
+        &self,
+        name: &SyncName,
+        paused: bool,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const PAUSE: &str = "-- pause_sync
+UPDATE syncs SET paused = $2 WHERE name = $1 AND deleted_at IS NULL";
+        let statement = sqlx::query(PAUSE).bind(name.as_str()).bind(paused);
+        self.change_one(statement).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
+        const SCHEDULES: &str = "-- schedules\nSELECT * FROM schedules ORDER BY sync, purpose";
+        sql::all(&self.pool, sqlx::query(SCHEDULES))
+            .await?
+            .iter()
+            .map(schedule)
+            .collect()
+    }
+
+    async fn advance_schedule(
+        &self,
+        key: &ScheduleKey,
+        expected: Timestamp,
+        next_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const ADVANCE: &str = "-- advance_schedule
+UPDATE schedules SET next_at = $4, last_at = $5
+WHERE sync = $1 AND purpose = $2 AND next_at = $3 AND NOT paused";
+        let statement = sqlx::query(ADVANCE)
+            .bind(key.sync.as_str())
+            .bind(key.purpose.as_str())
+            .bind(expected.as_micros())
+            .bind(next_at.map(Timestamp::as_micros))
+            .bind(now.as_micros());
+        self.change_one(statement).await
+    }
+
+    async fn edit_schedule(
+        &self,
+        key: &ScheduleKey,
+        paused: Option<bool>,
+        next_at: Option<Timestamp>,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const EDIT: &str = "-- edit_schedule
+UPDATE schedules SET paused = coalesce($3, paused), next_at = coalesce($4, next_at)
+WHERE sync = $1 AND purpose = $2";
+        let statement = sqlx::query(EDIT)
+            .bind(key.sync.as_str())
+            .bind(key.purpose.as_str())
+            .bind(paused)
+            .bind(next_at.map(Timestamp::as_micros));
+        self.change_one(statement).await
+    }
+}
+
+fn strings<N: Into<String>>(
+    documents: Vec<(N, serde_json::Value)>,
+) -> Vec<(String, serde_json::Value)> {
+    documents
+        .into_iter()
+        .map(|(name, document)| (name.into(), document))
+        .collect()
+}

@@ -1,0 +1,263 @@
+//! Questions for an operator. The `subject` column names what is asked about; a partial unique
+//! index on it keeps a question from being open twice.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
+use tandem_domain::{ConflictId, JobId, LinkId, Timestamp};
+use tandem_store::{
+    Conflict, ConflictFilter, ConflictState, ConflictStore, Hints, JobClass, JobKind, NewConflict,
+    NewJob, Resolution, StoreError, Trigger,
+};
+
+use crate::jobs::enqueue::enqueue;
+use crate::sql::Failed;
+use crate::txn::{self, Txn};
+use crate::{PostgresStore, rows, sql};
+
+#[derive(Serialize)]
+struct ConflictRow<'a> {
+    id: String,
+    sync: &'a str,
+    link: Option<String>,
+    side: &'static str,
+    record: &'a str,
+    field: Option<&'a str>,
+    subject: String,
+    kind: String,
+}
+
+fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
+    Ok(ConflictRow {
+        id: conflict.id.to_string(),
+        sync: conflict.sync.as_str(),
+        link: conflict.link.map(|link| link.to_string()),
+        side: conflict.side.as_str(),
+        record: conflict.record.as_str(),
+        field: conflict.kind.field(),
+        subject: sql::key(&subject(conflict)).into_owned(),
+        kind: sql::json("conflict", &conflict.kind)?,
+    })
+}
+
+/// What is asked about: a field of a link, or a record.
+fn subject(conflict: &NewConflict) -> String {
+    let record = || format!("{}/{}/{}", conflict.sync, conflict.side, conflict.record);
+    match (conflict.link, conflict.kind.field()) {
+        (Some(link), Some(field)) => format!("{link}/{field}"),
+        (None, Some(field)) => format!("{}/{field}", record()),
+        (_, None) => record(),
+    }
+}
+
+/// Opens questions that are not open already. Returns how many are new.
+pub(crate) async fn open(
+    txn: &mut Txn,
+    conflicts: &[NewConflict],
+    now: Timestamp,
+) -> Result<usize, Failed> {
+    if conflicts.is_empty() {
+        return Ok(0);
+    }
+    let rows = conflicts
+        .iter()
+        .map(conflict_row)
+        .collect::<Result<Vec<_>, _>>()?;
+    let statement = sqlx::query(OPEN)
+        .bind(sql::json("conflict", &rows)?)
+        .bind(now.as_micros());
+    txn.run(statement).await
+}
+
+const OPEN: &str = "-- open_conflicts
+INSERT INTO conflicts (id, sync, link, side, record, field, subject, state, kind, created_at)
+SELECT c.id, c.sync, c.link, c.side, c.record, c.field, c.subject, 'open', c.kind, $2
+FROM json_to_recordset($1::json) AS c (
+    id text, sync text, link text, side text, record text, field text, subject text, kind text)
+ORDER BY c.subject COLLATE \"C\", c.id COLLATE \"C\"
+ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO NOTHING";
+
+/// Closes questions whose answer was used.
+pub(crate) async fn close(
+    txn: &mut Txn,
+    conflicts: &[ConflictId],
+    now: Timestamp,
+) -> Result<(), Failed> {
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let statement = sqlx::query(CLOSE)
+        .bind(sql::json("conflict", conflicts)?)
+        .bind(now.as_micros());
+    txn.run(statement).await.map(|_rows| ())
+}
+
+const CLOSE: &str = "-- close_conflicts
+UPDATE conflicts SET state = 'closed', closed_at = $2
+WHERE id IN (SELECT json_array_elements_text($1::json)) AND state IN ('open', 'answered')";
+
+/// Closes questions about fields of a link that agree by now.
+pub(crate) async fn settle_fields(
+    txn: &mut Txn,
+    link: LinkId,
+    fields: &[String],
+    now: Timestamp,
+) -> Result<(), Failed> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let statement = sqlx::query(SETTLE)
+        .bind(link.to_string())
+        .bind(sql::json("field", fields)?)
+        .bind(now.as_micros());
+    txn.run(statement).await.map(|_rows| ())
+}
+
+const SETTLE: &str = "-- settle_fields
+UPDATE conflicts SET state = 'closed', closed_at = $3
+WHERE link = $1 AND state IN ('open', 'answered')
+  AND field IN (SELECT json_array_elements_text($2::json))";
+
+fn read(row: &PgRow) -> Result<Conflict, StoreError> {
+    Ok(Conflict {
+        id: rows::parsed(row, "id")?,
+        sync: rows::parsed(row, "sync")?,
+        link: rows::parsed_opt(row, "link")?,
+        side: rows::parsed(row, "side")?,
+        record: rows::record(row, "record")?,
+        kind: rows::document(row, "kind")?,
+        state: rows::word(row, "state")?,
+        resolution: rows::document_opt(row, "resolution")?,
+        created_at: rows::instant(row, "created_at")?,
+        answered_at: rows::instant_opt(row, "answered_at")?,
+    })
+}
+
+/// An operator's answer, and the id of the job that carries it out.
+struct Answer {
+    id: ConflictId,
+    resolution: Resolution,
+    job: JobId,
+    now: Timestamp,
+}
+
+async fn resolve(txn: &mut Txn, answer: &Answer) -> Result<Option<JobId>, Failed> {
+    let ignore = answer.resolution == Resolution::Ignore;
+    let state = if ignore {
+        ConflictState::Closed
+    } else {
+        ConflictState::Answered
+    };
+    let statement = sqlx::query(ANSWER)
+        .bind(answer.id.to_string())
+        .bind(state.as_str())
+        .bind(sql::json("resolution", &answer.resolution)?)
+        .bind(answer.now.as_micros());
+    let Some(row) = txn.first(statement).await? else {
+        return Ok(None);
+    };
+    let conflict = read(&row)?;
+    if ignore {
+        let statement = sqlx::query(IGNORE)
+            .bind(conflict.sync.as_str())
+            .bind(conflict.side.as_str())
+            .bind(conflict.record.as_str());
+        txn.run(statement).await?;
+    }
+    let job = job_for(&conflict, answer.job, answer.now);
+    let standing = enqueue(txn, &[job], answer.now).await?;
+    Ok(standing.first().map(|standing| standing.job))
+}
+
+const ANSWER: &str = "-- answer_conflict
+UPDATE conflicts SET state = $2, resolution = $3, answered_at = $4,
+                     closed_at = CASE $2 WHEN 'closed' THEN $4 END
+WHERE id = $1 AND state = 'open'
+RETURNING *";
+
+const IGNORE: &str = "-- ignore_record
+INSERT INTO records (sync, side, id, generation, ignored, keys) VALUES ($1, $2, $3, 0, true, '[]')
+ON CONFLICT (sync, side, id) DO UPDATE SET ignored = true";
+
+fn job_for(conflict: &Conflict, id: JobId, now: Timestamp) -> NewJob {
+    NewJob {
+        id,
+        kind: JobKind::Reconcile {
+            sync: conflict.sync.clone(),
+            side: conflict.side,
+            record: conflict.record.clone(),
+        },
+        class: JobClass::Interactive,
+        trigger: Trigger::Manual,
+        run_at: now,
+        hints: Hints::default(),
+        traceparent: None,
+    }
+}
+
+#[async_trait]
+impl ConflictStore for PostgresStore {
+    async fn open_conflicts(
+        &self,
+        conflicts: Vec<NewConflict>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        txn::write(&self.pool, (conflicts, now), |txn, (conflicts, now)| {
+            Box::pin(open(txn, conflicts, *now))
+        })
+        .await
+    }
+
+    async fn conflicts(&self, filter: &ConflictFilter) -> Result<Vec<Conflict>, StoreError> {
+        let mut query: QueryBuilder<Postgres> =
+            QueryBuilder::new("-- list_conflicts\nSELECT * FROM conflicts WHERE true");
+        if let Some(sync) = &filter.sync {
+            query
+                .push(" AND sync = ")
+                .push_bind(sync.as_str().to_owned());
+        }
+        if let Some(state) = filter.state {
+            query.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(before) = filter.before {
+            query.push(" AND id < ").push_bind(before.to_string());
+        }
+        query
+            .push(" ORDER BY id DESC LIMIT ")
+            .push_bind(sql::page(filter.limit));
+        sql::all(&self.pool, query.build())
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
+    async fn conflict(&self, id: ConflictId) -> Result<Option<Conflict>, StoreError> {
+        const CONFLICT: &str = "-- conflict\nSELECT * FROM conflicts WHERE id = $1";
+        sql::first(&self.pool, sqlx::query(CONFLICT).bind(id.to_string()))
+            .await?
+            .as_ref()
+            .map(read)
+            .transpose()
+    }
+
+    async fn resolve_conflict(
+        &self,
+        id: ConflictId,
+        resolution: Resolution,
+        job: JobId,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError> {
+        let answer = Answer {
+            id,
+            resolution,
+            job,
+            now,
+        };
+        txn::write(&self.pool, answer, |txn, answer| {
+            Box::pin(resolve(txn, answer))
+        })
+        .await
+    }
+}

@@ -1,0 +1,160 @@
+//! What keeps the queue whole: renewing, rescuing, replaying, discarding, pruning.
+
+use std::collections::HashSet;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgRow;
+use tandem_domain::{JobId, Timestamp};
+use tandem_store::{JobKind, Lease, StoreError};
+
+use super::enqueue::resolve_lanes;
+use super::finish::LeaseRow;
+use super::row::job;
+use super::waiting::{Waiting, put_back};
+use crate::sql::{Failed, Statement};
+use crate::tally::Counter;
+use crate::txn::{self, Txn};
+use crate::{rows, sql};
+
+/// Moves the end of leases that are held: one statement, that is a transaction of its own.
+pub(super) async fn renew(
+    pool: &PgPool,
+    leases: &[Lease],
+    until: Timestamp,
+) -> Result<Vec<bool>, StoreError> {
+    if leases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = (sql::json("lease", &LeaseRow::all(leases))?, until);
+    let held = txn::alone(pool, &args, renewing)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(Lease {
+                job: rows::parsed(row, "id")?,
+                token: rows::parsed(row, "lease_token")?,
+            })
+        })
+        .collect::<Result<HashSet<Lease>, StoreError>>()?;
+    Ok(leases.iter().map(|lease| held.contains(lease)).collect())
+}
+
+fn renewing((leases, until): &(String, Timestamp)) -> Statement<'_> {
+    sqlx::query(RENEW).bind(leases).bind(until.as_micros())
+}
+
+const RENEW: &str = "-- renew_leases
+UPDATE jobs SET lease_until = $2
+FROM json_to_recordset($1::json) AS l (id text, token text)
+WHERE jobs.id = l.id AND jobs.lease_token = l.token
+RETURNING jobs.id, jobs.lease_token";
+
+/// Hands back jobs whose lease has ended.
+pub(super) async fn rescue(
+    txn: &mut Txn,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<JobId>, Failed> {
+    let statement = sqlx::query(EXPIRED)
+        .bind(now.as_micros())
+        .bind(sql::limit(limit));
+    let jobs = read_all(&txn.all(statement).await?)?;
+    put_back(txn, jobs, now).await
+}
+
+/// One that is locked is being finished or renewed, or rescued by another process.
+const EXPIRED: &str = "-- expired_jobs
+SELECT * FROM jobs WHERE state = 'running' AND lease_until < $1
+ORDER BY lease_until LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED";
+
+/// Hands back all running jobs; the attempt that claiming them had counted is taken back.
+pub(super) async fn release_all(txn: &mut Txn, now: Timestamp) -> Result<usize, Failed> {
+    let mut jobs = read_all(&txn.all(sqlx::query(RUNNING)).await?)?;
+    for job in &mut jobs {
+        job.attempt = (job.attempt - 1).max(0);
+    }
+    put_back(txn, jobs, now).await.map(|jobs| jobs.len())
+}
+
+const RUNNING: &str = "-- running_jobs
+SELECT * FROM jobs WHERE state = 'running' ORDER BY id FOR NO KEY UPDATE";
+
+fn read_all(rows: &[PgRow]) -> Result<Vec<Waiting>, StoreError> {
+    rows.iter().map(Waiting::read).collect()
+}
+
+/// Puts dead jobs back to waiting, in the lane that their record has by now.
+pub(super) async fn replay(
+    txn: &mut Txn,
+    ids: &[JobId],
+    now: Timestamp,
+) -> Result<Vec<JobId>, Failed> {
+    let dead = txn
+        .all(sqlx::query(DEAD).bind(sql::json("job", ids)?))
+        .await?;
+    let kinds = dead
+        .iter()
+        .map(|row| job(row).map(|job| job.kind))
+        .collect::<Result<Vec<JobKind>, _>>()?;
+    let lanes = resolve_lanes(txn, &kinds.iter().collect::<Vec<_>>()).await?;
+    let mut jobs = read_all(&dead)?;
+    for (job, lane) in jobs.iter_mut().zip(lanes) {
+        job.lane = lane;
+        job.attempt = 0;
+        job.run_at = now.as_micros();
+    }
+    put_back(txn, jobs, now).await
+}
+
+const DEAD: &str = "-- dead_jobs
+SELECT * FROM jobs
+WHERE state = 'dead' AND id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+ORDER BY id FOR NO KEY UPDATE";
+
+/// Discards dead jobs.
+pub(super) async fn discard(
+    txn: &mut Txn,
+    ids: &[JobId],
+    reason: &str,
+    now: Timestamp,
+) -> Result<usize, Failed> {
+    let statement = sqlx::query(DISCARD)
+        .bind(sql::json("job", ids)?)
+        .bind(sql::plain(reason).into_owned())
+        .bind(now.as_micros());
+    txn.run(statement).await
+}
+
+const DISCARD: &str = "-- discard_jobs
+WITH dead AS MATERIALIZED (
+    SELECT id FROM jobs
+    WHERE state = 'dead' AND id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE jobs SET state = 'discarded', note = $2, ended_at = $3 FROM dead WHERE jobs.id = dead.id";
+
+/// Removes old jobs that are done or discarded.
+pub(super) async fn prune(txn: &mut Txn, before: Timestamp, limit: usize) -> Result<usize, Failed> {
+    let statement = sqlx::query(PRUNE)
+        .bind(before.as_micros())
+        .bind(sql::limit(limit));
+    let mut removed = 0;
+    for row in txn.all(statement).await? {
+        let (sync, done): (String, i64) = (rows::get(&row, "sync")?, rows::get(&row, "done")?);
+        txn.tally.add(&sync, Counter::DoneRows, -done);
+        removed += rows::count(&row, "removed")?;
+    }
+    Ok(usize::try_from(removed).unwrap_or(usize::MAX))
+}
+
+/// Two processes that prune at once remove different jobs.
+const PRUNE: &str = "-- prune_jobs
+WITH old AS MATERIALIZED (
+    SELECT id FROM jobs WHERE state IN ('done', 'discarded') AND ended_at < $1
+    ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
+),
+removed AS (
+    DELETE FROM jobs USING old WHERE jobs.id = old.id RETURNING jobs.sync, jobs.state
+)
+SELECT sync, count(*) AS removed, count(*) FILTER (WHERE state = 'done') AS done
+FROM removed GROUP BY sync";

@@ -1,0 +1,184 @@
+//! Putting jobs back to waiting: after a failure, a lost worker, a move to another lane, a replay.
+//! A lane has room for one; a job that finds another there merges into it and is done.
+//!
+//! The jobs that wait in the lanes are locked while they are merged into. One that appears in between
+//! violates the index of waiting lanes, and the transaction is run again.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use tandem_domain::{JobId, Timestamp};
+use tandem_store::{Failure, StoreError};
+
+use crate::sql::Failed;
+use crate::tally::Counter;
+use crate::txn::Txn;
+use crate::{rows, sql};
+
+/// What a waiting job carries; the rest of its row stays as it is.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Waiting {
+    pub(crate) id: String,
+    #[serde(skip)]
+    pub(crate) sync: String,
+    pub(crate) lane: String,
+    pub(crate) class: i64,
+    pub(crate) run_at: i64,
+    pub(crate) attempt: i64,
+    pub(crate) merged: i64,
+    pub(crate) edited_a: Option<i64>,
+    pub(crate) edited_b: Option<i64>,
+    pub(crate) failure_code: Option<String>,
+    pub(crate) failure_chain: Option<String>,
+    /// Only of a running job.
+    #[serde(skip)]
+    pub(crate) claimed_at: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Merged<'a> {
+    id: &'a str,
+    into_job: &'a str,
+}
+
+impl Waiting {
+    /// Reads a whole row of `jobs`.
+    pub(crate) fn read(row: &PgRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: rows::get(row, "id")?,
+            sync: rows::get(row, "sync")?,
+            lane: rows::get(row, "lane")?,
+            class: rows::get(row, "class")?,
+            run_at: rows::get(row, "run_at")?,
+            attempt: rows::get(row, "attempt")?,
+            merged: rows::get(row, "merged")?,
+            edited_a: rows::get(row, "edited_a")?,
+            edited_b: rows::get(row, "edited_b")?,
+            failure_code: rows::get(row, "failure_code")?,
+            failure_chain: rows::get(row, "failure_chain")?,
+            claimed_at: rows::get(row, "claimed_at")?,
+        })
+    }
+
+    /// Remembers why the job failed.
+    pub(crate) fn fail(&mut self, failure: &Failure) -> Result<(), StoreError> {
+        self.failure_code = Some(failure.code.as_str().to_owned());
+        self.failure_chain = Some(sql::json("failure", &failure.chain)?);
+        Ok(())
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.class = self.class.min(other.class);
+        self.run_at = self.run_at.min(other.run_at);
+        self.attempt = self.attempt.max(other.attempt);
+        self.merged += other.merged + 1;
+        self.edited_a = self.edited_a.max(other.edited_a);
+        self.edited_b = self.edited_b.max(other.edited_b);
+        if self.failure_code.is_none() {
+            self.failure_code.clone_from(&other.failure_code);
+            self.failure_chain.clone_from(&other.failure_chain);
+        }
+    }
+}
+
+/// Lets the jobs wait in the lanes that they name, merging. Returns, in order, the job that stands
+/// for each.
+pub(crate) async fn put_back(
+    txn: &mut Txn,
+    jobs: Vec<Waiting>,
+    now: Timestamp,
+) -> Result<Vec<JobId>, Failed> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut standing = standing_in(txn, &jobs).await?;
+    let mut merged: Vec<(&Waiting, String)> = Vec::new();
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in &jobs {
+        match standing.get_mut(&job.lane) {
+            Some(other) => {
+                other.absorb(job);
+                merged.push((job, other.id.clone()));
+                answers.push(parse(&other.id)?);
+            }
+            None => {
+                answers.push(parse(&job.id)?);
+                standing.insert(job.lane.clone(), job.clone());
+            }
+        }
+    }
+    end_merged(txn, &merged, now).await?;
+    let mut standing: Vec<&Waiting> = standing.values().collect();
+    standing.sort_by(|one, other| one.lane.cmp(&other.lane));
+    txn.run(sqlx::query(WAIT).bind(sql::json("job", &standing)?))
+        .await?;
+    Ok(answers)
+}
+
+fn parse(id: &str) -> Result<JobId, StoreError> {
+    id.parse().map_err(|error| StoreError::Corrupt {
+        what: "job",
+        reason: format!("{error}"),
+    })
+}
+
+/// Jobs that wait already in the lanes, by lane; those that are being put back do not count.
+async fn standing_in(txn: &mut Txn, jobs: &[Waiting]) -> Result<HashMap<String, Waiting>, Failed> {
+    let lanes: Vec<&str> = jobs.iter().map(|job| job.lane.as_str()).collect();
+    let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+    let statement = sqlx::query(WAITING_IN)
+        .bind(sql::json("lane", &lanes)?)
+        .bind(sql::json("job", &ids)?);
+    txn.all(statement)
+        .await?
+        .iter()
+        .map(|row| Waiting::read(row).map(|job| (job.lane.clone(), job)))
+        .collect::<Result<_, StoreError>>()
+        .map_err(Failed::from)
+}
+
+const WAITING_IN: &str = "-- waiting_in_lanes
+SELECT * FROM jobs
+WHERE state = 'available' AND lane = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+  AND id <> ALL (ARRAY(SELECT json_array_elements_text($2::json)))
+ORDER BY lane FOR NO KEY UPDATE";
+
+async fn end_merged(
+    txn: &mut Txn,
+    merged: &[(&Waiting, String)],
+    now: Timestamp,
+) -> Result<(), Failed> {
+    if merged.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Merged<'_>> = merged
+        .iter()
+        .map(|(job, into)| Merged {
+            id: &job.id,
+            into_job: into,
+        })
+        .collect();
+    for (job, _) in merged {
+        txn.tally.add(&job.sync, Counter::DoneRows, 1);
+    }
+    let statement = sqlx::query(END_MERGED)
+        .bind(sql::json("job", &rows)?)
+        .bind(now.as_micros());
+    txn.run(statement).await.map(|_| ())
+}
+
+const END_MERGED: &str = "-- end_merged_jobs
+UPDATE jobs SET state = 'done', note = 'merged into ' || m.into_job, ended_at = $2,
+                lease_token = NULL, lease_until = NULL
+FROM json_to_recordset($1::json) AS m (id text, into_job text) WHERE jobs.id = m.id";
+
+const WAIT: &str = "-- put_back_jobs
+UPDATE jobs SET state = 'available', lane = w.lane, class = w.class, run_at = w.run_at,
+                attempt = w.attempt, merged = w.merged, edited_a = w.edited_a, edited_b = w.edited_b,
+                failure_code = w.failure_code, failure_chain = w.failure_chain, note = NULL,
+                ended_at = NULL, lease_token = NULL, lease_until = NULL
+FROM json_to_recordset($1::json) AS w (
+    id text, lane text, class bigint, run_at bigint, attempt bigint, merged bigint, edited_a bigint,
+    edited_b bigint, failure_code text, failure_chain text)
+WHERE jobs.id = w.id";

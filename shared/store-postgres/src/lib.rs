@@ -1,0 +1,45 @@
+//! The production storage: PostgreSQL, shared by as many processes as one likes.
+//!
+//! Each verb is one transaction (module `txn`), committed with `synchronous_commit` as the server has
+//! it: a call returns after the server has it on disk, never before. Verbs of different processes meet
+//! here, so each names what it locks: rows are locked in the order of their lanes or ids, a claim skips
+//! what another claim holds, unique indexes decide who was first, and whoever loses a race is run again.
+//!
+//! This crate never reads a clock, never draws a random number, and has no opinion on what to do: it
+//! keeps rows.
+
+mod changes;
+mod config;
+mod conflicts;
+mod events;
+mod jobs;
+mod leases;
+mod links;
+mod open;
+#[cfg(test)]
+mod plans;
+mod rows;
+mod runs;
+mod schema;
+mod sql;
+mod tally;
+mod txn;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use tandem_store::{Store, StoreError};
+
+pub use open::PostgresOptions;
+
+/// A PostgreSQL database as a [`Store`].
+pub struct PostgresStore {
+    pool: PgPool,
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        let mut conn = self.pool.acquire().await.map_err(sql::failed)?;
+        schema::check(&mut conn).await
+    }
+}

@@ -1,0 +1,341 @@
+//! What each side was last seen to hold. The keys are in a table of their own, written only when
+//! they change, which is seldom.
+//!
+//! Whoever writes a record's keys holds the lock of its row in `records`, so that row and keys agree.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use sqlx::PgPool;
+use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
+use tandem_store::{IndexedRecord, KnownRecord, SeenRecord, StoreError};
+
+use crate::sql::Failed;
+use crate::txn::{self, Txn};
+use crate::{rows, sql};
+
+/// What was known of a record before it was seen again.
+struct Known {
+    checksum: Option<String>,
+    keys: Option<String>,
+    link: Option<LinkId>,
+    link_checksum: Option<String>,
+}
+
+/// What was known, by side and id.
+type KnownRecords = HashMap<(Side, String), Known>;
+
+/// The last reading of each record, in the order in which rows are locked.
+type Latest<'a> = BTreeMap<(Side, &'a str), &'a IndexedRecord>;
+
+#[derive(Serialize)]
+struct RecordRow<'a> {
+    side: Side,
+    id: &'a str,
+    keys: String,
+    checksum: &'a str,
+    updated_at: Option<i64>,
+}
+
+/// What a listing showed, and of what.
+pub(super) struct Listing {
+    pub(super) sync: SyncName,
+    pub(super) side: Side,
+    pub(super) records: Vec<IndexedRecord>,
+    pub(super) generation: i64,
+}
+
+/// Stores what a listing showed. Returns what was known before, in the order of the records.
+pub(super) async fn index_records(
+    txn: &mut Txn,
+    listing: &Listing,
+) -> Result<Vec<SeenRecord>, Failed> {
+    let latest: Latest<'_> = listing
+        .records
+        .iter()
+        .map(|record| ((listing.side, record.id.as_str()), record))
+        .collect();
+    let known = store(txn, &listing.sync, &latest, Some(listing.generation)).await?;
+    let seen = |record: &IndexedRecord| {
+        let before = known.get(&(listing.side, record.id.as_str().to_owned()));
+        SeenRecord {
+            id: record.id.clone(),
+            link: before.and_then(|before| before.link),
+            unchanged: before.is_some_and(|before| is_unchanged(before, record)),
+        }
+    };
+    Ok(listing.records.iter().map(seen).collect())
+}
+
+/// Stores what was seen outside a listing. It counts as seen by the newest run, because it was read
+/// while that was the newest.
+pub(super) async fn see(
+    txn: &mut Txn,
+    sync: &SyncName,
+    records: &[(Side, IndexedRecord)],
+) -> Result<(), Failed> {
+    let latest: Latest<'_> = records
+        .iter()
+        .map(|(side, record)| ((*side, record.id.as_str()), record))
+        .collect();
+    store(txn, sync, &latest, None).await.map(|_known| ())
+}
+
+fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
+    let checksum = match before.link {
+        Some(_) => before.link_checksum.as_deref(),
+        None => before.checksum.as_deref(),
+    };
+    checksum == Some(record.checksum.as_str())
+}
+
+async fn store(
+    txn: &mut Txn,
+    sync: &SyncName,
+    latest: &Latest<'_>,
+    generation: Option<i64>,
+) -> Result<KnownRecords, Failed> {
+    if latest.is_empty() {
+        return Ok(KnownRecords::new());
+    }
+    let records = latest
+        .iter()
+        .map(|((side, id), record)| {
+            Ok(RecordRow {
+                side: *side,
+                id,
+                keys: sql::json("key", &record.keys)?,
+                checksum: &record.checksum,
+                updated_at: record.updated_at.map(Timestamp::as_micros),
+            })
+        })
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    let statement = sqlx::query(STORE)
+        .bind(sync.as_str())
+        .bind(sql::json("record", &records)?)
+        .bind(generation);
+    let mut known = KnownRecords::with_capacity(records.len());
+    for row in txn.all(statement).await? {
+        let before = Known {
+            checksum: rows::get(&row, "checksum")?,
+            keys: rows::get(&row, "keys")?,
+            link: rows::parsed_opt(&row, "link")?,
+            link_checksum: rows::get(&row, "link_checksum")?,
+        };
+        known.insert(
+            (rows::parsed(&row, "side")?, rows::get(&row, "id")?),
+            before,
+        );
+    }
+    store_keys(txn, sync, &rekeyed(latest, &records, &known)).await?;
+    Ok(known)
+}
+
+/// Rows that are there are locked before they are replaced, so what is given as known is what was
+/// replaced. A row that appears meanwhile was not known, and is replaced all the same.
+const STORE: &str = "-- store_records
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($2::json)
+        AS g (side text, id text, keys text, checksum text, updated_at bigint)),
+known AS MATERIALIZED (
+    SELECT r.side, r.id, r.checksum, r.keys
+    FROM given g JOIN records r ON r.sync = $1 AND r.side = g.side AND r.id = g.id
+    ORDER BY r.side, r.id FOR NO KEY UPDATE OF r),
+stored AS (
+    INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
+    SELECT $1, g.side, g.id, g.checksum, g.updated_at,
+           coalesce($3, (SELECT max(number) FROM runs), 0), g.keys
+    FROM given g LEFT JOIN known k ON k.side = g.side AND k.id = g.id
+    ORDER BY g.side COLLATE \"C\", g.id COLLATE \"C\"
+    ON CONFLICT (sync, side, id) DO UPDATE SET
+        checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
+        generation = greatest(records.generation, excluded.generation))
+SELECT g.side, g.id, k.checksum, k.keys, coalesce(la.id, lb.id) AS link,
+       coalesce(la.a_checksum, lb.b_checksum) AS link_checksum
+FROM given g
+LEFT JOIN known k ON k.side = g.side AND k.id = g.id
+LEFT JOIN links la ON g.side = 'a' AND la.state = 'active' AND la.sync = $1 AND la.a_id = g.id
+LEFT JOIN links lb ON g.side = 'b' AND lb.state = 'active' AND lb.sync = $1 AND lb.b_id = g.id";
+
+/// A record with the keys to be found by.
+#[derive(Serialize)]
+struct KeyedRow<'a> {
+    side: Side,
+    id: &'a str,
+    keys: Vec<std::borrow::Cow<'a, str>>,
+}
+
+/// The records whose keys differ from those that were known, or that were not known: one of these may
+/// have been stored meanwhile, with other keys.
+fn rekeyed<'a>(
+    latest: &Latest<'a>,
+    records: &[RecordRow<'_>],
+    known: &KnownRecords,
+) -> Vec<KeyedRow<'a>> {
+    latest
+        .iter()
+        .zip(records)
+        .filter(|(((side, id), _), row)| {
+            let before = known.get(&(*side, (*id).to_owned()));
+            before.and_then(|known| known.keys.as_deref()) != Some(row.keys.as_str())
+        })
+        .map(|(((side, id), record), _)| KeyedRow {
+            side: *side,
+            id,
+            keys: record.keys.iter().map(|key| sql::key(key)).collect(),
+        })
+        .collect()
+}
+
+async fn store_keys(txn: &mut Txn, sync: &SyncName, keyed: &[KeyedRow<'_>]) -> Result<(), Failed> {
+    if keyed.is_empty() {
+        return Ok(());
+    }
+    let statement = sqlx::query(STORE_KEYS)
+        .bind(sync.as_str())
+        .bind(sql::json("key", keyed)?);
+    txn.run(statement).await.map(|_rows| ())
+}
+
+const STORE_KEYS: &str = "-- store_keys
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($2::json) AS g (side text, id text, keys json)),
+wanted AS MATERIALIZED (
+    SELECT DISTINCT g.side, g.id, k.key FROM given g, json_array_elements_text(g.keys) AS k (key)),
+dropped AS (
+    DELETE FROM record_keys r USING given g
+    WHERE r.sync = $1 AND r.side = g.side AND r.id = g.id
+      AND NOT EXISTS (SELECT FROM wanted w WHERE w.side = r.side AND w.id = r.id AND w.key = r.key))
+INSERT INTO record_keys (sync, side, key, id)
+SELECT $1, side, key, id FROM wanted
+ON CONFLICT DO NOTHING";
+
+#[derive(Serialize)]
+struct GoneRow<'a> {
+    side: Side,
+    id: &'a str,
+}
+
+/// Removes records that are gone, so that nothing is matched with them.
+pub(super) async fn forget(
+    txn: &mut Txn,
+    sync: &SyncName,
+    gone: &[(Side, RecordId)],
+) -> Result<(), Failed> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let gone: Vec<GoneRow<'_>> = gone
+        .iter()
+        .map(|(side, record)| GoneRow {
+            side: *side,
+            id: record.as_str(),
+        })
+        .collect();
+    let statement = sqlx::query(FORGET)
+        .bind(sync.as_str())
+        .bind(sql::json("record", &gone)?);
+    txn.run(statement).await.map(|_rows| ())
+}
+
+/// One that an operator said to leave alone stays known, should it come back.
+const FORGET: &str = "-- forget_records
+WITH gone AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($2::json) AS g (side text, id text)),
+forgotten AS (
+    DELETE FROM records r USING gone g
+    WHERE r.sync = $1 AND r.side = g.side AND r.id = g.id AND NOT r.ignored)
+DELETE FROM record_keys k USING gone g
+WHERE k.sync = $1 AND k.side = g.side AND k.id = g.id";
+
+/// Records that have any of the keys.
+pub(super) async fn records_by_keys(
+    pool: &PgPool,
+    sync: &SyncName,
+    side: Side,
+    keys: &[String],
+) -> Result<Vec<KnownRecord>, StoreError> {
+    let keys: Vec<_> = keys.iter().map(|key| sql::key(key)).collect();
+    let keys = sql::json("key", &keys)?;
+    let args = (sync, side, keys);
+    let found = txn::alone(pool, &args, |(sync, side, keys)| {
+        let statement = match side {
+            Side::A => sqlx::query(BY_KEYS_A),
+            Side::B => sqlx::query(BY_KEYS_B),
+        };
+        statement.bind(sync.as_str()).bind(keys)
+    });
+    found
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(KnownRecord {
+                id: rows::record(row, "id")?,
+                keys: rows::document(row, "keys")?,
+                link: rows::parsed_opt(row, "link")?,
+                ignored: rows::get(row, "ignored")?,
+            })
+        })
+        .collect()
+}
+
+const BY_KEYS_A: &str = "-- records_by_keys_a
+SELECT r.id, r.keys, r.ignored, l.id AS link
+FROM (SELECT DISTINCT k.id FROM json_array_elements_text($2::json) AS w (key)
+      JOIN record_keys k ON k.sync = $1 AND k.side = 'a' AND k.key = w.key) f
+JOIN records r ON r.sync = $1 AND r.side = 'a' AND r.id = f.id
+LEFT JOIN links l ON l.state = 'active' AND l.sync = $1 AND l.a_id = r.id
+ORDER BY r.id";
+
+const BY_KEYS_B: &str = "-- records_by_keys_b
+SELECT r.id, r.keys, r.ignored, l.id AS link
+FROM (SELECT DISTINCT k.id FROM json_array_elements_text($2::json) AS w (key)
+      JOIN record_keys k ON k.sync = $1 AND k.side = 'b' AND k.key = w.key) f
+JOIN records r ON r.sync = $1 AND r.side = 'b' AND r.id = f.id
+LEFT JOIN links l ON l.state = 'active' AND l.sync = $1 AND l.b_id = r.id
+ORDER BY r.id";
+
+/// Actively linked records that the generation has not shown.
+pub(super) async fn unseen_records(
+    pool: &PgPool,
+    sync: &SyncName,
+    side: Side,
+    generation: i64,
+    after: Option<&RecordId>,
+    limit: usize,
+) -> Result<Vec<RecordId>, StoreError> {
+    let after = sql::plain(after.map_or("", RecordId::as_str));
+    let args = (sync, side, generation, after, sql::limit(limit));
+    let found = txn::alone(pool, &args, |(sync, side, generation, after, limit)| {
+        let statement = match side {
+            Side::A => sqlx::query(UNSEEN_A),
+            Side::B => sqlx::query(UNSEEN_B),
+        };
+        statement
+            .bind(sync.as_str())
+            .bind(generation)
+            .bind(after.as_ref())
+            .bind(limit)
+    });
+    found
+        .await?
+        .iter()
+        .map(|row| rows::record(row, "id"))
+        .collect()
+}
+
+/// One that no listing has shown yet, because Tandem made it, counts as seen when its link was last
+/// written.
+const UNSEEN_A: &str = "-- unseen_records_a
+SELECT l.a_id AS id FROM links l
+LEFT JOIN records r ON r.sync = $1 AND r.side = 'a' AND r.id = l.a_id
+WHERE l.state = 'active' AND l.sync = $1 AND l.a_id > $3
+  AND coalesce(r.generation < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
+ORDER BY l.a_id LIMIT $4";
+
+const UNSEEN_B: &str = "-- unseen_records_b
+SELECT l.b_id AS id FROM links l
+LEFT JOIN records r ON r.sync = $1 AND r.side = 'b' AND r.id = l.b_id
+WHERE l.state = 'active' AND l.sync = $1 AND l.b_id > $3
+  AND coalesce(r.generation < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
+ORDER BY l.b_id LIMIT $4";

@@ -1,0 +1,88 @@
+//! Looking at the journal.
+
+use sqlx::PgPool;
+use sqlx::postgres::PgRow;
+use tandem_domain::{RecordId, Side, SyncName, Timestamp};
+use tandem_store::{Intent, StoreError};
+
+use super::row;
+use crate::{sql, txn};
+
+fn read(rows: &[PgRow]) -> Result<Vec<Intent>, StoreError> {
+    rows.iter().map(row::intent).collect()
+}
+
+/// Open creates into a side with one of the keys, or without a key.
+pub(super) async fn open_creates(
+    pool: &PgPool,
+    sync: &SyncName,
+    side: Side,
+    keys: &[String],
+) -> Result<Vec<Intent>, StoreError> {
+    let keys: Vec<_> = keys.iter().map(|key| sql::key(key)).collect();
+    let keys = sql::json("key", &keys)?;
+    let args = (sync, side, keys);
+    let found = txn::alone(pool, &args, |(sync, side, keys)| {
+        sqlx::query(OPEN_CREATES)
+            .bind(sync.as_str())
+            .bind(side.as_str())
+            .bind(keys)
+    });
+    read(&found.await?)
+}
+
+const OPEN_CREATES: &str = "-- open_creates
+SELECT to_json(i)::text AS intent FROM (
+    SELECT * FROM intents
+    WHERE sync = $1 AND side = $2 AND op = 'create' AND state IN ('planned', 'sent', 'unknown')
+      AND (match_key IS NULL OR match_key IN (SELECT json_array_elements_text($3::json)))) i
+ORDER BY i.created_at, i.id";
+
+/// Intents about a record, or of a link that it belongs or belonged to, oldest first.
+pub(super) async fn intents_of(
+    pool: &PgPool,
+    sync: &SyncName,
+    record: &RecordId,
+) -> Result<Vec<Intent>, StoreError> {
+    let args = (sync, record);
+    let found = txn::alone(pool, &args, |(sync, record)| {
+        sqlx::query(INTENTS_OF)
+            .bind(sync.as_str())
+            .bind(sql::plain(record.as_str()))
+    });
+    read(&found.await?)
+}
+
+const INTENTS_OF: &str = "-- intents_of
+WITH links_of AS (
+    SELECT id FROM links WHERE state = 'active' AND sync = $1 AND a_id = $2
+    UNION ALL SELECT id FROM links WHERE state = 'active' AND sync = $1 AND b_id = $2
+    UNION ALL SELECT id FROM links WHERE state = 'retired' AND sync = $1 AND a_id = $2
+    UNION ALL SELECT id FROM links WHERE state = 'retired' AND sync = $1 AND b_id = $2)
+SELECT to_json(i)::text AS intent FROM (
+    SELECT * FROM intents WHERE sync = $1 AND source = $2
+    UNION SELECT * FROM intents WHERE sync = $1 AND target = $2
+    UNION SELECT n.* FROM links_of o JOIN intents n ON n.link = o.id) i
+ORDER BY i.created_at, i.id";
+
+/// Open intents that were planned long ago.
+pub(super) async fn stale_intents(
+    pool: &PgPool,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<Intent>, StoreError> {
+    let args = (before, limit);
+    let found = txn::alone(pool, &args, |(before, limit)| {
+        sqlx::query(STALE)
+            .bind(before.as_micros())
+            .bind(sql::limit(*limit))
+    });
+    read(&found.await?)
+}
+
+const STALE: &str = "-- stale_intents
+SELECT to_json(i)::text AS intent FROM (
+    SELECT * FROM intents
+    WHERE created_at < $1 AND state IN ('planned', 'sent', 'unknown')
+    ORDER BY created_at, id LIMIT $2) i
+ORDER BY i.created_at, i.id";

@@ -1,0 +1,214 @@
+//! Writing down what is about to be sent.
+//!
+//! A write to a linked pair is excluded by the locks of its job and its link, so it is one statement.
+//! A create is also excluded by the lock of its source, which whoever links that record takes too
+//! (`write::lock_records`): either the create finds the link, or the linking finds the create.
+
+use serde::Serialize;
+use sqlx::PgPool;
+use sqlx::postgres::PgRow;
+use tandem_domain::{IntentId, LinkId, RecordId, Timestamp};
+use tandem_store::{Intent, IntentOp, IntentState, JournalError, Lane, Lease, StoreError};
+
+use super::write;
+use crate::sql::{Failed, Statement};
+use crate::txn::{self, Stop, Txn};
+use crate::{rows, sql};
+
+#[derive(Serialize)]
+struct IntentRow<'a> {
+    id: String,
+    sync: &'a str,
+    link: Option<String>,
+    side: &'static str,
+    /// The side that the source is on.
+    from_side: &'static str,
+    op: IntentOp,
+    source: Option<&'a str>,
+    target: Option<&'a str>,
+    fields: String,
+    match_key: Option<std::borrow::Cow<'a, str>>,
+    expected_version: Option<&'a str>,
+    state: IntentState,
+    sends: i64,
+    sent_at: Option<i64>,
+}
+
+/// What is to be journalled, and what the plan saw.
+struct Entry {
+    lease: Lease,
+    link: Option<(LinkId, i64)>,
+    /// The sources of the intents, as they are locked.
+    sources: Vec<Lane>,
+    intents: String,
+    now: Timestamp,
+}
+
+impl Entry {
+    fn statement(&self) -> Statement<'_> {
+        sqlx::query(JOURNAL)
+            .bind(&self.intents)
+            .bind(self.lease.job.to_string())
+            .bind(self.lease.token.to_string())
+            .bind(self.link.map(|(id, _)| id.to_string()))
+            .bind(self.link.map(|(_, revision)| revision))
+            .bind(self.now.as_micros())
+    }
+}
+
+/// Journals intents, the first as sent.
+pub(super) async fn journal(
+    pool: &PgPool,
+    lease: Lease,
+    link: Option<(LinkId, i64)>,
+    intents: &[Intent],
+    now: Timestamp,
+) -> Result<Result<(), JournalError>, StoreError> {
+    let rows = intents
+        .iter()
+        .enumerate()
+        .map(|(place, intent)| intent_row(intent, place == 0, now))
+        .collect::<Result<Vec<_>, _>>()?;
+    let entry = Entry {
+        lease,
+        link,
+        sources: intents.iter().filter_map(source).collect(),
+        intents: sql::json("intent", &rows)?,
+        now,
+    };
+    let creates = intents.iter().any(|intent| intent.op == IntentOp::Create);
+    if link.is_some() && !creates {
+        // Only an id that is there already can be in its way, and that is as good.
+        let rows = txn::alone(pool, &entry, Entry::statement).await?;
+        return rows.first().map_or(Ok(Err(JournalError::LeaseLost)), judge);
+    }
+    txn::decide(pool, entry, |txn, entry| Box::pin(in_turn(txn, entry))).await
+}
+
+fn source(intent: &Intent) -> Option<Lane> {
+    let source = intent.source.as_ref()?;
+    Some(Lane::of_record(&intent.sync, intent.side.other(), source))
+}
+
+fn intent_row(intent: &Intent, first: bool, now: Timestamp) -> Result<IntentRow<'_>, StoreError> {
+    Ok(IntentRow {
+        id: intent.id.to_string(),
+        sync: intent.sync.as_str(),
+        link: intent.link.map(|link| link.to_string()),
+        side: intent.side.as_str(),
+        from_side: intent.side.other().as_str(),
+        op: intent.op,
+        source: intent.source.as_ref().map(RecordId::as_str),
+        target: intent.target.as_ref().map(RecordId::as_str),
+        fields: sql::json("intent", &intent.fields)?,
+        match_key: intent.match_key.as_deref().map(sql::key),
+        expected_version: intent.expected_version.as_deref(),
+        state: if first {
+            IntentState::Sent
+        } else {
+            IntentState::Planned
+        },
+        sends: i64::from(first),
+        sent_at: first.then(|| now.as_micros()),
+    })
+}
+
+/// Journals creates. Those that another transaction was quicker with are left out by their unique
+/// indexes; then the answer is found by running again.
+async fn in_turn(txn: &mut Txn, entry: &Entry) -> Result<(), Stop<JournalError>> {
+    if entry.link.is_none() {
+        write::lock_records(txn, &entry.sources).await?;
+    }
+    let row = txn.one(entry.statement()).await?;
+    judge(&row)?.map_err(Stop::Refused)?;
+    if !rows::get::<bool>(&row, "stored")? {
+        let reason = "another create was journalled at the same time".to_owned();
+        return Err(Failed::Raced(reason).into());
+    }
+    Ok(())
+}
+
+fn judge(row: &PgRow) -> Result<Result<(), JournalError>, StoreError> {
+    if !rows::get::<bool>(row, "held")? {
+        return Ok(Err(JournalError::LeaseLost));
+    }
+    if !rows::get::<bool>(row, "fits")? || rows::get::<bool>(row, "source_busy")? {
+        return Ok(Err(JournalError::Superseded));
+    }
+    if rows::get::<bool>(row, "key_busy")? {
+        return Ok(Err(JournalError::KeyBusy));
+    }
+    Ok(Ok(()))
+}
+
+/// An intent that is journalled already (the answer to the first call was lost) is not in its own way.
+const JOURNAL: &str = "-- journal
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($1::json) AS g (
+        id text, sync text, link text, side text, from_side text, op text, source text, target text,
+        match_key text, expected_version text, state text, sends bigint, sent_at bigint, fields text)),
+held AS MATERIALIZED (
+    SELECT id FROM jobs WHERE id = $2 AND lease_token = $3 FOR NO KEY UPDATE),
+seen AS MATERIALIZED (
+    SELECT l.id FROM held, links l WHERE l.id = $4 AND l.revision = $5 FOR NO KEY UPDATE OF l),
+answer AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM held) AS held,
+           CASE WHEN $4 IS NOT NULL THEN EXISTS (SELECT FROM seen)
+           ELSE NOT EXISTS (SELECT FROM given g JOIN links l
+                            ON l.state = 'active' AND l.sync = g.sync AND l.a_id = g.source
+                            WHERE g.from_side = 'a')
+               AND NOT EXISTS (SELECT FROM given g JOIN links l
+                               ON l.state = 'active' AND l.sync = g.sync AND l.b_id = g.source
+                               WHERE g.from_side = 'b')
+           END AS fits,
+           EXISTS (SELECT FROM given g JOIN intents i
+                   ON i.sync = g.sync AND i.side = g.side AND i.source = g.source
+                      AND i.op = 'create' AND i.state IN ('planned', 'sent', 'unknown')
+                   WHERE g.op = 'create' AND i.id <> g.id) AS source_busy,
+           EXISTS (SELECT FROM given g JOIN intents i
+                   ON i.sync = g.sync AND i.side = g.side AND i.match_key = g.match_key
+                      AND i.op = 'create' AND i.state IN ('planned', 'sent', 'unknown')
+                   WHERE g.op = 'create' AND i.id <> g.id) AS key_busy),
+known AS MATERIALIZED (
+    SELECT i.id FROM given g JOIN intents i ON i.id = g.id),
+stored AS (
+    INSERT INTO intents (id, sync, link, side, op, source, target, match_key, expected_version,
+                         state, sends, job, created_at, sent_at, fields)
+    SELECT g.id, g.sync, g.link, g.side, g.op, g.source, g.target, g.match_key, g.expected_version,
+           g.state, g.sends, $2, $6, g.sent_at, g.fields
+    FROM answer a, given g
+    WHERE a.held AND a.fits AND NOT a.source_busy AND NOT a.key_busy
+    ON CONFLICT DO NOTHING
+    RETURNING id)
+SELECT a.held, a.fits, a.source_busy, a.key_busy,
+       NOT EXISTS (SELECT id FROM given EXCEPT SELECT id FROM known EXCEPT SELECT id FROM stored)
+           AS stored
+FROM answer a";
+
+/// Marks an intent as sent, if the lease is held and the intent is open.
+pub(super) async fn mark_sent(
+    pool: &PgPool,
+    lease: Lease,
+    intent: IntentId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let args = (lease, intent, now);
+    let marked = txn::alone(pool, &args, |(lease, intent, now)| {
+        sqlx::query(MARK_SENT)
+            .bind(intent.to_string())
+            .bind(lease.job.to_string())
+            .bind(lease.token.to_string())
+            .bind(now.as_micros())
+    });
+    Ok(!marked.await?.is_empty())
+}
+
+/// The job is locked, not only looked at: who takes it over does so before, and then nothing is marked,
+/// or after, and then finds the intent sent.
+const MARK_SENT: &str = "-- mark_sent
+WITH held AS MATERIALIZED (
+    SELECT id FROM jobs WHERE id = $2 AND lease_token = $3 FOR NO KEY UPDATE)
+UPDATE intents SET state = 'sent', sends = sends + 1, sent_at = $4
+FROM held
+WHERE intents.id = $1 AND intents.state IN ('planned', 'sent', 'unknown')
+RETURNING intents.id";

@@ -1,0 +1,164 @@
+//! Links, the index of records, and the journal of writes.
+
+mod confirm;
+mod index;
+mod intents;
+mod journal;
+mod read;
+mod row;
+mod write;
+
+use async_trait::async_trait;
+use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
+use tandem_store::{
+    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore,
+    NewLink, PairContext, SeenRecord, StoreError,
+};
+
+use crate::{PostgresStore, txn};
+
+#[async_trait]
+impl LinkStore for PostgresStore {
+    async fn pair(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<PairContext, StoreError> {
+        read::pair(&self.pool, sync, side, record).await
+    }
+
+    async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
+        read::link(&self.pool, id).await
+    }
+
+    async fn links(
+        &self,
+        sync: &SyncName,
+        after: Option<LinkId>,
+        limit: usize,
+    ) -> Result<Vec<Link>, StoreError> {
+        read::links(&self.pool, sync, after, limit).await
+    }
+
+    async fn link_count(&self, sync: &SyncName) -> Result<u64, StoreError> {
+        read::link_count(&self.pool, sync).await
+    }
+
+    async fn relane(&self, lease: Lease, link: LinkId, now: Timestamp) -> Result<bool, StoreError> {
+        txn::write(&self.pool, (lease, link, now), |txn, (lease, link, now)| {
+            Box::pin(write::relane(txn, *lease, *link, *now))
+        })
+        .await
+    }
+
+    async fn journal(
+        &self,
+        lease: Lease,
+        link: Option<(LinkId, i64)>,
+        intents: Vec<Intent>,
+        now: Timestamp,
+    ) -> Result<Result<(), JournalError>, StoreError> {
+        journal::journal(&self.pool, lease, link, &intents, now).await
+    }
+
+    async fn mark_sent(
+        &self,
+        lease: Lease,
+        intent: IntentId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        journal::mark_sent(&self.pool, lease, intent, now).await
+    }
+
+    async fn confirm(
+        &self,
+        sync: &SyncName,
+        lease: Lease,
+        confirmation: Confirmation,
+        now: Timestamp,
+    ) -> Result<Result<(), JournalError>, StoreError> {
+        let step = confirm::Step {
+            sync: sync.clone(),
+            lease,
+            confirmation,
+            now,
+        };
+        txn::decide(&self.pool, step, |txn, step| {
+            Box::pin(confirm::confirm(txn, step))
+        })
+        .await
+    }
+
+    async fn insert_links(&self, links: Vec<NewLink>, now: Timestamp) -> Result<usize, StoreError> {
+        txn::write(&self.pool, (links, now), |txn, (links, now)| {
+            Box::pin(write::insert_links(txn, links, *now))
+        })
+        .await
+    }
+
+    async fn index_records(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        records: Vec<IndexedRecord>,
+        generation: i64,
+        _now: Timestamp,
+    ) -> Result<Vec<SeenRecord>, StoreError> {
+        let listing = index::Listing {
+            sync: sync.clone(),
+            side,
+            records,
+            generation,
+        };
+        txn::write(&self.pool, listing, |txn, listing| {
+            Box::pin(index::index_records(txn, listing))
+        })
+        .await
+    }
+
+    async fn records_by_keys(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        keys: &[String],
+    ) -> Result<Vec<KnownRecord>, StoreError> {
+        index::records_by_keys(&self.pool, sync, side, keys).await
+    }
+
+    async fn unseen_records(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        generation: i64,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        index::unseen_records(&self.pool, sync, side, generation, after, limit).await
+    }
+
+    async fn open_creates(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        keys: &[String],
+    ) -> Result<Vec<Intent>, StoreError> {
+        intents::open_creates(&self.pool, sync, side, keys).await
+    }
+
+    async fn intents_of(
+        &self,
+        sync: &SyncName,
+        record: &RecordId,
+    ) -> Result<Vec<Intent>, StoreError> {
+        intents::intents_of(&self.pool, sync, record).await
+    }
+
+    async fn stale_intents(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Intent>, StoreError> {
+        intents::stale_intents(&self.pool, before, limit).await
+    }
+}

@@ -1,0 +1,334 @@
+//! How PostgreSQL carries out the statements: none may walk a table that grows, not even by a plan that was
+//! made while the table was empty. The statements are taken from the source, so that one written tomorrow
+//! is checked too.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Executor as _, Postgres, Row as _};
+use tandem_domain::{ErrorCode, RecordId};
+use tandem_store::{ChangeFilter, EventFilter, EventState, JobFilter, JobState};
+use tandem_testkit::servers::{TestDatabase, shared_database};
+
+use crate::{PostgresOptions, PostgresStore, changes, events, jobs};
+
+/// Tables that grow with use.
+const GROWING: [&str; 10] = [
+    "jobs",
+    "job_attempts",
+    "deliveries",
+    "events",
+    "links",
+    "records",
+    "record_keys",
+    "intents",
+    "changes",
+    "conflicts",
+];
+
+/// Statements that may walk a small partial index of one: what waits, runs, or is dead.
+const WALKS_A_PARTIAL_INDEX: [&str; 2] = ["count_jobs", "running_jobs"];
+
+/// A connection of the storage, with plans as they are kept for good: made for no particular values.
+async fn connection() -> (PoolConnection<Postgres>, TestDatabase) {
+    let database = shared_database().await;
+    PostgresStore::migrate(database.url())
+        .await
+        .expect("the schema");
+    let store = PostgresStore::open(database.url(), PostgresOptions::default())
+        .await
+        .expect("the storage");
+    let mut conn = store.pool.acquire().await.expect("a connection");
+    conn.execute("SET plan_cache_mode = force_generic_plan")
+        .await
+        .expect("a setting");
+    (conn, database)
+}
+
+/// Runs text that holds no value from outside.
+async fn run(conn: &mut PoolConnection<Postgres>, text: String) {
+    let outcome = sqlx::raw_sql(AssertSqlSafe(text.clone()))
+        .execute(&mut **conn)
+        .await;
+    outcome.unwrap_or_else(|error| panic!("{error}: {text}"));
+}
+
+/// The plan that EXPLAIN gives.
+async fn explain(conn: &mut PoolConnection<Postgres>, what: &str) -> Value {
+    let row = sqlx::raw_sql(AssertSqlSafe(what.to_owned()))
+        .fetch_one(&mut **conn)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {what}"));
+    let plan: Value = row.try_get(0).expect("a plan");
+    plan[0]["Plan"].clone()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the source folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.file_name().is_some_and(|name| name != "plans.rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// All statements of the crate: string literals that begin with `-- name`.
+fn statements() -> Vec<(String, String)> {
+    const QUOTE: &str = "\u{1}";
+    let mut found = Vec::new();
+    for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        let text = text.replace("\\\"", QUOTE);
+        for part in text.split("\"-- ").skip(1) {
+            let literal = part.split('"').next().expect("the end of the literal");
+            let literal = literal.replace("\\n", "\n").replace(QUOTE, "\"");
+            let (name, body) = literal
+                .split_once('\n')
+                .expect("a name, then the statement");
+            found.push((name.to_owned(), body.to_owned()));
+        }
+    }
+    found
+}
+
+/// How many values a statement takes.
+fn parameters(statement: &str) -> usize {
+    let numbers = statement.split('$').skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit());
+        rest[..end.unwrap_or(rest.len())].parse().unwrap_or(0)
+    });
+    numbers.max().unwrap_or(0)
+}
+
+/// The plan of a statement, for whatever values.
+async fn plan(conn: &mut PoolConnection<Postgres>, statement: &str) -> Value {
+    run(conn, format!("PREPARE checked AS {statement}")).await;
+    let values = vec!["NULL"; parameters(statement)].join(", ");
+    let execute = match values.as_str() {
+        "" => "EXECUTE checked".to_owned(),
+        values => format!("EXECUTE checked ({values})"),
+    };
+    let plan = explain(conn, &format!("EXPLAIN (FORMAT JSON) {execute}")).await;
+    run(conn, "DEALLOCATE checked".to_owned()).await;
+    plan
+}
+
+/// The nodes of a plan, each with whether it only gives the first rows of those below.
+fn nodes<'p>(plan: &'p Value, is_limited: bool, into: &mut Vec<(&'p Value, bool)>) {
+    into.push((plan, is_limited));
+    let limits = plan["Node Type"] == "Limit";
+    for below in plan["Plans"].as_array().into_iter().flatten() {
+        nodes(below, limits, into);
+    }
+}
+
+/// What a plan walks from end to end: growing tables, and indexes of them.
+fn walks(plan: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    nodes(plan, false, &mut all);
+    all.iter()
+        .filter(|(node, is_limited)| {
+            let is_growing = GROWING.iter().any(|table| node["Relation Name"] == *table);
+            let scans = matches!(
+                node["Node Type"].as_str(),
+                Some("Seq Scan" | "Index Scan" | "Index Only Scan")
+            );
+            is_growing && scans && node["Index Cond"].is_null() && !is_limited
+        })
+        .map(|(node, _)| format!("{} {}", node["Relation Name"], node["Index Name"]))
+        .collect()
+}
+
+#[tokio::test]
+async fn no_statement_walks_a_growing_table() {
+    let (mut conn, _database) = connection().await;
+    let statements = statements();
+    assert!(
+        statements.len() > 70,
+        "only {} statements found",
+        statements.len()
+    );
+    let mut found = Vec::new();
+    for (name, statement) in statements {
+        let first = statement.split_whitespace().next().unwrap_or_default();
+        let is_query = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first);
+        if !is_query || name.starts_with("list_") || name == "schema_version" {
+            continue;
+        }
+        let walks = walks(&plan(&mut conn, &statement).await);
+        let may_walk = WALKS_A_PARTIAL_INDEX.contains(&name.as_str());
+        if !walks.is_empty() && !may_walk {
+            found.push((name, walks));
+        }
+    }
+    assert_eq!(found, Vec::new());
+}
+
+#[test]
+fn every_statement_has_a_name_of_its_own() {
+    let mut names: Vec<String> = statements().into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    for pair in names.windows(2) {
+        assert_ne!(pair[0], pair[1]);
+    }
+    for name in names {
+        let plain = name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        assert!(plain, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn lists_use_the_index_of_what_they_are_asked_for() {
+    let (mut conn, _database) = connection().await;
+    let record = Some(RecordId::new("a1"));
+    let of_record = JobFilter {
+        record: record.clone(),
+        limit: 9,
+        ..JobFilter::default()
+    };
+    let dead = JobFilter {
+        state: Some(JobState::Dead),
+        code: Some(ErrorCode::Refused),
+        limit: 9,
+        ..JobFilter::default()
+    };
+    let events_of_record = EventFilter {
+        record: record.clone(),
+        ..EventFilter::default()
+    };
+    let quarantined = EventFilter {
+        state: Some(EventState::Quarantined),
+        ..EventFilter::default()
+    };
+    let changes_of_record = ChangeFilter {
+        record,
+        ..ChangeFilter::default()
+    };
+    let cases = [
+        (jobs::read::list(&of_record), "jobs_record"),
+        (jobs::read::list(&dead), "jobs_dead"),
+        (events::read::list(&events_of_record), "events_record"),
+        (events::read::list(&quarantined), "events_quarantined"),
+        (changes::list(&changes_of_record), "changes_a"),
+    ];
+    for (list, index) in cases {
+        let plan = plan(&mut conn, list.sql().as_str()).await;
+        assert!(plan.to_string().contains(index), "{index}: {plan}");
+    }
+}
+
+/// A queue, and statements that were planned when it was empty.
+struct Queue {
+    conn: PoolConnection<Postgres>,
+    _database: TestDatabase,
+}
+
+/// Jobs that the claims of the test ask for.
+const CLAIMED: usize = 100;
+
+impl Queue {
+    async fn empty() -> Self {
+        let (mut conn, _database) = connection().await;
+        // Statistics change when the test says so.
+        run(&mut conn, "ALTER TABLE jobs SET (autovacuum_enabled = off)".to_owned()).await;
+        let queries = [
+            ("claim", jobs::claim::CLAIM),
+            ("next_due", jobs::read::NEXT_DUE),
+            ("counts", jobs::read::COUNTS),
+        ];
+        for (name, text) in queries {
+            run(&mut conn, format!("PREPARE {name} AS {text}")).await;
+        }
+        let mut queue = Self { conn, _database };
+        for statement in [claiming("{}"), NEXT_DUE.to_owned(), COUNTS.to_owned()] {
+            queue.blocks(&statement).await;
+        }
+        queue
+    }
+
+    /// Jobs of five syncs and three classes.
+    async fn add(&mut self, state: &str, count: usize) {
+        let ended_at = if state == "done" { "g" } else { "NULL" };
+        let insert = format!(
+            "INSERT INTO jobs (id, kind, sync, side, record, lane, class, cause, state, run_at,
+                               created_at, ended_at)
+             SELECT 'job_' || lpad(g::text, 26, '0') || '{state}', 'reconcile', 'sync' || g % 5, 'a',
+                    'r' || g % 100000, 'lane/{state}/{count}/' || g, g % 3, 'webhook', '{state}', g, g,
+                    {ended_at}
+             FROM generate_series((SELECT count(*) FROM jobs), (SELECT count(*) FROM jobs) + {count} - 1) g"
+        );
+        run(&mut self.conn, insert).await;
+    }
+
+    /// How many pages a statement touches. What it changes is undone.
+    async fn blocks(&mut self, statement: &str) -> i64 {
+        run(&mut self.conn, "BEGIN".to_owned()).await;
+        let explaining = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}");
+        let plan = explain(&mut self.conn, &explaining).await;
+        run(&mut self.conn, "ROLLBACK".to_owned()).await;
+        let count = |what: &str| plan[what].as_i64().expect("a count");
+        count("Shared Hit Blocks") + count("Shared Read Blocks")
+    }
+}
+
+const NEXT_DUE: &str = "EXECUTE next_due";
+const COUNTS: &str = "EXECUTE counts (NULL, 5000000)";
+
+/// A claim of [`CLAIMED`] jobs that leaves the syncs alone which are blocked.
+fn claiming(blocked: &str) -> String {
+    let tokens = vec!["token"; CLAIMED].join(",");
+    format!(
+        "EXECUTE claim ('{{{tokens}}}', '{blocked}', '{{70,20,10}}', 5000000, 6000000, 216, {CLAIMED})"
+    )
+}
+
+fn listing(state: Option<JobState>, record: Option<&str>) -> String {
+    let filter = JobFilter {
+        state,
+        record: record.map(RecordId::new),
+        ..JobFilter::default()
+    };
+    let text = jobs::read::list(&filter).sql().as_str().to_owned();
+    let values = [record.map(|record| format!("'{record}'")), Some("50".to_owned())];
+    let mut text = text;
+    for (place, value) in values.into_iter().flatten().enumerate() {
+        text = text.replace(&format!("${}", place + 1), &value);
+    }
+    text
+}
+
+/// A statement may be planned when there are no statistics, and used when there are a million rows.
+#[tokio::test]
+async fn a_million_done_jobs_and_a_hundred_thousand_waiting_do_not_slow_the_queue() {
+    const ONE_BLOCKED: &str = "{sync1}";
+    let mut queue = Queue::empty().await;
+    queue.add("available", 10_000).await;
+    let small = [
+        queue.blocks(&claiming("{}")).await,
+        queue.blocks(&claiming(ONE_BLOCKED)).await,
+        queue.blocks(NEXT_DUE).await,
+    ];
+    queue.add("done", 1_000_000).await;
+    queue.add("available", 90_000).await;
+    for vacuum in ["SELECT 1", "ANALYZE jobs", "VACUUM jobs"] {
+        run(&mut queue.conn, vacuum.to_owned()).await;
+        let large = [
+            queue.blocks(&claiming("{}")).await,
+            queue.blocks(&claiming(ONE_BLOCKED)).await,
+            queue.blocks(NEXT_DUE).await,
+        ];
+        println!("{vacuum}: {small:?} {large:?}");
+        println!("counts {}", queue.blocks(COUNTS).await);
+        for state in [None, Some(JobState::Running), Some(JobState::Dead), Some(JobState::Done), Some(JobState::Available)] {
+            println!("list {state:?} {}", queue.blocks(&listing(state, None)).await);
+        }
+        println!("list record {}", queue.blocks(&listing(None, Some("r7"))).await);
+    }
+}

@@ -1,0 +1,224 @@
+//! Runs and cursors.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
+use tandem_domain::{RunId, Side, SyncName, Timestamp};
+use tandem_store::{NewRun, Progress, Run, RunFilter, RunState, RunStore, StoreError};
+
+use crate::sql::{self, Failed};
+use crate::txn::{self, Txn};
+use crate::{PostgresStore, rows};
+
+fn read(row: &PgRow) -> Result<Run, StoreError> {
+    Ok(Run {
+        id: rows::parsed(row, "id")?,
+        number: rows::get(row, "number")?,
+        sync: rows::parsed(row, "sync")?,
+        kind: rows::word(row, "kind")?,
+        side: rows::parsed_opt(row, "side")?,
+        trigger: rows::word(row, "cause")?,
+        state: rows::word(row, "state")?,
+        started_at: rows::instant(row, "started_at")?,
+        ended_at: rows::instant_opt(row, "ended_at")?,
+        progress: rows::document(row, "progress")?,
+        error: rows::get(row, "error")?,
+    })
+}
+
+async fn begin(txn: &mut Txn, run: &NewRun, now: Timestamp) -> Result<Run, Failed> {
+    let side = run.side.map(Side::as_str);
+    let lock = sqlx::query(LOCK)
+        .bind(run.sync.as_str())
+        .bind(run.kind.as_str())
+        .bind(side);
+    txn.run(lock).await?;
+    let statement = sqlx::query(BEGIN)
+        .bind(run.id.to_string())
+        .bind(run.sync.as_str())
+        .bind(run.kind.as_str())
+        .bind(side)
+        .bind(run.trigger.as_str())
+        .bind(now.as_micros())
+        .bind(sql::json("progress", &Progress::default())?);
+    Ok(read(&txn.one(statement).await?)?)
+}
+
+/// Of two that begin at once, the second waits, and then sees the first.
+const LOCK: &str = "-- lock_run
+SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', 'run', $1::text, $2::text, $3::text), 0))";
+
+const BEGIN: &str = "-- begin_run
+INSERT INTO runs (id, sync, kind, side, cause, state, started_at, ended_at, error, progress)
+SELECT $1, $2, $3, $4, $5,
+       CASE WHEN other.id IS NULL THEN 'running' ELSE 'skipped' END, $6,
+       CASE WHEN other.id IS NOT NULL THEN $6 END,
+       'the one before it, ' || other.id || ', still runs', $7
+FROM (SELECT (SELECT id FROM runs
+              WHERE state = 'running' AND sync = $2 AND kind = $3
+                AND coalesce(side, '') = coalesce($4, '')) AS id) other
+RETURNING *";
+
+/// How a run ends.
+struct End {
+    id: RunId,
+    state: RunState,
+    progress: String,
+    error: Option<String>,
+    cursor: Option<Timestamp>,
+    now: Timestamp,
+}
+
+async fn end(txn: &mut Txn, end: &End) -> Result<(), Failed> {
+    let statement = sqlx::query(END)
+        .bind(end.id.to_string())
+        .bind(end.state.as_str())
+        .bind(&end.progress)
+        .bind(end.error.as_deref())
+        .bind(end.now.as_micros());
+    let Some(row) = txn.first(statement).await? else {
+        return Ok(());
+    };
+    let good = matches!(end.state, RunState::Succeeded | RunState::Partial);
+    if let (true, Some(cursor)) = (good, end.cursor) {
+        let run = read(&row)?;
+        let statement = sqlx::query(MOVE_CURSOR)
+            .bind(run.sync.as_str().to_owned())
+            .bind(run.side.map(Side::as_str))
+            .bind(cursor.as_micros());
+        txn.run(statement).await?;
+    }
+    Ok(())
+}
+
+/// A run that was given up as orphaned meanwhile stays so, and moves no cursor.
+const END: &str = "-- end_run
+UPDATE runs SET state = $2, progress = $3, error = $4, ended_at = $5
+WHERE id = $1 AND state = 'running'
+RETURNING *";
+
+/// A run of both sides has no cursor.
+const MOVE_CURSOR: &str = "-- move_cursor
+INSERT INTO cursors (sync, side, cursor_at)
+SELECT $1::text, $2::text, $3::bigint WHERE $2::text IS NOT NULL
+ON CONFLICT (sync, side) DO UPDATE SET cursor_at = excluded.cursor_at";
+
+#[async_trait]
+impl RunStore for PostgresStore {
+    async fn begin_run(&self, run: NewRun, now: Timestamp) -> Result<Run, StoreError> {
+        txn::write(&self.pool, (run, now), |txn, (run, now)| {
+            Box::pin(begin(txn, run, *now))
+        })
+        .await
+    }
+
+    async fn progress_run(&self, id: RunId, progress: &Progress) -> Result<(), StoreError> {
+        const PROGRESS: &str = "-- progress_run
+UPDATE runs SET progress = $2 WHERE id = $1 AND state = 'running'";
+        let statement = sqlx::query(PROGRESS)
+            .bind(id.to_string())
+            .bind(sql::json("progress", progress)?);
+        sql::run(&self.pool, statement).await?;
+        Ok(())
+    }
+
+    async fn end_run(
+        &self,
+        id: RunId,
+        state: RunState,
+        progress: &Progress,
+        error: Option<&str>,
+        cursor: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let how = End {
+            id,
+            state,
+            progress: sql::json("progress", progress)?,
+            error: error.map(ToOwned::to_owned),
+            cursor,
+            now,
+        };
+        txn::write(&self.pool, how, |txn, how| Box::pin(end(txn, how))).await
+    }
+
+    async fn fail_orphaned_runs(
+        &self,
+        before: Timestamp,
+        error: &str,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        const FAIL: &str = "-- fail_orphaned_runs
+UPDATE runs SET state = 'failed', error = $2, ended_at = $3
+WHERE state = 'running' AND started_at < $1";
+        let statement = sqlx::query(FAIL)
+            .bind(before.as_micros())
+            .bind(error)
+            .bind(now.as_micros());
+        Ok(sql::run(&self.pool, statement).await?)
+    }
+
+    async fn cursor(&self, sync: &SyncName, side: Side) -> Result<Option<Timestamp>, StoreError> {
+        const CURSOR: &str = "-- cursor
+SELECT cursor_at FROM cursors WHERE sync = $1 AND side = $2";
+        let statement = sqlx::query(CURSOR)
+            .bind(sync.as_str().to_owned())
+            .bind(side.as_str());
+        sql::first(&self.pool, statement)
+            .await?
+            .as_ref()
+            .map(|row| rows::instant(row, "cursor_at"))
+            .transpose()
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
+        const RUN: &str = "-- run\nSELECT * FROM runs WHERE id = $1";
+        sql::first(&self.pool, sqlx::query(RUN).bind(id.to_string()))
+            .await?
+            .as_ref()
+            .map(read)
+            .transpose()
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, StoreError> {
+        let mut query: QueryBuilder<Postgres> =
+            QueryBuilder::new("-- list_runs\nSELECT * FROM runs WHERE true");
+        if let Some(sync) = &filter.sync {
+            query
+                .push(" AND sync = ")
+                .push_bind(sync.as_str().to_owned());
+        }
+        if let Some(kind) = filter.kind {
+            query.push(" AND kind = ").push_bind(kind.as_str());
+        }
+        if let Some(state) = filter.state {
+            query.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(before) = filter.before {
+            query.push(" AND id < ").push_bind(before.to_string());
+        }
+        query
+            .push(" ORDER BY id DESC LIMIT ")
+            .push_bind(sql::page(filter.limit));
+        sql::all(&self.pool, query.build())
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
+    async fn prune_runs(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let statement = sqlx::query(PRUNE)
+            .bind(before.as_micros())
+            .bind(sql::limit(limit));
+        Ok(sql::run(&self.pool, statement).await?)
+    }
+}
+
+const PRUNE: &str = "-- prune_runs
+DELETE FROM runs WHERE number IN (
+    SELECT number FROM runs
+    WHERE ended_at < $1
+      AND number NOT IN (SELECT max(number) FROM runs WHERE state = 'succeeded'
+                         GROUP BY sync, kind, side)
+    ORDER BY ended_at LIMIT $2)";

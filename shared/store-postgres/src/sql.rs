@@ -1,0 +1,224 @@
+//! Running statements: the one place where errors of the driver become errors of the storage.
+//!
+//! Arrays go into a statement as one JSON text, to be read there by `json_to_recordset`: one bound
+//! value whatever the number of columns, so that every statement is prepared once.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Executor, Postgres};
+use tandem_store::StoreError;
+
+/// A prepared statement with its values.
+pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// SQLSTATE `undefined_table`, `undefined_column`: the schema is not the one of this program.
+const SCHEMA_CODES: [&str; 2] = ["42P01", "42703"];
+/// SQLSTATE of what passes when the transaction is run again: `serialization_failure`,
+/// `deadlock_detected`.
+const TRANSIENT_CODES: [&str; 2] = ["40001", "40P01"];
+/// SQLSTATE `unique_violation`.
+const UNIQUE_CODE: &str = "23505";
+/// Unique indexes that two correct transactions can meet in: run again, the later one sees the row of
+/// the earlier one.
+const RACED_INDEXES: [&str; 5] = [
+    "jobs_waiting_lane",
+    "jobs_running_lane",
+    "events_dedupe",
+    "links_active_a",
+    "links_active_b",
+];
+
+/// What stands in for NUL, which text of PostgreSQL cannot hold.
+const NUL_STAND_IN: &str = "\u{fffd}";
+/// The longest key that is stored as it is. A row of an index takes some 2,700 bytes.
+const KEY_BYTES_MAX: usize = 512;
+/// How much of a longer key is stored before its hash.
+const KEY_CHARS_KEPT: usize = 100;
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// Another transaction was in the way; the whole transaction is to be run again.
+    Raced(String),
+    /// The storage cannot do it.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Raced(reason) => Self::Unavailable(reason),
+            Failed::Store(error) => error,
+        }
+    }
+}
+
+/// Says what an error of the driver means.
+pub(crate) fn failed(error: sqlx::Error) -> Failed {
+    match error {
+        sqlx::Error::ColumnDecode { index, source } => Failed::Store(StoreError::Corrupt {
+            what: "row",
+            reason: format!("column {index}: {source}"),
+        }),
+        sqlx::Error::ColumnNotFound(column) => {
+            Failed::Store(StoreError::Schema(format!("column {column} is missing")))
+        }
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            let message = error.message().to_owned();
+            let raced = code == UNIQUE_CODE
+                && error
+                    .constraint()
+                    .is_some_and(|index| RACED_INDEXES.contains(&index));
+            if raced || TRANSIENT_CODES.contains(&&*code) {
+                Failed::Raced(message)
+            } else if SCHEMA_CODES.contains(&&*code) {
+                Failed::Store(StoreError::Schema(message))
+            } else {
+                Failed::Store(StoreError::Unavailable(message))
+            }
+        }
+        other => Failed::Store(StoreError::Unavailable(other.to_string())),
+    }
+}
+
+/// All rows that a statement gives.
+pub(crate) async fn all<'c>(
+    executor: impl Executor<'c, Database = Postgres>,
+    statement: Statement<'_>,
+) -> Result<Vec<PgRow>, Failed> {
+    statement.fetch_all(executor).await.map_err(failed)
+}
+
+/// The first row, if there is one.
+pub(crate) async fn first<'c>(
+    executor: impl Executor<'c, Database = Postgres>,
+    statement: Statement<'_>,
+) -> Result<Option<PgRow>, Failed> {
+    statement.fetch_optional(executor).await.map_err(failed)
+}
+
+/// The one row of a statement that always gives one.
+pub(crate) async fn one<'c>(
+    executor: impl Executor<'c, Database = Postgres>,
+    statement: Statement<'_>,
+) -> Result<PgRow, Failed> {
+    statement.fetch_one(executor).await.map_err(failed)
+}
+
+/// Runs a statement for its effect. Returns how many rows it changed.
+pub(crate) async fn run<'c>(
+    executor: impl Executor<'c, Database = Postgres>,
+    statement: Statement<'_>,
+) -> Result<usize, Failed> {
+    let result = statement.execute(executor).await.map_err(failed)?;
+    Ok(usize::try_from(result.rows_affected()).unwrap_or(usize::MAX))
+}
+
+/// Rows as JSON text: how arrays go into a statement.
+pub(crate) fn json<T: Serialize + ?Sized>(
+    what: &'static str,
+    value: &T,
+) -> Result<String, StoreError> {
+    let text = serde_json::to_string(value).map_err(|error| StoreError::Corrupt {
+        what,
+        reason: error.to_string(),
+    })?;
+    Ok(without_nul(text))
+}
+
+/// JSON writes NUL as an escape of its own, which PostgreSQL refuses. Nothing that Tandem compares can
+/// tell the two apart, since both sides of a comparison pass here.
+fn without_nul(text: String) -> String {
+    const ESCAPED_NUL: &str = "\\u0000";
+    if !text.contains(ESCAPED_NUL) {
+        return text;
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        clean.push_str(before);
+        // An escape is two bytes, or six when it names a code; both are ASCII.
+        let length = if escape.starts_with("\\u") { 6 } else { 2 };
+        let (this, after) = escape.split_at(length.min(escape.len()));
+        clean.push_str(if this == ESCAPED_NUL {
+            NUL_STAND_IN
+        } else {
+            this
+        });
+        rest = after;
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// Text as PostgreSQL can hold it.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', NUL_STAND_IN))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Text that is only compared, at a length that an index takes: a long one is replaced by its beginning
+/// and its hash.
+pub(crate) fn key(text: &str) -> Cow<'_, str> {
+    let text = plain(text);
+    if text.len() <= KEY_BYTES_MAX {
+        return text;
+    }
+    let beginning: String = text.chars().take(KEY_CHARS_KEPT).collect();
+    let hash = hex::encode(Sha256::digest(text.as_bytes()));
+    Cow::Owned(format!("{beginning}#{hash}"))
+}
+
+/// A row count as PostgreSQL wants it.
+pub(crate) fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// The limit of a list that a person or program asked for.
+pub(crate) fn page(rows: usize) -> i64 {
+    limit(rows.min(tandem_store::PAGE_ROWS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_replaced_and_nothing_that_only_looks_like_one() {
+        let text = json("test", &["a\0b", "\\u0000", "plain \\ \n \u{1}"]).expect("it is JSON");
+        let back: Vec<String> = serde_json::from_str(&text).expect("it is JSON still");
+        assert_eq!(back, ["a\u{fffd}b", "\\u0000", "plain \\ \n \u{1}"]);
+    }
+
+    #[test]
+    fn only_a_long_key_is_shortened_and_two_long_ones_stay_two() {
+        let longest = "k".repeat(KEY_BYTES_MAX);
+        assert_eq!(key(&longest), longest);
+        let (one, other) = ("ü".repeat(9_000), "ü".repeat(9_001));
+        assert_ne!(key(&one), key(&other));
+        assert_eq!(key(&one), key(&one.clone()));
+        assert!(key(&one).len() <= KEY_BYTES_MAX);
+        assert!(key(&one).starts_with("üü"));
+    }
+
+    #[test]
+    fn text_has_no_nul() {
+        assert_eq!(plain("a\0b"), "a\u{fffd}b");
+        assert_eq!(plain("ab"), "ab");
+    }
+}
