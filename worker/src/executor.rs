@@ -1,10 +1,12 @@
 //! Carries a plan out, one journalled step at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_connectors::{ConnectorError, Write, Written};
+use tandem_connectors::{ConnectorError, Write, Written, with_send_right};
 use tandem_domain::{ChangeId, Fields, IntentId, RecordId, Side};
 use tandem_engine::{PlannedWrite, WriteOp, to_stream};
+use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     Change, ClaimedJob, Confirmation, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
@@ -21,12 +23,18 @@ const SUPERSEDED_PAUSE: Duration = Duration::from_millis(20);
 /// While another job creates a record with the same match key, this one waits so long.
 pub const KEY_BUSY_PAUSE: Duration = Duration::from_millis(300);
 
+/// Nothing is sent in the last moments of a lease: the clock of whoever takes the job over may be ahead
+/// of ours, and the request needs a moment to get out.
+const SEND_MARGIN: Duration = Duration::from_secs(1);
+
 /// One job at work.
 #[derive(Clone, Copy)]
 pub struct Work<'a> {
     pub context: &'a Context,
     pub sync: &'a SyncDefinition,
     pub claimed: &'a ClaimedJob,
+    /// Until when the claim holds.
+    pub until: &'a LeaseEnd,
 }
 
 /// What sending one intent gave.
@@ -72,7 +80,15 @@ impl<'a> Work<'a> {
     /// Sends one intent that the journal has as sent.
     pub async fn send(&self, intent: &Intent, target: Option<&Reading>) -> Sent {
         let started = self.context.now();
-        let result = self.call(intent, target).await;
+        // The journal was asked a moment ago, but the process may have been stopped since: the clock is
+        // asked again when the request goes out.
+        let (until, clock) = (self.until.clone(), Arc::clone(&self.context.clock));
+        let right = Arc::new(move || until.is_after(clock.now().plus(SEND_MARGIN)));
+        if !right() {
+            let system = self.sync.end(intent.side).connection.to_string();
+            return Sent::NoEffect(ConnectorError::RightEnded { system });
+        }
+        let result = with_send_right(right, self.call(intent, target)).await;
         let millis =
             u64::try_from(self.context.now().since(started).as_millis()).unwrap_or(u64::MAX);
         match result {
@@ -87,6 +103,7 @@ impl<'a> Work<'a> {
                 | ConnectorError::Refused { .. }
                 | ConnectorError::VersionConflict { .. }
                 | ConnectorError::NotFound { .. }
+                | ConnectorError::RightEnded { .. }
                 | ConnectorError::Misconfigured { .. }),
             ) => Sent::NoEffect(error),
         }

@@ -71,7 +71,7 @@ impl JobHandler for Worker {
             biased;
             () = context.cancelled.cancelled() => Err(StoreError::LeaseLost.into()),
             () = context.stopping.cancelled(), if lists(&claimed.job.kind) => return self.hand_back(),
-            result = perform(&self.context, &claimed) => result,
+            result = perform(&self.context, &claimed, &context.until) => result,
         };
         let closed_until = self.tell_breakers(&claimed.job.kind, &result);
         match result {

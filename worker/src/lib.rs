@@ -12,6 +12,7 @@ mod handler;
 mod jobs;
 mod patience;
 mod readings;
+pub mod service;
 mod survey;
 
 pub use compare::{Comparison, Difference, compare};

@@ -47,6 +47,7 @@ fn wait_after(error: &ConnectorError, tried: u32) -> Option<Duration> {
         | ConnectorError::VersionConflict { .. }
         | ConnectorError::NotFound { .. }
         | ConnectorError::ResponseLost { .. }
+        | ConnectorError::RightEnded { .. }
         | ConnectorError::Misconfigured { .. } => return None,
     };
     (wait <= WAIT_MAX).then_some(wait)

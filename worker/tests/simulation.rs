@@ -150,6 +150,21 @@ async fn a_create_whose_answer_is_lost_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_worker_that_goes_on_after_its_lease_sends_nothing() {
+    let world = World::new(1, policy(), PLAIN, RICH).await;
+    let id = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.hear(Side::A, &id).await;
+    world.turn_of_the_late().await;
+    assert_eq!(world.b.writes(), 0);
+    world.rest().await;
+    assert_eq!(world.b.writes(), 1);
+    assert_eq!(world.dead().await, []);
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
 async fn the_echo_of_our_own_create_creates_nothing_even_before_the_link_is_saved() {
     let world = World::new(2, policy(), RICH, RICH).await;
     let id = world

@@ -242,6 +242,14 @@ pub enum ConnectorError {
         /// What does not fit, with the place.
         reason: String,
     },
+    /// The write was not sent: the lease under which it was to be sent had ended.
+    #[error(
+        "nothing was sent to {system}: the lease on this job has ended, and another worker may have it"
+    )]
+    RightEnded {
+        /// Connection name.
+        system: String,
+    },
     /// The manifest or mapping asks for what the stream does not have.
     #[error("{system} is misconfigured: {reason}")]
     Misconfigured {
@@ -269,6 +277,7 @@ impl ConnectorError {
                 Disposition::RetryAfter(retry_after.unwrap_or(UNREACHABLE_PAUSE))
             }
             Self::RateLimited { retry_after, .. } => Disposition::RetryAfter(*retry_after),
+            Self::RightEnded { .. } => Disposition::RetryAfter(Duration::ZERO),
             Self::Unauthorized { .. } => Disposition::RetryAfter(Duration::from_secs(60)),
             Self::Refused { .. } | Self::Misconfigured { .. } => Disposition::Park,
             Self::VersionConflict { .. } | Self::NotFound { .. } | Self::Malformed { .. } => {
@@ -290,6 +299,7 @@ impl ConnectorError {
             | Self::NotFound { system, .. }
             | Self::ResponseLost { system, .. }
             | Self::Malformed { system, .. }
+            | Self::RightEnded { system }
             | Self::Misconfigured { system, .. } => system,
         }
     }
@@ -305,6 +315,7 @@ impl ConnectorError {
             Self::VersionConflict { .. } | Self::NotFound { .. } => ErrorCode::VersionConflict,
             Self::ResponseLost { .. } => ErrorCode::ResponseLost,
             Self::Malformed { .. } => ErrorCode::Malformed,
+            Self::RightEnded { .. } => ErrorCode::Storage,
             Self::Misconfigured { .. } => ErrorCode::Misconfigured,
         }
     }

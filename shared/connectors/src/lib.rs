@@ -9,6 +9,7 @@ mod json_view;
 pub mod manifest;
 mod path;
 mod rest;
+mod send_right;
 mod settings;
 mod strict_json;
 mod template;
@@ -24,6 +25,7 @@ pub use connector::{
 };
 pub use path::{Path, PathError};
 pub use rest::{RestConnector, http_client};
+pub use send_right::{SendRight, with_send_right};
 pub use settings::{ConnectionSettings, Credentials, Secret};
 pub use template::{Expr, Node, Place, Predicate, TemplateError, Text};
 pub use value_form::Form;

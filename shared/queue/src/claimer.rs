@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_domain::{LeaseToken, Timestamp};
+use tandem_domain::{JobId, LeaseToken, Timestamp};
 use tandem_store::{ClaimRequest, ClaimedJob, JobOutcome, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{error, info, warn};
@@ -42,8 +42,10 @@ impl Claimer {
                     if backoff.worked() {
                         info!("jobs are claimed again");
                     }
-                    if got < asked {
+                    if got.len() < asked {
                         self.rest(now).await;
+                    } else if self.slots.available_permits() == 0 {
+                        self.core.parts.doorbell.pass_on(&got);
                     }
                 }
                 Err(error) => {
@@ -76,13 +78,13 @@ impl Claimer {
         Some(slots)
     }
 
-    /// Claims once for these slots, and passes on what came. Returns how many came.
+    /// Claims once for these slots, and passes on what came. Returns which came.
     async fn claim(
         &self,
         slots: Vec<OwnedSemaphorePermit>,
         shares: &mut Shares,
         now: Timestamp,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Vec<JobId>, StoreError> {
         let lease_until = now.plus(self.core.config.lease);
         let tokens = slots
             .iter()
@@ -96,7 +98,7 @@ impl Claimer {
             now,
         };
         let claimed = self.core.parts.store.claim(request).await?;
-        let got = claimed.len();
+        let got = claimed.iter().map(|claimed| claimed.job.id).collect();
         for (claimed, slot) in claimed.into_iter().zip(slots) {
             telemetry::claimed(&claimed.job, now);
             let running = self.core.in_flight.add(claimed, now, lease_until, slot);

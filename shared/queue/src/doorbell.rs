@@ -16,6 +16,13 @@ pub trait Doorbell: Send + Sync {
     /// Resolves when the bell was rung since the last wait, or after `at_most`. Dropping the future
     /// loses no ring.
     async fn wait(&self, at_most: Duration);
+
+    /// Says that the runner has claimed these jobs and has no free slot left, so that what it heard
+    /// beyond them should be rung for others. Never fails and never blocks.
+    fn pass_on(&self, claimed: &[JobId]) {
+        // Where one runner hears everything there is nobody to pass it on to.
+        let _no_others = claimed;
+    }
 }
 
 /// The doorbell of a process that runs its jobs itself. One runner a process waits on it; each ring

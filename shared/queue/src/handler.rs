@@ -1,7 +1,10 @@
 //! What a runner calls to do a job. The handlers themselves live with the syncs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use async_trait::async_trait;
-use tandem_domain::RetryPolicy;
+use tandem_domain::{RetryPolicy, Timestamp};
 use tandem_store::{ClaimedJob, JobKind, JobOutcome, Lease};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +39,36 @@ pub struct JobContext {
     /// Cancelled when the lease is lost or may be: nothing may be sent or written any more. Look at
     /// it before each effect.
     pub cancelled: CancellationToken,
+    /// Until when the lease is held; moves as it is renewed.
+    pub until: LeaseEnd,
     /// Cancelled when the process is about to end: a long job should stop at its next safe place and
     /// hand itself back with a snooze.
     pub stopping: CancellationToken,
+}
+
+/// Until when a lease is held. Asked right before an effect: a process that was stopped and goes on
+/// after its lease has ended has not heard of that yet, but its clock tells.
+#[derive(Clone, Debug)]
+pub struct LeaseEnd(Arc<AtomicI64>);
+
+impl LeaseEnd {
+    /// A lease that ends at this instant.
+    #[must_use]
+    pub fn at(until: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(until.as_micros())))
+    }
+
+    /// Whether the lease is held at this instant.
+    #[must_use]
+    pub fn is_after(&self, now: Timestamp) -> bool {
+        self.get() > now
+    }
+
+    pub(crate) fn get(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set(&self, until: Timestamp) {
+        self.0.store(until.as_micros(), Ordering::Release);
+    }
 }

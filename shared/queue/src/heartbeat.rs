@@ -14,6 +14,9 @@ use crate::runner_core::Core;
 /// Leases are renewed so often within their length, so that one renewal may fail.
 const BEATS_PER_LEASE: u32 = 3;
 
+/// How long a handler that has settled its job may take to return.
+const SETTLING_GRACE: Duration = Duration::from_millis(200);
+
 pub(crate) struct Heartbeat {
     pub(crate) core: Arc<Core>,
 }
@@ -47,22 +50,33 @@ impl Heartbeat {
         let until = parts.clock.now().plus(config.lease);
         match self.renew(&leases, until).await {
             Ok(answers) => {
-                for (lease, held) in leases.into_iter().zip(answers) {
-                    if held {
-                        in_flight.renewed(lease, until);
-                    } else {
-                        // A handler that settles its job ends the lease by itself a moment before it
-                        // returns. Whether this one is really lost, the completer finds out and logs.
-                        debug!(job = %lease.job, lease = %lease.token, "lease not held any more");
-                        in_flight.lost(lease);
-                    }
+                let (held, lost): (Vec<_>, Vec<_>) =
+                    leases.into_iter().zip(answers).partition(|(_, held)| *held);
+                for (lease, _) in held {
+                    in_flight.renewed(lease, until);
                 }
+                self.lose(lost.into_iter().map(|(lease, _)| lease).collect())
+                    .await;
             }
             Err(error) => {
                 warn!(%error, leases = leases.len(), "leases were not renewed; trying again");
                 // A handler must have stopped before its lease ends, and the next beat may be too late.
                 in_flight.expire(parts.clock.now().plus(self.between_beats()));
             }
+        }
+    }
+
+    /// Tells the handlers of these jobs to stop. One that has just settled its job, which ended the
+    /// lease, is given the moment that it needs to return; whoever has really lost it is refused by the
+    /// store meanwhile, whatever it tries.
+    async fn lose(&self, leases: Vec<Lease>) {
+        if leases.is_empty() {
+            return;
+        }
+        tokio::time::sleep(SETTLING_GRACE).await;
+        for lease in leases {
+            debug!(job = %lease.job, lease = %lease.token, "lease not held any more");
+            self.core.in_flight.lost(lease);
         }
     }
 

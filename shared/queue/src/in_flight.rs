@@ -8,6 +8,7 @@ use tandem_store::{ClaimedJob, Lease};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use crate::handler::LeaseEnd;
 use crate::telemetry;
 
 /// One leased job on its way through the worker.
@@ -17,6 +18,8 @@ pub(crate) struct Running {
     /// See [`crate::JobContext::cancelled`].
     pub(crate) cancelled: CancellationToken,
     pub(crate) claimed_at: Timestamp,
+    /// See [`crate::JobContext::until`].
+    pub(crate) until: LeaseEnd,
     slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
@@ -32,7 +35,7 @@ impl Running {
 #[derive(Debug)]
 struct Held {
     lease: Lease,
-    until: Timestamp,
+    until: LeaseEnd,
     cancelled: CancellationToken,
 }
 
@@ -54,13 +57,14 @@ impl InFlight {
         let running = Running {
             cancelled: CancellationToken::new(),
             claimed_at,
+            until: LeaseEnd::at(until),
             slot: Mutex::new(Some(slot)),
             claimed,
         };
         let lease = running.claimed.lease;
         let held = Held {
             lease,
-            until,
+            until: running.until.clone(),
             cancelled: running.cancelled.clone(),
         };
         let mut all = self.lock();
@@ -85,8 +89,8 @@ impl InFlight {
 
     /// Notes that a lease now ends at `until`.
     pub(crate) fn renewed(&self, lease: Lease, until: Timestamp) {
-        if let Some(held) = self.lock().get_mut(&lease.token) {
-            held.until = until;
+        if let Some(held) = self.lock().get(&lease.token) {
+            held.until.set(until);
         }
     }
 
@@ -100,7 +104,7 @@ impl InFlight {
     /// Tells the handlers whose leases end by `before` to stop.
     pub(crate) fn expire(&self, before: Timestamp) {
         for held in self.lock().values() {
-            if held.until <= before {
+            if held.until.get() <= before {
                 held.cancelled.cancel();
             }
         }

@@ -41,6 +41,7 @@ impl Surroundings {
         let context = JobContext {
             lease: claimed.lease,
             cancelled: running.cancelled.clone(),
+            until: running.until.clone(),
             stopping: self.core.stopping.clone(),
         };
         let handler = Arc::clone(&self.core.parts.handler);

@@ -1,6 +1,7 @@
 //! Takes durable jobs out of the store, runs them, and writes down how they ended.
 //!
-//! The row is the job; a [`Doorbell`] only says that there may be one. The [`Runner`] claims rows
+//! The row is the job; a [`Doorbell`] only says that there may be one: [`InProcessDoorbell`] within a
+//! process, [`RedisDoorbell`] between the processes of a fleet. The [`Runner`] claims rows
 //! under leases, hands them to a [`JobHandler`] inside apalis' worker runtime, renews the leases
 //! while they run, and ends them in batches. A [`Gate`] keeps back the jobs that cannot run now:
 //! [`Breakers`] those of a system that is down, [`SyncLimits`] those of a sync that is paused or busy.
@@ -15,7 +16,6 @@ mod breaker;
 mod breakers;
 mod claimer;
 mod completer;
-
 mod doorbell;
 mod gate;
 mod handler;
@@ -23,6 +23,7 @@ mod heartbeat;
 mod in_flight;
 mod layers;
 mod outcome;
+mod redis_doorbell;
 mod runner;
 mod runner_core;
 mod shares;
@@ -33,7 +34,10 @@ pub use breaker::{Breaker, BreakerConfig, BreakerState, Passage};
 pub use breakers::Breakers;
 pub use doorbell::{Doorbell, InProcessDoorbell};
 pub use gate::{Admission, Gate, Gates, OpenGate};
-pub use handler::{Handled, JobContext, JobHandler};
+pub use handler::{Handled, JobContext, JobHandler, LeaseEnd};
 pub use outcome::outcome_for;
+pub use redis_doorbell::{
+    DoorbellRole, RedisDoorbell, RedisDoorbellError, RedisDoorbellOptions,
+};
 pub use runner::{Drained, Runner, RunnerConfig, RunnerError, RunnerParts};
 pub use sync_limits::SyncLimits;

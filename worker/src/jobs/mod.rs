@@ -7,6 +7,7 @@ mod poll;
 mod reconcile;
 mod unlinked;
 
+use tandem_queue::LeaseEnd;
 use tandem_store::{ClaimedJob, JobKind, JobOutcome};
 
 use crate::context::Context;
@@ -27,15 +28,19 @@ impl Performed {
     }
 }
 
-/// Does one claimed job.
+/// Does one claimed job. What it writes is sent only while `until` says that the claim holds.
 ///
 /// # Errors
 /// [`WorkError`], whose disposition says how the job goes on.
-pub async fn perform(context: &Context, claimed: &ClaimedJob) -> Result<Performed, WorkError> {
+pub async fn perform(
+    context: &Context,
+    claimed: &ClaimedJob,
+    until: &LeaseEnd,
+) -> Result<Performed, WorkError> {
     match &claimed.job.kind {
         JobKind::Reconcile { sync, side, record } => {
             let sync = context.sync(sync)?;
-            reconcile::run(context, &sync, claimed, *side, record).await
+            reconcile::run(context, &sync, claimed, until, *side, record).await
         }
         JobKind::Poll { sync, side } => {
             let sync = context.sync(sync)?;

@@ -1,6 +1,7 @@
 //! Brings one pair into agreement, whatever it was that happened.
 
 use tandem_domain::{RecordId, Side};
+use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{ClaimedJob, Lane, LinkState};
 
@@ -13,6 +14,7 @@ pub async fn run(
     context: &Context,
     sync: &SyncDefinition,
     claimed: &ClaimedJob,
+    until: &LeaseEnd,
     side: Side,
     record: &RecordId,
 ) -> Result<Performed, WorkError> {
@@ -26,6 +28,7 @@ pub async fn run(
         context,
         sync,
         claimed,
+        until,
     };
     match pair.link.take() {
         Some(link) if link.state == LinkState::Retired => Ok(Performed::done(

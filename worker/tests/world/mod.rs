@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_connectors::Connector;
-use tandem_domain::{Clock, Entropy, JobId, LeaseToken, RecordId, RetryPolicy, Side, SyncName};
+use tandem_domain::{
+    Clock, Entropy, JobId, LeaseToken, RecordId, RetryPolicy, Side, SyncName, Timestamp,
+};
 use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
 };
-use tandem_queue::{BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler};
+use tandem_queue::{
+    BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler, LeaseEnd,
+};
 use tandem_runtime::{Archived, DeleteBrake, End, SyncDefinition, Topology};
 use tandem_store::{
     ClaimRequest, ClaimedJob, ConflictFilter, Hints, JobClass, JobFilter, JobKind, JobState,
@@ -179,21 +183,7 @@ impl World {
             .rescue_expired(now, 100)
             .await
             .expect("the storage answers");
-        let tokens = (0..4)
-            .map(|_| LeaseToken::new(now, self.entropy.as_ref()))
-            .collect();
-        let request = ClaimRequest {
-            tokens,
-            lease_until: now.plus(LEASE),
-            blocked_syncs: vec![],
-            shares: [2, 1, 1],
-            now,
-        };
-        let claimed = self
-            .store
-            .claim(request)
-            .await
-            .expect("the storage answers");
+        let claimed = self.claim(4).await;
         let any = !claimed.is_empty();
         let jobs = futures::future::join_all(claimed.into_iter().map(|job| self.perform(job)));
         let died = tokio::select! {
@@ -209,10 +199,41 @@ impl World {
         any
     }
 
+    /// Claims a job and does it as a process would that was stopped right after the claim, and goes on
+    /// when the lease has ended, before anybody has told it so.
+    pub async fn turn_of_the_late(&self) {
+        let claimed = self.claim(1).await.pop().expect("a job is due");
+        self.perform_until(claimed, self.clock.now()).await;
+    }
+
+    async fn claim(&self, jobs: usize) -> Vec<ClaimedJob> {
+        let now = self.clock.now();
+        let tokens = (0..jobs)
+            .map(|_| LeaseToken::new(now, self.entropy.as_ref()))
+            .collect();
+        let request = ClaimRequest {
+            tokens,
+            lease_until: now.plus(LEASE),
+            blocked_syncs: vec![],
+            shares: [2, 1, 1],
+            now,
+        };
+        self.store
+            .claim(request)
+            .await
+            .expect("the storage answers")
+    }
+
     async fn perform(&self, claimed: ClaimedJob) {
+        self.perform_until(claimed, self.clock.now().plus(LEASE))
+            .await;
+    }
+
+    async fn perform_until(&self, claimed: ClaimedJob, until: Timestamp) {
         let lease = claimed.lease;
         let context = JobContext {
             lease,
+            until: LeaseEnd::at(until),
             cancelled: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };

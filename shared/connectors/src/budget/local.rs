@@ -72,7 +72,7 @@ impl RequestBudget for LocalBudget {
         self.ledger().pause(self.clock.now(), retry_after);
     }
 
-    fn observed(&self, seen: &Observation) {
+    async fn observed(&self, seen: &Observation) {
         self.ledger().observe(self.clock.now(), seen);
     }
 }

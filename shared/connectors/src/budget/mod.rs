@@ -95,7 +95,7 @@ pub trait RequestBudget: Send + Sync {
     async fn told_to_wait(&self, retry_after: Duration);
 
     /// An answer said what is left. It can only lower what the budget holds.
-    fn observed(&self, seen: &Observation);
+    async fn observed(&self, seen: &Observation);
 }
 
 /// Makes the budgets of connections.

@@ -1,6 +1,7 @@
 //! One request and its answer: admitted, signed in, timed, counted, judged.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use super::response::{Answer, Body, BodyError, read_body};
 use crate::budget::RequestBudget;
 use crate::connector::ConnectorError;
 use crate::manifest::{Auth, ErrorRule, Manifest, Request};
+use crate::send_right::{self, GuardedBody};
 use crate::settings::Redactor;
 use crate::template::Scope;
 
@@ -174,15 +176,18 @@ impl Exchange {
     ) -> Result<Answer, ConnectorError> {
         let judge = self.judge_by(rules);
         let sent = self.clock.now();
-        let response = self
-            .client
-            .execute(self.request(prepared, session))
-            .await
-            .map_err(|e| judge.broken(operation, &e))?;
+        let (request, withheld) = self.guarded(prepared, session)?;
+        let response = self.client.execute(request).await.map_err(|error| {
+            if withheld.is_some_and(|withheld| withheld.load(Ordering::Acquire)) {
+                self.right_ended()
+            } else {
+                judge.broken(operation, &error)
+            }
+        })?;
         let received = self.clock.now();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         self.observe_date(sent, received, &headers);
-        self.observe_limits(&headers);
+        self.observe_limits(&headers).await;
         let body = read_body(response, self.manifest.limits.response_bytes_max).await;
         metrics::histogram!("tandem_remote_request_seconds", "connection" => self.label.clone())
             .record(self.clock.now().since(sent).as_secs_f64());
@@ -193,6 +198,34 @@ impl Exchange {
                 operation,
                 format!("the answer is longer than {limit} bytes"),
             )),
+        }
+    }
+
+    /// The request, whose body is given out only while there is the right to send it. The second is a
+    /// flag that says whether it was withheld.
+    fn guarded(
+        &self,
+        prepared: &Prepared,
+        session: Option<&Session>,
+    ) -> Result<(reqwest::Request, Option<Arc<AtomicBool>>), ConnectorError> {
+        let mut request = self.request(prepared, session);
+        let Some(right) = send_right::current() else {
+            return Ok((request, None));
+        };
+        if !right() {
+            return Err(self.right_ended());
+        }
+        let withheld = prepared.body.clone().map(|bytes| {
+            let (body, withheld) = GuardedBody::new(bytes, right);
+            *request.body_mut() = Some(reqwest::Body::wrap(body));
+            withheld
+        });
+        Ok((request, withheld))
+    }
+
+    fn right_ended(&self) -> ConnectorError {
+        ConnectorError::RightEnded {
+            system: self.system.clone(),
         }
     }
 
@@ -389,6 +422,7 @@ impl Exchange {
             },
             other @ (ConnectorError::RateLimited { .. }
             | ConnectorError::NotFound { .. }
+            | ConnectorError::RightEnded { .. }
             | ConnectorError::Misconfigured { .. }) => other,
         }
     }

@@ -33,12 +33,12 @@ impl Exchange {
     }
 
     /// Tells the budget what the headers of an answer say is left.
-    pub(super) fn observe_limits(&self, headers: &HeaderMap) {
+    pub(super) async fn observe_limits(&self, headers: &HeaderMap) {
         let Some(limit) = &self.manifest.rate_limit else {
             return;
         };
         for seen in observations(&limit.value.headers, headers, self.clock.now()) {
-            self.budget.observed(&seen);
+            self.budget.observed(&seen).await;
         }
     }
 
@@ -63,6 +63,7 @@ fn asked_to_wait(error: &ConnectorError) -> Option<Duration> {
         | ConnectorError::NotFound { .. }
         | ConnectorError::ResponseLost { .. }
         | ConnectorError::Malformed { .. }
+        | ConnectorError::RightEnded { .. }
         | ConnectorError::Misconfigured { .. } => None,
     }
 }

@@ -50,7 +50,7 @@ impl RequestBudget for Purse {
         told.push(retry_after);
     }
 
-    fn observed(&self, seen: &Observation) {
+    async fn observed(&self, seen: &Observation) {
         let mut all = self.seen.lock().expect("no test panics with the lock");
         all.push(seen.clone());
     }

@@ -5,5 +5,6 @@ mod budget;
 mod failures;
 mod paging;
 mod reading;
+mod send_right;
 mod server;
 mod writing;
