@@ -6,6 +6,7 @@
 mod http;
 mod ingress;
 mod server;
+pub mod service;
 
 pub use http::{ApiToken, HttpParts, MetricsAccess, RenderMetrics, ShortToken, router};
 pub use ingress::{

@@ -34,6 +34,8 @@ enum Command {
     Up(commands::up::UpArgs),
     /// Check the configuration, and whether its systems answer as it needs.
     Check(commands::check::CheckArgs),
+    /// Migrate the database of a fleet.
+    Db(commands::db::DbArgs),
     /// Store the configuration, and print what changes by it.
     Apply(commands::apply::ApplyArgs),
     /// Print the configuration that is stored.
@@ -84,6 +86,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Up(args) => commands::up::run(args).await,
         Command::Check(args) => commands::check::run(args).await,
+        Command::Db(args) => commands::db::run(args).await,
         Command::Apply(args) => commands::apply::apply(args).await,
         Command::Export(args) => commands::apply::export(args).await,
         Command::Sync(args) => commands::sync::run(args).await,

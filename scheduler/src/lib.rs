@@ -7,10 +7,13 @@
 //! The scheduler never reads a clock itself, never does the work of a job, and never ends by an error:
 //! what fails is logged once and tried again.
 
+mod leader;
 pub mod passes;
 mod scheduler;
+pub mod service;
 mod settings;
 mod trace;
 
+pub use leader::Leader;
 pub use scheduler::{Scheduler, Waker};
 pub use settings::{Retention, SchedulerSettings};

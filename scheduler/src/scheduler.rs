@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::passes::{
-    DueSchedules, OrphanedRuns, Pass, PassReport, Prune, RescueExpired, RingDueJobs, StaleIntents,
+    DueSchedules, OrphanedRuns, Pass, PassReport, Prune, QueueGauges, RescueExpired, RingDueJobs,
+    StaleIntents,
 };
 use crate::settings::SchedulerSettings;
 use crate::trace;
@@ -125,6 +126,7 @@ impl Scheduler {
                 Paced::new(OrphanedRuns::new(store.clone()), secs(15)),
                 Paced::new(due, secs(1)).reacting(),
                 Paced::new(ring, secs(1)).reacting(),
+                Paced::new(QueueGauges::new(store.clone()), secs(5)),
                 Paced::new(stale, secs(60)),
                 Paced::new(Prune::new(store, settings.retention), secs(3_600)),
             ],

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use tandem_domain::{Clock, JobId, SyncName};
+use tandem_runtime::process::Storage;
 use tandem_runtime::{Configuration, SystemClock, SystemEntropy};
 use tandem_simulator::{SimConfig, SimKind, Simulator, WebhookTarget};
 use tandem_store::{Hints, JobClass, JobKind, NewJob, Store, Trigger};
 
-use crate::embedded::{Embedded, EmbeddedOptions};
+use crate::embedded::{DATABASE, Embedded, EmbeddedOptions};
 
 const CRM_SECRET: &str = "bench-crm-secret";
 const FINANCE_SECRET: &str = "bench-finance-key";
@@ -49,7 +50,10 @@ impl Pair {
             _ => None,
         };
         let options = EmbeddedOptions {
-            data: folder.to_owned(),
+            storage: Storage::Sqlite {
+                file: folder.join(DATABASE),
+                exclusive: true,
+            },
             environment: Box::new(environment),
         };
         let embedded = Embedded::start(&configuration, options).await?;

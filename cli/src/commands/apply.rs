@@ -54,7 +54,7 @@ struct FieldEdit {
 /// Checks the configuration, stores it, and says what has changed.
 pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     let built = build(&args.config.config)?;
-    let data = &args.data.data;
+    let data = &args.data.storage;
     let store = open_or_make(data).await?;
     let before = documents(store.as_ref()).await?;
     let written = built.documents;
@@ -77,7 +77,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
 
 /// Prints the configuration that is stored, in the form of a configuration file.
 pub async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
-    let store = open(&args.data.data).await?;
+    let store = open(&args.data.storage).await?;
     let stored = Configuration::from_store(&store.connections().await?, &store.syncs().await?)?;
     let documents = stored.documents();
     let named = |list: Vec<(String, Json)>| list.into_iter().collect::<Map<String, Json>>();
@@ -197,7 +197,7 @@ fn told(edits: &[Edit], unchanged: usize, running: bool) -> String {
     if running {
         let _ = write!(
             text,
-            "\nA `tandem up` is running on this folder: start it again, so that it works by this."
+            "\nWhat runs already works by what was applied before: start it again (a fleet one process after the other)."
         );
     }
     text

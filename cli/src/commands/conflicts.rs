@@ -102,7 +102,7 @@ impl Answer {
 
 /// Does it.
 pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
-    let operator = operator(&args.data.data).await?;
+    let operator = operator(&args.data.storage).await?;
     let json = args.data.output.json;
     match args.action {
         Action::List {

@@ -105,7 +105,7 @@ pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::List(list_args) => list(list_args, &args.data).await,
         Action::Show { id } => {
-            let letter = operator(&args.data.data).await?.dead_letter(id).await?;
+            let letter = operator(&args.data.storage).await?.dead_letter(id).await?;
             if args.data.output.json {
                 say_json(&letter)?;
             } else {
@@ -119,7 +119,7 @@ pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let operator = operator(&data.data).await?;
+    let operator = operator(&data.storage).await?;
     let query = DeadLetterQuery {
         cursor: args.page.cursor.clone(),
         limit: args.page.limit(),
@@ -193,7 +193,7 @@ fn what(letter: &DeadLetter) -> String {
 }
 
 async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let store = open(&data.data).await?;
+    let store = open(&data.storage).await?;
     let query = args.chosen.query();
     let mut operator = operator_over(Arc::clone(&store), Arc::new(HookTable::default()));
     if events_are_meant(&operator, &args.ids, args.all.then_some(&query)).await? {
@@ -250,7 +250,7 @@ pub async fn discard_letters(
     reason: &str,
     data: &DataOptions,
 ) -> anyhow::Result<ExitCode> {
-    let outcome = operator(&data.data).await?.discard(ids, reason).await?;
+    let outcome = operator(&data.storage).await?.discard(ids, reason).await?;
     let Discarded { discarded, skipped } = &outcome;
     if data.output.json {
         say_json(&outcome)?;

@@ -105,7 +105,7 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
         cursor: args.page.cursor()?,
         limit: args.page.limit(),
     };
-    let page = operator(&data.data).await?.events(query).await?;
+    let page = operator(&data.storage).await?.events(query).await?;
     if data.output.json {
         say_json(&page)?;
         return Ok(ExitCode::SUCCESS);
@@ -137,7 +137,7 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(id: EventId, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let event = operator(&data.data).await?.event(id).await?;
+    let event = operator(&data.storage).await?.event(id).await?;
     if data.output.json {
         say_json(&event)?;
     } else {
@@ -199,7 +199,7 @@ async fn replay(
     hooks: &HookOptions,
     data: &DataOptions,
 ) -> anyhow::Result<ExitCode> {
-    let store = open(&data.data).await?;
+    let store = open(&data.storage).await?;
     let hooks = hooks.load(store.as_ref()).await?;
     let operator = operator_over(Arc::clone(&store), hooks);
     let ids: Vec<DeadLetterId> = ids.iter().copied().map(DeadLetterId::Event).collect();

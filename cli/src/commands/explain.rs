@@ -26,7 +26,7 @@ pub struct ExplainArgs {
 
 /// Tells it, the newest last.
 pub async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let operator = operator(&args.data.data).await?;
+    let operator = operator(&args.data.storage).await?;
     require_sync(&operator, &args.name).await?;
     let story = operator
         .explain(&args.name, args.side, &args.record)

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use tandem_api::service::hooks;
 use tandem_operator::hooks::HookTable;
 use tandem_runtime::Configuration;
 use tandem_store::Store;
 
 use super::storage::build_of;
-use crate::embedded::hooks;
 
 /// A replay verifies no signature, so the address that some of them cover does not matter.
 const NO_ADDRESS: &str = "";

@@ -25,7 +25,7 @@ pub struct LinksArgs {
 
 /// Shows them.
 pub async fn run(args: LinksArgs) -> anyhow::Result<ExitCode> {
-    let operator = operator(&args.data.data).await?;
+    let operator = operator(&args.data.storage).await?;
     require_sync(&operator, &args.sync).await?;
     let json = args.data.output.json;
     if let Some(id) = args.link {

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod check;
 pub mod completions;
 pub mod conflicts;
+pub mod db;
 pub mod dlq;
 pub mod events;
 pub mod explain;

@@ -5,15 +5,30 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tandem_domain::{ErrorCode, RecordId};
+use tandem_runtime::process::{PostgresUrl, Storage};
+
+use crate::embedded::DATABASE;
 
 /// The exit code of a command whose answer is "no": differences were found, a check failed.
 pub const NO: u8 = 1;
 /// The exit code of a command that could not do what it was told to.
 pub const FAILED: u8 = 3;
 
+/// Connections of a command to PostgreSQL at most.
+const CONNECTIONS_MAX: u32 = 8;
+
 /// Where Tandem keeps everything, and how a command answers.
 #[derive(Args, Clone)]
 pub struct DataOptions {
+    #[command(flatten)]
+    pub storage: StorageOptions,
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// Where Tandem keeps everything.
+#[derive(Args, Clone)]
+pub struct StorageOptions {
     /// The folder that holds the database.
     #[arg(
         long,
@@ -23,8 +38,46 @@ pub struct DataOptions {
         global = true
     )]
     pub data: PathBuf,
-    #[command(flatten)]
-    pub output: OutputOptions,
+    /// The PostgreSQL database of a fleet, instead of a folder: postgres://user:password@host:5432/database.
+    #[arg(
+        long,
+        env = "TANDEM_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        global = true
+    )]
+    database_url: Option<String>,
+    /// Takes the place of the password in the database's address.
+    #[arg(
+        long,
+        env = "TANDEM_DATABASE_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD",
+        global = true
+    )]
+    database_password: Option<String>,
+}
+
+impl StorageOptions {
+    /// The storage. Of a file, `exclusive` says whether this process is the one that runs on it.
+    pub fn storage(&self, exclusive: bool) -> Storage {
+        match self.postgres() {
+            Some(url) => Storage::Postgres {
+                url,
+                connections_max: CONNECTIONS_MAX,
+            },
+            None => Storage::Sqlite {
+                file: self.data.join(DATABASE),
+                exclusive,
+            },
+        }
+    }
+
+    /// The address of the PostgreSQL database, if there is one.
+    pub fn postgres(&self) -> Option<PostgresUrl> {
+        let url = self.database_url.as_deref().filter(|url| !url.is_empty())?;
+        Some(PostgresUrl::new(url, self.database_password.as_deref()))
+    }
 }
 
 /// How a command answers.

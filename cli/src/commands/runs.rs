@@ -35,7 +35,7 @@ pub struct RunsArgs {
 
 /// Shows them.
 pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
-    let operator = operator(&args.data.data).await?;
+    let operator = operator(&args.data.storage).await?;
     let json = args.data.output.json;
     if let Some(id) = args.run {
         let run = operator.run(id).await?;

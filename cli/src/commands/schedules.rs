@@ -49,7 +49,7 @@ struct Which {
 
 /// Does it.
 pub async fn run(args: SchedulesArgs) -> anyhow::Result<ExitCode> {
-    let operator = operator(&args.data.data).await?;
+    let operator = operator(&args.data.storage).await?;
     match args.action {
         Action::List { sync } => list(&operator, sync.as_ref(), &args.data).await,
         Action::Pause(which) => switch(&operator, which, Switch::Pause, &args.data).await,

@@ -9,12 +9,13 @@ use tandem_operator::hooks::{HookRegistry, HookTable};
 use tandem_operator::{Operator, OperatorParts};
 use tandem_queue::InProcessDoorbell;
 use tandem_runtime::config::Built;
+use tandem_runtime::process::Storage;
 use tandem_runtime::{Configuration, SyncDefinition, SystemClock, SystemEntropy};
 use tandem_store::{Store, StoreError};
-use tandem_store_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
-use crate::embedded::DATABASE;
+use super::options::StorageOptions;
+use crate::embedded::{self, DATABASE};
 
 /// A storage that is gone when the command ends, for looking before anything was ever stored.
 pub struct LookedAt {
@@ -23,52 +24,66 @@ pub struct LookedAt {
     _folder: Option<TempDir>,
 }
 
-/// Opens the database of a folder, which must be there.
-pub async fn open(data: &Path) -> anyhow::Result<Arc<dyn Store>> {
-    if !data.join(DATABASE).is_file() {
+/// Opens what is kept, which must be there.
+pub async fn open(place: &StorageOptions) -> anyhow::Result<Arc<dyn Store>> {
+    if !is_there(place) {
         bail!(
-            "there is no Tandem database in `{}`: name the folder of your `tandem up` with --data or TANDEM_DATA, \
-             or make one with `tandem apply` or `tandem up`",
-            data.display()
+            "there is no Tandem database in `{}`: name the folder of your `tandem up` with --data or TANDEM_DATA \
+             (or the database of your fleet with --database-url or TANDEM_DATABASE_URL), or make one with \
+             `tandem apply` or `tandem up`",
+            place.data.display()
         );
     }
-    open_or_make(data).await
+    open_or_make(place).await
 }
 
-/// Opens the database of a folder; makes both when they are not there.
-pub async fn open_or_make(data: &Path) -> anyhow::Result<Arc<dyn Store>> {
-    let database = data.join(DATABASE);
-    let store = SqliteStore::open(&database, SqliteOptions { exclusive: false }).await;
-    Ok(store.with_context(|| format!("opening {}", database.display()))?)
+/// A database server is asked when it is opened; a folder can be looked at.
+fn is_there(place: &StorageOptions) -> bool {
+    match place.storage(false) {
+        Storage::Sqlite { file, .. } => file.is_file(),
+        Storage::Postgres { .. } => true,
+    }
 }
 
-/// Opens the database of a folder if it is there, and an empty one elsewhere if not: looking makes nothing.
-pub async fn open_to_look(data: &Path) -> anyhow::Result<LookedAt> {
-    if data.join(DATABASE).is_file() {
+/// Opens what is kept; makes folder and database when it is one and not there.
+pub async fn open_or_make(place: &StorageOptions) -> anyhow::Result<Arc<dyn Store>> {
+    embedded::open(&place.storage(false)).await
+}
+
+/// Opens what is kept if it is there, and an empty one elsewhere if not: looking makes nothing.
+pub async fn open_to_look(place: &StorageOptions) -> anyhow::Result<LookedAt> {
+    if is_there(place) {
         return Ok(LookedAt {
-            store: open_or_make(data).await?,
+            store: open_or_make(place).await?,
             _folder: None,
         });
     }
     let folder = tempfile::tempdir().context("making a temporary folder")?;
+    let storage = Storage::Sqlite {
+        file: folder.path().join(DATABASE),
+        exclusive: false,
+    };
     Ok(LookedAt {
-        store: open_or_make(folder.path()).await?,
+        store: embedded::open(&storage).await?,
         _folder: Some(folder),
     })
 }
 
-/// Whether a `tandem up` runs on this folder: it holds the lock that is tried here, for a moment.
-pub async fn somebody_runs(data: &Path) -> anyhow::Result<bool> {
-    let database = data.join(DATABASE);
-    match SqliteStore::open(&database, SqliteOptions { exclusive: true }).await {
-        Ok(_alone) => Ok(false),
-        Err(StoreError::Unavailable(_)) => Ok(true),
-        Err(error) => Err(error).with_context(|| format!("opening {}", database.display())),
+/// Whether a `tandem up` runs on this folder: it holds the lock that is tried here, for a moment. Of a
+/// fleet, whose processes come and go, it is taken for granted.
+pub async fn somebody_runs(place: &StorageOptions) -> anyhow::Result<bool> {
+    match place.storage(true) {
+        Storage::Postgres { .. } => Ok(true),
+        alone @ Storage::Sqlite { .. } => match alone.open().await {
+            Ok(_alone) => Ok(false),
+            Err(StoreError::Unavailable(_)) => Ok(true),
+            Err(error) => Err(error).with_context(|| format!("opening {}", place.data.display())),
+        },
     }
 }
 
-/// The operator's use cases over the database of a folder. Events are not read again with these.
-pub async fn operator(data: &Path) -> anyhow::Result<Operator> {
+/// The operator's use cases over what is kept. Events are not read again with these.
+pub async fn operator(data: &StorageOptions) -> anyhow::Result<Operator> {
     Ok(operator_over(
         open(data).await?,
         Arc::new(HookTable::default()),

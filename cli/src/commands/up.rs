@@ -1,24 +1,22 @@
-//! `tandem up`: ingress, scheduler and workers in one process, over SQLite.
+//! `tandem up`: ingress, scheduler and workers in one process.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
 use tandem_runtime::Configuration;
-use tandem_runtime::telemetry::{LogFormat, init_logs};
+use tandem_runtime::telemetry::{LogFormat, TelemetryOptions, init};
 
+use super::options::{ConfigOptions, StorageOptions};
 use crate::embedded::{Embedded, EmbeddedOptions};
 
 /// How to run.
 #[derive(Args)]
 pub struct UpArgs {
-    /// The configuration file.
-    #[arg(long, env = "TANDEM_CONFIG")]
-    config: PathBuf,
-    /// The folder that holds the database.
-    #[arg(long, env = "TANDEM_DATA", default_value = "tandem-data")]
-    data: PathBuf,
+    #[command(flatten)]
+    config: ConfigOptions,
+    #[command(flatten)]
+    storage: StorageOptions,
     /// Log as JSON, one object a line.
     #[arg(long)]
     json_logs: bool,
@@ -31,12 +29,18 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     } else {
         LogFormat::Human
     };
-    init_logs(format, std::env::var("RUST_LOG").ok().as_deref())?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let telemetry = init(&TelemetryOptions::from_environment(
+        format,
+        "tandem",
+        "tandem-up",
+        &environment,
+    )?)?;
     let shutdown = tandem_runtime::shutdown_token().context("listening for signals")?;
-    let configuration = Configuration::load(&args.config)?;
+    let configuration = Configuration::load(&args.config.config)?;
     let options = EmbeddedOptions {
-        data: args.data,
-        environment: Box::new(|name| std::env::var(name).ok()),
+        storage: args.storage.storage(true),
+        environment: Box::new(environment),
     };
     let mut embedded = Embedded::start(&configuration, options).await?;
     tracing::info!(address = %embedded.address, syncs = embedded.topology.syncs.len(), "tandem is up");
@@ -45,5 +49,6 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         error = embedded.failed() => tracing::error!("a part of the process has failed, stopping: {error:#}"),
     }
     embedded.stop().await?;
+    telemetry.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }

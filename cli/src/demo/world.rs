@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tandem_domain::{Clock, JobId, Side, SyncName};
+use tandem_runtime::process::Storage;
 use tandem_runtime::{Configuration, SyncDefinition, SystemClock, SystemEntropy};
 use tandem_simulator::{SimConfig, SimKind, SimState, Simulator, WebhookTarget};
 use tandem_store::{Hints, JobClass, JobKind, NewJob, Store, Trigger};
 
 use super::DemoArgs;
-use crate::embedded::{Embedded, EmbeddedOptions};
+use crate::embedded::{DATABASE, Embedded, EmbeddedOptions};
 
 /// The CRM's clock is ahead, finance's is behind: minutes apart, as seen in the field.
 const CRM_SKEW_SECS: i64 = 140;
@@ -49,7 +50,10 @@ impl World {
             _ => None,
         };
         let options = EmbeddedOptions {
-            data: folder.path().to_owned(),
+            storage: Storage::Sqlite {
+                file: folder.path().join(DATABASE),
+                exclusive: true,
+            },
             environment: Box::new(environment),
         };
         let embedded = Embedded::start(&configuration, options).await?;

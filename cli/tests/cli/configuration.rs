@@ -161,7 +161,7 @@ async fn apply_beside_a_running_tandem_says_that_it_must_start_again() {
     assert!(
         applied
             .out
-            .contains("A `tandem up` is running on this folder: start it again"),
+            .contains("What runs already works by what was applied before: start it again"),
         "{applied:?}"
     );
     up.stop().await;

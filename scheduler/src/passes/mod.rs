@@ -3,6 +3,7 @@
 mod due_schedules;
 mod orphaned_runs;
 mod prune;
+mod queue_gauges;
 mod rescue_expired;
 mod ring_due_jobs;
 mod stale_intents;
@@ -16,6 +17,7 @@ use tandem_store::StoreError;
 pub use due_schedules::DueSchedules;
 pub use orphaned_runs::OrphanedRuns;
 pub use prune::Prune;
+pub use queue_gauges::QueueGauges;
 pub use rescue_expired::RescueExpired;
 pub use ring_due_jobs::RingDueJobs;
 pub use stale_intents::StaleIntents;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tandem_domain::{JobId, Timestamp};
 use tandem_queue::Doorbell;
-use tandem_store::{Job, JobFilter, JobState, PAGE_ROWS_MAX, Store, StoreError};
+use tandem_store::{Job, JobFilter, JobState, Store, StoreError};
 
 use super::{Pass, PassReport};
+
+/// Enough to wake every worker of a large fleet; each then takes all that it has room for.
+const RINGS_MAX: usize = 64;
 
 /// See the module.
 pub struct RingDueJobs {
@@ -27,7 +30,7 @@ impl RingDueJobs {
     async fn waiting(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
         let filter = JobFilter {
             state: Some(JobState::Available),
-            limit: PAGE_ROWS_MAX,
+            limit: RINGS_MAX,
             ..JobFilter::default()
         };
         let jobs = self.store.jobs(&filter).await?;

@@ -2,6 +2,7 @@
 //! the real clock and draws real randomness.
 
 pub mod config;
+pub mod process;
 mod real;
 pub mod schedule;
 mod shutdown;

@@ -62,7 +62,7 @@ pub async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn switch(name: &SyncName, switch: Switch, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let operator = operator(&data.data).await?;
+    let operator = operator(&data.storage).await?;
     require_sync(&operator, name).await?;
     let sync = operator.switch_sync(name, switch).await?;
     if data.output.json {

@@ -33,7 +33,7 @@ pub struct PlanArgs {
 pub async fn run(args: &PlanArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
     let built = build(&args.config.config)?;
     let sync = sync_of(&built, &args.name)?;
-    let looked_at = open_to_look(&data.data).await?;
+    let looked_at = open_to_look(&data.storage).await?;
     let progress = ReadingProgress::new(&sync);
     let survey = survey(looked_at.store.as_ref(), &sync, &|side, records| {
         progress.report(side, records)

@@ -41,7 +41,7 @@ struct Outcome {
 
 /// Starts the run.
 pub async fn run(args: &RunArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let operator = operator(&data.data).await?;
+    let operator = operator(&data.storage).await?;
     require_sync(&operator, &args.name).await?;
     require_running(data).await?;
     let dead_before = operator.sync_status(&args.name).await?.queue.dead;
@@ -62,13 +62,13 @@ pub async fn run(args: &RunArgs, data: &DataOptions) -> anyhow::Result<ExitCode>
 }
 
 async fn require_running(data: &DataOptions) -> anyhow::Result<()> {
-    if somebody_runs(&data.data).await? {
+    if somebody_runs(&data.storage).await? {
         return Ok(());
     }
     bail!(
         "no `tandem up` is running on `{0}`, so nothing would be done: start `tandem up --config FILE --data {0}` and \
          run this again, or name the folder of the running one with --data",
-        data.data.display()
+        data.storage.data.display()
     );
 }
 

@@ -13,7 +13,7 @@ use crate::commands::storage::{operator, require_sync};
 
 /// Shows one sync, or all.
 pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let operator = operator(&data.data).await?;
+    let operator = operator(&data.storage).await?;
     let Some(name) = name else {
         let status = operator.status().await?;
         if data.output.json {

@@ -26,7 +26,7 @@ pub struct VerifyArgs {
 pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
     let built = build(&args.config.config)?;
     let sync = sync_of(&built, &args.name)?;
-    let store = open(&data.data).await?;
+    let store = open(&data.storage).await?;
     let progress = ReadingProgress::new(&sync);
     let comparison = compare(store.as_ref(), &sync, &|side, records| {
         progress.report(side, records)

@@ -1,0 +1,195 @@
+//! The parts of a process that speak HTTP: the ingress for webhooks, the API, and what follows the
+//! connections that others pause or delete.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_connectors::{manifest, webhook_events};
+use tandem_domain::{ConnectionName, StreamName};
+use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
+use tandem_operator::{Operator, OperatorParts};
+use tandem_runtime::Configuration;
+use tandem_runtime::config::{Built, ConnectionSetup, WebhookSetup};
+use tandem_runtime::process::{Platform, StartError, Tasks};
+use tandem_runtime::telemetry::MetricsHandle;
+use tandem_store::EventKind;
+use tokio::net::TcpListener;
+
+use crate::{
+    ApiToken, HttpParts, Ingress, IngressLimits, IngressParts, MetricsAccess, ServerLimits,
+    Surface, follow_connections, router, serve,
+};
+
+/// How often it is looked whether another process paused or deleted a connection.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// What the HTTP parts are told beside the configuration.
+pub struct ServiceOptions {
+    /// Where to listen, instead of where the configuration says.
+    pub listen: Option<SocketAddr>,
+    /// Who may use the API; without it only programs of this machine.
+    pub token: Option<ApiToken>,
+    /// What the process has counted.
+    pub metrics: MetricsHandle,
+}
+
+/// Listens, and starts the parts. Returns the address.
+///
+/// # Errors
+/// [`StartError`] when the address is taken or the database does not answer.
+pub async fn start(
+    platform: &Platform,
+    configuration: &Configuration,
+    built: &Built,
+    options: ServiceOptions,
+    tasks: &mut Tasks,
+) -> Result<SocketAddr, StartError> {
+    let wanted = options.listen.unwrap_or(configuration.server.listen);
+    let listen = |source| StartError::Listen {
+        address: wanted,
+        source,
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let hooks = Arc::new(HookTable::new(hooks(built, &format!("http://{address}"))));
+    hooks.follow(&platform.store.connections().await?);
+    let ingress_parts = IngressParts {
+        store: Arc::clone(&platform.store) as Arc<dyn tandem_store::EventStore>,
+        doorbell: Arc::clone(&platform.doorbell),
+        hooks: Arc::clone(&hooks) as _,
+        clock: Arc::clone(&platform.clock),
+        entropy: Arc::clone(&platform.entropy),
+    };
+    let (ingress, committer) = Ingress::start(ingress_parts, ingress_limits(configuration));
+    let surface = Arc::new(Surface {
+        ingress: Some(ingress),
+        router: routes(platform, &hooks, options),
+    });
+    let (shutdown, limits) = (platform.shutdown.clone(), server_limits(configuration));
+    tasks.spawn("the HTTP server", async move {
+        serve(listener, surface, limits, shutdown).await;
+        committer.await
+    });
+    let following = follow_connections(
+        hooks,
+        Arc::clone(&platform.store),
+        FOLLOW_EVERY,
+        platform.shutdown.clone(),
+    );
+    tasks.spawn_endless("following the connections", following);
+    Ok(address)
+}
+
+fn routes(platform: &Platform, hooks: &Arc<HookTable>, options: ServiceOptions) -> axum::Router {
+    let metrics = options.metrics;
+    router(HttpParts {
+        operator: Operator::new(OperatorParts {
+            store: Arc::clone(&platform.store),
+            hooks: Arc::clone(hooks) as _,
+            doorbell: Arc::clone(&platform.doorbell),
+            clock: Arc::clone(&platform.clock),
+            entropy: Arc::clone(&platform.entropy),
+        }),
+        render_metrics: Arc::new(move || metrics.render()),
+        token: options.token,
+        metrics: MetricsAccess::Operators,
+    })
+}
+
+fn ingress_limits(configuration: &Configuration) -> IngressLimits {
+    let server = &configuration.server;
+    IngressLimits {
+        body_timeout: Duration::from_secs(u64::from(server.body_secs)),
+        queued_deliveries_max: server.deliveries_max,
+        body_memory_bytes: server.body_bytes_total_max,
+        trusted_proxies: server.trusted_proxies,
+        ..IngressLimits::default()
+    }
+}
+
+fn server_limits(configuration: &Configuration) -> ServerLimits {
+    let server = &configuration.server;
+    ServerLimits {
+        connections_max: server.connections_max,
+        head_timeout: Duration::from_secs(u64::from(server.header_secs)),
+        drain_timeout: Duration::from_secs(u64::from(server.shutdown_secs)),
+        ..ServerLimits::default()
+    }
+}
+
+/// The webhook address of each connection that has one; `address` is Tandem as its senders know it, where
+/// the configuration does not say.
+pub fn hooks(built: &Built, address: &str) -> BTreeMap<ConnectionName, HookState> {
+    let with_webhook = built.connections.iter().filter_map(|(name, setup)| {
+        let webhook = setup.webhook.as_ref()?;
+        Some((
+            name.clone(),
+            HookState::Active(Arc::new(hook(built, address, name, setup, webhook))),
+        ))
+    });
+    with_webhook.collect()
+}
+
+fn hook(
+    built: &Built,
+    address: &str,
+    name: &ConnectionName,
+    setup: &ConnectionSetup,
+    webhook: &WebhookSetup,
+) -> Hook {
+    let manifest = Arc::clone(&setup.manifest);
+    let read = move |body: &[u8]| match &manifest.webhook {
+        Some(webhook) => webhook_events::split(webhook, body)
+            .map(|events| events.into_iter().map(read_event).collect())
+            .map_err(|error| Unreadable(error.reason)),
+        None => Err(Unreadable(
+            "the manifest does not say what its webhooks mean".to_owned(),
+        )),
+    };
+    let (topology, connection) = (Arc::clone(&built.topology), name.clone());
+    let targets = move |stream: &StreamName| {
+        let ends = topology.ends_of(&connection, stream);
+        ends.map(|(sync, side)| HookTarget {
+            sync: sync.name.clone(),
+            side,
+            quiet: sync.quiet,
+        })
+        .collect()
+    };
+    let connector = built.topology.connectors.get(name).cloned();
+    Hook {
+        connection: name.clone(),
+        verifier: webhook.verifier.clone(),
+        secrets: webhook.secrets.clone(),
+        public_url: webhook
+            .public_url
+            .clone()
+            .unwrap_or_else(|| address.to_owned()),
+        body_bytes_max: webhook.body_bytes_max,
+        read: Arc::new(read),
+        targets: Arc::new(targets),
+        clock_offset_micros: Arc::new(move || {
+            connector
+                .as_ref()
+                .map_or(0, |one| one.clock_offset_micros())
+        }),
+    }
+}
+
+fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
+    ReadEvent {
+        dedupe_key: event.dedupe_key,
+        stream: event.stream,
+        record: event.record,
+        kind: match event.kind {
+            Some(manifest::EventKind::Created) => EventKind::Created,
+            Some(manifest::EventKind::Updated) => EventKind::Updated,
+            Some(manifest::EventKind::Deleted) => EventKind::Deleted,
+            None => EventKind::Other,
+        },
+        occurred_at: event.occurred_at,
+        problem: event.problem,
+    }
+}

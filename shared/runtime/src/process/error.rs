@@ -1,0 +1,72 @@
+//! Why a process cannot start. Each message says what to change; none holds a secret.
+
+use std::net::SocketAddr;
+
+use tandem_domain::SyncName;
+use tandem_store::StoreError;
+
+use crate::config::ConfigError;
+use crate::telemetry::TelemetryError;
+
+/// Why a process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Something was not named.
+    #[error("{what} is not named; do so with {flag} or the environment variable {variable}")]
+    Missing {
+        /// What.
+        what: &'static str,
+        /// The option.
+        flag: &'static str,
+        /// The environment variable.
+        variable: &'static str,
+    },
+    /// An option or environment variable has a value that cannot be used.
+    #[error("{name}: {reason}")]
+    Option {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Logs, metrics or traces could not be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The database cannot be used.
+    #[error("{0}")]
+    Storage(String),
+    /// Redis refuses this process, or its address is none.
+    #[error("{0}")]
+    Redis(String),
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; is another process there? Choose another with TANDEM_LISTEN"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Signals cannot be listened for.
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] std::io::Error),
+    /// The database does not know a sync of the file.
+    #[error(
+        "the sync `{0}` of the configuration file was not applied to the database; run `tandem apply`"
+    )]
+    NotApplied(SyncName),
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(match error {
+            // These are written for a running process, which tries again; this one does not.
+            StoreError::Unavailable(reason) => reason,
+            other => other.to_string(),
+        })
+    }
+}

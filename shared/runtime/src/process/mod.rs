@@ -1,0 +1,25 @@
+//! What every process of the fleet does before its own work: read its options and the configuration,
+//! connect to the database and to Redis, start telemetry, listen for signals; and how it ends.
+//!
+//! This is the one place that chooses implementations: SQLite and a doorbell in the process, or
+//! PostgreSQL and Redis.
+
+mod args;
+mod begin;
+mod error;
+mod health;
+mod platform;
+mod program;
+mod status;
+mod storage;
+mod tasks;
+
+pub use args::{API_TOKEN_VARIABLE, ProcessArgs, ProcessCli, ProcessCommand, STATUS_LISTEN};
+pub use begin::{Process, Role, check_applied};
+pub use error::StartError;
+pub use health::ask_ready;
+pub use platform::Platform;
+pub use program::main;
+pub use status::serve_status;
+pub use storage::{PostgresUrl, Storage};
+pub use tasks::{TaskError, Tasks};

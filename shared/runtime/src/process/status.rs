@@ -1,0 +1,75 @@
+//! What a process without an API says over HTTP: whether it lives, whether it can work, its metrics.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tandem_store::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::telemetry::MetricsHandle;
+
+/// The Prometheus text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[derive(Clone)]
+struct Status {
+    store: Arc<dyn Store>,
+    metrics: MetricsHandle,
+    shutdown: CancellationToken,
+}
+
+/// Listens, and returns the address and what serves `/health/live`, `/health/ready` and `/metrics`
+/// there until `shutdown`. The three tell nothing about anybody's data, and are for everybody who can
+/// reach the address.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn serve_status(
+    address: SocketAddr,
+    store: Arc<dyn Store>,
+    metrics: MetricsHandle,
+    shutdown: CancellationToken,
+) -> Result<(SocketAddr, impl Future<Output = std::io::Result<()>> + Send), StartError> {
+    let listen = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    let router = Router::new()
+        .route("/health/live", get(|| async { "alive\n" }))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(render))
+        .with_state(Status {
+            store,
+            metrics,
+            shutdown: shutdown.clone(),
+        });
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+    Ok((bound, serving.into_future()))
+}
+
+async fn ready(State(status): State<Status>) -> impl IntoResponse {
+    use axum::http::StatusCode;
+    if status.shutdown.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "ending\n");
+    }
+    match status.store.ping().await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the storage does not answer\n",
+            )
+        }
+    }
+}
+
+async fn render(State(status): State<Status>) -> impl IntoResponse {
+    let header = [(axum::http::header::CONTENT_TYPE, METRICS_TYPE)];
+    (header, status.metrics.render())
+}
