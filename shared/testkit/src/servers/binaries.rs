@@ -17,7 +17,6 @@ const POSTGRES_ACCOUNT: &str = "postgres";
 #[derive(Clone)]
 pub(super) struct PostgresBinaries {
     folder: PathBuf,
-    major: u32,
 }
 
 impl PostgresBinaries {
@@ -27,15 +26,15 @@ impl PostgresBinaries {
             .or_else(newest_of_debian)
             .or_else(named_by_pg_config)
             .unwrap_or_else(|| missing("PostgreSQL (initdb, pg_ctl)"));
-        let version = run(Command::new(folder.join("postgres")).arg("--version"))
-            .unwrap_or_else(|error| panic!("{error}"));
-        let major = major_version(&version)
-            .unwrap_or_else(|| panic!("PostgreSQL names no version: {version}"));
-        Self { folder, major }
+        Self { folder }
     }
 
+    /// The first number of the version.
     pub(super) fn major(&self) -> u32 {
-        self.major
+        let version = run(self.client("postgres").arg("--version"))
+            .unwrap_or_else(|error| panic!("PostgreSQL tells no version: {error}"));
+        major_version(&version)
+            .unwrap_or_else(|| panic!("PostgreSQL tells an unknown version: {version}"))
     }
 
     /// A program that only connects: run by ourselves.

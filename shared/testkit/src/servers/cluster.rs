@@ -16,6 +16,9 @@ const START_STOP_SECS: &str = "60";
 const TEMPLATE_RETRIES: u32 = 50;
 /// The first version that takes its collation from ICU.
 const FIRST_WITH_ICU: u32 = 15;
+/// The first version that can create a database through its log, and does unless told otherwise. Copying
+/// the template's files takes a third of the processor's time (measured with version 15).
+const FIRST_WITH_STRATEGY: u32 = 15;
 
 /// How PostgreSQL is told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,10 +178,13 @@ impl Cluster {
     }
 
     pub(super) fn create_database(&self, name: &str) {
-        let create = format!(
+        let mut create = format!(
             "CREATE DATABASE {} OWNER tandem TEMPLATE template0",
             quoted(name)
         );
+        if self.data_version() >= FIRST_WITH_STRATEGY {
+            create.push_str(" STRATEGY file_copy");
+        }
         for _ in 0..TEMPLATE_RETRIES {
             match self.sql(&create) {
                 Ok(_) => return,
@@ -187,6 +193,13 @@ impl Cluster {
             }
         }
         panic!("the database {name} cannot be created: the template is always in use");
+    }
+
+    fn data_version(&self) -> u32 {
+        fs::read_to_string(self.data().join("PG_VERSION"))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .expect("a data folder names its version")
     }
 
     /// Ends the sessions that still use it.

@@ -4,10 +4,10 @@
 //! user, because starting one for each of hundreds of tests would cost more than the tests. Tests that
 //! stop, restart or measure a server take a [`PostgresServer`] or a [`RedisServer`] of their own.
 //!
-//! Every server listens on 127.0.0.1 only, keeps its data in the temporary folder, and ends with the
-//! tests that use it, also when they are killed (`guard.rs`, `shared.rs`). Nothing here uses a server that
-//! the machine runs anyway, and nothing is downloaded: `.ci/install-test-servers`, which `make test`
-//! calls, installs what is missing.
+//! Every server listens on 127.0.0.1 only, keeps its data in a temporary folder (the shared one in memory,
+//! where there is enough), and ends with the tests that use it, also when they are killed (`guard.rs`,
+//! `shared.rs`). Nothing here uses a server that the machine runs anyway, and nothing is downloaded:
+//! `.ci/install-test-servers`, which `make test` calls, installs what is missing.
 //!
 //! Everything panics when it cannot do its work: a test cannot go on without its server.
 

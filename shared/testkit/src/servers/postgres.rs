@@ -60,6 +60,9 @@ impl PostgresServer {
             ("full_page_writes", fsync),
             ("synchronous_commit", "on"),
             ("max_connections", "200"),
+            // A stop waits that long for a client that has just connected and says nothing: one that a
+            // test has paused, say.
+            ("authentication_timeout", "10s"),
         ]);
         settings.extend(options.settings.iter().cloned());
         let binaries = PostgresBinaries::find();

@@ -27,8 +27,14 @@ use super::{blocking, random_name};
 /// How often the reaper looks whether the server is used. Found unused twice in a row, it is ended.
 const REAPER_SECS: &str = "3";
 
-/// Only correctness is tested here, and nothing need survive: the disk is never waited for.
-const SETTINGS: [(&str, &str); 6] = [
+/// From what size on the system's folder in memory is used: the server takes some 500 MB, and containers
+/// have 64 MB unless told otherwise.
+const MEMORY_BYTES_MIN: u64 = 2 << 30;
+
+/// Only correctness is tested here, and nothing need survive: the disk is never waited for. Statistics are
+/// gathered only when a test says so, lest a plan depend on the hour.
+const SETTINGS: [(&str, &str); 7] = [
+    ("autovacuum", "off"),
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("synchronous_commit", "off"),
@@ -93,19 +99,29 @@ pub async fn shared_database() -> TestDatabase {
     blocking(|| {
         let server = SERVER.get_or_init(|| {
             let binaries = PostgresBinaries::find();
-            let base = default_folder(&binaries);
-            SharedServer::join(binaries, &base, REAPER_SECS)
+            SharedServer::join(binaries, &default_folder(), REAPER_SECS)
         });
         server.database()
     })
     .await
 }
 
-/// One for each user and version: they cannot use each other's.
-fn default_folder(binaries: &PostgresBinaries) -> PathBuf {
+/// One for each user: they cannot use each other's.
+fn default_folder() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
-    let name = format!("tandem-test-postgres-{user}-{}", binaries.major());
-    std::env::temp_dir().join(name)
+    quick_folder().join(format!("tandem-test-postgres-{user}"))
+}
+
+/// In memory where there is room for it: a database is some 300 files, and ext4 takes 200 ms to create
+/// them after others were removed, where memory takes 15.
+pub(super) fn quick_folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let size = rustix::fs::statvfs(memory).map_or(0, |system| system.f_blocks * system.f_frsize);
+    if size >= MEMORY_BYTES_MIN {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    }
 }
 
 /// The server, and this process's claim that it is in use.

@@ -1,6 +1,6 @@
 //! The servers themselves: a test that passes on a server that is not what it says proves nothing.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Command, Stdio};
 
@@ -8,11 +8,13 @@ use rustix::process::{Signal, kill_process};
 
 use super::binaries::{PostgresBinaries, redis_binary, run};
 use super::cluster::write_secret;
-use super::shared::SharedServer;
+use super::shared::{SharedServer, quick_folder};
 use super::{PostgresOptions, PostgresServer, RedisServer, StopMode, shared_database};
 
 /// Set in the processes that a test starts: where they write what they met, if anywhere.
 const CHILD: &str = "TANDEM_TESTKIT_CHILD";
+/// What PostgreSQL (its request for TLS) and Redis answer without a password.
+const GREETINGS: [&[u8]; 2] = [b"\0\0\0\x08\x04\xd2\x16\x2f", b"PING\r\n"];
 
 /// What `psql` answers to a statement at this address.
 fn ask(url: &str, statement: &str) -> Result<String, String> {
@@ -150,7 +152,12 @@ fn private_servers_end_with_a_process_that_is_killed() {
         .map(|line| line.expect("the output is text"))
         .find(|line| line.starts_with(CHILD))
         .expect("the child tells its servers");
-    let connections: Vec<_> = told.split(' ').skip(1).map(connect).collect();
+    let connections: Vec<_> = told
+        .split(' ')
+        .skip(1)
+        .zip(GREETINGS)
+        .map(connect)
+        .collect();
     child.kill().expect("our own child can be killed");
     child.wait().expect("our own child can be waited for");
     for mut connection in connections {
@@ -162,10 +169,15 @@ fn private_servers_end_with_a_process_that_is_killed() {
     }
 }
 
-fn connect(url: &str) -> TcpStream {
+/// A connection that the server has answered on. (PostgreSQL waits a minute for the first word on one that
+/// it accepts while it ends.)
+fn connect((url, greeting): (&str, &[u8])) -> TcpStream {
     let port = url::Url::parse(url).ok().and_then(|url| url.port());
     let port = port.expect("a server's address has a port");
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server runs")
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server runs");
+    connection.write_all(greeting).expect("the server reads");
+    connection.read_exact(&mut [0]).expect("the server answers");
+    connection
 }
 
 #[tokio::test]
@@ -224,7 +236,7 @@ fn base() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt as _;
     tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o711))
-        .tempdir()
+        .tempdir_in(quick_folder())
         .expect("a temporary folder can be made")
 }
 
@@ -276,6 +288,9 @@ fn a_shared_server_that_was_killed_is_replaced() {
     let server = join(&base);
     let killed = server.cluster().process_id().expect("the server runs");
     kill_process(killed, Signal::KILL).expect("we may kill our server");
+    while server.cluster().runs() {
+        std::thread::yield_now();
+    }
     let next = join(&base);
     assert_ne!(next.cluster().process_id(), Some(killed));
     assert_eq!(ask(next.database().url(), "SELECT 1").as_deref(), Ok("1"));
