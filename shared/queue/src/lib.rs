@@ -36,8 +36,6 @@ pub use doorbell::{Doorbell, InProcessDoorbell};
 pub use gate::{Admission, Gate, Gates, OpenGate};
 pub use handler::{Handled, JobContext, JobHandler, LeaseEnd};
 pub use outcome::outcome_for;
-pub use redis_doorbell::{
-    DoorbellRole, RedisDoorbell, RedisDoorbellError, RedisDoorbellOptions,
-};
+pub use redis_doorbell::{DoorbellRole, RedisDoorbell, RedisDoorbellError, RedisDoorbellOptions};
 pub use runner::{Drained, Runner, RunnerConfig, RunnerError, RunnerParts};
 pub use sync_limits::SyncLimits;
