@@ -3,9 +3,11 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::http::within;
-use crate::site::{Settings, Site, agreement, states};
-use crate::system::System;
+use crate::common::agreement::{agreement, states};
+use crate::common::http::within;
+use crate::common::pair::Settings;
+use crate::common::system::System;
+use crate::site::Site;
 
 /// Work begins, and gets done, within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,11 +19,11 @@ const END_MAX: Duration = Duration::from_secs(15);
 async fn asked_to_end_it_ends_in_time_while_jobs_run_and_goes_on_when_started_again() {
     let mut site = Site::new(60, 1, &Settings::default());
     // Slow enough that there is always a job under way.
-    site.crm.latency_ms = 100;
-    site.books.latency_ms = 100;
+    site.pair.crm.latency_ms = 100;
+    site.pair.books.latency_ms = 100;
     let (crm, books) = (
-        System::start(&site.crm).await,
-        System::start(&site.books).await,
+        System::start(&site.pair.crm).await,
+        System::start(&site.pair.books).await,
     );
     let initial = states(&crm, &books).await;
 
@@ -36,7 +38,8 @@ async fn asked_to_end_it_ends_in_time_while_jobs_run_and_goes_on_when_started_ag
     assert_eq!(ended.expect("it ends in time").code(), Some(0));
 
     let tandem = site.up().await;
-    let (verdict, settled) = agreement((&crm, &books), &initial, &tandem, PATIENCE).await;
+    let status = async || tandem.status().await;
+    let (verdict, settled) = agreement((&crm, &books), &initial, status, PATIENCE).await;
     assert!(settled, "{verdict:#?}\n{}", tandem.log());
 }
 
@@ -44,8 +47,8 @@ async fn asked_to_end_it_ends_in_time_while_jobs_run_and_goes_on_when_started_ag
 async fn a_second_one_on_the_same_data_folder_is_refused() {
     let site = Site::new(5, 1, &Settings::default());
     let _systems = (
-        System::start(&site.crm).await,
-        System::start(&site.books).await,
+        System::start(&site.pair.crm).await,
+        System::start(&site.pair.books).await,
     );
     let first = site.up().await;
 

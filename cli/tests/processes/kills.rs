@@ -1,15 +1,16 @@
 //! Tandem is killed again and again while people edit both systems and requests go wrong.
 
-use std::env;
-use std::str::FromStr;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
-use crate::site::{Settings, Site, States, agreement, states};
-use crate::system::System;
+use crate::common::agreement::{States, agreement, states};
+use crate::common::pair::Settings;
+use crate::common::scale::told;
+use crate::common::system::System;
+use crate::site::Site;
 use crate::tandem::Tandem;
 
 /// How long Tandem lives before it is killed, in milliseconds: from before it has opened its database to
@@ -45,22 +46,13 @@ impl Scale {
     }
 }
 
-/// The number in an environment variable.
-fn told<T: FromStr>(name: &str, otherwise: T) -> T {
-    let Ok(text) = env::var(name) else {
-        return otherwise;
-    };
-    text.parse()
-        .unwrap_or_else(|_| panic!("{name} is not a number: {text}"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_when_tandem_is_killed_again_and_again() {
     let scale = Scale::from_environment();
     let site = site(&scale);
     let (crm, books) = (
-        System::start(&site.crm).await,
-        System::start(&site.books).await,
+        System::start(&site.pair.crm).await,
+        System::start(&site.pair.books).await,
     );
     let initial = states(&crm, &books).await;
 
@@ -69,7 +61,8 @@ async fn nothing_is_lost_or_doubled_when_tandem_is_killed_again_and_again() {
     crm.quiet().await;
     books.quiet().await;
     let quiet_since = Instant::now();
-    let (verdict, settled) = agreement((&crm, &books), &initial, &tandem, AGREE_MAX).await;
+    let status = async || tandem.status().await;
+    let (verdict, settled) = agreement((&crm, &books), &initial, status, AGREE_MAX).await;
 
     let story = story(&scale, &tandem, &states(&crm, &books).await).await;
     let seconds = quiet_since.elapsed().as_secs_f64();
@@ -97,12 +90,12 @@ fn site(scale: &Scale) -> Site {
         ..Settings::default()
     };
     let mut site = Site::new(scale.records, scale.seed, &settings).with_webhooks();
-    for system in [&mut site.crm, &mut site.books] {
+    for system in [&mut site.pair.crm, &mut site.pair.books] {
         system.faults = scale.faults;
         system.edits_per_second = scale.edits_per_second;
     }
-    site.crm.skew_secs = CRM_SKEW_SECS;
-    site.books.skew_secs = BOOKS_SKEW_SECS;
+    site.pair.crm.skew_secs = CRM_SKEW_SECS;
+    site.pair.books.skew_secs = BOOKS_SKEW_SECS;
     site
 }
 

@@ -5,10 +5,10 @@
 //! asked of the simulated systems themselves. Nothing here waits for a fixed time: conditions have
 //! deadlines. The one exception is the kill, which must come at a moment that nothing announces.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod ending;
-mod http;
 mod kills;
 mod reach;
 mod site;
-mod system;
 mod tandem;

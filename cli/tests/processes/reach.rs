@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tandem_simulator::{Field, SimRecord};
 
-use crate::http::{post, within};
-use crate::site::{Settings, Site, States, agreement, states};
-use crate::system::System;
-use crate::tandem::{dead_jobs, open_jobs};
+use crate::common::agreement::{States, agreement, dead_jobs, open_jobs, states};
+use crate::common::http::{post, within};
+use crate::common::pair::{Settings, hook};
+use crate::common::system::{System, command};
+use crate::site::Site;
 
 /// Everything here is done within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +23,7 @@ async fn jobs_for_a_system_that_is_down_wait_and_go_on_when_it_is_back() {
         ..Settings::default()
     };
     let site = Site::new(20, 1, &settings);
-    let crm = System::start(&site.crm).await;
+    let crm = System::start(&site.pair.crm).await;
     let tandem = site.up().await;
     let tried = within(PATIENCE, async || {
         let failed = failed_runs(&tandem.status().await?);
@@ -37,24 +38,26 @@ async fn jobs_for_a_system_that_is_down_wait_and_go_on_when_it_is_back() {
     assert_eq!(dead_jobs(&status), Some(0), "{status:#}");
     assert!(open_jobs(&status) > Some(0), "{status:#}");
 
-    let books = System::start(&site.books).await;
+    let books = System::start(&site.pair.books).await;
     let initial = states(&crm, &books).await;
-    let (verdict, settled) = agreement((&crm, &books), &initial, &tandem, PATIENCE).await;
+    let status = async || tandem.status().await;
+    let (verdict, settled) = agreement((&crm, &books), &initial, status, PATIENCE).await;
     assert!(settled, "{verdict:#?}\n{}", tandem.log());
 }
 
 #[tokio::test]
 async fn a_change_whose_webhook_is_signed_with_a_wrong_secret_is_found_by_polling() {
     let mut site = Site::new(20, 1, &Settings::default()).with_webhooks();
-    let hook = site.hook("crm");
-    site.crm.webhook = Some((hook.clone(), "not the secret".to_owned()));
+    let hook = hook(&site.base_url(), "crm");
+    site.pair.crm.webhook = Some((hook.clone(), "not the secret".to_owned()));
     let (crm, books) = (
-        System::start(&site.crm).await,
-        System::start(&site.books).await,
+        System::start(&site.pair.crm).await,
+        System::start(&site.pair.books).await,
     );
     let initial = states(&crm, &books).await;
     let tandem = site.up().await;
-    let (verdict, settled) = agreement((&crm, &books), &initial, &tandem, PATIENCE).await;
+    let status = async || tandem.status().await;
+    let (verdict, settled) = agreement((&crm, &books), &initial, status, PATIENCE).await;
     assert!(settled, "{verdict:#?}\n{}", tandem.log());
 
     assert_eq!(
@@ -63,7 +66,12 @@ async fn a_change_whose_webhook_is_signed_with_a_wrong_secret_is_found_by_pollin
         "a webhook without a signature"
     );
     let id = linked_company(&initial);
-    crm.edit(&id, "phone", "+32 2 555 12 34").await;
+    let fields = json!({ "phone": "+32 2 555 12 34" });
+    command(
+        &site.pair.crm.base_url(),
+        &json!({ "id": id, "fields": fields }),
+    )
+    .await;
     let found = within(PATIENCE, async || {
         let records = books.state().await.records;
         records

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value as Json;
 use tokio::process::{Child, Command};
 
-use crate::http::{get, get_text, within};
+use crate::common::http::{get, get_text, within};
+use crate::common::program;
 
 /// It is up within this time, on a busy machine too.
 const START_MAX: Duration = Duration::from_secs(30);
-/// So much of its log is shown when a test fails.
-const LOG_LINES_MAX: usize = 40;
 
 /// A running `tandem up`.
 pub struct Tandem {
@@ -59,32 +59,13 @@ impl Tandem {
 
     /// SIGTERM, and waits for its end; `None` when that takes too long.
     pub async fn terminate(mut self, limit: Duration) -> Option<ExitStatus> {
-        let id = self.child.id().expect("it still runs");
-        // The shell's own `kill`, as the program of that name is not on every machine.
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {id}")])
-            .status()
-            .await;
-        assert!(sent.expect("there is a shell").success());
+        program::signal(&self.child, Signal::TERM);
         let ended = tokio::time::timeout(limit, self.child.wait()).await.ok()?;
         Some(ended.expect("it is waited for"))
     }
 
     /// The end of its log.
     pub fn log(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n")
+        program::tail(&self.log)
     }
-}
-
-/// Jobs that wait or run; `None` while it does not answer.
-pub fn open_jobs(status: &Json) -> Option<u64> {
-    let queue = &status["queue"];
-    Some(queue["available"].as_u64()? + queue["running"].as_u64()?)
-}
-
-/// Dead letters.
-pub fn dead_jobs(status: &Json) -> Option<u64> {
-    status["queue"]["dead"].as_u64()
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// No answer on this machine takes longer.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+pub const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Asks until there is an answer, for so long at most.
 pub async fn within<T>(limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
@@ -50,6 +50,6 @@ pub async fn post(url: &str, body: &str) -> u16 {
 }
 
 /// A client for one request: a kept connection to a process that was killed would only be in the way.
-fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     tandem_connectors::http_client().expect("an HTTP client can be built")
 }

@@ -6,10 +6,12 @@ use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use tandem_simulator::{SimKind, SimState};
 use tokio::process::{Child, Command};
 
-use crate::http::{get, post, within};
+use super::http::{ANSWER_MAX, client, get, post, within};
+use super::program;
 
 /// A process is up within this time, on a busy machine too.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -53,7 +55,7 @@ impl SystemOptions {
     }
 
     fn command(&self) -> Command {
-        let mut command = program();
+        let mut command = program::tandem();
         command.args(["simulate", self.kind.name()]);
         let options = [
             ("--port", self.port.to_string()),
@@ -116,28 +118,17 @@ impl System {
         let url = format!("{}/_sim/quiet", self.base_url);
         assert_eq!(post(&url, "").await, 200);
     }
-
-    /// A user changes a field.
-    pub async fn edit(&self, id: &str, field: &str, value: &str) {
-        let body = serde_json::json!({ "id": id, "fields": { field: value } });
-        let url = format!("{}/_sim/edit", self.base_url);
-        assert_eq!(post(&url, &body.to_string()).await, 200);
-    }
 }
 
-/// The program as built, without what the machine's own environment says about it. It dies with the test.
-pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
-    for name in [
-        "TANDEM_CONFIG",
-        "TANDEM_DATA",
-        "TANDEM_API_TOKEN",
-        "RUST_LOG",
-    ] {
-        command.env_remove(name);
-    }
-    command.kill_on_drop(true).stdin(Stdio::null());
-    command
+/// A user of the system at this address edits, creates or deletes a record; see `/_sim/edit`.
+pub async fn command(base_url: &str, body: &Json) -> Json {
+    let request = client().post(format!("{base_url}/_sim/edit"));
+    let request = request.timeout(ANSWER_MAX).body(body.to_string());
+    let answer = request.send().await.expect("the system answers");
+    let status = answer.status();
+    let text = answer.text().await.expect("the system answers whole");
+    assert!(status.is_success(), "{body}: {status} {text}");
+    serde_json::from_str(&text).expect("the answer is JSON")
 }
 
 /// A port that nothing listens on, and that no other test of this process was given.

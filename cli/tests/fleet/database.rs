@@ -1,0 +1,102 @@
+//! The fleet's database, as it is asked by the tests.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgPool, Row};
+use tandem_testkit::servers::PostgresServer;
+
+/// A restarting server is waited for so long.
+const ACQUIRE_MAX: Duration = Duration::from_secs(30);
+
+/// A PostgreSQL of its own, and the database in it.
+pub struct Database {
+    pub server: PostgresServer,
+    pub url: String,
+    pool: PgPool,
+}
+
+impl Database {
+    /// Starts the server and makes an empty database.
+    pub async fn start() -> Self {
+        let server = PostgresServer::start().await;
+        let url = server.create_database("fleet").await;
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(ACQUIRE_MAX)
+            .connect_lazy(&url)
+            .expect("the test server's address is one");
+        Self { server, url, pool }
+    }
+
+    /// Jobs about single records, however they stand.
+    pub async fn reconcile_jobs(&self) -> i64 {
+        self.count("SELECT count(*) FROM jobs WHERE kind = 'reconcile'")
+            .await
+    }
+
+    /// Jobs about single records that a worker has.
+    pub async fn reconcile_jobs_running(&self) -> i64 {
+        self.count("SELECT count(*) FROM jobs WHERE kind = 'reconcile' AND state = 'running'")
+            .await
+    }
+
+    /// Jobs about single records that wait or that a worker has.
+    pub async fn reconcile_jobs_open(&self) -> i64 {
+        self.count(
+            "SELECT count(*) FROM jobs WHERE kind = 'reconcile' AND state IN ('available', 'running')",
+        )
+        .await
+    }
+
+    /// Polls that came to an end.
+    pub async fn polls_done(&self) -> i64 {
+        self.count("SELECT count(*) FROM runs WHERE kind = 'poll' AND state = 'succeeded'")
+            .await
+    }
+
+    /// Jobs whose worker has let their lease run out, and that nobody has taken over yet.
+    pub async fn leases_run_out(&self) -> i64 {
+        self.count(
+            "SELECT count(*) FROM jobs WHERE state = 'running'
+             AND lease_until < extract(epoch FROM clock_timestamp()) * 1000000",
+        )
+        .await
+    }
+
+    /// Writes in the journal that were sent, or may have been.
+    pub async fn intents_sent(&self) -> i64 {
+        self.count("SELECT count(*) FROM intents WHERE state IN ('sent', 'unknown')")
+            .await
+    }
+
+    /// All events.
+    pub async fn events(&self) -> i64 {
+        self.count("SELECT count(*) FROM events").await
+    }
+
+    /// Events that caused nothing though they should have, or whose jobs have not come to an end.
+    pub async fn events_without_outcome(&self) -> i64 {
+        self.count(
+            "SELECT count(*) FROM events e WHERE e.state = 'accepted' AND (e.jobs = '[]' OR EXISTS (
+                 SELECT 1 FROM json_array_elements_text(e.jobs::json) named (id)
+                 LEFT JOIN jobs j ON j.id = named.id
+                 WHERE j.id IS NULL OR j.state NOT IN ('done', 'dead', 'discarded')))",
+        )
+        .await
+    }
+
+    /// The keys by which the events of a connection are told apart.
+    pub async fn event_keys(&self, connection: &str) -> BTreeSet<String> {
+        let query = sqlx::query("SELECT dedupe_key FROM events WHERE connection = $1");
+        let rows = query.bind(connection).fetch_all(&self.pool).await;
+        let rows = rows.expect("the database answers");
+        rows.iter().map(|row| row.get("dedupe_key")).collect()
+    }
+
+    async fn count(&self, query: &'static str) -> i64 {
+        let count = sqlx::query_scalar(query).fetch_one(&self.pool).await;
+        count.expect("the database answers")
+    }
+}
