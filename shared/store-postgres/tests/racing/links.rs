@@ -1,0 +1,121 @@
+//! Links and the index.
+
+use std::sync::Arc;
+
+use tandem_domain::Side;
+use tandem_store::{ChangeFilter, JournalError, NewLink, Store};
+use tandem_testkit::Make;
+
+use super::{ROUNDS, Two, confirm, insert_link, race, update};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_confirmations_of_one_revision_one_is_superseded() {
+    let two = Two::open().await;
+    for round in 0..ROUNDS {
+        let link = two.make.link(&format!("a{round}"), &format!("b{round}"));
+        two.insert(&link).await;
+        let (here, there) = (
+            two.claimed(Side::A, &format!("x{round}")).await,
+            two.claimed(Side::A, &format!("y{round}")).await,
+        );
+        let (one, other) = race(
+            round,
+            confirm(
+                two.one.clone(),
+                two.make.clone(),
+                here,
+                update(&link, &two.make),
+            ),
+            confirm(
+                two.other.clone(),
+                two.make.clone(),
+                there,
+                update(&link, &two.make),
+            ),
+        )
+        .await;
+        let answers = [one, other];
+        assert!(
+            answers.contains(&Ok(())) && answers.contains(&Err(JournalError::Superseded)),
+            "round {round}: {answers:?}"
+        );
+        let stored = two.one.link(link.id).await.expect("link");
+        assert_eq!(stored.map(|link| link.revision), Some(2));
+    }
+    let all = ChangeFilter {
+        limit: 2 * ROUNDS,
+        ..ChangeFilter::default()
+    };
+    assert_eq!(two.one.changes(&all).await.expect("changes").len(), ROUNDS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_moved_and_a_new_link_to_one_record_exactly_one_wins() {
+    let two = Two::open().await;
+    for round in 0..ROUNDS {
+        let link = two.make.link(&format!("a{round}"), &format!("gone{round}"));
+        two.insert(&link).await;
+        let running = two.claimed(Side::A, &format!("x{round}")).await;
+        let b = format!("b{round}");
+        let moved = NewLink {
+            b: Make::side(&b, "sum"),
+            ..link
+        };
+        let rival = two.make.link(&format!("rival{round}"), &b);
+        let (one, other) = race(
+            round,
+            confirm(
+                two.one.clone(),
+                two.make.clone(),
+                running,
+                update(&moved, &two.make),
+            ),
+            insert_link(two.other.clone(), two.make.clone(), rival.clone()),
+        )
+        .await;
+        let winner = if one.is_ok() { moved.id } else { rival.id };
+        assert_ne!(one, other, "round {round}");
+        assert!(one.is_ok() || other.is_ok(), "round {round}");
+        assert_eq!(two.linked(Side::B, &b).await, Some(winner));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_seen_twice_at_once_is_found_by_the_keys_that_it_has() {
+    let two = Two::open().await;
+    for round in 0..ROUNDS {
+        // In turn the record is new, and known.
+        let record = format!("a{}", round / 2);
+        let keys = [format!("one{round}"), format!("other{round}")];
+        let see = |store: &Arc<dyn Store>, key: &str| {
+            let (store, now) = (store.clone(), two.make.now());
+            let seen = vec![Make::seen(&record, "sum", &["both", key])];
+            async move {
+                store
+                    .index_records(&Make::customers(), Side::A, seen, 1, now)
+                    .await
+                    .expect("index_records")
+                    .len()
+            }
+        };
+        race(round, see(&two.one, &keys[0]), see(&two.other, &keys[1])).await;
+        let found = two
+            .one
+            .records_by_keys(&Make::customers(), Side::A, &keys)
+            .await
+            .expect("records_by_keys");
+        assert_eq!(found.len(), 1, "round {round}");
+        let mut finding = Vec::new();
+        for key in keys {
+            let by_key = two
+                .one
+                .records_by_keys(&Make::customers(), Side::A, std::slice::from_ref(&key))
+                .await
+                .expect("records_by_keys");
+            if !by_key.is_empty() {
+                finding.push(key);
+            }
+        }
+        assert_eq!(found[0].keys[1..], finding, "round {round}");
+    }
+}
