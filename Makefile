@@ -1,16 +1,20 @@
 # What a developer runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench demo kill-test
+.PHONY: help test lint bench demo kill-test chaos
 
 # How `make kill-test` and `make test` differ; see cli/tests/processes/kills.rs.
 KILL_TEST = TANDEM_TEST_RECORDS=1000 TANDEM_TEST_EDITS=20 TANDEM_TEST_KILLS=20
+# The same for `make chaos`; see cli/tests/fleet/chaos.rs. TANDEM_TEST_SEED=2 gives another schedule.
+CHAOS = TANDEM_TEST_RECORDS=300 TANDEM_TEST_EDITS=8 TANDEM_TEST_ROUNDS=4 TANDEM_TEST_REDIS_OUTAGE_SECS=20
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 test: ## Run all tests, on PostgreSQL and Redis too; with cargo-nextest if installed, else cargo's own runner.
 	@.ci/install-test-servers
+	@# The tests of the fleet start these; cargo itself builds only those of the package under test.
+	cargo build --workspace --bins --locked
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --locked; \
 	else \
@@ -21,6 +25,7 @@ lint: ## Check the format, clippy and the documentation; every warning is an err
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	deploy/check.sh
 
 bench: ## Measure webhooks, jobs and reconciled changes a second, each beside its baseline.
 	cargo bench -p tandem --bench throughput
@@ -30,3 +35,8 @@ demo: ## Show the product at work: two simulated systems that go wrong, kept in 
 
 kill-test: ## Kill Tandem 20 times at 1,000 records and 20 edits a second; both sides must agree after.
 	$(KILL_TEST) cargo test --release -p tandem --test processes -- --nocapture killed
+
+chaos: ## Do to a fleet what production does, for some minutes; both sides must agree after.
+	@.ci/install-test-servers
+	cargo build --release --workspace --bins --locked
+	$(CHAOS) cargo test --release --locked -p tandem --test fleet -- --nocapture chaos::

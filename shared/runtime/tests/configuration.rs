@@ -439,3 +439,19 @@ fn a_stored_document_of_another_version_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn limits_on_requests_can_be_a_connections_own_and_are_checked() {
+    let with = |limits: &str| {
+        let books = "    variables: { tenant: acme }\n";
+        let connections = CONNECTIONS.replace(books, &format!("{books}    limits: {limits}\n"));
+        format!("{connections}{SYNC}{MAPPING}")
+    };
+    let good = "{ rate_limit: { buckets: [ { name: minute, requests: 30, per_secs: 60 } ], daily: { requests: 9000 } } }";
+    assert!(build_with(&with(good), &environment).is_ok());
+    let bad = "{ rate_limit: { buckets: [ { name: day, requests: 9000, per_secs: 86400 } ] } }";
+    assert_eq!(
+        refusal(&with(bad)),
+        "tandem.yaml:11:15: connections.books.limits.rate_limit: bucket `day`: `per_secs` must be 1 to 3600; longer limits belong in `daily`"
+    );
+}

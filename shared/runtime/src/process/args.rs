@@ -67,6 +67,10 @@ pub struct ProcessArgs {
         value_name = "URL"
     )]
     pub redis_url: Option<String>,
+    /// How many workers there are at most. While Redis is away each keeps to its part of a system's rate
+    /// limit.
+    #[arg(long, env = "TANDEM_FLEET_SIZE", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "NUMBER")]
+    pub fleet_size: u32,
     /// Where to listen for HTTP.
     #[arg(long, env = "TANDEM_LISTEN", value_name = "ADDRESS", global = true)]
     pub listen: Option<SocketAddr>,

@@ -8,6 +8,7 @@ use tandem_queue::{
     Doorbell, DoorbellRole, InProcessDoorbell, RedisDoorbell, RedisDoorbellError,
     RedisDoorbellOptions,
 };
+use tandem_rate_limits::{FleetBudgets, FleetSettings, Timings};
 use tandem_store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,9 @@ use super::{Platform, ProcessArgs, StartError, Storage, TaskError, Tasks};
 use crate::config::Built;
 use crate::telemetry::{self, MetricsHandle, TelemetryGuard, TelemetryOptions, init_metrics};
 use crate::{Configuration, SystemClock, SystemEntropy, shutdown_token};
+
+/// The beginning of all keys in Redis.
+const NAMESPACE: &str = "tandem";
 
 /// What a process of the fleet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +65,15 @@ pub struct Process {
     pub listen: Option<SocketAddr>,
     /// What it has counted.
     pub metrics: MetricsHandle,
-    redis: Option<Arc<RedisDoorbell>>,
+    redis: Option<Redis>,
     telemetry: TelemetryGuard,
+}
+
+/// What this process has in Redis.
+struct Redis {
+    doorbell: Arc<RedisDoorbell>,
+    /// Of a process that sends requests to systems.
+    budgets: Option<FleetBudgets>,
 }
 
 impl Process {
@@ -97,17 +108,20 @@ impl Process {
         let configuration = Configuration::load(file)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let built = configuration.build(environment, Arc::clone(&clock))?;
+        let redis = match &args.redis_url {
+            Some(url) => Some(Redis::connect(url, role, args, &instance, &clock, &entropy).await?),
+            None => None,
+        };
+        let built = match redis.as_ref().and_then(|redis| redis.budgets.as_ref()) {
+            Some(budgets) => configuration.build_with(environment, Arc::clone(&clock), budgets)?,
+            None => configuration.build(environment, Arc::clone(&clock))?,
+        };
         let storage = Storage::Postgres {
             url: PostgresUrl::new(database_url, args.database_password.as_deref()),
             connections_max: args.database_connections,
         };
         let store = storage.open().await?;
         check_applied(&*store, &built).await?;
-        let redis = match &args.redis_url {
-            Some(url) => Some(connect_redis(url, role, &instance, &entropy).await?),
-            None => None,
-        };
         Ok(Self {
             platform: platform(store, redis.as_ref(), clock, entropy, shutdown),
             configuration,
@@ -144,7 +158,10 @@ impl Process {
     /// Sends what is still to be told to others. All parts have ended.
     async fn end(self) {
         if let Some(redis) = self.redis {
-            redis.close().await;
+            if let Some(budgets) = redis.budgets {
+                budgets.leave().await;
+            }
+            redis.doorbell.close().await;
         }
         self.telemetry.shutdown().await;
     }
@@ -152,13 +169,13 @@ impl Process {
 
 fn platform(
     store: Arc<dyn Store>,
-    redis: Option<&Arc<RedisDoorbell>>,
+    redis: Option<&Redis>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     shutdown: CancellationToken,
 ) -> Platform {
     let doorbell: Arc<dyn Doorbell> = match redis {
-        Some(redis) => Arc::clone(redis) as _,
+        Some(redis) => Arc::clone(&redis.doorbell) as _,
         None => {
             tracing::warn!(
                 "no Redis is named (TANDEM_REDIS_URL): workers look for jobs every second instead of being woken"
@@ -175,24 +192,38 @@ fn platform(
     }
 }
 
-/// What Redis holds can be lost, so one that does not answer now is waited for in the background; one
-/// that refuses this process never will answer.
-async fn connect_redis(
-    url: &str,
-    role: Role,
-    instance: &str,
-    entropy: &Arc<dyn Entropy>,
-) -> Result<Arc<RedisDoorbell>, StartError> {
-    let refused = |error: RedisDoorbellError| StartError::Redis(error.to_string());
-    match RedisDoorbell::check(url).await {
-        Err(error) if error.is_configuration() => return Err(refused(error)),
-        Err(error) => tracing::warn!(%error, "going on without Redis until it answers"),
-        Ok(()) => {}
+impl Redis {
+    /// What Redis holds can be lost, so one that does not answer now is waited for in the background;
+    /// one that refuses this process never will answer.
+    async fn connect(
+        url: &str,
+        role: Role,
+        args: &ProcessArgs,
+        instance: &str,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Result<Self, StartError> {
+        let refused = |error: RedisDoorbellError| StartError::Redis(error.to_string());
+        let options = RedisDoorbellOptions::new(instance, role.doorbell());
+        let doorbell = RedisDoorbell::start(url, options, Arc::clone(entropy))
+            .await
+            .map_err(refused)?;
+        let budgets = match role {
+            Role::Api | Role::Scheduler => None,
+            Role::Worker => {
+                let settings = FleetSettings {
+                    redis_url: url.to_owned(),
+                    namespace: NAMESPACE.to_owned(),
+                    process: instance.to_owned(),
+                    fleet_size_hint: args.fleet_size,
+                    timings: Timings::default(),
+                };
+                let budgets = FleetBudgets::start(settings, Arc::clone(clock));
+                Some(budgets.map_err(|error| StartError::Redis(error.to_string()))?)
+            }
+        };
+        Ok(Self { doorbell, budgets })
     }
-    let options = RedisDoorbellOptions::new(instance, role.doorbell());
-    RedisDoorbell::start(url, options, Arc::clone(entropy))
-        .await
-        .map_err(refused)
 }
 
 /// The host's name (the container's, the pod's) and a random part, because a process that takes another
