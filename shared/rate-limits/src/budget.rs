@@ -167,7 +167,7 @@ impl FleetBudget {
         loop {
             let state = *link.borrow_and_update();
             let until = match state {
-                Link::Joined { span } => match self.from_fleet(span).await {
+                Link::Joined { span } => match self.take_together(span).await {
                     Some(answer) => return answer,
                     None => deadline,
                 },
@@ -175,7 +175,7 @@ impl FleetBudget {
                 Link::Lost => {
                     let share_from = self.fleet.share_from();
                     if self.limits.is_empty() || Instant::now() >= share_from {
-                        return self.from_share();
+                        return self.take_of_share();
                     }
                     share_from
                 }
@@ -193,7 +193,7 @@ impl FleetBudget {
     }
 
     /// `None`: Redis is away, or begins anew; the link says so.
-    async fn from_fleet(&self, span: i64) -> Option<Result<Token, BudgetRefusal>> {
+    async fn take_together(&self, span: i64) -> Option<Result<Token, BudgetRefusal>> {
         let mut stock = self.stock.lock().await;
         if let Some(found) = stock.pop(Instant::now()) {
             return Some(found);
@@ -213,7 +213,7 @@ impl FleetBudget {
         Some(stock.pop(came).unwrap_or(Err(refused)))
     }
 
-    fn from_share(&self) -> Result<Token, BudgetRefusal> {
+    fn take_of_share(&self) -> Result<Token, BudgetRefusal> {
         let (now, timings) = (self.fleet.clock.now(), self.fleet.timings());
         let place = self.fleet.place();
         let mut seen = lock(&self.seen);

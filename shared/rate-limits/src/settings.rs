@@ -50,7 +50,7 @@ impl Default for Timings {
             away_after: Duration::from_secs(2),
             share_after: Duration::from_millis(2_250),
             remembered: Duration::from_secs(60),
-            settle: Duration::from_secs(2),
+            settle: Duration::from_millis(1_900),
             share_wait: Duration::from_millis(900),
             lease: Duration::from_millis(200),
         }

@@ -9,6 +9,9 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return { 0 }
 end
+-- Requests beyond those that wait are taken if their turn comes within this.
+local AHEAD = 20000
+
 local now = micros_now()
 local settled = tonumber(ARGV[1]) + tonumber(ARGV[3])
 local want, extra, wait_max = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -76,7 +79,7 @@ for i = 1, want + extra do
     end
   end
   local wait = start - now
-  if wait > wait_max or (i > want and wait > 0) then
+  if wait > wait_max or (i > want and wait > AHEAD) then
     if i <= want then
       retry, cause = wait, by
     end

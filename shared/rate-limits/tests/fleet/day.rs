@@ -1,6 +1,6 @@
 //! The budget of a day outlives everything that happens to Redis.
 
-use tandem_connectors::budget::{BudgetFactory, RateLimits, RefusalCause, RequestBudget};
+use tandem_connectors::budget::{BudgetFactory, RateLimits, RefusalCause};
 use tandem_testkit::servers::RedisServer;
 
 use crate::crowd::{Starts, a_second, crowd, process};

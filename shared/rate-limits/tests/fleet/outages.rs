@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_connectors::budget::{BudgetFactory, RefusalCause, RequestBudget};
+use tandem_connectors::budget::{BudgetFactory, RefusalCause};
 use tandem_testkit::servers::RedisServer;
 
 use crate::crowd::{Starts, a_second, crowd, process};
