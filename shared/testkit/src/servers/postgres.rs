@@ -1,5 +1,7 @@
 //! A PostgreSQL of a test's own, to be stopped and started at will.
 
+use std::path::PathBuf;
+
 use super::binaries::PostgresBinaries;
 use super::blocking;
 use super::cluster::{Cluster, StopMode};
@@ -25,6 +27,9 @@ pub struct PostgresOptions {
     pub fsync: bool,
     /// Names and values for `postgresql.conf`; these win over everything else.
     pub settings: Vec<(String, String)>,
+    /// In which folder the data folder is made: on the disk that is to be measured. PostgreSQL's account
+    /// must be able to get there. Without one it is the system's folder for temporary files.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for PostgresOptions {
@@ -32,6 +37,7 @@ impl Default for PostgresOptions {
         Self {
             fsync: true,
             settings: Vec::new(),
+            folder: None,
         }
     }
 }
@@ -67,9 +73,12 @@ impl PostgresServer {
         settings.extend(options.settings.iter().cloned());
         let binaries = PostgresBinaries::find();
         let port = Port::reserve();
+        let within = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+        // PostgreSQL's programs run in another folder than we do.
+        let within = std::path::absolute(within).expect("the folder has a name");
         let folder = tempfile::Builder::new()
             .prefix("tandem-postgres-")
-            .tempdir()
+            .tempdir_in(within)
             .expect("a temporary folder can be made")
             .keep();
         // Before the start: a test that is killed meanwhile leaves nothing either.

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Signal, kill_process};
@@ -75,10 +76,26 @@ async fn a_private_postgres_has_the_settings_of_production_unless_told_otherwise
     let server = PostgresServer::start_with(PostgresOptions {
         fsync: false,
         settings: vec![("application_name".to_owned(), "it's".to_owned())],
+        ..PostgresOptions::default()
     })
     .await;
     assert_eq!(setting(&server, "fsync"), "off");
     assert_eq!(setting(&server, "max_connections"), "200");
+}
+
+#[tokio::test]
+async fn the_data_folder_is_made_in_the_folder_that_is_told() {
+    let within = tempfile::tempdir().expect("a temporary folder");
+    // PostgreSQL's account has to get through.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(within.path(), open).expect("it is ours");
+    let server = PostgresServer::start_with(PostgresOptions {
+        folder: Some(within.path().to_owned()),
+        ..PostgresOptions::default()
+    })
+    .await;
+    let data = ask_data_folder(&server).await;
+    assert!(data.starts_with(within.path()), "{}", data.display());
 }
 
 #[tokio::test]
