@@ -9,6 +9,10 @@ use super::system::SystemOptions;
 pub const CRM_HOOK_SECRET: &str = "crm-webhook-secret";
 pub const BOOKS_HOOK_SECRET: &str = "books-webhook-key";
 
+/// Clocks are minutes apart, as seen in the field.
+const CRM_SKEW_SECS: i64 = 140;
+const BOOKS_SKEW_SECS: i64 = -95;
+
 /// What a test may change about the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -52,6 +56,17 @@ impl Pair {
     pub fn tell(&mut self, tandem: &str) {
         self.crm.webhook = Some((hook(tandem, "crm"), CRM_HOOK_SECRET.to_owned()));
         self.books.webhook = Some((hook(tandem, "books"), BOOKS_HOOK_SECRET.to_owned()));
+    }
+
+    /// Has users edit both systems, so many times a second each; this share of requests goes wrong, and
+    /// neither clock is right.
+    pub fn unsettle(&mut self, edits_per_second: f64, faults: f64) {
+        for system in [&mut self.crm, &mut self.books] {
+            system.edits_per_second = edits_per_second;
+            system.faults = faults;
+        }
+        self.crm.skew_secs = CRM_SKEW_SECS;
+        self.books.skew_secs = BOOKS_SKEW_SECS;
     }
 
     /// Connections and syncs, for a Tandem that its senders know under this address.

@@ -15,7 +15,7 @@ use crate::common::scale::told;
 use crate::edits::{Editor, Known, astray};
 use crate::events::all_have_an_outcome;
 use crate::fleet::{END_MAX, Fleet, Plan};
-use crate::member::{After, Member};
+use crate::member::After;
 use crate::schedule::{Disturbance, schedule};
 use crate::site::Role;
 
@@ -25,10 +25,6 @@ const AGREE_MAX: Duration = Duration::from_secs(120);
 const RESCUE_MAX: Duration = Duration::from_secs(30);
 /// After how long a dead worker's job is taken over.
 const LEASE_SECS: u32 = 10;
-/// Minutes apart, as seen in the field.
-const CRM_SKEW_SECS: i64 = 140;
-const BOOKS_SKEW_SECS: i64 = -95;
-
 /// How hard the fleet is tried. `make chaos` asks for more than these.
 #[derive(Debug)]
 struct Scale {
@@ -57,12 +53,7 @@ impl Scale {
 
     fn plan(&self) -> Plan {
         let mut pair = Pair::new(self.records, self.seed);
-        for system in [&mut pair.crm, &mut pair.books] {
-            system.faults = self.faults;
-            system.edits_per_second = self.edits_per_second;
-        }
-        pair.crm.skew_secs = CRM_SKEW_SECS;
-        pair.books.skew_secs = BOOKS_SKEW_SECS;
+        pair.unsettle(self.edits_per_second, self.faults);
         Plan {
             pair,
             settings: Settings {
@@ -207,7 +198,7 @@ async fn tell(fleet: &Fleet, end: &States, known: &[Known], verdict: &Comparison
         verdict.doubled,
         verdict.differences.len()
     );
-    let ends = |member: &Member| format!("{}: {:?}", member.name, member.ends());
-    let ends: Vec<String> = fleet.members().map(ends).collect();
-    println!("ends: {}", ends.join("; "));
+    for member in fleet.members() {
+        println!("{} ended so: {}", member.name, member.ends_told());
+    }
 }

@@ -234,9 +234,9 @@ impl Drop for Fleet {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for member in self.members() {
-                let (name, ends) = (&member.name, member.ends());
+                let (name, ends) = (&member.name, member.ends_told());
                 eprintln!(
-                    "=== the end of the log of {name}, which has ended {ends:?}\n{}",
+                    "=== {name} ended so: {ends}; the end of its log:\n{}",
                     member.log()
                 );
             }

@@ -149,6 +149,12 @@ impl Member {
         self.life.borrow().ends.clone()
     }
 
+    /// The same, for a person.
+    pub fn ends_told(&self) -> String {
+        let ends: Vec<String> = self.ends().iter().map(ToString::to_string).collect();
+        ends.join(", ")
+    }
+
     /// A gauge or counter without labels; `None` while it does not answer or has none.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let text = get_text(&format!("{}/metrics", self.base_url)).await?;

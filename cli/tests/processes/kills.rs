@@ -18,10 +18,6 @@ use crate::tandem::Tandem;
 const LIFE_MS: std::ops::RangeInclusive<u64> = 20..=3_000;
 /// Both sides agree this long after the last edit.
 const AGREE_MAX: Duration = Duration::from_secs(60);
-/// Minutes apart, as seen in the field.
-const CRM_SKEW_SECS: i64 = 140;
-const BOOKS_SKEW_SECS: i64 = -95;
-
 /// How hard Tandem is tried. `make kill-test` asks for more than these.
 #[derive(Debug)]
 struct Scale {
@@ -90,12 +86,7 @@ fn site(scale: &Scale) -> Site {
         ..Settings::default()
     };
     let mut site = Site::new(scale.records, scale.seed, &settings).with_webhooks();
-    for system in [&mut site.pair.crm, &mut site.pair.books] {
-        system.faults = scale.faults;
-        system.edits_per_second = scale.edits_per_second;
-    }
-    site.pair.crm.skew_secs = CRM_SKEW_SECS;
-    site.pair.books.skew_secs = BOOKS_SKEW_SECS;
+    site.pair.unsettle(scale.edits_per_second, scale.faults);
     site
 }
 
