@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sqlx::Connection as _;
 use tandem_domain::Side;
 use tandem_store::{ChangeFilter, JournalError, NewLink, Store};
 use tandem_testkit::Make;
@@ -117,5 +118,40 @@ async fn a_record_seen_twice_at_once_is_found_by_the_keys_that_it_has() {
             }
         }
         assert_eq!(found[0].keys[1..], finding, "round {round}");
+    }
+}
+
+/// The first changes the keys, the second does not: but it must not judge by what it saw before it waited
+/// for the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_that_waited_for_another_compares_with_what_that_stored() {
+    let two = Two::open().await;
+    let see = |store: &Arc<dyn Store>, key: &str| {
+        let (store, now) = (store.clone(), two.make.now());
+        let seen = vec![Make::seen("a1", "sum", &[key])];
+        async move {
+            store
+                .index_records(&Make::customers(), Side::A, seen, 1, now)
+                .await
+                .expect("index_records")
+        }
+    };
+    see(&two.one, "k1").await;
+    let holder = two.hold("SELECT id FROM records FOR UPDATE").await;
+    let changing = tokio::spawn(see(&two.one, "k2"));
+    two.wait_for_waiting(1, || changing.is_finished()).await;
+    let keeping = tokio::spawn(see(&two.other, "k1"));
+    two.wait_for_waiting(2, || keeping.is_finished()).await;
+    holder.close().await.expect("the connection can be closed");
+    changing.await.expect("no panic");
+    keeping.await.expect("no panic");
+
+    for (key, expected) in [("k1", 1), ("k2", 0)] {
+        let keys = [key.to_owned()];
+        let found = two
+            .one
+            .records_by_keys(&Make::customers(), Side::A, &keys)
+            .await;
+        assert_eq!(found.expect("records").len(), expected, "{key}");
     }
 }

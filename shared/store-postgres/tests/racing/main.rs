@@ -7,6 +7,7 @@ mod links;
 
 use std::sync::Arc;
 
+use sqlx::{Connection as _, PgConnection};
 use tandem_domain::{LinkId, RecordId, Side};
 use tandem_store::{
     ClaimedJob, Confirmation, Intent, JobOutcome, JournalError, LinkState, LinkUpdate, NewLink,
@@ -26,7 +27,7 @@ struct Two {
     one: Arc<dyn Store>,
     other: Arc<dyn Store>,
     make: Arc<Make>,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Two {
@@ -39,7 +40,44 @@ impl Two {
             one: open(&database).await,
             other: open(&database).await,
             make: Arc::new(Make::default()),
-            _database: database,
+            database,
+        }
+    }
+
+    async fn connection(&self) -> PgConnection {
+        PgConnection::connect(self.database.url())
+            .await
+            .expect("the database can be connected to")
+    }
+
+    /// A connection that has locked rows, and keeps them locked until it is closed.
+    async fn hold(&self, rows: &'static str) -> PgConnection {
+        let mut holder = self.connection().await;
+        sqlx::query("BEGIN")
+            .execute(&mut holder)
+            .await
+            .expect("a transaction can be begun");
+        sqlx::query(rows)
+            .fetch_all(&mut holder)
+            .await
+            .expect("the rows can be locked");
+        holder
+    }
+
+    /// Returns once so many transactions of this database wait for a lock, or something is over that
+    /// might have waited.
+    async fn wait_for_waiting(&self, count: i64, is_over: impl Fn() -> bool) {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let mut connection = self.connection().await;
+        while !is_over() {
+            let waiting: i64 = sqlx::query_scalar(WAITING)
+                .fetch_one(&mut connection)
+                .await
+                .expect("the server says who waits");
+            if waiting >= count {
+                return;
+            }
         }
     }
 
