@@ -201,10 +201,13 @@ pub(crate) fn scalar_text(json: &Json) -> Option<String> {
     }
 }
 
+/// A longer id is none: ids are keys of the storage's indexes, whose entries are bounded.
+const ID_BYTES_MAX: usize = 256;
+
 /// An id as text. A number with a fraction or beyond 64 bits has lost digits, so it is no id.
 pub(crate) fn id_text(json: &Json) -> Option<String> {
     match json {
-        Json::String(text) if !text.is_empty() => Some(text.clone()),
+        Json::String(text) if (1..=ID_BYTES_MAX).contains(&text.len()) => Some(text.clone()),
         Json::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         _ => None,
     }

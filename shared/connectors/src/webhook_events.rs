@@ -21,8 +21,6 @@ use crate::value_form::id_text;
 pub const EVENTS_MAX: usize = 10_000;
 /// A longer dedupe key is replaced by its hash, since it is kept in an index.
 const DEDUPE_KEY_BYTES_MAX: usize = 256;
-/// A longer record id is no id.
-const RECORD_ID_BYTES_MAX: usize = 256;
 
 /// One event of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,8 +131,8 @@ fn record_id(webhook: &Webhook, event: &Json) -> Result<RecordId, String> {
         return Err(format!("it names no record at {}", places.join(" or ")));
     };
     match id_text(found) {
-        Some(id) if id.len() <= RECORD_ID_BYTES_MAX => Ok(RecordId::new(id)),
-        _ => Err(format!("its record id is not an id: {}", shape(found))),
+        Some(id) => Ok(RecordId::new(id)),
+        None => Err(format!("its record id is not an id: {}", shape(found))),
     }
 }
 
