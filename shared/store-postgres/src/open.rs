@@ -14,6 +14,9 @@ use crate::{PostgresStore, schema};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the first connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A process that stands still in the midst of a transaction (stopped, swapped out, cut off) holds rows
+/// that the others wait for: after this the server undoes the transaction.
+const IDLE_IN_TRANSACTION_MAX: &str = "3s";
 /// More than there are statements, so that each is prepared once a connection.
 const STATEMENTS_MAX: usize = 256;
 /// How statements are planned. Each looks up rows by an index, a few at a time, whatever the size of a
@@ -104,6 +107,10 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     })?;
     Ok(options
         .application_name("tandem")
+        .options([(
+            "idle_in_transaction_session_timeout",
+            IDLE_IN_TRANSACTION_MAX,
+        )])
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging())
 }
