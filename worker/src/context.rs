@@ -72,7 +72,7 @@ impl Context {
             trigger: cause.trigger,
             run_at: now,
             hints,
-            traceparent: None,
+            traceparent: tandem_trace::current().map(|step| step.to_string()),
         }
     }
 

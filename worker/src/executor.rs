@@ -12,11 +12,13 @@ use tandem_store::{
     Change, ClaimedJob, Confirmation, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
     JournalError, Operation, Outcome,
 };
+use tracing::Instrument;
 
 use crate::context::Context;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::Reading;
+use crate::trace;
 
 /// A plan overtaken by another job is made again after this long.
 const SUPERSEDED_PAUSE: Duration = Duration::from_millis(20);
@@ -123,21 +125,27 @@ impl<'a> Work<'a> {
             expected_version: intent.expected_version.as_deref(),
             current: target.map(|target| &target.record),
         };
-        match (intent.op, &intent.target) {
-            (IntentOp::Create, _) => end.connector.create(&end.stream, &write).await,
-            (IntentOp::Update, Some(id)) => end.connector.update(&end.stream, id, &write).await,
-            (IntentOp::Delete, Some(id)) => {
-                end.connector.delete(&end.stream, id, &transaction).await?;
-                Ok(Written {
-                    id: id.clone(),
-                    record: None,
-                })
+        let span = trace::write(intent, end);
+        let calling = async {
+            match (intent.op, &intent.target) {
+                (IntentOp::Create, _) => end.connector.create(&end.stream, &write).await,
+                (IntentOp::Update, Some(id)) => end.connector.update(&end.stream, id, &write).await,
+                (IntentOp::Delete, Some(id)) => {
+                    let deleting = end.connector.delete(&end.stream, id, &transaction);
+                    deleting.await.map(|()| Written {
+                        id: id.clone(),
+                        record: None,
+                    })
+                }
+                (IntentOp::Update | IntentOp::Delete, None) => Err(ConnectorError::Misconfigured {
+                    system: end.connection.to_string(),
+                    reason: format!("the journal entry {} names no record to write", intent.id),
+                }),
             }
-            (IntentOp::Update | IntentOp::Delete, None) => Err(ConnectorError::Misconfigured {
-                system: end.connection.to_string(),
-                reason: format!("the journal entry {} names no record to write", intent.id),
-            }),
-        }
+        };
+        let written = calling.instrument(span.clone()).await;
+        trace::sent(&span, &written);
+        written
     }
 
     /// Ends the job with what was learned, or hands it back when the plan no longer fits.
@@ -146,6 +154,10 @@ impl<'a> Work<'a> {
             .outcome
             .as_ref()
             .is_some_and(|outcome| matches!(outcome, JobOutcome::Snooze { .. }));
+        let wrote = confirmation
+            .changes
+            .iter()
+            .any(|change| change.written.is_some());
         let now = self.context.now();
         let store = &self.context.store;
         match store
@@ -153,6 +165,9 @@ impl<'a> Work<'a> {
             .await?
         {
             Ok(()) => {
+                if wrote {
+                    trace::confirmed(&self.claimed.job, self.context.now());
+                }
                 if again {
                     self.context.doorbell.ring(&[self.claimed.job.id]);
                 }

@@ -14,6 +14,7 @@ mod patience;
 mod readings;
 pub mod service;
 mod survey;
+mod trace;
 
 pub use compare::{Comparison, Difference, compare};
 pub use context::Context;

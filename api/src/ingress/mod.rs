@@ -13,6 +13,7 @@ mod failures;
 mod follow;
 mod handshake;
 mod tally;
+mod traced;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,11 +29,13 @@ use tandem_operator::hooks::{Arrival, Hook, HookRegistry, HookState, new_events}
 use tandem_queue::Doorbell;
 use tandem_store::{EventStore, NewDelivery};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use answer::{Answer, Reply};
 use body::{BodyMemory, ReceivedBody};
 use committer::{CommitQueue, Committer};
 use failures::{Failures, sender_address};
+use traced::Arriving;
 
 pub use failures::FailureLimit;
 pub use follow::follow_connections;
@@ -135,12 +138,19 @@ impl Ingress {
         let state = self.hooks.lookup(name);
         let label = if state.is_some() { name } else { "unknown" };
         let sender = sender_address(peer, &parts.headers, self.limits.trusted_proxies);
-        let answer = match self.refuse_early(&parts, sender) {
-            Some(refusal) => refusal,
-            None => self.take(state, &parts, body, sender).await,
+        let arriving = Arriving::begin(state.is_some().then_some(name), &parts);
+        let answering = async {
+            match self.refuse_early(&parts, sender) {
+                Some(refusal) => refusal,
+                None => self.take(state, &parts, body, sender).await,
+            }
         };
+        let answer = arriving.watch(answering).await;
         tally::request(label, &answer, self.clock.now().since(began_at));
-        answer.reply.into_response()
+        let outcome = answer.outcome;
+        let response = answer.reply.into_response();
+        arriving.answered(outcome, response.status());
+        response
     }
 
     /// What can be said without the body.
@@ -270,10 +280,11 @@ impl Ingress {
             body: body.bytes.into(),
             received_at: arrival.at,
             secret_index,
-            traceparent: Some(delivery::traceparent(&parts.headers, &*self.entropy)),
+            traceparent: Some(traced::context_to_store(&parts.headers, &*self.entropy).to_string()),
             events,
         };
-        match self.queue.commit(delivery, body.share).await {
+        let commit = self.queue.commit(delivery, body.share);
+        match commit.instrument(traced::commit()).await {
             Ok(outcome) => tally::stored(hook, &outcome),
             Err(fault) => fault.answer(),
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_domain::{RecordId, StreamName};
+use tandem_trace::{TraceContext, within};
 use tokio::sync::oneshot;
 
 use crate::connector::{
@@ -38,6 +39,8 @@ struct Queue {
 
 struct Waiting {
     id: RecordId,
+    /// The step of the trace that asks.
+    step: Option<TraceContext>,
     answer: oneshot::Sender<Result<ReadOutcome, ConnectorError>>,
 }
 
@@ -94,7 +97,9 @@ impl Shared {
             let mut ids: Vec<RecordId> = waiting.iter().map(|one| one.id.clone()).collect();
             ids.sort_unstable();
             ids.dedup();
-            let answers = self.read_all(&stream, &ids).await;
+            // One request has one place in one trace: that of the first who asked.
+            let step = waiting.iter().find_map(|one| one.step);
+            let answers = within(step, self.read_all(&stream, &ids)).await;
             for one in waiting {
                 let answer = match ids.binary_search(&one.id) {
                     Ok(place) => answers[place].clone(),
@@ -170,12 +175,14 @@ impl Connector for BatchedReads {
         if batch <= 1 || ids.len() >= batch {
             return self.shared.inner.read(stream, ids).await;
         }
+        let step = tandem_trace::current();
         let mut answers = Vec::with_capacity(ids.len());
         let mut waiting = Vec::with_capacity(ids.len());
         for id in ids {
             let (answer, receiver) = oneshot::channel();
             waiting.push(Waiting {
                 id: id.clone(),
+                step,
                 answer,
             });
             answers.push(receiver);

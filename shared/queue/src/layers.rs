@@ -16,13 +16,14 @@ use tandem_domain::{Disposition, ErrorCode};
 use tandem_store::{Failure, JobKind, JobOutcome, Lease};
 use tokio::sync::mpsc;
 use tower::{Layer, Service};
-use tracing::{Instrument, error, info_span};
+use tracing::{Instrument, error};
 
 use crate::completer::Finished;
 use crate::handler::{Handled, JobContext};
 use crate::in_flight::Running;
 use crate::outcome::outcome_for;
 use crate::runner_core::Core;
+use crate::telemetry::JobSpans;
 use crate::{RunnerConfig, telemetry};
 
 /// One call of the handler, with the layers so far around it.
@@ -111,19 +112,18 @@ impl Surroundings {
         .boxed()
     }
 
-    /// Names the job in all that is logged under it.
+    /// Makes the job a step of its trace, and names both in all that is logged under it.
     pub(crate) fn span(self: Arc<Self>, running: Arc<Running>, call: Call) -> Call {
-        let job = &running.claimed.job;
-        let span = info_span!(
-            "job",
-            job = %job.id,
-            kind = job.kind.as_str(),
-            sync = job.kind.sync().map(tracing::field::display),
-            record = record_of(&job.kind),
-            attempt = job.attempt,
-            traceparent = job.traceparent,
-        );
-        call.instrument(span).boxed()
+        let JobSpans { traced, logged } = JobSpans::of(&running.claimed.job);
+        let step = traced.clone();
+        async move {
+            let handled = call.await?;
+            telemetry::traced_end(&step, &handled);
+            Ok(handled)
+        }
+        .instrument(traced)
+        .instrument(logged)
+        .boxed()
     }
 
     /// Outermost: passes the outcome on to the completer.
@@ -184,16 +184,6 @@ const fn timeout_of(config: &RunnerConfig, kind: &JobKind) -> Duration {
             config.handler_timeout
         }
         JobKind::Sweep { .. } | JobKind::Backfill { .. } => config.listing_timeout,
-    }
-}
-
-fn record_of(kind: &JobKind) -> Option<&str> {
-    match kind {
-        JobKind::Reconcile { record, .. } => Some(record.as_str()),
-        JobKind::Poll { .. }
-        | JobKind::Sweep { .. }
-        | JobKind::Backfill { .. }
-        | JobKind::Noop { .. } => None,
     }
 }
 

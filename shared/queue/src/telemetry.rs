@@ -1,12 +1,16 @@
-//! The metrics of the queue, each named once.
+//! The metrics of the queue, each named once, and the spans of a job.
 
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use tandem_domain::{ConnectionName, Timestamp};
-use tandem_store::{Job, JobKind, JobOutcome};
+use tandem_store::{Failure, Job, JobKind, JobOutcome, Trigger};
+use tandem_trace::{TARGET, TraceContext};
+use tracing::field::{Empty, display};
+use tracing::{Span, info_span};
 
 use crate::breaker::BreakerState;
+use crate::handler::Handled;
 
 /// Counts a claimed job, and how long it had been due.
 pub(crate) fn claimed(job: &Job, now: Timestamp) {
@@ -54,5 +58,95 @@ pub(crate) const fn outcome_word(outcome: &JobOutcome) -> &'static str {
         JobOutcome::Retry { .. } => "retry",
         JobOutcome::Snooze { .. } => "snooze",
         JobOutcome::Dead { .. } => "dead",
+    }
+}
+
+/// The two spans of a job.
+pub(crate) struct JobSpans {
+    /// The step of the trace that the job is; nothing where no traces are exported.
+    pub(crate) traced: Span,
+    /// Names the job and its trace in all that is logged under it.
+    pub(crate) logged: Span,
+}
+
+impl JobSpans {
+    pub(crate) fn of(job: &Job) -> Self {
+        let stored = job.traceparent.as_deref();
+        let stored = stored.and_then(|text| text.parse::<TraceContext>().ok());
+        let traced = traced(job);
+        if let Some(stored) = stored {
+            follow(&traced, job.trigger, stored);
+        }
+        let context = tandem_trace::context_of(&traced).or(stored);
+        let logged = info_span!(
+            "job",
+            job = %job.id,
+            kind = job.kind.as_str(),
+            sync = job.kind.sync().map(display),
+            record = record_of(&job.kind),
+            attempt = job.attempt,
+            trace_id = context.map(|context| context.trace_hex()),
+        );
+        Self { traced, logged }
+    }
+}
+
+fn traced(job: &Job) -> Span {
+    info_span!(
+        target: TARGET,
+        parent: None,
+        "job",
+        otel.name = %format_args!("job {}", job.kind.as_str()),
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        error.type = Empty,
+        tandem.job = %job.id,
+        tandem.kind = job.kind.as_str(),
+        tandem.sync = job.kind.sync().map(display),
+        tandem.record = record_of(&job.kind),
+        tandem.trigger = job.trigger.as_str(),
+        tandem.attempt = job.attempt,
+        tandem.merged = job.merged,
+        tandem.outcome = Empty,
+    )
+}
+
+/// What a poll or a first sync finds begins a trace of its own that names its origin: one trace of
+/// a hundred thousand records could be read by nobody.
+fn follow(span: &Span, trigger: Trigger, stored: TraceContext) {
+    match trigger {
+        Trigger::Webhook | Trigger::Manual | Trigger::Schedule => {
+            tandem_trace::continue_trace(span, stored);
+        }
+        Trigger::Poll | Trigger::Backfill => tandem_trace::link(span, stored),
+    }
+}
+
+/// Says in the trace how the job ended.
+pub(crate) fn traced_end(span: &Span, handled: &Handled) {
+    let failed = |failure: &Failure| {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", display(&failure.code));
+    };
+    let outcome = match handled {
+        Handled::Settled => OUTCOME_SETTLED,
+        Handled::Outcome(outcome) => {
+            match outcome {
+                JobOutcome::Retry { failure, .. } | JobOutcome::Dead { failure } => failed(failure),
+                JobOutcome::Done { .. } | JobOutcome::Snooze { .. } => {}
+            }
+            outcome_word(outcome)
+        }
+    };
+    span.record("tandem.outcome", outcome);
+}
+
+fn record_of(kind: &JobKind) -> Option<&str> {
+    match kind {
+        JobKind::Reconcile { record, .. } => Some(record.as_str()),
+        JobKind::Poll { .. }
+        | JobKind::Sweep { .. }
+        | JobKind::Backfill { .. }
+        | JobKind::Noop { .. } => None,
     }
 }

@@ -7,6 +7,7 @@
 mod chance;
 mod clock;
 pub mod contract;
+mod heard;
 mod make;
 mod otlp;
 pub mod servers;
@@ -14,6 +15,7 @@ mod temporary;
 
 pub use chance::SeededEntropy;
 pub use clock::TestClock;
+pub use heard::HeardSpans;
 pub use make::Make;
 pub use otlp::{OtlpReceiver, ReceivedSpan};
 pub use temporary::TemporaryStore;

@@ -199,7 +199,11 @@ fn spans_of(resource: ResourceSpans) -> Vec<ReceivedSpan> {
         .collect()
 }
 
-fn received(service: &str, process: &BTreeMap<String, String>, span: Span) -> ReceivedSpan {
+pub(crate) fn received(
+    service: &str,
+    process: &BTreeMap<String, String>,
+    span: Span,
+) -> ReceivedSpan {
     /// `STATUS_CODE_ERROR` of the protocol.
     const ERROR: i32 = 2;
     let mut all = process.clone();

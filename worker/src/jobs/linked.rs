@@ -4,7 +4,7 @@ use tandem_connectors::ConnectorError;
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Value};
 use tandem_engine::{
     Decision, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled, Settled, SideResult, View,
-    WriteOp, plan, settle,
+    WriteOp, settle,
 };
 use tandem_store::{
     Change, Confirmation, ConflictKind, FieldChange, Intent, IntentOp, IntentState, IntentVerdict,
@@ -16,6 +16,7 @@ use super::{Performed, adopt};
 use crate::executor::{About, Sent, Work, shows, verdict};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
+use crate::trace;
 
 /// Both records as first read.
 struct Pair {
@@ -55,7 +56,7 @@ pub async fn run(work: Work<'_>, link: Link, context: PairContext) -> Result<Per
         b: &b,
         ruled: &ruled,
     };
-    let mut planned = plan(&work.sync.policy, view);
+    let mut planned = trace::planned(&work.sync.policy, view);
     let open = Open {
         link,
         pair,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_connectors::{ConnectorError, Lookup};
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{
-    Ambiguous, Candidate, Plan, Presence, Ruled, Single, View, match_keys, match_one, plan,
+    Ambiguous, Candidate, Plan, Presence, Ruled, Single, View, match_keys, match_one,
 };
 use tandem_store::{
     Confirmation, ConflictKind, Intent, IntentState, JobOutcome, LinkState, LinkUpdate,
@@ -16,6 +16,7 @@ use super::{Performed, adopt};
 use crate::executor::{About, KEY_BUSY_PAUSE, Sent, Work, both};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
+use crate::trace;
 
 pub async fn run(
     work: Work<'_>,
@@ -425,7 +426,7 @@ fn plan_create(work: Work<'_>, here: &Here) -> Plan {
     if here.side == Side::B {
         std::mem::swap(&mut a, &mut b);
     }
-    plan(
+    trace::planned(
         &work.sync.policy,
         View {
             base: None,

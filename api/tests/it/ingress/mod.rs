@@ -2,3 +2,4 @@ mod answers;
 mod commit;
 mod framing;
 mod limits;
+mod traces;

@@ -10,9 +10,11 @@ use http::header::CONTENT_TYPE;
 use metrics::SharedString;
 use tandem_domain::{Clock, Timestamp};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 use url::Url;
 
 use super::auth::{Authority, Session, SignedIn, login_answer, token_answer, token_request};
+use super::call::Call;
 use super::clock_offset::{ClockOffset, http_date};
 use super::errors::{Judge, Operation};
 use super::request::{Prepared, prepare};
@@ -177,7 +179,9 @@ impl Exchange {
         let judge = self.judge_by(rules);
         let sent = self.clock.now();
         let (request, withheld) = self.guarded(prepared, session)?;
-        let response = self.client.execute(request).await.map_err(|error| {
+        let mut call = Call::begin(&self.label, operation, prepared, &*self.clock);
+        let sending = self.client.execute(request).instrument(call.span());
+        let response = sending.await.map_err(|error| {
             if withheld.is_some_and(|withheld| withheld.load(Ordering::Acquire)) {
                 self.right_ended()
             } else {
@@ -186,11 +190,13 @@ impl Exchange {
         })?;
         let received = self.clock.now();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        call.answered(status);
         self.observe_date(sent, received, &headers);
         self.observe_limits(&headers).await;
-        let body = read_body(response, self.manifest.limits.response_bytes_max).await;
-        metrics::histogram!("tandem_remote_request_seconds", "connection" => self.label.clone())
-            .record(self.clock.now().since(sent).as_secs_f64());
+        let body = read_body(response, self.manifest.limits.response_bytes_max)
+            .instrument(call.span())
+            .await;
+        drop(call);
         match body {
             Ok(bytes) => Ok(Answer::new(status, headers, &bytes)),
             Err(BodyError::Broken(error)) => Err(judge.broken(operation, &error)),

@@ -6,6 +6,7 @@
 //! There are no retries here: the caller's job has the attempts. The one exception is a session that ended.
 
 mod auth;
+mod call;
 mod client;
 mod clock_offset;
 mod errors;

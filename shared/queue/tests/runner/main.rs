@@ -7,3 +7,4 @@ mod memory;
 mod running;
 mod stopping;
 mod support;
+mod traces;
