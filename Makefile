@@ -27,8 +27,10 @@ lint: ## Check the format, clippy and the documentation; every warning is an err
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	deploy/check.sh
 
-bench: ## Measure webhooks, jobs and reconciled changes a second, each beside its baseline.
-	cargo bench -p tandem --bench throughput
+bench: ## Measure webhooks, jobs and changes a second, over SQLite and as a fleet, each beside its baseline.
+	@.ci/install-test-servers
+	cargo build --release --locked --workspace --bins
+	cargo bench --locked -p tandem --bench throughput
 
 demo: ## Show the product at work: two simulated systems that go wrong, kept in agreement.
 	cargo run --release -- demo

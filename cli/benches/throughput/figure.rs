@@ -5,25 +5,90 @@ use std::time::Duration;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// What was measured.
+/// A measured figure.
 #[derive(Serialize)]
 pub struct Figure {
     /// Its name, which does not change.
     pub figure: &'static str,
-    /// So many a second.
-    pub per_second: f64,
+    /// What was measured, what is aimed at on a machine of two cores, and the same without Tandem.
+    #[serde(flatten)]
+    pub measured: Measured,
     /// What is counted.
     pub unit: &'static str,
-    /// What is aimed at on a machine of two cores.
-    pub aim_per_second: f64,
-    /// The same work without Tandem, in the same unit.
-    pub baseline_per_second: f64,
     /// What the baseline does.
     pub baseline: String,
     /// What else was seen.
-    pub details: Map<String, Value>,
+    pub details: Value,
+}
+
+/// What was measured, what is aimed at, and the same without Tandem.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Measured {
+    /// So many a second.
+    Rate {
+        per_second: f64,
+        aim_per_second: f64,
+        baseline_per_second: f64,
+    },
+    /// How long one takes.
+    Latency {
+        p50_ms: Value,
+        p99_ms: Value,
+        aim_p50_ms: f64,
+        aim_p99_ms: f64,
+        baseline_p50_ms: Value,
+        baseline_p99_ms: Value,
+    },
+    /// How many times as many a second as one worker does.
+    Speedup {
+        times: f64,
+        aim_times: f64,
+        baseline_per_second: f64,
+    },
+}
+
+impl Measured {
+    /// As the table shows them: what was measured, what is aimed at, the baseline, the share of it.
+    fn columns(&self) -> [String; 4] {
+        match self {
+            Self::Rate {
+                per_second,
+                aim_per_second,
+                baseline_per_second,
+            } => [
+                format!("{per_second:.0} /s"),
+                format!("{aim_per_second:.0} /s"),
+                format!("{baseline_per_second:.0} /s"),
+                format!("{:.0} %", 100.0 * per_second / baseline_per_second),
+            ],
+            Self::Latency {
+                p50_ms,
+                p99_ms,
+                aim_p50_ms,
+                aim_p99_ms,
+                baseline_p50_ms,
+                baseline_p99_ms,
+            } => [
+                format!("p50 {p50_ms} ms\np99 {p99_ms} ms"),
+                format!("p50 {aim_p50_ms} ms\np99 {aim_p99_ms} ms"),
+                format!("p50 {baseline_p50_ms} ms\np99 {baseline_p99_ms} ms"),
+                String::new(),
+            ],
+            Self::Speedup {
+                times,
+                aim_times,
+                baseline_per_second,
+            } => [
+                format!("{times:.2} times"),
+                format!("{aim_times:.1} times"),
+                format!("{baseline_per_second:.0} /s"),
+                String::new(),
+            ],
+        }
+    }
 }
 
 impl Figure {
@@ -37,18 +102,15 @@ impl Figure {
     pub fn table(figures: &[Self]) -> Table {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
-        table.set_header(["", "a second", "aim", "baseline", "share", "details"]);
+        table.set_header(["", "measured", "aim", "baseline", "share", "details"]);
         for one in figures {
+            let [measured, aim, baseline, share] = one.measured.columns();
             table.add_row([
-                one.unit.to_owned(),
-                whole(one.per_second),
-                whole(one.aim_per_second),
-                format!(
-                    "{}\n{}",
-                    whole(one.baseline_per_second),
-                    wrapped(&one.baseline)
-                ),
-                format!("{:.0} %", 100.0 * one.per_second / one.baseline_per_second),
+                wrapped(one.unit),
+                measured,
+                aim,
+                format!("{baseline}\n{}", wrapped(&one.baseline)),
+                share,
                 details(&one.details),
             ]);
         }
@@ -77,13 +139,9 @@ pub fn quantile(sorted: &[Duration], share: f64) -> Duration {
     sorted.get(place - 1).copied().unwrap_or_default()
 }
 
-fn whole(number: f64) -> String {
-    format!("{number:.0}")
-}
-
-fn details(details: &Map<String, Value>) -> String {
-    let lines: Vec<String> = details
-        .iter()
+fn details(details: &Value) -> String {
+    let named = details.as_object().into_iter().flatten();
+    let lines: Vec<String> = named
         .map(|(name, value)| format!("{name} {value}"))
         .collect();
     lines.join("\n")
@@ -91,7 +149,7 @@ fn details(details: &Map<String, Value>) -> String {
 
 /// Words in lines that leave room for the other columns.
 fn wrapped(text: &str) -> String {
-    const LINE_CHARS_MAX: usize = 36;
+    const LINE_CHARS_MAX: usize = 34;
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("there is always a line");

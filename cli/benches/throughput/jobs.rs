@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::baseline::Database;
-use crate::figure::{Figure, rate, rounded};
+use crate::figure::{Figure, Measured, rate, rounded};
 
 /// Jobs that are inserted in one transaction, as a page of a listing would cause them.
 const ENQUEUE_JOBS: usize = 200;
@@ -78,18 +78,21 @@ pub async fn measure(folder: &Path, count: usize, concurrency: usize) -> anyhow:
     });
     Ok(Figure {
         figure: "jobs",
-        per_second: rate(count, took),
-        unit: "no-op jobs",
-        aim_per_second: AIM_PER_SECOND,
-        baseline_per_second: rate(count, without),
+        measured: Measured::Rate {
+            per_second: rate(count, took),
+            aim_per_second: AIM_PER_SECOND,
+            baseline_per_second: rate(count, without),
+        },
+        unit: "no-op jobs in SQLite",
         baseline: format!(
             "the same rows put in, set to running and set to done by plain SQL, {batch} rows in each of {commits} transactions"
         ),
-        details: details.as_object().cloned().unwrap_or_default(),
+        details,
     })
 }
 
-async fn enqueue(
+/// Queues so many jobs.
+pub async fn enqueue(
     store: &dyn JobStore,
     doorbell: &dyn Doorbell,
     count: usize,
@@ -114,13 +117,15 @@ async fn enqueue(
 }
 
 /// Does nothing, and says when it has done so often enough.
-struct Noops {
+pub struct Noops {
     left: AtomicUsize,
-    all: CancellationToken,
+    /// Cancelled when it has.
+    pub all: CancellationToken,
 }
 
 impl Noops {
-    fn expecting(count: usize) -> Self {
+    /// One for so many jobs.
+    pub fn expecting(count: usize) -> Self {
         Self {
             left: AtomicUsize::new(count),
             all: CancellationToken::new(),

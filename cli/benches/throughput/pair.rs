@@ -1,53 +1,51 @@
-//! Two calm simulated systems with Tandem between them, wired as `tandem up` is.
+//! Two calm simulated systems with Tandem between them: in this process, wired as `tandem up` is, or as a
+//! fleet of processes.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tandem_domain::{Clock, JobId, SyncName};
 use tandem_runtime::process::Storage;
 use tandem_runtime::{Configuration, SystemClock, SystemEntropy};
-use tandem_simulator::{SimConfig, SimKind, Simulator, WebhookTarget};
 use tandem_store::{Hints, JobClass, JobKind, NewJob, Store, Trigger};
 
 use crate::embedded::{DATABASE, Embedded, EmbeddedOptions};
+use crate::fleet::Fleet;
+use crate::servers::Database;
+use crate::systems::{Plan, SYNC, Systems, address, configuration};
+use crate::tap::Tap;
 
-const CRM_SECRET: &str = "bench-crm-secret";
-const FINANCE_SECRET: &str = "bench-finance-key";
-const SYNC: &str = "customers";
+/// How Tandem runs.
+enum Tandem {
+    Embedded(Embedded),
+    Fleet(Fleet),
+}
 
 /// Everything that runs.
 pub struct Pair {
-    pub crm: Simulator,
-    pub finance: Simulator,
-    embedded: Embedded,
+    pub systems: Systems,
+    /// Where Tandem listens.
+    pub tandem_address: SocketAddr,
+    store: Arc<dyn Store>,
+    tandem: Tandem,
 }
 
 impl Pair {
-    /// Starts the two systems, then Tandem, then their webhooks.
-    pub async fn start(folder: &Path, records: usize, concurrency: usize) -> anyhow::Result<Self> {
-        let crm = Simulator::start(SimConfig {
-            records,
-            ..SimConfig::new(SimKind::Crm)
-        })
-        .await?;
-        let finance = Simulator::start(SimConfig {
-            records,
-            ..SimConfig::new(SimKind::Finance)
-        })
-        .await?;
-        let port = free_port()?;
-        let text = configuration(&crm, &finance, port, concurrency);
+    /// Starts the two systems, then Tandem in this process, then their webhooks.
+    pub async fn embedded(folder: &Path, plan: Plan) -> anyhow::Result<Self> {
+        let systems = Systems::start(plan).await?;
+        let tandem_address = free_address()?;
+        let finance_url = systems.finance.base_url();
+        let text = configuration(&systems, &finance_url, tandem_address, plan);
         let configuration = Configuration::parse(Path::new("bench.yaml"), &text)?;
-        let credentials = finance.credentials().clone();
-        let token = crm.api_token().to_owned();
-        let environment = move |name: &str| match name {
-            "CRM_TOKEN" => Some(token.clone()),
-            "CRM_SECRET" => Some(CRM_SECRET.to_owned()),
-            "FINANCE_ID" => Some(credentials.client_id.clone()),
-            "FINANCE_SECRET" => Some(credentials.client_secret.clone()),
-            "FINANCE_HOOK" => Some(FINANCE_SECRET.to_owned()),
-            _ => None,
+        let secrets = systems.secrets();
+        let environment = move |wanted: &str| {
+            let mut secrets = secrets.iter();
+            secrets
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, value)| value.clone())
         };
         let options = EmbeddedOptions {
             storage: Storage::Sqlite {
@@ -57,21 +55,69 @@ impl Pair {
             environment: Box::new(environment),
         };
         let embedded = Embedded::start(&configuration, options).await?;
-        let hook = |name: &str, secret: &str| WebhookTarget {
-            url: format!("http://127.0.0.1:{port}/hooks/{name}"),
-            secret: secret.to_owned(),
-        };
-        crm.set_webhook(Some(hook("crm", CRM_SECRET)))?;
-        finance.set_webhook(Some(hook("books", FINANCE_SECRET)))?;
+        if plan.webhooks {
+            systems.tell(tandem_address)?;
+        }
         Ok(Self {
-            crm,
-            finance,
-            embedded,
+            systems,
+            tandem_address,
+            store: Arc::clone(&embedded.store),
+            tandem: Tandem::Embedded(embedded),
+        })
+    }
+
+    /// Starts the two systems, then a fleet with so many workers, then their webhooks.
+    pub async fn fleet(
+        folder: &Path,
+        database: &Database,
+        workers: usize,
+        plan: Plan,
+    ) -> anyhow::Result<Self> {
+        let systems = Systems::start(plan).await?;
+        let finance_url = systems.finance.base_url();
+        Self::fleet_between(folder, database, workers, plan, systems, &finance_url).await
+    }
+
+    /// The same, with a tap on the way to the finance system.
+    pub async fn tapped_fleet(
+        folder: &Path,
+        database: &Database,
+        workers: usize,
+        plan: Plan,
+    ) -> anyhow::Result<(Self, Tap)> {
+        let systems = Systems::start(plan).await?;
+        let tap = Tap::open(address(&systems.finance)?).await?;
+        let finance_url = format!("http://{}", tap.address());
+        let pair = Self::fleet_between(folder, database, workers, plan, systems, &finance_url);
+        Ok((pair.await?, tap))
+    }
+
+    async fn fleet_between(
+        folder: &Path,
+        database: &Database,
+        workers: usize,
+        plan: Plan,
+        systems: Systems,
+        finance_url: &str,
+    ) -> anyhow::Result<Self> {
+        let tandem_address = free_address()?;
+        let text = configuration(&systems, finance_url, tandem_address, plan);
+        let secrets = systems.secrets();
+        let fleet =
+            Fleet::start(folder, &text, &secrets, database, tandem_address, workers).await?;
+        if plan.webhooks {
+            systems.tell(tandem_address)?;
+        }
+        Ok(Self {
+            systems,
+            tandem_address,
+            store: database.store().await?,
+            tandem: Tandem::Fleet(fleet),
         })
     }
 
     pub fn store(&self) -> &dyn Store {
-        self.embedded.store.as_ref()
+        self.store.as_ref()
     }
 
     pub fn sync(&self) -> anyhow::Result<SyncName> {
@@ -90,66 +136,43 @@ impl Pair {
             traceparent: None,
         };
         let ids = self.store().enqueue(vec![job], now).await?;
-        self.embedded.doorbell.ring(&ids);
+        match &self.tandem {
+            Tandem::Embedded(embedded) => embedded.doorbell.ring(&ids),
+            // Its workers find it within a second.
+            Tandem::Fleet(_) => {}
+        }
         Ok(())
     }
 
+    /// Starts or ends workers of a fleet until there are so many.
+    pub async fn set_workers(&mut self, wanted: usize) -> anyhow::Result<()> {
+        match &mut self.tandem {
+            Tandem::Embedded(_) => anyhow::bail!("one process has its workers within"),
+            Tandem::Fleet(fleet) => fleet.set_workers(wanted).await,
+        }
+    }
+
     /// Stops Tandem; the systems stay, and tell nobody any more.
-    pub async fn stop_tandem(self) -> anyhow::Result<(Simulator, Simulator)> {
-        self.crm.set_webhook(None)?;
-        self.finance.set_webhook(None)?;
-        self.embedded.stop().await?;
-        Ok((self.crm, self.finance))
+    pub async fn stop_tandem(self) -> anyhow::Result<Systems> {
+        self.systems.crm.set_webhook(None)?;
+        self.systems.finance.set_webhook(None)?;
+        match self.tandem {
+            Tandem::Embedded(embedded) => embedded.stop().await?,
+            Tandem::Fleet(fleet) => fleet.stop().await?,
+        }
+        Ok(self.systems)
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     Ok(listener
         .local_addr()
         .context("looking for a free port")?
         .port())
-}
-
-fn configuration(crm: &Simulator, finance: &Simulator, port: u16, concurrency: usize) -> String {
-    format!(
-        r#"
-server: {{ listen: "127.0.0.1:{port}" }}
-worker: {{ concurrency: {concurrency} }}
-connections:
-  crm:
-    connector: hubspot
-    base_url: {crm}
-    credentials: {{ token: {{ env: CRM_TOKEN }} }}
-    webhook: {{ secrets: [ {{ env: CRM_SECRET }} ], public_url: "http://127.0.0.1:{port}" }}
-    limits: {{ concurrency: {concurrency}, requests_per_second: 100000 }}
-  books:
-    connector: xero
-    base_url: {books}
-    credentials: {{ client_id: {{ env: FINANCE_ID }}, client_secret: {{ env: FINANCE_SECRET }} }}
-    variables: {{ tenant_id: "{tenant}", token_url: "/connect/token" }}
-    webhook: {{ secrets: [ {{ env: FINANCE_HOOK }} ] }}
-    limits: {{ concurrency: {concurrency}, requests_per_second: 100000 }}
-syncs:
-  {SYNC}:
-    a: {{ connection: crm, stream: companies }}
-    b: {{ connection: books, stream: contacts }}
-    match: [email, name]
-    conflict: last_write_wins
-    concurrency: {concurrency}
-    fields:
-      name: {{}}
-      email: {{ equality: folded }}
-      phone: {{}}
-      city: {{}}
-      country: {{}}
-      tax_number: {{}}
-      website: {{}}
-      credit_limit: {{ equality: {{ decimals: 2 }} }}
-    schedule: {{ poll_a: manual, poll_b: manual, full: manual }}
-"#,
-        crm = crm.base_url(),
-        books = finance.base_url(),
-        tenant = finance.credentials().tenant_id,
-    )
 }

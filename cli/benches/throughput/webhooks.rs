@@ -9,112 +9,201 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tandem_api::{Ingress, IngressLimits, IngressParts, ServerLimits, Surface, serve};
-use tandem_connectors::webhook::{Outgoing, Secret, Verifier};
-use tandem_connectors::{Catalog, webhook_events};
-use tandem_domain::{Clock, ConnectionName, Side};
-use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
-use tandem_queue::InProcessDoorbell;
+use tandem_domain::ConnectionName;
+use tandem_operator::hooks::{HookState, HookTable};
+use tandem_queue::{
+    Doorbell, DoorbellRole, InProcessDoorbell, RedisDoorbell, RedisDoorbellOptions,
+};
 use tandem_runtime::{SystemClock, SystemEntropy};
-use tandem_store::EventKind;
+use tandem_store::EventStore;
 use tandem_store_sqlite::{SqliteOptions, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::baseline::{self, Database};
-use crate::client::{self, Connection};
-use crate::figure::{Figure, millis, quantile, rate, rounded};
+use crate::baseline;
+use crate::client::Connection;
+use crate::figure::{Figure, Measured, millis, quantile, rate, rounded};
+use crate::hubspot::{self, CONNECTION};
+use crate::rows::{self, Table};
+use crate::servers::Servers;
 
-const SECRET: &str = "bench-webhook-secret";
-const CONNECTION: &str = "crm";
-const PATH: &str = "/hooks/crm";
-/// The tables that a webhook adds one row to each.
-const TABLES: [&str; 3] = ["deliveries", "events", "jobs"];
+/// The tables that a webhook adds one row to each, and what their rows are sorted by.
+const TABLES: [Table; 3] = [("deliveries", "id"), ("events", "delivery"), ("jobs", "id")];
 /// Webhooks that each connection sends before the measurement.
 const WARM_UP_EACH: usize = 4;
 const AIM_PER_SECOND: f64 = 5_000.0;
+/// How many transactions an ingress has under way; see `api/src/ingress/committer.rs`.
+const COMMITS_AT_ONCE: usize = 1;
 
-/// Sends `count` webhooks over so many connections, then writes the same rows without Tandem.
-pub async fn measure(folder: &Path, count: usize, connections: usize) -> anyhow::Result<Figure> {
+/// How much is sent.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// Webhooks that are measured.
+    pub webhooks: usize,
+    /// Connections that send them.
+    pub connections: usize,
+}
+
+/// Into SQLite, then the same rows without Tandem.
+pub async fn measure(folder: &Path, load: Load) -> anyhow::Result<Figure> {
     let path = folder.join("tandem.db");
-    let server = Server::start(&path).await?;
-    let warm_up = connections * WARM_UP_EACH;
-    let requests: Arc<[Vec<u8>]> = requests(&server.hook, warm_up + count)?.into();
-    send(server.address, &requests, 0..warm_up, connections).await?;
-    let began = Instant::now();
-    let mut latencies = send(
-        server.address,
-        &requests,
-        warm_up..warm_up + count,
-        connections,
-    )
-    .await?;
-    let took = began.elapsed();
-    server.stop().await?;
-
-    latencies.sort_unstable();
-    let mut stored = Database::open(&path).await?;
+    let store = SqliteStore::open(&path, SqliteOptions { exclusive: true }).await?;
+    let accepted = accept(store, Arc::new(InProcessDoorbell::default()), load).await?;
+    let mut stored = baseline::Database::open(&path).await?;
     let kept = stored.count("SELECT count(*) FROM events").await?;
-    anyhow::ensure!(
-        kept == warm_up + count,
-        "{} webhooks were answered 200, {kept} are stored",
-        warm_up + count
-    );
     // The jobs of one transaction were all made at its instant.
     let commits = stored
         .count("SELECT count(DISTINCT created_at) FROM jobs")
         .await?;
+    accepted.must_be_kept(kept)?;
     let batch = kept.div_ceil(commits);
+    let tables = TABLES.map(|(table, _)| table);
     let copied =
-        baseline::copy_rows(&path, &folder.join("baseline.db"), &TABLES, kept, batch).await?;
-    let details = json!({
-        "p50_ms": millis(quantile(&latencies, 0.50)),
-        "p99_ms": millis(quantile(&latencies, 0.99)),
-        "webhooks": count,
-        "connections": connections,
-        "webhooks_per_commit": rounded(kept as f64 / commits as f64),
-        "ms_per_commit": millis(took.div_f64(commits as f64)),
-    });
+        baseline::copy_rows(&path, &folder.join("baseline.db"), &tables, kept, batch).await?;
     Ok(Figure {
         figure: "webhooks",
-        per_second: rate(count, took),
-        unit: "signed webhooks, durable",
-        aim_per_second: AIM_PER_SECOND,
-        baseline_per_second: rate(kept, copied),
+        measured: accepted.measured(rate(kept, copied)),
+        unit: "signed webhooks, durable in SQLite",
         baseline: format!(
             "the same rows, {} a webhook, put by plain SQL into an empty file of the same schema, {batch} webhooks a transaction",
             TABLES.len()
         ),
-        details: details.as_object().cloned().unwrap_or_default(),
+        details: accepted.details(commits),
+    })
+}
+
+/// Into PostgreSQL, ringing in Redis; then the same rows without Tandem.
+pub async fn measure_postgres(servers: &Servers, load: Load) -> anyhow::Result<Figure> {
+    let database = servers.database("webhooks").await?;
+    let doorbell = RedisDoorbell::connect(
+        &database.redis_url,
+        RedisDoorbellOptions::new("bench-ingress", DoorbellRole::Rings),
+        Arc::new(SystemEntropy),
+    )
+    .await?;
+    let accepted = accept(database.store().await?, Arc::clone(&doorbell) as _, load).await?;
+    doorbell.close().await;
+    let kept = database.count("SELECT count(*) FROM events").await?;
+    let commits = database
+        .count("SELECT count(DISTINCT created_at) FROM jobs")
+        .await?;
+    accepted.must_be_kept(kept)?;
+    let batch = kept.div_ceil(commits);
+    let empty = servers.database("webhooks_plain").await?;
+    let copied = rows::copy(&database, &empty, &TABLES, batch, COMMITS_AT_ONCE).await?;
+    database.remove().await?;
+    empty.remove().await?;
+    Ok(Figure {
+        figure: "webhooks-postgres",
+        measured: accepted.measured(rate(kept, copied)),
+        unit: "signed webhooks, durable in PostgreSQL",
+        baseline: format!(
+            "the same rows, {} a webhook, put by plain SQL from arrays into an empty database of the same schema, {batch} webhooks a transaction, {COMMITS_AT_ONCE} connection",
+            TABLES.len()
+        ),
+        details: accepted.details(commits),
+    })
+}
+
+/// What became of a load.
+struct Accepted {
+    load: Load,
+    took: Duration,
+    /// How long each took, sorted.
+    latencies: Vec<Duration>,
+}
+
+impl Accepted {
+    fn sent(&self) -> usize {
+        self.load.webhooks + warm_up(self.load)
+    }
+
+    fn must_be_kept(&self, kept: usize) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            kept == self.sent(),
+            "{} webhooks were answered 200, {kept} are stored",
+            self.sent()
+        );
+        Ok(())
+    }
+
+    fn measured(&self, baseline_per_second: f64) -> Measured {
+        Measured::Rate {
+            per_second: rate(self.load.webhooks, self.took),
+            aim_per_second: AIM_PER_SECOND,
+            baseline_per_second,
+        }
+    }
+
+    fn details(&self, commits: usize) -> Value {
+        let per_commit = self.sent() as f64 / commits as f64;
+        json!({
+            "p50_ms": millis(quantile(&self.latencies, 0.50)),
+            "p99_ms": millis(quantile(&self.latencies, 0.99)),
+            "p99.9_ms": millis(quantile(&self.latencies, 0.999)),
+            "webhooks": self.load.webhooks,
+            "connections": self.load.connections,
+            "webhooks_per_commit": rounded(per_commit),
+            "ms_per_commit": millis(self.took.mul_f64(per_commit / self.load.webhooks as f64)),
+        })
+    }
+}
+
+fn warm_up(load: Load) -> usize {
+    load.connections * WARM_UP_EACH
+}
+
+/// Sends webhooks to an ingress over this storage.
+async fn accept(
+    store: Arc<dyn EventStore>,
+    doorbell: Arc<dyn Doorbell>,
+    load: Load,
+) -> anyhow::Result<Accepted> {
+    let server = Server::start(store, doorbell).await?;
+    let (warm_up, connections) = (warm_up(load), load.connections);
+    let all = warm_up + load.webhooks;
+    let requests: Arc<[Vec<u8>]> = requests(&server.base_url(), all)?.into();
+    send(server.address, &requests, 0..warm_up, connections).await?;
+    let began = Instant::now();
+    let mut latencies = send(server.address, &requests, warm_up..all, connections).await?;
+    let took = began.elapsed();
+    server.stop().await?;
+    latencies.sort_unstable();
+    Ok(Accepted {
+        load,
+        took,
+        latencies,
     })
 }
 
 /// The ingress on loopback, with nobody who does the jobs.
 struct Server {
     address: SocketAddr,
-    hook: Arc<Hook>,
     shutdown: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
 impl Server {
-    async fn start(database: &Path) -> anyhow::Result<Self> {
-        let store = SqliteStore::open(database, SqliteOptions { exclusive: true }).await?;
+    async fn start(
+        store: Arc<dyn EventStore>,
+        doorbell: Arc<dyn Doorbell>,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("listening on loopback")?;
         let address = listener.local_addr()?;
         let name: ConnectionName = CONNECTION.parse()?;
-        let hook = Arc::new(hook(name.clone(), address)?);
+        let hook = hubspot::hook(name.clone(), format!("http://{address}"))?;
         let parts = IngressParts {
             store,
-            doorbell: Arc::new(InProcessDoorbell::default()),
+            doorbell,
             hooks: Arc::new(HookTable::new(BTreeMap::from([(
                 name,
-                HookState::Active(Arc::clone(&hook)),
+                HookState::Active(Arc::new(hook)),
             )]))),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -133,10 +222,13 @@ impl Server {
         });
         Ok(Self {
             address,
-            hook,
             shutdown,
             tasks,
         })
+    }
+
+    fn base_url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     async fn stop(mut self) -> anyhow::Result<()> {
@@ -148,82 +240,12 @@ impl Server {
     }
 }
 
-/// HubSpot's webhooks, read by the shipped manifest; each wakes one sync.
-fn hook(connection: ConnectionName, address: SocketAddr) -> anyhow::Result<Hook> {
-    let manifest = Catalog::load("hubspot")?;
-    let described = manifest
-        .webhook
-        .as_ref()
-        .context("the manifest says nothing of webhooks")?;
-    let verifier = Verifier::new(
-        described.signature.scheme.value,
-        &described.signature.options,
-    )?;
-    let read = move |body: &[u8]| match &manifest.webhook {
-        Some(webhook) => webhook_events::split(webhook, body)
-            .map(|events| events.into_iter().map(read_event).collect())
-            .map_err(|error| Unreadable(error.reason)),
-        None => Ok(Vec::new()),
-    };
-    let target = HookTarget {
-        sync: "customers".parse()?,
-        side: Side::A,
-        quiet: Duration::ZERO,
-    };
-    Ok(Hook {
-        connection,
-        verifier,
-        secrets: vec![Secret::new(SECRET)],
-        public_url: format!("http://{address}"),
-        body_bytes_max: tandem_api::BODY_BYTES_MAX,
-        read: Arc::new(read),
-        targets: Arc::new(move |_| vec![target.clone()]),
-        clock_offset_micros: Arc::new(|| 0),
-    })
-}
-
-fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
-    ReadEvent {
-        dedupe_key: event.dedupe_key,
-        stream: event.stream,
-        record: event.record,
-        kind: EventKind::Updated,
-        occurred_at: event.occurred_at,
-        problem: event.problem,
-    }
-}
-
 /// Signed requests, each of one event about a record of its own, so that no jobs coalesce.
-fn requests(hook: &Hook, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
-    let now = SystemClock.now();
-    let url = format!("{}{PATH}", hook.public_url);
-    let secret = Secret::new(SECRET);
+fn requests(base_url: &str, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
+    let sender = hubspot::Sender::new(base_url)?;
     let request = |number: usize| {
-        let body = serde_json::to_vec(&json!([{
-            "eventId": 531_833_541 + number,
-            "subscriptionId": 3_923_623,
-            "portalId": 48_807_704,
-            "appId": 16_111_050,
-            "occurredAt": now.as_secs() * 1_000,
-            "subscriptionType": "company.propertyChange",
-            "attemptNumber": 0,
-            "objectId": 10_000_000 + number,
-            "changeSource": "CRM_UI",
-            "propertyName": "phone",
-            "propertyValue": format!("+32470{number:06}"),
-        }]))?;
-        let outgoing = Outgoing {
-            method: "POST",
-            url: &url,
-            id: None,
-            body: &body,
-        };
-        let mut headers = hook
-            .verifier
-            .sign(&outgoing, &secret, now.as_secs())?
-            .headers;
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        Ok(client::request("POST", PATH, &headers, &body))
+        let record = (10_000_000 + number).to_string();
+        sender.request(number, &record, &format!("+32470{number:06}"))
     };
     (0..count).map(request).collect()
 }
