@@ -1,1 +1,2 @@
+DROP INDEX jobs_dead_lane;
 DROP TABLE leases;

@@ -373,7 +373,7 @@ pub enum JobOutcome {
         /// Why, if something failed.
         failure: Option<Failure>,
     },
-    /// It waits for an operator.
+    /// It waits for an operator. An older dead job of the same lane is discarded: this one says more.
     Dead {
         /// Why.
         failure: Failure,

@@ -47,6 +47,13 @@ struct Dead<'a> {
     chain: &'a [String],
 }
 
+/// The newest dead letter of its lane.
+#[derive(Serialize)]
+struct Newest<'a> {
+    id: &'a str,
+    lane: &'a str,
+}
+
 #[derive(Serialize)]
 struct Attempt<'a> {
     job: &'a str,
@@ -134,8 +141,34 @@ async fn park(
         .iter()
         .map(|(lease, failure)| (lease.job, *failure, true))
         .collect();
+    replace_older(txn, &parked, now).await?;
     log_attempts(txn, &parked, &failures, now).await
 }
+
+/// What is refused is refused again by the next poll: of the dead letters of a lane the newest says all
+/// that there is to say.
+async fn replace_older(
+    txn: &mut Txn,
+    parked: &[Waiting],
+    now: Timestamp,
+) -> Result<(), Failed> {
+    let newest: Vec<Newest<'_>> = parked
+        .iter()
+        .map(|job| Newest {
+            id: &job.id,
+            lane: &job.lane,
+        })
+        .collect();
+    let statement = sqlx::query(REPLACE_OLDER)
+        .bind(sql::json("job", &newest)?)
+        .bind(now.as_micros());
+    txn.run(statement).await.map(|_| ())
+}
+
+const REPLACE_OLDER: &str = "-- replace_older_dead_jobs
+UPDATE jobs SET state = 'discarded', note = 'replaced by ' || n.id, ended_at = $2
+FROM json_to_recordset($1::json) AS n (id text, lane text)
+WHERE jobs.state = 'dead' AND jobs.lane = n.lane AND jobs.id <> n.id";
 
 const PARK: &str = "-- park_jobs
 UPDATE jobs SET state = 'dead', ended_at = $2, failure_code = f.code, failure_chain = f.chain,

@@ -30,6 +30,13 @@ struct Dead<'a> {
     chain: &'a [String],
 }
 
+/// The newest dead letter of its lane.
+#[derive(Serialize)]
+struct Newest<'a> {
+    id: &'a str,
+    lane: &'a str,
+}
+
 #[derive(Serialize)]
 struct Attempt<'a> {
     job: &'a str,
@@ -153,8 +160,34 @@ async fn park(
         .iter()
         .map(|(lease, failure)| (lease.job, *failure, true))
         .collect();
+    replace_older(txn, &parked, now).await?;
     log_attempts(txn, &parked, &failures, now).await
 }
+
+/// What is refused is refused again by the next poll: of the dead letters of a lane the newest says all
+/// that there is to say.
+async fn replace_older(
+    txn: &mut Txn,
+    parked: &[Waiting],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let newest: Vec<Newest<'_>> = parked
+        .iter()
+        .map(|job| Newest {
+            id: &job.id,
+            lane: &job.lane,
+        })
+        .collect();
+    let statement = sqlx::query(REPLACE_OLDER)
+        .bind(sql::json("job", &newest)?)
+        .bind(now.as_micros());
+    txn.run(statement).await.map(|_| ())
+}
+
+const REPLACE_OLDER: &str = "-- replace_older_dead_jobs
+UPDATE jobs SET state = 'discarded', note = 'replaced by ' || (n.value ->> 'id'), ended_at = ?2
+FROM json_each(?1) n
+WHERE jobs.state = 'dead' AND jobs.lane = n.value ->> 'lane' AND jobs.id <> n.value ->> 'id'";
 
 const PARK: &str = "-- park_jobs
 UPDATE jobs SET state = 'dead', ended_at = ?2, failure_code = f.value ->> 'code',

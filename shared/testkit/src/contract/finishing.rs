@@ -136,6 +136,27 @@ pub async fn a_dead_job_waits_for_an_operator(store: Subject) {
     assert_eq!(claim(&store, &make, 1).await.len(), 0);
 }
 
+/// A newer dead letter of a lane takes the place of the older.
+pub async fn a_newer_dead_letter_of_a_lane_takes_the_place_of_the_older(store: Subject) {
+    let make = Make::default();
+    let other = claimed(&store, &make, "b1").await;
+    assert!(finish(&store, &make, &other, dead()).await);
+    let older = claimed(&store, &make, "a1").await;
+    assert!(finish(&store, &make, &older, dead()).await);
+    make.clock.advance(Duration::from_secs(60));
+    let newer = claimed(&store, &make, "a1").await;
+    assert!(finish(&store, &make, &newer, dead()).await);
+    let replaced = job(&store, older.job.id).await;
+    assert_eq!(replaced.state, JobState::Discarded);
+    assert_eq!(
+        replaced.note,
+        Some(format!("replaced by {}", newer.job.id))
+    );
+    for waiting in [&other, &newer] {
+        assert_eq!(job(&store, waiting.job.id).await.state, JobState::Dead);
+    }
+}
+
 /// Every failed attempt is logged in order.
 pub async fn every_failed_attempt_is_logged_in_order(store: Subject) {
     let make = Make::default();

@@ -13,6 +13,7 @@ pub mod finishing;
 pub mod inbox;
 pub mod index;
 pub mod journal;
+pub mod leases;
 pub mod linking;
 pub mod links;
 pub mod logs;
@@ -97,6 +98,7 @@ macro_rules! contract_suite {
             finishing: a_snooze_with_a_failure_is_logged;
             finishing: repeated_snoozes_keep_one_entry;
             finishing: a_dead_job_waits_for_an_operator;
+            finishing: a_newer_dead_letter_of_a_lane_takes_the_place_of_the_older;
             finishing: every_failed_attempt_is_logged_in_order;
             finishing: a_late_finisher_changes_nothing;
             finishing: a_finished_lease_is_not_finished_again;
@@ -105,6 +107,10 @@ macro_rules! contract_suite {
             finishing: a_merged_job_keeps_the_larger_attempt_and_the_later_hints;
             finishing: a_finished_lane_is_free_again;
             finishing: a_late_and_a_present_finisher_in_one_call_get_their_own_answers;
+            leases: a_role_has_one_holder_who_keeps_it_by_asking_again;
+            leases: a_role_whose_time_is_over_goes_to_whoever_asks;
+            leases: only_its_holder_gives_a_role_up;
+            leases: of_many_who_ask_at_once_one_gets_the_role;
             links: a_link_comes_back_as_it_was_inserted;
             links: a_link_whose_record_is_linked_already_is_left_out;
             links: a_link_twice_in_one_call_is_inserted_once;
