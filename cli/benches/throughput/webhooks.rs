@@ -36,6 +36,8 @@ const TABLES: [Table; 3] = [("deliveries", "id"), ("events", "delivery"), ("jobs
 /// Webhooks that each connection sends before the measurement.
 const WARM_UP_EACH: usize = 4;
 const AIM_PER_SECOND: f64 = 5_000.0;
+/// A sender that was told that the ingress is busy waits so long, as it was told.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How many transactions an ingress has under way; see `api/src/ingress/committer.rs`.
 const COMMITS_AT_ONCE: usize = 1;
 
@@ -115,6 +117,8 @@ struct Accepted {
     took: Duration,
     /// How long each took, sorted.
     latencies: Vec<Duration>,
+    /// How often the ingress said that it was busy; those were sent again.
+    refused: usize,
 }
 
 impl Accepted {
@@ -146,6 +150,7 @@ impl Accepted {
             "p99_ms": millis(quantile(&self.latencies, 0.99)),
             "p99.9_ms": millis(quantile(&self.latencies, 0.999)),
             "webhooks": self.load.webhooks,
+            "refused": self.refused,
             "connections": self.load.connections,
             "webhooks_per_commit": rounded(per_commit),
             "ms_per_commit": millis(self.took.mul_f64(per_commit / self.load.webhooks as f64)),
@@ -169,14 +174,16 @@ async fn accept(
     let requests: Arc<[Vec<u8>]> = requests(&server.base_url(), all)?.into();
     send(server.address, &requests, 0..warm_up, connections).await?;
     let began = Instant::now();
-    let mut latencies = send(server.address, &requests, warm_up..all, connections).await?;
+    let sent = send(server.address, &requests, warm_up..all, connections).await?;
     let took = began.elapsed();
     server.stop().await?;
+    let mut latencies = sent.latencies;
     latencies.sort_unstable();
     Ok(Accepted {
         load,
         took,
         latencies,
+        refused: sent.refused,
     })
 }
 
@@ -250,35 +257,45 @@ fn requests(base_url: &str, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
     (0..count).map(request).collect()
 }
 
-/// Sends these requests, each connection the next one as soon as its last is answered. Returns how
-/// long each took.
+/// What senders saw.
+#[derive(Default)]
+struct Sent {
+    /// How long each request took until it was taken.
+    latencies: Vec<Duration>,
+    /// How often one was to be sent again.
+    refused: usize,
+}
+
+/// Sends these requests, each connection the next one as soon as its last is taken.
 async fn send(
     address: SocketAddr,
     requests: &Arc<[Vec<u8>]>,
     range: std::ops::Range<usize>,
     connections: usize,
-) -> anyhow::Result<Vec<Duration>> {
+) -> anyhow::Result<Sent> {
     let next = Arc::new(AtomicUsize::new(range.start));
     let mut senders = JoinSet::new();
     for _ in 0..connections {
         let (requests, next, end) = (Arc::clone(requests), Arc::clone(&next), range.end);
         senders.spawn(async move {
             let mut connection = Connection::open(address).await?;
-            let mut latencies = Vec::with_capacity(end / connections);
-            loop {
-                let place = next.fetch_add(1, Ordering::Relaxed);
-                if place >= end {
-                    return anyhow::Ok(latencies);
-                }
+            let mut sent = Sent::default();
+            while let Some(request) = requests[..end].get(next.fetch_add(1, Ordering::Relaxed)) {
                 let began = Instant::now();
-                connection.exchange(&requests[place]).await?;
-                latencies.push(began.elapsed());
+                while !connection.offer(request).await? {
+                    sent.refused += 1;
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+                sent.latencies.push(began.elapsed());
             }
+            anyhow::Ok(sent)
         });
     }
-    let mut latencies = Vec::with_capacity(range.len());
+    let mut all = Sent::default();
     while let Some(sent) = senders.join_next().await {
-        latencies.extend(sent??);
+        let sent = sent??;
+        all.latencies.extend(sent.latencies);
+        all.refused += sent.refused;
     }
-    Ok(latencies)
+    Ok(all)
 }
