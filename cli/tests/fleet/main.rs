@@ -23,4 +23,5 @@ mod redis;
 mod refusals;
 mod schedule;
 mod site;
+mod traces;
 mod webhooks;

@@ -1,0 +1,82 @@
+//! One trace from the webhook to the write, whatever processes have a part in it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tandem_testkit::{OtlpReceiver, ReceivedSpan};
+
+use crate::common::http::within;
+use crate::common::pair::{Pair, Settings};
+use crate::edits::create;
+use crate::fleet::{END_MAX, Fleet, Plan};
+use crate::member::After;
+use crate::site::Role;
+
+/// Work begins within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A job makes several requests: they take longer than a process has to end in.
+const LATENCY_MS: u64 = 2_500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_webhook_through_two_workers_to_the_write() {
+    let collector = OtlpReceiver::start().await;
+    let mut pair = Pair::new(0, 1);
+    pair.books.latency_ms = LATENCY_MS;
+    let mut fleet = Fleet::start(Plan {
+        pair,
+        settings: Settings {
+            polls: "manual",
+            full: "manual",
+            timeout_secs: 10,
+            ..Settings::default()
+        },
+        collector: Some(collector.endpoint()),
+        ..Plan::small(0)
+    })
+    .await;
+
+    create(&fleet.pair.crm.base_url(), 1, "BE0123456789").await;
+    let began = within(PATIENCE, async || {
+        (fleet.database.reconcile_jobs_running().await > 0).then_some(())
+    });
+    assert!(began.await.is_some(), "no worker has the job");
+    // It hands the job back, and another worker goes on with it.
+    let code = fleet.workers[0].terminate(After::StayDown, END_MAX).await;
+    assert_eq!(code, Some(0), "{}", fleet.workers[0].log());
+    fleet.add(Role::Worker);
+
+    let spans = collector
+        .wait_for(|spans| write(spans).is_some_and(|write| root(spans, write).is_some()))
+        .await;
+    let write = write(&spans).expect("waited for");
+    let webhook = root(&spans, write).expect("waited for");
+    assert_eq!(write.service, "tandem-worker");
+    assert_eq!(webhook.service, "tandem-api");
+    assert_eq!(webhook.name, "POST /hooks/{connection}");
+    assert_eq!(webhook.attributes["tandem.connection"], "crm");
+
+    let of_trace = spans.iter().filter(|span| span.trace_id == write.trace_id);
+    let processes: BTreeSet<&str> = of_trace
+        .filter(|span| root(&spans, span) == Some(webhook))
+        .map(|span| span.attributes["resource.service.instance.id"].as_str())
+        .collect();
+    assert_eq!(processes.len(), 3, "{processes:?} of {spans:#?}");
+}
+
+/// The write to the finance system that was carried out.
+fn write(spans: &[ReceivedSpan]) -> Option<&ReceivedSpan> {
+    spans
+        .iter()
+        .find(|span| span.name == "create books contacts" && !span.failed)
+}
+
+/// Where the way up through the parents ends; `None` while a parent has not come yet.
+fn root<'a>(spans: &'a [ReceivedSpan], span: &'a ReceivedSpan) -> Option<&'a ReceivedSpan> {
+    let mut here = span;
+    while !here.parent_span_id.is_empty() {
+        here = spans.iter().find(|candidate| {
+            candidate.trace_id == here.trace_id && candidate.span_id == here.parent_span_id
+        })?;
+    }
+    Some(here)
+}
