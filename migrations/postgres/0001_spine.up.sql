@@ -94,9 +94,11 @@ CREATE TABLE jobs (
 -- These two make lanes true: at most one job of a lane waits, at most one runs.
 CREATE UNIQUE INDEX jobs_waiting_lane ON jobs (lane) WHERE state = 'available';
 CREATE UNIQUE INDEX jobs_running_lane ON jobs (lane) WHERE state = 'running';
--- `state` is in these two so that counting reads the index alone.
-CREATE INDEX jobs_due ON jobs (sync, class, run_at, id, state) WHERE state = 'available';
--- Not by state: what looks for a running lane must find no other index than its own.
+-- `state` is in `jobs_due` and `jobs_dead` so that counting reads the index alone. What is true of every
+-- class names the index: a statement that looks for a lane must not find it, because the planner takes
+-- the indexes of a table without statistics for equally good.
+CREATE INDEX jobs_due ON jobs (sync, class, run_at, id, state) WHERE state = 'available' AND class >= 0;
+-- By the lease, not the state, for the same reason.
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX jobs_dead ON jobs (id, sync, state) WHERE state = 'dead';
 CREATE INDEX jobs_ended ON jobs (ended_at) WHERE state IN ('done', 'discarded');
@@ -134,8 +136,9 @@ CREATE TABLE links (
     base         TEXT NOT NULL
 );
 -- A record belongs to at most one active link of a sync.
-CREATE UNIQUE INDEX links_active_a ON links (sync, a_id) WHERE state = 'active';
-CREATE UNIQUE INDEX links_active_b ON links (sync, b_id) WHERE state = 'active';
+-- What looks for a record of one side must find no index but that side's own.
+CREATE UNIQUE INDEX links_active_a ON links (sync, a_id) WHERE state = 'active' AND a_id IS NOT NULL;
+CREATE UNIQUE INDEX links_active_b ON links (sync, b_id) WHERE state = 'active' AND b_id IS NOT NULL;
 CREATE INDEX links_retired_a ON links (sync, a_id, id) WHERE state = 'retired';
 CREATE INDEX links_retired_b ON links (sync, b_id, id) WHERE state = 'retired';
 CREATE INDEX links_sync ON links (sync, id);

@@ -113,7 +113,7 @@ fn read(row: &PgRow) -> Result<Change, StoreError> {
 }
 
 /// The statement of a list.
-fn list(filter: &ChangeFilter) -> QueryBuilder<Postgres> {
+pub(crate) fn list(filter: &ChangeFilter) -> QueryBuilder<Postgres> {
     let mut query: QueryBuilder<Postgres> =
         QueryBuilder::new("-- list_changes\nSELECT * FROM changes WHERE true");
     if let Some(sync) = &filter.sync {
@@ -122,12 +122,13 @@ fn list(filter: &ChangeFilter) -> QueryBuilder<Postgres> {
             .push_bind(sync.as_str().to_owned());
     }
     if let Some(record) = &filter.record {
+        // Each side by its own index, and the rows by their ids.
         query
-            .push(" AND (a = ")
+            .push(" AND id = ANY (ARRAY(SELECT c.id FROM changes c WHERE c.a = ")
             .push_bind(sql::plain(record.as_str()).into_owned())
-            .push(" OR b = ")
+            .push(" UNION SELECT c.id FROM changes c WHERE c.b = ")
             .push_bind(sql::plain(record.as_str()).into_owned())
-            .push(")");
+            .push("))");
     }
     if let Some(link) = filter.link {
         query.push(" AND link = ").push_bind(link.to_string());
@@ -178,7 +179,7 @@ impl ChangeStore for PostgresStore {
 
 const TOTALS: &str = "-- totals
 SELECT name, sum(value)::bigint AS value FROM counters
-WHERE ($1 IS NULL OR sync = $1) GROUP BY name";
+WHERE ($1::text IS NULL OR sync = $1) GROUP BY name";
 
 const DUPLICATES: &str = "-- duplicate_events
 SELECT coalesce(sum(value), 0)::bigint AS value FROM counters WHERE sync = '' AND name = $1";

@@ -171,8 +171,8 @@ async fn resolve(txn: &mut Txn, answer: &Answer) -> Result<Option<JobId>, Failed
 }
 
 const ANSWER: &str = "-- answer_conflict
-UPDATE conflicts SET state = $2, resolution = $3, answered_at = $4,
-                     closed_at = CASE $2 WHEN 'closed' THEN $4 END
+UPDATE conflicts SET state = $2, resolution = $3, answered_at = $4::bigint,
+                     closed_at = CASE $2 WHEN 'closed' THEN $4::bigint END
 WHERE id = $1 AND state = 'open'
 RETURNING *";
 

@@ -51,8 +51,8 @@ SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', 'run', $1::text, $2
 const BEGIN: &str = "-- begin_run
 INSERT INTO runs (id, sync, kind, side, cause, state, started_at, ended_at, error, progress)
 SELECT $1, $2, $3, $4, $5,
-       CASE WHEN other.id IS NULL THEN 'running' ELSE 'skipped' END, $6,
-       CASE WHEN other.id IS NOT NULL THEN $6 END,
+       CASE WHEN other.id IS NULL THEN 'running' ELSE 'skipped' END, $6::bigint,
+       CASE WHEN other.id IS NOT NULL THEN $6::bigint END,
        'the one before it, ' || other.id || ', still runs', $7
 FROM (SELECT (SELECT id FROM runs
               WHERE state = 'running' AND sync = $2 AND kind = $3

@@ -122,8 +122,7 @@ WITH old AS MATERIALIZED (
           WHERE e.delivery = d.id
             AND (e.state = 'quarantined' OR EXISTS (
                 SELECT 1 FROM json_array_elements_text(e.jobs::json) AS c (job)
-                JOIN jobs j ON j.id = c.job
-                WHERE j.state IN ('available', 'running'))))
+                WHERE (SELECT j.state FROM jobs j WHERE j.id = c.job) IN ('available', 'running'))))
     ORDER BY d.received_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
 )
 DELETE FROM deliveries USING old WHERE deliveries.id = old.id";

@@ -101,12 +101,13 @@ pub(crate) async fn resolve_lanes(
     }
     let statement = sqlx::query(LINKS_OF_RECORDS).bind(sql::json("record", &records)?);
     for row in txn.all(statement).await? {
-        let place: i64 = rows::get(&row, "place")?;
-        if let Some(lane) = usize::try_from(place)
+        let (place, link): (i64, Option<String>) =
+            (rows::get(&row, "place")?, rows::get(&row, "link")?);
+        let lane = usize::try_from(place)
             .ok()
-            .and_then(|place| lanes.get_mut(place))
-        {
-            *lane = rows::get(&row, "link")?;
+            .and_then(|place| lanes.get_mut(place));
+        if let (Some(lane), Some(link)) = (lane, link) {
+            *lane = link;
         }
     }
     Ok(lanes)
@@ -122,16 +123,12 @@ struct Place<'a> {
 }
 
 const LINKS_OF_RECORDS: &str = "-- links_of_records
-WITH wanted AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($1::json) AS r (place bigint, sync text, side text, record text)
-)
-SELECT r.place, l.id AS link FROM wanted r
-JOIN links l ON l.state = 'active' AND l.sync = r.sync AND l.a_id = r.record
-WHERE r.side = 'a'
-UNION ALL
-SELECT r.place, l.id FROM wanted r
-JOIN links l ON l.state = 'active' AND l.sync = r.sync AND l.b_id = r.record
-WHERE r.side = 'b'";
+SELECT r.place, CASE r.side
+    WHEN 'a' THEN (SELECT l.id FROM links l
+                   WHERE l.state = 'active' AND l.sync = r.sync AND l.a_id = r.record)
+    ELSE (SELECT l.id FROM links l
+          WHERE l.state = 'active' AND l.sync = r.sync AND l.b_id = r.record) END AS link
+FROM json_to_recordset($1::json) AS r (place bigint, sync text, side text, record text)";
 
 /// One row a lane: the first job of the lane, with what the others of the call add to it.
 fn fold(jobs: &[NewJob], lanes: &[String]) -> Vec<Row> {

@@ -147,11 +147,7 @@ async fn park(
 
 /// What is refused is refused again by the next poll: of the dead letters of a lane the newest says all
 /// that there is to say.
-async fn replace_older(
-    txn: &mut Txn,
-    parked: &[Waiting],
-    now: Timestamp,
-) -> Result<(), Failed> {
+async fn replace_older(txn: &mut Txn, parked: &[Waiting], now: Timestamp) -> Result<(), Failed> {
     let newest: Vec<Newest<'_>> = parked
         .iter()
         .map(|job| Newest {

@@ -13,16 +13,17 @@ pub(super) async fn next_due(pool: &PgPool) -> Result<Option<Timestamp>, StoreEr
     rows::instant_opt(&row, "run_at")
 }
 
+/// `class >= 0` names the index.
 pub(crate) const NEXT_DUE: &str = "-- next_due
 WITH RECURSIVE waiting_syncs (sync) AS (
-    (SELECT j.sync FROM jobs j WHERE j.state = 'available' ORDER BY j.sync LIMIT 1)
+    (SELECT j.sync FROM jobs j WHERE j.state = 'available' AND j.class >= 0 ORDER BY j.sync LIMIT 1)
     UNION ALL
-    SELECT (SELECT j.sync FROM jobs j WHERE j.state = 'available' AND j.sync > s.sync
-            ORDER BY j.sync LIMIT 1)
+    SELECT (SELECT j.sync FROM jobs j
+            WHERE j.state = 'available' AND j.class >= 0 AND j.sync > s.sync ORDER BY j.sync LIMIT 1)
     FROM waiting_syncs s WHERE s.sync IS NOT NULL
 )
 SELECT min((SELECT j.run_at FROM jobs j
-            WHERE j.state = 'available' AND j.sync = s.sync AND j.class = c.class
+            WHERE j.state = 'available' AND j.class >= 0 AND j.sync = s.sync AND j.class = c.class
             ORDER BY j.run_at LIMIT 1)) AS run_at
 FROM waiting_syncs s CROSS JOIN generate_series(0, 2) AS c (class)
 WHERE s.sync IS NOT NULL AND s.sync NOT IN (SELECT name FROM syncs WHERE paused)";
@@ -131,11 +132,12 @@ pub(super) async fn counts(
     })
 }
 
+/// `class >= 0` names the index of what is due.
 pub(crate) const COUNTS: &str = "-- count_jobs
 SELECT count(*) FILTER (WHERE class = 0) AS interactive, count(*) FILTER (WHERE class = 1) AS poll,
        count(*) FILTER (WHERE class = 2) AS backfill, min(run_at) FILTER (WHERE run_at <= $2) AS oldest_due,
-       (SELECT count(*) FROM jobs WHERE state = 'running' AND ($1 IS NULL OR sync = $1)) AS running,
-       (SELECT count(*) FROM jobs WHERE state = 'dead' AND ($1 IS NULL OR sync = $1)) AS dead,
+       (SELECT count(*) FROM jobs WHERE state = 'running' AND ($1::text IS NULL OR sync = $1)) AS running,
+       (SELECT count(*) FROM jobs WHERE state = 'dead' AND ($1::text IS NULL OR sync = $1)) AS dead,
        (SELECT coalesce(sum(value), 0)::bigint FROM counters
-        WHERE name = 'done_rows' AND ($1 IS NULL OR sync = $1)) AS done
-FROM jobs WHERE state = 'available' AND ($1 IS NULL OR sync = $1)";
+        WHERE name = 'done_rows' AND ($1::text IS NULL OR sync = $1)) AS done
+FROM jobs WHERE state = 'available' AND class >= 0 AND ($1::text IS NULL OR sync = $1)";

@@ -62,9 +62,9 @@ pub(super) async fn rescue(
     put_back(txn, jobs, now).await
 }
 
-/// One that is locked is being finished or renewed, or rescued by another process.
+/// Only a running job has a lease. One that is locked is being finished or renewed, or rescued by another process.
 const EXPIRED: &str = "-- expired_jobs
-SELECT * FROM jobs WHERE state = 'running' AND lease_until < $1
+SELECT * FROM jobs WHERE lease_until < $1
 ORDER BY lease_until LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED";
 
 /// Hands back all running jobs; the attempt that claiming them had counted is taken back.

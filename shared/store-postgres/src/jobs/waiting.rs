@@ -1,10 +1,11 @@
 //! Putting jobs back to waiting: after a failure, a lost worker, a move to another lane, a replay.
 //! A lane has room for one; a job that finds another there merges into it and is done.
 //!
-//! The jobs that wait in the lanes are locked while they are merged into. One that appears in between
-//! violates the index of waiting lanes, and the transaction is run again.
+//! Lanes are taken in their order, as [`super::enqueue`] takes them, whether a job waits in them or not: so
+//! the two never wait for each other in a circle. Which jobs wait is therefore only looked at first, and
+//! found out when they are changed; if it was otherwise, the transaction is run again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -34,6 +35,16 @@ pub(crate) struct Waiting {
     /// Only of a running job.
     #[serde(skip)]
     pub(crate) claimed_at: Option<i64>,
+}
+
+/// The job that is to wait in a lane.
+#[derive(Serialize)]
+struct Standing {
+    /// Whether it is one of those that are put back, and not one that waits there already.
+    is_own: bool,
+    /// What it carries, or what it is to take over.
+    #[serde(flatten)]
+    carries: Waiting,
 }
 
 #[derive(Serialize)]
@@ -92,28 +103,46 @@ pub(crate) async fn put_back(
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let mut standing = standing_in(txn, &jobs).await?;
+    let waiting = waiting_in(txn, &jobs).await?;
+    let mut standing: BTreeMap<&str, Standing> = BTreeMap::new();
     let mut merged: Vec<(&Waiting, String)> = Vec::new();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in &jobs {
-        match standing.get_mut(&job.lane) {
-            Some(other) => {
-                other.absorb(job);
-                merged.push((job, other.id.clone()));
-                answers.push(parse(&other.id)?);
-            }
-            None => {
-                answers.push(parse(&job.id)?);
-                standing.insert(job.lane.clone(), job.clone());
-            }
+        if let Some(stands) = standing.get_mut(job.lane.as_str()) {
+            stands.carries.absorb(job);
+            merged.push((job, stands.carries.id.clone()));
+            answers.push(parse(&stands.carries.id)?);
+            continue;
         }
+        let stands = Standing::new(job, waiting.get(&job.lane));
+        if !stands.is_own {
+            merged.push((job, stands.carries.id.clone()));
+        }
+        answers.push(parse(&stands.carries.id)?);
+        standing.insert(&job.lane, stands);
     }
     end_merged(txn, &merged, now).await?;
-    let mut standing: Vec<&Waiting> = standing.values().collect();
-    standing.sort_by(|one, other| one.lane.cmp(&other.lane));
-    txn.run(sqlx::query(WAIT).bind(sql::json("job", &standing)?))
-        .await?;
+    let standing: Vec<&Standing> = standing.values().collect();
+    let statement = sqlx::query(WAIT).bind(sql::json("job", &standing)?);
+    if txn.run(statement).await? < standing.len() {
+        return Err(Failed::Raced("a waiting job was claimed".to_owned()));
+    }
     Ok(answers)
+}
+
+impl Standing {
+    /// The job itself, or the one that waits in its lane.
+    fn new(job: &Waiting, waiting: Option<&String>) -> Self {
+        let mut carries = job.clone();
+        if let Some(other) = waiting {
+            carries.id.clone_from(other);
+            carries.merged += 1;
+        }
+        Self {
+            is_own: waiting.is_none(),
+            carries,
+        }
+    }
 }
 
 fn parse(id: &str) -> Result<JobId, StoreError> {
@@ -124,7 +153,7 @@ fn parse(id: &str) -> Result<JobId, StoreError> {
 }
 
 /// Jobs that wait already in the lanes, by lane; those that are being put back do not count.
-async fn standing_in(txn: &mut Txn, jobs: &[Waiting]) -> Result<HashMap<String, Waiting>, Failed> {
+async fn waiting_in(txn: &mut Txn, jobs: &[Waiting]) -> Result<HashMap<String, String>, Failed> {
     let lanes: Vec<&str> = jobs.iter().map(|job| job.lane.as_str()).collect();
     let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
     let statement = sqlx::query(WAITING_IN)
@@ -133,16 +162,15 @@ async fn standing_in(txn: &mut Txn, jobs: &[Waiting]) -> Result<HashMap<String, 
     txn.all(statement)
         .await?
         .iter()
-        .map(|row| Waiting::read(row).map(|job| (job.lane.clone(), job)))
-        .collect::<Result<_, StoreError>>()
-        .map_err(Failed::from)
+        .map(|row| Ok((rows::get(row, "lane")?, rows::get(row, "id")?)))
+        .collect()
 }
 
 const WAITING_IN: &str = "-- waiting_in_lanes
-SELECT * FROM jobs
-WHERE state = 'available' AND lane = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
-  AND id <> ALL (ARRAY(SELECT json_array_elements_text($2::json)))
-ORDER BY lane FOR NO KEY UPDATE";
+SELECT w.lane, w.id FROM (SELECT DISTINCT * FROM json_array_elements_text($1::json) AS l (lane)) l
+CROSS JOIN LATERAL (
+    SELECT j.lane, j.id FROM jobs j WHERE j.state = 'available' AND j.lane = l.lane OFFSET 0) w
+WHERE w.id <> ALL (ARRAY(SELECT json_array_elements_text($2::json)))";
 
 async fn end_merged(
     txn: &mut Txn,
@@ -173,12 +201,22 @@ UPDATE jobs SET state = 'done', note = 'merged into ' || m.into_job, ended_at = 
                 lease_token = NULL, lease_until = NULL
 FROM json_to_recordset($1::json) AS m (id text, into_job text) WHERE jobs.id = m.id";
 
+/// What a job takes over from those that merge into it is added to what it has at that moment.
 const WAIT: &str = "-- put_back_jobs
-UPDATE jobs SET state = 'available', lane = w.lane, class = w.class, run_at = w.run_at,
-                attempt = w.attempt, merged = w.merged, edited_a = w.edited_a, edited_b = w.edited_b,
-                failure_code = w.failure_code, failure_chain = w.failure_chain, note = NULL,
-                ended_at = NULL, lease_token = NULL, lease_until = NULL
+UPDATE jobs SET
+    state = 'available', lane = w.lane, note = NULL, ended_at = NULL, lease_token = NULL,
+    lease_until = NULL,
+    class = CASE WHEN w.is_own THEN w.class ELSE least(jobs.class, w.class) END,
+    run_at = CASE WHEN w.is_own THEN w.run_at ELSE least(jobs.run_at, w.run_at) END,
+    attempt = CASE WHEN w.is_own THEN w.attempt ELSE greatest(jobs.attempt, w.attempt) END,
+    merged = CASE WHEN w.is_own THEN w.merged ELSE jobs.merged + w.merged END,
+    edited_a = greatest(jobs.edited_a, w.edited_a),
+    edited_b = greatest(jobs.edited_b, w.edited_b),
+    failure_code = CASE WHEN w.is_own THEN w.failure_code
+                   ELSE coalesce(jobs.failure_code, w.failure_code) END,
+    failure_chain = CASE WHEN w.is_own OR jobs.failure_code IS NULL THEN w.failure_chain
+                    ELSE jobs.failure_chain END
 FROM json_to_recordset($1::json) AS w (
-    id text, lane text, class bigint, run_at bigint, attempt bigint, merged bigint, edited_a bigint,
-    edited_b bigint, failure_code text, failure_chain text)
-WHERE jobs.id = w.id";
+    id text, is_own boolean, lane text, class bigint, run_at bigint, attempt bigint, merged bigint,
+    edited_a bigint, edited_b bigint, failure_code text, failure_chain text)
+WHERE jobs.id = w.id AND (w.is_own OR jobs.state = 'available')";

@@ -154,12 +154,12 @@ seen AS MATERIALIZED (
 answer AS MATERIALIZED (
     SELECT EXISTS (SELECT FROM held) AS held,
            CASE WHEN $4 IS NOT NULL THEN EXISTS (SELECT FROM seen)
-           ELSE NOT EXISTS (SELECT FROM given g JOIN links l
-                            ON l.state = 'active' AND l.sync = g.sync AND l.a_id = g.source
-                            WHERE g.from_side = 'a')
-               AND NOT EXISTS (SELECT FROM given g JOIN links l
-                               ON l.state = 'active' AND l.sync = g.sync AND l.b_id = g.source
-                               WHERE g.from_side = 'b')
+           ELSE NOT EXISTS (SELECT FROM given g WHERE g.from_side = 'a' AND (
+                                SELECT l.id FROM links l WHERE l.state = 'active'
+                                    AND l.sync = g.sync AND l.a_id = g.source) IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM given g WHERE g.from_side = 'b' AND (
+                                   SELECT l.id FROM links l WHERE l.state = 'active'
+                                       AND l.sync = g.sync AND l.b_id = g.source) IS NOT NULL)
            END AS fits,
            EXISTS (SELECT FROM given g JOIN intents i
                    ON i.sync = g.sync AND i.side = g.side AND i.source = g.source

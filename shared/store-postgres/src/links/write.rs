@@ -183,6 +183,7 @@ pub(super) async fn move_waiting(
 /// One that is being claimed is waited for, and then left out.
 const WAITING_TO_MOVE: &str = "-- waiting_to_move
 SELECT j.*, m.to_lane
-FROM json_to_recordset($1::json) AS m (from_lane text, to_lane text)
-JOIN jobs j ON j.state = 'available' AND j.lane = m.from_lane
-ORDER BY j.lane FOR NO KEY UPDATE OF j";
+FROM (SELECT * FROM json_to_recordset($1::json) AS l (from_lane text, to_lane text)
+      ORDER BY l.from_lane COLLATE \"C\") m
+CROSS JOIN LATERAL (
+    SELECT * FROM jobs WHERE state = 'available' AND lane = m.from_lane FOR NO KEY UPDATE) j";
