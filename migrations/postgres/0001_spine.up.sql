@@ -84,7 +84,8 @@ CREATE TABLE jobs (
     lease_token   TEXT COLLATE "C",
     lease_until   BIGINT,
     claimed_at    BIGINT,
-    CHECK ((state = 'running') = (lease_token IS NOT NULL))
+    CHECK ((state = 'running') = (lease_token IS NOT NULL)),
+    CHECK ((state IN ('available', 'running')) = (ended_at IS NULL))
 ) WITH (
     -- Every job is updated at least twice: the dead versions must not pile up among the waiting ones.
     fillfactor = 70,
@@ -94,12 +95,12 @@ CREATE TABLE jobs (
 -- These two make lanes true: at most one job of a lane waits, at most one runs.
 CREATE UNIQUE INDEX jobs_waiting_lane ON jobs (lane) WHERE state = 'available';
 CREATE UNIQUE INDEX jobs_running_lane ON jobs (lane) WHERE state = 'running';
--- `state` is in `jobs_due` and `jobs_dead` so that counting reads the index alone. What is true of every
--- class names the index: a statement that looks for a lane must not find it, because the planner takes
--- the indexes of a table without statistics for equally good.
-CREATE INDEX jobs_due ON jobs (sync, class, run_at, id, state) WHERE state = 'available' AND class >= 0;
--- By the lease, not the state, for the same reason.
+-- What is due and what is leased is not told by the state: a statement that looks for a lane must not find
+-- these indexes, nor one that looks for what is due the index of lanes. The planner, whose statistics are
+-- of a moment when nothing waited, takes them for equally good.
+CREATE INDEX jobs_due ON jobs (sync, class, run_at, id) WHERE lease_token IS NULL AND ended_at IS NULL;
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE lease_until IS NOT NULL;
+-- `state` is in it so that counting reads the index alone.
 CREATE INDEX jobs_dead ON jobs (id, sync, state) WHERE state = 'dead';
 CREATE INDEX jobs_ended ON jobs (ended_at) WHERE state IN ('done', 'discarded');
 CREATE INDEX jobs_record ON jobs (record, id) WHERE record IS NOT NULL;

@@ -109,14 +109,17 @@ fn claiming<'a>(ask: &'a Ask<'_>) -> Statement<'a> {
 /// locks first what the shares reserve for each class, then the most urgent. A job that was changed since
 /// the statement began is judged again when it is locked.
 ///
-/// Each look-up is a subquery that cannot be planned otherwise than by its index (that of what is due is
-/// named by `class >= 0`): a plan that was made while the queue was empty is used when it is long.
+/// Each look-up is a subquery that cannot be planned otherwise than by its index: a plan that was made
+/// while the queue was empty is used when it is long. What waits is what is neither leased nor ended; a job
+/// that is found by its id is asked for its state in words that fit no other index.
 pub(crate) const CLAIM: &str = "-- claim_jobs
 WITH RECURSIVE waiting_syncs (sync) AS (
-    (SELECT j.sync FROM jobs j WHERE j.state = 'available' AND j.class >= 0 ORDER BY j.sync LIMIT 1)
+    (SELECT j.sync FROM jobs j WHERE j.lease_token IS NULL AND j.ended_at IS NULL
+     ORDER BY j.sync LIMIT 1)
     UNION ALL
     SELECT (SELECT j.sync FROM jobs j
-            WHERE j.state = 'available' AND j.class >= 0 AND j.sync > s.sync ORDER BY j.sync LIMIT 1)
+            WHERE j.lease_token IS NULL AND j.ended_at IS NULL AND j.sync > s.sync
+            ORDER BY j.sync LIMIT 1)
     FROM waiting_syncs s WHERE s.sync IS NOT NULL
 ),
 due AS MATERIALIZED (
@@ -125,7 +128,7 @@ due AS MATERIALIZED (
     CROSS JOIN generate_series(0, 2) AS c (class)
     CROSS JOIN LATERAL (
         SELECT j.id, j.class, j.run_at FROM jobs j
-        WHERE j.state = 'available' AND j.class >= 0
+        WHERE j.lease_token IS NULL AND j.ended_at IS NULL
           AND j.sync = s.sync AND j.class = c.class AND j.run_at <= $4
           AND (SELECT r.id FROM jobs r WHERE r.state = 'running' AND r.lane = j.lane) IS NULL
         ORDER BY j.run_at, j.id LIMIT $6) w
@@ -138,7 +141,7 @@ reserved AS MATERIALIZED (
         FROM (SELECT due.id FROM due WHERE due.class = c.place - 1 ORDER BY due.run_at, due.id) d
         CROSS JOIN LATERAL (
             SELECT j.id FROM jobs j
-            WHERE j.id = d.id AND j.lease_token IS NULL AND j.ended_at IS NULL AND j.run_at <= $4
+            WHERE j.id = d.id AND j.state || '' = 'available' AND j.run_at <= $4
             FOR NO KEY UPDATE SKIP LOCKED) k
         LIMIT c.share) l
 ),
@@ -148,7 +151,7 @@ others AS MATERIALIZED (
           ORDER BY due.class, due.run_at, due.id) d
     CROSS JOIN LATERAL (
         SELECT j.id FROM jobs j
-        WHERE j.id = d.id AND j.lease_token IS NULL AND j.ended_at IS NULL AND j.run_at <= $4
+        WHERE j.id = d.id AND j.state || '' = 'available' AND j.run_at <= $4
         FOR NO KEY UPDATE SKIP LOCKED) k
     LIMIT $7 - (SELECT count(*) FROM reserved)
 ),

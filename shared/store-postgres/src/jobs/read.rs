@@ -13,17 +13,20 @@ pub(super) async fn next_due(pool: &PgPool) -> Result<Option<Timestamp>, StoreEr
     rows::instant_opt(&row, "run_at")
 }
 
-/// `class >= 0` names the index.
+/// What waits is what is neither leased nor ended: so it is found by the index of what is due.
 pub(crate) const NEXT_DUE: &str = "-- next_due
 WITH RECURSIVE waiting_syncs (sync) AS (
-    (SELECT j.sync FROM jobs j WHERE j.state = 'available' AND j.class >= 0 ORDER BY j.sync LIMIT 1)
+    (SELECT j.sync FROM jobs j WHERE j.lease_token IS NULL AND j.ended_at IS NULL
+     ORDER BY j.sync LIMIT 1)
     UNION ALL
     SELECT (SELECT j.sync FROM jobs j
-            WHERE j.state = 'available' AND j.class >= 0 AND j.sync > s.sync ORDER BY j.sync LIMIT 1)
+            WHERE j.lease_token IS NULL AND j.ended_at IS NULL AND j.sync > s.sync
+            ORDER BY j.sync LIMIT 1)
     FROM waiting_syncs s WHERE s.sync IS NOT NULL
 )
 SELECT min((SELECT j.run_at FROM jobs j
-            WHERE j.state = 'available' AND j.class >= 0 AND j.sync = s.sync AND j.class = c.class
+            WHERE j.lease_token IS NULL AND j.ended_at IS NULL
+              AND j.sync = s.sync AND j.class = c.class
             ORDER BY j.run_at LIMIT 1)) AS run_at
 FROM waiting_syncs s CROSS JOIN generate_series(0, 2) AS c (class)
 WHERE s.sync IS NOT NULL AND s.sync NOT IN (SELECT name FROM syncs WHERE paused)";
@@ -132,7 +135,7 @@ pub(super) async fn counts(
     })
 }
 
-/// `class >= 0` names the index of what is due.
+/// What waits is counted by the index of what is due, which tells the class.
 pub(crate) const COUNTS: &str = "-- count_jobs
 SELECT count(*) FILTER (WHERE class = 0) AS interactive, count(*) FILTER (WHERE class = 1) AS poll,
        count(*) FILTER (WHERE class = 2) AS backfill, min(run_at) FILTER (WHERE run_at <= $2) AS oldest_due,
@@ -140,4 +143,4 @@ SELECT count(*) FILTER (WHERE class = 0) AS interactive, count(*) FILTER (WHERE 
        (SELECT count(*) FROM jobs WHERE state = 'dead' AND ($1::text IS NULL OR sync = $1)) AS dead,
        (SELECT coalesce(sum(value), 0)::bigint FROM counters
         WHERE name = 'done_rows' AND ($1::text IS NULL OR sync = $1)) AS done
-FROM jobs WHERE state = 'available' AND class >= 0 AND ($1::text IS NULL OR sync = $1)";
+FROM jobs WHERE lease_token IS NULL AND ended_at IS NULL AND ($1::text IS NULL OR sync = $1)";
