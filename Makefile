@@ -6,7 +6,7 @@
 # How `make kill-test` and `make test` differ; see cli/tests/processes/kills.rs.
 KILL_TEST = TANDEM_TEST_RECORDS=1000 TANDEM_TEST_EDITS=20 TANDEM_TEST_KILLS=20
 # The same for `make chaos`; see cli/tests/fleet/chaos.rs. TANDEM_TEST_SEED=2 gives another schedule.
-CHAOS = TANDEM_TEST_RECORDS=300 TANDEM_TEST_EDITS=8 TANDEM_TEST_ROUNDS=4 TANDEM_TEST_REDIS_OUTAGE_SECS=20
+CHAOS = TANDEM_TEST_RECORDS=300 TANDEM_TEST_EDITS=8 TANDEM_TEST_ROUNDS=6 TANDEM_TEST_REDIS_OUTAGE_SECS=20
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -109,7 +109,7 @@ async fn nothing_is_lost_or_doubled_whatever_happens_to_the_fleet() {
 /// Carries out the whole schedule.
 async fn disturb(fleet: &mut Fleet, scale: &Scale) {
     let outage = Duration::from_secs(scale.redis_outage_secs);
-    let mut outages = Vec::new();
+    let mut of_redis = Vec::new();
     let begin = Instant::now();
     for step in schedule(scale.seed, scale.rounds) {
         sleep(step.pause()).await;
@@ -120,8 +120,8 @@ async fn disturb(fleet: &mut Fleet, scale: &Scale) {
                 let leader = fleet.leader().await;
                 fleet.schedulers[leader].kill(After::Restart).await;
             }
-            Disturbance::FlushRedis => fleet.redis.lock().await.flush_all().await,
-            Disturbance::StopRedis => outages.push(stop_redis(fleet, outage).await),
+            Disturbance::FlushRedis => of_redis.push(flush_redis(fleet)),
+            Disturbance::StopRedis => of_redis.push(stop_redis(fleet, outage)),
             Disturbance::RestartPostgres { mode, down_ms } => {
                 fleet.database.server.stop(mode).await;
                 sleep(Duration::from_millis(down_ms)).await;
@@ -131,8 +131,8 @@ async fn disturb(fleet: &mut Fleet, scale: &Scale) {
             Disturbance::RollingRestart => restart_one_by_one(fleet).await,
         }
     }
-    for outage in outages {
-        outage.await.expect("Redis starts again");
+    for task in of_redis {
+        task.await.expect("Redis does as it is told");
     }
 }
 
@@ -145,11 +145,18 @@ async fn kill(fleet: &Fleet, role: Role, which: usize) {
     members[which % members.len()].kill(After::Restart).await;
 }
 
+/// Empties Redis, once it runs, while other things happen.
+fn flush_redis(fleet: &Fleet) -> JoinHandle<()> {
+    let redis = Arc::clone(&fleet.redis);
+    tokio::spawn(async move { redis.lock().await.flush_all().await })
+}
+
 /// Stops Redis, and starts it again later, while other things happen.
-async fn stop_redis(fleet: &Fleet, outage: Duration) -> JoinHandle<()> {
-    let mut redis = Arc::clone(&fleet.redis).lock_owned().await;
-    redis.stop().await;
+fn stop_redis(fleet: &Fleet, outage: Duration) -> JoinHandle<()> {
+    let redis = Arc::clone(&fleet.redis);
     tokio::spawn(async move {
+        let mut redis = redis.lock().await;
+        redis.stop().await;
         sleep(outage).await;
         redis.start_again().await;
     })

@@ -1,6 +1,6 @@
 //! What is wrong is said once, clearly, and without a secret; and the process ends with an error.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::common::system::free_port;
 use crate::fleet::{Fleet, Plan};
@@ -56,6 +56,12 @@ async fn a_wrong_address_or_password_is_refused_by_name() {
     )
     .await;
     all_refuse(&redis(right, "nonsense"), &["the Redis URL cannot be read"]).await;
+
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let taken = other.local_addr().expect("it is bound");
+    for role in Role::ALL {
+        refuses(right, role, taken, &["cannot listen on", "TANDEM_LISTEN"]).await;
+    }
 
     let missing = Site {
         config: fleet.folder().join("missing.yaml"),
@@ -114,19 +120,29 @@ fn with_password(url: &str, password: &str) -> String {
 async fn all_refuse(site: &Site, words: &[&str]) {
     for role in Role::ALL {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let answer = finish(site.process(role, listen)).await;
-        one_message(&answer, words);
-        let program = format!("tandem-{}: ", role.name());
-        assert!(answer.err.starts_with(&program), "{answer:?}");
+        refuses(site, role, listen, words).await;
     }
 }
 
-fn one_message(answer: &Answer, words: &[&str]) {
+async fn refuses(site: &Site, role: Role, listen: SocketAddr, words: &[&str]) {
+    let answer = finish(site.process(role, listen)).await;
+    let message = one_message(&answer, words);
+    let program = format!("tandem-{}: ", role.name());
+    assert!(message.starts_with(&program), "{answer:?}");
+}
+
+/// Insists that one message says why, apart from what the log says of the steps that went well.
+fn one_message<'a>(answer: &'a Answer, words: &[&str]) -> &'a str {
     assert_eq!(answer.code, Some(FAILED), "{answer:?}");
     assert_eq!(answer.out, "", "{answer:?}");
-    assert_eq!(answer.err.trim_end().lines().count(), 1, "{answer:?}");
+    let lines = answer.err.lines().filter(|line| !line.contains(" INFO "));
+    let messages: Vec<&str> = lines.collect();
+    let [message] = messages[..] else {
+        panic!("not one message: {answer:?}");
+    };
     for word in words {
-        assert!(answer.err.contains(word), "no `{word}` in {answer:?}");
+        assert!(message.contains(word), "no `{word}` in {answer:?}");
     }
     assert!(!answer.err.contains(WRONG_PASSWORD), "{answer:?}");
+    message
 }
