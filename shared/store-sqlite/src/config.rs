@@ -115,7 +115,10 @@ fn schedule(row: &SqliteRow) -> Result<StoredSchedule, StoreError> {
 
 impl SqliteStore {
     /// Runs a statement that changes at most one row. Returns whether it did.
-    pub(crate) async fn change_one(&self, statement: Statement<'static>) -> Result<bool, StoreError> {
+    pub(crate) async fn change_one(
+        &self,
+        statement: Statement<'static>,
+    ) -> Result<bool, StoreError> {
         self.writer
             .write(move |txn| Box::pin(async move { Ok(txn.run(statement).await? == 1) }))
             .await

@@ -148,10 +148,7 @@ pub async fn a_newer_dead_letter_of_a_lane_takes_the_place_of_the_older(store: S
     assert!(finish(&store, &make, &newer, dead()).await);
     let replaced = job(&store, older.job.id).await;
     assert_eq!(replaced.state, JobState::Discarded);
-    assert_eq!(
-        replaced.note,
-        Some(format!("replaced by {}", newer.job.id))
-    );
+    assert_eq!(replaced.note, Some(format!("replaced by {}", newer.job.id)));
     for waiting in [&other, &newer] {
         assert_eq!(job(&store, waiting.job.id).await.state, JobState::Dead);
     }
