@@ -57,6 +57,20 @@ impl Plan {
             redis_runs: true,
         }
     }
+
+    /// The same, and nothing is polled or compared whole by itself: only webhooks cause jobs. Systems may
+    /// be slow.
+    pub fn without_polls(records: usize) -> Self {
+        Self {
+            settings: Settings {
+                polls: "manual",
+                full: "manual",
+                timeout_secs: 10,
+                ..Settings::default()
+            },
+            ..Self::small(records)
+        }
+    }
 }
 
 /// A running fleet. When its test fails it shows the end of its logs, and keeps its folder.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_testkit::{OtlpReceiver, ReceivedSpan};
 
 use crate::common::http::within;
-use crate::common::pair::{Pair, Settings};
+use crate::common::pair::Pair;
 use crate::edits::create;
 use crate::fleet::{END_MAX, Fleet, Plan};
 use crate::member::After;
@@ -24,14 +24,8 @@ async fn one_trace_leads_from_the_webhook_through_two_workers_to_the_write() {
     pair.books.latency_ms = LATENCY_MS;
     let mut fleet = Fleet::start(Plan {
         pair,
-        settings: Settings {
-            polls: "manual",
-            full: "manual",
-            timeout_secs: 10,
-            ..Settings::default()
-        },
         collector: Some(collector.endpoint()),
-        ..Plan::small(0)
+        ..Plan::without_polls(0)
     })
     .await;
 

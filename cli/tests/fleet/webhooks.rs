@@ -6,9 +6,13 @@ use futures::future::join_all;
 use tandem_connectors::webhook::{Outgoing, Scheme, SchemeOptions, Secret, Verifier};
 
 use crate::common::http::{ANSWER_MAX, client};
-use crate::common::pair::{BOOKS_HOOK_SECRET, Settings, hook};
+use crate::common::pair::{BOOKS_HOOK_SECRET, hook};
+use crate::edits::create;
 use crate::fleet::{Fleet, Plan};
+use crate::member::After;
 
+/// Both sides agree within this time.
+const AGREE_MAX: Duration = Duration::from_secs(60);
 const COPIES: usize = 100;
 /// The scheme signs no time.
 const ANY_TIME_SECS: i64 = 0;
@@ -19,12 +23,7 @@ async fn a_hundred_identical_webhooks_to_two_processes_are_one_event_and_one_job
         apis: 2,
         // So that the one job stays, and what it does causes no further events.
         workers: 0,
-        settings: Settings {
-            polls: "manual",
-            full: "manual",
-            ..Settings::default()
-        },
-        ..Plan::small(5)
+        ..Plan::without_polls(5)
     })
     .await;
     let record = &fleet.initial.books.records[0].id;
@@ -50,6 +49,21 @@ async fn a_hundred_identical_webhooks_to_two_processes_are_one_event_and_one_job
     assert_eq!(status["duplicate_events"], COPIES - 1, "{status:#}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_crosses_over_while_one_of_two_processes_is_down() {
+    let fleet = Fleet::start(Plan {
+        apis: 2,
+        ..Plan::small(10)
+    })
+    .await;
+    fleet.must_agree(AGREE_MAX).await;
+    fleet.apis[0].kill(After::StayDown).await;
+    for number in 1..=4 {
+        create(&fleet.pair.crm.base_url(), number, "BE0123").await;
+    }
+    fleet.must_agree(AGREE_MAX).await;
+}
+
 /// As the finance system signs; gives the status of the answer.
 async fn send(url: String, body: &str) -> u16 {
     let scheme: Scheme = "xero".parse().expect("a known scheme");
@@ -70,21 +84,3 @@ async fn send(url: String, body: &str) -> u16 {
     let answer = request.body(body.to_owned()).send().await;
     answer.expect("it is answered").status().as_u16()
 }
-
-/// An event reaches the other side through any of the processes, at once.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_edit_crosses_over_while_one_of_two_processes_is_down() {
-    let fleet = Fleet::start(Plan {
-        apis: 2,
-        ..Plan::small(10)
-    })
-    .await;
-    fleet.must_agree(AGREE_MAX).await;
-    fleet.apis[0].kill(crate::member::After::StayDown).await;
-    for number in 1..=4 {
-        crate::edits::create(&fleet.pair.crm.base_url(), number, "BE0123").await;
-    }
-    fleet.must_agree(AGREE_MAX).await;
-}
-
-const AGREE_MAX: Duration = Duration::from_secs(60);
