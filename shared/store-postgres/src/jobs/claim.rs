@@ -16,7 +16,7 @@ use crate::{rows, sql, txn};
 
 /// How many jobs of a sync and class are looked at for each that is asked for; the rest is for those that
 /// other claims hold.
-const LOOKED_AT_PER_JOB: usize = 2;
+const LOOKED_AT_PER_JOB: usize = 4;
 /// How many are looked at beyond that.
 const LOOKED_AT_MORE: usize = 16;
 /// How many times further the next look goes.
@@ -106,12 +106,13 @@ fn claiming<'a>(ask: &'a Ask<'_>) -> Statement<'a> {
 }
 
 /// Walks the index by sync and class (a skip scan) and looks at the first due jobs of each. Of these it
-/// locks first what the shares reserve for each class, then the most urgent. A job that was changed since
-/// the statement began is judged again when it is locked.
+/// locks first what the shares reserve for each class, then, from where these ended, the most urgent. One
+/// that has changed since the statement began is judged again when it is locked; one whose lane is busy is
+/// passed over.
 ///
 /// Each look-up is a subquery that cannot be planned otherwise than by its index: a plan that was made
-/// while the queue was empty is used when it is long. What waits is what is neither leased nor ended; a job
-/// that is found by its id is asked for its state in words that fit no other index.
+/// while the queue was empty is used when it is long. What waits is what is neither leased nor ended; a
+/// row that is found by its place is asked for its state in words that fit no other index.
 pub(crate) const CLAIM: &str = "-- claim_jobs
 WITH RECURSIVE waiting_syncs (sync) AS (
     (SELECT j.sync FROM jobs j WHERE j.lease_token IS NULL AND j.ended_at IS NULL
@@ -123,46 +124,48 @@ WITH RECURSIVE waiting_syncs (sync) AS (
     FROM waiting_syncs s WHERE s.sync IS NOT NULL
 ),
 due AS MATERIALIZED (
-    SELECT w.id, w.class, w.run_at
+    SELECT w.at, w.class,
+           row_number() OVER (PARTITION BY w.class ORDER BY w.run_at, w.id) AS place
     FROM waiting_syncs s
     CROSS JOIN generate_series(0, 2) AS c (class)
     CROSS JOIN LATERAL (
-        SELECT j.id, j.class, j.run_at FROM jobs j
+        SELECT j.ctid AS at, j.id, j.class, j.run_at FROM jobs j
         WHERE j.lease_token IS NULL AND j.ended_at IS NULL
           AND j.sync = s.sync AND j.class = c.class AND j.run_at <= $4
-          AND (SELECT r.id FROM jobs r WHERE r.state = 'running' AND r.lane = j.lane) IS NULL
         ORDER BY j.run_at, j.id LIMIT $6) w
     WHERE s.sync <> ALL ($2::text[]) AND s.sync NOT IN (SELECT name FROM syncs WHERE paused)
 ),
 reserved AS MATERIALIZED (
-    SELECT l.id FROM unnest($3::bigint[]) WITH ORDINALITY AS c (share, place)
+    SELECT l.* FROM unnest($3::bigint[]) WITH ORDINALITY AS c (share, rank)
     CROSS JOIN LATERAL (
-        SELECT k.id
-        FROM (SELECT due.id FROM due WHERE due.class = c.place - 1 ORDER BY due.run_at, due.id) d
+        SELECT d.* FROM (SELECT * FROM due WHERE due.class = c.rank - 1 ORDER BY due.place) d
         CROSS JOIN LATERAL (
-            SELECT j.id FROM jobs j
-            WHERE j.id = d.id AND j.state || '' = 'available' AND j.run_at <= $4
+            SELECT j.lane FROM jobs j
+            WHERE j.ctid = d.at AND j.state || '' = 'available' AND j.run_at <= $4
             FOR NO KEY UPDATE SKIP LOCKED) k
+        WHERE (SELECT r.id FROM jobs r WHERE r.state = 'running' AND r.lane = k.lane) IS NULL
         LIMIT c.share) l
 ),
 others AS MATERIALIZED (
-    SELECT k.id
-    FROM (SELECT due.id FROM due WHERE due.id NOT IN (SELECT reserved.id FROM reserved)
-          ORDER BY due.class, due.run_at, due.id) d
+    SELECT d.at
+    FROM (SELECT due.at FROM due
+          LEFT JOIN (SELECT class, max(place) AS place FROM reserved GROUP BY class) ended USING (class)
+          WHERE due.place > coalesce(ended.place, 0) ORDER BY due.class, due.place) d
     CROSS JOIN LATERAL (
-        SELECT j.id FROM jobs j
-        WHERE j.id = d.id AND j.state || '' = 'available' AND j.run_at <= $4
+        SELECT j.lane FROM jobs j
+        WHERE j.ctid = d.at AND j.state || '' = 'available' AND j.run_at <= $4
         FOR NO KEY UPDATE SKIP LOCKED) k
+    WHERE (SELECT r.id FROM jobs r WHERE r.state = 'running' AND r.lane = k.lane) IS NULL
     LIMIT $7 - (SELECT count(*) FROM reserved)
 ),
 picked AS (
-    SELECT p.id, row_number() OVER () AS place
-    FROM (SELECT id FROM reserved UNION ALL SELECT id FROM others) p
+    SELECT p.at, row_number() OVER () AS place
+    FROM (SELECT at FROM reserved UNION ALL SELECT at FROM others) p
 ),
 claimed AS (
     UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = ($1::text[])[p.place],
                     lease_until = $5, claimed_at = $4
-    FROM picked p WHERE jobs.id = p.id
+    FROM picked p WHERE jobs.ctid = p.at
     RETURNING jobs.*
 )
 SELECT m.is_more, claimed.*
