@@ -11,7 +11,7 @@ use tandem_domain::{
 use crate::StoreError;
 use crate::changes::Change;
 use crate::conflicts::NewConflict;
-use crate::jobs::{JobOutcome, Lease};
+use crate::jobs::{JobOutcome, Lease, NewJob};
 
 /// What is known of a link's record on one side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -220,6 +220,8 @@ pub struct SeenRecord {
     pub link: Option<LinkId>,
     /// Whether the checksum is the one that its link (or, without a link, the index) had.
     pub unchanged: bool,
+    /// The job that stands for it, if one was given and it is new or changed.
+    pub job: Option<JobId>,
 }
 
 /// A record of the index.
@@ -368,13 +370,18 @@ pub trait LinkStore: Send + Sync {
     /// how many were inserted.
     async fn insert_links(&self, links: Vec<NewLink>, now: Timestamp) -> Result<usize, StoreError>;
 
-    /// Records what a listing showed, in one query a page, under a generation (the run's number), and
-    /// says what was known before.
+    /// Records what a listing showed, set-based a page, under a generation (the run's number), and says
+    /// what was known before.
+    ///
+    /// `jobs` holds a job for each record, in their order, or nothing. Those of records that are new or
+    /// changed are enqueued in the same transaction: once the index knows a record, no later listing
+    /// finds it changed, so its job must not be lost between the two.
     async fn index_records(
         &self,
         sync: &SyncName,
         side: Side,
         records: Vec<IndexedRecord>,
+        jobs: Vec<NewJob>,
         generation: i64,
         now: Timestamp,
     ) -> Result<Vec<SeenRecord>, StoreError>;

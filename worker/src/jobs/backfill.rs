@@ -209,7 +209,7 @@ async fn index(
         let store = &jobs.context.store;
         let now = jobs.context.now();
         let known = store
-            .index_records(&jobs.sync.name, side, indexed, run.number, now)
+            .index_records(&jobs.sync.name, side, indexed, Vec::new(), run.number, now)
             .await?;
         let changed = known
             .into_iter()

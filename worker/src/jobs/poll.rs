@@ -1,7 +1,7 @@
 //! Lists a side, changed records since the cursor or all of them, and records what differs as jobs.
 
 use tandem_connectors::{Listing, Page};
-use tandem_domain::{RunId, Side, Timestamp};
+use tandem_domain::{JobId, RunId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     ClaimedJob, JobClass, NewRun, Progress, Run, RunFilter, RunKind, RunState, Trigger,
@@ -186,27 +186,23 @@ async fn take_page(
         .map(|reading| reading.indexed(sync))
         .collect();
     let now = context.now();
-    let known = context
-        .store
-        .index_records(&sync.name, cause.side, indexed, run.number, now)
-        .await?;
-    let changed: std::collections::BTreeSet<_> = known
-        .into_iter()
-        .filter(|record| !record.unchanged)
-        .map(|record| record.id)
-        .collect();
-    progress.unchanged += (readings.len() - changed.len()) as u64;
-    progress.queued += changed.len() as u64;
+    let listed_records = readings.len();
     let jobs = readings
         .into_iter()
-        .filter(|reading| changed.contains(&reading.record.id))
         .map(|reading| {
             // A system without times of change has at least the time at which the change was found.
             let hints = hints_of(cause.side, reading.edited_at.or(Some(now)));
             context.reconcile_job(cause, reading.record.id, hints)
         })
         .collect();
-    context.enqueue(jobs).await?;
+    let known = context
+        .store
+        .index_records(&sync.name, cause.side, indexed, jobs, run.number, now)
+        .await?;
+    let queued: Vec<JobId> = known.into_iter().filter_map(|record| record.job).collect();
+    progress.unchanged += (listed_records - queued.len()) as u64;
+    progress.queued += queued.len() as u64;
+    context.doorbell.ring(&queued);
     context.store.progress_run(run.id, progress).await?;
     Ok(())
 }

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::PgPool;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{IndexedRecord, KnownRecord, SeenRecord, StoreError};
+use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError};
 
+use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
 use crate::txn::{self, Txn};
 use crate::{rows, sql};
@@ -37,15 +38,18 @@ struct RecordRow<'a> {
     updated_at: Option<i64>,
 }
 
-/// What a listing showed, and of what.
+/// What a listing showed, and the job of each record, or none.
 pub(super) struct Listing {
     pub(super) sync: SyncName,
     pub(super) side: Side,
     pub(super) records: Vec<IndexedRecord>,
+    pub(super) jobs: Vec<NewJob>,
     pub(super) generation: i64,
+    pub(super) now: Timestamp,
 }
 
-/// Stores what a listing showed. Returns what was known before, in the order of the records.
+/// Stores what a listing showed, with the jobs of what is new or changed. Returns what was known before,
+/// in the order of the records.
 pub(super) async fn index_records(
     txn: &mut Txn,
     listing: &Listing,
@@ -62,9 +66,20 @@ pub(super) async fn index_records(
             id: record.id.clone(),
             link: before.and_then(|before| before.link),
             unchanged: before.is_some_and(|before| is_unchanged(before, record)),
+            job: None,
         }
     };
-    Ok(listing.records.iter().map(seen).collect())
+    let mut seen: Vec<SeenRecord> = listing.records.iter().map(seen).collect();
+    let (changed, jobs): (Vec<&mut SeenRecord>, Vec<NewJob>) = seen
+        .iter_mut()
+        .zip(listing.jobs.iter().cloned())
+        .filter(|(record, _)| !record.unchanged)
+        .unzip();
+    let standing = enqueue(txn, &jobs, listing.now).await?;
+    for (record, standing) in changed.into_iter().zip(standing) {
+        record.job = Some(standing.job);
+    }
+    Ok(seen)
 }
 
 /// Stores what was seen outside a listing. It counts as seen by the newest run, because it was read

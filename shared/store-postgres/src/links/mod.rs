@@ -11,7 +11,7 @@ mod write;
 use async_trait::async_trait;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore,
+    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore, NewJob,
     NewLink, PairContext, SeenRecord, StoreError,
 };
 
@@ -102,14 +102,17 @@ impl LinkStore for PostgresStore {
         sync: &SyncName,
         side: Side,
         records: Vec<IndexedRecord>,
+        jobs: Vec<NewJob>,
         generation: i64,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Vec<SeenRecord>, StoreError> {
         let listing = index::Listing {
             sync: sync.clone(),
             side,
             records,
+            jobs,
             generation,
+            now,
         };
         txn::write(&self.pool, listing, |txn, listing| {
             Box::pin(index::index_records(txn, listing))

@@ -93,7 +93,7 @@ async fn a_record_seen_twice_at_once_is_found_by_the_keys_that_it_has() {
             let seen = vec![Make::seen(&record, "sum", &["both", key])];
             async move {
                 store
-                    .index_records(&Make::customers(), Side::A, seen, 1, now)
+                    .index_records(&Make::customers(), Side::A, seen, Vec::new(), 1, now)
                     .await
                     .expect("index_records")
                     .len()
@@ -131,7 +131,7 @@ async fn a_listing_that_waited_for_another_compares_with_what_that_stored() {
         let seen = vec![Make::seen("a1", "sum", &[key])];
         async move {
             store
-                .index_records(&Make::customers(), Side::A, seen, 1, now)
+                .index_records(&Make::customers(), Side::A, seen, Vec::new(), 1, now)
                 .await
                 .expect("index_records")
         }

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 use sqlx::SqlitePool;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{IndexedRecord, KnownRecord, SeenRecord, StoreError};
+use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError};
 
+use crate::jobs::enqueue::enqueue;
 use crate::writer::Txn;
 use crate::{rows, sql};
 
@@ -31,19 +32,38 @@ struct RecordRow<'a> {
     updated_at: Option<i64>,
 }
 
-/// Stores what a listing showed. Returns what was known before, in the order of the records.
+/// What a listing showed, and the job of each record, or none.
+pub(super) struct Listing {
+    pub(super) sync: SyncName,
+    pub(super) side: Side,
+    pub(super) records: Vec<IndexedRecord>,
+    pub(super) jobs: Vec<NewJob>,
+    pub(super) generation: i64,
+    pub(super) now: Timestamp,
+}
+
+/// Stores what a listing showed, with the jobs of what is new or changed. Returns what was known before,
+/// in the order of the records.
 pub(super) async fn index_records(
     txn: &mut Txn,
-    sync: &SyncName,
-    side: Side,
-    records: Vec<IndexedRecord>,
-    generation: i64,
+    listing: Listing,
 ) -> Result<Vec<SeenRecord>, StoreError> {
-    let records: Vec<(Side, IndexedRecord)> =
-        records.into_iter().map(|record| (side, record)).collect();
-    let mut known = known(txn, sync, &records).await?;
-    store(txn, sync, &records, &known, Some(generation)).await?;
-    Ok(records
+    let side = listing.side;
+    let records: Vec<(Side, IndexedRecord)> = listing
+        .records
+        .into_iter()
+        .map(|record| (side, record))
+        .collect();
+    let mut known = known(txn, &listing.sync, &records).await?;
+    store(
+        txn,
+        &listing.sync,
+        &records,
+        &known,
+        Some(listing.generation),
+    )
+    .await?;
+    let mut seen: Vec<SeenRecord> = records
         .into_iter()
         .map(|(side, record)| {
             let before = known.get_mut(&(side, record.id.as_str().to_owned()));
@@ -51,9 +71,20 @@ pub(super) async fn index_records(
                 link: before.as_ref().and_then(|before| before.link),
                 unchanged: before.is_some_and(|before| is_unchanged(before, &record)),
                 id: record.id,
+                job: None,
             }
         })
-        .collect())
+        .collect();
+    let (changed, jobs): (Vec<&mut SeenRecord>, Vec<NewJob>) = seen
+        .iter_mut()
+        .zip(listing.jobs)
+        .filter(|(record, _)| !record.unchanged)
+        .unzip();
+    let standing = enqueue(txn, &jobs, listing.now).await?;
+    for (record, standing) in changed.into_iter().zip(standing) {
+        record.job = Some(standing.job);
+    }
+    Ok(seen)
 }
 
 /// Stores what was seen outside a listing. It counts as seen by the newest run, because it was read

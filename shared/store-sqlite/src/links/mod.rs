@@ -11,7 +11,7 @@ mod write;
 use async_trait::async_trait;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore,
+    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore, NewJob,
     NewLink, PairContext, SeenRecord, StoreError,
 };
 
@@ -137,16 +137,20 @@ impl LinkStore for SqliteStore {
         sync: &SyncName,
         side: Side,
         records: Vec<IndexedRecord>,
+        jobs: Vec<NewJob>,
         generation: i64,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Vec<SeenRecord>, StoreError> {
-        let sync = sync.clone();
+        let listing = index::Listing {
+            sync: sync.clone(),
+            side,
+            records,
+            jobs,
+            generation,
+            now,
+        };
         self.writer
-            .write(move |txn| {
-                Box::pin(async move {
-                    index::index_records(txn, &sync, side, records, generation).await
-                })
-            })
+            .write(move |txn| Box::pin(async move { index::index_records(txn, listing).await }))
             .await
     }
 

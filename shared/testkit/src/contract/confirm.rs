@@ -271,7 +271,7 @@ pub async fn a_record_that_is_gone_leaves_the_index(store: Subject) {
         Make::seen("b2", "s", &["k1"]),
     ];
     store
-        .index_records(&sync, Side::B, seen, 1, make.now())
+        .index_records(&sync, Side::B, seen, Vec::new(), 1, make.now())
         .await
         .expect("index");
     let link = make.link("a1", "b1");

@@ -7,7 +7,7 @@ use tandem_store::{
     Confirmation, IndexedRecord, KnownRecord, NewLink, Resolution, RunKind, SeenRecord,
 };
 
-use super::{Subject, claimed};
+use super::{Subject, claim, claimed};
 use crate::Make;
 
 async fn index(
@@ -18,7 +18,14 @@ async fn index(
     generation: i64,
 ) -> Vec<SeenRecord> {
     store
-        .index_records(&Make::customers(), side, records, generation, make.now())
+        .index_records(
+            &Make::customers(),
+            side,
+            records,
+            Vec::new(),
+            generation,
+            make.now(),
+        )
         .await
         .expect("index_records")
 }
@@ -74,6 +81,7 @@ pub async fn a_record_seen_for_the_first_time_is_not_unchanged(store: Subject) {
         id: RecordId::new("a1"),
         link: None,
         unchanged: false,
+        job: None,
     };
     assert_eq!(seen, vec![expected]);
     assert_eq!(
@@ -308,4 +316,45 @@ pub async fn an_ignored_record_is_known_as_such(store: Subject) {
     )
     .await;
     assert!(by_keys(&store, Side::A, &["k1"]).await[0].ignored);
+}
+
+/// A record that is new or changed is indexed together with its job; one that is unchanged causes none.
+pub async fn what_is_new_or_changed_is_indexed_together_with_its_job(store: Subject) {
+    let make = Make::default();
+    for (checksums, expected) in [
+        (["s1", "s1"], [true, true]),
+        (["s1", "s2"], [false, true]),
+        (["s1", "s2"], [false, false]),
+    ] {
+        let ids = ["a1", "a2"];
+        let jobs: Vec<_> = ids.map(|id| make.job(id)).to_vec();
+        let records = ids
+            .into_iter()
+            .zip(checksums)
+            .map(|(id, checksum)| Make::seen(id, checksum, &[]))
+            .collect();
+        let seen = store
+            .index_records(
+                &Make::customers(),
+                Side::A,
+                records,
+                jobs.clone(),
+                1,
+                make.now(),
+            )
+            .await
+            .expect("index_records");
+        for ((record, given), is_expected) in seen.iter().zip(&jobs).zip(expected) {
+            assert_eq!(record.job, is_expected.then_some(given.id), "{record:?}");
+            let stored = store.job(given.id).await.expect("asked");
+            assert_eq!(stored.is_some(), is_expected);
+        }
+        while let Some(one) = claim(&store, &make, 1).await.pop() {
+            let done = tandem_store::JobOutcome::Done {
+                note: String::new(),
+            };
+            let ended = store.finish(vec![(one.lease, done)], make.now()).await;
+            assert_eq!(ended.expect("finish"), [true]);
+        }
+    }
 }

@@ -162,6 +162,7 @@ macro_rules! contract_suite {
             confirm: a_record_that_is_gone_leaves_the_index;
             confirm: a_job_that_retries_after_a_step_logs_its_failure;
             index: a_record_seen_for_the_first_time_is_not_unchanged;
+            index: what_is_new_or_changed_is_indexed_together_with_its_job;
             index: an_unlinked_record_is_compared_with_the_index;
             index: a_linked_record_is_compared_with_its_link;
             index: the_answers_are_in_the_order_of_the_records;
