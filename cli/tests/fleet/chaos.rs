@@ -35,6 +35,8 @@ struct Scale {
     faults: f64,
     retries: u32,
     redis_outage_secs: u64,
+    /// Without webhooks everything is left to polling.
+    webhooks: bool,
     seed: u64,
 }
 
@@ -47,6 +49,7 @@ impl Scale {
             faults: told("TANDEM_TEST_FAULTS", 0.05),
             retries: told("TANDEM_TEST_RETRIES", 12),
             redis_outage_secs: told("TANDEM_TEST_REDIS_OUTAGE_SECS", 5),
+            webhooks: told("TANDEM_TEST_WEBHOOKS", true),
             seed: told("TANDEM_TEST_SEED", 1),
         }
     }
@@ -61,6 +64,7 @@ impl Scale {
                 ..Settings::default()
             },
             lease_secs: LEASE_SECS,
+            webhooks: self.webhooks,
             apis: 2,
             schedulers: 2,
             workers: 3,
@@ -93,6 +97,9 @@ async fn nothing_is_lost_or_doubled_whatever_happens_to_the_fleet() {
         "settled {:.1} s after the last edit: {settled}",
         quiet_since.elapsed().as_secs_f64()
     );
+    if !settled {
+        tell_of_differences(&fleet, &end, &verdict).await;
+    }
     assert!(settled, "{verdict:#?}");
     assert_eq!(astray(&known, &end), Vec::<String>::new());
     all_have_an_outcome(&fleet.database, &fleet.balancer.accepted()).await;
@@ -207,5 +214,15 @@ async fn tell(fleet: &Fleet, end: &States, known: &[Known], verdict: &Comparison
     );
     for member in fleet.members() {
         println!("{} ended so: {}", member.name, member.ends_told());
+    }
+}
+
+/// What the database knows of each record about which the two sides do not agree, for a person.
+async fn tell_of_differences(fleet: &Fleet, end: &States, verdict: &Comparison) {
+    let described = format!("{verdict:?}");
+    for record in end.crm.records.iter().chain(&end.books.records) {
+        if described.contains(&record.id) {
+            println!("{record:?}\n{}", fleet.database.about(&record.id).await);
+        }
     }
 }

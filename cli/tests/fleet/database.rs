@@ -10,6 +10,16 @@ use tandem_testkit::servers::PostgresServer;
 /// A restarting server is waited for so long.
 const ACQUIRE_MAX: Duration = Duration::from_secs(30);
 
+/// The rows of each table that name a record, as JSON.
+const ABOUT: [&str; 6] = [
+    "SELECT 'event ' || to_json(t) FROM events t WHERE record = $1 ORDER BY id",
+    "SELECT 'job ' || to_json(t) FROM jobs t WHERE record = $1 ORDER BY id",
+    "SELECT 'seen ' || to_json(t) FROM records t WHERE id = $1",
+    "SELECT 'link ' || to_json(t) FROM links t WHERE $1 IN (a_id, b_id) ORDER BY id",
+    "SELECT 'intent ' || to_json(t) FROM intents t WHERE $1 IN (source, target) ORDER BY id",
+    "SELECT 'change ' || to_json(t) FROM changes t WHERE $1 IN (a, b) ORDER BY id",
+];
+
 /// A PostgreSQL of its own, and the database in it.
 pub struct Database {
     pub server: PostgresServer,
@@ -93,6 +103,17 @@ impl Database {
         let rows = query.bind(connection).fetch_all(&self.pool).await;
         let rows = rows.expect("the database answers");
         rows.iter().map(|row| row.get("dedupe_key")).collect()
+    }
+
+    /// Everything that is known of a record, for a person to find out what went wrong with it.
+    pub async fn about(&self, record: &str) -> String {
+        let mut text = String::new();
+        for query in ABOUT {
+            let rows = sqlx::query_scalar(query).bind(record).fetch_all(&self.pool);
+            let rows: Vec<String> = rows.await.expect("the database answers");
+            text.extend(rows.into_iter().map(|row| row + "\n"));
+        }
+        text
     }
 
     async fn count(&self, query: &'static str) -> i64 {

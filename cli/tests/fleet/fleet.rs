@@ -41,6 +41,8 @@ pub struct Plan {
     pub collector: Option<String>,
     /// Whether Redis runs from the start.
     pub redis_runs: bool,
+    /// Whether the systems tell what changes; else it is found by polling.
+    pub webhooks: bool,
 }
 
 impl Plan {
@@ -55,6 +57,7 @@ impl Plan {
             workers: 1,
             collector: None,
             redis_runs: true,
+            webhooks: true,
         }
     }
 
@@ -103,7 +106,9 @@ impl Fleet {
     pub async fn prepare(mut plan: Plan, apply: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let balancer = Balancer::start().await;
-        plan.pair.tell(&balancer.base_url());
+        if plan.webhooks {
+            plan.pair.tell(&balancer.base_url());
+        }
         let (database, redis) = tokio::join!(
             Database::start(),
             RedisServer::start_with_password(REDIS_PASSWORD)
