@@ -71,8 +71,11 @@ struct Args {
     #[arg(long, default_value_t = 200)]
     edits: usize,
     /// Changes for each worker when workers are added.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 300)]
     changes: usize,
+    /// Jobs at once in a worker when workers are added: few, so that the machine is not the limit.
+    #[arg(long, default_value_t = 4)]
+    slots: usize,
     /// How long the systems take for a request when workers are added, in milliseconds.
     #[arg(long, default_value_t = 50)]
     latency_ms: u64,
@@ -216,6 +219,7 @@ impl Bench {
             Row::ScalingFleet => {
                 let load = scaling::Load {
                     changes_each: args.changes,
+                    concurrency: args.slots,
                     latency_ms: args.latency_ms,
                 };
                 let servers = self.servers().await;

@@ -4,8 +4,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use anyhow::Context as _;
 use tandem_domain::{Clock, JobId, SyncName};
 use tandem_runtime::process::Storage;
 use tandem_runtime::{Configuration, SystemClock, SystemEntropy};
@@ -168,11 +168,20 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, below those that the kernel gives to outgoing connections: it must still
+/// be free when the process for which it is meant starts.
 pub fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener
-        .local_addr()
-        .context("looking for a free port")?
-        .port())
+    const PORTS: std::ops::Range<u16> = 12_000..30_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let span = PORTS.end - PORTS.start;
+    // Processes that run side by side begin at different places.
+    let begin = u16::try_from(std::process::id() * 37 % u32::from(span)).unwrap_or_default();
+    for _ in 0..span {
+        let step = GIVEN.fetch_add(1, Ordering::Relaxed) % span;
+        let port = PORTS.start + (begin + step) % span;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port of 127.0.0.1 from {} on is free", PORTS.start)
 }

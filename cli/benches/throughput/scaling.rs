@@ -13,8 +13,6 @@ use crate::systems::Plan;
 
 /// How many workers there are, one after the other.
 const WORKERS: [usize; 3] = [1, 2, 4];
-/// Jobs at once in a worker.
-const CONCURRENCY: usize = 8;
 /// Edits for each slot before the measurement, so that a new worker has its connections.
 const WARM_UP_EACH: usize = 4;
 const AIM_TIMES: f64 = 3.6;
@@ -24,6 +22,8 @@ const AIM_TIMES: f64 = 3.6;
 pub struct Load {
     /// Changes for each worker.
     pub changes_each: usize,
+    /// Jobs at once in a worker.
+    pub concurrency: usize,
     /// How long the systems take for each request.
     pub latency_ms: u64,
 }
@@ -35,7 +35,7 @@ pub async fn measure(servers: &Servers, folder: &Path, load: Load) -> anyhow::Re
     let plan = Plan {
         // Some four in five are in each system at first, and a few never match.
         records: most * load.changes_each * 5 / 4,
-        concurrency: CONCURRENCY,
+        concurrency: load.concurrency,
         latency_ms: load.latency_ms,
         webhooks: true,
     };
@@ -45,7 +45,7 @@ pub async fn measure(servers: &Servers, folder: &Path, load: Load) -> anyhow::Re
     let mut rates = Vec::with_capacity(WORKERS.len());
     for workers in WORKERS {
         pair.set_workers(workers).await?;
-        let warm_up = (workers * CONCURRENCY * WARM_UP_EACH).min(linked.len());
+        let warm_up = (workers * load.concurrency * WARM_UP_EACH).min(linked.len());
         edit(&pair, &linked[..warm_up], &format!("+3247{workers}9")).await?;
         let changes = workers * load.changes_each;
         anyhow::ensure!(
@@ -59,7 +59,10 @@ pub async fn measure(servers: &Servers, folder: &Path, load: Load) -> anyhow::Re
     pair.stop_tandem().await?.stop().await;
     database.remove().await?;
     let mut details = Map::from_iter([
-        ("concurrency_of_a_worker".to_owned(), json!(CONCURRENCY)),
+        (
+            "concurrency_of_a_worker".to_owned(),
+            json!(load.concurrency),
+        ),
         ("latency_ms".to_owned(), json!(load.latency_ms)),
         ("changes_of_a_worker".to_owned(), json!(load.changes_each)),
     ]);
