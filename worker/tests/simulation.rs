@@ -165,6 +165,17 @@ async fn a_worker_that_goes_on_after_its_lease_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_first_sync_whose_process_went_away_begins_again_and_ends() {
+    let world = World::new(1, policy(), PLAIN, RICH).await;
+    world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.leave_a_first_sync_in_the_middle().await;
+    world.first_sync().await;
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
 async fn the_echo_of_our_own_create_creates_nothing_even_before_the_link_is_saved() {
     let world = World::new(2, policy(), RICH, RICH).await;
     let id = world

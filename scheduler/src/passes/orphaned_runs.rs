@@ -6,8 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tandem_domain::Timestamp;
 use tandem_store::{
-    JobFilter, JobKind, JobState, PAGE_ROWS_MAX, Run, RunFilter, RunKind, RunState, Store,
-    StoreError,
+    JobFilter, JobState, PAGE_ROWS_MAX, Run, RunFilter, RunState, Store, StoreError,
 };
 
 use super::{Pass, PassReport};
@@ -38,21 +37,7 @@ impl OrphanedRuns {
             ..JobFilter::default()
         };
         let jobs = self.store.jobs(&filter).await?;
-        Ok(jobs.len() == PAGE_ROWS_MAX || jobs.iter().any(|job| carries(&job.kind, run)))
-    }
-}
-
-/// A poll of a system that tells no changes is a sweep, so both kinds of job carry both kinds of run.
-fn carries(job: &JobKind, run: &Run) -> bool {
-    match (job, run.kind) {
-        (
-            JobKind::Poll { side, .. } | JobKind::Sweep { side, .. },
-            RunKind::Poll | RunKind::Sweep,
-        ) => run.side == Some(*side),
-        (JobKind::Backfill { .. }, RunKind::Backfill) => true,
-        (JobKind::Poll { .. } | JobKind::Sweep { .. }, RunKind::Backfill)
-        | (JobKind::Backfill { .. }, RunKind::Poll | RunKind::Sweep)
-        | (JobKind::Reconcile { .. } | JobKind::Noop { .. }, _) => false,
+        Ok(jobs.len() == PAGE_ROWS_MAX || jobs.iter().any(|job| run.may_be_carried_by(&job.kind)))
     }
 }
 
@@ -94,6 +79,8 @@ impl Pass for OrphanedRuns {
 
 #[cfg(test)]
 mod tests {
+    use tandem_store::RunKind;
+
     use super::super::support::{Fixture, poll_job};
     use super::*;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{RunId, Side, SyncName, Timestamp};
 
 use crate::StoreError;
-use crate::jobs::Trigger;
+use crate::jobs::{JobKind, Trigger};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -149,6 +149,24 @@ pub struct RunFilter {
     pub before: Option<RunId>,
     /// At most so many, and never more than [`crate::PAGE_ROWS_MAX`].
     pub limit: usize,
+}
+
+impl Run {
+    /// Whether a job of this kind could be the one that carries the run. A poll of a system that tells
+    /// no changes is a sweep, so both kinds of job carry both kinds of run.
+    #[must_use]
+    pub fn may_be_carried_by(&self, job: &JobKind) -> bool {
+        match (job, self.kind) {
+            (
+                JobKind::Poll { sync, side } | JobKind::Sweep { sync, side },
+                RunKind::Poll | RunKind::Sweep,
+            ) => self.sync == *sync && self.side == Some(*side),
+            (JobKind::Backfill { sync }, RunKind::Backfill) => self.sync == *sync,
+            (JobKind::Poll { .. } | JobKind::Sweep { .. }, RunKind::Backfill)
+            | (JobKind::Backfill { .. }, RunKind::Poll | RunKind::Sweep)
+            | (JobKind::Reconcile { .. } | JobKind::Noop { .. }, _) => false,
+        }
+    }
 }
 
 /// The runs.

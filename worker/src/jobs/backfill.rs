@@ -33,7 +33,7 @@ pub async fn run(
         side: None,
         trigger: claimed.job.trigger,
     };
-    let run = context.store.begin_run(run, now).await?;
+    let run = super::begin::begin(context, claimed, run).await?;
     if run.state == RunState::Skipped {
         return Ok(Performed::done(
             "skipped: the run before it is still under way",

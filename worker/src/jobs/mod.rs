@@ -2,6 +2,7 @@
 
 mod adopt;
 mod backfill;
+mod begin;
 mod linked;
 mod poll;
 mod reconcile;

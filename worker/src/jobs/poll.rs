@@ -107,7 +107,7 @@ async fn begin(
         side: Some(side),
         trigger: claimed.job.trigger,
     };
-    Ok(context.store.begin_run(run, now).await?)
+    super::begin::begin(context, claimed, run).await
 }
 
 async fn list_side(

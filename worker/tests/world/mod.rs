@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tandem_connectors::Connector;
 use tandem_domain::{
-    Clock, Entropy, JobId, LeaseToken, RecordId, RetryPolicy, Side, SyncName, Timestamp,
+    Clock, Entropy, JobId, LeaseToken, RecordId, RetryPolicy, RunId, Side, SyncName, Timestamp,
 };
 use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
@@ -19,7 +19,7 @@ use tandem_queue::{
 use tandem_runtime::{Archived, DeleteBrake, End, SyncDefinition, Topology};
 use tandem_store::{
     ClaimRequest, ClaimedJob, ConflictFilter, Hints, JobClass, JobFilter, JobKind, JobState,
-    NewJob, Trigger,
+    NewJob, NewRun, RunKind, RunState, Trigger,
 };
 use tandem_testkit::{SeededEntropy, TemporaryStore, TestClock};
 use tandem_worker::{Context, Worker};
@@ -140,6 +140,20 @@ impl World {
             record: record.clone(),
         })
         .await;
+    }
+
+    /// Leaves what a process leaves that died in the middle of a first sync, after its job was rescued.
+    pub async fn leave_a_first_sync_in_the_middle(&self) {
+        let now = self.clock.now();
+        let run = NewRun {
+            id: RunId::new(now, self.entropy.as_ref()),
+            sync: self.sync.clone(),
+            kind: RunKind::Backfill,
+            side: None,
+            trigger: Trigger::Backfill,
+        };
+        let begun = self.store.begin_run(run, now).await;
+        assert_eq!(begun.expect("begun").state, RunState::Running);
     }
 
     pub async fn first_sync(&self) {
