@@ -28,7 +28,8 @@ SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
-SET jit = off";
+SET jit = off;
+SET plan_cache_mode = force_generic_plan";
 /// SQLSTATE `invalid_password`, `invalid_authorization_specification`.
 const REFUSED_CODES: [&str; 2] = ["28P01", "28000"];
 /// SQLSTATE `invalid_catalog_name`: there is no such database.
