@@ -208,6 +208,11 @@ impl Fleet {
         finish(command).await.succeed().out
     }
 
+    /// Compares both sides whole, and waits until what that found is done.
+    pub async fn first_sync(&self) {
+        self.tandem(&["sync", "run", "customers", "--wait"]).await;
+    }
+
     /// What the fleet tells about itself, if it answers.
     pub async fn status(&self) -> Option<Json> {
         status(&self.balancer.base_url()).await

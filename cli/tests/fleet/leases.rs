@@ -78,8 +78,10 @@ async fn slow_fleet() -> Fleet {
         lease_secs: LEASE_SECS,
         workers: 2,
         ..Plan::without_polls(0)
-    });
-    fleet.await
+    })
+    .await;
+    fleet.first_sync().await;
+    fleet
 }
 
 /// The worker that has the one job.

@@ -28,6 +28,7 @@ async fn one_trace_leads_from_the_webhook_through_two_workers_to_the_write() {
         ..Plan::without_polls(0)
     })
     .await;
+    fleet.first_sync().await;
 
     create(&fleet.pair.crm.base_url(), 1, "BE0123456789").await;
     let began = within(PATIENCE, async || {
