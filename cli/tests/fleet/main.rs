@@ -19,6 +19,7 @@ mod leader;
 mod leases;
 mod member;
 mod operator;
+mod polls;
 mod redis;
 mod refusals;
 mod schedule;

@@ -81,11 +81,27 @@ async fn start(
     if extent == Extent::Whole {
         return Ok(Some(None));
     }
-    let offset = sync.end(side).connector.clock_offset_micros();
-    let stored = context.store.cursor(&sync.name, side).await?;
-    Ok(Some(Some(
-        stored.unwrap_or_else(|| first.started_at.shifted(offset)),
-    )))
+    if let Some(stored) = context.store.cursor(&sync.name, side).await? {
+        return Ok(Some(Some(stored)));
+    }
+    let by_their_clock = by_clock_of(sync, side, first.started_at).await?;
+    Ok(Some(Some(by_their_clock)))
+}
+
+/// An instant by the clock of a system. This process may never have asked that system anything, and before
+/// its first answer nobody knows how far its clock is off.
+async fn by_clock_of(
+    sync: &SyncDefinition,
+    side: Side,
+    instant: Timestamp,
+) -> Result<Timestamp, WorkError> {
+    let end = sync.end(side);
+    let listing = Listing::Since(instant);
+    patience::ask(PAGE_TRIES, || {
+        end.connector.list(&end.stream, &listing, None)
+    })
+    .await?;
+    Ok(instant.shifted(end.connector.clock_offset_micros()))
 }
 
 async fn begin(
