@@ -9,6 +9,7 @@ use tandem_store::{Hints, JobClass, JobKind, NewJob, Store, Trigger};
 
 use crate::brake::Brakes;
 use crate::failure::WorkError;
+use crate::first_sync::FirstSyncs;
 
 /// The hands of a worker.
 pub struct Context {
@@ -24,6 +25,8 @@ pub struct Context {
     pub entropy: Arc<dyn Entropy>,
     /// Counts deletes.
     pub(crate) brakes: Brakes,
+    /// Remembers which first syncs have ended.
+    pub(crate) first_syncs: FirstSyncs,
 }
 
 impl Context {
@@ -43,6 +46,7 @@ impl Context {
             clock,
             entropy,
             brakes: Brakes::default(),
+            first_syncs: FirstSyncs::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod compare;
 mod context;
 mod executor;
 mod failure;
+mod first_sync;
 mod handler;
 mod jobs;
 mod patience;

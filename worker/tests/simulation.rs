@@ -4,6 +4,8 @@
 
 mod world;
 
+use std::time::Duration;
+
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Ambiguous, ConflictPolicy, DeletePolicies, DeletePolicy, FieldRule};
 use tandem_runtime::Archived;
@@ -45,7 +47,7 @@ async fn live(seed: u64) {
         talents[(seed % 3) as usize],
         talents[(seed / 3 % 3) as usize],
     );
-    let world = World::new(seed, policy(), a, b).await;
+    let world = World::before_first_sync(seed, policy(), a, b).await;
     for number in 0..6 {
         let email = format!("seed{number}@x.example");
         if number % 3 != 1 {
@@ -166,12 +168,35 @@ async fn a_worker_that_goes_on_after_its_lease_sends_nothing() {
 
 #[tokio::test]
 async fn a_first_sync_whose_process_went_away_begins_again_and_ends() {
-    let world = World::new(1, policy(), PLAIN, RICH).await;
+    let world = World::before_first_sync(1, policy(), PLAIN, RICH).await;
     world
         .a
         .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
     world.leave_a_first_sync_in_the_middle().await;
     world.first_sync().await;
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn before_the_first_sync_has_ended_nothing_is_created() {
+    let world = World::before_first_sync(1, policy(), PLAIN, RICH).await;
+    // The other system finds no other spelling; only comparing all of both sides does.
+    let a = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world
+        .b
+        .user_creates(&[("name", "ACME"), ("email", "A@Acme.example")]);
+    world.hear(Side::A, &a).await;
+    for _ in 0..10 {
+        world.turn().await;
+        world.clock.advance(Duration::from_secs(5));
+    }
+    world.leave_a_first_sync_in_the_middle().await;
+    world.turn().await;
+    assert_eq!(world.b.ids().len(), 1, "nothing is created yet");
+    world.first_sync().await;
+    assert_eq!((world.a.ids().len(), world.b.ids().len()), (1, 1));
     world.assert_agreement(1);
 }
 
@@ -254,7 +279,7 @@ async fn edits_of_different_fields_both_survive_and_the_later_edit_of_one_field_
 
     // Side a's clock is four minutes ahead of side b's; b's edit is the later one all the same.
     world.a.user_edits(&a, "city", "Turin");
-    world.clock.advance(std::time::Duration::from_secs(5));
+    world.clock.advance(Duration::from_secs(5));
     world.b.user_edits(&b, "city", "Bremen");
     world.hear(Side::A, &a).await;
     world.rest().await;

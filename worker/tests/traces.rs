@@ -23,7 +23,7 @@ const TALENTS: Talents = Talents {
 async fn plans_and_writes_are_steps_of_the_job_and_the_lag_is_measured() {
     let metrics = init_metrics().expect("the only set-up of this test process");
     let heard = HeardSpans::listen();
-    let world = World::new(1, policy(), TALENTS, TALENTS).await;
+    let world = World::before_first_sync(1, policy(), TALENTS, TALENTS).await;
     world
         .a
         .user_creates(&[("name", "Ada"), ("email", "ada@x.example")]);

@@ -219,6 +219,6 @@ const PRUNE: &str = "-- prune_runs
 DELETE FROM runs WHERE number IN (
     SELECT number FROM runs
     WHERE ended_at < $1
-      AND number NOT IN (SELECT max(number) FROM runs WHERE state = 'succeeded'
+      AND number NOT IN (SELECT max(number) FROM runs WHERE state IN ('succeeded', 'partial')
                          GROUP BY sync, kind, side)
     ORDER BY ended_at LIMIT $2)";

@@ -209,7 +209,7 @@ pub trait RunStore: Send + Sync {
     /// Lists runs.
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, StoreError>;
 
-    /// Removes runs ended before `before`, at most `limit`; the newest success of each sync, kind
-    /// and side stays. Returns how many.
+    /// Removes runs ended before `before`, at most `limit`; of each sync, kind and side the newest
+    /// that succeeded, if only in part, stays. Returns how many.
     async fn prune_runs(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 }

@@ -3,13 +3,12 @@
 use tandem_connectors::{Listing, Page};
 use tandem_domain::{JobId, RunId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{
-    ClaimedJob, JobClass, NewRun, Progress, Run, RunFilter, RunKind, RunState, Trigger,
-};
+use tandem_store::{ClaimedJob, JobClass, NewRun, Progress, Run, RunKind, RunState, Trigger};
 
 use super::Performed;
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
+use crate::first_sync;
 use crate::patience::{self, PAGE_TRIES};
 use crate::readings::{Reading, hints_of};
 
@@ -67,23 +66,18 @@ async fn start(
     side: Side,
     extent: Extent,
 ) -> Result<Option<Option<Timestamp>>, WorkError> {
-    let filter = RunFilter {
-        sync: Some(sync.name.clone()),
-        kind: Some(RunKind::Backfill),
-        limit: 20,
-        ..RunFilter::default()
-    };
-    let runs = context.store.runs(&filter).await?;
-    let ended = runs
-        .iter()
-        .find(|run| matches!(run.state, RunState::Succeeded | RunState::Partial));
-    let Some(first) = ended else { return Ok(None) };
+    if !first_sync::has_ended(context, &sync.name).await? {
+        return Ok(None);
+    }
     if extent == Extent::Whole {
         return Ok(Some(None));
     }
     if let Some(stored) = context.store.cursor(&sync.name, side).await? {
         return Ok(Some(Some(stored)));
     }
+    let Some(first) = first_sync::newest_ended(context, &sync.name).await? else {
+        return Ok(None);
+    };
     let by_their_clock = by_clock_of(sync, side, first.started_at).await?;
     Ok(Some(Some(by_their_clock)))
 }

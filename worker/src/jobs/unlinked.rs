@@ -15,6 +15,7 @@ use tandem_store::{
 use super::{Performed, adopt};
 use crate::executor::{About, KEY_BUSY_PAUSE, Sent, Work, both};
 use crate::failure::WorkError;
+use crate::first_sync;
 use crate::readings::{self, Reading};
 use crate::trace;
 
@@ -26,6 +27,9 @@ pub async fn run(
 ) -> Result<Performed, WorkError> {
     if let Some(intent) = adopt::lost_create(&pair.intents) {
         return adopt::settle_create(work, intent, None).await;
+    }
+    if !first_sync::has_ended(work.context, &work.sync.name).await? {
+        return Ok(work.again_after(FIRST_SYNC_PAUSE));
     }
     let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
     else {
@@ -66,6 +70,8 @@ pub async fn run(
     match_or_create(work, &here).await
 }
 
+/// A record waits so long before it asks again whether the first sync has ended.
+const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
 /// More records than this with the same key are not looked at one by one: it is unclear anyway.
 const SAME_KEY_MAX: usize = 20;
 

@@ -65,7 +65,19 @@ pub fn policy() -> SyncPolicy {
 }
 
 impl World {
+    /// A world whose first sync has ended, while there was nothing.
     pub async fn new(
+        seed: u64,
+        policy: SyncPolicy,
+        talents_a: Talents,
+        talents_b: Talents,
+    ) -> Self {
+        let world = Self::before_first_sync(seed, policy, talents_a, talents_b).await;
+        world.first_sync().await;
+        world
+    }
+
+    pub async fn before_first_sync(
         seed: u64,
         policy: SyncPolicy,
         talents_a: Talents,
