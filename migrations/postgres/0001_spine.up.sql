@@ -140,11 +140,12 @@ CREATE TABLE links (
 -- What looks for a record of one side must find no index but that side's own.
 CREATE UNIQUE INDEX links_active_a ON links (sync, a_id) WHERE state = 'active' AND a_id IS NOT NULL;
 CREATE UNIQUE INDEX links_active_b ON links (sync, b_id) WHERE state = 'active' AND b_id IS NOT NULL;
-CREATE INDEX links_retired_a ON links (sync, a_id, id) WHERE state = 'retired';
-CREATE INDEX links_retired_b ON links (sync, b_id, id) WHERE state = 'retired';
+CREATE INDEX links_retired_a ON links (a_id, sync, id) WHERE state = 'retired' AND a_id IS NOT NULL;
+CREATE INDEX links_retired_b ON links (b_id, sync, id) WHERE state = 'retired' AND b_id IS NOT NULL;
 CREATE INDEX links_sync ON links (sync, id);
 
--- What each side was last seen to hold. The keys are also in `record_keys`, to be searched.
+-- What each side was last seen to hold. The keys are also in `record_keys`, to be searched. Both are looked
+-- up by what is most particular first, so that no index can be used for a whole sync.
 CREATE TABLE records (
     sync       TEXT COLLATE "C" NOT NULL,
     side       TEXT COLLATE "C" NOT NULL,
@@ -154,7 +155,7 @@ CREATE TABLE records (
     generation BIGINT NOT NULL,
     ignored    BOOLEAN NOT NULL DEFAULT false,
     keys       TEXT NOT NULL,
-    PRIMARY KEY (sync, side, id)
+    PRIMARY KEY (id, side, sync)
 );
 
 CREATE TABLE record_keys (
@@ -162,9 +163,9 @@ CREATE TABLE record_keys (
     side TEXT COLLATE "C" NOT NULL,
     key  TEXT COLLATE "C" NOT NULL,
     id   TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (sync, side, key, id)
+    PRIMARY KEY (key, side, sync, id)
 );
-CREATE INDEX record_keys_record ON record_keys (sync, side, id);
+CREATE INDEX record_keys_record ON record_keys (id, side, sync);
 
 CREATE TABLE intents (
     id               TEXT COLLATE "C" PRIMARY KEY,

@@ -146,6 +146,9 @@ async fn store(
     Ok(known)
 }
 
+/// Each look-up is a subquery that cannot be planned otherwise than by its index: a plan that was made
+/// while the table was empty is used when it is long. (`OFFSET 0` keeps it a subquery.)
+///
 /// Rows that are there are locked before they are replaced, so what is given as known is what was
 /// replaced. A row that appears meanwhile was not known, and is replaced all the same.
 const STORE: &str = "-- store_records
@@ -153,9 +156,10 @@ WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::json)
         AS g (side text, id text, keys text, checksum text, updated_at bigint)),
 known AS MATERIALIZED (
-    SELECT r.side, r.id, r.checksum, r.keys
-    FROM given g JOIN records r ON r.sync = $1 AND r.side = g.side AND r.id = g.id
-    ORDER BY r.side, r.id FOR NO KEY UPDATE OF r),
+    SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
+    CROSS JOIN LATERAL (
+        SELECT r.side, r.id, r.checksum, r.keys FROM records r
+        WHERE r.id = g.id AND r.side = g.side AND r.sync = $1 FOR NO KEY UPDATE) k),
 stored AS (
     INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
     SELECT $1, g.side, g.id, g.checksum, g.updated_at,
@@ -169,8 +173,12 @@ SELECT g.side, g.id, k.checksum, k.keys, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum
 FROM given g
 LEFT JOIN known k ON k.side = g.side AND k.id = g.id
-LEFT JOIN links la ON g.side = 'a' AND la.state = 'active' AND la.sync = $1 AND la.a_id = g.id
-LEFT JOIN links lb ON g.side = 'b' AND lb.state = 'active' AND lb.sync = $1 AND lb.b_id = g.id";
+LEFT JOIN LATERAL (
+    SELECT l.id, l.a_checksum FROM links l
+    WHERE g.side = 'a' AND l.state = 'active' AND l.sync = $1 AND l.a_id = g.id OFFSET 0) la ON true
+LEFT JOIN LATERAL (
+    SELECT l.id, l.b_checksum FROM links l
+    WHERE g.side = 'b' AND l.state = 'active' AND l.sync = $1 AND l.b_id = g.id OFFSET 0) lb ON true";
 
 /// A record with the keys to be found by.
 #[derive(Serialize)]
@@ -206,9 +214,11 @@ async fn store_keys(txn: &mut Txn, sync: &SyncName, keyed: &[KeyedRow<'_>]) -> R
     if keyed.is_empty() {
         return Ok(());
     }
+    let ids: Vec<&str> = keyed.iter().map(|row| row.id).collect();
     let statement = sqlx::query(STORE_KEYS)
         .bind(sync.as_str())
-        .bind(sql::json("key", keyed)?);
+        .bind(sql::json("key", keyed)?)
+        .bind(ids);
     txn.run(statement).await.map(|_rows| ())
 }
 
@@ -218,9 +228,10 @@ WITH given AS MATERIALIZED (
 wanted AS MATERIALIZED (
     SELECT DISTINCT g.side, g.id, k.key FROM given g, json_array_elements_text(g.keys) AS k (key)),
 dropped AS (
-    DELETE FROM record_keys r USING given g
-    WHERE r.sync = $1 AND r.side = g.side AND r.id = g.id
-      AND NOT EXISTS (SELECT FROM wanted w WHERE w.side = r.side AND w.id = r.id AND w.key = r.key))
+    DELETE FROM record_keys r
+    WHERE r.id = ANY ($3::text[]) AND r.sync = $1
+      AND (r.side, r.id) IN (SELECT g.side, g.id FROM given g)
+      AND (r.side, r.id, r.key) NOT IN (SELECT w.side, w.id, w.key FROM wanted w))
 INSERT INTO record_keys (sync, side, key, id)
 SELECT $1, side, key, id FROM wanted
 ON CONFLICT DO NOTHING";
@@ -240,6 +251,10 @@ pub(super) async fn forget(
     if gone.is_empty() {
         return Ok(());
     }
+    let ids: Vec<_> = gone
+        .iter()
+        .map(|(_, record)| sql::plain(record.as_str()))
+        .collect();
     let gone: Vec<GoneRow<'_>> = gone
         .iter()
         .map(|(side, record)| GoneRow {
@@ -249,7 +264,8 @@ pub(super) async fn forget(
         .collect();
     let statement = sqlx::query(FORGET)
         .bind(sync.as_str())
-        .bind(sql::json("record", &gone)?);
+        .bind(sql::json("record", &gone)?)
+        .bind(ids);
     txn.run(statement).await.map(|_rows| ())
 }
 
@@ -258,10 +274,12 @@ const FORGET: &str = "-- forget_records
 WITH gone AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::json) AS g (side text, id text)),
 forgotten AS (
-    DELETE FROM records r USING gone g
-    WHERE r.sync = $1 AND r.side = g.side AND r.id = g.id AND NOT r.ignored)
-DELETE FROM record_keys k USING gone g
-WHERE k.sync = $1 AND k.side = g.side AND k.id = g.id";
+    DELETE FROM records r
+    WHERE r.id = ANY ($3::text[]) AND r.sync = $1 AND NOT r.ignored
+      AND (r.side, r.id) IN (SELECT g.side, g.id FROM gone g))
+DELETE FROM record_keys k
+WHERE k.id = ANY ($3::text[]) AND k.sync = $1
+  AND (k.side, k.id) IN (SELECT g.side, g.id FROM gone g)";
 
 /// Records that have any of the keys.
 pub(super) async fn records_by_keys(
@@ -297,17 +315,23 @@ pub(super) async fn records_by_keys(
 const BY_KEYS_A: &str = "-- records_by_keys_a
 SELECT r.id, r.keys, r.ignored, l.id AS link
 FROM (SELECT DISTINCT k.id FROM json_array_elements_text($2::json) AS w (key)
-      JOIN record_keys k ON k.sync = $1 AND k.side = 'a' AND k.key = w.key) f
-JOIN records r ON r.sync = $1 AND r.side = 'a' AND r.id = f.id
-LEFT JOIN links l ON l.state = 'active' AND l.sync = $1 AND l.a_id = r.id
+      CROSS JOIN LATERAL (
+          SELECT id FROM record_keys WHERE key = w.key AND side = 'a' AND sync = $1 OFFSET 0) k) f
+CROSS JOIN LATERAL (
+    SELECT id, keys, ignored FROM records WHERE id = f.id AND side = 'a' AND sync = $1 OFFSET 0) r
+LEFT JOIN LATERAL (
+    SELECT id FROM links WHERE state = 'active' AND sync = $1 AND a_id = f.id OFFSET 0) l ON true
 ORDER BY r.id";
 
 const BY_KEYS_B: &str = "-- records_by_keys_b
 SELECT r.id, r.keys, r.ignored, l.id AS link
 FROM (SELECT DISTINCT k.id FROM json_array_elements_text($2::json) AS w (key)
-      JOIN record_keys k ON k.sync = $1 AND k.side = 'b' AND k.key = w.key) f
-JOIN records r ON r.sync = $1 AND r.side = 'b' AND r.id = f.id
-LEFT JOIN links l ON l.state = 'active' AND l.sync = $1 AND l.b_id = r.id
+      CROSS JOIN LATERAL (
+          SELECT id FROM record_keys WHERE key = w.key AND side = 'b' AND sync = $1 OFFSET 0) k) f
+CROSS JOIN LATERAL (
+    SELECT id, keys, ignored FROM records WHERE id = f.id AND side = 'b' AND sync = $1 OFFSET 0) r
+LEFT JOIN LATERAL (
+    SELECT id FROM links WHERE state = 'active' AND sync = $1 AND b_id = f.id OFFSET 0) l ON true
 ORDER BY r.id";
 
 /// Actively linked records that the generation has not shown.
@@ -343,14 +367,16 @@ pub(super) async fn unseen_records(
 /// written.
 const UNSEEN_A: &str = "-- unseen_records_a
 SELECT l.a_id AS id FROM links l
-LEFT JOIN records r ON r.sync = $1 AND r.side = 'a' AND r.id = l.a_id
+LEFT JOIN LATERAL (
+    SELECT generation FROM records WHERE id = l.a_id AND side = 'a' AND sync = $1 OFFSET 0) r ON true
 WHERE l.state = 'active' AND l.sync = $1 AND l.a_id > $3
   AND coalesce(r.generation < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
 ORDER BY l.a_id LIMIT $4";
 
 const UNSEEN_B: &str = "-- unseen_records_b
 SELECT l.b_id AS id FROM links l
-LEFT JOIN records r ON r.sync = $1 AND r.side = 'b' AND r.id = l.b_id
+LEFT JOIN LATERAL (
+    SELECT generation FROM records WHERE id = l.b_id AND side = 'b' AND sync = $1 OFFSET 0) r ON true
 WHERE l.state = 'active' AND l.sync = $1 AND l.b_id > $3
   AND coalesce(r.generation < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
 ORDER BY l.b_id LIMIT $4";
