@@ -12,8 +12,9 @@ use tandem_store::{
 use crate::tally::{Counter, Tally};
 use crate::{PostgresStore, rows, sql};
 
+/// An entry as a statement takes it.
 #[derive(Serialize)]
-struct ChangeRow<'a> {
+pub(crate) struct ChangeRow<'a> {
     id: String,
     sync: &'a str,
     link: Option<String>,
@@ -54,12 +55,8 @@ fn change_row(change: &Change) -> Result<ChangeRow<'_>, StoreError> {
 }
 
 /// Entries as they go into the statement that confirms.
-pub(crate) fn rows(changes: &[Change]) -> Result<String, StoreError> {
-    let rows = changes
-        .iter()
-        .map(change_row)
-        .collect::<Result<Vec<_>, _>>()?;
-    sql::json("change", &rows)
+pub(crate) fn rows(changes: &[Change]) -> Result<Vec<ChangeRow<'_>>, StoreError> {
+    changes.iter().map(change_row).collect()
 }
 
 /// Counts the conflicts of entries.

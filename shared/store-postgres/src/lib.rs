@@ -12,6 +12,7 @@ mod changes;
 mod config;
 mod conflicts;
 mod events;
+mod group;
 mod jobs;
 mod leases;
 mod links;
@@ -27,13 +28,29 @@ mod txn;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
-use tandem_store::{Store, StoreError};
+use tandem_store::{JournalError, PairContext, Store, StoreError};
+
+use group::Group;
 
 pub use open::PostgresOptions;
 
 /// A PostgreSQL database as a [`Store`].
 pub struct PostgresStore {
     pool: PgPool,
+    pairs: Group<links::Asked, PairContext>,
+    journalled: Group<links::Entry, Result<(), JournalError>>,
+    confirmations: Group<links::Step, Result<(), JournalError>>,
+}
+
+impl PostgresStore {
+    fn new(pool: PgPool) -> Self {
+        Self {
+            pairs: Group::start(pool.clone(), links::pairs),
+            journalled: Group::start(pool.clone(), links::journal_linked),
+            confirmations: Group::start(pool.clone(), links::confirm_all),
+            pool,
+        }
+    }
 }
 
 #[async_trait]

@@ -73,7 +73,7 @@ impl PostgresStore {
                 Box::pin(async move { conn.execute(PLANNING).await.map(|_set| ()) })
             })
             .connect_lazy_with(connect);
-        Ok(Arc::new(Self { pool }))
+        Ok(Arc::new(Self::new(pool)))
     }
 
     /// Brings the schema up to date. Several processes may do so at once: one does, the others wait.

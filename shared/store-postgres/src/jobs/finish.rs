@@ -92,6 +92,15 @@ async fn finish_distinct(
         let leases: Vec<&Lease> = finished.iter().map(|(lease, _)| lease).collect();
         held_jobs(txn, &leases).await?;
     }
+    finish_held(txn, finished, now).await
+}
+
+/// Like [`finish`], for jobs that are locked already, each named once.
+pub(crate) async fn finish_held(
+    txn: &mut Txn,
+    finished: &[(Lease, JobOutcome)],
+    now: Timestamp,
+) -> Result<Vec<bool>, Failed> {
     let mut held = end_well(txn, finished, now).await?;
     held.extend(park(txn, finished, now).await?);
     held.extend(hand_back(txn, finished, now).await?);

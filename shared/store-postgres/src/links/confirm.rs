@@ -1,7 +1,12 @@
 //! The end of a job, or of a step of it: everything that was learned, or nothing.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
+use sqlx::PgPool;
+use sqlx::postgres::PgRow;
+use tandem_domain::{JobId, LeaseToken, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
     Confirmation, IntentOp, IntentState, IntentVerdict, JournalError, Lease, LinkState, LinkUpdate,
     NewLink, SideState, StoreError,
@@ -9,13 +14,15 @@ use tandem_store::{
 
 use super::row::{NewState, Sides};
 use super::{index, write};
-use crate::jobs::finish::finish;
+use crate::jobs::finish::finish_held;
+use crate::sql::Failed;
 use crate::tally::{Counter, Tally};
-use crate::txn::{Stop, Txn};
+use crate::txn::{self, Boxed, Stop, Txn};
 use crate::{changes, conflicts, rows, sql};
 
 /// What is to be confirmed, and by whom.
-pub(super) struct Step {
+#[derive(Clone)]
+pub(crate) struct Step {
     pub(super) sync: SyncName,
     pub(super) lease: Lease,
     pub(super) confirmation: Confirmation,
@@ -30,44 +37,110 @@ struct Settled {
     deleted: Vec<(Side, RecordId)>,
 }
 
-/// Carries out a confirmation, if the lease is held and the link is as the plan saw it.
-pub(super) async fn confirm(txn: &mut Txn, step: &Step) -> Result<(), Stop<JournalError>> {
-    let Step {
-        sync,
-        lease,
-        confirmation,
-        now,
-    } = step;
-    if let Some(LinkUpdate::Insert(link)) = &confirmation.link {
-        write::lock_records(txn, &write::records_of(std::slice::from_ref(link))).await?;
-    }
-    let settled = settle(txn, step).await?;
-    changes::count_conflicts(&mut txn.tally, &confirmation.changes);
-    let mut gone = settled.deleted;
-    match &confirmation.link {
-        Some(LinkUpdate::Insert(link)) => insert(txn, *lease, link, *now).await?,
-        Some(LinkUpdate::Update {
-            id, a, b, state, ..
-        }) => {
-            gone.extend(left([a, b], &settled.old));
-            if *state == LinkState::Active && [&a.id, &b.id] != settled.old.each_ref() {
-                let moves: Vec<_> = write::moves(sync, *id, a, b).collect();
-                write::move_waiting(txn, &moves, *now).await?;
-            }
-        }
-        None => {}
-    }
-    index::forget(txn, sync, &gone).await?;
-    index::see(txn, sync, &confirmation.seen).await?;
-    conflicts::close(txn, &confirmation.used_rulings, *now).await?;
-    if let Some(LinkUpdate::Update { id, .. }) = &confirmation.link {
-        conflicts::settle_fields(txn, *id, &confirmation.settled_fields, *now).await?;
-    }
-    conflicts::open(txn, &confirmation.conflicts, *now).await?;
-    if let Some(outcome) = &confirmation.outcome {
-        finish(txn, &[(*lease, outcome.clone())], *now).await?;
-    }
+/// Carries out a confirmation that makes a link, if the lease is held and both records are free.
+pub(super) async fn linking(txn: &mut Txn, step: &Step) -> Result<(), Stop<JournalError>> {
+    let Some(LinkUpdate::Insert(link)) = &step.confirmation.link else {
+        let reason = "a confirmation without a new link went the way of those that have one";
+        return Err(StoreError::Unavailable(reason.to_owned()).into());
+    };
+    write::lock_records(txn, &write::records_of(std::slice::from_ref(link))).await?;
+    let settled = settle(txn, std::slice::from_ref(step)).await?;
+    let accepted = settled
+        .into_iter()
+        .map(|settled| Ok((step, settled?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Stop::Refused)?;
+    insert(txn, step.lease, link, step.now).await?;
+    learn(txn, &accepted).await?;
     Ok(())
+}
+
+/// Carries out confirmations that make no link: each whose lease is held and whose link is as the plan
+/// saw it. One that is refused changes nothing, and keeps none of the others from theirs.
+pub(crate) fn confirm_all(
+    pool: PgPool,
+    steps: Arc<[Step]>,
+) -> Boxed<'static, Result<Vec<Result<(), JournalError>>, StoreError>> {
+    Box::pin(
+        async move { txn::write(&pool, steps, |txn, steps| Box::pin(confirm(txn, steps))).await },
+    )
+}
+
+async fn confirm(txn: &mut Txn, steps: &[Step]) -> Result<Vec<Result<(), JournalError>>, Failed> {
+    let mut answers = Vec::with_capacity(steps.len());
+    let mut accepted = Vec::with_capacity(steps.len());
+    for (step, settled) in steps.iter().zip(settle(txn, steps).await?) {
+        answers.push(match settled {
+            Ok(settled) => {
+                accepted.push((step, settled));
+                Ok(())
+            }
+            Err(refusal) => Err(refusal),
+        });
+    }
+    move_waiting(txn, &accepted).await?;
+    learn(txn, &accepted).await?;
+    Ok(answers)
+}
+
+/// Moves the jobs of records that their links did not have before.
+async fn move_waiting(txn: &mut Txn, accepted: &[(&Step, Settled)]) -> Result<(), Failed> {
+    let mut moves = Vec::new();
+    for (step, settled) in accepted {
+        if let Some(LinkUpdate::Update {
+            id, a, b, state, ..
+        }) = &step.confirmation.link
+            && *state == LinkState::Active
+            && [&a.id, &b.id] != settled.old.each_ref()
+        {
+            moves.extend(write::moves(&step.sync, *id, a, b));
+        }
+    }
+    write::move_waiting(txn, &moves, now(accepted)).await
+}
+
+/// The index, the questions and the jobs, once intents and links are settled.
+async fn learn(txn: &mut Txn, accepted: &[(&Step, Settled)]) -> Result<(), Failed> {
+    let now = now(accepted);
+    let (mut gone, mut seen) = (BySync::default(), BySync::default());
+    let (mut used, mut questions, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    for (step, settled) in accepted {
+        let confirmation = &step.confirmation;
+        changes::count_conflicts(&mut txn.tally, &confirmation.changes);
+        let gone = gone.entry(&step.sync).or_default();
+        gone.extend(settled.deleted.iter().cloned());
+        if let Some(LinkUpdate::Update { id, a, b, .. }) = &confirmation.link {
+            gone.extend(left([a, b], &settled.old));
+            conflicts::settle_fields(txn, *id, &confirmation.settled_fields, now).await?;
+        }
+        let seen = seen.entry(&step.sync).or_default();
+        seen.extend(confirmation.seen.iter().cloned());
+        used.extend(confirmation.used_rulings.iter().copied());
+        questions.extend(confirmation.conflicts.iter().cloned());
+        ended.extend(
+            confirmation
+                .outcome
+                .iter()
+                .map(|outcome| (step.lease, outcome.clone())),
+        );
+    }
+    for (sync, gone) in gone {
+        index::forget(txn, sync, &gone).await?;
+    }
+    for (sync, seen) in seen {
+        index::see(txn, sync, &seen).await?;
+    }
+    conflicts::close(txn, &used, now).await?;
+    conflicts::open(txn, &questions, now).await?;
+    finish_held(txn, &ended, now).await.map(|_held| ())
+}
+
+type BySync<'s, T> = BTreeMap<&'s SyncName, Vec<(Side, T)>>;
+
+/// The time of the last of them: they were gathered within moments.
+fn now(accepted: &[(&Step, Settled)]) -> Timestamp {
+    let times = accepted.iter().map(|(step, _)| step.now);
+    times.max().unwrap_or_default()
 }
 
 /// After the verdicts: a create that they settle does not stand in the way of its own link.
@@ -112,57 +185,105 @@ fn verdict_row(verdict: &IntentVerdict) -> VerdictRow<'_> {
     }
 }
 
-/// The link as the plan saw it, and what it is to be.
-fn link_update(
-    link: Option<&LinkUpdate>,
-) -> Result<Option<(LinkId, i64, NewState<'_>)>, StoreError> {
-    match link {
-        Some(LinkUpdate::Update {
-            id,
-            expected_revision,
-            a,
-            b,
-            base,
-            state,
-        }) => {
-            let new = NewState {
-                sides: Sides::new(a, b),
-                state: *state,
-                base: sql::json("base", base)?,
-            };
-            Ok(Some((*id, *expected_revision, new)))
-        }
-        Some(LinkUpdate::Insert(_)) | None => Ok(None),
-    }
+/// A confirmation as a statement takes it.
+#[derive(Serialize)]
+struct StepRow<'a> {
+    place: usize,
+    job: JobId,
+    token: LeaseToken,
+    link: Option<LinkId>,
+    revision: Option<i64>,
+    #[serde(flatten)]
+    new: Option<NewState<'a>>,
+    now: i64,
 }
 
-/// Under the lease: settles intents, replaces what is known of the link, and logs.
-async fn settle(txn: &mut Txn, step: &Step) -> Result<Settled, Stop<JournalError>> {
-    let confirmation = &step.confirmation;
-    let link = link_update(confirmation.link.as_ref())?;
-    let verdicts: Vec<_> = confirmation.verdicts.iter().map(verdict_row).collect();
-    let new = link.as_ref().map(|(_, _, new)| sql::json("link", new));
+fn step_row(place: usize, step: &Step) -> Result<StepRow<'_>, StoreError> {
+    let mut row = StepRow {
+        place,
+        job: step.lease.job,
+        token: step.lease.token,
+        link: None,
+        revision: None,
+        new: None,
+        now: step.now.as_micros(),
+    };
+    if let Some(LinkUpdate::Update {
+        id,
+        expected_revision,
+        a,
+        b,
+        base,
+        state,
+    }) = &step.confirmation.link
+    {
+        row.link = Some(*id);
+        row.revision = Some(*expected_revision);
+        row.new = Some(NewState {
+            sides: Sides::new(a, b),
+            state: *state,
+            base: sql::json("base", base)?,
+        });
+    }
+    Ok(row)
+}
+
+/// What belongs to the confirmation at a place.
+#[derive(Serialize)]
+struct At<T> {
+    place: usize,
+    #[serde(flatten)]
+    row: T,
+}
+
+fn at<T>(place: usize) -> impl Fn(T) -> At<T> {
+    move |row| At { place, row }
+}
+
+/// Under the leases: settles intents, replaces what is known of the links, and logs. The answers are in
+/// the order of the steps.
+async fn settle(
+    txn: &mut Txn,
+    steps: &[Step],
+) -> Result<Vec<Result<Settled, JournalError>>, Failed> {
+    let mut leased = Vec::with_capacity(steps.len());
+    let (mut verdicts, mut logged) = (Vec::new(), Vec::new());
+    for (place, step) in steps.iter().enumerate() {
+        leased.push(step_row(place, step)?);
+        let of_step = step.confirmation.verdicts.iter().map(verdict_row);
+        verdicts.extend(of_step.map(at(place)));
+        let of_step = changes::rows(&step.confirmation.changes)?;
+        logged.extend(of_step.into_iter().map(at(place)));
+    }
+    // In the order in which their jobs are locked.
+    leased.sort_by_key(|row| row.job);
     let statement = sqlx::query(CONFIRM)
-        .bind(step.lease.job.to_string())
-        .bind(step.lease.token.to_string())
+        .bind(sql::json("step", &leased)?)
         .bind(sql::json("verdict", &verdicts)?)
-        .bind(changes::rows(&confirmation.changes)?)
-        .bind(link.as_ref().map(|(id, _, _)| id.to_string()))
-        .bind(link.as_ref().map(|(_, revision, _)| *revision))
-        .bind(new.transpose()?)
-        .bind(step.now.as_micros());
-    let row = txn.one(statement).await?;
-    if !rows::get::<bool>(&row, "held")? {
-        return Err(Stop::Refused(JournalError::LeaseLost));
+        .bind(sql::json("change", &logged)?);
+    // There is a row for each lease that is held.
+    let lost = |_step| Err(JournalError::LeaseLost);
+    let mut answers: Vec<_> = steps.iter().map(lost).collect();
+    for row in txn.all(statement).await? {
+        let place = usize::try_from(rows::count(&row, "place")?).unwrap_or(usize::MAX);
+        let Some(answer) = answers.get_mut(place) else {
+            continue;
+        };
+        *answer = if rows::get(&row, "accepted")? {
+            Ok(settled(txn, &row)?)
+        } else {
+            Err(JournalError::Superseded)
+        };
     }
-    if link.is_some() && !rows::get::<bool>(&row, "replaced")? {
-        return Err(Stop::Refused(JournalError::Superseded));
-    }
-    let settled: Vec<SettledIntent> = rows::document(&row, "settled")?;
+    Ok(answers)
+}
+
+fn settled(txn: &mut Txn, row: &PgRow) -> Result<Settled, StoreError> {
+    let settled: Vec<SettledIntent> = rows::document(row, "settled")?;
     Ok(Settled {
         old: [
-            rows::record_opt(&row, "a_id")?,
-            rows::record_opt(&row, "b_id")?,
+            rows::record_opt(row, "a_id")?,
+            rows::record_opt(row, "b_id")?,
         ],
         deleted: count_writes(&mut txn.tally, settled),
     })
@@ -196,41 +317,55 @@ fn count_writes(tally: &mut Tally, settled: Vec<SettledIntent>) -> Vec<(Side, Re
     deleted
 }
 
-/// Four steps under the lock of the job, each of which does nothing when nothing is given. A link whose
+/// Four steps under the locks of the jobs, each of which does nothing where nothing is given. A link whose
 /// new record is linked elsewhere is not replaced; one that is being linked elsewhere at this moment
 /// meets a unique index, and the transaction is run again.
 const CONFIRM: &str = "-- confirm
-WITH held AS MATERIALIZED (
-    SELECT id FROM jobs WHERE id = $1 AND lease_token = $2 FOR NO KEY UPDATE),
+WITH steps AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($1::json) AS s (
+        place bigint, job text, token text, link text, revision bigint,
+        a_id text, a_version text, a_checksum text, a_updated_at bigint,
+        b_id text, b_version text, b_checksum text, b_updated_at bigint,
+        state text, base text, now bigint)),
+held AS MATERIALIZED (
+    SELECT s.* FROM steps s
+    CROSS JOIN LATERAL (
+        SELECT FROM jobs j WHERE j.id = s.job AND j.lease_token = s.token FOR NO KEY UPDATE) j),
 replaced AS (
     UPDATE links l SET
         a_id = n.a_id, a_version = n.a_version, a_checksum = n.a_checksum,
         a_updated_at = n.a_updated_at,
         b_id = n.b_id, b_version = n.b_version, b_checksum = n.b_checksum,
         b_updated_at = n.b_updated_at,
-        state = n.state, base = n.base, revision = l.revision + 1, updated_at = $8
-    FROM held, links o, json_to_record($7::json) AS n (
-        a_id text, a_version text, a_checksum text, a_updated_at bigint,
-        b_id text, b_version text, b_checksum text, b_updated_at bigint, state text, base text)
-    WHERE l.id = $5 AND l.revision = $6 AND o.id = $5
+        state = n.state, base = n.base, revision = l.revision + 1, updated_at = n.now
+    FROM held n
+    CROSS JOIN LATERAL (SELECT o.a_id, o.b_id FROM links o WHERE o.id = n.link OFFSET 0) o
+    WHERE l.id = n.link AND l.revision = n.revision
       AND (n.state <> 'active' OR NOT EXISTS (
-          SELECT FROM links x WHERE x.state = 'active' AND x.sync = l.sync AND x.a_id = n.a_id AND x.id <> $5)
+          SELECT FROM links x WHERE x.state = 'active' AND x.sync = l.sync AND x.a_id = n.a_id AND x.id <> n.link)
         AND NOT EXISTS (
-          SELECT FROM links x WHERE x.state = 'active' AND x.sync = l.sync AND x.b_id = n.b_id AND x.id <> $5))
-    RETURNING o.a_id, o.b_id),
+          SELECT FROM links x WHERE x.state = 'active' AND x.sync = l.sync AND x.b_id = n.b_id AND x.id <> n.link))
+    RETURNING n.place, o.a_id, o.b_id),
+accepted AS MATERIALIZED (
+    SELECT h.place FROM held h
+    WHERE h.link IS NULL OR h.place IN (SELECT r.place FROM replaced r)),
 settled AS (
     UPDATE intents i SET state = v.state, target = coalesce(v.target, i.target),
                          error = coalesce(v.error, i.error)
-    FROM held, json_to_recordset($3::json) AS v (id text, state text, target text, error text)
+    FROM json_to_recordset($2::json) AS v (place bigint, id text, state text, target text, error text)
     WHERE i.id = v.id AND i.state IN ('planned', 'sent', 'unknown')
-    RETURNING i.sync, i.side, i.op, i.state, i.target),
+      AND v.place IN (SELECT a.place FROM accepted a)
+    RETURNING v.place, i.sync, i.side, i.op, i.state, i.target),
 logged AS (
     INSERT INTO changes (id, sync, link, a, b, operation, written, intent, cause, job, run, outcome,
                          error, duration_ms, at, fields)
-    SELECT c.* FROM held, json_to_recordset($4::json) AS c (
-        id text, sync text, link text, a text, b text, operation text, written text, intent text,
+    SELECT c.id, c.sync, c.link, c.a, c.b, c.operation, c.written, c.intent, c.cause, c.job, c.run, c.outcome,
+           c.error, c.duration_ms, c.at, c.fields
+    FROM json_to_recordset($3::json) AS c (
+        place bigint, id text, sync text, link text, a text, b text, operation text, written text, intent text,
         cause text, job text, run text, outcome text, error text, duration_ms bigint, at bigint,
-        fields text))
-SELECT EXISTS (SELECT FROM held) AS held, EXISTS (SELECT FROM replaced) AS replaced,
-       (SELECT a_id FROM replaced) AS a_id, (SELECT b_id FROM replaced) AS b_id,
-       coalesce((SELECT json_agg(s) FROM settled s)::text, '[]') AS settled";
+        fields text)
+    WHERE c.place IN (SELECT a.place FROM accepted a))
+SELECT h.place, h.place IN (SELECT a.place FROM accepted a) AS accepted, r.a_id, r.b_id,
+       coalesce((SELECT json_agg(s) FROM settled s WHERE s.place = h.place)::text, '[]') AS settled
+FROM held h LEFT JOIN replaced r ON r.place = h.place";

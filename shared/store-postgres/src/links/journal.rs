@@ -4,15 +4,17 @@
 //! A create is also excluded by the lock of its source, which whoever links that record takes too
 //! (`write::lock_records`): either the create finds the link, or the linking finds the create.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
-use tandem_domain::{IntentId, LinkId, RecordId, Timestamp};
+use tandem_domain::{IntentId, JobId, LeaseToken, LinkId, RecordId, Timestamp};
 use tandem_store::{Intent, IntentOp, IntentState, JournalError, Lane, Lease, StoreError};
 
 use super::write;
-use crate::sql::{Failed, Statement};
-use crate::txn::{self, Stop, Txn};
+use crate::sql::Failed;
+use crate::txn::{self, Boxed, Stop, Txn};
 use crate::{rows, sql};
 
 #[derive(Serialize)]
@@ -35,55 +37,142 @@ struct IntentRow<'a> {
 }
 
 /// What is to be journalled, and what the plan saw.
-struct Entry {
+#[derive(Clone)]
+pub(crate) struct Entry {
     lease: Lease,
     link: Option<(LinkId, i64)>,
-    /// The sources of the intents, as they are locked.
-    sources: Vec<Lane>,
-    intents: String,
+    intents: Vec<Intent>,
     now: Timestamp,
 }
 
 impl Entry {
-    fn statement(&self) -> Statement<'_> {
-        sqlx::query(JOURNAL)
-            .bind(&self.intents)
-            .bind(self.lease.job.to_string())
-            .bind(self.lease.token.to_string())
-            .bind(self.link.map(|(id, _)| id.to_string()))
-            .bind(self.link.map(|(_, revision)| revision))
-            .bind(self.now.as_micros())
+    /// These intents, planned for a link as it was at a revision, or for no link.
+    pub(super) const fn new(
+        lease: Lease,
+        link: Option<(LinkId, i64)>,
+        intents: Vec<Intent>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            lease,
+            link,
+            intents,
+            now,
+        }
+    }
+
+    /// Whether the intents only write to records that are linked.
+    pub(super) fn is_linked(&self) -> bool {
+        let is_create = |intent: &Intent| intent.op == IntentOp::Create;
+        self.link.is_some() && !self.intents.iter().any(is_create)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Result<IntentRow<'_>, StoreError>> {
+        let numbered = self.intents.iter().enumerate();
+        numbered.map(|(number, intent)| intent_row(intent, number == 0, self.now))
     }
 }
 
-/// Journals intents, the first as sent.
+/// Journals intents that make a record, the first as sent.
 pub(super) async fn journal(
     pool: &PgPool,
-    lease: Lease,
-    link: Option<(LinkId, i64)>,
-    intents: &[Intent],
-    now: Timestamp,
+    entry: Entry,
 ) -> Result<Result<(), JournalError>, StoreError> {
-    let rows = intents
-        .iter()
-        .enumerate()
-        .map(|(place, intent)| intent_row(intent, place == 0, now))
-        .collect::<Result<Vec<_>, _>>()?;
-    let entry = Entry {
-        lease,
-        link,
-        sources: intents.iter().filter_map(source).collect(),
-        intents: sql::json("intent", &rows)?,
-        now,
-    };
-    let creates = intents.iter().any(|intent| intent.op == IntentOp::Create);
-    if link.is_some() && !creates {
-        // Only an id that is there already can be in its way, and that is as good.
-        let rows = txn::alone(pool, &entry, Entry::statement).await?;
-        return rows.first().map_or(Ok(Err(JournalError::LeaseLost)), judge);
-    }
     txn::decide(pool, entry, |txn, entry| Box::pin(in_turn(txn, entry))).await
 }
+
+/// Journals the intents of several jobs, the first of each as sent: each job's whose lease is held and
+/// whose link is as the plan saw it.
+pub(crate) fn journal_linked(
+    pool: PgPool,
+    entries: Arc<[Entry]>,
+) -> Boxed<'static, Result<Vec<Result<(), JournalError>>, StoreError>> {
+    Box::pin(async move { linked(&pool, &entries).await })
+}
+
+/// Who journals, and what the plan saw.
+#[derive(Serialize)]
+struct EntryRow {
+    place: usize,
+    job: JobId,
+    token: LeaseToken,
+    link: Option<LinkId>,
+    revision: Option<i64>,
+    now: i64,
+}
+
+/// An intent of the entry at a place.
+#[derive(Serialize)]
+struct Placed<'a> {
+    place: usize,
+    #[serde(flatten)]
+    intent: IntentRow<'a>,
+}
+
+async fn linked(
+    pool: &PgPool,
+    entries: &[Entry],
+) -> Result<Vec<Result<(), JournalError>>, StoreError> {
+    let mut leased = Vec::with_capacity(entries.len());
+    let mut intents = Vec::with_capacity(entries.len());
+    for (place, entry) in entries.iter().enumerate() {
+        leased.push(EntryRow {
+            place,
+            job: entry.lease.job,
+            token: entry.lease.token,
+            link: entry.link.map(|(id, _)| id),
+            revision: entry.link.map(|(_, revision)| revision),
+            now: entry.now.as_micros(),
+        });
+        for intent in entry.rows() {
+            let intent = intent?;
+            intents.push(Placed { place, intent });
+        }
+    }
+    // In the order in which their jobs are locked.
+    leased.sort_by_key(|row| row.job);
+    let args = (sql::json("entry", &leased)?, sql::json("intent", &intents)?);
+    let found = txn::alone(pool, &args, |(leased, intents)| {
+        sqlx::query(JOURNAL_LINKED).bind(leased).bind(intents)
+    });
+    // There is a row for each lease that is held.
+    let lost = |_entry| Err(JournalError::LeaseLost);
+    let mut answers: Vec<_> = entries.iter().map(lost).collect();
+    for row in found.await? {
+        let place = usize::try_from(rows::count(&row, "place")?).unwrap_or(usize::MAX);
+        if let Some(answer) = answers.get_mut(place) {
+            let fits: bool = rows::get(&row, "fits")?;
+            *answer = fits.then_some(()).ok_or(JournalError::Superseded);
+        }
+    }
+    Ok(answers)
+}
+
+/// An intent that is journalled already (the answer to the first call was lost) is not in its own way, and
+/// nothing else can be: the locks of job and link exclude it.
+const JOURNAL_LINKED: &str = "-- journal_linked
+WITH entries AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($1::json) AS e (
+        place bigint, job text, token text, link text, revision bigint, now bigint)),
+held AS MATERIALIZED (
+    SELECT e.* FROM entries e
+    CROSS JOIN LATERAL (
+        SELECT FROM jobs j WHERE j.id = e.job AND j.lease_token = e.token FOR NO KEY UPDATE) j),
+fitting AS MATERIALIZED (
+    SELECT h.* FROM held h
+    CROSS JOIN LATERAL (
+        SELECT FROM links l WHERE l.id = h.link AND l.revision = h.revision FOR NO KEY UPDATE) l),
+stored AS (
+    INSERT INTO intents (id, sync, link, side, op, source, target, match_key, expected_version,
+                         state, sends, job, created_at, sent_at, fields)
+    SELECT g.id, g.sync, g.link, g.side, g.op, g.source, g.target, g.match_key, g.expected_version,
+           g.state, g.sends, f.job, f.now, g.sent_at, g.fields
+    FROM json_to_recordset($2::json) AS g (
+        place bigint, id text, sync text, link text, side text, op text, source text, target text,
+        match_key text, expected_version text, state text, sends bigint, sent_at bigint, fields text)
+    JOIN fitting f ON f.place = g.place
+    ON CONFLICT DO NOTHING)
+SELECT h.place, h.place IN (SELECT f.place FROM fitting f) AS fits FROM held h";
 
 fn source(intent: &Intent) -> Option<Lane> {
     let source = intent.source.as_ref()?;
@@ -117,9 +206,18 @@ fn intent_row(intent: &Intent, first: bool, now: Timestamp) -> Result<IntentRow<
 /// indexes; then the answer is found by running again.
 async fn in_turn(txn: &mut Txn, entry: &Entry) -> Result<(), Stop<JournalError>> {
     if entry.link.is_none() {
-        write::lock_records(txn, &entry.sources).await?;
+        let sources: Vec<Lane> = entry.intents.iter().filter_map(source).collect();
+        write::lock_records(txn, &sources).await?;
     }
-    let row = txn.one(entry.statement()).await?;
+    let intents = entry.rows().collect::<Result<Vec<_>, _>>()?;
+    let statement = sqlx::query(JOURNAL)
+        .bind(sql::json("intent", &intents)?)
+        .bind(entry.lease.job.to_string())
+        .bind(entry.lease.token.to_string())
+        .bind(entry.link.map(|(id, _)| id.to_string()))
+        .bind(entry.link.map(|(_, revision)| revision))
+        .bind(entry.now.as_micros());
+    let row = txn.one(statement).await?;
     judge(&row)?.map_err(Stop::Refused)?;
     if !rows::get::<bool>(&row, "stored")? {
         let reason = "another create was journalled at the same time".to_owned();

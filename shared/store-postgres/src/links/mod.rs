@@ -8,11 +8,15 @@ mod read;
 mod row;
 mod write;
 
+pub(crate) use confirm::{Step, confirm_all};
+pub(crate) use journal::{Entry, journal_linked};
+pub(crate) use read::{Asked, pairs};
+
 use async_trait::async_trait;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore, NewJob,
-    NewLink, PairContext, SeenRecord, StoreError,
+    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore,
+    LinkUpdate, NewJob, NewLink, PairContext, SeenRecord, StoreError,
 };
 
 use crate::{PostgresStore, txn};
@@ -25,7 +29,12 @@ impl LinkStore for PostgresStore {
         side: Side,
         record: &RecordId,
     ) -> Result<PairContext, StoreError> {
-        read::pair(&self.pool, sync, side, record).await
+        let asked = Asked {
+            sync: sync.clone(),
+            side,
+            record: record.clone(),
+        };
+        self.pairs.call(asked).await
     }
 
     async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
@@ -59,7 +68,12 @@ impl LinkStore for PostgresStore {
         intents: Vec<Intent>,
         now: Timestamp,
     ) -> Result<Result<(), JournalError>, StoreError> {
-        journal::journal(&self.pool, lease, link, &intents, now).await
+        let entry = Entry::new(lease, link, intents, now);
+        if entry.is_linked() {
+            self.journalled.call(entry).await
+        } else {
+            journal::journal(&self.pool, entry).await
+        }
     }
 
     async fn mark_sent(
@@ -78,16 +92,19 @@ impl LinkStore for PostgresStore {
         confirmation: Confirmation,
         now: Timestamp,
     ) -> Result<Result<(), JournalError>, StoreError> {
-        let step = confirm::Step {
+        let step = Step {
             sync: sync.clone(),
             lease,
             confirmation,
             now,
         };
-        txn::decide(&self.pool, step, |txn, step| {
-            Box::pin(confirm::confirm(txn, step))
-        })
-        .await
+        if matches!(step.confirmation.link, Some(LinkUpdate::Insert(_))) {
+            return txn::decide(&self.pool, step, |txn, step| {
+                Box::pin(confirm::linking(txn, step))
+            })
+            .await;
+        }
+        self.confirmations.call(step).await
     }
 
     async fn insert_links(&self, links: Vec<NewLink>, now: Timestamp) -> Result<usize, StoreError> {

@@ -1,80 +1,134 @@
 //! Looking at links, and all that is known of one record.
 
+use std::sync::Arc;
+
+use serde::Serialize;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tandem_domain::{ConflictId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{ConflictState, Link, PairContext, Resolution, Ruling, StoreError};
 
 use super::row;
+use crate::txn::Boxed;
 use crate::{rows, sql, txn};
 
-/// What is known of one record, in one statement: so all of it is of one moment.
-pub(super) async fn pair(
+/// A record that is asked about.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(super) sync: SyncName,
+    pub(super) side: Side,
+    pub(super) record: RecordId,
+}
+
+/// What is known of records, in one statement a side: so all that is known of one is of one moment.
+pub(crate) fn pairs(
+    pool: PgPool,
+    asked: Arc<[Asked]>,
+) -> Boxed<'static, Result<Vec<PairContext>, StoreError>> {
+    Box::pin(async move {
+        let mut known: Vec<PairContext> = asked.iter().map(|_| PairContext::default()).collect();
+        for side in Side::BOTH {
+            of_side(&pool, side, &asked, &mut known).await?;
+        }
+        Ok(known)
+    })
+}
+
+#[derive(Serialize)]
+struct AskedRow<'a> {
+    place: usize,
+    sync: &'a str,
+    record: &'a str,
+}
+
+async fn of_side(
     pool: &PgPool,
-    sync: &SyncName,
     side: Side,
-    record: &RecordId,
-) -> Result<PairContext, StoreError> {
-    let args = (sync, side, record);
-    let found = txn::alone(pool, &args, |(sync, side, record)| {
+    asked: &[Asked],
+    known: &mut [PairContext],
+) -> Result<(), StoreError> {
+    let rows: Vec<AskedRow<'_>> = asked
+        .iter()
+        .enumerate()
+        .filter(|(_, asked)| asked.side == side)
+        .map(|(place, asked)| AskedRow {
+            place,
+            sync: asked.sync.as_str(),
+            record: asked.record.as_str(),
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let args = (side, sql::json("record", &rows)?);
+    let found = txn::alone(pool, &args, |(side, records)| {
         let statement = match side {
-            Side::A => sqlx::query(PAIR_OF_A),
-            Side::B => sqlx::query(PAIR_OF_B),
+            Side::A => sqlx::query(PAIRS_OF_A),
+            Side::B => sqlx::query(PAIRS_OF_B),
         };
-        statement
-            .bind(sync.as_str())
-            .bind(sql::plain(record.as_str()))
+        statement.bind(records)
     });
-    found
-        .await?
-        .first()
-        .map_or_else(|| Ok(PairContext::default()), context)
+    for row in found.await? {
+        let place = usize::try_from(rows::count(&row, "place")?).unwrap_or(usize::MAX);
+        if let Some(known) = known.get_mut(place) {
+            *known = context(&row)?;
+        }
+    }
+    Ok(())
 }
 
 /// `UNION` drops the create, or the question, that is found both ways.
-const PAIR_OF_A: &str = "-- pair_of_a
-SELECT l.*,
+const PAIRS_OF_A: &str = "-- pairs_of_a
+SELECT g.place, l.*,
        (SELECT coalesce(json_agg(i ORDER BY i.created_at, i.id)::text, '[]') FROM (
             SELECT * FROM intents WHERE link = l.id AND state IN ('planned', 'sent', 'unknown')
             UNION
             SELECT * FROM intents
-            WHERE sync = $1 AND side = 'b' AND source = $2 AND op = 'create'
+            WHERE sync = g.sync AND side = 'b' AND source = g.record AND op = 'create'
               AND state IN ('planned', 'sent', 'unknown')) i) AS intents,
-       EXISTS (SELECT FROM records
-               WHERE sync = $1 AND side = 'a' AND id = $2 AND ignored) AS ignored,
+       coalesce((SELECT ignored FROM records
+                 WHERE sync = g.sync AND side = 'a' AND id = g.record), false) AS ignored,
        (SELECT coalesce(json_agg(json_build_array(q.id, q.field, q.state, q.resolution::json)
                                  ORDER BY q.id)::text, '[]') FROM (
             SELECT id, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
             SELECT id, field, state, resolution FROM conflicts
-            WHERE sync = $1 AND side = 'a' AND record = $2 AND state IN ('open', 'answered')) q
+            WHERE sync = g.sync AND side = 'a' AND record = g.record
+              AND state IN ('open', 'answered')) q
        ) AS questions
-FROM (SELECT) nothing LEFT JOIN links l ON l.id = coalesce(
-    (SELECT id FROM links WHERE state = 'active' AND sync = $1 AND a_id = $2),
-    (SELECT max(id) FROM links WHERE state = 'retired' AND sync = $1 AND a_id = $2))";
+FROM json_to_recordset($1::json) AS g (place bigint, sync text, record text)
+LEFT JOIN LATERAL (
+    SELECT * FROM links WHERE id = coalesce(
+        (SELECT id FROM links WHERE state = 'active' AND sync = g.sync AND a_id = g.record),
+        (SELECT max(id) FROM links WHERE state = 'retired' AND sync = g.sync AND a_id = g.record))
+    OFFSET 0) l ON true";
 
-const PAIR_OF_B: &str = "-- pair_of_b
-SELECT l.*,
+const PAIRS_OF_B: &str = "-- pairs_of_b
+SELECT g.place, l.*,
        (SELECT coalesce(json_agg(i ORDER BY i.created_at, i.id)::text, '[]') FROM (
             SELECT * FROM intents WHERE link = l.id AND state IN ('planned', 'sent', 'unknown')
             UNION
             SELECT * FROM intents
-            WHERE sync = $1 AND side = 'a' AND source = $2 AND op = 'create'
+            WHERE sync = g.sync AND side = 'a' AND source = g.record AND op = 'create'
               AND state IN ('planned', 'sent', 'unknown')) i) AS intents,
-       EXISTS (SELECT FROM records
-               WHERE sync = $1 AND side = 'b' AND id = $2 AND ignored) AS ignored,
+       coalesce((SELECT ignored FROM records
+                 WHERE sync = g.sync AND side = 'b' AND id = g.record), false) AS ignored,
        (SELECT coalesce(json_agg(json_build_array(q.id, q.field, q.state, q.resolution::json)
                                  ORDER BY q.id)::text, '[]') FROM (
             SELECT id, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
             SELECT id, field, state, resolution FROM conflicts
-            WHERE sync = $1 AND side = 'b' AND record = $2 AND state IN ('open', 'answered')) q
+            WHERE sync = g.sync AND side = 'b' AND record = g.record
+              AND state IN ('open', 'answered')) q
        ) AS questions
-FROM (SELECT) nothing LEFT JOIN links l ON l.id = coalesce(
-    (SELECT id FROM links WHERE state = 'active' AND sync = $1 AND b_id = $2),
-    (SELECT max(id) FROM links WHERE state = 'retired' AND sync = $1 AND b_id = $2))";
+FROM json_to_recordset($1::json) AS g (place bigint, sync text, record text)
+LEFT JOIN LATERAL (
+    SELECT * FROM links WHERE id = coalesce(
+        (SELECT id FROM links WHERE state = 'active' AND sync = g.sync AND b_id = g.record),
+        (SELECT max(id) FROM links WHERE state = 'retired' AND sync = g.sync AND b_id = g.record))
+    OFFSET 0) l ON true";
 
 /// A question as `pair` reads it: its id, its field, where it stands, and the answer.
 type Question = (
