@@ -1,7 +1,8 @@
 //! Running statements: the one place where errors of the driver become errors of the storage.
 //!
-//! Arrays go into a statement as one JSON text, to be read there by `json_to_recordset`: one bound
-//! value whatever the number of columns, so that every statement is prepared once.
+//! Rows go into a statement as one JSON text, to be read there by `json_to_recordset`: one bound value
+//! whatever the number of columns, so that every statement is prepared once. Where many rows go in all the
+//! time, each of their columns goes in as an array ([`texts`], [`numbers`]), which costs the server half.
 
 use std::borrow::Cow;
 
@@ -137,6 +138,12 @@ pub(crate) fn json<T: Serialize + ?Sized>(
     Ok(without_nul(text))
 }
 
+/// A kind or state as it is stored: the word that it is in JSON.
+pub(crate) fn word<T: Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    let text = json(what, value)?;
+    Ok(text.trim_matches('"').to_owned())
+}
+
 /// JSON writes NUL as an escape of its own, which PostgreSQL refuses. Nothing that Tandem compares can
 /// tell the two apart, since both sides of a comparison pass here.
 fn without_nul(text: String) -> String {
@@ -182,6 +189,22 @@ pub(crate) fn key(text: &str) -> Cow<'_, str> {
     let beginning: String = text.chars().take(KEY_CHARS_KEPT).collect();
     let hash = hex::encode(Sha256::digest(text.as_bytes()));
     Cow::Owned(format!("{beginning}#{hash}"))
+}
+
+/// A column of text, as an array goes into a statement.
+pub(crate) fn texts<'r, R>(
+    rows: &'r [R],
+    column: impl Fn(&'r R) -> Option<&'r str>,
+) -> Vec<Option<Cow<'r, str>>> {
+    rows.iter().map(|row| column(row).map(plain)).collect()
+}
+
+/// A column of numbers, as an array goes into a statement.
+pub(crate) fn numbers<'r, R>(
+    rows: &'r [R],
+    column: impl Fn(&'r R) -> Option<i64>,
+) -> Vec<Option<i64>> {
+    rows.iter().map(column).collect()
 }
 
 /// A row count as PostgreSQL wants it.

@@ -8,9 +8,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use serde::Serialize;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{DeliveryOutcome, EventKind, EventState, NewDelivery, NewEvent, StoreError};
+use tandem_store::{DeliveryOutcome, NewDelivery, NewEvent, StoreError};
 
 use super::{jobs_of, state_of, targets_of};
 use crate::jobs::enqueue::{Standing, enqueue};
@@ -22,14 +21,12 @@ use crate::txn::Txn;
 /// The most bytes of bodies that one statement takes.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-#[derive(Serialize)]
 struct KeyRow<'a> {
     place: usize,
     connection: &'a str,
     dedupe_key: &'a str,
 }
 
-#[derive(Serialize)]
 struct DeliveryRow<'a> {
     id: String,
     connection: &'a str,
@@ -39,7 +36,6 @@ struct DeliveryRow<'a> {
     headers: String,
 }
 
-#[derive(Serialize)]
 struct EventRow<'a> {
     id: String,
     delivery: String,
@@ -47,12 +43,12 @@ struct EventRow<'a> {
     dedupe_key: &'a str,
     stream: Option<&'a str>,
     record: Option<&'a str>,
-    kind: EventKind,
+    kind: String,
     occurred_at: Option<i64>,
     received_at: i64,
-    state: EventState,
+    state: String,
     problem: Option<&'a str>,
-    jobs: Vec<JobId>,
+    jobs: String,
 }
 
 /// An event as it came: which delivery of the call holds it, and its key as stored.
@@ -144,7 +140,11 @@ async fn find_known(txn: &mut Txn, posted: &[Posted<'_>]) -> Result<HashSet<usiz
             dedupe_key: &one.key,
         })
         .collect();
-    txn.all(sqlx::query(KNOWN).bind(sql::json("event", &keys)?))
+    let statement = sqlx::query(KNOWN)
+        .bind(sql::numbers(&keys, |one| Some(sql::limit(one.place))))
+        .bind(sql::texts(&keys, |one| Some(one.connection)))
+        .bind(sql::texts(&keys, |one| Some(one.dedupe_key)));
+    txn.all(statement)
         .await?
         .iter()
         .map(|row| {
@@ -156,7 +156,7 @@ async fn find_known(txn: &mut Txn, posted: &[Posted<'_>]) -> Result<HashSet<usiz
 
 const KNOWN: &str = "-- known_events
 SELECT k.place
-FROM json_to_recordset($1::json) AS k (place bigint, connection text, dedupe_key text)
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (place, connection, dedupe_key)
 JOIN events e ON e.connection = k.connection AND e.dedupe_key = k.dedupe_key";
 
 /// Deliveries with something new, in chunks of bounded size.
@@ -201,18 +201,21 @@ async fn insert_chunk(txn: &mut Txn, chunk: &[&NewDelivery]) -> Result<(), Faile
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
     let statement = sqlx::query(INSERT_DELIVERIES)
-        .bind(sql::json("delivery", &rows)?)
+        .bind(sql::texts(&rows, |row| Some(&row.id)))
+        .bind(sql::texts(&rows, |row| Some(row.connection)))
+        .bind(sql::numbers(&rows, |row| Some(row.received_at)))
+        .bind(sql::numbers(&rows, |row| {
+            Some(sql::limit(row.secret_index))
+        }))
+        .bind(sql::texts(&rows, |row| row.traceparent))
+        .bind(sql::texts(&rows, |row| Some(&row.headers)))
         .bind(bodies);
     txn.run(statement).await.map(|_| ())
 }
 
 const INSERT_DELIVERIES: &str = "-- insert_deliveries
 INSERT INTO deliveries (id, connection, received_at, secret_index, traceparent, headers, body)
-SELECT * FROM ROWS FROM (
-    json_to_recordset($1::json) AS (
-        id text, connection text, received_at bigint, secret_index bigint, traceparent text,
-        headers text),
-    unnest($2::bytea[]))";
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])";
 
 async fn insert_events(
     txn: &mut Txn,
@@ -222,30 +225,46 @@ async fn insert_events(
     if fresh.is_empty() {
         return Ok(());
     }
-    let rows: Vec<EventRow<'_>> = fresh.iter().map(|one| event_row(one, standing)).collect();
-    let statement = sqlx::query(INSERT_EVENTS).bind(sql::json("event", &rows)?);
+    let rows = fresh
+        .iter()
+        .map(|one| event_row(one, standing))
+        .collect::<Result<Vec<_>, _>>()?;
+    let statement = sqlx::query(INSERT_EVENTS)
+        .bind(sql::texts(&rows, |row| Some(&row.id)))
+        .bind(sql::texts(&rows, |row| Some(&row.delivery)))
+        .bind(sql::texts(&rows, |row| Some(row.connection)))
+        .bind(sql::texts(&rows, |row| Some(row.dedupe_key)))
+        .bind(sql::texts(&rows, |row| row.stream))
+        .bind(sql::texts(&rows, |row| row.record))
+        .bind(sql::texts(&rows, |row| Some(&row.kind)))
+        .bind(sql::numbers(&rows, |row| row.occurred_at))
+        .bind(sql::numbers(&rows, |row| Some(row.received_at)))
+        .bind(sql::texts(&rows, |row| Some(&row.state)))
+        .bind(sql::texts(&rows, |row| row.problem))
+        .bind(sql::texts(&rows, |row| Some(&row.jobs)));
     txn.run(statement).await.map(|_| ())
 }
 
-fn event_row<'a>(one: &'a Fresh<'_>, standing: &[Standing]) -> EventRow<'a> {
+fn event_row<'a>(one: &'a Fresh<'_>, standing: &[Standing]) -> Result<EventRow<'a>, StoreError> {
     let (delivery, event) = (one.posted.delivery, one.posted.event);
-    EventRow {
+    let jobs: Vec<JobId> = standing[one.jobs.clone()]
+        .iter()
+        .map(|job| job.job)
+        .collect();
+    Ok(EventRow {
         id: event.id.to_string(),
         delivery: delivery.id.to_string(),
         connection: delivery.connection.as_str(),
         dedupe_key: &one.posted.key,
         stream: event.stream.as_ref().map(tandem_domain::StreamName::as_str),
         record: event.record.as_ref().map(tandem_domain::RecordId::as_str),
-        kind: event.kind,
+        kind: sql::word("event", &event.kind)?,
         occurred_at: event.occurred_at.map(Timestamp::as_micros),
         received_at: delivery.received_at.as_micros(),
-        state: state_of(event),
+        state: sql::word("event", &state_of(event))?,
         problem: event.problem.as_deref(),
-        jobs: standing[one.jobs.clone()]
-            .iter()
-            .map(|job| job.job)
-            .collect(),
-    }
+        jobs: sql::json("event", &jobs)?,
+    })
 }
 
 /// In the order of the keys, so that two calls with the same events wait for each other and do not
@@ -253,11 +272,10 @@ fn event_row<'a>(one: &'a Fresh<'_>, standing: &[Standing]) -> EventRow<'a> {
 const INSERT_EVENTS: &str = "-- insert_events
 INSERT INTO events (id, delivery, connection, dedupe_key, stream, record, kind, occurred_at,
                     received_at, state, problem, jobs)
-SELECT e.id, e.delivery, e.connection, e.dedupe_key, e.stream, e.record, e.kind, e.occurred_at,
-       e.received_at, e.state, e.problem, e.jobs
-FROM json_to_recordset($1::json) AS e (
-    id text, delivery text, connection text, dedupe_key text, stream text, record text, kind text,
-    occurred_at bigint, received_at bigint, state text, problem text, jobs text)
+SELECT e.*
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+            $9::bigint[], $10::text[], $11::text[], $12::text[]) AS e (
+    id, delivery, connection, dedupe_key, stream, record, kind, occurred_at, received_at, state, problem, jobs)
 ORDER BY e.connection COLLATE \"C\", e.dedupe_key COLLATE \"C\"";
 
 fn count(txn: &mut Txn, fresh: &[Fresh<'_>]) {

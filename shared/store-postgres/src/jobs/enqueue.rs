@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
 use tandem_domain::{JobId, Timestamp};
 use tandem_store::{JobKind, Lane, NewJob, StoreError};
 
@@ -25,7 +24,6 @@ pub(crate) struct Standing {
     pub(crate) merged: bool,
 }
 
-#[derive(Serialize)]
 struct Row {
     id: String,
     kind: &'static str,
@@ -99,7 +97,11 @@ pub(crate) async fn resolve_lanes(
     if records.is_empty() {
         return Ok(lanes);
     }
-    let statement = sqlx::query(LINKS_OF_RECORDS).bind(sql::json("record", &records)?);
+    let statement = sqlx::query(LINKS_OF_RECORDS)
+        .bind(sql::numbers(&records, |one| Some(sql::limit(one.place))))
+        .bind(sql::texts(&records, |one| Some(one.sync)))
+        .bind(sql::texts(&records, |one| Some(one.side)))
+        .bind(sql::texts(&records, |one| Some(one.record)));
     for row in txn.all(statement).await? {
         let (place, link): (i64, Option<String>) =
             (rows::get(&row, "place")?, rows::get(&row, "link")?);
@@ -114,7 +116,6 @@ pub(crate) async fn resolve_lanes(
 }
 
 /// Whose link is looked for, and which job of the call asks.
-#[derive(Serialize)]
 struct Place<'a> {
     place: usize,
     sync: &'a str,
@@ -128,7 +129,7 @@ SELECT r.place, CASE r.side
                    WHERE l.state = 'active' AND l.sync = r.sync AND l.a_id = r.record)
     ELSE (SELECT l.id FROM links l
           WHERE l.state = 'active' AND l.sync = r.sync AND l.b_id = r.record) END AS link
-FROM json_to_recordset($1::json) AS r (place bigint, sync text, side text, record text)";
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS r (place, sync, side, record)";
 
 /// One row a lane: the first job of the lane, with what the others of the call add to it.
 fn fold(jobs: &[NewJob], lanes: &[String]) -> Vec<Row> {
@@ -183,8 +184,20 @@ async fn upsert(
     now: Timestamp,
 ) -> Result<HashMap<String, JobId>, Failed> {
     let statement = sqlx::query(ENQUEUE)
-        .bind(sql::json("job", rows)?)
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(sql::texts(rows, |row| Some(&row.id)))
+        .bind(sql::texts(rows, |row| Some(row.kind)))
+        .bind(sql::texts(rows, |row| Some(&row.sync)))
+        .bind(sql::texts(rows, |row| row.side))
+        .bind(sql::texts(rows, |row| row.record.as_deref()))
+        .bind(sql::texts(rows, |row| Some(&row.lane)))
+        .bind(sql::numbers(rows, |row| Some(row.class)))
+        .bind(sql::texts(rows, |row| Some(row.cause)))
+        .bind(sql::numbers(rows, |row| Some(row.merged)))
+        .bind(sql::numbers(rows, |row| Some(row.run_at)))
+        .bind(sql::numbers(rows, |row| row.edited_a))
+        .bind(sql::numbers(rows, |row| row.edited_b))
+        .bind(sql::texts(rows, |row| row.traceparent.as_deref()));
     txn.all(statement)
         .await?
         .iter()
@@ -199,10 +212,10 @@ const ENQUEUE: &str = "-- enqueue
 INSERT INTO jobs (id, kind, sync, side, record, lane, class, cause, state, merged, run_at,
                   created_at, edited_a, edited_b, traceparent)
 SELECT n.id, n.kind, n.sync, n.side, n.record, n.lane, n.class, n.cause, 'available', n.merged,
-       n.run_at, $2, n.edited_a, n.edited_b, n.traceparent
-FROM json_to_recordset($1::json) AS n (
-    id text, kind text, sync text, side text, record text, lane text, class bigint, cause text,
-    merged bigint, run_at bigint, edited_a bigint, edited_b bigint, traceparent text)
+       n.run_at, $1, n.edited_a, n.edited_b, n.traceparent
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[],
+            $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[]) AS n (
+    id, kind, sync, side, record, lane, class, cause, merged, run_at, edited_a, edited_b, traceparent)
 ORDER BY n.lane COLLATE \"C\"
 ON CONFLICT (lane) WHERE state = 'available' DO UPDATE SET
     class = least(jobs.class, excluded.class),
