@@ -8,12 +8,14 @@ use tandem_domain::{Clock, JobId};
 use tandem_queue::Doorbell;
 use tandem_store::{DeliveryOutcome, EventStore, NewDelivery};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::Answer;
 
 /// Deliveries in one transaction.
 const COMMIT_DELIVERIES_MAX: usize = 256;
+/// Transactions under way. While one waits for the disk, the server carries out another.
+const COMMITS_AT_ONCE: usize = 2;
 
 /// Why a delivery is not known to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +98,20 @@ pub struct Committer {
 
 impl Committer {
     async fn run(self, mut waiting: mpsc::Receiver<Pending>) {
-        let mut batch = Vec::with_capacity(COMMIT_DELIVERIES_MAX);
-        while waiting.recv_many(&mut batch, COMMIT_DELIVERIES_MAX).await > 0 {
-            self.commit(std::mem::take(&mut batch)).await;
+        let committer = Arc::new(self);
+        let mut under_way = JoinSet::new();
+        loop {
+            let mut batch = Vec::with_capacity(COMMIT_DELIVERIES_MAX);
+            if waiting.recv_many(&mut batch, COMMIT_DELIVERIES_MAX).await == 0 {
+                break;
+            }
+            let committer = Arc::clone(&committer);
+            under_way.spawn(async move { committer.commit(batch).await });
+            while under_way.len() >= COMMITS_AT_ONCE {
+                under_way.join_next().await;
+            }
         }
+        while under_way.join_next().await.is_some() {}
     }
 
     async fn commit(&self, batch: Vec<Pending>) {

@@ -102,19 +102,23 @@ async fn a_full_queue_is_503_at_once() {
     let server = Arc::new(start_with(limits, ServerLimits::default()).await);
     let gate = Arc::new(Semaphore::new(0));
     server.store.hold(Arc::clone(&gate));
-    // One in the commit, one in the queue; the third has no place.
-    let first = tokio::spawn(post(&server, "1"));
-    while server.store.calls() == 0 {
+    // One in each of two commits, one in the queue; the fourth has no place.
+    let mut taken = Vec::new();
+    for commits in 1..=2 {
+        taken.push(tokio::spawn(post(&server, &commits.to_string())));
+        while server.store.calls() < commits {
+            tokio::task::yield_now().await;
+        }
+    }
+    taken.push(tokio::spawn(post(&server, "3")));
+    while server.parses.count() < 3 {
         tokio::task::yield_now().await;
     }
-    let second = tokio::spawn(post(&server, "2"));
-    while server.parses.count() < 2 {
-        tokio::task::yield_now().await;
+    assert_eq!(post(&server, "4").await, 503);
+    gate.add_permits(3);
+    for one in taken {
+        assert_eq!(one.await.expect("no panic"), 200);
     }
-    assert_eq!(post(&server, "3").await, 503);
-    gate.add_permits(2);
-    assert_eq!(first.await.expect("no panic"), 200);
-    assert_eq!(second.await.expect("no panic"), 200);
 }
 
 fn post(server: &Arc<TestServer>, key: &str) -> impl Future<Output = u16> + use<> {
