@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_connectors::{ConnectorError, Write, Written, with_send_right};
-use tandem_domain::{ChangeId, Fields, IntentId, RecordId, Side};
+use tandem_domain::{ChangeId, Fields, IntentId, RecordId, Side, Value};
 use tandem_engine::{PlannedWrite, WriteOp, to_stream};
 use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
@@ -280,11 +280,17 @@ pub fn verdict(intent: &Intent, state: IntentState, error: Option<String>) -> In
 
 /// Whether a reading shows what an intent wanted to write.
 pub fn shows(sync: &SyncDefinition, intent: &Intent, fields: &Fields) -> bool {
-    intent.fields.iter().all(|(name, wanted)| {
-        let rule = sync.policy.fields.iter().find(|rule| rule.name == *name);
-        let found = fields.get(name).cloned().unwrap_or_default();
-        rule.is_none_or(|rule| tandem_engine::same(rule.equality, wanted, &found))
-    })
+    intent
+        .fields
+        .iter()
+        .all(|(name, wanted)| shows_field(sync, name, wanted, fields))
+}
+
+/// Whether a reading shows a value that was to be written.
+pub fn shows_field(sync: &SyncDefinition, name: &str, wanted: &Value, fields: &Fields) -> bool {
+    let rule = sync.policy.fields.iter().find(|rule| rule.name == name);
+    let found = fields.get(name).cloned().unwrap_or_default();
+    rule.is_none_or(|rule| tandem_engine::same(rule.equality, wanted, &found))
 }
 
 /// The record ids of both sides, in order a, b, when `here` is the one on `side`.

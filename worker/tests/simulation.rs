@@ -303,6 +303,51 @@ async fn edits_of_different_fields_both_survive_and_the_later_edit_of_one_field_
     assert_eq!(lost, [tandem_domain::Value::Text("Turin".into())]);
 }
 
+/// The answer to a write is lost. Before it is looked for, the value is edited again on the side that it came
+/// from, and another field on the side that it went to: what Tandem wrote is no edit, so nobody contradicts.
+async fn edited_again_while_a_write_is_open(written_beside: bool) {
+    let world = World::new(4, policy(), RICH, RICH).await;
+    let b = world.b.user_creates(&[
+        ("name", "Acme"),
+        ("email", "a@acme.example"),
+        ("city", "Ghent"),
+    ]);
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    let a = world.a.ids()[0].clone();
+    world.b.user_edits(&b, "city", "Lyon");
+    world.b.user_edits(&b, "name", "Acme Ltd");
+    world.a.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::B, &b).await;
+    world.turn().await;
+    assert_eq!(world.a.contents()[0]["city"].as_str(), "Lyon");
+
+    world.b.user_edits(&b, "city", "Turin");
+    world.clock.advance(Duration::from_secs(5));
+    let (field, value) = match written_beside {
+        true => ("name", "Acme Group"),
+        false => ("email", "b@acme.example"),
+    };
+    world.a.user_edits(&a, field, value);
+    world.rest().await;
+    for side in [&world.a, &world.b] {
+        let fields = &side.contents()[0];
+        assert_eq!(fields["city"].as_str(), "Turin");
+        assert_eq!(fields[field].as_str(), value);
+    }
+    assert_eq!(world.questions().await, []);
+}
+
+#[tokio::test]
+async fn an_edit_made_while_the_write_of_the_one_before_is_open_is_kept() {
+    edited_again_while_a_write_is_open(false).await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_another_field_of_that_write_was_edited_meanwhile() {
+    edited_again_while_a_write_is_open(true).await;
+}
+
 #[tokio::test]
 async fn a_manual_conflict_waits_for_its_answer() {
     let mut policy = policy();

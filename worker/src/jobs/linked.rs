@@ -1,7 +1,9 @@
 //! A linked pair: read both records, merge them three ways, write what differs, move the base.
 
+use std::collections::BTreeMap;
+
 use tandem_connectors::ConnectorError;
-use tandem_domain::{ConflictId, Fields, RecordId, Side, Value};
+use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Value};
 use tandem_engine::{
     Decision, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled, Settled, SideResult, View,
     WriteOp, settle,
@@ -13,7 +15,7 @@ use tandem_store::{
 };
 
 use super::{Performed, adopt};
-use crate::executor::{About, Sent, Work, shows, verdict};
+use crate::executor::{About, Sent, Work, shows, shows_field, verdict};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
 use crate::trace;
@@ -48,10 +50,11 @@ pub async fn run(work: Work<'_>, link: Link, context: PairContext) -> Result<Per
     }
     let pair = read_both(work, &link).await?;
     let verdicts = settle_open(work, &context.intents, &pair);
+    let base = base_now(work, &link, &context.intents, &pair);
     let ruled = rulings(&context);
     let (a, b) = (presence(Side::A, &pair), presence(Side::B, &pair));
     let view = View {
-        base: Some(&link.base),
+        base: Some(&base),
         a: &a,
         b: &b,
         ruled: &ruled,
@@ -59,6 +62,7 @@ pub async fn run(work: Work<'_>, link: Link, context: PairContext) -> Result<Per
     let mut planned = trace::planned(&work.sync.policy, view);
     let open = Open {
         link,
+        base,
         pair,
         verdicts,
         context,
@@ -75,6 +79,8 @@ pub async fn run(work: Work<'_>, link: Link, context: PairContext) -> Result<Per
 /// Everything that is known before the plan is carried out.
 struct Open {
     link: Link,
+    /// See [`base_now`].
+    base: BTreeMap<String, BaseValue>,
     pair: Pair,
     verdicts: Vec<IntentVerdict>,
     context: PairContext,
@@ -125,6 +131,37 @@ fn settle_open(work: Work<'_>, intents: &[Intent], pair: &Pair) -> Vec<IntentVer
             }
         })
         .collect()
+}
+
+/// What both sides were last known to agree on. That is the link's base, and beyond it what was written since
+/// without an answer: a value that was sent and stands there now is what the other side had as it was sent.
+/// By the older base it would look like an edit, and could win over one that somebody has made since.
+fn base_now(
+    work: Work<'_>,
+    link: &Link,
+    intents: &[Intent],
+    pair: &Pair,
+) -> BTreeMap<String, BaseValue> {
+    let mut base = link.base.clone();
+    let updates = intents
+        .iter()
+        .filter(|intent| intent.op == IntentOp::Update && intent.state != IntentState::Planned);
+    for intent in updates {
+        let Some(reading) = pair.side(intent.side) else {
+            continue;
+        };
+        for (field, sent) in &intent.fields {
+            if shows_field(work.sync, field, sent, &reading.fields) {
+                let written = reading.fields.get(field).unwrap_or(sent).clone();
+                let (a, b) = match intent.side {
+                    Side::A => (written, sent.clone()),
+                    Side::B => (sent.clone(), written),
+                };
+                base.insert(field.clone(), BaseValue { a, b });
+            }
+        }
+    }
+    base
 }
 
 fn rulings(context: &PairContext) -> Ruled {
@@ -330,7 +367,7 @@ async fn finish(
         .any(|one| one.after.is_none() && one.intent.op != IntentOp::Delete);
     let settled = settle(
         &work.sync.policy,
-        Some(&open.link.base),
+        Some(&open.base),
         &planned,
         side_result(&open, &carried, Side::A),
         side_result(&open, &carried, Side::B),
@@ -613,7 +650,6 @@ fn field_change(open: &Open, decision: &Decision) -> FieldChange {
         a: value(Side::A),
         b: value(Side::B),
         base: open
-            .link
             .base
             .get(&decision.field)
             .map(|base| (base.a.clone(), base.b.clone())),
