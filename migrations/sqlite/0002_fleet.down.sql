@@ -1,2 +1,3 @@
+ALTER TABLE jobs DROP COLUMN edits;
 DROP INDEX jobs_dead_lane;
 DROP TABLE leases;

@@ -10,3 +10,6 @@ CREATE TABLE leases (
 
 -- A lane has one dead letter: a newer one takes the place of the older.
 CREATE INDEX jobs_dead_lane ON jobs (lane, id) WHERE state = 'dead';
+
+-- What an operator wants a replayed job to write in place of what it would: text by field, as JSON.
+ALTER TABLE jobs ADD COLUMN edits TEXT;

@@ -33,6 +33,16 @@ pub enum WorkError {
         /// The partner that was chosen.
         partner: RecordId,
     },
+    /// An operator gave a value that cannot be written.
+    #[error(
+        "the value that was given for `{field}` cannot be written: {reason}; replay this with another, or with none"
+    )]
+    WrongEdit {
+        /// The mapped field that was named.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A listing came back empty although many records are linked.
     #[error(
         "{system} lists no record at all, but {links} are linked: nothing was touched. If it was emptied on purpose, remove the sync; otherwise check the connection's permissions"
@@ -60,6 +70,7 @@ impl WorkError {
             Self::Store(StoreError::Corrupt { .. })
             | Self::UnknownSync(_)
             | Self::PartnerTaken { .. }
+            | Self::WrongEdit { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,
         }
     }
@@ -71,7 +82,7 @@ impl WorkError {
             Self::Connector(error) => error.code(),
             Self::Store(_) => ErrorCode::Storage,
             Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
-            Self::PartnerTaken { .. } => ErrorCode::Refused,
+            Self::PartnerTaken { .. } | Self::WrongEdit { .. } => ErrorCode::Refused,
         };
         let mut chain = vec![self.to_string()];
         let mut cause = std::error::Error::source(self);

@@ -57,6 +57,7 @@ impl Worker {
                 WorkError::Store(_)
                 | WorkError::UnknownSync(_)
                 | WorkError::PartnerTaken { .. }
+                | WorkError::WrongEdit { .. }
                 | WorkError::EmptiedSide { .. },
             ) => None,
         }

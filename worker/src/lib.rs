@@ -6,6 +6,7 @@
 mod brake;
 mod compare;
 mod context;
+mod edits;
 mod executor;
 mod failure;
 mod first_sync;

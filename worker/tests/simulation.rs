@@ -349,6 +349,47 @@ async fn so_it_is_where_another_field_of_that_write_was_edited_meanwhile() {
 }
 
 #[tokio::test]
+async fn what_an_operator_gives_a_dead_letter_goes_to_both_sides_whether_linked_or_not() {
+    let world = World::new(4, policy(), PLAIN, RICH).await;
+    let a = world.a.user_creates(&[
+        ("name", "Acme"),
+        ("email", "a@acme.example"),
+        ("city", "Gehnt"),
+    ]);
+    world.hear(Side::A, &a).await;
+    world.give_up_and_replay_with(&[("city", "Ghent")]).await;
+    world.rest().await;
+    assert_eq!(world.b.writes(), 1);
+    for side in [&world.a, &world.b] {
+        assert_eq!(side.contents()[0]["city"].as_str(), "Ghent");
+    }
+    world.assert_agreement(4);
+
+    world.a.user_edits(&a, "city", "Turni");
+    world.hear(Side::A, &a).await;
+    world
+        .give_up_and_replay_with(&[("city", "Turin"), ("phone", "1")])
+        .await;
+    world.rest().await;
+    let dead = world.dead().await;
+    assert_eq!(dead.len(), 1, "there is no such field");
+    assert!(format!("{dead:?}").contains("phone"), "{dead:?}");
+
+    world.hear(Side::A, &a).await;
+    world.give_up_and_replay_with(&[("city", "Turin")]).await;
+    world.rest().await;
+    for side in [&world.a, &world.b] {
+        assert_eq!(side.contents()[0]["city"].as_str(), "Turin");
+    }
+    // What was given once is not given again to later edits.
+    world.a.user_edits(&a, "city", "Lyon");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.b.contents()[0]["city"].as_str(), "Lyon");
+    world.assert_agreement(4);
+}
+
+#[tokio::test]
 async fn a_manual_conflict_waits_for_its_answer() {
     let mut policy = policy();
     policy.conflict = ConflictPolicy::Manual;

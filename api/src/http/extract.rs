@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
 use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -44,14 +44,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Json(value) =
-            Json::from_request(request, state)
-                .await
-                .map_err(|rejection: JsonRejection| {
-                    Problem::new(rejection.status(), rejection.body_text())
-                })?;
+        let Json(value) = <Json<T> as FromRequest<S>>::from_request(request, state)
+            .await
+            .map_err(unreadable)?;
         Ok(Self(value))
     }
+}
+
+/// A body that may be left out.
+impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for ApiJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        let body = <Json<T> as OptionalFromRequest<S>>::from_request(request, state)
+            .await
+            .map_err(unreadable)?;
+        Ok(body.map(|Json(value)| Self(value)))
+    }
+}
+
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "`map_err` hands it over by value"
+)]
+fn unreadable(rejection: JsonRejection) -> Problem {
+    Problem::new(rejection.status(), rejection.body_text())
 }
 
 fn bad_request(detail: &str) -> Problem {

@@ -69,6 +69,10 @@ struct ReplayArgs {
     /// All of them, or all that --sync, --code and --cause choose.
     #[arg(long)]
     all: bool,
+    /// A value that both systems are to have, whatever they hold: a mapped field of the sync, and its text; an
+    /// empty text is no value. May be repeated. Only for one job
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = edit, conflicts_with = "all")]
+    set: Vec<(String, String)>,
     #[command(flatten)]
     chosen: Chosen,
     #[command(flatten)]
@@ -192,7 +196,31 @@ fn what(letter: &DeadLetter) -> String {
     }
 }
 
+fn edit(text: &str) -> Result<(String, String), String> {
+    let (field, value) = text
+        .split_once('=')
+        .ok_or("write it as field=value, for example email=office@example.com")?;
+    Ok((field.to_owned(), value.to_owned()))
+}
+
+async fn replay_edited(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let [id @ DeadLetterId::Job(job)] = args.ids.as_slice() else {
+        anyhow::bail!("--set goes with one job; name its id alone");
+    };
+    let edits = args.set.into_iter().collect();
+    let operator = operator(&data.storage).await?;
+    operator.replay_edited(*job, &edits).await?;
+    let replayed = Replayed {
+        replayed: vec![*id],
+        skipped: Vec::new(),
+    };
+    say_replayed(&replayed, data)
+}
+
 async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    if !args.set.is_empty() {
+        return replay_edited(args, data).await;
+    }
     let store = open(&data.storage).await?;
     let query = args.chosen.query();
     let mut operator = operator_over(Arc::clone(&store), Arc::new(HookTable::default()));

@@ -54,6 +54,8 @@ pub enum Gone {
 pub struct Ruled {
     /// By field, the side whose value is right.
     pub fields: BTreeMap<String, Side>,
+    /// By field, a value that both sides are to have, whatever they hold.
+    pub values: BTreeMap<String, Value>,
 }
 
 /// Everything that a plan looks at.
@@ -172,8 +174,12 @@ impl Plan {
 pub fn plan(policy: &SyncPolicy, view: View<'_>) -> Plan {
     match (view.a, view.b) {
         (Presence::Here(a), Presence::Here(b)) => merge(policy, view, a, b),
-        (Presence::Here(a), Presence::Never) => create(policy, Side::B, a, "only on side a"),
-        (Presence::Never, Presence::Here(b)) => create(policy, Side::A, b, "only on side b"),
+        (Presence::Here(a), Presence::Never) => {
+            create(policy, view.ruled, Side::B, a, "only on side a")
+        }
+        (Presence::Never, Presence::Here(b)) => {
+            create(policy, view.ruled, Side::A, b, "only on side b")
+        }
         (Presence::Here(a), Presence::Gone(_)) => one_gone(policy, view, Side::B, a),
         (Presence::Gone(_), Presence::Here(b)) => one_gone(policy, view, Side::A, b),
         (Presence::Never | Presence::Gone(_), Presence::Never | Presence::Gone(_)) => {
@@ -225,6 +231,7 @@ struct FieldView<'a> {
     a_edited: Option<Timestamp>,
     b_edited: Option<Timestamp>,
     ruled: Option<Side>,
+    given: Option<&'a Value>,
 }
 
 static NO_VALUE: Value = Value::Null;
@@ -239,6 +246,7 @@ impl<'a> FieldView<'a> {
             a_edited: a.edited_at,
             b_edited: b.edited_at,
             ruled: view.ruled.fields.get(&rule.name).copied(),
+            given: view.ruled.values.get(&rule.name),
         }
     }
 
@@ -304,6 +312,13 @@ enum Verdict {
 }
 
 fn decide(policy: &SyncPolicy, field: &FieldView<'_>) -> Verdict {
+    if let Some(value) = field.given
+        && Side::BOTH
+            .into_iter()
+            .any(|side| !same(field.rule.equality, field.value(side), value))
+    {
+        return Verdict::Settle(given(field.rule, value));
+    }
     if let (Some(side), false) = (field.ruled, field.equal()) {
         return field.win(side, format!("an operator chose side {side}"));
     }
@@ -311,6 +326,16 @@ fn decide(policy: &SyncPolicy, field: &FieldView<'_>) -> Verdict {
         Direction::Both => decide_two_way(policy, field),
         Direction::AToB => decide_one_way(field, Side::A),
         Direction::BToA => decide_one_way(field, Side::B),
+    }
+}
+
+fn given(rule: &FieldRule, value: &Value) -> Decision {
+    Decision {
+        field: rule.name.clone(),
+        chosen: value.clone(),
+        from: None,
+        lost: None,
+        reason: "an operator gave this value".to_owned(),
     }
 }
 
@@ -380,7 +405,7 @@ fn later(prefer: Side, a: Option<Timestamp>, b: Option<Timestamp>) -> (Side, Str
     }
 }
 
-fn create(policy: &SyncPolicy, side: Side, source: &Snapshot, reason: &str) -> Plan {
+fn create(policy: &SyncPolicy, ruled: &Ruled, side: Side, source: &Snapshot, reason: &str) -> Plan {
     if !policy.creates.on(side) {
         return Plan::nothing(LinkFate::Retire);
     }
@@ -391,11 +416,17 @@ fn create(policy: &SyncPolicy, side: Side, source: &Snapshot, reason: &str) -> P
         .iter()
         .filter(|rule| rule.direction.writes(side))
     {
-        let value = source.fields.get(&rule.name).unwrap_or(&NO_VALUE);
+        let operators = ruled.values.get(&rule.name);
+        let own = source.fields.get(&rule.name).unwrap_or(&NO_VALUE);
+        let value = operators.unwrap_or(own);
         if value.is_null() {
             continue;
         }
         fields.insert(rule.name.clone(), value.clone());
+        if operators.is_some() {
+            plan.decisions.push(given(rule, value));
+            continue;
+        }
         plan.decisions.push(Decision {
             field: rule.name.clone(),
             chosen: value.clone(),
@@ -428,6 +459,7 @@ fn one_gone(policy: &SyncPolicy, view: View<'_>, gone: Side, rest: &Snapshot) ->
         // An archived record is still there: making another beside it would double it.
         DeletePolicy::Propagate if edited && *presence == Presence::Gone(Gone::Deleted) => create(
             policy,
+            view.ruled,
             gone,
             rest,
             "deleted on one side, edited on the other: the edit wins",

@@ -307,6 +307,7 @@ fn a_manual_conflict_waits_while_other_fields_flow_and_a_ruling_ends_it() {
     let (a, b) = (pair.a.presence(), pair.b.presence());
     let ruled = Ruled {
         fields: BTreeMap::from([("name".to_owned(), Side::B)]),
+        ..Ruled::default()
     };
     let plan = plan(
         &policy,
@@ -321,6 +322,39 @@ fn a_manual_conflict_waits_while_other_fields_flow_and_a_ruling_ends_it() {
         plan.write_to(Side::A).expect("side a is written").fields["name"],
         text("y")
     );
+}
+
+#[test]
+fn a_value_that_an_operator_gives_goes_to_both_sides_and_then_rests() {
+    let policy = policy(Direction::Both, ConflictPolicy::LastWriteWins);
+    let mut pair = pair(Habit::AsIs);
+    pair.carry_out(&policy, false);
+    let ruled = Ruled {
+        values: BTreeMap::from([("name".to_owned(), text("given"))]),
+        ..Ruled::default()
+    };
+    let plan_of = |pair: &Pair| {
+        let (a, b) = (pair.a.presence(), pair.b.presence());
+        let view = View {
+            base: pair.base.as_ref(),
+            a: &a,
+            b: &b,
+            ruled: &ruled,
+        };
+        plan(&policy, view)
+    };
+    let given = plan_of(&pair);
+    for side in Side::BOTH {
+        let write = given.write_to(side).expect("both sides are written");
+        assert_eq!(
+            write.fields,
+            BTreeMap::from([("name".to_owned(), text("given"))])
+        );
+    }
+    for fields in [&mut pair.a.fields, &mut pair.b.fields] {
+        fields.insert("name".to_owned(), text("given"));
+    }
+    assert_eq!(plan_of(&pair).writes, Vec::new());
 }
 
 #[test]

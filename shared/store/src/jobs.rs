@@ -1,5 +1,7 @@
 //! Durable jobs. The row is the job; a doorbell only says that there is one.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ErrorCode, JobId, LeaseToken, LinkId, RecordId, Side, SyncName, Timestamp};
@@ -293,7 +295,13 @@ pub struct Job {
     pub failure: Option<Failure>,
     /// What it did, in a few words (`written_b`, `echo`, `agreed`), or why it was discarded.
     pub note: Option<String>,
+    /// What an operator wants it to write in place of what it would.
+    #[serde(skip_serializing_if = "Edits::is_empty")]
+    pub edits: Edits,
 }
+
+/// Values that an operator gave, as text, by mapped field. Empty text is no value.
+pub type Edits = BTreeMap<String, String>;
 
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -468,6 +476,16 @@ pub trait JobStore: Send + Sync {
     /// Puts dead jobs back to waiting, attempts reset, the journal (and so the idempotency key) kept.
     /// One whose lane has a waiting job merges into it. Returns the jobs that stand for them.
     async fn replay_jobs(&self, ids: &[JobId], now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+
+    /// Replays one dead job, see [`JobStore::replay_jobs`], with values that it is to write in place of what
+    /// it would; they replace those of an earlier replay. The job that stands for it has them until it ends.
+    /// Returns that job; `None` when no such job is dead.
+    async fn replay_edited(
+        &self,
+        id: JobId,
+        edits: &Edits,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError>;
 
     /// Discards dead jobs with a reason. Returns how many were dead.
     async fn discard_jobs(

@@ -31,8 +31,8 @@ pub use events::{
     NewEvent,
 };
 pub use jobs::{
-    ClaimRequest, ClaimedJob, Failure, Hints, Job, JobAttempt, JobClass, JobCounts, JobFilter,
-    JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob, Trigger,
+    ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt, JobClass, JobCounts,
+    JobFilter, JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob, Trigger,
 };
 pub use leases::LeaseStore;
 pub use links::{

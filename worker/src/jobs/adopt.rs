@@ -199,7 +199,10 @@ pub async fn link_created(
     let now = work.context.now();
     let fresh = source.as_ref().map(|source| source.reading);
     let (source_known, target_known) = known(work, intent, created, fresh);
-    let settled = fresh.is_some() && checksum(&created.fields) == checksum(&target_known);
+    // What an operator gave is still to be written to the source.
+    let is_edited = !work.claimed.job.edits.is_empty();
+    let settled =
+        fresh.is_some() && !is_edited && checksum(&created.fields) == checksum(&target_known);
     let (here, there) = (intent.source.as_ref(), Some(&created.record.id));
     let (a, b) = both(intent.side.other(), here, there);
     let source_state = match fresh {

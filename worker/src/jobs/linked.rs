@@ -15,6 +15,7 @@ use tandem_store::{
 };
 
 use super::{Performed, adopt};
+use crate::edits;
 use crate::executor::{About, Sent, Work, shows, shows_field, verdict};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
@@ -51,7 +52,10 @@ pub async fn run(work: Work<'_>, link: Link, context: PairContext) -> Result<Per
     let pair = read_both(work, &link).await?;
     let verdicts = settle_open(work, &context.intents, &pair);
     let base = base_now(work, &link, &context.intents, &pair);
-    let ruled = rulings(&context);
+    let ruled = Ruled {
+        fields: rulings(&context),
+        values: edits::values(work.sync, &work.claimed.job.edits)?,
+    };
     let (a, b) = (presence(Side::A, &pair), presence(Side::B, &pair));
     let view = View {
         base: Some(&base),
@@ -164,7 +168,7 @@ fn base_now(
     base
 }
 
-fn rulings(context: &PairContext) -> Ruled {
+fn rulings(context: &PairContext) -> BTreeMap<String, Side> {
     let fields =
         context
             .rulings
@@ -173,9 +177,7 @@ fn rulings(context: &PairContext) -> Ruled {
                 (Some(field), Resolution::Take { side }) => Some((field.clone(), *side)),
                 _ => None,
             });
-    Ruled {
-        fields: fields.collect(),
-    }
+    fields.collect()
 }
 
 /// Holds a delete that comes on top of too many; an approved one passes, a rejected one retires the link.

@@ -13,6 +13,7 @@ use tandem_store::{
 };
 
 use super::{Performed, adopt};
+use crate::edits;
 use crate::executor::{About, KEY_BUSY_PAUSE, Sent, Work, both};
 use crate::failure::WorkError;
 use crate::first_sync;
@@ -385,7 +386,7 @@ async fn create(
     here: &Here,
     used_rulings: Vec<ConflictId>,
 ) -> Result<Performed, WorkError> {
-    let planned = plan_create(work, here);
+    let planned = plan_create(work, here)?;
     let Some(write) = planned.writes.first() else {
         return Ok(Performed::done(
             "no partner, and the sync creates none on that side",
@@ -427,20 +428,22 @@ async fn create(
     }
 }
 
-fn plan_create(work: Work<'_>, here: &Here) -> Plan {
+fn plan_create(work: Work<'_>, here: &Here) -> Result<Plan, WorkError> {
     let (mut a, mut b) = (here.reading.presence(), Presence::Never);
     if here.side == Side::B {
         std::mem::swap(&mut a, &mut b);
     }
-    trace::planned(
-        &work.sync.policy,
-        View {
-            base: None,
-            a: &a,
-            b: &b,
-            ruled: &Ruled::default(),
-        },
-    )
+    let ruled = Ruled {
+        values: edits::values(work.sync, &work.claimed.job.edits)?,
+        ..Ruled::default()
+    };
+    let view = View {
+        base: None,
+        a: &a,
+        b: &b,
+        ruled: &ruled,
+    };
+    Ok(trace::planned(&work.sync.policy, view))
 }
 
 /// Some systems answer a create with the id alone.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tandem_connectors::Connector;
 use tandem_domain::{
-    Clock, Entropy, JobId, LeaseToken, RecordId, RetryPolicy, RunId, Side, SyncName, Timestamp,
+    Clock, Entropy, ErrorCode, JobId, LeaseToken, RecordId, RetryPolicy, RunId, Side, SyncName,
+    Timestamp,
 };
 use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
@@ -18,8 +19,8 @@ use tandem_queue::{
 };
 use tandem_runtime::{Archived, DeleteBrake, End, SyncDefinition, Topology};
 use tandem_store::{
-    ClaimRequest, ClaimedJob, ConflictFilter, Hints, JobClass, JobFilter, JobKind, JobState,
-    NewJob, NewRun, RunKind, RunState, Trigger,
+    ClaimRequest, ClaimedJob, ConflictFilter, Failure, Hints, JobClass, JobFilter, JobKind,
+    JobOutcome, JobState, NewJob, NewRun, RunKind, RunState, Trigger,
 };
 use tandem_testkit::{SeededEntropy, TemporaryStore, TestClock};
 use tandem_worker::{Context, Worker};
@@ -230,6 +231,25 @@ impl World {
     pub async fn turn_of_the_late(&self) {
         let claimed = self.claim(1).await.pop().expect("a job is due");
         self.perform_until(claimed, self.clock.now()).await;
+    }
+
+    /// Gives up the one job that is due, then replays it with values that an operator gives.
+    pub async fn give_up_and_replay_with(&self, edits: &[(&str, &str)]) {
+        let claimed = self.claim(1).await.pop().expect("a job is due");
+        let failure = Failure {
+            code: ErrorCode::Refused,
+            chain: vec!["a value is not to the system's liking".to_owned()],
+        };
+        let dead = vec![(claimed.lease, JobOutcome::Dead { failure })];
+        let now = self.clock.now();
+        let ended = self.store.finish(dead, now).await;
+        assert_eq!(ended.expect("the storage answers"), [true]);
+        let edits = edits
+            .iter()
+            .map(|(field, text)| ((*field).to_owned(), (*text).to_owned()))
+            .collect();
+        let replayed = self.store.replay_edited(claimed.job.id, &edits, now).await;
+        assert!(replayed.expect("the storage answers").is_some());
     }
 
     async fn claim(&self, jobs: usize) -> Vec<ClaimedJob> {

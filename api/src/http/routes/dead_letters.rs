@@ -12,6 +12,8 @@ use tandem_operator::{
     Operator, Replayed,
 };
 
+use tandem_store::Edits;
+
 use super::Answer;
 use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
 use crate::http::problem::Problem;
@@ -119,15 +121,42 @@ async fn discard_many(
     Ok(Json(outcome))
 }
 
+/// Nothing, or `{"set": {"<field>": "<text>", …}}`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EditBody {
+    #[serde(default)]
+    set: Edits,
+}
+
 async fn replay(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<DeadLetterId>,
+    body: Option<ApiJson<EditBody>>,
 ) -> Answer<Replayed> {
+    let edits = body.map(|ApiJson(body)| body.set).unwrap_or_default();
+    if !edits.is_empty() {
+        return replay_edited(&operator, id, &edits).await;
+    }
     let outcome = operator.replay(&[id]).await?;
     match outcome.skipped.first() {
         Some(skipped) => Err(left_alone(id, &skipped.reason)),
         None => Ok(Json(outcome)),
     }
+}
+
+async fn replay_edited(operator: &Operator, id: DeadLetterId, edits: &Edits) -> Answer<Replayed> {
+    let DeadLetterId::Job(job) = id else {
+        return Err(left_alone(
+            id,
+            "an event has no fields to set; replay it without",
+        ));
+    };
+    operator.replay_edited(job, edits).await?;
+    Ok(Json(Replayed {
+        replayed: vec![id],
+        skipped: Vec::new(),
+    }))
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,8 @@
 //! Replaying and discarding. Each answer says what became of every letter that was named.
 
 use serde::Serialize;
-use tandem_domain::{EventId, JobId};
-use tandem_store::{EventState, JobState};
+use tandem_domain::{EventId, JobId, SyncName};
+use tandem_store::{Edits, EventState, JobKind, JobState};
 
 use super::list::SCAN_MAX;
 use super::{DeadLetterId, DeadLetterQuery};
@@ -82,6 +82,56 @@ impl Operator {
             "an operator replayed dead letters"
         );
         Ok(outcome)
+    }
+
+    /// Replays one job with values that both sides are to have, whatever they hold: text by mapped field,
+    /// empty text for no value. So what a system refuses can be put right where it stands.
+    ///
+    /// # Errors
+    /// When the job is not dead or reconciles no record, no value or an unknown field is given, or the storage
+    /// fails. A value that is not of its field's type is found when the job runs, and makes it a dead letter again.
+    pub async fn replay_edited(&self, id: JobId, edits: &Edits) -> Result<JobId, OperatorError> {
+        let job = self.store().job(id).await?;
+        let job = job.ok_or_else(|| {
+            OperatorError::not_found("dead letter", id, "list the dead letters to see their ids")
+        })?;
+        let JobKind::Reconcile { sync, .. } = &job.kind else {
+            return Err(OperatorError::Invalid {
+                problem: format!("{id} writes no record"),
+                advice: "replay it without values",
+            });
+        };
+        self.check_fields(sync, edits).await?;
+        let standing = self.store().replay_edited(id, edits, self.now()).await?;
+        let standing = standing.ok_or_else(|| OperatorError::NotNow {
+            problem: format!("the job is {}", job.state.as_str()),
+            advice: "only dead letters are replayed",
+        })?;
+        self.ring(&[standing]);
+        let fields: Vec<&str> = edits.keys().map(String::as_str).collect();
+        tracing::info!(job = %id, ?fields, "an operator replayed a dead letter with values of their own");
+        Ok(standing)
+    }
+
+    async fn check_fields(&self, sync: &SyncName, edits: &Edits) -> Result<(), OperatorError> {
+        let row = self.known_sync(sync).await?;
+        let fields = row.document["fields"].as_object();
+        let names: Vec<&str> = fields
+            .into_iter()
+            .flat_map(|fields| fields.keys().map(String::as_str))
+            .collect();
+        let problem = match edits.keys().find(|field| !names.contains(&field.as_str())) {
+            None if edits.is_empty() => "no value is given".to_owned(),
+            None => return Ok(()),
+            Some(unknown) => format!(
+                "the sync {sync} has no field `{unknown}`, only {}",
+                names.join(", ")
+            ),
+        };
+        Err(OperatorError::Invalid {
+            problem,
+            advice: "name mapped fields of the sync, each with its value",
+        })
     }
 
     /// Replays all that match.

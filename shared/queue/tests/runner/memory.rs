@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tandem_domain::{JobId, LeaseToken, SyncName, Timestamp};
 use tandem_store::{
-    ClaimRequest, ClaimedJob, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobState,
+    ClaimRequest, ClaimedJob, Edits, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobState,
     JobStore, Lane, Lease, NewJob, StoreError,
 };
 use tokio::sync::watch;
@@ -193,6 +193,7 @@ impl JobStore for MemoryStore {
                 traceparent: new.traceparent,
                 failure: None,
                 note: None,
+                edits: Edits::new(),
             },
         });
         self.rows().extend(rows);
@@ -316,6 +317,15 @@ impl JobStore for MemoryStore {
 
     async fn replay_jobs(&self, _: &[JobId], _: Timestamp) -> Result<Vec<JobId>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn replay_edited(
+        &self,
+        _: JobId,
+        _: &Edits,
+        _: Timestamp,
+    ) -> Result<Option<JobId>, StoreError> {
+        Ok(None)
     }
 
     async fn discard_jobs(&self, _: &[JobId], _: &str, _: Timestamp) -> Result<usize, StoreError> {

@@ -13,8 +13,8 @@ pub(crate) mod waiting;
 use async_trait::async_trait;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{
-    ClaimRequest, ClaimedJob, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobStore, Lease,
-    NewJob, StoreError,
+    ClaimRequest, ClaimedJob, Edits, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobStore,
+    Lease, NewJob, StoreError,
 };
 
 use crate::{PostgresStore, txn};
@@ -95,6 +95,20 @@ impl JobStore for PostgresStore {
         txn::write(&self.pool, (ids.to_vec(), now), |txn, (ids, now)| {
             Box::pin(upkeep::replay(txn, ids, *now))
         })
+        .await
+    }
+
+    async fn replay_edited(
+        &self,
+        id: JobId,
+        edits: &Edits,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError> {
+        txn::write(
+            &self.pool,
+            (id, edits.clone(), now),
+            |txn, (id, edits, now)| Box::pin(upkeep::replay_edited(txn, *id, edits, *now)),
+        )
         .await
     }
 

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 use tandem_domain::{ErrorCode, RecordId, Side, SyncName};
-use tandem_store::{Failure, Hints, Job, JobClass, JobKind, Lane, StoreError};
+use tandem_store::{Edits, Failure, Hints, Job, JobClass, JobKind, Lane, StoreError};
 
 use crate::rows;
 
@@ -104,5 +104,16 @@ pub(super) fn job(row: &PgRow) -> Result<Job, StoreError> {
         traceparent: rows::get(row, "traceparent")?,
         failure: failure(row)?,
         note: rows::get(row, "note")?,
+        edits: edits(row)?,
     })
+}
+
+fn edits(row: &PgRow) -> Result<Edits, StoreError> {
+    let text: Option<&str> = rows::get(row, "edits")?;
+    let edits = text.map(serde_json::from_str).transpose();
+    let edits = edits.map_err(|error| StoreError::Corrupt {
+        what: "edits of a job",
+        reason: error.to_string(),
+    })?;
+    Ok(edits.unwrap_or_default())
 }

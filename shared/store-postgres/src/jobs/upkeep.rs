@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{JobKind, Lease, StoreError};
+use tandem_store::{Edits, JobKind, Lease, StoreError};
 
 use super::enqueue::resolve_lanes;
 use super::finish::LeaseRow;
@@ -82,6 +82,25 @@ SELECT * FROM jobs WHERE state = 'running' ORDER BY id FOR NO KEY UPDATE";
 fn read_all(rows: &[PgRow]) -> Result<Vec<Waiting>, StoreError> {
     rows.iter().map(Waiting::read).collect()
 }
+
+/// Replays a dead job with what it is to write in place of what it would.
+pub(super) async fn replay_edited(
+    txn: &mut Txn,
+    id: JobId,
+    edits: &Edits,
+    now: Timestamp,
+) -> Result<Option<JobId>, Failed> {
+    let statement = sqlx::query(EDIT)
+        .bind(id.to_string())
+        .bind(sql::json("edit", edits)?);
+    if txn.run(statement).await? == 0 {
+        return Ok(None);
+    }
+    Ok(replay(txn, &[id], now).await?.into_iter().next())
+}
+
+const EDIT: &str = "-- edit_dead_job
+UPDATE jobs SET edits = $2 WHERE id = $1 AND state = 'dead'";
 
 /// Puts dead jobs back to waiting, in the lane that their record has by now.
 pub(super) async fn replay(

@@ -32,6 +32,7 @@ pub(crate) struct Waiting {
     pub(crate) edited_b: Option<i64>,
     pub(crate) failure_code: Option<String>,
     pub(crate) failure_chain: Option<String>,
+    pub(crate) edits: Option<String>,
     /// Only of a running job.
     #[serde(skip)]
     pub(crate) claimed_at: Option<i64>,
@@ -68,6 +69,7 @@ impl Waiting {
             edited_b: rows::get(row, "edited_b")?,
             failure_code: rows::get(row, "failure_code")?,
             failure_chain: rows::get(row, "failure_chain")?,
+            edits: rows::get(row, "edits")?,
             claimed_at: rows::get(row, "claimed_at")?,
         })
     }
@@ -86,6 +88,9 @@ impl Waiting {
         self.merged += other.merged + 1;
         self.edited_a = self.edited_a.max(other.edited_a);
         self.edited_b = self.edited_b.max(other.edited_b);
+        if other.edits.is_some() {
+            self.edits.clone_from(&other.edits);
+        }
         if self.failure_code.is_none() {
             self.failure_code.clone_from(&other.failure_code);
             self.failure_chain.clone_from(&other.failure_chain);
@@ -215,8 +220,9 @@ UPDATE jobs SET
     failure_code = CASE WHEN w.is_own THEN w.failure_code
                    ELSE coalesce(jobs.failure_code, w.failure_code) END,
     failure_chain = CASE WHEN w.is_own OR jobs.failure_code IS NULL THEN w.failure_chain
-                    ELSE jobs.failure_chain END
+                    ELSE jobs.failure_chain END,
+    edits = coalesce(w.edits, jobs.edits)
 FROM json_to_recordset($1::json) AS w (
     id text, is_own boolean, lane text, class bigint, run_at bigint, attempt bigint, merged bigint,
-    edited_a bigint, edited_b bigint, failure_code text, failure_chain text)
+    edited_a bigint, edited_b bigint, failure_code text, failure_chain text, edits text)
 WHERE jobs.id = w.id AND (w.is_own OR jobs.state = 'available')";

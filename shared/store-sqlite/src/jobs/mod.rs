@@ -12,8 +12,8 @@ pub(crate) mod waiting;
 use async_trait::async_trait;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{
-    ClaimRequest, ClaimedJob, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobStore, Lease,
-    NewJob, StoreError,
+    ClaimRequest, ClaimedJob, Edits, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobStore,
+    Lease, NewJob, StoreError,
 };
 
 use crate::SqliteStore;
@@ -94,6 +94,20 @@ impl JobStore for SqliteStore {
         let ids = ids.to_vec();
         self.writer
             .write(move |txn| Box::pin(async move { upkeep::replay(txn, &ids, now).await }))
+            .await
+    }
+
+    async fn replay_edited(
+        &self,
+        id: JobId,
+        edits: &Edits,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError> {
+        let edits = edits.clone();
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move { upkeep::replay_edited(txn, id, &edits, now).await })
+            })
             .await
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{JobKind, Lease, StoreError};
+use tandem_store::{Edits, JobKind, Lease, StoreError};
 
 use super::enqueue::resolve_lanes;
 use super::row::job;
@@ -102,6 +102,25 @@ pub(super) async fn replay(
 
 const DEAD: &str = "-- dead_jobs
 SELECT * FROM jobs WHERE state = 'dead' AND id IN (SELECT value FROM json_each(?1)) ORDER BY id";
+
+/// Replays a dead job with what it is to write in place of what it would.
+pub(super) async fn replay_edited(
+    txn: &mut Txn,
+    id: JobId,
+    edits: &Edits,
+    now: Timestamp,
+) -> Result<Option<JobId>, StoreError> {
+    let statement = sqlx::query(EDIT)
+        .bind(id.to_string())
+        .bind(sql::json("edit", edits)?);
+    if txn.run(statement).await? == 0 {
+        return Ok(None);
+    }
+    Ok(replay(txn, &[id], now).await?.into_iter().next())
+}
+
+const EDIT: &str = "-- edit_dead_job
+UPDATE jobs SET edits = ?2 WHERE id = ?1 AND state = 'dead'";
 
 /// Discards dead jobs.
 pub(super) async fn discard(

@@ -27,6 +27,7 @@ pub(crate) struct Waiting {
     pub(crate) edited_b: Option<i64>,
     pub(crate) failure_code: Option<String>,
     pub(crate) failure_chain: Option<String>,
+    pub(crate) edits: Option<String>,
     /// Only of a running job.
     #[serde(skip)]
     pub(crate) claimed_at: Option<i64>,
@@ -53,6 +54,7 @@ impl Waiting {
             edited_b: rows::get(row, "edited_b")?,
             failure_code: rows::get(row, "failure_code")?,
             failure_chain: rows::get(row, "failure_chain")?,
+            edits: rows::get(row, "edits")?,
             claimed_at: rows::get(row, "claimed_at")?,
         })
     }
@@ -71,6 +73,9 @@ impl Waiting {
         self.merged += other.merged + 1;
         self.edited_a = self.edited_a.max(other.edited_a);
         self.edited_b = self.edited_b.max(other.edited_b);
+        if other.edits.is_some() {
+            self.edits.clone_from(&other.edits);
+        }
         if self.failure_code.is_none() {
             self.failure_code.clone_from(&other.failure_code);
             self.failure_chain.clone_from(&other.failure_chain);
@@ -171,6 +176,6 @@ UPDATE jobs SET state = 'available', lane = w.value ->> 'lane', class = w.value 
                 run_at = w.value ->> 'run_at', attempt = w.value ->> 'attempt',
                 merged = w.value ->> 'merged', edited_a = w.value ->> 'edited_a',
                 edited_b = w.value ->> 'edited_b', failure_code = w.value ->> 'failure_code',
-                failure_chain = w.value ->> 'failure_chain', note = NULL, ended_at = NULL,
-                lease_token = NULL, lease_until = NULL
+                failure_chain = w.value ->> 'failure_chain', edits = w.value ->> 'edits',
+                note = NULL, ended_at = NULL, lease_token = NULL, lease_until = NULL
 FROM json_each(?1) w WHERE jobs.id = w.value ->> 'id'";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::{ErrorCode, JobId};
-use tandem_store::{JobOutcome, JobState, Lane};
+use tandem_store::{Edits, JobOutcome, JobState, Lane};
 
 use super::{Subject, claim_this, claimed, done, enqueue, finish, job};
 use crate::Make;
@@ -64,6 +64,45 @@ pub async fn a_replayed_job_goes_to_the_lane_of_the_link_made_meanwhile(store: S
         .expect("link");
     store.replay_jobs(&[id], make.now()).await.expect("replay");
     assert_eq!(job(&store, id).await.lane, Lane::of_link(link.id));
+}
+
+/// An edited replay gives its values to the job that does it, until that has ended.
+pub async fn an_edited_replay_gives_its_values_to_the_job_that_does_it(store: Subject) {
+    let make = Make::default();
+    let edits = Edits::from([("city".to_owned(), "Ghent".to_owned())]);
+    let id = dead_job(&store, &make, "a1", ErrorCode::Refused).await;
+    let replayed = store.replay_edited(id, &edits, make.now()).await;
+    assert_eq!(replayed.expect("replay"), Some(id));
+    let replayed = job(&store, id).await;
+    assert_eq!((replayed.state, replayed.attempt), (JobState::Available, 0));
+
+    let again = claim_this(&store, &make, id).await;
+    assert_eq!(again.job.edits, edits);
+    let failure = Make::failure(ErrorCode::Unreachable, "later");
+    let run_at = make.now();
+    assert!(finish(&store, &make, &again, JobOutcome::Retry { run_at, failure }).await);
+    let again = claim_this(&store, &make, id).await;
+    assert_eq!(again.job.edits, edits);
+    assert!(finish(&store, &make, &again, dead(ErrorCode::Refused)).await);
+    store.replay_jobs(&[id], make.now()).await.expect("replay");
+    assert_eq!(
+        job(&store, id).await.edits,
+        edits,
+        "unless others are given"
+    );
+}
+
+/// An edited replay that meets a waiting job hands its values over.
+pub async fn an_edited_replay_that_meets_a_waiting_job_hands_its_values_over(store: Subject) {
+    let make = Make::default();
+    let edits = Edits::from([("city".to_owned(), "O'Hara \u{1F980}".to_owned())]);
+    let id = dead_job(&store, &make, "a1", ErrorCode::Refused).await;
+    let waiting = enqueue(&store, &make, make.job("a1")).await;
+    let replayed = store.replay_edited(id, &edits, make.now()).await;
+    assert_eq!(replayed.expect("replay"), Some(waiting));
+    assert_eq!(job(&store, waiting).await.edits, edits);
+    let twice = store.replay_edited(id, &edits, make.now()).await;
+    assert_eq!(twice.expect("replay"), None, "it is not dead any more");
 }
 
 /// Only dead jobs are replayed and discarded.

@@ -71,6 +71,8 @@ macro_rules! contract_suite {
             dead_letters: a_replayed_job_starts_again_with_its_attempts_reset;
             dead_letters: a_replayed_job_merges_into_the_waiting_job_of_its_lane;
             dead_letters: a_replayed_job_goes_to_the_lane_of_the_link_made_meanwhile;
+            dead_letters: an_edited_replay_gives_its_values_to_the_job_that_does_it;
+            dead_letters: an_edited_replay_that_meets_a_waiting_job_hands_its_values_over;
             dead_letters: only_dead_jobs_are_replayed_and_discarded;
             dead_letters: pruning_removes_old_jobs_that_are_done_or_discarded_and_keeps_the_others;
             claims: a_claim_leases_due_jobs_and_counts_the_attempt;
