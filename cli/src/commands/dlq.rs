@@ -32,6 +32,8 @@ pub struct DlqArgs {
 enum Action {
     /// List dead letters, the newest first.
     List(ListArgs),
+    /// Print all dead letters, or those chosen, as comma-separated values.
+    Export(Chosen),
     /// Show all that explains one: every attempt, the writes that were sent, events and changes.
     Show {
         /// The dead letter.
@@ -114,6 +116,17 @@ pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
                 say_json(&letter)?;
             } else {
                 say(&show::told(&letter))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Export(chosen) => {
+            let operator = operator(&args.data.storage).await?;
+            let query = chosen.query();
+            if args.data.output.json {
+                let all = operator.all_dead_letters(&query).await?;
+                say_json(&all)?;
+            } else {
+                say(operator.dead_letters_csv(&query).await?.trim_end())?;
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -80,6 +80,46 @@ async fn a_refused_record_is_shown_with_its_cause_mended_and_replayed() {
 }
 
 #[tokio::test]
+async fn what_finance_refuses_is_given_its_missing_value_where_it_stands() {
+    let site = Site::start(5).await;
+    let up = site.up().await;
+    site.sync(0).await;
+    let (record, letter) = refused(&site).await;
+
+    let table = site.tandem(&["dlq", "export"]).await.expect(0).out;
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(
+        table.lines().any(|line| line.starts_with(&letter)),
+        "{table}"
+    );
+
+    let unknown = site
+        .tandem(&["dlq", "replay", &letter, "--set", "shoe_size=44"])
+        .await
+        .expect(3);
+    assert!(unknown.err.contains("`shoe_size`"), "{unknown:?}");
+    let replayed = site
+        .json(
+            0,
+            &["dlq", "replay", &letter, "--set", "name=Given At Last"],
+        )
+        .await;
+    assert_eq!(replayed["replayed"][0], letter.as_str());
+    site.until(&["sync", "status", "customers"], |status| {
+        status["queue"]["dead"] == 0
+            && status["queue"]["available"] == 0
+            && status["queue"]["running"] == 0
+    })
+    .await;
+    id_of(&site.books, EMAIL);
+    let crm = site.crm.state();
+    let given = crm.records.iter().find(|one| one.id == record);
+    let name = given.map(|one| one.fields.get(Field::Name));
+    assert_eq!(name, Some("Given At Last"), "the CRM has it too");
+    up.stop().await;
+}
+
+#[tokio::test]
 async fn dead_letters_are_replayed_all_at_once_or_discarded_with_a_reason() {
     let site = Site::start(5).await;
     let up = site.up().await;

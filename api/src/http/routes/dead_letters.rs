@@ -1,9 +1,10 @@
 //! Dead letters.
 
 use axum::extract::State;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde::Deserialize;
 use tandem_domain::{ErrorCode, SyncName};
 use tandem_operator::views::Page;
@@ -22,6 +23,7 @@ pub fn routes() -> Router<Operator> {
     Router::new()
         .route("/dead-letters", get(list))
         .route("/dead-letters/groups", get(groups))
+        .route("/dead-letters/export", get(export))
         .route("/dead-letters/replay", post(replay_many))
         .route("/dead-letters/discard", post(discard_many))
         .route("/dead-letters/{id}", get(show))
@@ -56,6 +58,25 @@ async fn list(
     ApiQuery(filter): ApiQuery<Filter>,
 ) -> Answer<Page<DeadLetter>> {
     Ok(Json(operator.dead_letters(filter.into()).await?))
+}
+
+/// All that match, as comma-separated values.
+async fn export(
+    State(operator): State<Operator>,
+    ApiQuery(filter): ApiQuery<Filter>,
+) -> Result<impl IntoResponse, Problem> {
+    let table = operator.dead_letters_csv(&filter.into()).await?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            "text/csv; charset=utf-8; header=present",
+        ),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"dead-letters.csv\"",
+        ),
+    ];
+    Ok((headers, table))
 }
 
 async fn groups(

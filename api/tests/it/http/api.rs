@@ -112,6 +112,36 @@ async fn dead_letters_are_listed_grouped_shown_replayed_and_discarded() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_replayed_with_values_of_the_operator() {
+    let site = start().await;
+    let letter = site.dead_job("1").await;
+    let path = format!("/api/v1/dead-letters/{letter}/replay");
+    let unknown = json!({"set": {"shoe_size": "44"}});
+    let refused = site.call("POST", &path, Some(unknown)).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("shoe_size"), "{}", refused.body);
+    let replayed = site
+        .post(&path, Some(json!({"set": {"name": "Ann"}})))
+        .await;
+    assert_eq!(replayed["replayed"][0], letter.to_string());
+    let again = json!({"set": {"name": "Ann"}});
+    assert_eq!(site.call("POST", &path, Some(again)).await.status, 409);
+}
+
+#[tokio::test]
+async fn dead_letters_are_exported_as_a_table() {
+    let site = start().await;
+    let letter = site.dead_job("1").await;
+    let table = site.call("GET", "/api/v1/dead-letters/export", None).await;
+    assert_eq!(table.status, 200);
+    let lines: Vec<&str> = table.body.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("id,what,sync,"), "{}", lines[0]);
+    assert!(lines[1].starts_with(&letter.to_string()), "{}", lines[1]);
+    assert!(lines[1].ends_with("the name is missing"), "{}", lines[1]);
+}
+
+#[tokio::test]
 async fn all_dead_letters_of_a_cause_are_replayed_at_once() {
     let site = start().await;
     site.dead_job("1").await;

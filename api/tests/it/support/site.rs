@@ -95,6 +95,7 @@ async fn configure(store: &TemporaryStore, make: &Make) {
     let document = json!({
         "a": {"connection": "crm", "stream": "contacts"},
         "b": {"connection": "books", "stream": "customers"},
+        "fields": {"name": {}, "email": {}},
     });
     let schedule = ScheduleRow {
         key: ScheduleKey {

@@ -2,6 +2,7 @@
 
 mod act;
 mod cause;
+mod export;
 mod list;
 
 use std::fmt;

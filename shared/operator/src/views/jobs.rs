@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tandem_domain::{ErrorCode, JobId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{Failure, Job, JobAttempt, JobClass, JobKind, JobState, Trigger};
+use tandem_store::{Edits, Failure, Job, JobAttempt, JobClass, JobKind, JobState, Trigger};
 
 use super::{when, when_opt};
 
@@ -46,6 +46,9 @@ pub struct JobView {
     pub note: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// What an operator gave it to write, by mapped field.
+    #[serde(skip_serializing_if = "Edits::is_empty")]
+    pub edits: Edits,
 }
 
 impl From<Job> for JobView {
@@ -69,6 +72,7 @@ impl From<Job> for JobView {
             failure: job.failure,
             note: job.note,
             traceparent: job.traceparent,
+            edits: job.edits,
         }
     }
 }
