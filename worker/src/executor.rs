@@ -207,17 +207,17 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Records that a write failed (or may have), and lets the error decide how the job goes on.
+    /// Records that a write failed (or may have), and lets the error decide how the job goes on. What was written
+    /// before it stays open in the journal until the base moves with it: whoever only closed it would later
+    /// take it for an edit of that side.
     pub async fn give_up(
         &self,
-        mut verdicts: Vec<IntentVerdict>,
         intent: &Intent,
         state: IntentState,
         error: ConnectorError,
     ) -> Result<Performed, WorkError> {
-        verdicts.push(verdict(intent, state, Some(error.to_string())));
         let confirmation = Confirmation {
-            verdicts,
+            verdicts: vec![verdict(intent, state, Some(error.to_string()))],
             ..Confirmation::default()
         };
         let now = self.context.now();

@@ -305,7 +305,7 @@ async fn edits_of_different_fields_both_survive_and_the_later_edit_of_one_field_
 
 /// The answer to a write is lost. Before it is looked for, the value is edited again on the side that it came
 /// from, and another field on the side that it went to: what Tandem wrote is no edit, so nobody contradicts.
-async fn edited_again_while_a_write_is_open(written_beside: bool) {
+async fn edited_again_while_a_write_is_open(written_beside: bool, faults: &[Fault]) {
     let world = World::new(4, policy(), RICH, RICH).await;
     let b = world.b.user_creates(&[
         ("name", "Acme"),
@@ -329,6 +329,7 @@ async fn edited_again_while_a_write_is_open(written_beside: bool) {
         false => ("email", "b@acme.example"),
     };
     world.a.user_edits(&a, field, value);
+    world.a.go_wrong(faults);
     world.rest().await;
     for side in [&world.a, &world.b] {
         let fields = &side.contents()[0];
@@ -340,12 +341,22 @@ async fn edited_again_while_a_write_is_open(written_beside: bool) {
 
 #[tokio::test]
 async fn an_edit_made_while_the_write_of_the_one_before_is_open_is_kept() {
-    edited_again_while_a_write_is_open(false).await;
+    edited_again_while_a_write_is_open(false, &[]).await;
 }
 
 #[tokio::test]
 async fn so_it_is_where_another_field_of_that_write_was_edited_meanwhile() {
-    edited_again_while_a_write_is_open(true).await;
+    edited_again_while_a_write_is_open(true, &[]).await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_the_next_write_goes_wrong_too() {
+    for fault in [Fault::LostRequest, Fault::LostResponse, Fault::CrashAfter] {
+        for written_beside in [true, false] {
+            edited_again_while_a_write_is_open(written_beside, &[fault]).await;
+            edited_again_while_a_write_is_open(written_beside, &[fault, fault]).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -168,23 +168,14 @@ async fn resend(
                 (None, _) => Ok(work.again_after(LOOK_AGAIN)),
             }
         }
-        Sent::Unknown(error) => {
-            work.give_up(Vec::new(), intent, IntentState::Unknown, error)
-                .await
-        }
+        Sent::Unknown(error) => work.give_up(intent, IntentState::Unknown, error).await,
         // The first sending may have had its effect; a system that is down says nothing about it.
         Sent::NoEffect(
             error @ (ConnectorError::Unreachable { .. }
             | ConnectorError::RateLimited { .. }
             | ConnectorError::Unauthorized { .. }),
-        ) => {
-            work.give_up(Vec::new(), intent, IntentState::Unknown, error)
-                .await
-        }
-        Sent::NoEffect(error) => {
-            work.give_up(Vec::new(), intent, IntentState::Failed, error)
-                .await
-        }
+        ) => work.give_up(intent, IntentState::Unknown, error).await,
+        Sent::NoEffect(error) => work.give_up(intent, IntentState::Failed, error).await,
     }
 }
 

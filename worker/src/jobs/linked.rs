@@ -1,6 +1,7 @@
 //! A linked pair: read both records, merge them three ways, write what differs, move the base.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
 use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Value};
@@ -283,16 +284,10 @@ async fn carry_out(work: Work<'_>, open: Open, planned: Plan) -> Result<Performe
                 carried.push(read_back(work, intent, written, millis).await);
             }
             Sent::NoEffect(error) => {
-                let verdicts = verdicts_so_far(&open, &carried);
-                return work
-                    .give_up(verdicts, intent, IntentState::Failed, error)
-                    .await;
+                return work.give_up(intent, IntentState::Failed, error).await;
             }
             Sent::Unknown(error) => {
-                let verdicts = verdicts_so_far(&open, &carried);
-                return work
-                    .give_up(verdicts, intent, IntentState::Unknown, error)
-                    .await;
+                return work.give_up(intent, IntentState::Unknown, error).await;
             }
         }
     }
@@ -317,7 +312,7 @@ fn intent_for(work: Work<'_>, open: &Open, write: &PlannedWrite) -> Intent {
     )
 }
 
-/// A write whose reading back fails is confirmed all the same; its effect is seen by the next plan.
+/// A write whose reading back fails is looked for by the next run.
 async fn read_back(
     work: Work<'_>,
     intent: &Intent,
@@ -364,9 +359,11 @@ async fn finish(
     planned: Plan,
     carried: Vec<Carried>,
 ) -> Result<Performed, WorkError> {
-    let unread = carried
-        .iter()
-        .any(|one| one.after.is_none() && one.intent.op != IntentOp::Delete);
+    let is_unread = |one: &Carried| one.after.is_none() && one.intent.op != IntentOp::Delete;
+    if carried.iter().any(is_unread) {
+        // What was written stays open in the journal: without it, the next run would not know whose it is.
+        return Ok(work.again_after(Duration::ZERO));
+    }
     let settled = settle(
         &work.sync.policy,
         Some(&open.base),
@@ -374,7 +371,7 @@ async fn finish(
         side_result(&open, &carried, Side::A),
         side_result(&open, &carried, Side::B),
     );
-    let outcome = if settled.moved || unread {
+    let outcome = if settled.moved {
         JobOutcome::Snooze {
             run_at: work.context.now(),
             failure: None,
@@ -386,11 +383,7 @@ async fn finish(
     };
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),
-        link: if unread {
-            None
-        } else {
-            link_update(&open, &planned, &carried, &settled)
-        },
+        link: link_update(&open, &planned, &carried, &settled),
         seen: seen(work, &open, &carried),
         changes: changes(work, &open, &planned, &carried, &settled),
         conflicts: conflicts(work, &open, &planned, &settled),

@@ -417,14 +417,8 @@ async fn create(
             };
             adopt::link_created(work, &intent, &created, Some(source)).await
         }
-        Sent::NoEffect(error) => {
-            work.give_up(Vec::new(), &intent, IntentState::Failed, error)
-                .await
-        }
-        Sent::Unknown(error) => {
-            work.give_up(Vec::new(), &intent, IntentState::Unknown, error)
-                .await
-        }
+        Sent::NoEffect(error) => work.give_up(&intent, IntentState::Failed, error).await,
+        Sent::Unknown(error) => work.give_up(&intent, IntentState::Unknown, error).await,
     }
 }
 
