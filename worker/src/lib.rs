@@ -14,6 +14,7 @@ mod handler;
 mod jobs;
 mod patience;
 mod readings;
+mod reconcile;
 pub mod service;
 mod survey;
 mod trace;

@@ -1,18 +1,15 @@
 //! One job, one file.
 
-mod adopt;
 mod backfill;
 mod begin;
-mod linked;
 mod poll;
-mod reconcile;
-mod unlinked;
 
 use tandem_queue::LeaseEnd;
 use tandem_store::{ClaimedJob, JobKind, JobOutcome};
 
 use crate::context::Context;
 use crate::failure::WorkError;
+use crate::reconcile;
 
 /// How a job ended.
 #[derive(Debug, PartialEq)]

@@ -1,14 +1,29 @@
 //! Brings one pair into agreement, whatever it was that happened.
 
+mod change_log;
+mod confirm;
+mod create;
+mod created;
+mod delete_hold;
+mod link_to;
+mod linked;
+mod lookup;
+mod lost_create;
+mod pair;
+mod questions;
+mod recover;
+mod unclear;
+mod unlinked;
+
 use tandem_domain::{RecordId, Side};
 use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{ClaimedJob, Lane, LinkState};
 
-use super::{Performed, linked, unlinked};
 use crate::context::Context;
 use crate::executor::Work;
 use crate::failure::WorkError;
+use crate::jobs::Performed;
 
 pub async fn run(
     context: &Context,

@@ -1,0 +1,176 @@
+//! What the change log says of a plan that was carried out.
+
+use tandem_domain::{Side, Value};
+use tandem_engine::{Decision, LinkFate, Plan, Settled};
+use tandem_store::{Change, FieldChange, Intent, IntentOp, IntentState, Operation, Outcome};
+
+use super::linked::{Carried, Open};
+use super::questions::new_questions;
+use crate::executor::Work;
+
+pub(super) fn changes(
+    work: Work<'_>,
+    open: &Open,
+    planned: &Plan,
+    carried: &[Carried],
+    settled: &Settled,
+) -> Vec<Change> {
+    let mut changes: Vec<Change> = carried
+        .iter()
+        .map(|one| written(work, open, planned, one, settled))
+        .collect();
+    let late = open
+        .verdicts
+        .iter()
+        .filter(|verdict| verdict.state == IntentState::Confirmed);
+    for verdict in late {
+        if let Some(intent) = open
+            .context
+            .intents
+            .iter()
+            .find(|intent| intent.id == verdict.intent)
+        {
+            changes.push(seen_late(work, open, intent));
+        }
+    }
+    let agreed: Vec<&Decision> = planned
+        .decisions
+        .iter()
+        .filter(|decision| decision.from.is_none())
+        .collect();
+    if !agreed.is_empty() && carried.is_empty() {
+        let fields = agreed
+            .into_iter()
+            .map(|decision| field_change(open, decision))
+            .collect();
+        changes.push(Change {
+            fields,
+            ..blank(work, open, Operation::Agree)
+        });
+    }
+    if planned.link != LinkFate::Keep {
+        changes.push(blank(work, open, Operation::Unlink));
+    }
+    if !planned.questions.is_empty() && new_questions(open, planned) {
+        changes.push(blank(work, open, Operation::Conflict));
+    }
+    changes
+}
+
+pub(super) fn blank(work: Work<'_>, open: &Open, operation: Operation) -> Change {
+    let change = work.change(operation, open.link.a.id.as_ref(), open.link.b.id.as_ref());
+    Change {
+        link: Some(open.link.id),
+        ..change
+    }
+}
+
+pub(super) fn written(
+    work: Work<'_>,
+    open: &Open,
+    planned: &Plan,
+    one: &Carried,
+    settled: &Settled,
+) -> Change {
+    let operation = match one.intent.op {
+        IntentOp::Create => Operation::Create,
+        IntentOp::Update => Operation::Update,
+        IntentOp::Delete => Operation::Delete,
+    };
+    let decided = planned
+        .decisions
+        .iter()
+        .filter(|decision| one.intent.fields.contains_key(&decision.field));
+    let kept = !settled
+        .not_kept
+        .iter()
+        .any(|lost| lost.side == one.intent.side);
+    Change {
+        written: Some(one.intent.side),
+        intent: Some(one.intent.id),
+        fields: decided
+            .map(|decision| field_change(open, decision))
+            .collect(),
+        outcome: if kept {
+            Outcome::Applied
+        } else {
+            Outcome::NotKept
+        },
+        duration_ms: one.millis,
+        ..blank(work, open, operation)
+    }
+}
+
+pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change {
+    let fields = intent.fields.iter().map(|(name, value)| FieldChange {
+        field: name.clone(),
+        a: Value::Null,
+        b: Value::Null,
+        base: None,
+        chosen: value.clone(),
+        from: Some(intent.side.other()),
+        lost: None,
+        reason: "the answer to this write was lost; it was seen when read back".to_owned(),
+    });
+    let operation = match intent.op {
+        IntentOp::Create => Operation::Create,
+        IntentOp::Update => Operation::Update,
+        IntentOp::Delete => Operation::Delete,
+    };
+    Change {
+        written: Some(intent.side),
+        intent: Some(intent.id),
+        fields: fields.collect(),
+        ..blank(work, open, operation)
+    }
+}
+
+pub(super) fn field_change(open: &Open, decision: &Decision) -> FieldChange {
+    let value = |side: Side| -> Value {
+        let reading = open.pair.side(side);
+        reading
+            .and_then(|reading| reading.fields.get(&decision.field))
+            .cloned()
+            .unwrap_or_default()
+    };
+    FieldChange {
+        field: decision.field.clone(),
+        a: value(Side::A),
+        b: value(Side::B),
+        base: open
+            .base
+            .get(&decision.field)
+            .map(|base| (base.a.clone(), base.b.clone())),
+        chosen: decision.chosen.clone(),
+        from: decision.from,
+        lost: decision.lost.clone(),
+        reason: decision.reason.clone(),
+    }
+}
+
+pub(super) fn created_fields(intent: &Intent, direct: bool) -> Vec<FieldChange> {
+    let reason = if direct {
+        format!("only on side {}", intent.side.other())
+    } else {
+        "the answer to this create was lost; its effect was found and linked".to_owned()
+    };
+    let change = |(name, value): (&String, &Value)| FieldChange {
+        field: name.clone(),
+        a: if intent.side == Side::B {
+            value.clone()
+        } else {
+            Value::Null
+        },
+        b: if intent.side == Side::A {
+            value.clone()
+        } else {
+            Value::Null
+        },
+        base: None,
+        chosen: value.clone(),
+        from: Some(intent.side.other()),
+        lost: None,
+        reason: reason.clone(),
+    };
+    intent.fields.iter().map(change).collect()
+}

@@ -1,0 +1,92 @@
+//! Makes the partner of a record that has none.
+
+use tandem_connectors::ConnectorError;
+use tandem_domain::{ConflictId, Side};
+use tandem_engine::{Plan, Presence, Ruled, View, match_keys};
+use tandem_store::IntentState;
+
+use super::created::{Source, link_created};
+use super::unlinked::Here;
+use crate::executor::{About, Sent, Work};
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::{self, Reading};
+use crate::{edits, trace};
+
+pub(super) async fn create(
+    work: Work<'_>,
+    here: &Here,
+    used_rulings: Vec<ConflictId>,
+) -> Result<Performed, WorkError> {
+    let planned = plan_create(work, here)?;
+    let Some(write) = planned.writes.first() else {
+        return Ok(Performed::done(
+            "no partner, and the sync creates none on that side",
+        ));
+    };
+    let match_key = match_keys(&work.sync.policy, &here.reading.fields)
+        .into_iter()
+        .next();
+    let intent = work.intent(
+        write,
+        About {
+            link: None,
+            source: Some(here.id()),
+            target: None,
+            match_key,
+        },
+    );
+    if let Some(ended) = work.journal(None, std::slice::from_ref(&intent)).await? {
+        return Ok(ended);
+    }
+    match work.send(&intent, None).await {
+        Sent::Written { written, millis } => {
+            let created = read_created(work, write.side, written).await?;
+            let source = Source {
+                reading: &here.reading,
+                used_rulings,
+                millis,
+            };
+            link_created(work, &intent, &created, Some(source)).await
+        }
+        Sent::NoEffect(error) => work.give_up(&intent, IntentState::Failed, error).await,
+        Sent::Unknown(error) => work.give_up(&intent, IntentState::Unknown, error).await,
+    }
+}
+
+pub(super) fn plan_create(work: Work<'_>, here: &Here) -> Result<Plan, WorkError> {
+    let (mut a, mut b) = (here.reading.presence(), Presence::Never);
+    if here.side == Side::B {
+        std::mem::swap(&mut a, &mut b);
+    }
+    let ruled = Ruled {
+        values: edits::values(work.sync, &work.claimed.job.edits)?,
+        ..Ruled::default()
+    };
+    let view = View {
+        base: None,
+        a: &a,
+        b: &b,
+        ruled: &ruled,
+    };
+    Ok(trace::planned(&work.sync.policy, view))
+}
+
+/// Some systems answer a create with the id alone.
+pub(super) async fn read_created(
+    work: Work<'_>,
+    side: Side,
+    written: tandem_connectors::Written,
+) -> Result<Reading, WorkError> {
+    if let Some(record) = written.record {
+        return Ok(Reading::new(work.sync, side, *record, None));
+    }
+    let read = readings::read(work.sync, side, &written.id, work.claimed.job.hints).await?;
+    read.ok_or_else(|| {
+        WorkError::from(ConnectorError::ResponseLost {
+            system: work.sync.end(side).connection.to_string(),
+            operation: format!("create {}", written.id),
+            reason: "the new record cannot be read yet".to_owned(),
+        })
+    })
+}

@@ -1,0 +1,45 @@
+//! Links two records that belong together.
+
+use tandem_domain::{ConflictId, LinkId, RecordId};
+use tandem_store::{Confirmation, JobOutcome, LinkUpdate, NewLink, Operation, SideState};
+
+use super::unlinked::Here;
+use crate::executor::{Work, both};
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+
+/// Links first and compares in the link's own lane, so that the jobs of both records cannot both write.
+pub(super) async fn link_to(
+    work: Work<'_>,
+    here: &Here,
+    partner: &RecordId,
+    used_rulings: Vec<ConflictId>,
+) -> Result<Performed, WorkError> {
+    let now = work.context.now();
+    let blank = |id: &RecordId| SideState {
+        id: Some(id.clone()),
+        ..SideState::default()
+    };
+    let (a, b) = both(here.side, Some(here.id()), Some(partner));
+    let link = NewLink {
+        id: LinkId::new(now, work.context.entropy.as_ref()),
+        sync: work.sync.name.clone(),
+        a: a.map(blank).unwrap_or_default(),
+        b: b.map(blank).unwrap_or_default(),
+        base: std::collections::BTreeMap::new(),
+    };
+    let mut change = work.change(Operation::Link, a, b);
+    change.link = Some(link.id);
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Insert(link)),
+        seen: vec![(here.side, here.reading.indexed(work.sync))],
+        changes: vec![change],
+        used_rulings,
+        outcome: Some(JobOutcome::Snooze {
+            run_at: now,
+            failure: None,
+        }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
+}

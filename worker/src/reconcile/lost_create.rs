@@ -1,0 +1,174 @@
+//! A create whose end the journal does not know: look for its effect before anything is sent again.
+
+use std::time::Duration;
+
+use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
+use tandem_engine::match_keys;
+use tandem_store::{Intent, IntentOp, IntentState, Link};
+
+use super::created::{link_created, relink};
+use crate::executor::{Sent, Work};
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::{self, Reading};
+
+/// A system without idempotency keys is sent a create again only when the first can no longer be under
+/// way: after this many times as long as an answer is waited for.
+pub(super) const RESEND_TIMEOUTS: u32 = 2;
+
+/// How soon the effect is looked for again meanwhile.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The job that sent a create is taken for dead after this long.
+pub(super) const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// The create among these whose effect may have happened.
+pub(super) fn lost_create(intents: &[Intent]) -> Option<&Intent> {
+    intents
+        .iter()
+        .find(|intent| intent.op == IntentOp::Create && intent.state != IntentState::Planned)
+}
+
+/// Finds out what became of a create that was sent, and either links its effect or sends it again
+/// under the same transaction id.
+pub(super) async fn settle_create(
+    work: Work<'_>,
+    intent: &Intent,
+    link: Option<&Link>,
+) -> Result<Performed, WorkError> {
+    if let Some(found) = find_effect(work, intent).await? {
+        return match link {
+            None => link_created(work, intent, &found, None).await,
+            Some(link) => relink(work, intent, &found, link).await,
+        };
+    }
+    let end = work.sync.end(intent.side);
+    let idempotent = end
+        .connector
+        .stream(&end.stream)
+        .is_some_and(|stream| stream.capabilities.idempotent_create);
+    let since = work
+        .context
+        .now()
+        .since(intent.sent_at.unwrap_or(intent.created_at));
+    if !idempotent && since < end.connector.timeout() * RESEND_TIMEOUTS {
+        return Ok(work.again_after(LOOK_AGAIN));
+    }
+    resend(work, intent, link).await
+}
+
+/// Looks for the effect by external reference, then by each match key.
+pub(super) async fn find_effect(
+    work: Work<'_>,
+    intent: &Intent,
+) -> Result<Option<Reading>, WorkError> {
+    let end = work.sync.end(intent.side);
+    let transaction = intent.id.to_string();
+    let by_reference = end
+        .connector
+        .find(&end.stream, &Lookup::Reference(&transaction))
+        .await?;
+    if let Some(record) = by_reference.and_then(|records| records.into_iter().next()) {
+        return Ok(Some(Reading::new(work.sync, intent.side, record, None)));
+    }
+    let wanted = match_keys(&work.sync.policy, &intent.fields);
+    for names in &work.sync.policy.match_keys {
+        let Some(name) = names.first() else { continue };
+        let Some(rule) = work
+            .sync
+            .policy
+            .fields
+            .iter()
+            .find(|rule| rule.name == *name)
+        else {
+            continue;
+        };
+        let Some(value) = intent.fields.get(name) else {
+            continue;
+        };
+        let lookup = Lookup::Field {
+            name: rule.stream_field(intent.side),
+            value,
+        };
+        let records = end
+            .connector
+            .find(&end.stream, &lookup)
+            .await?
+            .unwrap_or_default();
+        if let Some(found) = free_effect(work, intent, &wanted, records).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// A record found by a natural key is the effect only if it belongs to nobody else.
+pub(super) async fn free_effect(
+    work: Work<'_>,
+    intent: &Intent,
+    wanted: &[String],
+    records: Vec<RemoteRecord>,
+) -> Result<Option<Reading>, WorkError> {
+    let transaction = intent.id.to_string();
+    for record in records {
+        let others = record.reference.as_ref().is_some_and(|reference| {
+            *reference != transaction && reference.parse::<tandem_domain::IntentId>().is_ok()
+        });
+        let reading = Reading::new(work.sync, intent.side, record, None);
+        let strongest = match_keys(&work.sync.policy, &reading.fields)
+            .into_iter()
+            .next();
+        if others || strongest.is_none() || strongest.as_ref() != wanted.first() {
+            continue;
+        }
+        let store = &work.context.store;
+        if store
+            .pair(&work.sync.name, intent.side, &reading.record.id)
+            .await?
+            .link
+            .is_none()
+        {
+            return Ok(Some(reading));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn resend(
+    work: Work<'_>,
+    intent: &Intent,
+    link: Option<&Link>,
+) -> Result<Performed, WorkError> {
+    if !work
+        .context
+        .store
+        .mark_sent(work.claimed.lease, intent.id, work.context.now())
+        .await?
+    {
+        return Err(tandem_store::StoreError::LeaseLost.into());
+    }
+    match work.send(intent, None).await {
+        Sent::Written { written, .. } => {
+            let created = match written.record {
+                Some(record) => Some(Reading::new(work.sync, intent.side, *record, None)),
+                None => {
+                    readings::read(work.sync, intent.side, &written.id, work.claimed.job.hints)
+                        .await?
+                }
+            };
+            match (created, link) {
+                (Some(created), None) => link_created(work, intent, &created, None).await,
+                (Some(created), Some(link)) => relink(work, intent, &created, link).await,
+                (None, _) => Ok(work.again_after(LOOK_AGAIN)),
+            }
+        }
+        Sent::Unknown(error) => work.give_up(intent, IntentState::Unknown, error).await,
+        // The first sending may have had its effect; a system that is down says nothing about it.
+        Sent::NoEffect(
+            error @ (ConnectorError::Unreachable { .. }
+            | ConnectorError::RateLimited { .. }
+            | ConnectorError::Unauthorized { .. }),
+        ) => work.give_up(intent, IntentState::Unknown, error).await,
+        Sent::NoEffect(error) => work.give_up(intent, IntentState::Failed, error).await,
+    }
+}

@@ -1,0 +1,81 @@
+//! A match that is not one to one waits for a person, unless the policy says to take the first.
+
+use tandem_domain::{ConflictId, RecordId, Side};
+use tandem_engine::Ambiguous;
+use tandem_store::{Confirmation, ConflictKind, JobOutcome, NewConflict};
+
+use super::create::create;
+use super::link_to::link_to;
+use super::unlinked::Here;
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::Reading;
+
+/// Those of these records that were never linked.
+pub(super) async fn unlinked<'a>(
+    work: Work<'_>,
+    side: Side,
+    records: &'a [RecordId],
+) -> Result<Vec<&'a RecordId>, WorkError> {
+    let mut unlinked = Vec::new();
+    for record in records {
+        let pair = work.context.store.pair(&work.sync.name, side, record);
+        if pair.await?.link.is_none() {
+            unlinked.push(record);
+        }
+    }
+    Ok(unlinked)
+}
+
+pub(super) async fn hold(
+    work: Work<'_>,
+    here: &Here,
+    found: &[Reading],
+    key: String,
+    candidates: Vec<RecordId>,
+    rivals: Vec<RecordId>,
+) -> Result<Performed, WorkError> {
+    if work.sync.policy.ambiguous == Ambiguous::First
+        && rivals.iter().all(|rival| here.id() < rival)
+    {
+        let free = unlinked(work, here.side.other(), &candidates).await?;
+        if let Some(partner) = free.first() {
+            return link_to(work, here, partner, Vec::new()).await;
+        }
+        // Where the other side has none, the first is the one that gets a partner; unless a later one was
+        // quicker: one partner is enough for all of them.
+        let none_is_linked = unlinked(work, here.side, &rivals).await?.len() == rivals.len();
+        if candidates.is_empty() && none_is_linked {
+            return create(work, here, Vec::new()).await;
+        }
+    }
+    let kind = ConflictKind::Ambiguous {
+        candidates,
+        rivals,
+        key,
+    };
+    let question = NewConflict {
+        id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
+        sync: work.sync.name.clone(),
+        link: None,
+        side: here.side,
+        record: here.id().clone(),
+        kind,
+    };
+    let mut seen = vec![(here.side, here.reading.indexed(work.sync))];
+    seen.extend(
+        found
+            .iter()
+            .map(|reading| (here.side.other(), reading.indexed(work.sync))),
+    );
+    let confirmation = Confirmation {
+        seen,
+        conflicts: vec![question],
+        outcome: Some(JobOutcome::Done {
+            note: "held: the match is not clear".to_owned(),
+        }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
+}

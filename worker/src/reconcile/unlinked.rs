@@ -1,0 +1,194 @@
+//! A record without a partner: find the one that exists, wait for the one that is being made, or make it.
+
+use std::time::Duration;
+
+use tandem_domain::{RecordId, Side};
+use tandem_engine::{Candidate, Single, match_keys, match_one};
+use tandem_store::{Intent, LinkState, PairContext, Resolution};
+
+use super::create::create;
+use super::created::link_created;
+use super::link_to::link_to;
+use super::lookup::known;
+use super::lookup::{candidate, look_up};
+use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
+use super::unclear::hold;
+use crate::executor::{KEY_BUSY_PAUSE, Work};
+use crate::failure::WorkError;
+use crate::first_sync;
+use crate::jobs::Performed;
+use crate::readings::{self, Reading};
+
+/// A record waits so long before it asks again whether the first sync has ended.
+pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
+
+/// The record that the job is about.
+pub(super) struct Here {
+    pub(super) side: Side,
+    pub(super) reading: Reading,
+    pub(super) pair: PairContext,
+}
+
+impl Here {
+    pub(super) fn id(&self) -> &RecordId {
+        &self.reading.record.id
+    }
+}
+
+pub(super) async fn run(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+    pair: PairContext,
+) -> Result<Performed, WorkError> {
+    if let Some(intent) = lost_create(&pair.intents) {
+        return settle_create(work, intent, None).await;
+    }
+    if !first_sync::has_ended(work.context, &work.sync.name).await? {
+        return Ok(work.again_after(FIRST_SYNC_PAUSE));
+    }
+    let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
+    else {
+        return Ok(Performed::done(
+            "gone: the record was deleted before it had a partner",
+        ));
+    };
+    if reading.record.archived {
+        return Ok(Performed::done(
+            "archived: a record out of use gets no partner",
+        ));
+    }
+    if !reading.takes_part(work.sync, side) {
+        return Ok(Performed::done(
+            "filtered: the sync's filters leave this record out",
+        ));
+    }
+    let here = Here {
+        side,
+        reading,
+        pair,
+    };
+    if let Some(ended) = ruled(work, &here).await? {
+        return Ok(ended);
+    }
+    if here.pair.held.is_some() {
+        return Ok(Performed::done(
+            "held: an operator must say what this record matches",
+        ));
+    }
+    if let Some(intent) = own_echo(work, &here).await? {
+        return await_partner(work, &here, intent).await;
+    }
+    if is_linked(work, here.side, here.id()).await? {
+        // It is the effect of a create of ours, which was confirmed while the record was being read.
+        return Ok(work.again_after(Duration::ZERO));
+    }
+    match_or_create(work, &here).await
+}
+
+/// Carries out an operator's answer about this record.
+pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performed>, WorkError> {
+    let Some(ruling) = here
+        .pair
+        .rulings
+        .iter()
+        .find(|ruling| ruling.field.is_none())
+    else {
+        return Ok(None);
+    };
+    match &ruling.resolution {
+        Resolution::LinkTo { record } if is_linked(work, here.side.other(), record).await? => {
+            Err(WorkError::PartnerTaken {
+                record: here.id().clone(),
+                partner: record.clone(),
+            })
+        }
+        Resolution::LinkTo { record } => link_to(work, here, record, vec![ruling.conflict])
+            .await
+            .map(Some),
+        Resolution::CreateNew => create(work, here, vec![ruling.conflict]).await.map(Some),
+        Resolution::Ignore | Resolution::Take { .. } | Resolution::Approve | Resolution::Reject => {
+            Ok(None)
+        }
+    }
+}
+
+/// An open create of ours that this record is, or may be, the effect of.
+pub(super) async fn own_echo(work: Work<'_>, here: &Here) -> Result<Option<Intent>, WorkError> {
+    let keys = match_keys(&work.sync.policy, &here.reading.fields);
+    let open = work
+        .context
+        .store
+        .open_creates(&work.sync.name, here.side, &keys)
+        .await?;
+    let by_reference = |intent: &&Intent| {
+        here.reading.record.reference.as_deref() == Some(&*intent.id.to_string())
+    };
+    if let Some(intent) = open.iter().find(by_reference) {
+        return Ok(Some(intent.clone()));
+    }
+    let same_key = |intent: &Intent| {
+        intent
+            .match_key
+            .as_ref()
+            .is_some_and(|key| keys.contains(key))
+    };
+    Ok(open.into_iter().find(same_key))
+}
+
+/// The job that made the record links it; only if that job is long gone does this one do it.
+pub(super) async fn await_partner(
+    work: Work<'_>,
+    here: &Here,
+    intent: Intent,
+) -> Result<Performed, WorkError> {
+    let ours = here.reading.record.reference.as_deref() == Some(&*intent.id.to_string());
+    let since = intent.sent_at.unwrap_or(intent.created_at);
+    if ours && work.context.now().since(since) > ABANDONED_AFTER {
+        return link_created(work, &intent, &here.reading, None).await;
+    }
+    Ok(work.again_after(KEY_BUSY_PAUSE))
+}
+
+pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
+    let own = candidate(work, &here.reading);
+    let rivals = known(work, here, here.side, &own).await?;
+    let mut others = known(work, here, here.side.other(), &own).await?;
+    if others.is_empty() {
+        others = look_up(work, here).await?;
+    }
+    let candidates = |readings: &[Reading]| -> Vec<Candidate> {
+        readings
+            .iter()
+            .map(|reading| candidate(work, reading))
+            .collect()
+    };
+    match match_one(&own, &candidates(&others), &candidates(&rivals)) {
+        Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
+            let key = own.keys.first().cloned().unwrap_or_default();
+            hold(work, here, &others, key, vec![partner], Vec::new()).await
+        }
+        Single::Partner(partner) => link_to(work, here, &partner, Vec::new()).await,
+        Single::NoMatch => create(work, here, Vec::new()).await,
+        Single::Unclear {
+            key,
+            candidates,
+            rivals,
+        } => hold(work, here, &others, key, candidates, rivals).await,
+    }
+}
+
+pub(super) async fn is_linked(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+) -> Result<bool, WorkError> {
+    let pair = work
+        .context
+        .store
+        .pair(&work.sync.name, side, record)
+        .await?;
+    Ok(pair
+        .link
+        .is_some_and(|link| link.state == LinkState::Active))
+}
