@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_connectors::{ConnectorError, Write, Written, with_send_right};
+use tandem_connectors::{ConnectorError, Delete, Write, Written, with_send_right};
 use tandem_domain::{ChangeId, Fields, IntentId, RecordId, Side, Value};
 use tandem_engine::{PlannedWrite, WriteOp, to_stream};
 use tandem_queue::LeaseEnd;
@@ -105,6 +105,7 @@ impl<'a> Work<'a> {
                 | ConnectorError::Refused { .. }
                 | ConnectorError::VersionConflict { .. }
                 | ConnectorError::NotFound { .. }
+                | ConnectorError::Unreadable { .. }
                 | ConnectorError::RightEnded { .. }
                 | ConnectorError::Misconfigured { .. }),
             ) => Sent::NoEffect(error),
@@ -131,7 +132,12 @@ impl<'a> Work<'a> {
                 (IntentOp::Create, _) => end.connector.create(&end.stream, &write).await,
                 (IntentOp::Update, Some(id)) => end.connector.update(&end.stream, id, &write).await,
                 (IntentOp::Delete, Some(id)) => {
-                    let deleting = end.connector.delete(&end.stream, id, &transaction);
+                    let delete = Delete {
+                        transaction: &transaction,
+                        expected_version: intent.expected_version.as_deref(),
+                        current: target.map(|target| &target.record),
+                    };
+                    let deleting = end.connector.delete(&end.stream, id, &delete);
                     deleting.await.map(|()| Written {
                         id: id.clone(),
                         record: None,

@@ -46,6 +46,7 @@ fn wait_after(error: &ConnectorError, tried: u32) -> Option<Duration> {
         | ConnectorError::Refused { .. }
         | ConnectorError::VersionConflict { .. }
         | ConnectorError::NotFound { .. }
+        | ConnectorError::Unreadable { .. }
         | ConnectorError::ResponseLost { .. }
         | ConnectorError::RightEnded { .. }
         | ConnectorError::Misconfigured { .. } => return None,

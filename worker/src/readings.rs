@@ -121,8 +121,23 @@ pub async fn read(
         Some(ReadOutcome::Found(record)) => {
             Some(Reading::new(sync, side, *record, hint(hints, side)))
         }
+        Some(ReadOutcome::Unreadable(reason)) => return Err(unreadable(sync, side, id, reason)),
         Some(ReadOutcome::Missing) | None => None,
     })
+}
+
+/// One record that cannot be read, as the failure of whoever needs it.
+fn unreadable(
+    sync: &SyncDefinition,
+    side: Side,
+    record: &RecordId,
+    reason: String,
+) -> ConnectorError {
+    ConnectorError::Unreadable {
+        system: sync.end(side).connection.to_string(),
+        record: record.clone(),
+        reason,
+    }
 }
 
 /// Reads records; those that are gone are left out.
@@ -137,9 +152,14 @@ pub async fn read_all(
         .max(1);
     let mut readings = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(batch) {
-        for outcome in read_outcomes(sync, side, chunk).await? {
-            if let ReadOutcome::Found(record) = outcome {
-                readings.push(Reading::new(sync, side, *record, None));
+        let outcomes = read_outcomes(sync, side, chunk).await?;
+        for (id, outcome) in chunk.iter().zip(outcomes) {
+            match outcome {
+                ReadOutcome::Found(record) => {
+                    readings.push(Reading::new(sync, side, *record, None));
+                }
+                ReadOutcome::Unreadable(reason) => return Err(unreadable(sync, side, id, reason)),
+                ReadOutcome::Missing => {}
             }
         }
     }

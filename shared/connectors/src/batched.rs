@@ -14,7 +14,7 @@ use tandem_trace::{TraceContext, within};
 use tokio::sync::oneshot;
 
 use crate::connector::{
-    CheckReport, Connector, ConnectorError, Listing, Lookup, Page, PageToken, ReadOutcome,
+    CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, Write, Written,
 };
 
@@ -232,8 +232,8 @@ impl Connector for BatchedReads {
         &self,
         stream: &StreamName,
         id: &RecordId,
-        transaction: &str,
+        delete: &Delete<'_>,
     ) -> Result<(), ConnectorError> {
-        self.shared.inner.delete(stream, id, transaction).await
+        self.shared.inner.delete(stream, id, delete).await
     }
 }

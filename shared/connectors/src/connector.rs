@@ -19,6 +19,8 @@ pub struct RemoteRecord {
     pub version: Option<String>,
     /// When the system says it was last changed, by the system's own clock.
     pub updated_at: Option<Timestamp>,
+    /// When the system says it was made, by the system's own clock: the same for as long as it is the same record.
+    pub created_at: Option<Timestamp>,
     /// Whether it is archived or inactive: out of use, yet readable.
     pub archived: bool,
     /// The external reference that Tandem wrote at creation, where the stream has a field for it.
@@ -34,6 +36,8 @@ pub enum ReadOutcome {
     Found(Box<RemoteRecord>),
     /// The system says, for certain, that there is no such record (any more).
     Missing,
+    /// There is one, and it cannot be read: what is wrong with it, and where.
+    Unreadable(String),
 }
 
 /// Which records a listing wants.
@@ -80,6 +84,18 @@ pub struct Write<'a> {
     /// The version that the record must still have, where the system can check it.
     pub expected_version: Option<&'a str>,
     /// The record as last read (`None` for a create).
+    pub current: Option<&'a RemoteRecord>,
+}
+
+/// A deletion that is about to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Delete<'a> {
+    /// The transaction id: sent as idempotency key where the system has them.
+    pub transaction: &'a str,
+    /// The version that the record must still have, where the system can check it
+    /// ([`Capabilities::guarded_delete`]).
+    pub expected_version: Option<&'a str>,
+    /// The record as last read.
     pub current: Option<&'a RemoteRecord>,
 }
 
@@ -132,6 +148,9 @@ pub struct Capabilities {
     pub external_reference: bool,
     /// Whether an update can name the version that it expects.
     pub expected_version: bool,
+    /// Whether a deletion can name the version that it expects. If not, an edit between our reading and our
+    /// deleting is lost.
+    pub guarded_delete: bool,
     /// How many ids one read may name; 1 when the system reads one at a time.
     pub read_batch: usize,
 }
@@ -242,6 +261,18 @@ pub enum ConnectorError {
         /// What does not fit, with the place.
         reason: String,
     },
+    /// One record cannot be read; the system and its other records are fine.
+    #[error(
+        "record {record} of {system} cannot be read: {reason}. Correct it there; the other records go on"
+    )]
+    Unreadable {
+        /// Connection name.
+        system: String,
+        /// The record.
+        record: RecordId,
+        /// What is wrong with it, with the place.
+        reason: String,
+    },
     /// The write was not sent: the lease under which it was to be sent had ended.
     #[error(
         "nothing was sent to {system}: the lease on this job has ended, and another worker may have it"
@@ -280,9 +311,11 @@ impl ConnectorError {
             Self::RightEnded { .. } => Disposition::RetryAfter(Duration::ZERO),
             Self::Unauthorized { .. } => Disposition::RetryAfter(Duration::from_secs(60)),
             Self::Refused { .. } | Self::Misconfigured { .. } => Disposition::Park,
-            Self::VersionConflict { .. } | Self::NotFound { .. } | Self::Malformed { .. } => {
-                Disposition::Retry
-            }
+            // An unreadable record may be mended meanwhile; when the attempts are used up, it is a dead letter.
+            Self::VersionConflict { .. }
+            | Self::NotFound { .. }
+            | Self::Malformed { .. }
+            | Self::Unreadable { .. } => Disposition::Retry,
             Self::ResponseLost { .. } => Disposition::Verify,
         }
     }
@@ -299,6 +332,7 @@ impl ConnectorError {
             | Self::NotFound { system, .. }
             | Self::ResponseLost { system, .. }
             | Self::Malformed { system, .. }
+            | Self::Unreadable { system, .. }
             | Self::RightEnded { system }
             | Self::Misconfigured { system, .. } => system,
         }
@@ -315,6 +349,7 @@ impl ConnectorError {
             Self::VersionConflict { .. } | Self::NotFound { .. } => ErrorCode::VersionConflict,
             Self::ResponseLost { .. } => ErrorCode::ResponseLost,
             Self::Malformed { .. } => ErrorCode::Malformed,
+            Self::Unreadable { .. } => ErrorCode::Unreadable,
             Self::RightEnded { .. } => ErrorCode::Storage,
             Self::Misconfigured { .. } => ErrorCode::Misconfigured,
         }
@@ -378,11 +413,12 @@ pub trait Connector: Send + Sync {
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError>;
 
-    /// Deletes or archives a record, as the manifest says. A record already gone is a success.
+    /// Deletes or archives a record, as the manifest says. A record already gone is a success; one that is
+    /// no longer the version expected is a [`ConnectorError::VersionConflict`].
     async fn delete(
         &self,
         stream: &StreamName,
         id: &RecordId,
-        transaction: &str,
+        delete: &Delete<'_>,
     ) -> Result<(), ConnectorError>;
 }

@@ -20,7 +20,7 @@ pub mod webhook_events;
 pub use batched::BatchedReads;
 pub use catalog::{Catalog, CatalogError};
 pub use connector::{
-    Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page,
+    Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
 pub use path::{Path, PathError};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_connectors::{
-    BatchedReads, Capabilities, CheckReport, Connector, ConnectorError, Listing, Lookup, Page,
-    PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
+    BatchedReads, Capabilities, CheckReport, Connector, ConnectorError, Delete, Listing, Lookup,
+    Page, PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
 use tandem_domain::{Fields, RecordId, StreamName};
 use tokio::sync::Semaphore;
@@ -29,6 +29,7 @@ fn slow(bad: Option<&str>) -> Arc<Slow> {
         idempotent_create: false,
         external_reference: false,
         expected_version: false,
+        guarded_delete: false,
         read_batch: 10,
     };
     Arc::new(Slow {
@@ -60,6 +61,7 @@ fn record(id: &RecordId) -> RemoteRecord {
         fields: Fields::new(),
         version: None,
         updated_at: None,
+        created_at: None,
         archived: false,
         reference: None,
         raw: serde_json::Value::Null,
@@ -146,7 +148,12 @@ impl Connector for Slow {
         Err(nothing())
     }
 
-    async fn delete(&self, _: &StreamName, _: &RecordId, _: &str) -> Result<(), ConnectorError> {
+    async fn delete(
+        &self,
+        _: &StreamName,
+        _: &RecordId,
+        _: &Delete<'_>,
+    ) -> Result<(), ConnectorError> {
         Err(nothing())
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tandem_connectors::{
-    Catalog, ConnectionSettings, Connector, ConnectorError, Listing, Lookup, ReadOutcome,
+    Catalog, ConnectionSettings, Connector, ConnectorError, Delete, Listing, Lookup, ReadOutcome,
     RemoteRecord, RestConnector, Secret, Write,
 };
 use tandem_domain::{Clock, FieldType, Fields, RecordId, StreamName, Timestamp, Value};
@@ -20,6 +20,14 @@ impl Clock for MachineClock {
     )]
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+    }
+}
+
+const fn deletion(transaction: &str) -> Delete<'_> {
+    Delete {
+        transaction,
+        expected_version: None,
+        current: None,
     }
 }
 
@@ -116,6 +124,7 @@ impl Side {
         match outcomes.unwrap_or_else(|error| panic!("{error}")).remove(0) {
             ReadOutcome::Found(record) => Some(*record),
             ReadOutcome::Missing => None,
+            ReadOutcome::Unreadable(reason) => panic!("{reason}"),
         }
     }
 
@@ -201,6 +210,8 @@ async fn a_record_lives_through_create_find_update_and_archive() {
             assert_eq!(made.fields.get(name), Some(value), "{name}");
         }
         assert_eq!(made.reference.as_deref(), Some("txn_ada"));
+        let tells_its_making = side.stream.as_str() == "companies";
+        assert_eq!(made.created_at.is_some(), tells_its_making);
         let since = made.updated_at.expect("both tell the time");
         assert!(
             side.all(&Listing::Since(since))
@@ -243,12 +254,12 @@ async fn a_record_lives_through_create_find_update_and_archive() {
             Fields::from_iter(made.fields.clone().into_iter().chain(change))
         );
         side.connector
-            .delete(&side.stream, &id, "txn_3")
+            .delete(&side.stream, &id, &deletion("txn_3"))
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         assert!(side.read(&id).await.is_none_or(|record| record.archived));
         side.connector
-            .delete(&side.stream, &id, "txn_4")
+            .delete(&side.stream, &id, &deletion("txn_4"))
             .await
             .unwrap_or_else(|error| panic!("{error}"));
     }

@@ -47,7 +47,7 @@ pub enum ErrorCode {
     Storage,
     /// A defect of Tandem: a broken invariant, a panic.
     Internal,
-    /// The event could not be understood.
+    /// The event could not be understood, or the record could not be read.
     Unreadable,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use tandem_connectors::{
-    Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page,
+    Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
 use tandem_domain::{Clock, FieldType, Fields, RecordId, StreamName, Timestamp, Value};
@@ -95,6 +95,7 @@ impl FakeSystem {
                 idempotent_create: talents.idempotent_create,
                 external_reference: talents.external_reference,
                 expected_version: false,
+                guarded_delete: false,
                 read_batch: 1,
             },
         };
@@ -198,6 +199,7 @@ impl FakeSystem {
             fields: row.fields.clone(),
             version: Some(row.version.to_string()),
             updated_at: Some(row.updated_at),
+            created_at: None,
             archived: row.fields.get("active") == Some(&Value::Text("false".to_owned())),
             reference: row.reference.clone(),
             raw: serde_json::Value::Null,
@@ -421,7 +423,7 @@ impl Connector for FakeSystem {
         &self,
         _stream: &StreamName,
         id: &RecordId,
-        _transaction: &str,
+        _delete: &Delete<'_>,
     ) -> Result<(), ConnectorError> {
         self.write(|| {
             self.state().rows.remove(id);

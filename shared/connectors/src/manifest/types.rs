@@ -107,7 +107,10 @@ pub struct Stream {
     /// When it was last changed, by the system's clock.
     #[serde(default)]
     pub updated_at: Option<Stamp>,
-    /// What a guarded update compares.
+    /// When it was made, by the system's clock: what tells a record from a later one under the same id.
+    #[serde(default)]
+    pub created_at: Option<Stamp>,
+    /// What a guarded update or deletion compares.
     #[serde(default)]
     pub version: Option<Path>,
     /// How an archived record is known.
@@ -373,7 +376,7 @@ pub struct Update {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delete {
-    /// The request, with `id` and `transaction`.
+    /// The request, with `id`, `current`, `expected_version` and `transaction`.
     pub request: Request,
 }
 

@@ -164,10 +164,14 @@ impl Check<'_> {
             );
         }
         if let Some(delete) = &stream.delete {
-            self.request(
-                &delete.request,
-                Offer::of(&["variables", "id", "transaction"]),
-            );
+            let names = [
+                "variables",
+                "id",
+                "current",
+                "expected_version",
+                "transaction",
+            ];
+            self.request(&delete.request, Offer::of(&names));
         }
     }
 

@@ -426,6 +426,15 @@ impl Exchange {
                 operation,
                 reason: clean(reason),
             },
+            ConnectorError::Unreadable {
+                system,
+                record,
+                reason,
+            } => ConnectorError::Unreadable {
+                system,
+                record,
+                reason: clean(reason),
+            },
             other @ (ConnectorError::RateLimited { .. }
             | ConnectorError::NotFound { .. }
             | ConnectorError::RightEnded { .. }

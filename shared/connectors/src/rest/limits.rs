@@ -63,6 +63,7 @@ fn asked_to_wait(error: &ConnectorError) -> Option<Duration> {
         | ConnectorError::NotFound { .. }
         | ConnectorError::ResponseLost { .. }
         | ConnectorError::Malformed { .. }
+        | ConnectorError::Unreadable { .. }
         | ConnectorError::RightEnded { .. }
         | ConnectorError::Misconfigured { .. } => None,
     }

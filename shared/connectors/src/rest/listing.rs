@@ -158,6 +158,7 @@ impl RestConnector {
     }
 
     /// The answers in the order asked for. An absent one is missing if the answer is known to be complete.
+    /// A row without a readable id may be any of those that are absent, so none of them is known to be missing.
     fn in_order(
         &self,
         operation: &Operation<'_>,
@@ -186,11 +187,7 @@ impl RestConnector {
                         .iter()
                         .find(|row| row.id.is_none() || row.id.as_ref() == Some(id));
                     match row {
-                        Some(row) => {
-                            return Err(
-                                self.malformed(operation, format!("record {id}: {}", row.reason))
-                            );
-                        }
+                        Some(row) => ReadOutcome::Unreadable(row.reason.clone()),
                         None if absent_is_missing => ReadOutcome::Missing,
                         None => {
                             return Err(self.malformed(

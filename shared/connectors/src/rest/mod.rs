@@ -38,7 +38,7 @@ use self::exchange::Exchange;
 use self::request::{header_name, header_value};
 use crate::budget::{BudgetFactory, LocalBudgets, RateLimits};
 use crate::connector::{
-    Capabilities, CheckReport, Connector, ConnectorError, FieldInfo, Listing, Lookup, Page,
+    Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
 use crate::manifest::{Manifest, Stream};
@@ -255,9 +255,9 @@ impl Connector for RestConnector {
         &self,
         stream: &StreamName,
         id: &RecordId,
-        transaction: &str,
+        delete: &Delete<'_>,
     ) -> Result<(), ConnectorError> {
-        self.delete_record(stream, id, transaction).await
+        self.delete_record(stream, id, delete).await
     }
 }
 
@@ -354,6 +354,10 @@ fn info(name: &StreamName, stream: &Stream) -> StreamInfo {
         .update
         .as_ref()
         .is_some_and(|update| update.uses("expected_version"));
+    let guarded_delete = stream
+        .delete
+        .as_ref()
+        .is_some_and(|delete| delete.request.uses("expected_version"));
     StreamInfo {
         name: name.clone(),
         fields: stream
@@ -375,6 +379,7 @@ fn info(name: &StreamName, stream: &Stream) -> StreamInfo {
                 .iter()
                 .any(|finder| finder.by.iter().any(|name| name.value == "reference")),
             expected_version: guarded && stream.version.is_some(),
+            guarded_delete: guarded_delete && stream.version.is_some(),
             read_batch: stream.read.max.max(1) as usize,
         },
     }

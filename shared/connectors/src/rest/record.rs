@@ -44,6 +44,7 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
         fields,
         version: stream.version.as_ref().and_then(text_at),
         updated_at: updated_at(stream, raw)?,
+        created_at: created_at(stream, raw),
         archived: stream
             .archived
             .as_ref()
@@ -120,6 +121,13 @@ fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Times
     unreadable.map_or(Ok(latest), |json| {
         Err(format!("the time of the last change {json} cannot be read"))
     })
+}
+
+/// A time of creation that cannot be read counts as none: it only helps to tell records apart.
+fn created_at(stream: &Stream, raw: &Json) -> Option<tandem_domain::Timestamp> {
+    let stamp = stream.created_at.as_ref()?;
+    let found = stamp.path.0.iter().find_map(|path| path.first(raw))?;
+    stamp.form.decode_instant(found)
 }
 
 /// The fields of a write in the system's form.

@@ -12,7 +12,7 @@ use super::errors::Operation;
 use super::listing::shared;
 use super::record;
 use super::response::Answer;
-use crate::connector::{ConnectorError, RemoteRecord, Write, Written};
+use crate::connector::{ConnectorError, Delete, RemoteRecord, Write, Written};
 use crate::json_view;
 use crate::manifest::{Step, Stream};
 use crate::path::Path;
@@ -112,12 +112,7 @@ impl RestConnector {
                 json_view::view(Arc::new(Json::Object(encoded.fields))),
             )
             .with("record", json_view::view(Arc::new(encoded.record)))
-            .with(
-                "expected_version",
-                write
-                    .expected_version
-                    .map_or(TemplateValue::from(()), TemplateValue::from),
-            )
+            .with("expected_version", version(write.expected_version))
             .with("transaction", write.transaction);
         // The record as it is may be long; it is copied only for requests that look at it.
         if update.uses("current") {
@@ -139,10 +134,10 @@ impl RestConnector {
         &self,
         name: &StreamName,
         id: &RecordId,
-        transaction: &str,
+        delete: &Delete<'_>,
     ) -> Result<(), ConnectorError> {
         let stream = self.manifest_stream(name)?;
-        let delete = stream
+        let how = stream
             .delete
             .as_ref()
             .ok_or_else(|| self.cannot("delete", name))?;
@@ -153,16 +148,17 @@ impl RestConnector {
             id: Some(id),
             accept: None,
         };
-        let scope = self
+        let mut scope = self
             .scope
             .clone()
             .with("id", self.checked_id(stream, id)?)
-            .with("transaction", transaction);
-        match self
-            .exchange
-            .send(&operation, &delete.request, &scope)
-            .await
-        {
+            .with("expected_version", version(delete.expected_version))
+            .with("transaction", delete.transaction);
+        if how.request.uses("current") {
+            let current = delete.current.map_or(&Json::Null, |current| &current.raw);
+            scope.add("current", shared(current));
+        }
+        match self.exchange.send(&operation, &how.request, &scope).await {
             Ok(_) | Err(ConnectorError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -246,6 +242,11 @@ impl RestConnector {
             "its manifest has no way to {verb} records of `{name}`; make the mapping one-way"
         ))
     }
+}
+
+/// The version that a write expects; null when it expects none.
+fn version(expected: Option<&str>) -> TemplateValue {
+    expected.map_or(TemplateValue::from(()), TemplateValue::from)
 }
 
 /// Whether a condition holds: neither null, false, zero, nor empty.

@@ -14,7 +14,7 @@ use tandem_connectors::{
 };
 use tandem_domain::{Disposition, RecordId};
 
-use crate::server::{LIST, Server, WRITES, fields, items, json, manifest, with_header};
+use crate::server::{LIST, Server, WRITES, deletion, fields, items, json, manifest, with_header};
 
 const SIGN_IN: &str = "auth:
   login:
@@ -117,7 +117,7 @@ async fn nothing_is_sent_when_the_budget_refuses() {
         held_back(connector.read(&items(), std::slice::from_ref(&id)).await);
         held_back(connector.create(&items(), &write).await);
         held_back(connector.update(&items(), &id, &write).await);
-        held_back(connector.delete(&items(), &id, "txn_2").await);
+        held_back(connector.delete(&items(), &id, &deletion("txn_2")).await);
     }
     assert_eq!(server.seen().len(), 0);
 }

@@ -17,6 +17,7 @@ fn found(outcomes: Vec<ReadOutcome>) -> Vec<Option<String>> {
     let id = |outcome| match outcome {
         ReadOutcome::Found(record) => Some(record.id.to_string()),
         ReadOutcome::Missing => None,
+        ReadOutcome::Unreadable(reason) => panic!("{reason}"),
     };
     outcomes.into_iter().map(id).collect()
 }
@@ -29,7 +30,7 @@ fn record_ids(ids: &[&str]) -> Vec<RecordId> {
 async fn a_row_becomes_a_record_and_a_bad_row_does_not_stop_the_listing() {
     let server = Server::start(|_, _| {
         let good = json!({"id": 9_007_199_254_740_993_i64, "name": "", "price": "12.50", "version": 3,
-                          "updated": "2026-01-01T00:00:00.5", "reference": "txn_1"});
+                          "updated": "2026-01-01T00:00:00.5", "created": "2025-12-31T00:00:00Z", "reference": "txn_1"});
         json(200, json!({"data": [good, {"id": 2, "price": "dear"}, {"name": "nameless"}]}))
     })
     .await;
@@ -47,6 +48,7 @@ async fn a_row_becomes_a_record_and_a_bad_row_does_not_stop_the_listing() {
     );
     assert_eq!(record.version.as_deref(), Some("3"));
     assert_eq!(record.updated_at, "2026-01-01T00:00:00.5Z".parse().ok());
+    assert_eq!(record.created_at, "2025-12-31T00:00:00Z".parse().ok());
     assert_eq!(record.reference.as_deref(), Some("txn_1"));
     let unreadable: Vec<_> = page
         .unreadable
@@ -120,6 +122,38 @@ async fn a_batch_answers_in_the_order_asked_and_absence_is_missing() {
         ]
     );
     assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn one_record_of_a_batch_that_cannot_be_read_does_not_hide_the_others() {
+    let server = Server::start(|_, _| {
+        let bad = json!({"id": "b", "price": "dear"});
+        json(200, json!({"data": [{"id": "a"}, bad]}))
+    })
+    .await;
+    let connector = server.connector(&manifest("", BATCH, ""));
+    let outcomes = connector
+        .read(&items(), &record_ids(&["a", "b", "c"]))
+        .await
+        .expect("answers");
+    assert!(matches!(&outcomes[0], ReadOutcome::Found(record) if record.id.as_str() == "a"));
+    assert!(
+        matches!(&outcomes[1], ReadOutcome::Unreadable(reason) if reason.contains("field `price`"))
+    );
+    assert_eq!(outcomes[2], ReadOutcome::Missing);
+}
+
+#[tokio::test]
+async fn a_row_without_an_id_may_be_any_of_those_that_are_absent() {
+    let server =
+        Server::start(|_, _| json(200, json!({"data": [{"id": "a"}, {"name": "who?"}]}))).await;
+    let connector = server.connector(&manifest("", BATCH, ""));
+    let outcomes = connector
+        .read(&items(), &record_ids(&["a", "b"]))
+        .await
+        .expect("answers");
+    assert!(matches!(&outcomes[0], ReadOutcome::Found(_)));
+    assert!(matches!(&outcomes[1], ReadOutcome::Unreadable(reason) if reason.contains("no id")));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value as Json;
 use tandem_connectors::manifest::Manifest;
-use tandem_connectors::{ConnectionSettings, RestConnector, Secret};
+use tandem_connectors::{ConnectionSettings, Delete, RestConnector, Secret};
 use tandem_domain::{Clock, Fields, StreamName, Timestamp, Value};
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -171,6 +171,7 @@ pub fn manifest(top: &str, list: &str, more: &str) -> String {
         "manifest: 1\nname: test\ntitle: Test\ncredentials: {{ key: A key }}\n{auth}\n{top}\nstreams:\n  items:\n\
          \x20   id: {{ path: /id }}\n\
          \x20   updated_at: {{ path: /updated }}\n\
+         \x20   created_at: {{ path: /created }}\n\
          \x20   version: /version\n\
          \x20   reference: /reference\n\
          \x20   fields:\n\
@@ -209,7 +210,19 @@ update:
     headers: { If-Match: '=expected_version if expected_version else omit' }
     body: =record
 delete:
-  request: { method: DELETE, path: '/items/{{ id }}' }";
+  request:
+    method: DELETE
+    path: /items/{{ id }}
+    headers: { If-Match: '=expected_version if expected_version else omit' }";
+
+/// A deletion of whatever version there is.
+pub const fn deletion(transaction: &str) -> Delete<'_> {
+    Delete {
+        transaction,
+        expected_version: None,
+        current: None,
+    }
+}
 
 pub fn items() -> StreamName {
     "items".parse().expect("a name")

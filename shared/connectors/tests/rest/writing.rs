@@ -1,10 +1,10 @@
 //! Creating, changing, deleting: what is sent, and what comes of it.
 
 use serde_json::json;
-use tandem_connectors::{Connector, ConnectorError, Listing, RemoteRecord, Write};
-use tandem_domain::{Fields, RecordId, Value};
+use tandem_connectors::{Connector, ConnectorError, Delete, Listing, RemoteRecord, Write};
+use tandem_domain::{ErrorCode, Fields, RecordId, Value};
 
-use crate::server::{LIST, Server, WRITES, fields, items, json, manifest};
+use crate::server::{LIST, Server, WRITES, deletion, fields, items, json, manifest};
 
 fn write<'a>(fields: &'a Fields, current: Option<&'a RemoteRecord>) -> Write<'a> {
     Write {
@@ -79,7 +79,7 @@ async fn deleting_what_is_gone_is_a_success_and_changing_it_is_not() {
     let connector = server.connector(&manifest("", LIST, WRITES));
     let id = RecordId::new("7");
     connector
-        .delete(&items(), &id, "txn_1")
+        .delete(&items(), &id, &deletion("txn_1"))
         .await
         .expect("it is gone");
     let wanted = fields(&[("name", "Ada")]);
@@ -88,6 +88,36 @@ async fn deleting_what_is_gone_is_a_success_and_changing_it_is_not() {
         .await
         .expect_err("it is gone");
     assert!(matches!(error, ConnectorError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_deletion_names_the_version_it_expects_and_another_one_is_a_conflict() {
+    let server = Server::start(|seen, _| match seen.header("if-match") {
+        "v9" => json(200, json!({})),
+        _ => json(412, json!({"message": "it has changed"})),
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, WRITES));
+    let capabilities = connector.stream(&items()).expect("the stream").capabilities;
+    assert!(capabilities.guarded_delete);
+    let id = RecordId::new("7");
+    let expecting = |version| Delete {
+        expected_version: Some(version),
+        ..deletion("txn_1")
+    };
+    connector
+        .delete(&items(), &id, &expecting("v9"))
+        .await
+        .expect("deleted");
+    let error = connector
+        .delete(&items(), &id, &expecting("v8"))
+        .await
+        .expect_err("it is at v9");
+    assert!(
+        matches!(error, ConnectorError::VersionConflict { .. }),
+        "{error}"
+    );
+    assert_eq!(error.code(), ErrorCode::VersionConflict);
 }
 
 #[tokio::test]
