@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side, Timestamp, checksum};
-use tandem_engine::{Gone, Presence, Snapshot, mapped, match_keys};
+use tandem_engine::{Gone, Presence, Snapshot, key_texts, mapped};
 use tandem_runtime::{Archived, SyncDefinition};
 use tandem_store::{Hints, IndexedRecord, SideState};
 
@@ -45,7 +45,7 @@ impl Reading {
     pub fn indexed(&self, sync: &SyncDefinition) -> IndexedRecord {
         IndexedRecord {
             id: self.record.id.clone(),
-            keys: match_keys(&sync.policy, &self.fields),
+            keys: key_texts(&sync.policy, &self.fields),
             checksum: checksum(&self.fields),
             updated_at: self.record.updated_at,
         }

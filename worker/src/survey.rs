@@ -181,7 +181,7 @@ async fn unlinked(
     }
     let keys: Vec<String> = free
         .iter()
-        .flat_map(|one| one.keys.iter().cloned())
+        .flat_map(|one| one.keys.iter().map(ToString::to_string))
         .collect();
     let ignored: std::collections::BTreeSet<RecordId> = store
         .records_by_keys(&sync.name, side, &keys)

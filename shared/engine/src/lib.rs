@@ -9,7 +9,10 @@ mod project;
 mod settle;
 
 pub use equality::same;
-pub use matching::{Ambiguity, Candidate, Matching, Single, match_all, match_keys, match_one};
+pub use matching::{
+    Ambiguity, Candidate, MatchKey, Matching, Single, contradicts, key_texts, match_all,
+    match_form, match_keys, match_one,
+};
 pub use plan::{
     Decision, FieldQuestion, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled, Snapshot, View,
     WriteOp, plan,

@@ -11,10 +11,69 @@ use tandem_domain::{Fields, RecordId, Value};
 use crate::equality::fold;
 use crate::policy::SyncPolicy;
 
-/// The normalised match keys of a record, strongest first, each as `rank:value`. A key any part of
-/// which is empty is left out.
+/// One match key of a record: the rule that made it, and the normalised values of its fields.
+///
+/// Its text, `field+field:value`, is what is stored. It says which fields it is made of and not how strong
+/// it is, so that keys stored once stay true when a sync orders its match keys anew.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MatchKey {
+    rank: usize,
+    text: String,
+}
+
+impl MatchKey {
+    /// How strong it is: its place among the match keys of its sync, 0 for the strongest.
+    #[must_use]
+    pub const fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads a stored key; `None` when the sync has no such match key (any more).
+    #[must_use]
+    pub fn parse(policy: &SyncPolicy, text: &str) -> Option<Self> {
+        let rank = policy
+            .match_keys
+            .iter()
+            .position(|names| text.strip_prefix(&*name_of(names)).is_some())?;
+        Some(Self {
+            rank,
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Display for MatchKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<MatchKey> for String {
+    fn from(key: MatchKey) -> Self {
+        key.text
+    }
+}
+
+/// What the texts of a rule's keys begin with. The signs that part names are written otherwise in names.
+fn name_of(names: &[String]) -> String {
+    let plain = |name: &String| {
+        name.replace('%', "%25")
+            .replace('+', "%2B")
+            .replace(':', "%3A")
+    };
+    let names: Vec<String> = names.iter().map(plain).collect();
+    format!("{}:", names.join("+"))
+}
+
+/// The normalised match keys of a record, strongest first. A key any part of which is empty is left out.
 #[must_use]
-pub fn match_keys(policy: &SyncPolicy, mapped: &Fields) -> Vec<String> {
+pub fn match_keys(policy: &SyncPolicy, mapped: &Fields) -> Vec<MatchKey> {
     policy
         .match_keys
         .iter()
@@ -24,9 +83,37 @@ pub fn match_keys(policy: &SyncPolicy, mapped: &Fields) -> Vec<String> {
                 .iter()
                 .map(|name| key_part(mapped.get(name)?))
                 .collect();
-            Some(format!("{rank}:{}", parts?.join("\u{1f}")))
+            let text = format!("{}{}", name_of(names), parts?.join("\u{1f}"));
+            Some(MatchKey { rank, text })
         })
         .collect()
+}
+
+/// The texts of [`match_keys`], as the index and the journal hold them.
+#[must_use]
+pub fn key_texts(policy: &SyncPolicy, mapped: &Fields) -> Vec<String> {
+    match_keys(policy, mapped)
+        .into_iter()
+        .map(String::from)
+        .collect()
+}
+
+/// What the stored keys of a sync are made of, as a text to compare: while it stays the same, keys stored
+/// earlier are what they would be now. The order of the match keys is not in it.
+#[must_use]
+pub fn match_form(policy: &SyncPolicy) -> String {
+    let of_field = |name: &String| {
+        let rule = policy.fields.iter().find(|rule| rule.name == *name);
+        rule.map_or_else(String::new, |rule| {
+            format!("{}={}={:?}", rule.a, rule.b, rule.transforms)
+        })
+    };
+    let of_key = |names: &Vec<String>| {
+        let fields: Vec<String> = names.iter().map(of_field).collect();
+        format!("{}{}", name_of(names), fields.join("+"))
+    };
+    let forms: BTreeSet<String> = policy.match_keys.iter().map(of_key).collect();
+    forms.into_iter().collect::<Vec<_>>().join("; ")
 }
 
 fn key_part(value: &Value) -> Option<String> {
@@ -43,15 +130,15 @@ fn key_part(value: &Value) -> Option<String> {
 pub struct Candidate {
     /// The record.
     pub id: RecordId,
-    /// Its match keys, see [`match_keys`].
-    pub keys: Vec<String>,
+    /// Its match keys, strongest first, see [`match_keys`].
+    pub keys: Vec<MatchKey>,
 }
 
 /// Records that match, but not one to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ambiguity {
     /// The key that they share.
-    pub key: String,
+    pub key: MatchKey,
     /// The records of side a, in order of id.
     pub a: Vec<RecordId>,
     /// The records of side b, in order of id.
@@ -80,13 +167,13 @@ pub fn match_all(a: &[Candidate], b: &[Candidate]) -> Matching {
     let mut open_a: BTreeMap<&RecordId, &Candidate> = a.iter().map(|one| (&one.id, one)).collect();
     let mut open_b: BTreeMap<&RecordId, &Candidate> = b.iter().map(|one| (&one.id, one)).collect();
     for rank in ranks(a, b) {
-        for (key, group) in groups(&rank, &open_a, &open_b) {
+        for (key, group) in groups(rank, &open_a, &open_b) {
             match (group.a.as_slice(), group.b.as_slice()) {
                 ([], []) | ([], [_]) | ([_], []) => continue,
                 ([one], [other]) if contradicts(one, other) => continue,
                 ([one], [other]) => matching.pairs.push((one.id.clone(), other.id.clone())),
                 _ => matching.ambiguous.push(Ambiguity {
-                    key: key.to_owned(),
+                    key: key.clone(),
                     a: ids(&group.a),
                     b: ids(&group.b),
                 }),
@@ -114,26 +201,19 @@ fn ids(group: &[&Candidate]) -> Vec<RecordId> {
     group.iter().map(|one| one.id.clone()).collect()
 }
 
-fn ranks(a: &[Candidate], b: &[Candidate]) -> BTreeSet<String> {
-    a.iter()
-        .chain(b)
-        .flat_map(|one| &one.keys)
-        .map(|key| rank_of(key).to_owned())
-        .collect()
-}
-
-fn rank_of(key: &str) -> &str {
-    key.split_once(':').map_or(key, |(rank, _)| rank)
+fn ranks(a: &[Candidate], b: &[Candidate]) -> BTreeSet<usize> {
+    let keys = a.iter().chain(b).flat_map(|one| &one.keys);
+    keys.map(MatchKey::rank).collect()
 }
 
 /// The records still open, by their key of this rank. A record whose stronger keys contradict those
 /// of everyone else in the group is taken out first, so that it does not make a clear pair unclear.
 fn groups<'a>(
-    rank: &str,
+    rank: usize,
     open_a: &BTreeMap<&'a RecordId, &'a Candidate>,
     open_b: &BTreeMap<&'a RecordId, &'a Candidate>,
-) -> BTreeMap<&'a str, Group<'a>> {
-    let mut groups: BTreeMap<&'a str, Group<'a>> = BTreeMap::new();
+) -> BTreeMap<&'a MatchKey, Group<'a>> {
+    let mut groups: BTreeMap<&'a MatchKey, Group<'a>> = BTreeMap::new();
     for one in open_a.values() {
         if let Some(key) = key_of_rank(one, rank) {
             groups.entry(key).or_default().a.push(one);
@@ -164,17 +244,15 @@ fn drop_contradicted(group: &mut Group<'_>) {
     group.b.retain(|one| fits_someone(one));
 }
 
-fn key_of_rank<'a>(one: &'a Candidate, rank: &str) -> Option<&'a str> {
-    one.keys
-        .iter()
-        .map(String::as_str)
-        .find(|key| rank_of(key) == rank)
+fn key_of_rank(one: &Candidate, rank: usize) -> Option<&MatchKey> {
+    one.keys.iter().find(|key| key.rank == rank)
 }
 
 /// Whether some key that both have, stronger than the first one they share, differs.
-fn contradicts(one: &Candidate, other: &Candidate) -> bool {
+#[must_use]
+pub fn contradicts(one: &Candidate, other: &Candidate) -> bool {
     for key in &one.keys {
-        match key_of_rank(other, rank_of(key)) {
+        match key_of_rank(other, key.rank) {
             Some(theirs) if theirs == key => return false,
             Some(_) => return true,
             None => {}
@@ -193,7 +271,7 @@ pub enum Single {
     /// A person must look.
     Unclear {
         /// The shared key.
-        key: String,
+        key: MatchKey,
         /// Records of the other side.
         candidates: Vec<RecordId>,
         /// Records of the own side.
@@ -244,7 +322,16 @@ mod tests {
     fn one(id: &str, keys: &[&str]) -> Candidate {
         Candidate {
             id: RecordId::new(id),
-            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            keys: keys.iter().map(|text| key(text)).collect(),
+        }
+    }
+
+    /// `0:x` is a key of the strongest rule with the value x.
+    fn key(text: &str) -> MatchKey {
+        let (rank, _) = text.split_once(':').expect("a rank and a value");
+        MatchKey {
+            rank: rank.parse().expect("a rank"),
+            text: text.to_owned(),
         }
     }
 
@@ -305,7 +392,7 @@ mod tests {
         assert_eq!(
             match_one(&record, &[partner], &[one("a2", &["0:x"])]),
             Single::Unclear {
-                key: "0:x".into(),
+                key: key("0:x"),
                 candidates: vec![id("b1")],
                 rivals: vec![id("a2")]
             }

@@ -317,7 +317,7 @@ async fn settle_unclear(
         kind: ConflictKind::Ambiguous {
             candidates: others.to_vec(),
             rivals: own.iter().filter(|other| *other != id).cloned().collect(),
-            key: unclear.key.clone(),
+            key: unclear.key.to_string(),
         },
     };
     // One question a record of the side that has several; the lone partner is named in them.

@@ -2,7 +2,7 @@
 
 use tandem_connectors::ConnectorError;
 use tandem_domain::{ConflictId, Side};
-use tandem_engine::{Plan, Presence, Ruled, View, match_keys};
+use tandem_engine::{Plan, Presence, Ruled, View, key_texts};
 use tandem_store::IntentState;
 
 use super::created::{Source, link_created};
@@ -24,7 +24,7 @@ pub(super) async fn create(
             "no partner, and the sync creates none on that side",
         ));
     };
-    let match_key = match_keys(&work.sync.policy, &here.reading.fields)
+    let match_key = key_texts(&work.sync.policy, &here.reading.fields)
         .into_iter()
         .next();
     let intent = work.intent(

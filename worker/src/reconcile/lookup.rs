@@ -1,8 +1,9 @@
 //! Looks for the partner of a record: in the index, and in the other system itself.
 
-use tandem_connectors::Lookup;
-use tandem_domain::{RecordId, Side};
-use tandem_engine::{Candidate, match_keys};
+use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
+use tandem_domain::{Fields, RecordId, Side};
+use tandem_engine::{Candidate, MatchKey, contradicts, match_keys};
+use tandem_store::KnownRecord;
 
 use super::unlinked::Here;
 use crate::executor::Work;
@@ -20,17 +21,16 @@ pub(super) async fn known(
     side: Side,
     own: &Candidate,
 ) -> Result<Vec<Reading>, WorkError> {
+    let keys: Vec<String> = own.keys.iter().cloned().map(String::from).collect();
     let known = work
         .context
         .store
-        .records_by_keys(&work.sync.name, side, &own.keys)
+        .records_by_keys(&work.sync.name, side, &keys)
         .await?;
-    let ids: Vec<RecordId> = known
+    let known = known
         .into_iter()
-        .filter(|known| !(known.ignored || side == here.side && known.id == own.id))
-        .map(|known| known.id)
-        .take(SAME_KEY_MAX)
-        .collect();
+        .filter(|known| !(known.ignored || side == here.side && known.id == own.id));
+    let ids = nearest(work, own, known.collect());
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -41,6 +41,31 @@ pub(super) async fn known(
         .collect())
 }
 
+/// The records that are looked at: those that by the index share the strongest keys, and before all others
+/// those that no stronger key tells apart. A weak key, a city, may be shared by thousands.
+fn nearest(work: Work<'_>, own: &Candidate, known: Vec<KnownRecord>) -> Vec<RecordId> {
+    let indexed = |known: KnownRecord| Candidate {
+        id: known.id,
+        keys: known
+            .keys
+            .iter()
+            .filter_map(|key| MatchKey::parse(&work.sync.policy, key))
+            .collect(),
+    };
+    let mut near: Vec<Candidate> = known.into_iter().map(indexed).collect();
+    near.sort_by_cached_key(|other| {
+        let shared = own.keys.iter().find(|key| other.keys.contains(key));
+        (
+            contradicts(own, other),
+            shared.map_or(usize::MAX, MatchKey::rank),
+        )
+    });
+    near.into_iter()
+        .map(|other| other.id)
+        .take(SAME_KEY_MAX)
+        .collect()
+}
+
 pub(super) fn candidate(work: Work<'_>, reading: &Reading) -> Candidate {
     Candidate {
         id: reading.record.id.clone(),
@@ -48,49 +73,61 @@ pub(super) fn candidate(work: Work<'_>, reading: &Reading) -> Candidate {
     }
 }
 
-/// Asks the other system itself: its record may be too new to be in the index.
-pub(super) async fn look_up(work: Work<'_>, here: &Here) -> Result<Vec<Reading>, WorkError> {
-    let other = here.side.other();
-    let end = work.sync.end(other);
-    let mut found: Vec<Reading> = Vec::new();
-    for names in &work.sync.policy.match_keys {
-        // A key of several fields is found by its first; the engine compares the others.
-        let Some(name) = names.first() else { continue };
-        let Some(rule) = work
-            .sync
-            .policy
-            .fields
-            .iter()
-            .find(|rule| rule.name == *name)
-        else {
-            continue;
-        };
-        let Some(value) = here
-            .reading
-            .fields
-            .get(name)
-            .filter(|value| !value.is_null())
-        else {
-            continue;
-        };
-        let lookup = Lookup::Field {
-            name: rule.stream_field(other),
-            value,
-        };
-        let records = end
-            .connector
-            .find(&end.stream, &lookup)
-            .await?
-            .unwrap_or_default();
-        let records = records
-            .into_iter()
-            .map(|record| Reading::new(work.sync, other, record, None));
-        found.extend(records.filter(usable(work, other)));
-        if !found.is_empty() {
+/// The records of the other side that share a key with this one. Where the index has none for a key, the
+/// system itself is asked: its record may be too new to be in the index. A record that shares a weaker key
+/// only does not end the search for a stronger one.
+pub(super) async fn others(
+    work: Work<'_>,
+    here: &Here,
+    own: &Candidate,
+) -> Result<Vec<Reading>, WorkError> {
+    let side = here.side.other();
+    let mut found = known(work, here, side, own).await?;
+    for key in &own.keys {
+        if found.iter().any(|reading| has_key(work, reading, key)) {
             break;
+        }
+        for record in find_by_key(work, side, key, &here.reading.fields).await? {
+            let reading = Reading::new(work.sync, side, record, None);
+            let is_new = found.iter().all(|one| one.record.id != reading.record.id);
+            // Systems find by one field, and some find more than was asked for.
+            if is_new && has_key(work, &reading, key) && usable(work, side)(&reading) {
+                found.push(reading);
+            }
         }
     }
     Ok(found)
+}
+
+fn has_key(work: Work<'_>, reading: &Reading, key: &MatchKey) -> bool {
+    candidate(work, reading).keys.contains(key)
+}
+
+/// Asks a system for the records that may have a key: by the first of its fields that the system can be
+/// searched by. What is found may differ in the others.
+pub(super) async fn find_by_key(
+    work: Work<'_>,
+    side: Side,
+    key: &MatchKey,
+    fields: &Fields,
+) -> Result<Vec<RemoteRecord>, ConnectorError> {
+    let end = work.sync.end(side);
+    let policy = &work.sync.policy;
+    let names = policy.match_keys.get(key.rank());
+    for name in names.into_iter().flatten() {
+        let rule = policy.fields.iter().find(|rule| rule.name == *name);
+        let (Some(rule), Some(value)) = (rule, fields.get(name)) else {
+            continue;
+        };
+        let lookup = Lookup::Field {
+            name: rule.stream_field(side),
+            value,
+        };
+        if let Some(records) = end.connector.find(&end.stream, &lookup).await? {
+            return Ok(records);
+        }
+    }
+    Ok(Vec::new())
 }
 
 pub(super) fn usable(work: Work<'_>, side: Side) -> impl Fn(&Reading) -> bool {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
-use tandem_engine::match_keys;
+use tandem_engine::{MatchKey, match_keys};
 use tandem_store::{Intent, IntentOp, IntentState, Link};
 
 use super::created::{link_created, relink};
+use super::lookup::find_by_key;
 use crate::executor::{Sent, Work};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -72,29 +73,8 @@ pub(super) async fn find_effect(
         return Ok(Some(Reading::new(work.sync, intent.side, record, None)));
     }
     let wanted = match_keys(&work.sync.policy, &intent.fields);
-    for names in &work.sync.policy.match_keys {
-        let Some(name) = names.first() else { continue };
-        let Some(rule) = work
-            .sync
-            .policy
-            .fields
-            .iter()
-            .find(|rule| rule.name == *name)
-        else {
-            continue;
-        };
-        let Some(value) = intent.fields.get(name) else {
-            continue;
-        };
-        let lookup = Lookup::Field {
-            name: rule.stream_field(intent.side),
-            value,
-        };
-        let records = end
-            .connector
-            .find(&end.stream, &lookup)
-            .await?
-            .unwrap_or_default();
+    for key in &wanted {
+        let records = find_by_key(work, intent.side, key, &intent.fields).await?;
         if let Some(found) = free_effect(work, intent, &wanted, records).await? {
             return Ok(Some(found));
         }
@@ -106,7 +86,7 @@ pub(super) async fn find_effect(
 pub(super) async fn free_effect(
     work: Work<'_>,
     intent: &Intent,
-    wanted: &[String],
+    wanted: &[MatchKey],
     records: Vec<RemoteRecord>,
 ) -> Result<Option<Reading>, WorkError> {
     let transaction = intent.id.to_string();

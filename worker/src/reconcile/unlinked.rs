@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{Candidate, Single, match_keys, match_one};
+use tandem_engine::{Candidate, Single, key_texts, match_one};
 use tandem_store::{Intent, LinkState, PairContext, Resolution};
 
 use super::create::create;
 use super::created::link_created;
 use super::link_to::link_to;
 use super::lookup::known;
-use super::lookup::{candidate, look_up};
+use super::lookup::{candidate, others};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
 use super::unclear::hold;
 use crate::executor::{KEY_BUSY_PAUSE, Work};
@@ -115,7 +115,7 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
 
 /// An open create of ours that this record is, or may be, the effect of.
 pub(super) async fn own_echo(work: Work<'_>, here: &Here) -> Result<Option<Intent>, WorkError> {
-    let keys = match_keys(&work.sync.policy, &here.reading.fields);
+    let keys = key_texts(&work.sync.policy, &here.reading.fields);
     let open = work
         .context
         .store
@@ -153,10 +153,7 @@ pub(super) async fn await_partner(
 pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
-    let mut others = known(work, here, here.side.other(), &own).await?;
-    if others.is_empty() {
-        others = look_up(work, here).await?;
-    }
+    let others = others(work, here, &own).await?;
     let candidates = |readings: &[Reading]| -> Vec<Candidate> {
         readings
             .iter()
@@ -165,7 +162,15 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
     };
     match match_one(&own, &candidates(&others), &candidates(&rivals)) {
         Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
-            let key = own.keys.first().cloned().unwrap_or_default();
+            let theirs = candidates(&others)
+                .into_iter()
+                .find(|one| one.id == partner);
+            let shared = own.keys.iter().find(|key| {
+                theirs
+                    .as_ref()
+                    .is_some_and(|theirs| theirs.keys.contains(key))
+            });
+            let key = shared.map_or_else(String::new, ToString::to_string);
             hold(work, here, &others, key, vec![partner], Vec::new()).await
         }
         Single::Partner(partner) => link_to(work, here, &partner, Vec::new()).await,
@@ -174,7 +179,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             key,
             candidates,
             rivals,
-        } => hold(work, here, &others, key, candidates, rivals).await,
+        } => hold(work, here, &others, key.into(), candidates, rivals).await,
     }
 }
 

@@ -1,0 +1,11 @@
+mod partners;
+
+use crate::world::system::Talents;
+
+/// A system that says when its records changed, and answers writes with the record.
+pub const PLAIN: Talents = Talents {
+    external_reference: false,
+    idempotent_create: false,
+    answers_with_record: true,
+    changed_since: true,
+};
