@@ -8,7 +8,7 @@ mod ingress;
 mod server;
 pub mod service;
 
-pub use http::{ApiToken, HttpParts, MetricsAccess, RenderMetrics, ShortToken, router};
+pub use http::{ApiAccess, ApiToken, HttpParts, MetricsAccess, RenderMetrics, ShortToken, router};
 pub use ingress::{
     BODY_BYTES_MAX, FailureLimit, HOOKS_PREFIX, Ingress, IngressLimits, IngressParts,
     follow_connections,

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         let options = ServiceOptions {
             listen: process.listen,
             token: token()?,
+            file_token: None,
             metrics: process.metrics.clone(),
         };
         let (platform, configuration) = (&process.platform, &process.configuration);

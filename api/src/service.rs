@@ -11,15 +11,15 @@ use tandem_domain::{ConnectionName, StreamName};
 use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
 use tandem_operator::{Operator, OperatorParts};
 use tandem_runtime::Configuration;
-use tandem_runtime::config::{Built, ConnectionSetup, WebhookSetup};
+use tandem_runtime::config::{Built, ConnectionSetup, ServerConfig, WebhookSetup};
 use tandem_runtime::process::{Platform, StartError, Tasks};
 use tandem_runtime::telemetry::MetricsHandle;
 use tandem_store::EventKind;
 use tokio::net::TcpListener;
 
 use crate::{
-    ApiToken, HttpParts, Ingress, IngressLimits, IngressParts, MetricsAccess, ServerLimits,
-    Surface, follow_connections, router, serve,
+    ApiAccess, ApiToken, HttpParts, Ingress, IngressLimits, IngressParts, MetricsAccess,
+    ServerLimits, Surface, follow_connections, router, serve,
 };
 
 /// How often it is looked whether another process paused or deleted a connection.
@@ -29,8 +29,10 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 pub struct ServiceOptions {
     /// Where to listen, instead of where the configuration says.
     pub listen: Option<SocketAddr>,
-    /// Who may use the API; without it only programs of this machine.
+    /// The token that an operator has set.
     pub token: Option<ApiToken>,
+    /// The token that lies in the data folder, where there is one.
+    pub file_token: Option<ApiToken>,
     /// What the process has counted.
     pub metrics: MetricsHandle,
 }
@@ -38,7 +40,8 @@ pub struct ServiceOptions {
 /// Listens, and starts the parts. Returns the address.
 ///
 /// # Errors
-/// [`StartError`] when the address is taken or the database does not answer.
+/// [`StartError`] when the address is taken, the database does not answer, or the API would be open to
+/// others.
 pub async fn start(
     platform: &Platform,
     configuration: &Configuration,
@@ -51,6 +54,7 @@ pub async fn start(
         address: wanted,
         source,
     };
+    let access = access(&configuration.server, wanted, &options)?;
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let hooks = Arc::new(HookTable::new(hooks(built, &format!("http://{address}"))));
@@ -65,7 +69,7 @@ pub async fn start(
     let (ingress, committer) = Ingress::start(ingress_parts, ingress_limits(configuration));
     let surface = Arc::new(Surface {
         ingress: Some(ingress),
-        router: routes(platform, &hooks, options),
+        router: routes(platform, &hooks, access, options.metrics),
     });
     let (shutdown, limits) = (platform.shutdown.clone(), server_limits(configuration));
     tasks.spawn("the HTTP server", async move {
@@ -82,8 +86,52 @@ pub async fn start(
     Ok(address)
 }
 
-fn routes(platform: &Platform, hooks: &Arc<HookTable>, options: ServiceOptions) -> axum::Router {
-    let metrics = options.metrics;
+/// Who may use the API. That a request comes from this machine can only be told where no proxy is and
+/// nobody else reaches the listener; elsewhere an operator sets a token.
+fn access(
+    server: &ServerConfig,
+    listen: SocketAddr,
+    options: &ServiceOptions,
+) -> Result<ApiAccess, StartError> {
+    if options.token.is_none()
+        && let Some(reason) = why_token(server, listen, options)
+    {
+        return Err(StartError::TokenNeeded { reason });
+    }
+    let known = [&options.token, &options.file_token];
+    Ok(ApiAccess {
+        tokens: known.into_iter().flatten().cloned().collect(),
+        local_without_token: options.token.is_none() && server.local_without_token,
+    })
+}
+
+fn why_token(
+    server: &ServerConfig,
+    listen: SocketAddr,
+    options: &ServiceOptions,
+) -> Option<String> {
+    if !listen.ip().to_canonical().is_loopback() {
+        return Some(format!(
+            "it listens on {listen}, which other machines can reach"
+        ));
+    }
+    if server.trusted_proxies > 0 {
+        return Some(format!(
+            "`server.trusted_proxies` is {}: what comes through a proxy looks as if it came from this machine",
+            server.trusted_proxies
+        ));
+    }
+    (!server.local_without_token && options.file_token.is_none()).then(|| {
+        "`server.local_without_token` is false, so that nobody could use it without one".to_owned()
+    })
+}
+
+fn routes(
+    platform: &Platform,
+    hooks: &Arc<HookTable>,
+    access: ApiAccess,
+    metrics: MetricsHandle,
+) -> axum::Router {
     router(HttpParts {
         operator: Operator::new(OperatorParts {
             store: Arc::clone(&platform.store),
@@ -93,7 +141,7 @@ fn routes(platform: &Platform, hooks: &Arc<HookTable>, options: ServiceOptions) 
             entropy: Arc::clone(&platform.entropy),
         }),
         render_metrics: Arc::new(move || metrics.render()),
-        token: options.token,
+        access,
         metrics: MetricsAccess::Operators,
     })
 }
@@ -191,5 +239,83 @@ fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
         },
         occurred_at: event.occurred_at,
         problem: event.problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_that_others_could_reach_needs_a_token() {
+        let metrics =
+            tandem_runtime::telemetry::init_metrics().expect("the only one of this process");
+        let options = |token: Option<&str>, file: Option<&str>| ServiceOptions {
+            listen: None,
+            token: token.map(|text| ApiToken::new(text).expect("long enough")),
+            file_token: file.map(|text| ApiToken::new(text).expect("long enough")),
+            metrics: metrics.clone(),
+        };
+        let server = |trusted_proxies, local_without_token| ServerConfig {
+            trusted_proxies,
+            local_without_token,
+            ..ServerConfig::default()
+        };
+        let (set, lying) = (Some("0123456789abcdef"), Some("fedcba9876543210"));
+        for (listen, server, options, tokens_and_local) in [
+            (
+                "127.0.0.1:1",
+                server(0, true),
+                options(None, None),
+                Some((0, true)),
+            ),
+            (
+                "[::1]:1",
+                server(0, true),
+                options(None, lying),
+                Some((1, true)),
+            ),
+            (
+                "127.0.0.1:1",
+                server(0, true),
+                options(set, lying),
+                Some((2, false)),
+            ),
+            (
+                "127.0.0.1:1",
+                server(0, false),
+                options(None, lying),
+                Some((1, false)),
+            ),
+            ("127.0.0.1:1", server(0, false), options(None, None), None),
+            ("127.0.0.1:1", server(1, true), options(None, lying), None),
+            (
+                "127.0.0.1:1",
+                server(1, true),
+                options(set, None),
+                Some((1, false)),
+            ),
+            ("0.0.0.0:1", server(0, true), options(None, lying), None),
+            (
+                "[::]:1",
+                server(0, true),
+                options(set, None),
+                Some((1, false)),
+            ),
+        ] {
+            let listen = listen.parse().expect("an address");
+            let access = access(&server, listen, &options);
+            let found = access
+                .as_ref()
+                .ok()
+                .map(|access| (access.tokens.len(), access.local_without_token));
+            assert_eq!(found, tokens_and_local, "{listen} {server:?}");
+            if let Err(error) = access {
+                assert!(
+                    error.to_string().contains("Set TANDEM_API_TOKEN"),
+                    "{error}"
+                );
+            }
+        }
     }
 }

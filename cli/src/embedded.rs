@@ -2,15 +2,18 @@
 //! SQLite file that is this process' alone, or over a PostgreSQL database that others may work on too.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tandem_api::ApiToken;
 use tandem_api::service::{self as http, ServiceOptions};
-use tandem_domain::Clock;
+use tandem_domain::{Clock, Entropy};
 use tandem_queue::{Doorbell, InProcessDoorbell};
 use tandem_runtime::config::Built;
-use tandem_runtime::process::{API_TOKEN_VARIABLE, Platform, Storage, TaskError, Tasks};
+use tandem_runtime::process::{
+    API_TOKEN_FILE, API_TOKEN_VARIABLE, Platform, Storage, TaskError, Tasks, keep_api_token,
+};
 use tandem_runtime::telemetry::init_metrics;
 use tandem_runtime::{Configuration, SystemClock, SystemEntropy, Topology};
 use tandem_store::Store;
@@ -69,6 +72,7 @@ impl Embedded {
         let http_options = ServiceOptions {
             listen: None,
             token: api_token(&*options.environment)?,
+            file_token: file_token(&options.storage, &*platform.entropy)?,
             // A second product in one process (only tests do that) shares them.
             metrics: init_metrics()?,
         };
@@ -142,4 +146,20 @@ fn api_token(environment: &Environment) -> anyhow::Result<Option<ApiToken>> {
         .map(|token| ApiToken::new(&token))
         .transpose()
         .context(API_TOKEN_VARIABLE)
+}
+
+/// The token in the data folder, which the command line reads by itself.
+fn file_token(storage: &Storage, entropy: &dyn Entropy) -> anyhow::Result<Option<ApiToken>> {
+    let Storage::Sqlite { file, .. } = storage else {
+        return Ok(None);
+    };
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let token = keep_api_token(folder, entropy)?;
+    let token = ApiToken::new(&token).with_context(|| {
+        format!(
+            "{}; remove the file, and one is made",
+            folder.join(API_TOKEN_FILE).display()
+        )
+    })?;
+    Ok(Some(token))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -18,8 +18,34 @@ use crate::server::Peer;
 
 /// Shorter tokens could be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
-/// Headers that a proxy adds.
-const FORWARDING: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+/// Headers that a proxy adds, or passes on from one before it.
+const FORWARDING: [&str; 13] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "cdn-loop",
+    "x-host",
+    "x-http-destinationurl",
+    "x-arr-log-id",
+    "x-request-start",
+];
+/// And those that begin with this.
+const FORWARDING_PREFIXES: [&str; 8] = [
+    "x-forwarded",
+    "x-original-",
+    "x-proxy",
+    "x-envoy-",
+    "x-amz",
+    "x-azure-",
+    "x-appengine-",
+    "cf-",
+];
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// The secret that operators' programs show as `Authorization: Bearer …`. Kept as its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,43 +87,61 @@ pub enum MetricsAccess {
     Everybody,
 }
 
-/// Decides who is let in.
-#[derive(Debug)]
-pub struct Access {
-    token: Option<ApiToken>,
+/// Who may use the API.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiAccess {
+    /// Whoever shows one of these.
+    pub tokens: Vec<ApiToken>,
+    /// Programs on this machine, without showing one.
+    pub local_without_token: bool,
 }
 
-impl Access {
-    pub fn new(token: Option<ApiToken>) -> Self {
-        Self { token }
-    }
-
+impl ApiAccess {
     fn check(&self, request: &Request) -> Result<(), Problem> {
-        match &self.token {
-            Some(token) => check_token(token, request.headers()),
-            None => check_local(request),
+        // Who shows a token wants to be known by it, wherever it comes from.
+        let shown = request.headers().contains_key(header::AUTHORIZATION);
+        let by_token = shown && !self.tokens.is_empty();
+        if self.local_without_token && !by_token {
+            check_local(request)
+        } else {
+            check_token(&self.tokens, request.headers())
         }
     }
 }
 
 /// Lets through whoever may use the API.
-pub async fn require(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub async fn require(
+    State(access): State<Arc<ApiAccess>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match access.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn check_token(token: &ApiToken, headers: &HeaderMap) -> Result<(), Problem> {
-    let shown = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| bearer(value.as_bytes()));
-    if shown.is_some_and(|shown| token.matches(shown)) {
+fn check_token(tokens: &[ApiToken], headers: &HeaderMap) -> Result<(), Problem> {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let first = shown.next().and_then(|value| bearer(value.as_bytes()));
+    if shown.next().is_some() {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "the request has more than one Authorization header; send one",
+        ));
+    }
+    // All are compared, so that time does not tell which one it was nearest to.
+    let known = first.is_some_and(|first| {
+        let fits = |fits, token: &ApiToken| fits | token.matches(first);
+        tokens.iter().fold(false, fits)
+    });
+    if known {
         return Ok(());
     }
     Err(Problem::new(
         StatusCode::UNAUTHORIZED,
-        "show the API token of this Tandem: `Authorization: Bearer <token>`",
+        "show the API token of this Tandem: `Authorization: Bearer <token>`. It is what TANDEM_API_TOKEN was set to; of a \
+         `tandem up` also what the file `api-token` of its data folder holds",
     ))
 }
 
@@ -108,20 +152,38 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
         .then_some(rest.trim_ascii())
 }
 
+/// A guess, however careful: so it only holds where nobody else can reach the listener, and a request
+/// that looks as if a proxy or a browser had a part in it is refused.
 fn check_local(request: &Request) -> Result<(), Problem> {
     let near = request
         .extensions()
         .get::<Peer>()
         .is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
     let headers = request.headers();
-    let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
-    if near && !forwarded && names_this_machine(headers) && from_here(headers) {
+    // The bare reverse proxy of old speaks this to its upstream, and adds no header.
+    let modern = request.version() >= Version::HTTP_11;
+    if near
+        && modern
+        && !was_forwarded(headers)
+        && names_this_machine(headers)
+        && from_here(headers)
+    {
         return Ok(());
     }
     Err(Problem::new(
         StatusCode::FORBIDDEN,
-        "without an API token only programs on this machine may use the API; configure a token to use it from elsewhere",
+        "without a token only programs on this machine may use the API, directly and not through a proxy or a web page; \
+         show the token that the file `api-token` of the data folder holds (`Authorization: Bearer <token>`), or set \
+         TANDEM_API_TOKEN",
     ))
+}
+
+fn was_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        let begins = |prefix: &&str| name.starts_with(prefix);
+        FORWARDING.contains(&name) || FORWARDING_PREFIXES.iter().any(begins)
+    })
 }
 
 /// Against web pages that let their own name point to this machine.
@@ -134,17 +196,18 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
 
 /// Against web pages that send forms to this machine.
 fn from_here(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ORIGIN).iter().all(|origin| {
-        origin
-            .to_str()
-            .ok()
-            .and_then(|text| text.parse::<Uri>().ok())
-            .and_then(|uri| {
-                uri.authority()
-                    .map(|host| is_local_authority(host.as_str()))
-            })
-            .unwrap_or(false)
-    })
+    let own_site = |value: &HeaderValue| matches!(value.as_bytes(), b"same-origin" | b"none");
+    headers.get_all(SEC_FETCH_SITE).iter().all(own_site)
+        && headers.get_all(header::ORIGIN).iter().all(is_local_origin)
+}
+
+fn is_local_origin(origin: &HeaderValue) -> bool {
+    let uri = origin
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<Uri>().ok());
+    let authority = uri.as_ref().and_then(Uri::authority);
+    authority.is_some_and(|host| is_local_authority(host.as_str()))
 }
 
 fn is_local_authority(authority: &str) -> bool {
@@ -201,8 +264,67 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
-            assert_eq!(check_token(&token, &headers).is_ok(), good, "{value}");
+            let tokens = [token.clone()];
+            assert_eq!(check_token(&tokens, &headers).is_ok(), good, "{value}");
         }
+    }
+
+    #[test]
+    fn a_second_authorization_header_is_refused_whichever_is_right() {
+        let tokens = [ApiToken::new(TOKEN).expect("long enough")];
+        let mut headers = HeaderMap::new();
+        for value in ["Bearer 0123456789abcdef", "Bearer wrong"] {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        assert!(check_token(&tokens, &headers).is_err());
+    }
+
+    #[test]
+    fn a_token_that_is_shown_must_be_right_also_on_this_machine() {
+        let access = ApiAccess {
+            tokens: vec![ApiToken::new(TOKEN).expect("long enough")],
+            local_without_token: true,
+        };
+        for (shown, good) in [
+            (None, true),
+            (Some("Bearer 0123456789abcdef"), true),
+            (Some("Bearer fedcba9876543210"), false),
+        ] {
+            let shown = shown.map(|value| ("authorization", value));
+            let headers: Vec<_> = shown.into_iter().chain([("host", "localhost")]).collect();
+            let allowed = access.check(&request("127.0.0.1:5", &headers)).is_ok();
+            assert_eq!(allowed, good, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_reverse_proxy_that_speaks_as_of_old_is_not_this_machine() {
+        let mut request = request("127.0.0.1:5", &[("host", "127.0.0.1:8080")]);
+        assert!(check_local(&request).is_ok());
+        *request.version_mut() = Version::HTTP_10;
+        assert!(check_local(&request).is_err());
+    }
+
+    #[test]
+    fn whatever_a_proxy_or_a_browser_adds_shuts_the_door() {
+        for (name, value) in [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "example.com"),
+            ("forwarded", "for=1.2.3.4"),
+            ("via", "1.1 proxy"),
+            ("x-real-ip", "1.2.3.4"),
+            ("cf-connecting-ip", "1.2.3.4"),
+            ("true-client-ip", "1.2.3.4"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            let headers = [("host", "localhost"), (name, value)];
+            let allowed = check_local(&request("127.0.0.1:5", &headers)).is_ok();
+            assert!(!allowed, "{name}: {value}");
+        }
+        let own_page = [("host", "localhost"), ("sec-fetch-site", "same-origin")];
+        assert!(check_local(&request("127.0.0.1:5", &own_page)).is_ok());
     }
 
     fn request(peer: &str, headers: &[(&str, &str)]) -> Request {

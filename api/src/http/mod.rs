@@ -16,7 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
 use tandem_operator::Operator;
 
-pub use access::{ApiToken, MetricsAccess, ShortToken};
+pub use access::{ApiAccess, ApiToken, MetricsAccess, ShortToken};
 
 /// The longest body of an API request, in bytes: some thousand ids.
 const BODY_BYTES_MAX: usize = 256 * 1_024;
@@ -31,15 +31,15 @@ pub struct HttpParts {
     pub operator: Operator,
     /// See [`RenderMetrics`].
     pub render_metrics: RenderMetrics,
-    /// Who may use the API. Without a token only programs on this machine may.
-    pub token: Option<ApiToken>,
+    /// Who may use the API.
+    pub access: ApiAccess,
     /// Who may read the metrics.
     pub metrics: MetricsAccess,
 }
 
 /// The routes of `/health`, `/metrics` and `/api/v1`, for a [`crate::Surface`].
 pub fn router(parts: HttpParts) -> Router {
-    let access = Arc::new(access::Access::new(parts.token));
+    let access = Arc::new(parts.access);
     let guarded = middleware::from_fn_with_state(Arc::clone(&access), access::require);
     let api = routes::api()
         .with_state(parts.operator.clone())

@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod door;
 mod ending;
 mod kills;
 mod reach;

@@ -30,6 +30,18 @@ impl Site {
         site
     }
 
+    /// Has the configuration say something else about the server, in one line.
+    pub fn replace_server(&self, line: &str) {
+        let text = std::fs::read_to_string(self.config()).expect("it was written");
+        let rest = text.split_once('\n').expect("it has lines").1;
+        std::fs::write(self.config(), format!("{line}\n{rest}")).expect("it can be written");
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.path().join("tandem.yaml")
     }
@@ -59,7 +71,7 @@ impl Site {
         let mut command = program::tandem();
         with_secrets(&mut command)
             .env("TANDEM_CONFIG", self.config())
-            .env("TANDEM_DATA", self.folder.path().join("data"));
+            .env("TANDEM_DATA", self.data());
         command
     }
 

@@ -41,7 +41,7 @@ async fn without_a_token_a_request_that_was_forwarded_or_names_another_host_is_4
         .await;
     assert_eq!(foreign.status, 403);
     assert!(
-        foreign.body.contains("configure a token"),
+        foreign.body.contains("set TANDEM_API_TOKEN"),
         "{}",
         foreign.body
     );

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tandem_api::{
-    ApiToken, HttpParts, Ingress, IngressLimits, IngressParts, MetricsAccess, ServerLimits,
-    Surface, router, serve,
+    ApiAccess, ApiToken, HttpParts, Ingress, IngressLimits, IngressParts, MetricsAccess,
+    ServerLimits, Surface, router, serve,
 };
 use tandem_connectors::webhook::Scheme;
 use tandem_domain::{ErrorCode, JobId};
@@ -64,7 +64,13 @@ pub async fn start_with(token: Option<&str>, metrics: MetricsAccess) -> Site {
     let router = router(HttpParts {
         operator,
         render_metrics: Arc::new(|| "tandem_up 1\n".to_owned()),
-        token: token.map(|text| ApiToken::new(text).expect("long enough")),
+        access: ApiAccess {
+            tokens: token
+                .map(|text| ApiToken::new(text).expect("long enough"))
+                .into_iter()
+                .collect(),
+            local_without_token: token.is_none(),
+        },
         metrics,
     });
     let surface = Arc::new(Surface {

@@ -13,12 +13,16 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Connections open at once; further ones are answered 503.
     pub connections_max: usize,
+    /// Connections open at once from one address; further ones are answered 503. 0 for no limit.
+    pub connections_per_address_max: usize,
     /// Verified deliveries that wait to be stored at once; further ones are answered 503.
     pub deliveries_max: usize,
     /// All bytes of webhook bodies held in memory at once; beyond that, 503.
     pub body_bytes_total_max: usize,
     /// How many proxies in front of Tandem append to `X-Forwarded-For`.
     pub trusted_proxies: usize,
+    /// Whether programs of this machine may use the API without showing a token, where none is set.
+    pub local_without_token: bool,
     /// A sender has this long for its headers, in seconds.
     pub header_secs: u32,
     /// A sender has this long for its body, in seconds.
@@ -32,9 +36,11 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             connections_max: 1_024,
+            connections_per_address_max: 256,
             deliveries_max: 4_096,
             body_bytes_total_max: 256 * 1024 * 1024,
             trusted_proxies: 0,
+            local_without_token: true,
             header_secs: 5,
             body_secs: 10,
             shutdown_secs: 10,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tandem_domain::SyncName;
 use tandem_store::StoreError;
 
+use super::ApiTokenFileError;
 use crate::config::ConfigError;
 use crate::telemetry::TelemetryError;
 
@@ -51,6 +52,17 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Others than programs of this machine could reach the API, and it has no token.
+    #[error(
+        "the API needs a token, because {reason}. Set TANDEM_API_TOKEN to a random text of at least 16 characters, such as from `openssl rand -hex 32`; programs then show it as `Authorization: Bearer <token>`"
+    )]
+    TokenNeeded {
+        /// How they could reach it.
+        reason: String,
+    },
+    /// The token in the data folder.
+    #[error(transparent)]
+    TokenFile(#[from] ApiTokenFileError),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals: {0}")]
     Signals(#[source] std::io::Error),

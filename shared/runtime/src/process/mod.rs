@@ -4,6 +4,7 @@
 //! This is the one place that chooses implementations: SQLite and a doorbell in the process, or
 //! PostgreSQL and Redis.
 
+mod api_token;
 mod args;
 mod begin;
 mod error;
@@ -14,6 +15,7 @@ mod status;
 mod storage;
 mod tasks;
 
+pub use api_token::{API_TOKEN_FILE, ApiTokenFileError, keep_api_token, read_api_token};
 pub use args::{API_TOKEN_VARIABLE, ProcessArgs, ProcessCli, ProcessCommand, STATUS_LISTEN};
 pub use begin::{Process, Role, check_applied};
 pub use error::StartError;
