@@ -1,15 +1,14 @@
 //! A world for the worker: two fake systems, a real storage, and a driver that owns time.
 
+pub mod ledger;
 pub mod system;
+mod topology;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_connectors::Connector;
 use tandem_domain::{
-    Clock, Entropy, ErrorCode, JobId, LeaseToken, RecordId, RetryPolicy, RunId, Side, SyncName,
-    Timestamp,
+    Clock, Entropy, ErrorCode, JobId, LeaseToken, RecordId, RunId, Side, SyncName, Timestamp,
 };
 use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
@@ -17,7 +16,7 @@ use tandem_engine::{
 use tandem_queue::{
     BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler, LeaseEnd,
 };
-use tandem_runtime::{Archived, DeleteBrake, End, SyncDefinition, Topology};
+use tandem_runtime::Archived;
 use tandem_store::{
     ClaimRequest, ClaimedJob, ConflictFilter, Failure, Hints, JobClass, JobFilter, JobKind,
     JobOutcome, JobState, NewJob, NewRun, RunKind, RunState, Trigger,
@@ -26,7 +25,10 @@ use tandem_testkit::{SeededEntropy, TemporaryStore, TestClock};
 use tandem_worker::{Context, Worker};
 use tokio_util::sync::CancellationToken;
 
+use ledger::Ledger;
+use system::oddities::Oddities;
 use system::{FIELDS, FakeSystem, Talents};
+use topology::topology;
 
 const LEASE: Duration = Duration::from_secs(30);
 /// A world that has not come to rest after so many turns never will.
@@ -38,6 +40,7 @@ pub struct World {
     pub clock: Arc<TestClock>,
     pub store: TemporaryStore,
     pub sync: SyncName,
+    pub ledger: Arc<Ledger>,
     entropy: Arc<SeededEntropy>,
     worker: Worker,
 }
@@ -94,10 +97,31 @@ impl World {
         talents_b: Talents,
         archived: Archived,
     ) -> Self {
+        let (a, b) = (Oddities::default(), Oddities::default());
+        Self::odd(seed, policy, (talents_a, a), (talents_b, b), archived).await
+    }
+
+    /// A world of systems that may be odd, before its first sync.
+    pub async fn odd(
+        seed: u64,
+        policy: SyncPolicy,
+        a: (Talents, Oddities),
+        b: (Talents, Oddities),
+        archived: Archived,
+    ) -> Self {
         let clock = Arc::new(TestClock::default());
         let entropy = Arc::new(SeededEntropy::new(seed));
-        let a = FakeSystem::new("a", talents_a, 140, Arc::clone(&clock));
-        let b = FakeSystem::new("b", talents_b, -95, Arc::clone(&clock));
+        let ledger = Arc::new(Ledger::default());
+        let system = |side, kind, skew_secs| {
+            FakeSystem::new(
+                side,
+                kind,
+                skew_secs,
+                Arc::clone(&clock),
+                Arc::clone(&ledger),
+            )
+        };
+        let (a, b) = (system(Side::A, a, 140), system(Side::B, b, -95));
         let store = TemporaryStore::open().await;
         let sync: SyncName = "pairs".parse().expect("a name");
         let topology = topology(&sync, policy, archived, &a, &b);
@@ -116,6 +140,7 @@ impl World {
             clock,
             store,
             sync,
+            ledger,
             entropy,
             worker,
         }
@@ -333,42 +358,4 @@ impl World {
             "seed {seed}: nothing is doubled"
         );
     }
-}
-
-fn topology(
-    sync: &SyncName,
-    policy: SyncPolicy,
-    archived: Archived,
-    a: &Arc<FakeSystem>,
-    b: &Arc<FakeSystem>,
-) -> Arc<Topology> {
-    let end = |name: &str, system: &Arc<FakeSystem>| End {
-        connection: name.parse().expect("a name"),
-        stream: "things".parse().expect("a name"),
-        connector: Arc::clone(system) as Arc<dyn Connector>,
-    };
-    let definition = SyncDefinition {
-        name: sync.clone(),
-        a: end("a", a),
-        b: end("b", b),
-        policy,
-        retry: RetryPolicy {
-            retries: 20,
-            base_secs: 1,
-            max_secs: 10,
-        },
-        quiet: Duration::ZERO,
-        overlap: Duration::from_secs(60),
-        brake: DeleteBrake::default(),
-        archived,
-        concurrency: 8,
-    };
-    let (one, other) = (definition.a.clone(), definition.b.clone());
-    Arc::new(Topology {
-        syncs: BTreeMap::from([(sync.clone(), Arc::new(definition))]),
-        connectors: BTreeMap::from([
-            (one.connection, one.connector),
-            (other.connection, other.connector),
-        ]),
-    })
 }

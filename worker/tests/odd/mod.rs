@@ -1,0 +1,3 @@
+//! Systems that are odd: they keep another form of what they are told, show late what they keep, lose track.
+
+mod fake;

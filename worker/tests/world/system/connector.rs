@@ -1,0 +1,234 @@
+//! What the system answers.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use tandem_connectors::{
+    CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
+    RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
+};
+use tandem_domain::{Fields, RecordId, StreamName, Timestamp, Value};
+
+use super::FakeSystem;
+use super::faults::{Effect, Moment};
+use super::oddities::{Lag, Meanwhile};
+use super::rows::Row;
+
+impl FakeSystem {
+    /// The record as a reader sees it who is so far behind; what it shows counts as seen by Tandem.
+    fn seen(&self, id: &RecordId, lag: Lag) -> Option<RemoteRecord> {
+        let now = self.real_now();
+        let state = self.state();
+        let (row, touched_since) = state.as_of(id, now, lag.by);
+        let row = row.filter(|_| !touched_since || lag.shows == Meanwhile::Before)?;
+        self.ledger().shown(row.typed.values());
+        Some(self.remote(id, row))
+    }
+
+    fn remote(&self, id: &RecordId, row: &Row) -> RemoteRecord {
+        RemoteRecord {
+            id: id.clone(),
+            fields: self.oddities().shown(&row.fields),
+            version: Some(row.version.to_string()),
+            updated_at: Some(row.updated_at),
+            created_at: Some(row.created_at).filter(|_| !self.oddities().hides_birth),
+            archived: row.fields.get("active") == Some(&Value::Text("false".to_owned())),
+            reference: row.reference.clone(),
+            raw: serde_json::Value::Null,
+        }
+    }
+
+    /// A read by id: it follows merges, and does not find what is hidden for now.
+    fn read_one(&self, id: &RecordId) -> ReadOutcome {
+        self.comes(Moment::BeforeRead, id);
+        let (target, hidden, garbled) = {
+            let state = self.state();
+            let hidden = state.hidden.get(id).is_some_and(|at| *at > self.real_now());
+            let target = state.merged.get(id).unwrap_or(id).clone();
+            (target, hidden, state.garbled.contains(id))
+        };
+        if garbled {
+            return ReadOutcome::Unreadable("half a character".into());
+        }
+        let record = (!hidden)
+            .then(|| self.seen(&target, self.oddities().lag))
+            .flatten();
+        let outcome = record.map_or(ReadOutcome::Missing, |one| {
+            ReadOutcome::Found(Box::new(one))
+        });
+        self.comes(Moment::AfterRead, id);
+        outcome
+    }
+
+    fn listed(&self, since: Timestamp) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
+        let lag = self.oddities().listing_lag;
+        let (ids, garbled) = {
+            let state = self.state();
+            (state.known_ids(), state.garbled.clone())
+        };
+        let unreadable = |id: &RecordId| UnreadableRow {
+            id: Some(id.clone()),
+            reason: "half a character".into(),
+        };
+        let bad = ids.iter().filter(|id| garbled.contains(*id));
+        let good = ids.iter().filter(|id| !garbled.contains(*id));
+        let records = good
+            .filter_map(|id| self.seen(id, lag))
+            .filter(|record| record.updated_at.is_some_and(|at| at >= since));
+        (records.collect(), bad.map(unreadable).collect())
+    }
+
+    /// The record as an answer to a write holds it, if such answers hold one.
+    fn answered(&self, id: &RecordId, id_alone: bool) -> Option<Box<RemoteRecord>> {
+        if id_alone || !self.talents().answers_with_record {
+            return None;
+        }
+        self.seen(id, Lag::default()).map(Box::new)
+    }
+}
+
+pub fn text_fields(fields: &[(&str, &str)]) -> Fields {
+    fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), Value::Text((*value).to_owned())))
+        .collect()
+}
+
+#[async_trait]
+impl Connector for FakeSystem {
+    fn stream(&self, _stream: &StreamName) -> Option<&StreamInfo> {
+        Some(self.info())
+    }
+
+    fn streams(&self) -> Vec<StreamName> {
+        vec![self.info().name.clone()]
+    }
+
+    fn clock_offset_micros(&self) -> i64 {
+        self.skew_micros()
+    }
+
+    fn timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(2)
+    }
+
+    async fn check(&self) -> Result<CheckReport, ConnectorError> {
+        Ok(CheckReport {
+            latency_ms: 0,
+            clock_offset_ms: None,
+            streams: BTreeMap::new(),
+        })
+    }
+
+    async fn list(
+        &self,
+        _stream: &StreamName,
+        listing: &Listing,
+        token: Option<&PageToken>,
+    ) -> Result<Page, ConnectorError> {
+        if self.next_fault(false).is_some() {
+            return Err(self.unreachable());
+        }
+        let since = match listing {
+            Listing::All => Timestamp::from_micros(0),
+            Listing::Since(since) => *since,
+        };
+        let (mut records, unreadable) = self.listed(since);
+        let from = token.and_then(|token| token.0.as_u64()).unwrap_or(0);
+        let from = usize::try_from(from).expect("a small number");
+        let size = self.oddities().page;
+        if size == 0 {
+            return Ok(Page {
+                records,
+                next: None,
+                unreadable,
+            });
+        }
+        let more = records.len() > from + size;
+        let page = records.drain(from.min(records.len())..).take(size);
+        Ok(Page {
+            records: page.collect(),
+            next: more.then(|| PageToken((from + size).into())),
+            unreadable: if from == 0 { unreadable } else { vec![] },
+        })
+    }
+
+    async fn read(
+        &self,
+        _stream: &StreamName,
+        ids: &[RecordId],
+    ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        let _passed = self.slow_reads.read().await;
+        if self.next_fault(false).is_some() {
+            return Err(self.unreachable());
+        }
+        Ok(ids.iter().map(|id| self.read_one(id)).collect())
+    }
+
+    async fn find(
+        &self,
+        _stream: &StreamName,
+        lookup: &Lookup<'_>,
+    ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
+        let lag = Lag::default();
+        let ids = self.ids();
+        let records = ids.iter().filter_map(|id| self.seen(id, lag));
+        let found = match lookup {
+            Lookup::Reference(_) if !self.talents().external_reference => return Ok(None),
+            Lookup::Reference(reference) => records
+                .filter(|one| one.reference.as_deref() == Some(reference))
+                .collect(),
+            Lookup::Field { name, value } => records
+                .filter(|one| one.fields.get(*name) == Some(value))
+                .collect(),
+        };
+        Ok(Some(found))
+    }
+
+    async fn create(
+        &self,
+        _stream: &StreamName,
+        write: &Write<'_>,
+    ) -> Result<Written, ConnectorError> {
+        let effect = Effect::Create {
+            transaction: write.transaction.to_owned(),
+            fields: write.fields.clone(),
+        };
+        let id = self.write(effect).await?;
+        let record = self.answered(&id, self.oddities().creates_answer_id_alone);
+        Ok(Written { id, record })
+    }
+
+    async fn update(
+        &self,
+        _stream: &StreamName,
+        id: &RecordId,
+        write: &Write<'_>,
+    ) -> Result<Written, ConnectorError> {
+        let guarded = self.oddities().compares_versions;
+        let expected = write.expected_version.filter(|_| guarded);
+        let effect = Effect::Update {
+            id: id.clone(),
+            fields: write.fields.clone(),
+            expected: expected.map(ToOwned::to_owned),
+        };
+        let id = self.write(effect).await?;
+        let record = self.answered(&id, self.oddities().updates_answer_nothing);
+        Ok(Written { id, record })
+    }
+
+    async fn delete(
+        &self,
+        _stream: &StreamName,
+        id: &RecordId,
+        delete: &Delete<'_>,
+    ) -> Result<(), ConnectorError> {
+        let guarded = self.oddities().compares_versions;
+        let expected = delete.expected_version.filter(|_| guarded);
+        let effect = Effect::Delete {
+            id: id.clone(),
+            expected: expected.map(ToOwned::to_owned),
+        };
+        self.write(effect).await.map(|_| ())
+    }
+}

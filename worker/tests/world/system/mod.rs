@@ -1,0 +1,354 @@
+//! A system in memory that goes wrong on command: refuses, loses answers, or takes the process with it; and that
+//! may be odd: keep another form of what it is told, show late what it keeps, give ids anew.
+
+mod connector;
+pub mod faults;
+pub mod oddities;
+mod people;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tandem_connectors::{Capabilities, ConnectorError, FieldInfo, StreamInfo};
+use tandem_domain::{Clock, FieldType, Fields, RecordId, Side, Timestamp, Value};
+use tandem_testkit::TestClock;
+use tokio::sync::Notify;
+
+use super::ledger::Ledger;
+use faults::{Deed, Effect, Landing, Moment};
+use oddities::Oddities;
+use rows::{Row, State};
+
+pub use faults::Fault;
+
+/// What a system can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Talents {
+    pub external_reference: bool,
+    pub idempotent_create: bool,
+    pub answers_with_record: bool,
+    pub changed_since: bool,
+}
+
+/// The system.
+pub struct FakeSystem {
+    side: Side,
+    info: StreamInfo,
+    talents: Talents,
+    oddities: Oddities,
+    skew_micros: i64,
+    clock: Arc<TestClock>,
+    ledger: Arc<Ledger>,
+    state: Mutex<State>,
+    faults: Mutex<Vec<Fault>>,
+    deeds: Mutex<Vec<(Moment, RecordId, Deed)>>,
+    /// Reads by id wait while a test holds this.
+    pub slow_reads: tokio::sync::RwLock<()>,
+    /// Tells the driver that the process has died.
+    pub crashed: Notify,
+}
+
+pub const FIELDS: [&str; 4] = ["name", "email", "city", "note"];
+
+impl FakeSystem {
+    pub fn new(
+        side: Side,
+        (talents, oddities): (Talents, Oddities),
+        skew_secs: i64,
+        clock: Arc<TestClock>,
+        ledger: Arc<Ledger>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            side,
+            info: info(talents, oddities.compares_versions),
+            talents,
+            oddities,
+            skew_micros: skew_secs * 1_000_000,
+            clock,
+            ledger,
+            state: Mutex::default(),
+            faults: Mutex::default(),
+            deeds: Mutex::default(),
+            slow_reads: tokio::sync::RwLock::default(),
+            crashed: Notify::new(),
+        })
+    }
+
+    /// What it holds, once the writes have landed that were under way.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = locked(&self.state);
+        let now = self.real_now();
+        let mut late = std::mem::take(&mut state.landing);
+        late.retain(|landing| {
+            if landing.at <= now {
+                let _ = self.apply(&mut state, landing.effect.clone());
+            }
+            landing.at > now
+        });
+        state.landing.extend(late);
+        state
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Vec<Fault>> {
+        locked(&self.faults)
+    }
+
+    fn deeds(&self) -> MutexGuard<'_, Vec<(Moment, RecordId, Deed)>> {
+        locked(&self.deeds)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    const fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
+    const fn talents(&self) -> Talents {
+        self.talents
+    }
+
+    const fn oddities(&self) -> &Oddities {
+        &self.oddities
+    }
+
+    const fn skew_micros(&self) -> i64 {
+        self.skew_micros
+    }
+
+    fn name(&self) -> &'static str {
+        self.side.as_str()
+    }
+
+    fn real_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.real_now().shifted(self.skew_micros)
+    }
+
+    pub fn ids(&self) -> Vec<RecordId> {
+        self.state().rows.keys().cloned().collect()
+    }
+
+    pub fn writes(&self) -> usize {
+        self.state().writes
+    }
+
+    /// The texts that a record shows, but empty ones.
+    pub fn texts(&self, id: &RecordId) -> Option<BTreeMap<String, String>> {
+        let state = self.state();
+        state.rows.get(id).map(|row| self.texts_of(row))
+    }
+
+    /// The texts of all records, in order.
+    pub fn contents(&self) -> Vec<BTreeMap<String, String>> {
+        let state = self.state();
+        let mut contents: Vec<_> = state.rows.values().map(|row| self.texts_of(row)).collect();
+        contents.sort();
+        contents
+    }
+
+    fn texts_of(&self, row: &Row) -> BTreeMap<String, String> {
+        let shown = self.oddities.shown(&row.fields).into_iter();
+        shown
+            .map(|(name, value)| (name, value.to_string()))
+            .filter(|(_, text)| !text.is_empty())
+            .collect()
+    }
+
+    /// The fields of a record that stand as a person typed them last.
+    pub fn as_typed(&self, id: &RecordId) -> Vec<String> {
+        let state = self.state();
+        let row = state.rows.get(id);
+        row.map_or_else(Vec::new, |row| row.typed.keys().cloned().collect())
+    }
+
+    /// What this system would make of a value that is written to it.
+    pub fn form_of(&self, field: &str, value: &str) -> String {
+        let sent = Value::Text(value.to_owned());
+        let kept = self.oddities.kept(field, &sent, None);
+        let shown = self
+            .oddities
+            .shown(&Fields::from([(field.to_owned(), kept)]));
+        shown[field].to_string()
+    }
+
+    /// Whether it drops what is written to the field.
+    pub fn drops(&self, field: &str) -> bool {
+        let forms = &self.oddities.forms;
+        forms
+            .iter()
+            .any(|(name, form)| *name == field && *form == oddities::Form::Dropped)
+    }
+
+    /// Whether an edit can go by unseen before a write: reads are behind, and no versions are compared.
+    pub fn is_blind(&self) -> bool {
+        !self.oddities.compares_versions && !self.oddities.lag.by.is_zero()
+    }
+
+    fn next_id(&self, state: &mut State) -> RecordId {
+        state.next += 1;
+        RecordId::new(format!("{}{:04}", self.name(), state.next))
+    }
+
+    fn blank(&self, reference: Option<String>) -> Row {
+        Row {
+            fields: Fields::new(),
+            created_at: self.now(),
+            updated_at: self.now(),
+            version: 1,
+            reference,
+            typed: BTreeMap::new(),
+        }
+    }
+
+    fn touch(&self, row: &mut Row) {
+        row.updated_at = self.now();
+        row.version += 1;
+    }
+
+    fn carry_out(&self, effect: Effect) -> Result<RecordId, ConnectorError> {
+        let mut state = self.state();
+        state.writes += 1;
+        self.apply(&mut state, effect)
+    }
+
+    fn lands_later(&self, effect: Effect, by: Duration) {
+        let at = self.real_now().plus(by);
+        self.state().landing.push(Landing { at, effect });
+    }
+
+    fn apply(&self, state: &mut State, effect: Effect) -> Result<RecordId, ConnectorError> {
+        match effect {
+            Effect::Create {
+                transaction,
+                fields,
+            } => Ok(self.create_row(state, transaction, &fields)),
+            Effect::Update {
+                id,
+                fields,
+                expected,
+            } => self.update_row(state, id, &fields, expected.as_deref()),
+            Effect::Delete { id, expected } => self.delete_row(state, id, expected.as_deref()),
+        }
+    }
+
+    fn create_row(&self, state: &mut State, transaction: String, fields: &Fields) -> RecordId {
+        let known = state.keys.get(&transaction);
+        if let (Some(id), true) = (known, self.talents.idempotent_create) {
+            return id.clone();
+        }
+        let id = self.next_id(state);
+        let reference = self.talents.external_reference.then(|| transaction.clone());
+        let mut row = self.blank(reference);
+        self.ledger.carried(self.side, &thing(fields), fields);
+        for (field, sent) in fields {
+            let kept = self.oddities.kept(field, sent, None);
+            row.fields.insert(field.clone(), kept);
+        }
+        state.put(&id, Some(row), self.real_now());
+        state.keys.insert(transaction, id.clone());
+        id
+    }
+
+    fn update_row(
+        &self,
+        state: &mut State,
+        id: RecordId,
+        fields: &Fields,
+        expected: Option<&str>,
+    ) -> Result<RecordId, ConnectorError> {
+        let id = state.merged.get(&id).cloned().unwrap_or(id);
+        let Some(mut row) = state.rows.get(&id).cloned() else {
+            let system = self.name().into();
+            return Err(ConnectorError::NotFound { system, id });
+        };
+        self.checked(&row, expected)?;
+        self.ledger.carried(self.side, &thing(&row.fields), fields);
+        for (field, sent) in fields {
+            let kept = self.oddities.kept(field, sent, row.fields.get(field));
+            if row.fields.get(field) == Some(&kept) {
+                continue;
+            }
+            if let Some(entry) = row.typed.remove(field) {
+                self.ledger
+                    .overwritten(entry, sent.to_string(), self.real_now());
+            }
+            row.fields.insert(field.clone(), kept);
+        }
+        self.touch(&mut row);
+        state.put(&id, Some(row), self.real_now());
+        Ok(id)
+    }
+
+    fn delete_row(
+        &self,
+        state: &mut State,
+        id: RecordId,
+        expected: Option<&str>,
+    ) -> Result<RecordId, ConnectorError> {
+        if let Some(row) = state.rows.get(&id) {
+            self.checked(row, expected)?;
+            for entry in row.typed.values() {
+                let gone = "deleted".to_owned();
+                self.ledger.overwritten(*entry, gone, self.real_now());
+            }
+            state.put(&id, None, self.real_now());
+        }
+        Ok(id)
+    }
+
+    fn checked(&self, row: &Row, expected: Option<&str>) -> Result<(), ConnectorError> {
+        match expected {
+            Some(version) if version != row.version.to_string() => {
+                Err(self.changed_meanwhile("it has another version"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .expect("no test panics while it holds the lock")
+}
+
+/// What a record is about, on whichever side.
+fn thing(fields: &Fields) -> String {
+    fields
+        .get("email")
+        .map(|email| email.to_string().to_lowercase())
+        .unwrap_or_default()
+}
+
+fn info(talents: Talents, compares_versions: bool) -> StreamInfo {
+    let field = FieldInfo {
+        field_type: FieldType::Text,
+        writable: true,
+        required: false,
+    };
+    let fields = FIELDS
+        .iter()
+        .map(|name| ((*name).to_owned(), field.clone()));
+    StreamInfo {
+        name: "things".parse().expect("a name"),
+        fields: fields.collect(),
+        capabilities: Capabilities {
+            changed_since: talents.changed_since,
+            create: true,
+            update: true,
+            delete: true,
+            idempotent_create: talents.idempotent_create,
+            external_reference: talents.external_reference,
+            expected_version: compares_versions,
+            guarded_delete: compares_versions,
+            read_batch: 1,
+        },
+    }
+}

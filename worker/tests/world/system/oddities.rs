@@ -1,0 +1,129 @@
+//! How a system differs from one that keeps exactly what it is told, and shows at once what it keeps.
+
+use std::time::Duration;
+
+use tandem_domain::{Fields, Value};
+
+/// All off by default; any may be combined.
+#[derive(Clone, Debug, Default)]
+pub struct Oddities {
+    /// What it makes of the values of its fields.
+    pub forms: Vec<(&'static str, Form)>,
+    /// What it shows where a field is empty.
+    pub defaults: Vec<(&'static str, &'static str)>,
+    /// How far reads by id are behind.
+    pub lag: Lag,
+    /// How far listings are behind.
+    pub listing_lag: Lag,
+    /// Answers to creates hold the id alone, whatever the system's talents.
+    pub creates_answer_id_alone: bool,
+    /// Answers to updates hold no record, whatever the system's talents.
+    pub updates_answer_nothing: bool,
+    /// Writes can name the version that they expect, and are refused where it is another.
+    pub compares_versions: bool,
+    /// It does not say when a record was made.
+    pub hides_birth: bool,
+    /// Listings come in pages of so many rows; 0 for all in one.
+    pub page: usize,
+}
+
+/// What a system makes of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Its first so many characters.
+    Cut(usize),
+    /// `&` becomes `&amp;`, each time that it is written.
+    Escaped,
+    /// No space at either end, and one between words.
+    Spaced,
+    /// Capital letters.
+    Upper,
+    /// A number with so many decimal places; what is no number stays.
+    Rounded(u32),
+    /// The field stays as it was, without a word.
+    Dropped,
+}
+
+/// How far what is shown is behind what is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lag {
+    pub by: Duration,
+    pub shows: Meanwhile,
+}
+
+/// What a system shows of a record that it has changed and does not show yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// How it was before; nothing, if it is new.
+    #[default]
+    Before,
+    /// That there is no such record.
+    Missing,
+}
+
+impl Form {
+    fn of_text(self, text: &str) -> String {
+        match self {
+            Self::Cut(chars) => text.chars().take(chars).collect(),
+            Self::Escaped => text.replace('&', "&amp;"),
+            Self::Spaced => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            Self::Upper => text.to_uppercase(),
+            Self::Rounded(places) => text.parse().map_or_else(
+                |_| text.to_owned(),
+                |number: f64| format!("{number:.*}", places as usize),
+            ),
+            Self::Dropped => text.to_owned(),
+        }
+    }
+
+    /// Whether it is a matter of the system's API alone, and not of what people type.
+    const fn only_through_the_api(self) -> bool {
+        matches!(self, Self::Escaped | Self::Dropped)
+    }
+}
+
+impl Oddities {
+    /// What is kept of a value that came through the API; `now` is what the field holds.
+    pub fn kept(&self, field: &str, sent: &Value, now: Option<&Value>) -> Value {
+        let dropped = self.forms.contains(&(self.named(field), Form::Dropped));
+        if dropped {
+            return now.cloned().unwrap_or_default();
+        }
+        self.formed(field, sent, |_| true)
+    }
+
+    /// What is kept of a value that a person typed.
+    pub fn typed(&self, field: &str, typed: &Value) -> Value {
+        self.formed(field, typed, |form| !form.only_through_the_api())
+    }
+
+    /// What is shown of a record that holds `fields`.
+    pub fn shown(&self, fields: &Fields) -> Fields {
+        let mut shown = fields.clone();
+        for (field, default) in &self.defaults {
+            let value = shown.entry((*field).to_owned()).or_default();
+            if *value == Value::Null || *value == Value::Text(String::new()) {
+                *value = Value::Text((*default).to_owned());
+            }
+        }
+        shown
+    }
+
+    fn formed(&self, field: &str, value: &Value, counts: impl Fn(Form) -> bool) -> Value {
+        let Value::Text(text) = value else {
+            return value.clone();
+        };
+        let mut text = text.clone();
+        for (_, form) in self.forms.iter().filter(|(name, _)| *name == field) {
+            if counts(*form) {
+                text = form.of_text(&text);
+            }
+        }
+        Value::Text(text)
+    }
+
+    fn named(&self, field: &str) -> &'static str {
+        let names = self.forms.iter().map(|(name, _)| *name);
+        names.into_iter().find(|name| *name == field).unwrap_or("")
+    }
+}
