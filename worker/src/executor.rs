@@ -106,6 +106,7 @@ impl<'a> Work<'a> {
                 | ConnectorError::VersionConflict { .. }
                 | ConnectorError::NotFound { .. }
                 | ConnectorError::Unreadable { .. }
+                | ConnectorError::Endless { .. }
                 | ConnectorError::RightEnded { .. }
                 | ConnectorError::Misconfigured { .. }),
             ) => Sent::NoEffect(error),

@@ -47,6 +47,7 @@ fn wait_after(error: &ConnectorError, tried: u32) -> Option<Duration> {
         | ConnectorError::VersionConflict { .. }
         | ConnectorError::NotFound { .. }
         | ConnectorError::Unreadable { .. }
+        | ConnectorError::Endless { .. }
         | ConnectorError::ResponseLost { .. }
         | ConnectorError::RightEnded { .. }
         | ConnectorError::Misconfigured { .. } => return None,

@@ -273,6 +273,18 @@ pub enum ConnectorError {
         /// What is wrong with it, with the place.
         reason: String,
     },
+    /// A listing that would never come to an end: its pages repeat, or go in a circle.
+    #[error(
+        "the listing of `{stream}` in {system} does not end: {reason}. Nothing was concluded from it; correct the paging in the manifest, or say in `ends` how a listing ends"
+    )]
+    Endless {
+        /// Connection name.
+        system: String,
+        /// The stream.
+        stream: String,
+        /// What was seen.
+        reason: String,
+    },
     /// The write was not sent: the lease under which it was to be sent had ended.
     #[error(
         "nothing was sent to {system}: the lease on this job has ended, and another worker may have it"
@@ -310,7 +322,10 @@ impl ConnectorError {
             Self::RateLimited { retry_after, .. } => Disposition::RetryAfter(*retry_after),
             Self::RightEnded { .. } => Disposition::RetryAfter(Duration::ZERO),
             Self::Unauthorized { .. } => Disposition::RetryAfter(Duration::from_secs(60)),
-            Self::Refused { .. } | Self::Misconfigured { .. } => Disposition::Park,
+            // Asking again would only go round once more.
+            Self::Refused { .. } | Self::Misconfigured { .. } | Self::Endless { .. } => {
+                Disposition::Park
+            }
             // An unreadable record may be mended meanwhile; when the attempts are used up, it is a dead letter.
             Self::VersionConflict { .. }
             | Self::NotFound { .. }
@@ -333,6 +348,7 @@ impl ConnectorError {
             | Self::ResponseLost { system, .. }
             | Self::Malformed { system, .. }
             | Self::Unreadable { system, .. }
+            | Self::Endless { system, .. }
             | Self::RightEnded { system }
             | Self::Misconfigured { system, .. } => system,
         }
@@ -348,7 +364,7 @@ impl ConnectorError {
             Self::Refused { .. } => ErrorCode::Refused,
             Self::VersionConflict { .. } | Self::NotFound { .. } => ErrorCode::VersionConflict,
             Self::ResponseLost { .. } => ErrorCode::ResponseLost,
-            Self::Malformed { .. } => ErrorCode::Malformed,
+            Self::Malformed { .. } | Self::Endless { .. } => ErrorCode::Malformed,
             Self::Unreadable { .. } => ErrorCode::Unreadable,
             Self::RightEnded { .. } => ErrorCode::Storage,
             Self::Misconfigured { .. } => ErrorCode::Misconfigured,

@@ -6,6 +6,7 @@ mod catalog;
 mod class_object;
 mod connector;
 mod json_view;
+mod listing_guard;
 pub mod manifest;
 mod path;
 mod rest;
@@ -23,6 +24,7 @@ pub use connector::{
     Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
+pub use listing_guard::ListingGuard;
 pub use path::{Path, PathError};
 pub use rest::{RestConnector, http_client};
 pub use send_right::{SendRight, with_send_right};

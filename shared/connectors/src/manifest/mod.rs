@@ -16,7 +16,7 @@ pub use paths::Paths;
 pub use request::{Auth, ErrorClass, ErrorRule, Login, Method, Oauth2ClientCredentials, Request};
 pub use statuses::Statuses;
 pub use types::{
-    Archived, Create, Delete, Field, Finder, Limits, List, Manifest, Paging, Read, RecordKey,
+    Archived, Create, Delete, Ends, Field, Finder, Limits, List, Manifest, Paging, Read, RecordKey,
     Stamp, Step, Stream, Update, Variable,
 };
 pub use webhook::{EventKind, EventType, Signature, Webhook};

@@ -1,12 +1,30 @@
 //! A place in a document, or several that together make one.
 
 use serde::{Deserialize, Deserializer, de};
+use serde_json::Value as Json;
 
 use crate::path::Path;
 
 /// One path or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths(pub Vec<Path>);
+
+impl Paths {
+    /// How many rows stand there: the elements of lists, and single values.
+    pub(crate) fn count(&self, document: &Json) -> usize {
+        let mut rows = 0;
+        for path in &self.0 {
+            path.each(document, &mut |found| {
+                rows += match found {
+                    Json::Null => 0,
+                    Json::Array(elements) => elements.len(),
+                    Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => 1,
+                };
+            });
+        }
+        rows
+    }
+}
 
 struct PathsVisitor;
 

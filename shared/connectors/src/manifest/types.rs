@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 use tandem_domain::{FieldType, StreamName};
 
-use super::{Auth, ErrorRule, Paths, Request, Webhook};
+use super::{Auth, ErrorRule, Paths, Request, Statuses, Webhook};
 use crate::budget::RateLimit;
 use crate::path::Path;
 use crate::template::{Node, Predicate, Text};
@@ -224,6 +224,21 @@ pub struct List {
     /// How pages follow each other; without it there is one page.
     #[serde(default)]
     pub paging: Option<Paging>,
+    /// How the system shows that a page is the last, where the kind of paging does not tell.
+    #[serde(default)]
+    pub ends: Ends,
+}
+
+/// How a system shows that a listing has ended. Each is a way of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ends {
+    /// Holds for the last page: an expression over `status`, `headers`, `body`, `rows` (of the page) and `limit`.
+    pub when: Option<Predicate>,
+    /// The statuses that answer a request for a page past the last. Of the first page they are failures.
+    pub status: Option<Statuses>,
+    /// Whether the page past the last is the last page again, even if that is the first one and full.
+    pub repeats: bool,
 }
 
 /// How pages follow each other. `size` is `limit` in the request.

@@ -270,7 +270,19 @@ impl Check<'_> {
                 ..Offer::of(&names)
             },
         );
+        if let Some(when) = &list.ends.when {
+            let names = ["status", "headers", "body", "rows", "limit"];
+            self.expr(when.expr(), Offer::of(&names));
+        }
         let place = list.request.path.place();
+        let ends = &list.ends;
+        let says = ends.when.is_some() || ends.status.is_some() || ends.repeats;
+        if says && list.paging.is_none() {
+            self.add(
+                place,
+                "`ends` without `paging`: a listing of one page ends by itself".to_owned(),
+            );
+        }
         if list.records.0.is_empty() {
             self.add(place, "`records` names no place".to_owned());
         }

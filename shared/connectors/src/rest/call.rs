@@ -147,6 +147,7 @@ mod tests {
             writes: true,
             id: Some(&id),
             accept: None,
+            past_end: None,
         };
         let url = "https://crm.example/v1/companies/4711?key=hunter2";
         let prepared = Prepared {

@@ -20,7 +20,7 @@ use tandem_domain::{RecordId, Timestamp};
 use super::clock_offset::http_date;
 use super::response::{Answer, Body, shortened};
 use crate::connector::ConnectorError;
-use crate::manifest::{ErrorClass, ErrorRule};
+use crate::manifest::{ErrorClass, ErrorRule, Statuses};
 use crate::template::Predicate;
 
 /// The wait after a 429 that names none.
@@ -41,6 +41,28 @@ pub(super) struct Operation<'a> {
     pub(super) id: Option<&'a RecordId>,
     /// An answer for which this holds is no failure, whatever its status.
     pub(super) accept: Option<&'a Predicate>,
+    /// Failures that say that a listing has no such page, because it ended before.
+    pub(super) past_end: Option<PastEnd<'a>>,
+}
+
+/// Which failures mean that a listing ended before the page that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PastEnd<'a> {
+    /// Those that the manifest names.
+    Said(&'a Statuses),
+    /// The system's own "not found" after a page that was not full.
+    Likely,
+}
+
+impl PastEnd<'_> {
+    fn holds(self, answer: &Answer) -> bool {
+        match self {
+            Self::Said(statuses) => statuses.contain(answer.status) && !answer.is_success(),
+            Self::Likely => {
+                matches!(answer.status, 404 | 410) && !matches!(answer.body, Body::Other(_))
+            }
+        }
+    }
 }
 
 impl Operation<'_> {
@@ -51,7 +73,15 @@ impl Operation<'_> {
         writes: false,
         id: None,
         accept: None,
+        past_end: None,
     };
+
+    /// Whether the answer is what was hoped for, whatever its status.
+    pub(super) fn accepts(&self, answer: &Answer) -> bool {
+        self.accept
+            .is_some_and(|predicate| predicate.holds(&answer.scope()))
+            || self.past_end.is_some_and(|ended| ended.holds(answer))
+    }
 
     fn signs_in(&self) -> bool {
         self.verb == Self::SIGN_IN.verb

@@ -138,10 +138,7 @@ impl Exchange {
         mut answer: Answer,
     ) -> Result<Answer, ConnectorError> {
         let judge = self.judge_by(&request.errors);
-        if operation
-            .accept
-            .is_some_and(|predicate| predicate.holds(&answer.scope()))
-        {
+        if operation.accepts(&answer) {
             answer.accepted = true;
             return Ok(answer);
         }
@@ -437,6 +434,7 @@ impl Exchange {
             },
             other @ (ConnectorError::RateLimited { .. }
             | ConnectorError::NotFound { .. }
+            | ConnectorError::Endless { .. }
             | ConnectorError::RightEnded { .. }
             | ConnectorError::Misconfigured { .. }) => other,
         }

@@ -64,6 +64,7 @@ fn asked_to_wait(error: &ConnectorError) -> Option<Duration> {
         | ConnectorError::ResponseLost { .. }
         | ConnectorError::Malformed { .. }
         | ConnectorError::Unreadable { .. }
+        | ConnectorError::Endless { .. }
         | ConnectorError::RightEnded { .. }
         | ConnectorError::Misconfigured { .. } => None,
     }

@@ -1,4 +1,4 @@
-//! Listing, reading by id, searching.
+//! Reading by id, searching. Listings are in `pages.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,22 +10,19 @@ use tandem_domain::{RecordId, StreamName, Value};
 
 use super::RestConnector;
 use super::errors::Operation;
-use super::paging::{self, Outlook, Position};
 use super::record;
-use crate::connector::{
-    ConnectorError, Listing, Lookup, Page, PageToken, ReadOutcome, RemoteRecord, UnreadableRow,
-};
+use crate::connector::{ConnectorError, Lookup, ReadOutcome, RemoteRecord, UnreadableRow};
 use crate::manifest::{Finder, Paths, Stream};
 
 /// The rows of an answer, and how many the longest array had.
-struct Rows {
-    rows: Vec<Json>,
-    longest: u64,
+pub(super) struct Rows {
+    pub(super) rows: Vec<Json>,
+    pub(super) longest: u64,
     /// Whether any of the places was there at all.
-    found: bool,
+    pub(super) found: bool,
 }
 
-fn take_rows(paths: &Paths, body: &mut Json) -> Rows {
+pub(super) fn take_rows(paths: &Paths, body: &mut Json) -> Rows {
     let mut taken = Rows {
         rows: Vec::new(),
         longest: 0,
@@ -40,62 +37,6 @@ fn take_rows(paths: &Paths, body: &mut Json) -> Rows {
 }
 
 impl RestConnector {
-    pub(super) async fn list_page(
-        &self,
-        name: &StreamName,
-        listing: &Listing,
-        token: Option<&PageToken>,
-    ) -> Result<Page, ConnectorError> {
-        let stream = self.manifest_stream(name)?;
-        let mut scope = self.scope.clone();
-        let list = match (listing, &stream.changed_since) {
-            (Listing::Since(since), Some(list)) => {
-                scope.add("since", since.to_string());
-                list
-            }
-            // Without a way to ask for changes, every listing is a full one.
-            (Listing::All, _) | (Listing::Since(_), None) => &stream.list,
-        };
-        let paging = list.paging.as_ref();
-        let position = Position::from_token(paging, token)
-            .map_err(|reason| self.exchange.misconfigured(reason))?;
-        paging::add_to_scope(&mut scope, paging, position.as_ref());
-        let operation = Operation {
-            verb: "list",
-            subject: name.as_str(),
-            writes: false,
-            id: None,
-            accept: None,
-        };
-        let link = paging::link(position.as_ref(), &self.exchange.base_url);
-        let answer = match link.map_err(|reason| self.malformed(&operation, reason))? {
-            Some(url) => self.exchange.follow(&operation, &list.request, url).await?,
-            None => {
-                self.exchange
-                    .send(&operation, &list.request, &scope)
-                    .await?
-            }
-        };
-        let outlook = Outlook::of(paging, &answer);
-        let mut body = answer.into_json();
-        let taken = take_rows(&list.records, &mut body);
-        if !taken.found {
-            return Err(self.malformed(
-                &operation,
-                format!("there is nothing at {}", places(&list.records)),
-            ));
-        }
-        let next = outlook
-            .next(paging, position.as_ref(), taken.longest, taken.rows.last())
-            .map_err(|reason| self.malformed(&operation, reason))?;
-        let (records, unreadable) = decode_all(stream, taken.rows);
-        Ok(Page {
-            records,
-            next,
-            unreadable,
-        })
-    }
-
     pub(super) async fn read_records(
         &self,
         name: &StreamName,
@@ -125,6 +66,7 @@ impl RestConnector {
             writes: false,
             id: ids.first().filter(|_| single),
             accept: read.missing.as_ref().filter(|_| single),
+            past_end: None,
         };
         let mut values = Vec::with_capacity(ids.len());
         for id in ids {
@@ -260,6 +202,7 @@ impl RestConnector {
             writes: false,
             id: None,
             accept: None,
+            past_end: None,
         };
         let answer = self
             .exchange
@@ -304,7 +247,10 @@ fn alike(found: &Value, wanted: &Value) -> bool {
     }
 }
 
-fn decode_all(stream: &Stream, rows: Vec<Json>) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
+pub(super) fn decode_all(
+    stream: &Stream,
+    rows: Vec<Json>,
+) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
     let mut records = Vec::with_capacity(rows.len());
     let mut unreadable = Vec::new();
     for row in rows {
@@ -316,7 +262,7 @@ fn decode_all(stream: &Stream, rows: Vec<Json>) -> (Vec<RemoteRecord>, Vec<Unrea
     (records, unreadable)
 }
 
-fn places(paths: &Paths) -> String {
+pub(super) fn places(paths: &Paths) -> String {
     paths
         .0
         .iter()

@@ -2,7 +2,7 @@
 //!
 //! [`RestConnector`] turns the verbs of [`Connector`] into requests. `request.rs` fills templates in,
 //! `exchange.rs` sends and judges, `auth.rs` signs in, `limits.rs` keeps to the budget, `paging.rs` goes on to the
-//! next page, `record.rs` turns JSON into canonical fields and back, `errors.rs` says what a failure means.
+//! next page, `trail.rs` sees when there is none, `record.rs` turns JSON into canonical fields and back, `errors.rs` says what a failure means.
 //! There are no retries here: the caller's job has the attempts. The one exception is a session that ended.
 
 mod auth;
@@ -13,10 +13,12 @@ mod errors;
 mod exchange;
 mod limits;
 mod listing;
+mod pages;
 mod paging;
 mod record;
 mod request;
 mod response;
+mod trail;
 mod two_parts;
 mod writing;
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use url::Url;
 
 use super::response::Answer;
+use super::trail::Trail;
 use crate::connector::PageToken;
 use crate::manifest::{Paging, Paths};
 use crate::template::Scope;
@@ -36,11 +37,11 @@ impl Position {
     pub(super) fn from_token(
         paging: Option<&Paging>,
         token: Option<&PageToken>,
-    ) -> Result<Option<Self>, String> {
+    ) -> Result<(Option<Self>, Trail), String> {
         let Some(PageToken(token)) = token else {
-            return Ok(None);
+            return Ok((None, Trail::default()));
         };
-        let position: Self = serde_json::from_value(token.clone()).map_err(|_| {
+        let Token { position, trail } = serde_json::from_value(token.clone()).map_err(|_| {
             "the page token was not made by this listing; start the listing afresh".to_owned()
         })?;
         let fits = matches!(
@@ -52,16 +53,45 @@ impl Position {
                 | (Some(Paging::Keyset { .. }), Self::Keyset(_))
         );
         if fits {
-            Ok(Some(position))
+            Ok((Some(position), trail))
         } else {
             Err("the page token is of another kind of paging; start the listing afresh".to_owned())
         }
     }
 
-    fn into_token(self) -> PageToken {
+    pub(super) fn into_token(self, trail: Trail) -> PageToken {
+        let token = Token {
+            position: self,
+            trail,
+        };
         // Plain texts and numbers always serialise.
-        PageToken(serde_json::to_value(self).unwrap_or(Json::Null))
+        PageToken(serde_json::to_value(token).unwrap_or(Json::Null))
     }
+
+    /// Whether the listing stands at its beginning, although it has begun before.
+    pub(super) const fn is_fresh_start(&self) -> bool {
+        matches!(self, Self::Offset { offset: 0, .. })
+    }
+}
+
+/// What a page token holds.
+#[derive(Serialize, Deserialize)]
+struct Token {
+    #[serde(flatten)]
+    position: Position,
+    #[serde(default)]
+    trail: Trail,
+}
+
+/// The rows that a page is asked for, where the manifest says.
+pub(super) fn size(paging: Option<&Paging>) -> Option<u64> {
+    let size = match paging? {
+        Paging::Cursor { size, .. } | Paging::Link { size } => (*size)?,
+        Paging::Offset { size, .. } | Paging::Page { size, .. } | Paging::Keyset { size, .. } => {
+            *size
+        }
+    };
+    Some(u64::from(size))
 }
 
 /// The link to follow instead of the manifest's request, if that is where the listing stands.
@@ -170,18 +200,18 @@ impl Outlook {
         }
     }
 
-    /// The token of the next page; `None` after the last.
+    /// Where the next page is; `None` after the last.
     ///
     /// # Errors
-    /// When the system would send the same page again and again.
+    /// When the page does not hold what the way to the next one needs.
     pub(super) fn next(
         self,
         paging: Option<&Paging>,
         position: Option<&Position>,
         rows: u64,
         last: Option<&Json>,
-    ) -> Result<Option<PageToken>, String> {
-        let next = match paging {
+    ) -> Result<Option<Position>, String> {
+        Ok(match paging {
             None => None,
             Some(Paging::Cursor { .. }) => self.cursor.map(Position::Cursor),
             Some(Paging::Offset { overlap, .. }) => {
@@ -209,11 +239,7 @@ impl Outlook {
                     Some(Position::Keyset(kept))
                 }
             },
-        };
-        if next.is_some() && next.as_ref() == position {
-            return Err("the next page would be the same page again".to_owned());
-        }
-        Ok(next.map(Position::into_token))
+        })
     }
 
     fn next_offset(

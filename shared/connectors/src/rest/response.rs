@@ -76,6 +76,11 @@ impl Answer {
 
     /// What expressions about an answer can see.
     pub(super) fn scope(&self) -> Value {
+        self.parts().value()
+    }
+
+    /// The same, for adding to it.
+    pub(super) fn parts(&self) -> Scope {
         let headers = self
             .headers
             .iter()
@@ -88,7 +93,6 @@ impl Answer {
             .with("status", self.status)
             .with("headers", Value::from_pairs(headers))
             .with("body", body)
-            .value()
     }
 
     /// The system's own words, as far as they can be found.

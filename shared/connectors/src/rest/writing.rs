@@ -36,6 +36,7 @@ impl RestConnector {
             writes: true,
             id: None,
             accept: None,
+            past_end: None,
         };
         let mut encoded = record::encode(stream, write.fields, None)
             .map_err(|reason| self.exchange.misconfigured(reason))?;
@@ -99,6 +100,7 @@ impl RestConnector {
             writes: true,
             id: Some(id),
             accept: None,
+            past_end: None,
         };
         let current = write.current.map_or(&Json::Null, |current| &current.raw);
         let encoded = record::encode(stream, write.fields, Some(current))
@@ -147,6 +149,7 @@ impl RestConnector {
             writes: true,
             id: Some(id),
             accept: None,
+            past_end: None,
         };
         let mut scope = self
             .scope

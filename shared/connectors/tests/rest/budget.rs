@@ -136,7 +136,7 @@ async fn signing_in_and_every_page_are_taken_out_of_the_budget() {
         "/login" => json(200, json!({"token": "t0k3n-t0k3n"})),
         _ => json(
             200,
-            json!({"data": [{"id": "1"}], "next": number.to_string()}),
+            json!({"data": [{"id": number}], "next": number.to_string()}),
         ),
     })
     .await;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod budget;
+mod ends;
 mod failures;
 mod paging;
 mod reading;

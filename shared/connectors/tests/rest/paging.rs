@@ -5,18 +5,18 @@ use tandem_connectors::{Connector, ConnectorError, Listing, Page, RestConnector}
 
 use crate::server::{Seen, Server, items, json, manifest, with_header};
 
-const READ: &str = "read: { request: { method: GET, path: '/items/{{ id }}' }, records: '' }";
+pub const READ: &str = "read: { request: { method: GET, path: '/items/{{ id }}' }, records: '' }";
 
 fn row(id: usize) -> Json {
     json!({"id": id, "name": format!("n{id}")})
 }
 
-fn rows(from: usize, to: usize) -> Vec<Json> {
+pub fn rows(from: usize, to: usize) -> Vec<Json> {
     (from..to).map(row).collect()
 }
 
 /// Reads pages to the end, with a bound so that a fault ends the test.
-async fn pages(connector: &RestConnector, listing: &Listing) -> Vec<Page> {
+pub async fn pages(connector: &RestConnector, listing: &Listing) -> Vec<Page> {
     let mut pages: Vec<Page> = Vec::new();
     for _ in 0..50 {
         let token = pages.last().and_then(|page| page.next.clone());
@@ -33,7 +33,7 @@ async fn pages(connector: &RestConnector, listing: &Listing) -> Vec<Page> {
     panic!("the listing does not end");
 }
 
-fn ids(pages: &[Page]) -> Vec<usize> {
+pub fn ids(pages: &[Page]) -> Vec<usize> {
     let records = pages.iter().flat_map(|page| &page.records);
     records
         .map(|record| record.id.as_str().parse().expect("a number"))
@@ -283,6 +283,7 @@ async fn a_cursor_that_does_not_move_is_an_error_and_not_an_endless_loop() {
         .await
         .expect_err("the same page again");
     assert!(error.to_string().contains("the same page again"), "{error}");
+    assert!(matches!(error, ConnectorError::Endless { .. }), "{error}");
 }
 
 #[tokio::test]
