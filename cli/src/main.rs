@@ -12,6 +12,8 @@ use commands::options::FAILED;
 
 /// What the exit codes mean, for the end of the help.
 const EXIT_CODES: &str = "\
+Operator commands work on what is kept here, or with --api URL on a Tandem that runs elsewhere.
+
 Exit codes:
   0  done; the answer is yes
   1  the answer is no: both sides differ, a check failed, not everything could be done
@@ -40,10 +42,16 @@ enum Command {
     Apply(commands::apply::ApplyArgs),
     /// Print the configuration that is stored.
     Export(commands::apply::ExportArgs),
+    /// See, pause and resume connected systems; have one tried again at once.
+    Connections(commands::connections::ConnectionsArgs),
     /// Plan, run and verify syncs; pause and resume them; see how they stand.
     Sync(commands::sync::SyncArgs),
     /// Show first syncs, polls and sweeps.
     Runs(commands::runs::RunsArgs),
+    /// Look at the queue: what waits, runs and ended.
+    Jobs(commands::jobs::JobsArgs),
+    /// Show the change log: what was written where, and why.
+    Changes(commands::changes::ChangesArgs),
     /// Look at what gave up and waits for a person, replay it or discard it.
     Dlq(commands::dlq::DlqArgs),
     /// Look at questions that only a person can answer, and answer them.
@@ -89,8 +97,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Db(args) => commands::db::run(args).await,
         Command::Apply(args) => commands::apply::apply(args).await,
         Command::Export(args) => commands::apply::export(args).await,
+        Command::Connections(args) => commands::connections::run(args).await,
         Command::Sync(args) => commands::sync::run(args).await,
         Command::Runs(args) => commands::runs::run(args).await,
+        Command::Jobs(args) => commands::jobs::run(args).await,
+        Command::Changes(args) => commands::changes::run(args).await,
         Command::Dlq(args) => commands::dlq::run(args).await,
         Command::Conflicts(args) => commands::conflicts::run(args).await,
         Command::Events(args) => commands::events::run(args).await,

@@ -1,19 +1,20 @@
 //! The parts of a process that do jobs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_domain::ConnectionName;
+use tandem_domain::{Clock, ConnectionName, Timestamp};
 use tandem_queue::{BreakerConfig, Breakers, Gates, Runner, RunnerConfig, RunnerParts, SyncLimits};
 use tandem_runtime::config::{Built, WorkerConfig};
 use tandem_runtime::process::{Platform, Tasks};
 use tandem_runtime::{Configuration, Topology};
-use tandem_store::Store;
+use tandem_store::{ConnectionRow, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Context, Worker};
 
-/// How often it is looked whether another process paused a connection.
+/// How often it is looked what operators said of connections in another process.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts the parts.
@@ -25,13 +26,16 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
         breakers.assign(name.clone(), built.topology.connections_of(name));
         limits.set_limit(name, Some(sync.concurrency));
     }
-    let following = follow_pauses(
-        Arc::clone(&platform.store),
-        Arc::clone(&built.topology),
-        Arc::clone(&limits),
-        platform.shutdown.clone(),
-    );
-    tasks.spawn_endless("following the pauses", following);
+    let follower = Follower {
+        store: Arc::clone(&platform.store),
+        topology: Arc::clone(&built.topology),
+        limits: Arc::clone(&limits),
+        breakers: Arc::clone(&breakers),
+        clock: Arc::clone(&platform.clock),
+        resets: None,
+    };
+    let following = follower.follow(platform.shutdown.clone());
+    tasks.spawn_endless("following the connections", following);
     let context = Context::new(
         Arc::clone(&platform.store),
         Arc::clone(&built.topology),
@@ -68,37 +72,64 @@ fn runner_config(worker: &WorkerConfig) -> RunnerConfig {
     }
 }
 
-/// While a connection is paused, the jobs of its syncs wait; the storage knows only of paused syncs.
-async fn follow_pauses(
+/// Does in this process what operators said of connections anywhere.
+struct Follower {
     store: Arc<dyn Store>,
     topology: Arc<Topology>,
     limits: Arc<SyncLimits>,
-    shutdown: CancellationToken,
-) {
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = ticks.tick() => {}
+    breakers: Arc<Breakers>,
+    clock: Arc<dyn Clock>,
+    /// When each connection was last reset, as seen the time before; nothing before the first look.
+    resets: Option<Resets>,
+}
+
+type Resets = BTreeMap<ConnectionName, Timestamp>;
+
+impl Follower {
+    async fn follow(mut self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Ok(connections) = self.store.connections().await {
+                self.pause(&connections);
+                self.reset(&connections);
+            }
         }
-        let Ok(connections) = store.connections().await else {
-            continue;
-        };
+    }
+
+    /// While a connection is paused, the jobs of its syncs wait; the storage knows only of paused syncs.
+    fn pause(&self, connections: &[ConnectionRow]) {
         let paused: Vec<&ConnectionName> = connections
             .iter()
             .filter(|row| row.paused)
             .map(|row| &row.name)
             .collect();
-        for sync in topology.syncs.keys() {
-            if topology
-                .connections_of(sync)
-                .iter()
-                .any(|name| paused.contains(&name))
-            {
-                limits.pause(sync);
+        for sync in self.topology.syncs.keys() {
+            let needed = self.topology.connections_of(sync);
+            if needed.iter().any(|name| paused.contains(&name)) {
+                self.limits.pause(sync);
             } else {
-                limits.resume(sync);
+                self.limits.resume(sync);
             }
         }
+    }
+
+    /// A reset that is newer than the last look closes the breaker.
+    fn reset(&mut self, connections: &[ConnectionRow]) {
+        let now_known: Resets = connections
+            .iter()
+            .filter_map(|row| Some((row.name.clone(), row.reset_at?)))
+            .collect();
+        if let Some(before) = &self.resets {
+            for (name, at) in &now_known {
+                if before.get(name) != Some(at) {
+                    self.breakers.reset(name, self.clock.now());
+                }
+            }
+        }
+        self.resets = Some(now_known);
     }
 }

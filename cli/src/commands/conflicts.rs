@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use tandem_domain::{ConflictId, RecordId, Side, SyncName};
 use tandem_operator::ConflictQuery;
 use tandem_operator::views::ConflictView;
-use tandem_store::{ConflictState, Resolution};
+use tandem_store::{ConflictKind, ConflictState, Resolution};
 
 use super::options::{DataOptions, PageOptions, record_id, words};
 use super::output::{cell, moment, or_dash, say, say_json, say_page, shown, table, word};
+use super::span::SpanOptions;
 use super::storage::operator;
 
 /// All states, for parsing.
@@ -41,6 +43,11 @@ enum Action {
         /// In every state.
         #[arg(long)]
         all: bool,
+        /// Only of this kind.
+        #[arg(long, value_parser = PossibleValuesParser::new(ConflictKind::WORDS))]
+        kind: Option<String>,
+        #[command(flatten)]
+        span: SpanOptions,
         #[command(flatten)]
         page: PageOptions,
     },
@@ -109,6 +116,8 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
             sync,
             state,
             all,
+            kind,
+            span,
             page,
         } => {
             let (cursor, limit) = (page.cursor()?, page.limit());
@@ -117,6 +126,9 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
                 state: (!all).then_some(state),
                 cursor,
                 limit,
+                kind,
+                since: span.since,
+                until: span.until,
             };
             let page = operator.conflicts(query).await?;
             if json {
@@ -157,7 +169,7 @@ fn row(conflict: &ConflictView) -> [String; 7] {
     [
         conflict.id.to_string(),
         conflict.sync.to_string(),
-        conflict.kind.to_owned(),
+        conflict.kind.clone().into_owned(),
         format!("{} {}", conflict.side, conflict.record),
         cell(&asked(conflict)),
         conflict.state.as_str().to_owned(),

@@ -3,21 +3,21 @@
 mod show;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use tandem_domain::{ErrorCode, SyncName};
-use tandem_operator::hooks::HookTable;
 use tandem_operator::{
-    CauseGroup, DeadLetter, DeadLetterId, DeadLetterQuery, Discarded, EventQuery, Letter, Operator,
-    Replayed, Skipped,
+    CauseGroup, DeadLetter, DeadLetterId, DeadLetterQuery, Discarded, EventQuery, Letter, Replayed,
+    Skipped,
 };
 use tandem_store::EventState;
 
+use super::desk::Desk;
 use super::hooks::HookOptions;
 use super::options::{DataOptions, NO, PageOptions, error_code};
 use super::output::{cell, moment, say, say_json, say_page, table};
-use super::storage::{open, operator, operator_over};
+use super::span::SpanOptions;
+use super::storage::{operator, operator_with_hooks};
 
 /// What to do with dead letters: jobs that gave up (`job_…`) and events in quarantine (`evt_…`).
 #[derive(Args)]
@@ -93,6 +93,8 @@ struct Chosen {
     /// Only with this cause, as `list --group` shows it.
     #[arg(long)]
     cause: Option<String>,
+    #[command(flatten)]
+    span: SpanOptions,
 }
 
 impl Chosen {
@@ -101,6 +103,8 @@ impl Chosen {
             sync: self.sync,
             code: self.code,
             cause: self.cause,
+            since: self.span.since,
+            until: self.span.until,
             ..DeadLetterQuery::default()
         }
     }
@@ -194,7 +198,7 @@ fn what(letter: &DeadLetter) -> String {
     match &letter.letter {
         Letter::Job(job) => {
             let parts = [
-                Some(job.kind.to_owned()),
+                Some(job.kind.clone().into_owned()),
                 job.sync.as_ref().map(ToString::to_string),
                 job.side.map(|side| side.to_string()),
                 job.record.as_ref().map(ToString::to_string),
@@ -234,14 +238,15 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
     if !args.set.is_empty() {
         return replay_edited(args, data).await;
     }
-    let store = open(&data.storage).await?;
     let query = args.chosen.query();
-    let mut operator = operator_over(Arc::clone(&store), Arc::new(HookTable::default()));
+    let mut operator = operator(&data.storage).await?;
     if events_are_meant(&operator, &args.ids, args.all.then_some(&query)).await? {
-        operator = operator_over(Arc::clone(&store), args.hooks.load(store.as_ref()).await?);
+        operator = operator_with_hooks(&data.storage, &args.hooks).await?;
     }
     let replayed = if args.all {
-        operator.replay_matching(&query).await?
+        let letters = operator.all_dead_letters(&query).await?;
+        let ids: Vec<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
+        operator.replay(&ids).await?
     } else {
         operator.replay(&args.ids).await?
     };
@@ -250,7 +255,7 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
 
 /// Only events need the configuration; jobs are replayed without.
 async fn events_are_meant(
-    operator: &Operator,
+    operator: &Desk,
     ids: &[DeadLetterId],
     query: Option<&DeadLetterQuery>,
 ) -> anyhow::Result<bool> {

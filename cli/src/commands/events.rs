@@ -1,7 +1,6 @@
 //! `tandem events …`: the inbox of webhooks.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use tandem_domain::{ConnectionName, EventId, RecordId};
@@ -13,7 +12,8 @@ use super::dlq::{discard_letters, say_replayed};
 use super::hooks::HookOptions;
 use super::options::{DataOptions, PageOptions, record_id, words};
 use super::output::{cell, moment, or_dash, say, say_json, say_page, table, word};
-use super::storage::{open, operator, operator_over};
+use super::span::SpanOptions;
+use super::storage::{operator, operator_with_hooks};
 
 /// All states, for parsing.
 const STATES: [EventState; 4] = [
@@ -72,6 +72,8 @@ struct ListArgs {
     #[arg(long, value_parser = record_id)]
     record: Option<RecordId>,
     #[command(flatten)]
+    span: SpanOptions,
+    #[command(flatten)]
     page: PageOptions,
 }
 
@@ -104,6 +106,8 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
         record: args.record,
         cursor: args.page.cursor()?,
         limit: args.page.limit(),
+        since: args.span.since,
+        until: args.span.until,
     };
     let page = operator(&data.storage).await?.events(query).await?;
     if data.output.json {
@@ -199,9 +203,7 @@ async fn replay(
     hooks: &HookOptions,
     data: &DataOptions,
 ) -> anyhow::Result<ExitCode> {
-    let store = open(&data.storage).await?;
-    let hooks = hooks.load(store.as_ref()).await?;
-    let operator = operator_over(Arc::clone(&store), hooks);
+    let operator = operator_with_hooks(&data.storage, hooks).await?;
     let ids: Vec<DeadLetterId> = ids.iter().copied().map(DeadLetterId::Event).collect();
     say_replayed(&operator.replay(&ids).await?, data)
 }

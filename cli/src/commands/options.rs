@@ -1,18 +1,23 @@
 //! Options that several commands have, and how their words are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, bail};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tandem_domain::{ErrorCode, RecordId};
-use tandem_runtime::process::{PostgresUrl, Storage};
+use tandem_runtime::process::{API_TOKEN_VARIABLE, PostgresUrl, Storage};
 
+use super::desk::Remote;
 use crate::embedded::DATABASE;
 
 /// The exit code of a command whose answer is "no": differences were found, a check failed.
 pub const NO: u8 = 1;
 /// The exit code of a command that could not do what it was told to.
 pub const FAILED: u8 = 3;
+
+/// The file in the data folder that holds the token of the API, where `tandem up` has made one.
+const API_TOKEN_FILE: &str = "api-token";
 
 /// Connections of a command to PostgreSQL at most.
 const CONNECTIONS_MAX: u32 = 8;
@@ -56,6 +61,23 @@ pub struct StorageOptions {
         global = true
     )]
     database_password: Option<String>,
+    /// A running Tandem to work on through its HTTP API, instead of what is kept here: http://host:8080.
+    #[arg(
+        long,
+        env = "TANDEM_API",
+        value_name = "URL",
+        global = true,
+        conflicts_with = "database_url"
+    )]
+    api: Option<String>,
+    /// The file that holds the token of that API; otherwise TANDEM_API_TOKEN, or `api-token` in the data folder.
+    #[arg(
+        long,
+        env = "TANDEM_API_TOKEN_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    api_token_file: Option<PathBuf>,
 }
 
 impl StorageOptions {
@@ -73,11 +95,56 @@ impl StorageOptions {
         }
     }
 
+    /// The running Tandem to work on through its HTTP API, if one was named.
+    pub fn remote(&self) -> anyhow::Result<Option<Remote>> {
+        let Some(address) = self.api.as_deref().filter(|api| !api.is_empty()) else {
+            return Ok(None);
+        };
+        Remote::new(address, self.api_token()?).map(Some)
+    }
+
+    /// Refuses `--api` for a command that needs the database or the systems themselves.
+    pub fn require_here(&self) -> anyhow::Result<()> {
+        if self.api.as_deref().is_some_and(|api| !api.is_empty()) {
+            bail!(
+                "this command needs the database itself, so it does not work through the API: run it where the \
+                 database is, without --api and TANDEM_API"
+            );
+        }
+        Ok(())
+    }
+
+    /// The token of the API: of the file that is named, of the environment, or of the data folder.
+    fn api_token(&self) -> anyhow::Result<Option<String>> {
+        if let Some(file) = &self.api_token_file {
+            return token_of(file).map(Some);
+        }
+        let of_environment = std::env::var(API_TOKEN_VARIABLE).ok();
+        if let Some(token) = of_environment.filter(|token| !token.is_empty()) {
+            return Ok(Some(token));
+        }
+        let beside = self.data.join(API_TOKEN_FILE);
+        if beside.is_file() {
+            return token_of(&beside).map(Some);
+        }
+        Ok(None)
+    }
+
     /// The address of the PostgreSQL database, if there is one.
     pub fn postgres(&self) -> Option<PostgresUrl> {
         let url = self.database_url.as_deref().filter(|url| !url.is_empty())?;
         Some(PostgresUrl::new(url, self.database_password.as_deref()))
     }
+}
+
+fn token_of(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("reading the API token from {}", file.display()))?;
+    let token = text.trim();
+    if token.is_empty() {
+        bail!("{} holds no API token: it is empty", file.display());
+    }
+    Ok(token.to_owned())
 }
 
 /// How a command answers.
@@ -118,7 +185,6 @@ impl PageOptions {
     where
         T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
     {
-        use anyhow::Context as _;
         self.cursor
             .as_deref()
             .map(str::parse)

@@ -11,6 +11,7 @@ use tandem_store::{RunKind, RunState};
 
 use super::options::{DataOptions, PageOptions, words};
 use super::output::{cell, moment, or_dash, say, say_json, say_page, table};
+use super::span::SpanOptions;
 use super::storage::operator;
 
 /// Which runs.
@@ -27,6 +28,8 @@ pub struct RunsArgs {
     /// Only in this state.
     #[arg(long, value_parser = words(&RunState::ALL, RunState::as_str))]
     state: Option<RunState>,
+    #[command(flatten)]
+    span: SpanOptions,
     #[command(flatten)]
     page: PageOptions,
     #[command(flatten)]
@@ -52,6 +55,8 @@ pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
         state: args.state,
         cursor: args.page.cursor()?,
         limit: args.page.limit(),
+        since: args.span.since,
+        until: args.span.until,
     };
     let page = operator.runs(query).await?;
     if json {

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tandem_domain::SyncName;
-use tandem_operator::{Operator, Switch};
+use tandem_operator::Switch;
 use tandem_store::{ScheduleKey, SchedulePurpose};
 
+use super::desk::Desk;
 use super::options::{DataOptions, words};
 use super::output::{moment, or_dash, say, say_json, table};
 use super::storage::{operator, require_sync};
@@ -59,7 +60,7 @@ pub async fn run(args: SchedulesArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(
-    operator: &Operator,
+    operator: &Desk,
     sync: Option<&SyncName>,
     data: &DataOptions,
 ) -> anyhow::Result<ExitCode> {
@@ -91,7 +92,7 @@ async fn list(
 }
 
 async fn switch(
-    operator: &Operator,
+    operator: &Desk,
     which: Which,
     switch: Switch,
     data: &DataOptions,
@@ -119,11 +120,7 @@ async fn switch(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn trigger(
-    operator: &Operator,
-    which: Which,
-    data: &DataOptions,
-) -> anyhow::Result<ExitCode> {
+async fn trigger(operator: &Desk, which: Which, data: &DataOptions) -> anyhow::Result<ExitCode> {
     require_sync(operator, &which.sync).await?;
     let key = ScheduleKey {
         sync: which.sync,

@@ -14,6 +14,8 @@ use tandem_runtime::{Configuration, SyncDefinition, SystemClock, SystemEntropy};
 use tandem_store::{Store, StoreError};
 use tempfile::TempDir;
 
+use super::desk::Desk;
+use super::hooks::HookOptions;
 use super::options::StorageOptions;
 use crate::embedded::{self, DATABASE};
 
@@ -26,6 +28,7 @@ pub struct LookedAt {
 
 /// Opens what is kept, which must be there.
 pub async fn open(place: &StorageOptions) -> anyhow::Result<Arc<dyn Store>> {
+    place.require_here()?;
     if !is_there(place) {
         bail!(
             "there is no Tandem database in `{}`: name the folder of your `tandem up` with --data or TANDEM_DATA \
@@ -47,11 +50,13 @@ fn is_there(place: &StorageOptions) -> bool {
 
 /// Opens what is kept; makes folder and database when it is one and not there.
 pub async fn open_or_make(place: &StorageOptions) -> anyhow::Result<Arc<dyn Store>> {
+    place.require_here()?;
     embedded::open(&place.storage(false)).await
 }
 
 /// Opens what is kept if it is there, and an empty one elsewhere if not: looking makes nothing.
 pub async fn open_to_look(place: &StorageOptions) -> anyhow::Result<LookedAt> {
+    place.require_here()?;
     if is_there(place) {
         return Ok(LookedAt {
             store: open_or_make(place).await?,
@@ -71,7 +76,11 @@ pub async fn open_to_look(place: &StorageOptions) -> anyhow::Result<LookedAt> {
 
 /// Whether a `tandem up` runs on this folder: it holds the lock that is tried here, for a moment. Of a
 /// fleet, whose processes come and go, it is taken for granted.
+/// What answers through its API runs.
 pub async fn somebody_runs(place: &StorageOptions) -> anyhow::Result<bool> {
+    if place.remote()?.is_some() {
+        return Ok(true);
+    }
     match place.storage(true) {
         Storage::Postgres { .. } => Ok(true),
         alone @ Storage::Sqlite { .. } => match alone.open().await {
@@ -82,17 +91,31 @@ pub async fn somebody_runs(place: &StorageOptions) -> anyhow::Result<bool> {
     }
 }
 
-/// The operator's use cases over what is kept. Events are not read again with these.
-pub async fn operator(data: &StorageOptions) -> anyhow::Result<Operator> {
-    Ok(operator_over(
-        open(data).await?,
-        Arc::new(HookTable::default()),
-    ))
+/// The operator's desk, here or elsewhere. Events are not read again with this one.
+pub async fn operator(data: &StorageOptions) -> anyhow::Result<Desk> {
+    if let Some(remote) = data.remote()? {
+        return Ok(Desk::Remote(Arc::new(remote)));
+    }
+    let operator = operator_over(open(data).await?, Arc::new(HookTable::default()));
+    Ok(Desk::Local(Box::new(operator)))
 }
 
-/// The operator's use cases. A Tandem that runs on the same folder looks for new jobs every second;
+/// The operator's desk, by which events are read again: here by the configuration, elsewhere by its own.
+pub async fn operator_with_hooks(
+    data: &StorageOptions,
+    hooks: &HookOptions,
+) -> anyhow::Result<Desk> {
+    if let Some(remote) = data.remote()? {
+        return Ok(Desk::Remote(Arc::new(remote)));
+    }
+    let store = open(data).await?;
+    let hooks = hooks.load(store.as_ref()).await?;
+    Ok(Desk::Local(Box::new(operator_over(store, hooks))))
+}
+
+/// The operator's use cases over what is kept here. A Tandem that runs on the same folder looks for new jobs every second;
 /// the bell of this process rings for nobody.
-pub fn operator_over(store: Arc<dyn Store>, hooks: Arc<dyn HookRegistry>) -> Operator {
+fn operator_over(store: Arc<dyn Store>, hooks: Arc<dyn HookRegistry>) -> Operator {
     Operator::new(OperatorParts {
         store,
         hooks,
@@ -132,7 +155,7 @@ pub fn sync_of(built: &Built, name: &SyncName) -> anyhow::Result<Arc<SyncDefinit
 }
 
 /// Refuses a sync that was not applied, and says which were.
-pub async fn require_sync(operator: &Operator, name: &SyncName) -> anyhow::Result<()> {
+pub async fn require_sync(operator: &Desk, name: &SyncName) -> anyhow::Result<()> {
     let syncs = operator.syncs().await?;
     if syncs.iter().any(|sync| sync.name == *name) {
         return Ok(());

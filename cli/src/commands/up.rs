@@ -24,6 +24,7 @@ pub struct UpArgs {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    args.storage.require_here()?;
     let format = if args.json_logs {
         LogFormat::Json
     } else {

@@ -3,8 +3,10 @@
 mod configuration;
 mod conflicts;
 mod dead_letters;
+mod remote;
 mod schedules;
 mod support;
 mod syncs;
 mod usage;
+mod verbs;
 mod webhooks;

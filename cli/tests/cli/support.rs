@@ -43,7 +43,14 @@ impl Answer {
 /// The program as built, without what the machine's own environment says about it.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
-    for name in ["TANDEM_CONFIG", "TANDEM_DATA", "RUST_LOG"] {
+    for name in [
+        "TANDEM_CONFIG",
+        "TANDEM_DATA",
+        "TANDEM_API",
+        "TANDEM_API_TOKEN",
+        "TANDEM_API_TOKEN_FILE",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
     command
@@ -185,7 +192,11 @@ syncs:
 
     /// Starts `tandem up` and waits until it says that it is.
     pub async fn up(&self) -> Up {
-        let mut command = self.command(&["up"]);
+        self.up_by(self.command(&["up"])).await
+    }
+
+    /// The same by a command of one's own.
+    pub async fn up_by(&self, mut command: Command) -> Up {
         command.stdout(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("its log is read");

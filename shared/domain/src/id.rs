@@ -29,6 +29,15 @@ pub struct IdParseError {
     expected: &'static str,
 }
 
+/// No chance at all.
+struct Least;
+
+impl Entropy for Least {
+    fn next_u64(&self) -> u64 {
+        0
+    }
+}
+
 fn random_id(now: Timestamp, entropy: &dyn Entropy) -> u128 {
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
     let mut bytes = [0u8; 10];
@@ -68,6 +77,20 @@ macro_rules! id_type {
             #[must_use]
             pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
                 Self(random_id(now, entropy))
+            }
+
+            /// The least id that can be made at this instant, to the millisecond: where a list by ids
+            /// begins or ends that asks for a time.
+            #[must_use]
+            pub fn least(at: Timestamp) -> Self {
+                Self(random_id(at, &Least))
+            }
+
+            /// When it was made, to the millisecond.
+            #[must_use]
+            pub fn made_at(self) -> Timestamp {
+                // The upper 48 bits are the milliseconds, so they fit.
+                Timestamp::from_millis(i64::try_from(self.0 >> 80).unwrap_or(i64::MAX))
             }
         }
 
@@ -160,6 +183,15 @@ mod tests {
         let late = JobId::new(Timestamp::from_micros(2_000_000), &Fixed(0));
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
+    }
+
+    #[test]
+    fn the_least_id_of_an_instant_comes_before_all_that_are_made_then() {
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        let least = JobId::least(at);
+        assert!(least <= JobId::new(at, &Fixed(0)));
+        assert!(least > JobId::new(Timestamp::from_millis(1_700_000_000_122), &Fixed(u64::MAX)));
+        assert_eq!(JobId::new(at, &Fixed(u64::MAX)).made_at(), at);
     }
 
     #[test]

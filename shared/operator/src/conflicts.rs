@@ -1,19 +1,30 @@
 //! Questions that only a person can answer.
 
-use tandem_domain::{ConflictId, SyncName};
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ConflictId, SyncName, Timestamp};
 use tandem_store::{ConflictFilter, ConflictKind, ConflictState, Resolution};
 
 use crate::operator::page_rows;
+use crate::span::{self, before};
 use crate::views::{ConflictView, Page};
 use crate::{Operator, OperatorError};
 
 /// Which questions to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ConflictQuery {
     /// Only of this sync.
     pub sync: Option<SyncName>,
     /// Only in this state.
     pub state: Option<ConflictState>,
+    /// Only of this kind: `field`, `ambiguous`, `not_kept` or `delete_held`.
+    pub kind: Option<String>,
+    /// Only since this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub since: Option<Timestamp>,
+    /// Only until this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub until: Option<Timestamp>,
     /// Where the page before ended.
     pub cursor: Option<ConflictId>,
     /// How many.
@@ -50,17 +61,22 @@ impl Operator {
         &self,
         query: ConflictQuery,
     ) -> Result<Page<ConflictView>, OperatorError> {
+        check_kind(query.kind.as_deref())?;
         let limit = page_rows(query.limit);
         let filter = ConflictFilter {
             sync: query.sync,
             state: query.state,
-            before: query.cursor,
+            kind: query.kind,
+            before: before(query.cursor, query.until, ConflictId::least),
             limit,
         };
         let conflicts = self.store().conflicts(&filter).await?;
         let views = conflicts.into_iter().map(ConflictView::from).collect();
-        Ok(Page::new(views, limit, |conflict: &ConflictView| {
+        let page = Page::new(views, limit, |conflict: &ConflictView| {
             conflict.id.to_string()
+        });
+        Ok(span::since(page, query.since, |conflict| {
+            conflict.id.made_at()
         }))
     }
 
@@ -112,6 +128,17 @@ impl Operator {
         self.ring(&[job]);
         tracing::info!(conflict = %id, answer = given, %job, "an operator answered a question");
         self.conflict(id).await
+    }
+}
+
+/// A misspelt kind would look like "no questions".
+fn check_kind(kind: Option<&str>) -> Result<(), OperatorError> {
+    match kind {
+        Some(kind) if !ConflictKind::WORDS.contains(&kind) => Err(OperatorError::Invalid {
+            problem: format!("there are no questions of kind `{kind}`"),
+            advice: "the kinds are field, ambiguous, not_kept and delete_held",
+        }),
+        Some(_) | None => Ok(()),
     }
 }
 

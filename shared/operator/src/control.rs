@@ -72,6 +72,20 @@ impl Operator {
         self.connection(name).await
     }
 
+    /// Has a system tried again at once that did not answer: all workers close its breaker.
+    ///
+    /// # Errors
+    /// When there is no such connection, or the storage fails.
+    pub async fn reset_connection(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<ConnectionView, OperatorError> {
+        self.known_connection(name).await?;
+        self.store().reset_connection(name, self.now()).await?;
+        tracing::info!(connection = %name, "an operator had a connection tried again");
+        self.connection(name).await
+    }
+
     /// All syncs that were not removed.
     ///
     /// # Errors

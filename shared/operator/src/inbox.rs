@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use tandem_domain::{ConnectionName, DeliveryId, EventId, JobId, RecordId};
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ConnectionName, DeliveryId, EventId, JobId, RecordId, Timestamp};
 use tandem_store::{Event, EventFilter, EventState, NewDelivery, NewEvent};
 
 use crate::hooks::{Arrival, new_events};
 use crate::operator::page_rows;
+use crate::span::{self, before};
 use crate::views::{EventDetail, EventView, Page};
 use crate::{Operator, OperatorError};
 
 /// Which events to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EventQuery {
     /// Only of this connection.
     pub connection: Option<ConnectionName>,
@@ -19,6 +22,12 @@ pub struct EventQuery {
     pub state: Option<EventState>,
     /// Only about this record.
     pub record: Option<RecordId>,
+    /// Only since this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub since: Option<Timestamp>,
+    /// Only until this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub until: Option<Timestamp>,
     /// Where the page before ended.
     pub cursor: Option<EventId>,
     /// How many.
@@ -36,14 +45,13 @@ impl Operator {
             connection: query.connection,
             state: query.state,
             record: query.record,
-            before: query.cursor,
+            before: before(query.cursor, query.until, EventId::least),
             limit,
         };
         let events = self.store().events(&filter).await?;
         let views = events.into_iter().map(EventView::from).collect();
-        Ok(Page::new(views, limit, |event: &EventView| {
-            event.id.to_string()
-        }))
+        let page = Page::new(views, limit, |event: &EventView| event.id.to_string());
+        Ok(span::since(page, query.since, |event| event.id.made_at()))
     }
 
     /// One event with its raw body.

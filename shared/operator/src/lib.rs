@@ -13,6 +13,7 @@ pub mod hooks;
 mod inbox;
 mod lists;
 mod operator;
+mod span;
 mod status;
 mod story;
 pub mod views;

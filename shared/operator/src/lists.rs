@@ -1,14 +1,17 @@
 //! Plain lists and single rows: jobs, links, changes, runs.
 
-use tandem_domain::{ChangeId, ErrorCode, JobId, LinkId, RecordId, RunId, SyncName};
-use tandem_store::{ChangeFilter, JobFilter, JobState, RunFilter, RunKind, RunState};
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ChangeId, ErrorCode, JobId, LinkId, RecordId, RunId, SyncName, Timestamp};
+use tandem_store::{ChangeFilter, JobFilter, JobState, Operation, RunFilter, RunKind, RunState};
 
 use crate::operator::page_rows;
+use crate::span::{self, before};
 use crate::views::{ChangeView, JobDetail, JobView, LinkView, Page, RunView};
 use crate::{Operator, OperatorError};
 
 /// Which jobs to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct JobQuery {
     /// Only in this state.
     pub state: Option<JobState>,
@@ -18,6 +21,12 @@ pub struct JobQuery {
     pub code: Option<ErrorCode>,
     /// Only about this record.
     pub record: Option<RecordId>,
+    /// Only since this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub since: Option<Timestamp>,
+    /// Only until this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub until: Option<Timestamp>,
     /// Where the page before ended.
     pub cursor: Option<JobId>,
     /// How many.
@@ -25,7 +34,8 @@ pub struct JobQuery {
 }
 
 /// Which changes to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ChangeQuery {
     /// Only of this sync.
     pub sync: Option<SyncName>,
@@ -33,6 +43,14 @@ pub struct ChangeQuery {
     pub record: Option<RecordId>,
     /// Only of this link.
     pub link: Option<LinkId>,
+    /// Only of this kind.
+    pub operation: Option<Operation>,
+    /// Only since this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub since: Option<Timestamp>,
+    /// Only until this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub until: Option<Timestamp>,
     /// Where the page before ended.
     pub cursor: Option<ChangeId>,
     /// How many.
@@ -40,7 +58,8 @@ pub struct ChangeQuery {
 }
 
 /// Which runs to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RunQuery {
     /// Only of this sync.
     pub sync: Option<SyncName>,
@@ -48,6 +67,12 @@ pub struct RunQuery {
     pub kind: Option<RunKind>,
     /// Only in this state.
     pub state: Option<RunState>,
+    /// Only since this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub since: Option<Timestamp>,
+    /// Only until this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub until: Option<Timestamp>,
     /// Where the page before ended.
     pub cursor: Option<RunId>,
     /// How many.
@@ -66,12 +91,13 @@ impl Operator {
             sync: query.sync,
             code: query.code,
             record: query.record,
-            before: query.cursor,
+            before: before(query.cursor, query.until, JobId::least),
             limit,
         };
         let jobs = self.store().jobs(&filter).await?;
         let views = jobs.into_iter().map(JobView::from).collect();
-        Ok(Page::new(views, limit, |job: &JobView| job.id.to_string()))
+        let page = Page::new(views, limit, |job: &JobView| job.id.to_string());
+        Ok(span::since(page, query.since, |job| job.id.made_at()))
     }
 
     /// One job with its failed attempts.
@@ -129,14 +155,14 @@ impl Operator {
             sync: query.sync,
             record: query.record,
             link: query.link,
-            before: query.cursor,
+            operation: query.operation,
+            before: before(query.cursor, query.until, ChangeId::least),
             limit,
         };
         let changes = self.store().changes(&filter).await?;
         let views = changes.into_iter().map(ChangeView::from).collect();
-        Ok(Page::new(views, limit, |change: &ChangeView| {
-            change.id.to_string()
-        }))
+        let page = Page::new(views, limit, |change: &ChangeView| change.id.to_string());
+        Ok(span::since(page, query.since, |change| change.id.made_at()))
     }
 
     /// Runs, newest first.
@@ -149,12 +175,13 @@ impl Operator {
             sync: query.sync,
             kind: query.kind,
             state: query.state,
-            before: query.cursor,
+            before: before(query.cursor, query.until, RunId::least),
             limit,
         };
         let runs = self.store().runs(&filter).await?;
         let views = runs.into_iter().map(RunView::from).collect();
-        Ok(Page::new(views, limit, |run: &RunView| run.id.to_string()))
+        let page = Page::new(views, limit, |run: &RunView| run.id.to_string());
+        Ok(span::since(page, query.since, |run| run.id.made_at()))
     }
 
     /// One run.

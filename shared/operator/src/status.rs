@@ -1,6 +1,6 @@
 //! The state of everything at a glance.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{SyncName, Timestamp};
 use tandem_store::{
     ConflictFilter, ConflictState, EventFilter, EventState, JobCounts, PAGE_ROWS_MAX, RunFilter,
@@ -14,7 +14,7 @@ use crate::{Operator, OperatorError};
 const RECENT_RUNS: usize = 5;
 
 /// A number that was counted only so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// How many were found.
     pub count: usize,
@@ -32,7 +32,7 @@ impl Counted {
 }
 
 /// Jobs by where they stand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueStatus {
     /// Waiting, due or not.
     pub available: u64,
@@ -59,7 +59,7 @@ impl QueueStatus {
 }
 
 /// The state of one sync.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncStatus {
     /// The sync.
     #[serde(flatten)]
@@ -79,7 +79,7 @@ pub struct SyncStatus {
 }
 
 /// The state of everything.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// When this was looked up, in RFC 3339.
     pub at: String,
@@ -98,7 +98,7 @@ pub struct Status {
 }
 
 /// The state of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionStatus {
     /// Its name.
     pub name: String,
@@ -161,6 +161,7 @@ impl Operator {
         let open = ConflictFilter {
             sync: Some(name.clone()),
             state: Some(ConflictState::Open),
+            kind: None,
             before: None,
             limit: PAGE_ROWS_MAX,
         };

@@ -181,6 +181,11 @@ impl Breaker {
         }
     }
 
+    /// Closes it at once: an operator says that the system is back.
+    pub fn reset(&mut self) {
+        self.state = CLOSED;
+    }
+
     /// Opens it at once, whatever was counted. `chance` is any random number.
     pub fn trip(&mut self, now: Timestamp, chance: u64) {
         match self.at(now) {

@@ -93,6 +93,11 @@ impl Breakers {
         self.change(connection, now, |breaker| breaker.trip(now, chance));
     }
 
+    /// Closes a breaker at once, as an operator says.
+    pub fn reset(&self, connection: &ConnectionName, now: Timestamp) {
+        self.change(connection, now, Breaker::reset);
+    }
+
     /// How all breakers stand, by connection.
     #[must_use]
     pub fn states(&self, now: Timestamp) -> Vec<(ConnectionName, BreakerState)> {

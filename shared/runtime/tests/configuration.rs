@@ -393,6 +393,7 @@ fn what_the_store_keeps_builds_the_same_and_holds_no_secret() {
             version: 1,
             paused: false,
             deleted_at: None,
+            reset_at: None,
         })
         .collect();
     let syncs: Vec<SyncRow> = documents

@@ -170,6 +170,7 @@ impl ConfigStore for PostgresStore {
                     version: rows::get(row, "version")?,
                     paused: rows::get(row, "paused")?,
                     deleted_at: rows::instant_opt(row, "deleted_at")?,
+                    reset_at: rows::instant_opt(row, "reset_at")?,
                 })
             })
             .collect()
@@ -201,6 +202,17 @@ impl ConfigStore for PostgresStore {
         const PAUSE: &str = "-- pause_connection
 UPDATE connections SET paused = $2 WHERE name = $1 AND deleted_at IS NULL";
         let statement = sqlx::query(PAUSE).bind(name.as_str()).bind(paused);
+        self.change_one(statement).await
+    }
+
+    async fn reset_connection(
+        &self,
+        name: &ConnectionName,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const RESET: &str = "-- reset_connection
+UPDATE connections SET reset_at = $2 WHERE name = $1 AND deleted_at IS NULL";
+        let statement = sqlx::query(RESET).bind(name.as_str()).bind(now.as_micros());
         self.change_one(statement).await
     }
 

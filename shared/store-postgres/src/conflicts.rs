@@ -220,6 +220,11 @@ impl ConflictStore for PostgresStore {
         if let Some(state) = filter.state {
             query.push(" AND state = ").push_bind(state.as_str());
         }
+        if let Some(kind) = &filter.kind {
+            query
+                .push(" AND (kind::jsonb ->> 'kind') = ")
+                .push_bind(kind.clone());
+        }
         if let Some(before) = filter.before {
             query.push(" AND id < ").push_bind(before.to_string());
         }

@@ -11,7 +11,7 @@ use tandem_store::StoreError;
 use crate::{rows, sql};
 
 /// Version, name, up, down. `migrations/sqlite` and `migrations/postgres` have the same names.
-const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
     (
         1,
         "spine",
@@ -23,6 +23,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
         "fleet",
         include_str!("../../../migrations/postgres/0002_fleet.up.sql"),
         include_str!("../../../migrations/postgres/0002_fleet.down.sql"),
+    ),
+    (
+        6,
+        "verbs",
+        include_str!("../../../migrations/postgres/0006_verbs.up.sql"),
+        include_str!("../../../migrations/postgres/0006_verbs.down.sql"),
     ),
 ];
 

@@ -142,6 +142,11 @@ pub(crate) fn list(filter: &ChangeFilter) -> QueryBuilder<Sqlite> {
     if let Some(link) = filter.link {
         query.push(" AND link = ").push_bind(link.to_string());
     }
+    if let Some(operation) = filter.operation {
+        query
+            .push(" AND operation = ")
+            .push_bind(operation.as_str());
+    }
     if let Some(before) = filter.before {
         query.push(" AND id < ").push_bind(before.to_string());
     }

@@ -213,6 +213,11 @@ impl ConflictStore for SqliteStore {
         if let Some(state) = filter.state {
             query.push(" AND state = ").push_bind(state.as_str());
         }
+        if let Some(kind) = &filter.kind {
+            query
+                .push(" AND (kind ->> 'kind') = ")
+                .push_bind(kind.clone());
+        }
         if let Some(before) = filter.before {
             query.push(" AND id < ").push_bind(before.to_string());
         }

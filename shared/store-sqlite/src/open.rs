@@ -27,7 +27,7 @@ const CHECKPOINT_PAGES: &str = "4000";
 const STATEMENTS_MAX: usize = 256;
 
 /// Version, name, up, down. `migrations/sqlite` and `migrations/postgres` have the same names.
-const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
     (
         1,
         "spine",
@@ -39,6 +39,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
         "fleet",
         include_str!("../../../migrations/sqlite/0002_fleet.up.sql"),
         include_str!("../../../migrations/sqlite/0002_fleet.down.sql"),
+    ),
+    (
+        6,
+        "verbs",
+        include_str!("../../../migrations/sqlite/0006_verbs.up.sql"),
+        include_str!("../../../migrations/sqlite/0006_verbs.down.sql"),
     ),
 ];
 

@@ -150,6 +150,8 @@ pub struct ChangeFilter {
     pub record: Option<RecordId>,
     /// Only of this link.
     pub link: Option<LinkId>,
+    /// Only of this kind.
+    pub operation: Option<Operation>,
     /// Only older than this change (cursor paging).
     pub before: Option<ChangeId>,
     /// At most so many, and never more than [`crate::PAGE_ROWS_MAX`].
@@ -158,7 +160,7 @@ pub struct ChangeFilter {
 
 /// Totals of a sync since its start, for the summary and the status; counted as it goes, so that
 /// pruning does not change them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncTotals {
     /// Events accepted for it.
     pub events: u64,

@@ -19,6 +19,8 @@ pub struct ConnectionRow {
     pub paused: bool,
     /// When it was removed; its hook then answers 410.
     pub deleted_at: Option<Timestamp>,
+    /// When an operator last had the system tried again at once: workers close its breaker when this moves.
+    pub reset_at: Option<Timestamp>,
 }
 
 /// A stored sync.
@@ -124,6 +126,13 @@ pub trait ConfigStore: Send + Sync {
         &self,
         name: &ConnectionName,
         paused: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Has all workers close the breaker of a connection. False when there is none.
+    async fn reset_connection(
+        &self,
+        name: &ConnectionName,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 

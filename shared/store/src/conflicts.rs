@@ -46,6 +46,9 @@ pub enum ConflictKind {
 }
 
 impl ConflictKind {
+    /// The words of all kinds, for parsing.
+    pub const WORDS: [&str; 4] = ["field", "ambiguous", "not_kept", "delete_held"];
+
     /// The word as stored and shown.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -165,6 +168,8 @@ pub struct ConflictFilter {
     pub sync: Option<SyncName>,
     /// Only in this state.
     pub state: Option<ConflictState>,
+    /// Only of this kind, by its word.
+    pub kind: Option<String>,
     /// Only older than this one (cursor paging).
     pub before: Option<ConflictId>,
     /// At most so many, and never more than [`crate::PAGE_ROWS_MAX`].

@@ -19,6 +19,7 @@ pub fn routes() -> Router<Operator> {
         .route("/status", get(status))
         .route("/connections", get(connections))
         .route("/connections/{name}", get(connection))
+        .route("/connections/{name}/reset", post(reset_connection))
         .route("/connections/{name}/{switch}", post(switch_connection))
         .route("/syncs", get(syncs))
         .route("/syncs/{name}", get(sync))
@@ -60,6 +61,13 @@ async fn switch_connection(
 ) -> Answer<ConnectionView> {
     let view = operator.switch_connection(&name, switch.into()).await?;
     Ok(Json(view))
+}
+
+async fn reset_connection(
+    State(operator): State<Operator>,
+    ApiPath(name): ApiPath<ConnectionName>,
+) -> Answer<ConnectionView> {
+    Ok(Json(operator.reset_connection(&name).await?))
 }
 
 async fn syncs(State(operator): State<Operator>) -> Answer<Items<SyncView>> {

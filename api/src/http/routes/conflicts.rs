@@ -3,11 +3,10 @@
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
-use tandem_domain::{ConflictId, SyncName};
+use tandem_domain::ConflictId;
 use tandem_operator::views::{ConflictView, Page};
 use tandem_operator::{ConflictQuery, Operator};
-use tandem_store::{ConflictState, Resolution};
+use tandem_store::Resolution;
 
 use super::Answer;
 use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
@@ -19,25 +18,10 @@ pub fn routes() -> Router<Operator> {
         .route("/conflicts/{id}/resolve", post(resolve))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    sync: Option<SyncName>,
-    state: Option<ConflictState>,
-    cursor: Option<ConflictId>,
-    limit: Option<usize>,
-}
-
 async fn list(
     State(operator): State<Operator>,
-    ApiQuery(query): ApiQuery<ListQuery>,
+    ApiQuery(query): ApiQuery<ConflictQuery>,
 ) -> Answer<Page<ConflictView>> {
-    let query = ConflictQuery {
-        sync: query.sync,
-        state: query.state,
-        cursor: query.cursor,
-        limit: query.limit,
-    };
     Ok(Json(operator.conflicts(query).await?))
 }
 

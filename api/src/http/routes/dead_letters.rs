@@ -6,7 +6,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::Deserialize;
-use tandem_domain::{ErrorCode, SyncName};
 use tandem_operator::views::Page;
 use tandem_operator::{
     DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId, DeadLetterQuery, Discarded,
@@ -31,41 +30,19 @@ pub fn routes() -> Router<Operator> {
         .route("/dead-letters/{id}/discard", post(discard))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filter {
-    sync: Option<SyncName>,
-    code: Option<ErrorCode>,
-    cause: Option<String>,
-    cursor: Option<String>,
-    limit: Option<usize>,
-}
-
-impl From<Filter> for DeadLetterQuery {
-    fn from(filter: Filter) -> Self {
-        Self {
-            sync: filter.sync,
-            code: filter.code,
-            cause: filter.cause,
-            cursor: filter.cursor,
-            limit: filter.limit,
-        }
-    }
-}
-
 async fn list(
     State(operator): State<Operator>,
-    ApiQuery(filter): ApiQuery<Filter>,
+    ApiQuery(filter): ApiQuery<DeadLetterQuery>,
 ) -> Answer<Page<DeadLetter>> {
-    Ok(Json(operator.dead_letters(filter.into()).await?))
+    Ok(Json(operator.dead_letters(filter).await?))
 }
 
 /// All that match, as comma-separated values.
 async fn export(
     State(operator): State<Operator>,
-    ApiQuery(filter): ApiQuery<Filter>,
+    ApiQuery(filter): ApiQuery<DeadLetterQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    let table = operator.dead_letters_csv(&filter.into()).await?;
+    let table = operator.dead_letters_csv(&filter).await?;
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -81,9 +58,9 @@ async fn export(
 
 async fn groups(
     State(operator): State<Operator>,
-    ApiQuery(filter): ApiQuery<Filter>,
+    ApiQuery(filter): ApiQuery<DeadLetterQuery>,
 ) -> Answer<DeadLetterGroups> {
-    Ok(Json(operator.dead_letter_groups(filter.into()).await?))
+    Ok(Json(operator.dead_letter_groups(filter).await?))
 }
 
 async fn show(
@@ -98,7 +75,7 @@ async fn show(
 #[serde(rename_all = "snake_case")]
 enum Selection {
     Ids(Vec<DeadLetterId>),
-    Matching(Filter),
+    Matching(DeadLetterQuery),
 }
 
 /// `{"ids": […]}` or `{"matching": {"sync"?, "code"?, "cause"?}}`.
@@ -114,7 +91,7 @@ async fn replay_many(
 ) -> Answer<Replayed> {
     let outcome = match body.which {
         Selection::Ids(ids) => operator.replay(&ids).await?,
-        Selection::Matching(filter) => operator.replay_matching(&filter.into()).await?,
+        Selection::Matching(filter) => operator.replay_matching(&filter).await?,
     };
     Ok(Json(outcome))
 }
@@ -133,11 +110,7 @@ async fn discard_many(
 ) -> Answer<Discarded> {
     let outcome = match body.which {
         Selection::Ids(ids) => operator.discard(&ids, &body.reason).await?,
-        Selection::Matching(filter) => {
-            operator
-                .discard_matching(&filter.into(), &body.reason)
-                .await?
-        }
+        Selection::Matching(filter) => operator.discard_matching(&filter, &body.reason).await?,
     };
     Ok(Json(outcome))
 }

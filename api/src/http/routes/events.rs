@@ -4,11 +4,10 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use tandem_domain::{ConnectionName, EventId, JobId, RecordId};
+use serde::Serialize;
+use tandem_domain::{EventId, JobId};
 use tandem_operator::views::{EventDetail, EventView, Page};
 use tandem_operator::{EventQuery, Operator};
-use tandem_store::EventState;
 
 use super::Answer;
 use crate::http::extract::{ApiPath, ApiQuery};
@@ -22,27 +21,10 @@ pub fn routes() -> Router<Operator> {
         .route("/events/{id}/discard", post(discard))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    connection: Option<ConnectionName>,
-    state: Option<EventState>,
-    record: Option<RecordId>,
-    cursor: Option<EventId>,
-    limit: Option<usize>,
-}
-
 async fn list(
     State(operator): State<Operator>,
-    ApiQuery(query): ApiQuery<ListQuery>,
+    ApiQuery(query): ApiQuery<EventQuery>,
 ) -> Answer<Page<EventView>> {
-    let query = EventQuery {
-        connection: query.connection,
-        state: query.state,
-        record: query.record,
-        cursor: query.cursor,
-        limit: query.limit,
-    };
     Ok(Json(operator.events(query).await?))
 }
 

@@ -6,7 +6,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::{HeaderMap, header};
 use serde::Deserialize;
-use tandem_domain::{ChangeId, LinkId, RecordId, Side, SyncName};
+use tandem_domain::{LinkId, RecordId, Side, SyncName};
 use tandem_operator::views::{ChangeView, LinkView, Page};
 use tandem_operator::{ChangeQuery, Operator};
 
@@ -67,26 +67,9 @@ async fn explain(
     })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ChangesQuery {
-    sync: Option<SyncName>,
-    record: Option<RecordId>,
-    link: Option<LinkId>,
-    cursor: Option<ChangeId>,
-    limit: Option<usize>,
-}
-
 async fn changes(
     State(operator): State<Operator>,
-    ApiQuery(query): ApiQuery<ChangesQuery>,
+    ApiQuery(query): ApiQuery<ChangeQuery>,
 ) -> Answer<Page<ChangeView>> {
-    let query = ChangeQuery {
-        sync: query.sync,
-        record: query.record,
-        link: query.link,
-        cursor: query.cursor,
-        limit: query.limit,
-    };
     Ok(Json(operator.changes(query).await?))
 }

@@ -3,11 +3,9 @@
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Deserialize;
-use tandem_domain::{ErrorCode, JobId, RecordId, RunId, SyncName};
+use tandem_domain::{JobId, RunId};
 use tandem_operator::views::{JobDetail, JobView, Page, RunView};
 use tandem_operator::{JobQuery, Operator, RunQuery};
-use tandem_store::{JobState, RunKind, RunState};
 
 use super::Answer;
 use crate::http::extract::{ApiPath, ApiQuery};
@@ -20,29 +18,10 @@ pub fn routes() -> Router<Operator> {
         .route("/runs/{id}", get(run))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JobsQuery {
-    state: Option<JobState>,
-    sync: Option<SyncName>,
-    code: Option<ErrorCode>,
-    record: Option<RecordId>,
-    cursor: Option<JobId>,
-    limit: Option<usize>,
-}
-
 async fn jobs(
     State(operator): State<Operator>,
-    ApiQuery(query): ApiQuery<JobsQuery>,
+    ApiQuery(query): ApiQuery<JobQuery>,
 ) -> Answer<Page<JobView>> {
-    let query = JobQuery {
-        state: query.state,
-        sync: query.sync,
-        code: query.code,
-        record: query.record,
-        cursor: query.cursor,
-        limit: query.limit,
-    };
     Ok(Json(operator.jobs(query).await?))
 }
 
@@ -50,27 +29,10 @@ async fn job(State(operator): State<Operator>, ApiPath(id): ApiPath<JobId>) -> A
     Ok(Json(operator.job(id).await?))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RunsQuery {
-    sync: Option<SyncName>,
-    kind: Option<RunKind>,
-    state: Option<RunState>,
-    cursor: Option<RunId>,
-    limit: Option<usize>,
-}
-
 async fn runs(
     State(operator): State<Operator>,
-    ApiQuery(query): ApiQuery<RunsQuery>,
+    ApiQuery(query): ApiQuery<RunQuery>,
 ) -> Answer<Page<RunView>> {
-    let query = RunQuery {
-        sync: query.sync,
-        kind: query.kind,
-        state: query.state,
-        cursor: query.cursor,
-        limit: query.limit,
-    };
     Ok(Json(operator.runs(query).await?))
 }
 

@@ -9,9 +9,10 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_operator::views::{JobView, RunView};
-use tandem_operator::{JobQuery, Operator, RunQuery, Start};
+use tandem_operator::{JobQuery, RunQuery, Start};
 use tandem_store::{JobClass, JobState, RunKind, RunState};
 
+use crate::commands::desk::Desk;
 use crate::commands::options::{DataOptions, NO};
 use crate::commands::output::{bar, say, say_json};
 use crate::commands::storage::{operator, require_sync, somebody_runs};
@@ -74,7 +75,7 @@ async fn require_running(data: &DataOptions) -> anyhow::Result<()> {
 
 /// Waits until the job, its run, and the jobs that the run queued have ended.
 async fn follow(
-    operator: &Operator,
+    operator: &Desk,
     args: &RunArgs,
     data: &DataOptions,
     id: JobId,
@@ -111,7 +112,7 @@ async fn follow(
 
 /// The run that the job began; none while it waits.
 async fn newest_run(
-    operator: &Operator,
+    operator: &Desk,
     sync: &SyncName,
     since: Timestamp,
 ) -> anyhow::Result<Option<RunView>> {
@@ -126,7 +127,7 @@ async fn newest_run(
 }
 
 /// Jobs at work in the class of whole comparisons and what they find.
-async fn running_of_the_run(operator: &Operator, sync: &SyncName) -> anyhow::Result<u64> {
+async fn running_of_the_run(operator: &Desk, sync: &SyncName) -> anyhow::Result<u64> {
     let query = JobQuery {
         sync: Some(sync.clone()),
         state: Some(JobState::Running),

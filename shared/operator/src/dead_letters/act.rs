@@ -1,6 +1,6 @@
 //! Replaying and discarding. Each answer says what became of every letter that was named.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{EventId, JobId, SyncName};
 use tandem_store::{Edits, EventState, JobKind, JobState};
 
@@ -14,7 +14,7 @@ const REPLAY_JOBS_MAX: usize = 500;
 const REASON_BYTES_MAX: usize = 1_000;
 
 /// A letter that was left as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Which.
     pub id: DeadLetterId,
@@ -23,7 +23,7 @@ pub struct Skipped {
 }
 
 /// What became of letters to replay.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
     /// Those at work again.
     pub replayed: Vec<DeadLetterId>,
@@ -32,7 +32,7 @@ pub struct Replayed {
 }
 
 /// What became of letters to discard.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discarded {
     /// How many were discarded.
     pub discarded: usize,

@@ -50,7 +50,7 @@ fn row(letter: &DeadLetter) -> [String; 10] {
     let text = |value: Option<String>| value.unwrap_or_default();
     let (what, sync, side, record, attempts) = match &letter.letter {
         Letter::Job(job) => (
-            job.kind.to_owned(),
+            job.kind.clone().into_owned(),
             text(job.sync.as_ref().map(ToString::to_string)),
             text(job.side.map(|side| side.to_string())),
             text(job.record.as_ref().map(ToString::to_string)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{ErrorCode, JobId, RecordId, SyncName, Timestamp};
 use tandem_store::{
     ChangeFilter, Event, EventFilter, EventState, Job, JobFilter, JobKind, JobState, PAGE_ROWS_MAX,
@@ -24,7 +24,7 @@ const EVENTS_SEARCHED: usize = 200;
 const PREFIX_BYTES: usize = 4;
 
 /// Dead letters with one cause.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CauseGroup {
     /// The stable word for the failure.
     pub code: ErrorCode,
@@ -35,10 +35,10 @@ pub struct CauseGroup {
     /// How many of each sync.
     pub syncs: BTreeMap<SyncName, usize>,
     /// Since when the first waits.
-    #[serde(serialize_with = "crate::views::when")]
+    #[serde(with = "crate::views::when")]
     pub oldest: Timestamp,
     /// Since when the last waits.
-    #[serde(serialize_with = "crate::views::when")]
+    #[serde(with = "crate::views::when")]
     pub newest: Timestamp,
     /// The newest one.
     pub example: DeadLetterId,
@@ -47,7 +47,7 @@ pub struct CauseGroup {
 }
 
 /// All dead letters by cause, the largest group first.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetterGroups {
     /// The groups.
     pub groups: Vec<CauseGroup>,
@@ -165,10 +165,13 @@ impl Operator {
             seen += page.len();
             cursor = page.last().map(cursor_of);
             let fits = |letter: &DeadLetter| {
-                query
+                let cause_fits = query
                     .cause
                     .as_ref()
-                    .is_none_or(|cause| letter.cause == *cause)
+                    .is_none_or(|cause| letter.cause == *cause);
+                cause_fits
+                    && query.since.is_none_or(|since| letter.since >= since)
+                    && query.until.is_none_or(|until| letter.since <= until)
             };
             found.extend(page.into_iter().filter(fits));
             if found.len() >= wanted || !full || seen >= SCAN_MAX {

@@ -60,7 +60,8 @@ impl<'de> Deserialize<'de> for DeadLetterId {
 }
 
 /// Which dead letters are meant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DeadLetterQuery {
     /// Only of this sync; events in quarantine belong to none.
     pub sync: Option<SyncName>,
@@ -68,6 +69,12 @@ pub struct DeadLetterQuery {
     pub code: Option<ErrorCode>,
     /// Only with this cause, as the groups show it.
     pub cause: Option<String>,
+    /// Only those that gave up at or after this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub since: Option<Timestamp>,
+    /// Only those that gave up until this instant.
+    #[serde(with = "crate::views::when_opt")]
+    pub until: Option<Timestamp>,
     /// Where the page before ended.
     pub cursor: Option<String>,
     /// How many.
@@ -75,7 +82,7 @@ pub struct DeadLetterQuery {
 }
 
 /// A dead letter.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Its id.
     pub id: DeadLetterId,
@@ -86,7 +93,7 @@ pub struct DeadLetter {
     /// The message, outermost.
     pub message: String,
     /// Since when it waits.
-    #[serde(serialize_with = "crate::views::when")]
+    #[serde(with = "crate::views::when")]
     pub since: Timestamp,
     /// What waits.
     #[serde(flatten)]
@@ -94,7 +101,7 @@ pub struct DeadLetter {
 }
 
 /// What waits.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Letter {
     /// A job that gave up.
@@ -104,7 +111,7 @@ pub enum Letter {
 }
 
 /// A dead letter with all that may explain it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "letter", rename_all = "snake_case")]
 pub enum DeadLetterDetail {
     /// A job that gave up.

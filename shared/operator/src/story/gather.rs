@@ -232,6 +232,7 @@ impl Operator {
             let filter = ConflictFilter {
                 sync: Some(sync.clone()),
                 state: Some(state),
+                kind: None,
                 before: None,
                 limit: PAGE_ROWS_MAX,
             };

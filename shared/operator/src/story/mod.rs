@@ -4,13 +4,13 @@
 mod gather;
 mod text;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{RecordId, Side, SyncName};
 
 use crate::views::{ChangeView, ConflictView, EventView, IntentView, JobView, LinkView};
 
 /// All that is known of a record in a sync.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Story {
     /// The sync.
     pub sync: SyncName,
@@ -39,7 +39,7 @@ pub struct Story {
 }
 
 /// What the two sides are called.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ends {
     /// Side a.
     pub a: Option<End>,
@@ -48,7 +48,7 @@ pub struct Ends {
 }
 
 /// One side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The connection.
     pub connection: String,

@@ -1,13 +1,13 @@
 //! Connections, syncs and schedules.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::{ConnectionRow, SchedulePurpose, StoredSchedule, SyncRow};
 
 use super::when_opt;
 
 /// A connection.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionView {
     /// Its name.
     pub name: ConnectionName,
@@ -16,8 +16,11 @@ pub struct ConnectionView {
     /// Rises with each change of the configuration.
     pub version: i64,
     /// When it was removed.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub deleted_at: Option<Timestamp>,
+    /// When an operator last had it tried again at once.
+    #[serde(with = "when_opt")]
+    pub reset_at: Option<Timestamp>,
     /// Its configuration; secrets only as references.
     pub document: serde_json::Value,
 }
@@ -29,13 +32,14 @@ impl From<ConnectionRow> for ConnectionView {
             paused: row.paused,
             version: row.version,
             deleted_at: row.deleted_at,
+            reset_at: row.reset_at,
             document: row.document,
         }
     }
 }
 
 /// A sync.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncView {
     /// Its name.
     pub name: SyncName,
@@ -44,7 +48,7 @@ pub struct SyncView {
     /// Rises with each change of the configuration.
     pub version: i64,
     /// When it was removed.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub deleted_at: Option<Timestamp>,
     /// Its configuration.
     pub document: serde_json::Value,
@@ -63,7 +67,7 @@ impl From<SyncRow> for SyncView {
 }
 
 /// A schedule.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleView {
     /// The sync.
     pub sync: SyncName,
@@ -74,10 +78,10 @@ pub struct ScheduleView {
     /// While paused it is never due.
     pub paused: bool,
     /// When it is next due.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub next_at: Option<Timestamp>,
     /// When it last started something.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub last_at: Option<Timestamp>,
 }
 

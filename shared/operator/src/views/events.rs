@@ -2,14 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{ConnectionName, DeliveryId, EventId, JobId, RecordId, StreamName, Timestamp};
 use tandem_store::{Event, EventKind, EventState};
 
 use super::{when, when_opt};
 
 /// An event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventView {
     /// Its id.
     pub id: EventId,
@@ -26,10 +26,10 @@ pub struct EventView {
     /// What it says has happened.
     pub kind: EventKind,
     /// When it says it happened, by our clock.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub occurred_at: Option<Timestamp>,
     /// When it arrived.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub received_at: Timestamp,
     /// Where it stands.
     pub state: EventState,
@@ -40,7 +40,7 @@ pub struct EventView {
 }
 
 /// An event with the request that it came in.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventDetail {
     /// The event.
     #[serde(flatten)]

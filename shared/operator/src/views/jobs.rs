@@ -1,18 +1,20 @@
 //! Jobs and their attempts.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use tandem_domain::{ErrorCode, JobId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{Edits, Failure, Job, JobAttempt, JobClass, JobKind, JobState, Trigger};
 
 use super::{when, when_opt};
 
 /// A job.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
     /// Its id.
     pub id: JobId,
     /// `reconcile`, `poll`, `sweep`, `backfill` or `noop`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The sync.
     pub sync: Option<SyncName>,
     /// The side, where the kind has one.
@@ -32,13 +34,13 @@ pub struct JobView {
     /// Further causes that merged into it.
     pub merged: u32,
     /// Not begun before.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub run_at: Timestamp,
     /// When it was inserted.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub created_at: Timestamp,
     /// When it ended.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub ended_at: Option<Timestamp>,
     /// The last failure.
     pub failure: Option<Failure>,
@@ -47,7 +49,7 @@ pub struct JobView {
     /// W3C trace context.
     pub traceparent: Option<String>,
     /// What an operator gave it to write, by mapped field.
-    #[serde(skip_serializing_if = "Edits::is_empty")]
+    #[serde(default, skip_serializing_if = "Edits::is_empty")]
     pub edits: Edits,
 }
 
@@ -56,7 +58,7 @@ impl From<Job> for JobView {
         let (side, record) = side_and_record(&job.kind);
         Self {
             id: job.id,
-            kind: job.kind.as_str(),
+            kind: job.kind.as_str().into(),
             sync: job.kind.sync().cloned(),
             side,
             record,
@@ -86,15 +88,15 @@ fn side_and_record(kind: &JobKind) -> (Option<Side>, Option<RecordId>) {
 }
 
 /// An attempt that failed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptView {
     /// Its number.
     pub attempt: u32,
     /// When it began.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub started_at: Timestamp,
     /// When it ended.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub ended_at: Timestamp,
     /// The stable word for the failure.
     pub code: ErrorCode,
@@ -115,7 +117,7 @@ impl From<JobAttempt> for AttemptView {
 }
 
 /// A job with its failed attempts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobDetail {
     /// The job.
     #[serde(flatten)]

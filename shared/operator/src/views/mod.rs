@@ -7,9 +7,9 @@ mod jobs;
 mod records;
 mod runs;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
-use tandem_domain::{Fields, Timestamp, Value};
+use tandem_domain::{Fields, Value};
 
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
@@ -18,18 +18,41 @@ pub use records::{BaseView, ChangeView, ConflictView, FieldView, IntentView, Lin
 pub use runs::RunView;
 
 /// An instant in RFC 3339.
-pub(crate) fn when<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(at)
+pub(crate) mod when {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tandem_domain::Timestamp;
+
+    pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(at)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// An instant in RFC 3339, or null.
-pub(crate) fn when_opt<S: Serializer>(
-    at: &Option<Timestamp>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => serializer.collect_str(at),
-        None => serializer.serialize_none(),
+pub(crate) mod when_opt {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tandem_domain::Timestamp;
+
+    pub fn serialize<S: Serializer>(
+        at: &Option<Timestamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => serializer.collect_str(at),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom))
+            .transpose()
     }
 }
 
@@ -63,7 +86,7 @@ pub fn plain_fields(fields: &Fields) -> Json {
 }
 
 /// One page of a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,

@@ -1,8 +1,9 @@
 //! Links, writes, changes and questions.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tandem_domain::{
     BaseValue, ChangeId, ConflictId, IntentId, JobId, LinkId, RecordId, RunId, Side, SyncName,
@@ -16,7 +17,7 @@ use tandem_store::{
 use super::{plain, plain_fields, when, when_opt};
 
 /// One side of a link.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SideView {
     /// The record; null when it is gone.
     pub id: Option<RecordId>,
@@ -25,7 +26,7 @@ pub struct SideView {
     /// The checksum of its mapped fields when last seen.
     pub checksum: Option<String>,
     /// Its own time of change when last seen.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub updated_at: Option<Timestamp>,
 }
 
@@ -41,7 +42,7 @@ impl From<SideState> for SideView {
 }
 
 /// The values on which both sides last agreed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BaseView {
     /// On side a.
     pub a: Json,
@@ -59,7 +60,7 @@ impl From<&BaseValue> for BaseView {
 }
 
 /// A pair of records held equal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkView {
     /// Its id.
     pub id: LinkId,
@@ -76,10 +77,10 @@ pub struct LinkView {
     /// Rises with each change.
     pub revision: i64,
     /// When it was made.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub created_at: Timestamp,
     /// When it last changed.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub updated_at: Timestamp,
 }
 
@@ -103,7 +104,7 @@ impl From<Link> for LinkView {
 }
 
 /// A journalled write.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IntentView {
     /// The transaction id.
     pub id: IntentId,
@@ -128,10 +129,10 @@ pub struct IntentView {
     /// The job that planned it.
     pub job: Option<JobId>,
     /// When it was planned.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub created_at: Timestamp,
     /// When it was last sent.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub sent_at: Option<Timestamp>,
     /// What went wrong last.
     pub error: Option<String>,
@@ -159,7 +160,7 @@ impl From<Intent> for IntentView {
 }
 
 /// One field of a change.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldView {
     /// The mapped field.
     pub field: String,
@@ -199,7 +200,7 @@ impl From<FieldChange> for FieldView {
 }
 
 /// An entry of the change log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChangeView {
     /// Its id.
     pub id: ChangeId,
@@ -232,7 +233,7 @@ pub struct ChangeView {
     /// How long the write took, in milliseconds.
     pub duration_ms: u64,
     /// When it was confirmed.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub at: Timestamp,
 }
 
@@ -260,7 +261,7 @@ impl From<Change> for ChangeView {
 }
 
 /// A question for an operator.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConflictView {
     /// Its id.
     pub id: ConflictId,
@@ -273,29 +274,32 @@ pub struct ConflictView {
     /// The record that it is about.
     pub record: RecordId,
     /// `field`, `ambiguous`, `not_kept` or `delete_held`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// What is asked, by kind.
     pub question: Json,
     /// The answers that fit this kind.
-    pub answers: &'static [&'static str],
+    pub answers: Vec<Cow<'static, str>>,
     /// Where it stands.
     pub state: ConflictState,
     /// The answer.
     pub resolution: Option<Resolution>,
     /// When it was opened.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub created_at: Timestamp,
     /// When it was answered.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub answered_at: Option<Timestamp>,
 }
 
 impl From<Conflict> for ConflictView {
     fn from(conflict: Conflict) -> Self {
         Self {
-            kind: conflict.kind.as_str(),
+            kind: conflict.kind.as_str().into(),
             question: question(&conflict.kind),
-            answers: crate::conflicts::answers(&conflict.kind),
+            answers: crate::conflicts::answers(&conflict.kind)
+                .iter()
+                .map(|answer| Cow::Borrowed(*answer))
+                .collect(),
             id: conflict.id,
             sync: conflict.sync,
             link: conflict.link,

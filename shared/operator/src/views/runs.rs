@@ -1,13 +1,13 @@
 //! Runs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{RunId, Side, SyncName, Timestamp};
 use tandem_store::{Progress, Run, RunKind, RunState, Trigger};
 
 use super::{when, when_opt};
 
 /// A run of a sync.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
     /// Its id.
     pub id: RunId,
@@ -24,10 +24,10 @@ pub struct RunView {
     /// How it stands.
     pub state: RunState,
     /// When it began.
-    #[serde(serialize_with = "when")]
+    #[serde(with = "when")]
     pub started_at: Timestamp,
     /// When it ended.
-    #[serde(serialize_with = "when_opt")]
+    #[serde(with = "when_opt")]
     pub ended_at: Option<Timestamp>,
     /// What it has done.
     pub progress: Progress,

@@ -16,7 +16,7 @@ async fn a_poll_started_by_hand_is_urgent_and_rung() {
         .expect("it starts");
     assert_eq!(world.bell.rung(), [id]);
     let job = world.operator.job(id).await.expect("it is stored").job;
-    assert_eq!((job.kind, job.side), ("poll", Some(Side::B)));
+    assert_eq!((&*job.kind, job.side), ("poll", Some(Side::B)));
     assert_eq!(
         (job.class, job.trigger),
         (JobClass::Interactive, Trigger::Manual)

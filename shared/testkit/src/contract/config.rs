@@ -355,6 +355,31 @@ pub async fn connections_and_syncs_are_paused_and_resumed(store: Subject) {
     assert_eq!(versions(&store).await, (1, 1));
 }
 
+/// A connection says when it was last reset, which is no new version of it.
+pub async fn a_reset_of_a_connection_is_told_to_all_who_look(store: Subject) {
+    let make = Make::default();
+    let reset = |at| {
+        let store = &store;
+        async move {
+            store
+                .reset_connection(&Make::crm(), at)
+                .await
+                .expect("reset")
+        }
+    };
+    assert!(!reset(make.now()).await);
+    apply(&store, &make, Some(json!({})), Some(json!({})), Vec::new()).await;
+    assert_eq!(
+        store.connections().await.expect("connections")[0].reset_at,
+        None
+    );
+    assert!(reset(make.now()).await);
+    assert!(reset(make.after(5)).await);
+    let stored = store.connections().await.expect("connections");
+    assert_eq!(stored[0].reset_at, Some(make.after(5)));
+    assert_eq!(versions(&store).await, (1, 1));
+}
+
 /// The storage answers.
 pub async fn the_storage_answers(store: Subject) {
     store.ping().await.expect("ping");

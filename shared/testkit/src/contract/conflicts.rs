@@ -330,6 +330,12 @@ pub async fn questions_are_listed_newest_first_and_filtered(store: Subject) {
         ..all.clone()
     };
     assert_eq!(list(mine).await.len(), 4);
+    let fields = ConflictFilter {
+        kind: Some("field".to_owned()),
+        ..all.clone()
+    };
+    let of_a_field = questions.iter().filter(|one| one.kind.as_str() == "field");
+    assert_eq!(list(fields).await.len(), of_a_field.count());
     let other = ConflictFilter {
         sync: Some(Make::sync("invoices")),
         ..all

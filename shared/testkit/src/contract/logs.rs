@@ -101,6 +101,16 @@ pub async fn changes_are_found_by_the_record_of_either_side_by_link_and_sync(sto
         ..all.clone()
     };
     assert_eq!(list(&store, sync).await, vec![three]);
+    let updates = ChangeFilter {
+        operation: Some(Operation::Update),
+        ..all.clone()
+    };
+    assert_eq!(list(&store, updates).await.len(), 3);
+    let deletes = ChangeFilter {
+        operation: Some(Operation::Delete),
+        ..all.clone()
+    };
+    assert_eq!(list(&store, deletes).await, Vec::new());
     let nothing = ChangeFilter {
         record: Some(RecordId::new("y")),
         ..all

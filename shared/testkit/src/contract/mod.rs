@@ -218,6 +218,7 @@ macro_rules! contract_suite {
             config: a_paused_schedule_is_not_advanced;
             config: a_schedule_is_made_due;
             config: connections_and_syncs_are_paused_and_resumed;
+            config: a_reset_of_a_connection_is_told_to_all_who_look;
             config: the_storage_answers;
         }
     };

@@ -1,0 +1,191 @@
+//! `tandem jobs …`: the queue: what waits, runs, ended, and how each attempt went.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use tandem_domain::{ErrorCode, JobId, RecordId, SyncName};
+use tandem_operator::JobQuery;
+use tandem_operator::views::{JobDetail, JobView};
+use tandem_store::JobState;
+
+use super::desk::Desk;
+use super::options::{DataOptions, PageOptions, error_code, record_id, words};
+use super::output::{moment, or_dash, say, say_json, say_page, table};
+use super::span::SpanOptions;
+use super::storage::{operator, require_sync};
+
+/// What to do with jobs.
+#[derive(Args)]
+pub struct JobsArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List jobs, the newest first.
+    List(ListArgs),
+    /// Show a job with its failed attempts.
+    Show {
+        /// The job.
+        id: JobId,
+    },
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// Only of this sync.
+    #[arg(long)]
+    sync: Option<SyncName>,
+    /// Only in this state.
+    #[arg(long, value_parser = words(&JobState::ALL, JobState::as_str))]
+    state: Option<JobState>,
+    /// Only with this failure.
+    #[arg(long, value_parser = error_code())]
+    code: Option<ErrorCode>,
+    /// Only about this record.
+    #[arg(long, value_parser = record_id)]
+    record: Option<RecordId>,
+    #[command(flatten)]
+    span: SpanOptions,
+    #[command(flatten)]
+    page: PageOptions,
+}
+
+/// Does it.
+pub async fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
+    let desk = operator(&args.data.storage).await?;
+    let json = args.data.output.json;
+    match args.action {
+        Action::List(list_args) => list(&desk, list_args, json).await?,
+        Action::Show { id } => {
+            let job = desk.job(id).await?;
+            if json {
+                say_json(&job)?;
+            } else {
+                say(&told(&job))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(desk: &Desk, args: ListArgs, json: bool) -> anyhow::Result<()> {
+    if let Some(sync) = &args.sync {
+        require_sync(desk, sync).await?;
+    }
+    let query = JobQuery {
+        state: args.state,
+        sync: args.sync,
+        code: args.code,
+        record: args.record,
+        since: args.span.since,
+        until: args.span.until,
+        cursor: args.page.cursor()?,
+        limit: args.page.limit(),
+    };
+    let page = desk.jobs(query).await?;
+    if json {
+        return say_json(&page);
+    }
+    let mut rows = table(&[
+        "job",
+        "what",
+        "state",
+        "attempt",
+        "made",
+        "due or ended",
+        "why",
+    ]);
+    for job in &page.items {
+        rows.add_row([
+            job.id.to_string(),
+            what(job),
+            job.state.as_str().to_owned(),
+            job.attempt.to_string(),
+            moment(job.created_at),
+            moment(job.ended_at.unwrap_or(job.run_at)),
+            why(job),
+        ]);
+    }
+    say_page(&page, &rows, "no such job")
+}
+
+fn what(job: &JobView) -> String {
+    let parts = [
+        Some(job.kind.clone().into_owned()),
+        job.sync.as_ref().map(ToString::to_string),
+        job.side.map(|side| side.to_string()),
+        job.record.as_ref().map(ToString::to_string),
+    ];
+    parts
+        .into_iter()
+        .flatten()
+        .collect::<Vec<String>>()
+        .join(" ")
+}
+
+/// The failure that it waits for or ended with, else what it did.
+fn why(job: &JobView) -> String {
+    let ended_well = job.state == JobState::Done;
+    let failure = job.failure.as_ref().filter(|_| !ended_well);
+    failure
+        .and_then(|failure| failure.chain.first().cloned())
+        .or_else(|| job.note.clone())
+        .map(|text| text.replace(['\n', '\r', '\t'], " "))
+        .unwrap_or_default()
+}
+
+fn told(detail: &JobDetail) -> String {
+    let job = &detail.job;
+    let mut lines = vec![
+        format!("{}: {}, {}", job.id, what(job), job.state.as_str()),
+        format!(
+            "  caused by  {} at {}, {} more causes merged",
+            job.trigger.as_str(),
+            moment(job.created_at),
+            job.merged
+        ),
+        format!("  class      {}", job.class.as_str()),
+        format!("  lane       {}", job.lane),
+        format!("  due        {}", moment(job.run_at)),
+        format!("  ended      {}", or_dash(job.ended_at.map(moment))),
+        format!("  attempts   {}", job.attempt),
+    ];
+    lines.extend(job.note.iter().map(|note| format!("  note       {note}")));
+    lines.extend(
+        job.edits
+            .iter()
+            .map(|(field, value)| format!("  to write   {field}: \"{value}\"")),
+    );
+    if let Some(failure) = &job.failure {
+        lines.push(format!("  failure    {}", failure.code));
+        lines.extend(failure.chain.iter().map(|message| format!("    {message}")));
+    }
+    if !detail.attempts.is_empty() {
+        lines.push("\nAttempts that failed".to_owned());
+    }
+    for attempt in &detail.attempts {
+        let took = attempt.ended_at.since(attempt.started_at).as_millis();
+        let (number, code) = (attempt.attempt, attempt.code);
+        lines.push(format!(
+            "  {number}. {}, {took} ms: {code}",
+            moment(attempt.started_at)
+        ));
+        lines.extend(
+            attempt
+                .chain
+                .iter()
+                .map(|message| format!("     {message}")),
+        );
+    }
+    if job.state == JobState::Dead {
+        lines.push(format!(
+            "\ntandem dlq show {} tells all that may explain it",
+            job.id
+        ));
+    }
+    lines.join("\n")
+}

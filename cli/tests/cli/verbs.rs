@@ -1,0 +1,116 @@
+//! Looking at connections, jobs and changes, by hand and by filter.
+
+use crate::support::{Site, texts};
+
+#[tokio::test]
+async fn connections_are_listed_paused_and_reset() {
+    let site = Site::start(3).await;
+    site.tandem(&["apply"]).await.expect(0);
+    let list = site.tandem(&["connections", "list"]).await.expect(0).out;
+    assert!(
+        list.contains("books") && list.contains("xero") && list.contains("in use"),
+        "{list}"
+    );
+    site.tandem(&["connections", "pause", "crm"])
+        .await
+        .expect(0);
+    let shown = site
+        .tandem(&["connections", "show", "crm"])
+        .await
+        .expect(0)
+        .out;
+    assert!(
+        shown.starts_with("crm: paused") && shown.contains("hubspot"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("CRM_TOKEN") && !shown.contains(site.crm.api_token()),
+        "{shown}"
+    );
+    site.tandem(&["connections", "resume", "crm"])
+        .await
+        .expect(0);
+    let reset = site
+        .tandem(&["connections", "reset", "crm"])
+        .await
+        .expect(0)
+        .out;
+    assert!(reset.contains("crm is tried again"), "{reset}");
+    let unknown = site
+        .tandem(&["connections", "reset", "cmr"])
+        .await
+        .expect(3);
+    assert!(
+        unknown.err.contains("there is no connection `cmr`"),
+        "{unknown:?}"
+    );
+}
+
+#[tokio::test]
+async fn jobs_and_changes_are_found_by_what_and_when() {
+    let site = Site::start(5).await;
+    let up = site.up().await;
+    site.sync(0).await;
+    let done = site
+        .json(
+            0,
+            &["jobs", "list", "--state", "done", "--sync", "customers"],
+        )
+        .await;
+    let jobs = texts(&done["items"], "id");
+    assert!(!jobs.is_empty(), "{done}");
+    let shown = site.tandem(&["jobs", "show", jobs[0]]).await.expect(0).out;
+    assert!(
+        shown.contains("customers") && shown.contains("caused by"),
+        "{shown}"
+    );
+
+    let all = site.json(0, &["changes", "--since", "1h"]).await;
+    let whole = texts(&all["items"], "id").len();
+    assert!(whole > 0, "{all}");
+    let none = site
+        .tandem(&["changes", "--until", "1h"])
+        .await
+        .expect(0)
+        .out;
+    assert_eq!(none.trim(), "no such change");
+    let creates = site.json(0, &["changes", "--operation", "create"]).await;
+    for operation in texts(&creates["items"], "operation") {
+        assert_eq!(operation, "create");
+    }
+    let first = &all["items"][0];
+    let record = first["a"]
+        .as_str()
+        .or(first["b"].as_str())
+        .expect("a record");
+    let of_it = site
+        .json(0, &["changes", "--record", record, "--sync", "customers"])
+        .await;
+    let found = texts(&of_it["items"], "id").len();
+    assert!(found > 0 && found <= whole, "{of_it}");
+    let text = site
+        .tandem(&["changes", "--record", record])
+        .await
+        .expect(0)
+        .out;
+    assert!(
+        text.contains("customers") && text.contains(record),
+        "{text}"
+    );
+
+    let wrong = site
+        .tandem(&["jobs", "list", "--since", "yesterday"])
+        .await
+        .expect(2);
+    assert!(wrong.err.contains("2h, 3 days"), "{wrong:?}");
+    let typo = site
+        .tandem(&["changes", "--sync", "custmers"])
+        .await
+        .expect(3);
+    assert!(
+        typo.err
+            .contains("there is no sync `custmers`; there is: customers"),
+        "{typo:?}"
+    );
+    up.stop().await;
+}
