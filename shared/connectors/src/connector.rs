@@ -13,8 +13,11 @@ use tandem_domain::{Disposition, ErrorCode, FieldType, Fields, RecordId, StreamN
 pub struct RemoteRecord {
     /// The system's id of it.
     pub id: RecordId,
-    /// Every field of the stream that the manifest names, under the manifest's names.
+    /// Every field of the stream that the manifest names and that could be read, under the manifest's names.
     pub fields: Fields,
+    /// What is wrong with the fields that could not be read, by name. They are not in `fields`, where a field
+    /// that is not there counts as empty: whoever uses one of them must look here first ([`crate::NeededFields`]).
+    pub unreadable: BTreeMap<String, String>,
     /// What an expected-version check compares, where the system has one.
     pub version: Option<String>,
     /// When the system says it was last changed, by the system's own clock.

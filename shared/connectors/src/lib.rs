@@ -6,8 +6,10 @@ mod catalog;
 mod class_object;
 mod connector;
 mod json_view;
+mod lenient_json;
 mod listing_guard;
 pub mod manifest;
+mod needed_fields;
 mod path;
 mod rest;
 mod send_right;
@@ -25,6 +27,7 @@ pub use connector::{
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
 pub use listing_guard::ListingGuard;
+pub use needed_fields::NeededFields;
 pub use path::{Path, PathError};
 pub use rest::{RestConnector, http_client};
 pub use send_right::{SendRight, with_send_right};

@@ -94,6 +94,7 @@ mod tests {
         let record = |id: &u64| RemoteRecord {
             id: RecordId::new(id.to_string()),
             fields: Fields::new(),
+            unreadable: Default::default(),
             version: None,
             updated_at: None,
             created_at: None,

@@ -9,6 +9,7 @@ use serde_json::{Number, Value as Json, json};
 use tandem_domain::{Day, FieldType, Timestamp, Value};
 
 use crate::class_object::{civil, class_datetime, decode_class};
+use crate::lenient_json::DAMAGED;
 
 /// How a system writes a value of a type. Reading is generous (a number may arrive as text); writing is
 /// exact.
@@ -69,7 +70,11 @@ impl Form {
     fn decode_scalar(self, field_type: FieldType, json: &Json) -> Result<Value, String> {
         let wrong = || format!("{json} is not a {}", field_type.as_str());
         match field_type {
-            FieldType::Text => Ok(Value::Text(scalar_text(json).ok_or_else(wrong)?)),
+            // No database keeps a NUL, and no person means one.
+            FieldType::Text => {
+                let text = scalar_text(json).ok_or_else(wrong)?;
+                Ok(Value::Text(text.replace('\0', "")))
+            }
             FieldType::Reference => Ok(Value::Reference(id_text(json).ok_or_else(wrong)?)),
             FieldType::Instant => self
                 .decode_instant(json)
@@ -207,7 +212,11 @@ const ID_BYTES_MAX: usize = 256;
 /// An id as text. A number with a fraction or beyond 64 bits has lost digits, so it is no id.
 pub(crate) fn id_text(json: &Json) -> Option<String> {
     match json {
-        Json::String(text) if (1..=ID_BYTES_MAX).contains(&text.len()) => Some(text.clone()),
+        Json::String(text)
+            if (1..=ID_BYTES_MAX).contains(&text.len()) && !text.contains([DAMAGED, '\0']) =>
+        {
+            Some(text.clone())
+        }
         Json::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         _ => None,
     }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tandem_domain::{RecordId, StreamName, Timestamp};
 
 use crate::json_view;
+use crate::lenient_json;
 use crate::manifest::{EventKind, Webhook};
 use crate::strict_json;
 use crate::template::{Scope, Text};
@@ -53,7 +54,13 @@ pub struct Unreadable {
 /// [`Unreadable`] when it is not JSON that means one thing, has no events where the manifest says, or too many.
 pub fn split(webhook: &Webhook, body: &[u8]) -> Result<Vec<ParsedEvent>, Unreadable> {
     let unreadable = |reason| Unreadable { reason };
-    let mut document = strict_json::parse(body).map_err(unreadable)?;
+    let mut document = strict_json::parse(body)
+        .or_else(|reason| {
+            // What is sound in it may still name a record.
+            let mended = lenient_json::with_sound_texts(body).ok_or_else(|| reason.clone())?;
+            strict_json::parse(&mended).map_err(|_| reason)
+        })
+        .map_err(unreadable)?;
     let mut events = Vec::new();
     if !webhook.events.take(&mut document, &mut events) {
         return Err(unreadable(format!(
@@ -141,6 +148,7 @@ fn shape(found: &Json) -> &'static str {
     match found {
         Json::Number(_) => "a number with a fraction or too many digits",
         Json::String(text) if text.is_empty() => "an empty text",
+        Json::String(text) if lenient_json::is_damaged(text) => "a text that cannot be read whole",
         Json::String(_) => "a text that is too long",
         Json::Null => "null",
         Json::Bool(_) => "a boolean",
@@ -158,12 +166,16 @@ fn occurred_at(webhook: &Webhook, event: &Json) -> Option<Timestamp> {
 
 fn text(template: &Text, scope: &TemplateValue) -> Result<String, String> {
     let text = template.plain(scope).map_err(|error| error.to_string())?;
-    text.filter(|text| !text.is_empty()).ok_or_else(|| {
-        format!(
-            "manifest line {} gives nothing for this event",
-            template.place().line
-        )
-    })
+    let line = template.place().line;
+    let text = text
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| format!("manifest line {line} gives nothing for this event"))?;
+    if lenient_json::is_damaged(&text) {
+        return Err(format!(
+            "manifest line {line} gives a text that cannot be read whole"
+        ));
+    }
+    Ok(text)
 }
 
 fn bounded(key: String) -> String {
@@ -269,6 +281,21 @@ mod tests {
         assert!(events[0].dedupe_key.starts_with("sha256:"));
         assert_eq!(events[2].stream, None);
         assert_eq!(events[3].record, Some(RecordId::new("138017612137")));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_in_a_value_does_not_hide_which_record_an_event_is_about() {
+        let cut = HUBSPOT.replace(
+            "\"changeSource\":\"CRM_UI\"",
+            "\"propertyValue\":\"Ghent \\ud83d\"",
+        );
+        let event = only(shipped("hubspot", &cut));
+        assert_eq!(event.record, Some(RecordId::new("138017612137")));
+        assert_eq!(event.problem, None);
+        let cut = HUBSPOT.replace("138017612137", "\"1380\\ud83d\"");
+        let event = only(shipped("hubspot", &cut));
+        let problem = event.problem.expect("the id is what counts");
+        assert!(problem.contains("cannot be read whole"), "{problem}");
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn record(id: &RecordId) -> RemoteRecord {
     RemoteRecord {
         id: id.clone(),
         fields: Fields::new(),
+        unreadable: BTreeMap::new(),
         version: None,
         updated_at: None,
         created_at: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_connectors::Connector;
+use tandem_connectors::{Connector, NeededFields};
 use tandem_domain::{ConnectionName, RetryPolicy, Side, StreamName, SyncName};
 use tandem_engine::SyncPolicy;
 
@@ -18,6 +18,23 @@ pub struct End {
     pub stream: StreamName,
     /// Speaks to it.
     pub connector: Arc<dyn Connector>,
+}
+
+impl End {
+    /// The end as the sync uses it: a record with an unreadable field that the sync maps or filters by is set
+    /// aside, and what is wrong with the others does not matter.
+    #[must_use]
+    pub fn needing(self, policy: &SyncPolicy, side: Side) -> Self {
+        let mapped = policy.fields.iter().map(|rule| rule.stream_field(side));
+        let filters = policy.filters.iter().filter(|filter| filter.side == side);
+        let needed = mapped.chain(filters.map(|filter| filter.field.as_str()));
+        let needed = needed.map(str::to_owned).collect();
+        let connector = NeededFields::new(self.connector, self.connection.as_str(), needed);
+        Self {
+            connector: Arc::new(connector),
+            ..self
+        }
+    }
 }
 
 /// More than this many deletes, and more than this share, of a sync's links are held for approval.

@@ -219,7 +219,17 @@ impl RestConnector {
         let (records, unreadable) = decode_all(stream, taken.rows);
         match unreadable.first() {
             // A row that cannot be read may be the one looked for, so the search has not failed to find it.
-            Some(row) => Err(self.malformed(&operation, row.reason.clone())),
+            Some(UnreadableRow {
+                id: Some(id),
+                reason,
+            }) => Err(ConnectorError::Unreadable {
+                system: self.exchange.system.clone(),
+                record: id.clone(),
+                reason: reason.clone(),
+            }),
+            Some(UnreadableRow { id: None, reason }) => {
+                Err(self.malformed(&operation, reason.clone()))
+            }
             None => Ok(records),
         }
     }

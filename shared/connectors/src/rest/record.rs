@@ -1,18 +1,25 @@
 //! Records: from a system's JSON to canonical fields, and from fields to what a write sends.
 
+use std::collections::BTreeMap;
+
 use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::{Map, Value as Json};
 use tandem_domain::{FieldType, Fields, Money, RecordId, Value};
 
 use super::two_parts;
 use crate::connector::{RemoteRecord, UnreadableRow};
+use crate::lenient_json::{is_damaged, presentable};
 use crate::manifest::{Field, Stream};
 use crate::value_form::{Form, id_text, scalar_text};
+
+/// What is said of a text that JSON could not carry.
+const DAMAGE: &str = "it holds what cannot be read, such as half a surrogate pair, bytes that are no UTF-8, or a \
+                      number out of range; enter it anew in that system";
 
 /// Reads a record.
 ///
 /// # Errors
-/// The row's id, if there is one, and the first field that does not fit.
+/// The row's id, if there is one, and why it is no record. A field that does not fit is kept in the record as such.
 pub(super) fn decode(stream: &Stream, raw: Json) -> Result<RemoteRecord, UnreadableRow> {
     let id = stream
         .id
@@ -29,19 +36,25 @@ pub(super) fn decode(stream: &Stream, raw: Json) -> Result<RemoteRecord, Unreada
 fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<RemoteRecord, String> {
     let id = id.ok_or_else(|| format!("it has no id at `{}`", stream.id.path))?;
     let mut fields = Fields::new();
+    let mut unreadable = BTreeMap::new();
     for (name, field) in &stream.fields {
-        let value = decode_field(field, raw)
-            .map_err(|reason| format!("field `{name}` at `{}`: {reason}", field.path.value))?;
-        fields.insert(name.clone(), value);
+        match decode_field(field, raw) {
+            Ok(value) => _ = fields.insert(name.clone(), value),
+            Err(reason) => {
+                let reason = format!("field `{name}` at `{}`: {reason}", field.path.value);
+                unreadable.insert(name.clone(), presentable(&reason).into_owned());
+            }
+        }
     }
     let text_at = |path: &crate::path::Path| {
         path.first(raw)
             .and_then(scalar_text)
-            .filter(|text| !text.is_empty())
+            .filter(|text| !text.is_empty() && !is_damaged(text))
     };
     Ok(RemoteRecord {
         id,
         fields,
+        unreadable,
         version: stream.version.as_ref().and_then(text_at),
         updated_at: updated_at(stream, raw)?,
         created_at: created_at(stream, raw),
@@ -55,6 +68,15 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
 }
 
 fn decode_field(field: &Field, raw: &Json) -> Result<Value, String> {
+    let places = [Some(&field.path.value), field.rest.as_ref()];
+    if places
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.first(raw)?.as_str())
+        .any(is_damaged)
+    {
+        return Err(DAMAGE.to_owned());
+    }
     if let Some(rest) = &field.rest {
         return Ok(two_parts::join(
             field.path.value.first(raw),
@@ -73,7 +95,7 @@ fn decode_field(field: &Field, raw: &Json) -> Result<Value, String> {
             let currency = currency
                 .first(raw)
                 .and_then(scalar_text)
-                .filter(|text| !text.is_empty());
+                .filter(|text| !text.is_empty() && !is_damaged(text));
             Ok(Value::Money(Money {
                 amount,
                 currency: currency.ok_or("the amount has no currency")?,
@@ -119,6 +141,7 @@ fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Times
         });
     }
     unreadable.map_or(Ok(latest), |json| {
+        let json = presentable(&json);
         Err(format!("the time of the last change {json} cannot be read"))
     })
 }

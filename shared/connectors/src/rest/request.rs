@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value as Json;
 use url::Url;
 
+use crate::lenient_json::unmark;
 use crate::manifest::{Method, Request};
 use crate::template::{Node, Scope, Text};
 
@@ -133,9 +134,9 @@ fn body(
         return Ok(None);
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    serde_json::to_vec(&json)
-        .map(|bytes| Some(Bytes::from(bytes)))
-        .map_err(|error| error.to_string())
+    let mut bytes = serde_json::to_vec(&json).map_err(|error| error.to_string())?;
+    unmark(&mut bytes);
+    Ok(Some(Bytes::from(bytes)))
 }
 
 /// Evaluates templates for headers.

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use minijinja::value::Value;
 use serde_json::Value as Json;
 
-use crate::json_view;
 use crate::template::Scope;
+use crate::{json_view, lenient_json};
 
 /// How much of a body that is not JSON is quoted in errors, in characters.
 const EXCERPT_CHARS_MAX: usize = 200;
@@ -37,7 +37,7 @@ impl Answer {
         let body = if bytes.is_empty() {
             Body::Empty
         } else {
-            serde_json::from_slice(bytes).map_or_else(
+            lenient_json::parse(bytes).map_or_else(
                 |_| Body::Other(excerpt(bytes)),
                 |json| Body::Json(Arc::new(json)),
             )
@@ -183,6 +183,7 @@ fn excerpt(bytes: &[u8]) -> String {
 }
 
 pub(super) fn shortened(text: &str) -> String {
+    let text = &*lenient_json::presentable(text);
     match text.char_indices().nth(EXCERPT_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -8,4 +8,5 @@ mod paging;
 mod reading;
 mod send_right;
 mod server;
+mod unreadable;
 mod writing;

@@ -48,6 +48,12 @@ pub fn json(status: u16, body: Json) -> Response {
     (status_of(status), headers, body.to_string()).into_response()
 }
 
+/// An answer as it stands.
+pub fn verbatim(status: u16, body: &[u8]) -> Response {
+    let headers = [("content-type", "application/json")];
+    (status_of(status), headers, body.to_vec()).into_response()
+}
+
 pub fn html(status: u16) -> Response {
     let page = "<html><body><h1>Gateway</h1>trouble</body></html>";
     (status_of(status), [("content-type", "text/html")], page).into_response()

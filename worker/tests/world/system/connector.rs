@@ -29,6 +29,7 @@ impl FakeSystem {
         RemoteRecord {
             id: id.clone(),
             fields: self.oddities().shown(&row.fields),
+            unreadable: BTreeMap::new(),
             version: Some(row.version.to_string()),
             updated_at: Some(row.updated_at),
             created_at: Some(row.created_at).filter(|_| !self.oddities().hides_birth),

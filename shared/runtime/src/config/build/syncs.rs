@@ -65,8 +65,8 @@ impl Builder<'_> {
         let policy = self.policy(config, &Ends { a, b }, at);
         Some(SyncDefinition {
             name: name.clone(),
-            a: end_a,
-            b: end_b,
+            a: end_a.needing(&policy, Side::A),
+            b: end_b.needing(&policy, Side::B),
             policy,
             retry: config.retry,
             quiet: Duration::from_secs(u64::from(config.quiet_secs)),

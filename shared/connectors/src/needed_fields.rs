@@ -1,0 +1,162 @@
+//! A record is unreadable for a sync only if a field that the sync uses is.
+//!
+//! The connector reads every field that the manifest names, and keeps beside the record what is wrong with
+//! those that it could not read. Which of them matter is known to the sync: this wrapper sets a record aside
+//! whose used fields are among them, so that no value is ever taken for empty because it was unreadable. What
+//! nobody uses does not matter.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tandem_domain::{RecordId, StreamName};
+
+use crate::connector::{
+    CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
+    RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
+};
+
+/// A connector as one side of a sync uses it.
+pub struct NeededFields {
+    inner: Arc<dyn Connector>,
+    system: String,
+    needed: BTreeSet<String>,
+}
+
+impl NeededFields {
+    /// The connector of `system`, of whose records these fields are used.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Connector>, system: &str, needed: BTreeSet<String>) -> Self {
+        Self {
+            inner,
+            system: system.to_owned(),
+            needed,
+        }
+    }
+
+    /// Why a record cannot be used, if it cannot.
+    fn wrong(&self, record: &RemoteRecord) -> Option<String> {
+        let mut wrong = record
+            .unreadable
+            .iter()
+            .filter(|(name, _)| self.needed.contains(*name))
+            .map(|(_, reason)| reason.as_str());
+        let first = wrong.next()?;
+        Some(wrong.fold(first.to_owned(), |all, reason| format!("{all}; {reason}")))
+    }
+}
+
+#[async_trait]
+impl Connector for NeededFields {
+    fn stream(&self, stream: &StreamName) -> Option<&StreamInfo> {
+        self.inner.stream(stream)
+    }
+
+    fn streams(&self) -> Vec<StreamName> {
+        self.inner.streams()
+    }
+
+    fn clock_offset_micros(&self) -> i64 {
+        self.inner.clock_offset_micros()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.inner.timeout()
+    }
+
+    async fn check(&self) -> Result<CheckReport, ConnectorError> {
+        self.inner.check().await
+    }
+
+    async fn list(
+        &self,
+        stream: &StreamName,
+        listing: &Listing,
+        token: Option<&PageToken>,
+    ) -> Result<Page, ConnectorError> {
+        let mut page = self.inner.list(stream, listing, token).await?;
+        let unreadable = &mut page.unreadable;
+        page.records.retain(|record| match self.wrong(record) {
+            Some(reason) => {
+                unreadable.push(UnreadableRow {
+                    id: Some(record.id.clone()),
+                    reason: format!("record {}: {reason}", record.id),
+                });
+                false
+            }
+            None => true,
+        });
+        Ok(page)
+    }
+
+    async fn read(
+        &self,
+        stream: &StreamName,
+        ids: &[RecordId],
+    ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        let mut outcomes = self.inner.read(stream, ids).await?;
+        for outcome in &mut outcomes {
+            if let ReadOutcome::Found(record) = outcome
+                && let Some(reason) = self.wrong(record)
+            {
+                *outcome = ReadOutcome::Unreadable(reason);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn find(
+        &self,
+        stream: &StreamName,
+        lookup: &Lookup<'_>,
+    ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
+        let found = self.inner.find(stream, lookup).await?;
+        for record in found.iter().flatten() {
+            if let Some(reason) = self.wrong(record) {
+                return Err(ConnectorError::Unreadable {
+                    system: self.system.clone(),
+                    record: record.id.clone(),
+                    reason,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(
+        &self,
+        stream: &StreamName,
+        write: &Write<'_>,
+    ) -> Result<Written, ConnectorError> {
+        let written = self.inner.create(stream, write).await?;
+        Ok(self.checked(written))
+    }
+
+    async fn update(
+        &self,
+        stream: &StreamName,
+        id: &RecordId,
+        write: &Write<'_>,
+    ) -> Result<Written, ConnectorError> {
+        let written = self.inner.update(stream, id, write).await?;
+        Ok(self.checked(written))
+    }
+
+    async fn delete(
+        &self,
+        stream: &StreamName,
+        id: &RecordId,
+        delete: &Delete<'_>,
+    ) -> Result<(), ConnectorError> {
+        self.inner.delete(stream, id, delete).await
+    }
+}
+
+impl NeededFields {
+    /// An answer with an unreadable record says as much as one without: the record is read back.
+    fn checked(&self, written: Written) -> Written {
+        let record = written.record.filter(|record| self.wrong(record).is_none());
+        Written { record, ..written }
+    }
+}

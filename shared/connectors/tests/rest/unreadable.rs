@@ -1,0 +1,145 @@
+//! The record is the unit of failure: what cannot be read in one of them concerns neither the others nor those
+//! who do not use it.
+
+use std::sync::Arc;
+
+use tandem_connectors::{
+    Connector, ConnectorError, Listing, Lookup, NeededFields, ReadOutcome, RestConnector,
+};
+use tandem_domain::{ErrorCode, RecordId, Value};
+
+use crate::server::{LIST, Server, items, manifest, verbatim};
+
+/// Three records; the second one's name is `name`, as it stands in JSON, and so is its note, which nobody maps.
+fn page(name: &str, note: &str) -> Vec<u8> {
+    format!(
+        r#"{{"data":[{{"id":"1","name":"Ada"}},{{"id":"2","name":{name},"note":{note}}},{{"id":"3","name":"Eve"}}]}}"#
+    )
+    .into_bytes()
+}
+
+/// The connector as a sync uses it that maps these fields.
+fn needing(connector: RestConnector, fields: &[&str]) -> NeededFields {
+    let fields = fields.iter().map(|name| (*name).to_owned()).collect();
+    NeededFields::new(Arc::new(connector), "acme", fields)
+}
+
+async fn listed(body: Vec<u8>) -> (Vec<String>, Vec<(Option<String>, String)>) {
+    let server = Server::start(move |_, _| verbatim(200, &body)).await;
+    let connector = needing(server.connector(&manifest("", LIST, "")), &["name"]);
+    let page = connector.list(&items(), &Listing::All, None).await;
+    let page = page.unwrap_or_else(|error| panic!("{error}"));
+    let ids = page.records.iter().map(|one| one.id.to_string()).collect();
+    let rows = page.unreadable.into_iter();
+    let rows = rows.map(|row| (row.id.map(|id| id.to_string()), row.reason));
+    (ids, rows.collect())
+}
+
+#[tokio::test]
+async fn a_bad_value_in_a_field_that_is_used_sets_one_record_aside_and_the_page_goes_on() {
+    for bad in [
+        r#""Ghent \ud83d""#,
+        r#""\udc00""#,
+        r#""\x""#,
+        "NaN",
+        "1e999",
+    ] {
+        let (ids, rows) = listed(page(bad, "null")).await;
+        assert_eq!(ids, ["1", "3"], "{bad}");
+        assert_eq!(rows[0].0.as_deref(), Some("2"), "{bad}");
+        let reason = &rows[0].1;
+        assert!(
+            reason.contains("record 2") && reason.contains("`name`"),
+            "{reason}"
+        );
+    }
+    let foreign = page("\"caf?\"", "null");
+    let foreign = foreign
+        .into_iter()
+        .map(|byte| if byte == b'?' { 0xe9 } else { byte });
+    assert_eq!(listed(foreign.collect()).await.0, ["1", "3"]);
+}
+
+#[tokio::test]
+async fn a_bad_value_in_a_field_that_nobody_uses_does_not_matter() {
+    let deep = "[".repeat(500) + &"]".repeat(500);
+    for bad in [r#""\ud83d""#, r#"{"deep":"\udfff"}"#, "Infinity", &deep] {
+        let (ids, rows) = listed(page("\"Bob\"", bad)).await;
+        assert_eq!((ids.len(), rows.len()), (3, 0), "{bad}");
+    }
+    // Named in the manifest, but not mapped by the sync.
+    let body = br#"{"data":[{"id":"1","name":"Ada","price":"dear \ud83d"}]}"#;
+    assert_eq!(listed(body.to_vec()).await.0, ["1"]);
+}
+
+#[tokio::test]
+async fn a_nul_is_left_out_of_a_text() {
+    let server = Server::start(|_, _| verbatim(200, &page(r#""Gh\u0000ent""#, "null"))).await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let page = connector.list(&items(), &Listing::All, None).await;
+    let page = page.expect("a page");
+    assert_eq!(
+        page.records[1].fields["name"],
+        Value::Text("Ghent".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_record_whose_id_cannot_be_read_is_a_row_of_its_own() {
+    let body = br#"{"data":[{"id":"1","name":"Ada"},{"id":"2\ud83d","name":"Bob"}]}"#;
+    let (ids, rows) = listed(body.to_vec()).await;
+    assert_eq!(ids, ["1"]);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].0, None);
+}
+
+#[tokio::test]
+async fn a_single_record_that_cannot_be_read_is_its_own_failure_and_not_the_systems() {
+    let server = Server::start(|_, _| verbatim(200, br#"{"id":"7","name":"Ghent \ud83d"}"#)).await;
+    let rest = server.connector(&manifest("", LIST, ""));
+    let connector = needing(rest, &["name"]);
+    let outcomes = connector.read(&items(), &[RecordId::new("7")]).await;
+    let outcomes = outcomes.expect("it answers");
+    assert!(
+        matches!(&outcomes[0], ReadOutcome::Unreadable(reason) if reason.contains("`name`")),
+        "{outcomes:?}"
+    );
+    let unmapped = needing(server.connector(&manifest("", LIST, "")), &["price"]);
+    let outcomes = unmapped.read(&items(), &[RecordId::new("7")]).await;
+    assert!(matches!(
+        &outcomes.expect("it answers")[0],
+        ReadOutcome::Found(_)
+    ));
+}
+
+#[tokio::test]
+async fn a_search_that_finds_an_unreadable_record_does_not_say_that_there_is_none() {
+    let find = "find: [{ by: [name], request: { method: GET, path: /find }, records: /data }]";
+    let server = Server::start(|_, _| verbatim(200, &page(r#""\ud83d""#, "null"))).await;
+    let connector = needing(server.connector(&manifest("", LIST, find)), &["name"]);
+    let value = Value::Text("Bob".to_owned());
+    let lookup = Lookup::Field {
+        name: "name",
+        value: &value,
+    };
+    let error = connector
+        .find(&items(), &lookup)
+        .await
+        .expect_err("it may be the one");
+    assert_eq!(error.code(), ErrorCode::Unreadable);
+    assert!(
+        matches!(&error, ConnectorError::Unreadable { record, .. } if record.as_str() == "2"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_proxy_cut_off_is_still_no_page() {
+    let whole = page("\"Bob\"", "null");
+    let cut = whole[..whole.len() - 5].to_vec();
+    let server = Server::start(move |_, _| verbatim(200, &cut)).await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let error = connector.list(&items(), &Listing::All, None).await;
+    let error = error.expect_err("it is not whole");
+    assert!(matches!(error, ConnectorError::Malformed { .. }), "{error}");
+}
