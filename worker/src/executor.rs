@@ -10,7 +10,7 @@ use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     Change, ClaimedJob, Confirmation, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
-    JournalError, Operation, Outcome,
+    JournalError, LinkSeen, Operation, Outcome,
 };
 use tracing::Instrument;
 
@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
                 Ok(Performed::Settled)
             }
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
-            Err(JournalError::Superseded | JournalError::KeyBusy) => {
+            Err(JournalError::Superseded | JournalError::KeyBusy | JournalError::NewerCause) => {
                 Ok(self.again_after(SUPERSEDED_PAUSE))
             }
         }
@@ -198,7 +198,7 @@ impl<'a> Work<'a> {
     /// Journals intents; `Some` says how the job ends when they were not accepted.
     pub async fn journal(
         &self,
-        link: Option<(tandem_domain::LinkId, i64)>,
+        link: Option<LinkSeen>,
         intents: &[Intent],
     ) -> Result<Option<Performed>, WorkError> {
         let now = self.context.now();
@@ -209,7 +209,9 @@ impl<'a> Work<'a> {
         {
             Ok(()) => Ok(None),
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
-            Err(JournalError::Superseded) => Ok(Some(self.again_after(SUPERSEDED_PAUSE))),
+            Err(JournalError::Superseded | JournalError::NewerCause) => {
+                Ok(Some(self.again_after(SUPERSEDED_PAUSE)))
+            }
             Err(JournalError::KeyBusy) => Ok(Some(self.again_after(KEY_BUSY_PAUSE))),
         }
     }
@@ -233,7 +235,10 @@ impl<'a> Work<'a> {
             .confirm(&self.sync.name, self.claimed.lease, confirmation, now)
             .await?
         {
-            Ok(()) | Err(JournalError::Superseded | JournalError::KeyBusy) => Err(error.into()),
+            Ok(())
+            | Err(JournalError::Superseded | JournalError::KeyBusy | JournalError::NewerCause) => {
+                Err(error.into())
+            }
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
         }
     }

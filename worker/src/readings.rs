@@ -6,7 +6,7 @@ use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side, Timestamp, checksum};
 use tandem_engine::{Gone, Presence, Snapshot, key_texts, mapped};
 use tandem_runtime::{Archived, SyncDefinition};
-use tandem_store::{Hints, IndexedRecord, SideState};
+use tandem_store::{Hints, IndexedRecord, SideMemory, SideState};
 
 use crate::patience::{self, RECORD_TRIES};
 
@@ -58,6 +58,7 @@ impl Reading {
             version: self.record.version.clone(),
             checksum: Some(checksum(known)),
             updated_at: self.record.updated_at,
+            memory: SideMemory::default(),
         }
     }
 

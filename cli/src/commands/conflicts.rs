@@ -87,6 +87,9 @@ struct Answer {
     /// Do not carry out the held delete.
     #[arg(long)]
     reject: bool,
+    /// Leave both records as they are; only the question closes.
+    #[arg(long)]
+    dismiss: bool,
 }
 
 impl Answer {
@@ -101,6 +104,7 @@ impl Answer {
             Self { create: true, .. } => Resolution::CreateNew,
             Self { approve: true, .. } => Resolution::Approve,
             Self { reject: true, .. } => Resolution::Reject,
+            Self { dismiss: true, .. } => Resolution::Dismiss,
             // The parser lets exactly one through, and this is the one that is left.
             Self { .. } => Resolution::Ignore,
         }

@@ -35,9 +35,13 @@ pub struct ConflictQuery {
 #[must_use]
 pub(crate) const fn answers(kind: &ConflictKind) -> &'static [&'static str] {
     match kind {
-        ConflictKind::Field { .. } | ConflictKind::NotKept { .. } => &["take", "ignore"],
+        ConflictKind::Field { .. } => &["take", "ignore"],
+        ConflictKind::NotKept { .. } => &["take", "dismiss", "ignore"],
         ConflictKind::Ambiguous { .. } => &["link_to", "create_new", "ignore"],
-        ConflictKind::DeleteHeld { .. } => &["approve", "reject", "ignore"],
+        ConflictKind::DeleteHeld { .. } | ConflictKind::Replaced { .. } => {
+            &["approve", "reject", "ignore"]
+        }
+        ConflictKind::Overwritten { .. } => &["dismiss", "ignore"],
     }
 }
 
@@ -49,6 +53,7 @@ const fn word(resolution: &Resolution) -> &'static str {
         Resolution::Ignore => "ignore",
         Resolution::Approve => "approve",
         Resolution::Reject => "reject",
+        Resolution::Dismiss => "dismiss",
     }
 }
 
@@ -148,12 +153,19 @@ fn no_conflict(id: ConflictId) -> OperatorError {
 
 const fn advice(kind: &ConflictKind) -> &'static str {
     match kind {
-        ConflictKind::Field { .. } | ConflictKind::NotKept { .. } => {
-            "say which side to take (a or b), or ignore the record"
+        ConflictKind::Field { .. } => "say which side to take (a or b), or ignore the record",
+        ConflictKind::NotKept { .. } => {
+            "say which side to take (a or b), or dismiss the question and leave both as they are, or ignore the record"
         }
         ConflictKind::Ambiguous { .. } => {
             "say which record to link it to, or to create a new one, or ignore the record"
         }
         ConflictKind::DeleteHeld { .. } => "approve or reject the delete, or ignore the record",
+        ConflictKind::Overwritten { .. } => {
+            "put the value right in either system if it is wrong, then dismiss the question"
+        }
+        ConflictKind::Replaced { .. } => {
+            "approve if it is the same record after all, reject to take the pair apart, or ignore the record"
+        }
     }
 }

@@ -73,12 +73,13 @@ pub(crate) fn count_conflicts(tally: &mut Tally, changes: &[Change]) {
 /// Fields whose conflict was settled or opened.
 fn conflicts_in(change: &Change) -> i64 {
     let fields = match change.operation {
-        Operation::Conflict => change.fields.len().max(1),
+        Operation::Conflict | Operation::Overwrite => change.fields.len().max(1),
         Operation::Create
         | Operation::Update
         | Operation::Delete
         | Operation::Link
         | Operation::Unlink
+        | Operation::Revive
         | Operation::Agree => change
             .fields
             .iter()

@@ -11,7 +11,7 @@ use tandem_store::StoreError;
 use crate::{rows, sql};
 
 /// Version, name, up, down. `migrations/sqlite` and `migrations/postgres` have the same names.
-const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (
         1,
         "spine",
@@ -23,6 +23,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
         "fleet",
         include_str!("../../../migrations/postgres/0002_fleet.up.sql"),
         include_str!("../../../migrations/postgres/0002_fleet.down.sql"),
+    ),
+    (
+        3,
+        "trust",
+        include_str!("../../../migrations/postgres/0003_trust.up.sql"),
+        include_str!("../../../migrations/postgres/0003_trust.down.sql"),
     ),
     (
         6,
@@ -46,7 +52,7 @@ fn migrator() -> Migrator {
         })
     };
     // It takes an advisory lock, so that of several processes one migrates and the others wait.
-    Migrator::with_migrations(MIGRATIONS.into_iter().flat_map(both).collect())
+    Migrator::with_migrations(MIGRATIONS.iter().copied().flat_map(both).collect())
 }
 
 /// Applies what is missing. Returns the version before and after.

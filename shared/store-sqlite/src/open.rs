@@ -27,7 +27,7 @@ const CHECKPOINT_PAGES: &str = "4000";
 const STATEMENTS_MAX: usize = 256;
 
 /// Version, name, up, down. `migrations/sqlite` and `migrations/postgres` have the same names.
-const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (
         1,
         "spine",
@@ -39,6 +39,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
         "fleet",
         include_str!("../../../migrations/sqlite/0002_fleet.up.sql"),
         include_str!("../../../migrations/sqlite/0002_fleet.down.sql"),
+    ),
+    (
+        3,
+        "trust",
+        include_str!("../../../migrations/sqlite/0003_trust.up.sql"),
+        include_str!("../../../migrations/sqlite/0003_trust.down.sql"),
     ),
     (
         6,
@@ -157,7 +163,7 @@ pub(crate) fn migrator() -> Migrator {
             Migration::new(version, name.into(), direction, text.into_sql_str(), false)
         })
     };
-    Migrator::with_migrations(MIGRATIONS.into_iter().flat_map(both).collect())
+    Migrator::with_migrations(MIGRATIONS.iter().copied().flat_map(both).collect())
 }
 
 /// Applies what is missing. Without the lock that needs it for a moment: a schema must not change

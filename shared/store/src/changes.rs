@@ -23,22 +23,28 @@ pub enum Operation {
     Link,
     /// A link was retired.
     Unlink,
+    /// A retired link is held again, because both records were seen alive.
+    Revive,
     /// Both sides had come to the same values by themselves; the base moved.
     Agree,
     /// A conflict was settled or set aside.
     Conflict,
+    /// A write of ours went over an edit that nobody could see in time.
+    Overwrite,
 }
 
 impl Operation {
     /// All of them, for parsing.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Create,
         Self::Update,
         Self::Delete,
         Self::Link,
         Self::Unlink,
+        Self::Revive,
         Self::Agree,
         Self::Conflict,
+        Self::Overwrite,
     ];
 
     /// The word as stored and shown.
@@ -50,8 +56,10 @@ impl Operation {
             Self::Delete => "delete",
             Self::Link => "link",
             Self::Unlink => "unlink",
+            Self::Revive => "revive",
             Self::Agree => "agree",
             Self::Conflict => "conflict",
+            Self::Overwrite => "overwrite",
         }
     }
 }

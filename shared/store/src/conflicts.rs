@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value};
+use tandem_domain::{
+    ConflictId, Fields, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value,
+};
 
 use crate::StoreError;
 
@@ -38,10 +40,32 @@ pub enum ConflictKind {
         /// What the system has.
         kept: Value,
     },
-    /// More deletes than the brake allows are waiting for approval.
+    /// A delete that waits for approval: more than the brake allows, or of a pair of which it is not known
+    /// that it ever agreed.
     DeleteHeld {
         /// The side on which the record is gone.
         gone: Side,
+        /// Why it waits, in words.
+        #[serde(default)]
+        reason: String,
+    },
+    /// A write of ours went over an edit that came in the moment between reading and writing.
+    Overwritten {
+        /// When the record was edited, as its system told us in an event.
+        edited_at: Timestamp,
+        /// The mapped fields that we wrote, with the values that we put there.
+        written: Fields,
+        /// The values that were there when we read the record before the edit.
+        before: Fields,
+    },
+    /// Under the id of a linked record there is another record now, or an older state of it.
+    Replaced {
+        /// What says so, in words.
+        reason: String,
+        /// What the record held when both sides last agreed.
+        known: Fields,
+        /// What it holds now.
+        found: Fields,
     },
 }
 
@@ -57,6 +81,8 @@ impl ConflictKind {
             Self::Ambiguous { .. } => "ambiguous",
             Self::NotKept { .. } => "not_kept",
             Self::DeleteHeld { .. } => "delete_held",
+            Self::Overwritten { .. } => "overwritten",
+            Self::Replaced { .. } => "replaced",
         }
     }
 
@@ -65,7 +91,10 @@ impl ConflictKind {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Field { field, .. } | Self::NotKept { field, .. } => Some(field),
-            Self::Ambiguous { .. } | Self::DeleteHeld { .. } => None,
+            Self::Ambiguous { .. }
+            | Self::DeleteHeld { .. }
+            | Self::Overwritten { .. }
+            | Self::Replaced { .. } => None,
         }
     }
 }
@@ -92,6 +121,8 @@ pub enum Resolution {
     Approve,
     /// Do not carry out the held delete: make the record anew, or unlink it by the policy.
     Reject,
+    /// Leave everything as it is; only the question closes.
+    Dismiss,
 }
 
 /// Where a question stands.

@@ -36,9 +36,9 @@ pub use jobs::{
 };
 pub use leases::LeaseStore;
 pub use links::{
-    Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict, JournalError,
-    KnownRecord, Link, LinkState, LinkStore, LinkUpdate, NewLink, PairContext, Ruling, SeenRecord,
-    SideState,
+    Causes, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
+    JournalError, KnownRecord, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, Missing, NewLink,
+    OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, WaitingCause,
 };
 pub use runs::{NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore};
 pub use tandem_domain::BaseValue;

@@ -24,6 +24,49 @@ pub struct SideState {
     pub checksum: Option<String>,
     /// Its own time of change when last read or written.
     pub updated_at: Option<Timestamp>,
+    /// What else is remembered of it.
+    #[serde(default, skip_serializing_if = "SideMemory::is_blank")]
+    pub memory: SideMemory,
+}
+
+/// What a link remembers of a record beyond what it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideMemory {
+    /// When the record was made, by its system's clock: another time means another record under the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Timestamp>,
+    /// Since when its system does not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+    /// What our own last write did to its time of change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_write: Option<OwnWrite>,
+}
+
+impl SideMemory {
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A record that its system says is not there, which is not believed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// When it was first not there.
+    pub since: Timestamp,
+    /// How often it was looked for since.
+    pub looks: u32,
+}
+
+/// A write of ours, in the times of change that its system gave, by that system's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnWrite {
+    /// The record's time of change before it: that of an edit.
+    pub before: Option<Timestamp>,
+    /// The record's time of change after it: ours.
+    pub after: Timestamp,
 }
 
 /// How a link stands.
@@ -57,6 +100,50 @@ pub struct Link {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Whether an operator took the two records apart. A retired link of which this is not true revives when
+    /// both records are seen alive.
+    pub kept_apart: bool,
+}
+
+/// What a plan saw of a link, and of what waited in its lane before anything was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkSeen {
+    /// The link.
+    pub id: LinkId,
+    /// Its revision.
+    pub revision: i64,
+    /// What may wait in its lane; anything else is a cause that came after the reading.
+    pub causes: Causes,
+}
+
+impl From<(LinkId, i64)> for LinkSeen {
+    fn from((id, revision): (LinkId, i64)) -> Self {
+        let causes = Causes::Any;
+        Self {
+            id,
+            revision,
+            causes,
+        }
+    }
+}
+
+/// What may wait in a lane when a write is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Causes {
+    /// Whatever waits.
+    Any,
+    /// Only what waited before both sides were read.
+    Only(Option<WaitingCause>),
+}
+
+/// The job that waits in a lane, and how many causes have merged into it: either differs once a newer cause
+/// has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingCause {
+    /// The job.
+    pub job: JobId,
+    /// How many causes merged into it.
+    pub merged: u32,
 }
 
 impl Link {
@@ -184,6 +271,8 @@ pub struct PairContext {
     pub held: Option<ConflictId>,
     /// Whether an operator said to leave this record alone.
     pub ignored: bool,
+    /// What waits in the lane of the link. Whatever comes later is newer than what is read after this.
+    pub waiting: Option<WaitingCause>,
 }
 
 /// Why nothing was journalled.
@@ -196,6 +285,9 @@ pub enum JournalError {
     Superseded,
     /// Another open create of the same sync and side has the same match key: wait for it.
     KeyBusy,
+    /// Since both sides were read, a newer cause has come into the link's lane: one of them may have been
+    /// edited. Read again.
+    NewerCause,
 }
 
 /// What is seen of a record in a listing or reading, for the index.
@@ -324,15 +416,15 @@ pub trait LinkStore: Send + Sync {
     async fn relane(&self, lease: Lease, link: LinkId, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Journals writes, the first as sent, the others as planned, if the lease is held and the plan
-    /// still fits: `link` is the link and revision that it saw, or `None` when it saw no link for
-    /// `(side, source)` of the intents.
+    /// still fits: `link` is the link that it saw, or `None` when it saw no link for `(side, source)` of the
+    /// intents. A job that came into the link's lane since is [`JournalError::NewerCause`].
     ///
     /// An intent journalled already, by its id, is left as it is. A create whose source has another
     /// open create, which the plan cannot have seen, is [`JournalError::Superseded`].
     async fn journal(
         &self,
         lease: Lease,
-        link: Option<(LinkId, i64)>,
+        link: Option<LinkSeen>,
         intents: Vec<Intent>,
         now: Timestamp,
     ) -> Result<Result<(), JournalError>, StoreError>;

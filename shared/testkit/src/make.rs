@@ -11,7 +11,7 @@ use tandem_domain::{
 use tandem_store::{
     BaseValue, Change, ClaimRequest, ConflictKind, EventKind, Failure, Hints, IndexedRecord,
     Intent, IntentOp, IntentState, JobClass, JobKind, JobTarget, NewConflict, NewDelivery,
-    NewEvent, NewJob, NewLink, NewRun, Operation, Outcome, RunKind, SideState, Trigger,
+    NewEvent, NewJob, NewLink, NewRun, Operation, Outcome, RunKind, SideMemory, SideState, Trigger,
 };
 
 use crate::{SeededEntropy, TestClock};
@@ -222,6 +222,10 @@ impl Make {
             version: Some("1".to_owned()),
             checksum: Some(checksum.to_owned()),
             updated_at: None,
+            memory: SideMemory {
+                made_at: Some(Timestamp::from_secs(1_000)),
+                ..SideMemory::default()
+            },
         }
     }
 

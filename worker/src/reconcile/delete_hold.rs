@@ -48,7 +48,10 @@ pub(super) async fn brake(
         open,
         delete.side,
         record,
-        ConflictKind::DeleteHeld { gone },
+        ConflictKind::DeleteHeld {
+            gone,
+            reason: "more deletes than the brake allows".to_owned(),
+        },
     );
     let confirmation = Confirmation {
         verdicts: open.verdicts.clone(),

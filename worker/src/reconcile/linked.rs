@@ -98,7 +98,7 @@ pub(super) async fn carry_out(
         .map(|write| intent_for(work, &open, write))
         .collect();
     if let Some(ended) = work
-        .journal(Some((open.link.id, open.link.revision)), &intents)
+        .journal(Some((open.link.id, open.link.revision).into()), &intents)
         .await?
     {
         return Ok(ended);

@@ -107,9 +107,11 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
             .await
             .map(Some),
         Resolution::CreateNew => create(work, here, vec![ruling.conflict]).await.map(Some),
-        Resolution::Ignore | Resolution::Take { .. } | Resolution::Approve | Resolution::Reject => {
-            Ok(None)
-        }
+        Resolution::Ignore
+        | Resolution::Take { .. }
+        | Resolution::Approve
+        | Resolution::Reject
+        | Resolution::Dismiss => Ok(None),
     }
 }
 

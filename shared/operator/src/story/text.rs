@@ -238,8 +238,10 @@ const fn verb(operation: Operation) -> &'static str {
         Operation::Delete => "deleted in",
         Operation::Link => "linked",
         Operation::Unlink => "unlinked",
+        Operation::Revive => "held again",
         Operation::Agree => "found in agreement",
         Operation::Conflict => "conflict",
+        Operation::Overwrite => "overwritten in",
     }
 }
 

@@ -326,6 +326,20 @@ fn question(kind: &ConflictKind) -> Json {
         ConflictKind::NotKept { field, sent, kept } => {
             json!({ "field": field, "sent": plain(sent), "kept": plain(kept) })
         }
-        ConflictKind::DeleteHeld { gone } => json!({ "gone": gone }),
+        ConflictKind::DeleteHeld { gone, reason } => json!({ "gone": gone, "reason": reason }),
+        ConflictKind::Overwritten {
+            edited_at,
+            written,
+            before,
+        } => {
+            json!({ "edited_at": edited_at, "written": plain_fields(written), "before": plain_fields(before) })
+        }
+        ConflictKind::Replaced {
+            reason,
+            known,
+            found,
+        } => {
+            json!({ "reason": reason, "known": plain_fields(known), "found": plain_fields(found) })
+        }
     }
 }

@@ -220,7 +220,7 @@ fn step_row(place: usize, step: &Step) -> Result<StepRow<'_>, StoreError> {
         row.link = Some(*id);
         row.revision = Some(*expected_revision);
         row.new = Some(NewState {
-            sides: Sides::new(a, b),
+            sides: Sides::new(a, b)?,
             state: *state,
             base: sql::json("base", base)?,
         });
@@ -324,8 +324,8 @@ const CONFIRM: &str = "-- confirm
 WITH steps AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::json) AS s (
         place bigint, job text, token text, link text, revision bigint,
-        a_id text, a_version text, a_checksum text, a_updated_at bigint,
-        b_id text, b_version text, b_checksum text, b_updated_at bigint,
+        a_id text, a_version text, a_checksum text, a_updated_at bigint, a_memory text,
+        b_id text, b_version text, b_checksum text, b_updated_at bigint, b_memory text,
         state text, base text, now bigint)),
 held AS MATERIALIZED (
     SELECT s.* FROM steps s
@@ -334,9 +334,9 @@ held AS MATERIALIZED (
 replaced AS (
     UPDATE links l SET
         a_id = n.a_id, a_version = n.a_version, a_checksum = n.a_checksum,
-        a_updated_at = n.a_updated_at,
+        a_updated_at = n.a_updated_at, a_memory = n.a_memory,
         b_id = n.b_id, b_version = n.b_version, b_checksum = n.b_checksum,
-        b_updated_at = n.b_updated_at,
+        b_updated_at = n.b_updated_at, b_memory = n.b_memory,
         state = n.state, base = n.base, revision = l.revision + 1, updated_at = n.now
     FROM held n
     CROSS JOIN LATERAL (SELECT o.a_id, o.b_id FROM links o WHERE o.id = n.link OFFSET 0) o

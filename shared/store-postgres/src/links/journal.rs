@@ -10,7 +10,9 @@ use serde::Serialize;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tandem_domain::{IntentId, JobId, LeaseToken, LinkId, RecordId, Timestamp};
-use tandem_store::{Intent, IntentOp, IntentState, JournalError, Lane, Lease, StoreError};
+use tandem_store::{
+    Causes, Intent, IntentOp, IntentState, JournalError, Lane, Lease, LinkSeen, StoreError,
+};
 
 use super::write;
 use crate::sql::Failed;
@@ -40,7 +42,7 @@ struct IntentRow<'a> {
 #[derive(Clone)]
 pub(crate) struct Entry {
     lease: Lease,
-    link: Option<(LinkId, i64)>,
+    link: Option<LinkSeen>,
     intents: Vec<Intent>,
     now: Timestamp,
 }
@@ -49,7 +51,7 @@ impl Entry {
     /// These intents, planned for a link as it was at a revision, or for no link.
     pub(super) const fn new(
         lease: Lease,
-        link: Option<(LinkId, i64)>,
+        link: Option<LinkSeen>,
         intents: Vec<Intent>,
         now: Timestamp,
     ) -> Self {
@@ -65,6 +67,20 @@ impl Entry {
     pub(super) fn is_linked(&self) -> bool {
         let is_create = |intent: &Intent| intent.op == IntentOp::Create;
         self.link.is_some() && !self.intents.iter().any(is_create)
+    }
+
+    fn watched(&self) -> Option<Lane> {
+        self.link.and_then(|link| match link.causes {
+            Causes::Any => None,
+            Causes::Only(_) => Some(Lane::of_link(link.id)),
+        })
+    }
+
+    fn seen(&self) -> Option<String> {
+        self.link.and_then(|link| match link.causes {
+            Causes::Any | Causes::Only(None) => None,
+            Causes::Only(Some(seen)) => Some(format!("{}/{}", seen.job, seen.merged)),
+        })
     }
 
     fn rows(&self) -> impl Iterator<Item = Result<IntentRow<'_>, StoreError>> {
@@ -98,6 +114,10 @@ struct EntryRow {
     token: LeaseToken,
     link: Option<LinkId>,
     revision: Option<i64>,
+    /// The lane in which nothing newer may wait.
+    watched: Option<Lane>,
+    /// What waited there before: job and merged causes.
+    seen: Option<String>,
     now: i64,
 }
 
@@ -120,8 +140,10 @@ async fn linked(
             place,
             job: entry.lease.job,
             token: entry.lease.token,
-            link: entry.link.map(|(id, _)| id),
-            revision: entry.link.map(|(_, revision)| revision),
+            link: entry.link.map(|link| link.id),
+            revision: entry.link.map(|link| link.revision),
+            watched: entry.watched(),
+            seen: entry.seen(),
             now: entry.now.as_micros(),
         });
         for intent in entry.rows() {
@@ -141,8 +163,13 @@ async fn linked(
     for row in found.await? {
         let place = usize::try_from(rows::count(&row, "place")?).unwrap_or(usize::MAX);
         if let Some(answer) = answers.get_mut(place) {
-            let fits: bool = rows::get(&row, "fits")?;
-            *answer = fits.then_some(()).ok_or(JournalError::Superseded);
+            *answer = if rows::get(&row, "newer")? {
+                Err(JournalError::NewerCause)
+            } else if rows::get(&row, "fits")? {
+                Ok(())
+            } else {
+                Err(JournalError::Superseded)
+            };
         }
     }
     Ok(answers)
@@ -153,15 +180,19 @@ async fn linked(
 const JOURNAL_LINKED: &str = "-- journal_linked
 WITH entries AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::json) AS e (
-        place bigint, job text, token text, link text, revision bigint, now bigint)),
+        place bigint, job text, token text, link text, revision bigint,
+        watched text, seen text, now bigint)),
 held AS MATERIALIZED (
-    SELECT e.* FROM entries e
+    SELECT e.*, EXISTS (SELECT FROM jobs w WHERE w.state = 'available' AND w.lane = e.watched
+                        AND w.id || '/' || w.merged IS DISTINCT FROM e.seen) AS newer
+    FROM entries e
     CROSS JOIN LATERAL (
         SELECT FROM jobs j WHERE j.id = e.job AND j.lease_token = e.token FOR NO KEY UPDATE) j),
 fitting AS MATERIALIZED (
     SELECT h.* FROM held h
     CROSS JOIN LATERAL (
-        SELECT FROM links l WHERE l.id = h.link AND l.revision = h.revision FOR NO KEY UPDATE) l),
+        SELECT FROM links l WHERE l.id = h.link AND l.revision = h.revision FOR NO KEY UPDATE) l
+    WHERE NOT h.newer),
 stored AS (
     INSERT INTO intents (id, sync, link, side, op, source, target, match_key, expected_version,
                          state, sends, job, created_at, sent_at, fields)
@@ -172,7 +203,7 @@ stored AS (
         match_key text, expected_version text, state text, sends bigint, sent_at bigint, fields text)
     JOIN fitting f ON f.place = g.place
     ON CONFLICT DO NOTHING)
-SELECT h.place, h.place IN (SELECT f.place FROM fitting f) AS fits FROM held h";
+SELECT h.place, h.newer, h.place IN (SELECT f.place FROM fitting f) AS fits FROM held h";
 
 fn source(intent: &Intent) -> Option<Lane> {
     let source = intent.source.as_ref()?;
@@ -214,8 +245,8 @@ async fn in_turn(txn: &mut Txn, entry: &Entry) -> Result<(), Stop<JournalError>>
         .bind(sql::json("intent", &intents)?)
         .bind(entry.lease.job.to_string())
         .bind(entry.lease.token.to_string())
-        .bind(entry.link.map(|(id, _)| id.to_string()))
-        .bind(entry.link.map(|(_, revision)| revision))
+        .bind(entry.link.map(|link| link.id.to_string()))
+        .bind(entry.link.map(|link| link.revision))
         .bind(entry.now.as_micros());
     let row = txn.one(statement).await?;
     judge(&row)?.map_err(Stop::Refused)?;

@@ -15,8 +15,8 @@ pub(crate) use read::{Asked, pairs};
 use async_trait::async_trait;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore,
-    LinkUpdate, NewJob, NewLink, PairContext, SeenRecord, StoreError,
+    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkSeen,
+    LinkStore, LinkUpdate, NewJob, NewLink, PairContext, SeenRecord, StoreError,
 };
 
 use crate::{PostgresStore, txn};
@@ -64,7 +64,7 @@ impl LinkStore for PostgresStore {
     async fn journal(
         &self,
         lease: Lease,
-        link: Option<(LinkId, i64)>,
+        link: Option<LinkSeen>,
         intents: Vec<Intent>,
         now: Timestamp,
     ) -> Result<Result<(), JournalError>, StoreError> {

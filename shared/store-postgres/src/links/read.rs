@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
-use tandem_domain::{ConflictId, LinkId, RecordId, Side, SyncName};
-use tandem_store::{ConflictState, Link, PairContext, Resolution, Ruling, StoreError};
+use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
+use tandem_store::{
+    ConflictState, Link, PairContext, Resolution, Ruling, StoreError, WaitingCause,
+};
 
 use super::row;
 use crate::txn::Boxed;
@@ -96,7 +98,9 @@ SELECT g.place, l.*,
             SELECT id, field, state, resolution FROM conflicts
             WHERE sync = g.sync AND side = 'a' AND record = g.record
               AND state IN ('open', 'answered')) q
-       ) AS questions
+       ) AS questions,
+       (SELECT json_build_array(j.id, j.merged)::text FROM jobs j
+        WHERE j.state = 'available' AND j.lane = l.id) AS waiting
 FROM json_to_recordset($1::json) AS g (place bigint, sync text, record text)
 LEFT JOIN LATERAL (
     SELECT * FROM links WHERE id = coalesce(
@@ -122,7 +126,9 @@ SELECT g.place, l.*,
             SELECT id, field, state, resolution FROM conflicts
             WHERE sync = g.sync AND side = 'b' AND record = g.record
               AND state IN ('open', 'answered')) q
-       ) AS questions
+       ) AS questions,
+       (SELECT json_build_array(j.id, j.merged)::text FROM jobs j
+        WHERE j.state = 'available' AND j.lane = l.id) AS waiting
 FROM json_to_recordset($1::json) AS g (place bigint, sync text, record text)
 LEFT JOIN LATERAL (
     SELECT * FROM links WHERE id = coalesce(
@@ -144,6 +150,8 @@ fn context(row: &PgRow) -> Result<PairContext, StoreError> {
         link: has_link.then(|| row::link(row)).transpose()?,
         intents: row::intents(row)?,
         ignored: rows::get(row, "ignored")?,
+        waiting: rows::document_opt::<(JobId, u32)>(row, "waiting")?
+            .map(|(job, merged)| WaitingCause { job, merged }),
         ..PairContext::default()
     };
     for (conflict, field, state, resolution) in rows::document::<Vec<Question>>(row, "questions")? {

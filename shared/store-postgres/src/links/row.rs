@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use tandem_domain::{IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Intent, IntentOp, IntentState, Link, LinkState, NewLink, SideState, StoreError,
+    Intent, IntentOp, IntentState, Link, LinkState, NewLink, SideMemory, SideState, StoreError,
 };
 
 use crate::{rows, sql};
@@ -19,19 +19,32 @@ pub(super) fn link(row: &PgRow) -> Result<Link, StoreError> {
             version: rows::get(row, "a_version")?,
             checksum: rows::get(row, "a_checksum")?,
             updated_at: rows::instant_opt(row, "a_updated_at")?,
+            memory: memory(row, "a_memory")?,
         },
         b: SideState {
             id: rows::record_opt(row, "b_id")?,
             version: rows::get(row, "b_version")?,
             checksum: rows::get(row, "b_checksum")?,
             updated_at: rows::instant_opt(row, "b_updated_at")?,
+            memory: memory(row, "b_memory")?,
         },
         base: rows::document(row, "base")?,
         state: rows::word(row, "state")?,
         revision: rows::get(row, "revision")?,
         created_at: rows::instant(row, "created_at")?,
         updated_at: rows::instant(row, "updated_at")?,
+        kept_apart: rows::get(row, "kept_apart")?,
     })
+}
+
+/// What a link remembers of a side; nothing for one that was stored before links remembered.
+fn memory(row: &PgRow, column: &'static str) -> Result<SideMemory, StoreError> {
+    Ok(rows::document_opt(row, column)?.unwrap_or_default())
+}
+
+fn memory_text(side: &SideState) -> Result<Option<String>, StoreError> {
+    let memory = (!side.memory.is_blank()).then(|| sql::json("link", &side.memory));
+    memory.transpose()
 }
 
 /// Both sides of a link, as they go into a statement.
@@ -41,24 +54,30 @@ pub(super) struct Sides<'a> {
     a_version: Option<&'a str>,
     a_checksum: Option<&'a str>,
     a_updated_at: Option<i64>,
+    /// JSON in itself.
+    a_memory: Option<String>,
     b_id: Option<&'a str>,
     b_version: Option<&'a str>,
     b_checksum: Option<&'a str>,
     b_updated_at: Option<i64>,
+    /// JSON in itself.
+    b_memory: Option<String>,
 }
 
 impl<'a> Sides<'a> {
-    pub(super) fn new(a: &'a SideState, b: &'a SideState) -> Self {
-        Self {
+    pub(super) fn new(a: &'a SideState, b: &'a SideState) -> Result<Self, StoreError> {
+        Ok(Self {
             a_id: a.id.as_ref().map(RecordId::as_str),
             a_version: a.version.as_deref(),
             a_checksum: a.checksum.as_deref(),
             a_updated_at: a.updated_at.map(Timestamp::as_micros),
+            a_memory: memory_text(a)?,
             b_id: b.id.as_ref().map(RecordId::as_str),
             b_version: b.version.as_deref(),
             b_checksum: b.checksum.as_deref(),
             b_updated_at: b.updated_at.map(Timestamp::as_micros),
-        }
+            b_memory: memory_text(b)?,
+        })
     }
 }
 
@@ -77,7 +96,7 @@ impl<'a> LinkRow<'a> {
         Ok(Self {
             id: link.id.to_string(),
             sync: link.sync.as_str(),
-            sides: Sides::new(&link.a, &link.b),
+            sides: Sides::new(&link.a, &link.b)?,
             base: sql::json("base", &link.base)?,
         })
     }

@@ -115,12 +115,13 @@ const INSERT: &str = "-- insert_links
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::json) AS g (
         id text, sync text, a_id text, a_version text, a_checksum text, a_updated_at bigint,
-        b_id text, b_version text, b_checksum text, b_updated_at bigint, base text)),
+        a_memory text, b_id text, b_version text, b_checksum text, b_updated_at bigint,
+        b_memory text, base text)),
 inserted AS (
-    INSERT INTO links (id, sync, a_id, a_version, a_checksum, a_updated_at, b_id, b_version,
-                       b_checksum, b_updated_at, state, revision, created_at, updated_at, base)
-    SELECT g.id, g.sync, g.a_id, g.a_version, g.a_checksum, g.a_updated_at, g.b_id, g.b_version,
-           g.b_checksum, g.b_updated_at, 'active', 1, $2, $2, g.base
+    INSERT INTO links (id, sync, a_id, a_version, a_checksum, a_updated_at, a_memory, b_id,
+                       b_version, b_checksum, b_updated_at, b_memory, state, revision, created_at, updated_at, base)
+    SELECT g.id, g.sync, g.a_id, g.a_version, g.a_checksum, g.a_updated_at, g.a_memory, g.b_id,
+           g.b_version, g.b_checksum, g.b_updated_at, g.b_memory, 'active', 1, $2, $2, g.base
     FROM given g
     WHERE NOT EXISTS (SELECT FROM intents i
                       WHERE i.sync = g.sync AND i.side = 'b' AND i.source = g.a_id

@@ -150,7 +150,12 @@ async fn each_journals_for_itself() {
         };
         let intents = vec![two.make.update(link)];
         let (store, now) = (&two.one, two.make.now());
-        store.journal(claimed.lease, Some((link.id, revision)), intents, now)
+        store.journal(
+            claimed.lease,
+            Some((link.id, revision).into()),
+            intents,
+            now,
+        )
     });
     let letting_go = async {
         two.wait_for_waiting(1, || false).await;

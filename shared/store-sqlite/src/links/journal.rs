@@ -2,8 +2,10 @@
 //! writer, so nothing can come between them.
 
 use serde::Serialize;
-use tandem_domain::{Fields, IntentId, LinkId, RecordId, Timestamp};
-use tandem_store::{Intent, IntentOp, IntentState, JournalError, Lease, StoreError};
+use tandem_domain::{Fields, IntentId, RecordId, Timestamp};
+use tandem_store::{
+    Causes, Intent, IntentOp, IntentState, JournalError, Lane, Lease, LinkSeen, StoreError,
+};
 
 use super::Refusal;
 use crate::writer::Txn;
@@ -32,7 +34,7 @@ struct IntentRow<'a> {
 pub(super) async fn journal(
     txn: &mut Txn,
     lease: Lease,
-    link: Option<(LinkId, i64)>,
+    link: Option<LinkSeen>,
     intents: &[Intent],
     now: Timestamp,
 ) -> Result<(), Refusal> {
@@ -77,15 +79,21 @@ fn intent_row(intent: &Intent, first: bool, now: Timestamp) -> IntentRow<'_> {
 async fn check(
     txn: &mut Txn,
     lease: Lease,
-    link: Option<(LinkId, i64)>,
+    link: Option<LinkSeen>,
     intents: &str,
 ) -> Result<(), Refusal> {
+    let watched = link.and_then(|link| match link.causes {
+        Causes::Any => None,
+        Causes::Only(seen) => Some((Lane::of_link(link.id), seen)),
+    });
+    let seen = watched.as_ref().and_then(|(_, seen)| *seen);
     let statement = sqlx::query(CHECK)
         .bind(lease.job.to_string())
         .bind(lease.token.to_string())
-        .bind(link.map(|(id, _)| id.to_string()))
-        .bind(link.map(|(_, revision)| revision))
-        .bind(intents.to_owned());
+        .bind(link.map(|link| link.id.to_string()))
+        .bind(link.map(|link| link.revision))
+        .bind(intents.to_owned())
+        .bind(watched.map(|(lane, _)| lane.as_str().to_owned()));
     let row = txn.one(statement).await?;
     if !rows::get::<bool>(&row, "held")? {
         return Err(JournalError::LeaseLost.into());
@@ -95,6 +103,10 @@ async fn check(
     }
     if rows::get::<bool>(&row, "key_busy")? {
         return Err(JournalError::KeyBusy.into());
+    }
+    let waits: Option<String> = rows::get(&row, "waits")?;
+    if waits.is_some() && waits != seen.map(|seen| format!("{}/{}", seen.job, seen.merged)) {
+        return Err(JournalError::NewerCause.into());
     }
     Ok(())
 }
@@ -121,7 +133,8 @@ SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND lease_token = ?2) AS held,
                ON i.sync = n.value ->> 'sync' AND i.side = n.value ->> 'side'
                   AND i.match_key = n.value ->> 'match_key' AND i.op = 'create'
                   AND i.state IN ('planned', 'sent', 'unknown')
-               WHERE n.value ->> 'op' = 'create' AND i.id <> n.value ->> 'id') AS key_busy";
+               WHERE n.value ->> 'op' = 'create' AND i.id <> n.value ->> 'id') AS key_busy,
+       (SELECT id || '/' || merged FROM jobs WHERE state = 'available' AND lane = ?6) AS waits";
 
 const INSERT: &str = "-- journal
 INSERT INTO intents (id, sync, link, side, op, source, target, match_key, expected_version, state,

@@ -11,8 +11,8 @@ mod write;
 use async_trait::async_trait;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkStore, NewJob,
-    NewLink, PairContext, SeenRecord, StoreError,
+    Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkSeen,
+    LinkStore, NewJob, NewLink, PairContext, SeenRecord, StoreError,
 };
 
 use crate::SqliteStore;
@@ -81,7 +81,7 @@ impl LinkStore for SqliteStore {
     async fn journal(
         &self,
         lease: Lease,
-        link: Option<(LinkId, i64)>,
+        link: Option<LinkSeen>,
         intents: Vec<Intent>,
         now: Timestamp,
     ) -> Result<Result<(), JournalError>, StoreError> {

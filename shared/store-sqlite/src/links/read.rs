@@ -2,8 +2,10 @@
 
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
-use tandem_domain::{ConflictId, LinkId, RecordId, Side, SyncName};
-use tandem_store::{ConflictState, Intent, Link, PairContext, Resolution, Ruling, StoreError};
+use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
+use tandem_store::{
+    ConflictState, Intent, Link, PairContext, Resolution, Ruling, StoreError, WaitingCause,
+};
 
 use super::row;
 use crate::{rows, sql};
@@ -49,7 +51,8 @@ SELECT l.*,
             UNION
             SELECT id, field, state, resolution FROM conflicts
             WHERE sync = ?1 AND side = 'a' AND record = ?2 AND state IN ('open', 'answered')
-            ORDER BY 1)) AS questions
+            ORDER BY 1)) AS questions,
+       (SELECT json_array(id, merged) FROM jobs WHERE state = 'available' AND lane = l.id) AS waiting
 FROM (SELECT 1) LEFT JOIN links l ON l.id = coalesce(
     (SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND a_id = ?2),
     (SELECT max(id) FROM links WHERE state = 'retired' AND sync = ?1 AND a_id = ?2))";
@@ -67,7 +70,8 @@ SELECT l.*,
             UNION
             SELECT id, field, state, resolution FROM conflicts
             WHERE sync = ?1 AND side = 'b' AND record = ?2 AND state IN ('open', 'answered')
-            ORDER BY 1)) AS questions
+            ORDER BY 1)) AS questions,
+       (SELECT json_array(id, merged) FROM jobs WHERE state = 'available' AND lane = l.id) AS waiting
 FROM (SELECT 1) LEFT JOIN links l ON l.id = coalesce(
     (SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND b_id = ?2),
     (SELECT max(id) FROM links WHERE state = 'retired' AND sync = ?1 AND b_id = ?2))";
@@ -86,6 +90,8 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
     let mut context = PairContext {
         link: has_link.then(|| row::link(row)).transpose()?,
         ignored: rows::get(row, "ignored")?,
+        waiting: rows::document_opt::<(JobId, u32)>(row, "waiting")?
+            .map(|(job, merged)| WaitingCause { job, merged }),
         ..PairContext::default()
     };
     for (conflict, field, state, resolution) in rows::document::<Vec<Question>>(row, "questions")? {

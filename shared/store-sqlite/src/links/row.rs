@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::Timestamp;
-use tandem_store::{BaseValue, Intent, Link, NewLink, SideState, StoreError};
+use tandem_store::{BaseValue, Intent, Link, NewLink, SideMemory, SideState, StoreError};
 
 use crate::{rows, sql};
 
@@ -17,19 +17,27 @@ pub(super) fn link(row: &SqliteRow) -> Result<Link, StoreError> {
             version: rows::get(row, "a_version")?,
             checksum: rows::get(row, "a_checksum")?,
             updated_at: rows::instant_opt(row, "a_updated_at")?,
+            memory: memory(row, "a_memory")?,
         },
         b: SideState {
             id: rows::record_opt(row, "b_id")?,
             version: rows::get(row, "b_version")?,
             checksum: rows::get(row, "b_checksum")?,
             updated_at: rows::instant_opt(row, "b_updated_at")?,
+            memory: memory(row, "b_memory")?,
         },
         base: rows::document(row, "base")?,
         state: rows::word(row, "state")?,
         revision: rows::get(row, "revision")?,
         created_at: rows::instant(row, "created_at")?,
         updated_at: rows::instant(row, "updated_at")?,
+        kept_apart: rows::get(row, "kept_apart")?,
     })
+}
+
+/// What a link remembers of a side; nothing for one that was stored before links remembered.
+fn memory(row: &SqliteRow, column: &'static str) -> Result<SideMemory, StoreError> {
+    Ok(rows::document_opt(row, column)?.unwrap_or_default())
 }
 
 /// One side of a link, as it goes into a statement.
@@ -39,16 +47,22 @@ pub(super) struct SideRow<'a> {
     version: Option<&'a str>,
     checksum: Option<&'a str>,
     updated_at: Option<i64>,
+    /// JSON in itself.
+    memory: Option<String>,
 }
 
-impl<'a> From<&'a SideState> for SideRow<'a> {
-    fn from(side: &'a SideState) -> Self {
-        Self {
+impl<'a> TryFrom<&'a SideState> for SideRow<'a> {
+    type Error = StoreError;
+
+    fn try_from(side: &'a SideState) -> Result<Self, StoreError> {
+        let memory = (!side.memory.is_blank()).then(|| sql::json("link", &side.memory));
+        Ok(Self {
             id: side.id.as_ref().map(tandem_domain::RecordId::as_str),
             version: side.version.as_deref(),
             checksum: side.checksum.as_deref(),
             updated_at: side.updated_at.map(Timestamp::as_micros),
-        }
+            memory: memory.transpose()?,
+        })
     }
 }
 
@@ -68,8 +82,8 @@ impl<'a> LinkRow<'a> {
         Ok(Self {
             id: link.id.to_string(),
             sync: link.sync.as_str(),
-            a: SideRow::from(&link.a),
-            b: SideRow::from(&link.b),
+            a: SideRow::try_from(&link.a)?,
+            b: SideRow::try_from(&link.b)?,
             base: base_text(&link.base)?,
         })
     }

@@ -116,11 +116,11 @@ async fn insert(
 /// a record that an open create carries over: the create may have been sent, and its effect is what the
 /// record is to be linked with.
 const INSERT: &str = "-- insert_links
-INSERT INTO links (id, sync, a_id, a_version, a_checksum, a_updated_at, b_id, b_version, b_checksum,
-                   b_updated_at, state, revision, created_at, updated_at, base)
+INSERT INTO links (id, sync, a_id, a_version, a_checksum, a_updated_at, a_memory, b_id, b_version, b_checksum,
+                   b_updated_at, b_memory, state, revision, created_at, updated_at, base)
 SELECT value ->> 'id', value ->> 'sync', value ->> '$.a.id', value ->> '$.a.version',
-       value ->> '$.a.checksum', value ->> '$.a.updated_at', value ->> '$.b.id',
-       value ->> '$.b.version', value ->> '$.b.checksum', value ->> '$.b.updated_at',
+       value ->> '$.a.checksum', value ->> '$.a.updated_at', value ->> '$.a.memory', value ->> '$.b.id',
+       value ->> '$.b.version', value ->> '$.b.checksum', value ->> '$.b.updated_at', value ->> '$.b.memory',
        'active', 1, ?2, ?2, value ->> 'base'
 FROM json_each(?1)
 WHERE NOT EXISTS (SELECT 1 FROM intents i
@@ -185,8 +185,8 @@ pub(super) async fn replace(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let sides = Sides {
-        a: SideRow::from(new.a),
-        b: SideRow::from(new.b),
+        a: SideRow::try_from(new.a)?,
+        b: SideRow::try_from(new.b)?,
         state: new.state,
     };
     let statement = sqlx::query(REPLACE)
@@ -213,8 +213,8 @@ pub(super) async fn replace(
 const REPLACE: &str = "-- update_link
 UPDATE OR IGNORE links SET
     a_id = ?2 ->> '$.a.id', a_version = ?2 ->> '$.a.version', a_checksum = ?2 ->> '$.a.checksum',
-    a_updated_at = ?2 ->> '$.a.updated_at',
+    a_updated_at = ?2 ->> '$.a.updated_at', a_memory = ?2 ->> '$.a.memory',
     b_id = ?2 ->> '$.b.id', b_version = ?2 ->> '$.b.version', b_checksum = ?2 ->> '$.b.checksum',
-    b_updated_at = ?2 ->> '$.b.updated_at',
+    b_updated_at = ?2 ->> '$.b.updated_at', b_memory = ?2 ->> '$.b.memory',
     state = ?2 ->> 'state', base = ?3, revision = revision + 1, updated_at = ?4
 WHERE id = ?1";

@@ -364,7 +364,10 @@ pub async fn every_kind_and_answer_survives_the_storage(store: Subject) {
         ),
         (not_kept, Resolution::Reject),
         (
-            ConflictKind::DeleteHeld { gone: Side::B },
+            ConflictKind::DeleteHeld {
+                gone: Side::B,
+                reason: "more deletes than the brake allows".to_owned(),
+            },
             Resolution::Approve,
         ),
     ];

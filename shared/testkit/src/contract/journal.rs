@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::{IntentId, LinkId, RecordId, Side};
-use tandem_store::{ClaimedJob, Confirmation, Intent, IntentState, IntentVerdict, JournalError};
+use tandem_store::{
+    Causes, ClaimedJob, Confirmation, Intent, IntentState, IntentVerdict, JobKind, JournalError,
+    LinkSeen,
+};
 
 use super::{Subject, claim_this, claimed, enqueue};
 use crate::Make;
@@ -20,7 +23,7 @@ pub(super) async fn journal(
 ) -> Answer {
     let intents = intents.iter().map(|intent| (*intent).clone()).collect();
     store
-        .journal(claimed.lease, link, intents, make.now())
+        .journal(claimed.lease, link.map(LinkSeen::from), intents, make.now())
         .await
         .expect("journal")
 }
@@ -90,6 +93,56 @@ pub async fn the_first_intent_is_sent_and_the_others_are_planned(store: Subject)
             (second.id, IntentState::Planned, 0, None),
         ]
     );
+}
+
+/// A cause that came after both sides were read stops a write, one that waited before does not.
+pub async fn a_cause_that_came_after_the_reading_stops_a_write(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let look = async || {
+        let pair = store
+            .pair(&link.sync, Side::A, &RecordId::new("a1"))
+            .await
+            .expect("pair");
+        let revision = pair.link.expect("linked").revision;
+        LinkSeen {
+            id: link.id,
+            revision,
+            causes: Causes::Only(pair.waiting),
+        }
+    };
+    let write = async |seen: LinkSeen| {
+        let intents = vec![make.update(&link)];
+        store
+            .journal(running.lease, Some(seen), intents, make.now())
+            .await
+            .expect("journal")
+    };
+    let before_anything = look().await;
+    assert_eq!(before_anything.causes, Causes::Only(None));
+    assert_eq!(write(before_anything).await, Ok(()));
+
+    enqueue(&store, &make, make.job("a1")).await;
+    let first = look().await;
+    assert_eq!(write(before_anything).await, Err(JournalError::NewerCause));
+    assert_eq!(write(first).await, Ok(()));
+
+    let other = JobKind::Reconcile {
+        sync: Make::customers(),
+        side: Side::B,
+        record: RecordId::new("b1"),
+    };
+    enqueue(&store, &make, make.job_of(other)).await;
+    let merged = look().await;
+    assert_eq!(write(first).await, Err(JournalError::NewerCause));
+    assert_eq!(write(merged).await, Ok(()));
+    let regardless = LinkSeen::from((link.id, merged.revision));
+    assert_eq!(write(regardless).await, Ok(()));
 }
 
 /// An intent comes back as it was journalled.

@@ -62,6 +62,7 @@ pub async fn a_link_comes_back_as_it_was_inserted(store: Subject) {
         revision: 1,
         created_at: make.now(),
         updated_at: make.now(),
+        kept_apart: false,
     };
     assert_eq!(stored(&store, link.id).await, expected);
     assert_eq!(store.link_count(&link.sync).await.expect("count"), 1);

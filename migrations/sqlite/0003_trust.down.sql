@@ -1,0 +1,3 @@
+ALTER TABLE links DROP COLUMN a_memory;
+ALTER TABLE links DROP COLUMN b_memory;
+ALTER TABLE links DROP COLUMN kept_apart;
