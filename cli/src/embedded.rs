@@ -30,6 +30,8 @@ pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 pub struct EmbeddedOptions {
     /// Where everything is kept.
     pub storage: Storage,
+    /// Where to listen, instead of where the configuration says.
+    pub listen: Option<SocketAddr>,
     /// Where secrets and addresses come from.
     pub environment: Box<Environment>,
 }
@@ -70,7 +72,7 @@ impl Embedded {
         }
         let mut tasks = Tasks::default();
         let http_options = ServiceOptions {
-            listen: None,
+            listen: options.listen,
             token: api_token(&*options.environment)?,
             file_token: file_token(&options.storage, &*platform.entropy)?,
             // A second product in one process (only tests do that) shares them.

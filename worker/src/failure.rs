@@ -63,6 +63,7 @@ impl WorkError {
             Self::Connector(error) => error.disposition(),
             Self::Store(
                 StoreError::Unavailable(_)
+                | StoreError::Unusable(_)
                 | StoreError::LeaseLost
                 | StoreError::NotFound { .. }
                 | StoreError::Schema(_),

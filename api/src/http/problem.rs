@@ -73,7 +73,11 @@ impl From<OperatorError> for Problem {
         if status.is_server_error() {
             tracing::error!(%error, "a request to the API failed");
         }
-        Self::new(status, error.to_string())
+        let again = match &error {
+            OperatorError::Store(StoreError::Unavailable(_)) => "; nothing was changed, ask again",
+            _ => "",
+        };
+        Self::new(status, format!("{error}{again}"))
     }
 }
 
@@ -82,7 +86,9 @@ fn store_status(error: &StoreError) -> StatusCode {
         StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         StoreError::LeaseLost => StatusCode::CONFLICT,
         StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
-        StoreError::Corrupt { .. } | StoreError::Schema(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        StoreError::Unusable(_) | StoreError::Corrupt { .. } | StoreError::Schema(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 

@@ -48,6 +48,7 @@ impl Pair {
                 .map(|(_, value)| value.clone())
         };
         let options = EmbeddedOptions {
+            listen: None,
             storage: Storage::Sqlite {
                 file: folder.join(DATABASE),
                 exclusive: true,

@@ -9,12 +9,12 @@ use futures::future::join_all;
 use serde::Serialize;
 use tandem_connectors::{Capabilities, CheckReport, Connector, ConnectorError, FieldInfo};
 use tandem_domain::{ConnectionName, ErrorCode, StreamName, SyncName};
+use tandem_runtime::Topology;
 use tandem_runtime::config::{Built, ConfigError};
-use tandem_runtime::{Configuration, Topology};
 
 use super::options::{ConfigOptions, NO, OutputOptions};
 use super::output::{or_dash, say, say_json, spinner, table, word};
-use super::storage::build_of;
+use super::storage::{build_of, load};
 
 /// What to look at. Exit code 1 when the configuration is wrong, a system does not answer, or a stream
 /// that a sync needs cannot be read.
@@ -79,8 +79,7 @@ struct CheckedStream {
 
 /// Checks.
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let built =
-        Configuration::load(&args.config.config).and_then(|configuration| build_of(&configuration));
+    let built = load(&args.config.config).and_then(|configuration| build_of(&configuration));
     let findings = match built {
         Ok(built) => examine(&built, args.fields).await,
         Err(error) => refused(&error),

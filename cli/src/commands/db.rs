@@ -27,7 +27,7 @@ enum Action {
     /// processes first, and make a backup.
     Rollback {
         /// The version that is to be the last; 0 removes everything.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
         to: i64,
         /// Say that the loss is wanted.
         #[arg(long)]

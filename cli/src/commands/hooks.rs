@@ -10,7 +10,7 @@ use tandem_operator::hooks::HookTable;
 use tandem_runtime::Configuration;
 use tandem_store::Store;
 
-use super::storage::build_of;
+use super::storage::{build_of, load};
 
 /// A replay verifies no signature, so the address that some of them cover does not matter.
 const NO_ADDRESS: &str = "";
@@ -28,7 +28,7 @@ impl HookOptions {
     pub async fn load(&self, store: &dyn Store) -> anyhow::Result<Arc<HookTable>> {
         let rows = store.connections().await?;
         let configuration = match &self.config {
-            Some(file) => Configuration::load(file)?,
+            Some(file) => load(file)?,
             None => Configuration::from_store(&rows, &store.syncs().await?)?,
         };
         let built = build_of(&configuration).context(

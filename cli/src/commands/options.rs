@@ -1,10 +1,12 @@
 //! Options that several commands have, and how their words are read.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use tandem_domain::{ErrorCode, RecordId};
 use tandem_runtime::process::{API_TOKEN_VARIABLE, PostgresUrl, Storage};
 
@@ -205,6 +207,38 @@ pub fn words<T: Copy + Send + Sync + 'static>(
             .find(|one| word(*one) == text)
             .ok_or_else(|| format!("`{text}` is not known"))
     })
+}
+
+/// Reads a whole number from `least` to `most`.
+pub fn number<T>(least: T, most: T) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Display + FromStr + PartialOrd + Send + Sync + 'static,
+{
+    NonEmptyStringValueParser::new().try_map(move |text| {
+        let number = text
+            .parse()
+            .map_err(|_| format!("write a whole number from {least} to {most}"))?;
+        within(number, least, most)
+    })
+}
+
+/// Reads a number from `least` to `most`, which may have a fraction.
+pub fn decimal(least: f64, most: f64) -> impl TypedValueParser<Value = f64> {
+    NonEmptyStringValueParser::new().try_map(move |text| {
+        let number = text
+            .parse()
+            .map_err(|_| format!("write a number from {least} to {most}"))?;
+        within(number, least, most)
+    })
+}
+
+/// `nan` is in no range.
+fn within<T: Display + PartialOrd>(number: T, least: T, most: T) -> Result<T, String> {
+    if number >= least && number <= most {
+        Ok(number)
+    } else {
+        Err(format!("write a number from {least} to {most}"))
+    }
 }
 
 /// Reads the word for a failure.

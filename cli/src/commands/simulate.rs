@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tandem_simulator::{SimConfig, SimKind, Simulator, WebhookTarget};
 
+use super::options::{decimal, number};
+
 /// Which system.
 #[derive(Clone, Copy, ValueEnum)]
 enum System {
@@ -14,6 +16,13 @@ enum System {
     /// A Xero-shaped finance system.
     Finance,
 }
+
+/// More companies than this do not fit into the memory of a machine for trying things.
+const RECORDS_MAX: usize = 1_000_000;
+/// A year, in seconds.
+const SKEW_SECS_MAX: i64 = 366 * 86_400;
+/// Ten minutes, in milliseconds.
+const LATENCY_MS_MAX: u64 = 600_000;
 
 /// What it is like.
 #[derive(Args)]
@@ -24,16 +33,16 @@ pub struct SimulateArgs {
     #[arg(long)]
     port: Option<u16>,
     /// How many companies the shared population has; each side holds about 80 % of them.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = number(1, RECORDS_MAX))]
     records: usize,
     /// The same seed gives the same data, edits and faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// The share of requests that go wrong, 0 to 1.
-    #[arg(long, default_value_t = 0.0, value_parser = rate)]
+    #[arg(long, default_value_t = 0.0, value_parser = decimal(0.0, 1.0))]
     faults: f64,
     /// Edits by simulated users, a second.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = decimal(0.0, 1_000.0))]
     edits: f64,
     /// Where changes are posted, such as http://127.0.0.1:8080/hooks/crm.
     #[arg(long, requires = "secret")]
@@ -42,25 +51,14 @@ pub struct SimulateArgs {
     #[arg(long, requires = "webhook")]
     secret: Option<String>,
     /// Its clock is ahead by this many seconds (negative: behind).
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = number(-SKEW_SECS_MAX, SKEW_SECS_MAX))]
     skew: i64,
     /// Every request takes at least this long, in milliseconds.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = number(0, LATENCY_MS_MAX))]
     latency: u64,
     /// A request that is never answered is held this long, in seconds.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = decimal(0.0, 3_600.0))]
     hang: f64,
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text
-        .parse()
-        .map_err(|_| format!("`{text}` is not a number"))?;
-    if (0.0..=1.0).contains(&rate) {
-        Ok(rate)
-    } else {
-        Err("a rate lies between 0 and 1".to_owned())
-    }
 }
 
 /// Runs until SIGTERM or SIGINT.

@@ -133,7 +133,13 @@ pub fn now() -> Timestamp {
 
 /// What a configuration file makes, with the secrets of the environment.
 pub fn build(file: &Path) -> anyhow::Result<Built> {
-    Ok(build_of(&Configuration::load(file)?)?)
+    Ok(build_of(&load(file)?)?)
+}
+
+/// A configuration file that is to be built, with all its mistakes reported at once.
+pub fn load(file: &Path) -> Result<Configuration, tandem_runtime::ConfigError> {
+    let environment = |name: &str| std::env::var(name).ok();
+    Configuration::load_to_build(file, &environment, Arc::new(SystemClock))
 }
 
 /// What a configuration makes, with the secrets of the environment.

@@ -1,13 +1,14 @@
 //! `tandem up`: ingress, scheduler and workers in one process.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use tandem_runtime::Configuration;
 use tandem_runtime::telemetry::{LogFormat, TelemetryOptions, init};
 
 use super::options::{ConfigOptions, StorageOptions};
+use super::storage::load;
 use crate::embedded::{Embedded, EmbeddedOptions};
 
 /// How to run.
@@ -17,6 +18,9 @@ pub struct UpArgs {
     config: ConfigOptions,
     #[command(flatten)]
     storage: StorageOptions,
+    /// Where to listen for webhooks and the API, instead of where the configuration says.
+    #[arg(long, env = "TANDEM_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
     /// Log as JSON, one object a line.
     #[arg(long)]
     json_logs: bool,
@@ -38,9 +42,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         &environment,
     )?)?;
     let shutdown = tandem_runtime::shutdown_token().context("listening for signals")?;
-    let configuration = Configuration::load(&args.config.config)?;
+    let configuration = load(&args.config.config)?;
     let options = EmbeddedOptions {
         storage: args.storage.storage(true),
+        listen: args.listen,
         environment: Box::new(environment),
     };
     let mut embedded = Embedded::start(&configuration, options).await?;

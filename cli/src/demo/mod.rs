@@ -18,6 +18,7 @@ use tandem_runtime::telemetry::{LogFormat, init_logs};
 use tandem_simulator::{Comparison, SimState, compare};
 use tandem_store::{RunFilter, RunKind, RunState};
 
+use crate::commands::options::{decimal, number};
 use summary::Summary;
 use world::World;
 
@@ -25,16 +26,16 @@ use world::World;
 #[derive(Args, Clone)]
 pub struct DemoArgs {
     /// How many companies there are; each system holds about 80 % of them.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = number(1, RECORDS_MAX))]
     records: usize,
     /// The same seed gives the same data, edits and faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// The share of requests and webhooks that go wrong, 0 to 1.
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.05, value_parser = decimal(0.0, 1.0))]
     faults: f64,
     /// For how long people edit on both sides, in seconds.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = number(0, SECONDS_MAX))]
     seconds: u64,
     /// Stay up at the end, so that the systems can be looked at; ends with Ctrl-C.
     #[arg(long)]
@@ -44,6 +45,10 @@ pub struct DemoArgs {
     json: bool,
 }
 
+/// More companies than this take longer than anybody watches.
+const RECORDS_MAX: usize = 100_000;
+/// A day, in seconds.
+const SECONDS_MAX: u64 = 86_400;
 /// Agreement must be reached this long after the last edit at the latest.
 const SETTLE_SECS_MAX: u64 = 120;
 /// The first sync may take this long for every 1,000 records.

@@ -50,6 +50,7 @@ impl World {
             _ => None,
         };
         let options = EmbeddedOptions {
+            listen: None,
             storage: Storage::Sqlite {
                 file: folder.path().join(DATABASE),
                 exclusive: true,

@@ -22,6 +22,25 @@ async fn a_command_line_that_is_not_understood_ends_with_2() {
 }
 
 #[tokio::test]
+async fn a_number_out_of_its_range_is_refused_with_the_range() {
+    let cases: [(&[&str], &str); 9] = [
+        (&["demo", "--faults", "7"], "0 to 1"),
+        (&["demo", "--faults", "nan"], "0 to 1"),
+        (&["demo", "--records", "0"], "1 to 100000"),
+        (&["simulate", "crm", "--faults", "7"], "0 to 1"),
+        (&["simulate", "crm", "--edits=-3"], "0 to 1000"),
+        (&["simulate", "crm", "--latency", "soon"], "0 to 600000"),
+        (&["simulate", "crm", "--hang=-1"], "0 to 3600"),
+        (&["dlq", "list", "--limit", "0"], "1..=1000"),
+        (&["db", "rollback", "--to=-1"], "0.."),
+    ];
+    for (arguments, range) in cases {
+        let answer = tandem(arguments).await.expect(2);
+        assert!(answer.err.contains(range), "{arguments:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn exactly_one_answer_resolves_a_question() {
     let id = "cfl_00000000000000000000000000";
     tandem(&["conflicts", "resolve", id]).await.expect(2);

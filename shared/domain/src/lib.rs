@@ -9,6 +9,7 @@ mod disposition;
 mod id;
 mod names;
 mod retry;
+pub mod suggest;
 mod time;
 mod value;
 

@@ -113,7 +113,7 @@ fn endings(batch: &[Finished]) -> Vec<(Lease, JobOutcome)> {
 /// Whether the same call may succeed later.
 const fn may_pass(error: &StoreError) -> bool {
     match error {
-        StoreError::Unavailable(_) | StoreError::Schema(_) => true,
+        StoreError::Unavailable(_) | StoreError::Unusable(_) | StoreError::Schema(_) => true,
         StoreError::LeaseLost | StoreError::NotFound { .. } | StoreError::Corrupt { .. } => false,
     }
 }

@@ -337,7 +337,7 @@ fn what_is_wrong_with_a_policy_is_named_with_its_place() {
         (
             "create: a\n    deletes: { a_gone: propagate, brake: { percent: 101 } }",
             "tandem.yaml:18:24: syncs.customers.deletes.a_gone: records cannot be deleted or archived in books.contacts; write `ignore` or `unlink`\n\
-             tandem.yaml:18:53: syncs.customers.deletes.brake.percent: a share lies between 0 and 100 percent",
+             tandem.yaml:18:53: syncs.customers.deletes.brake.percent: 101 is out of range: write 0 to 100 percent",
         ),
         (
             "create: a\n    filters: [ { side: b, field: fone, any_of: [x] }, { side: a, field: active, any_of: [maybe] } ]",
@@ -346,7 +346,8 @@ fn what_is_wrong_with_a_policy_is_named_with_its_place() {
         ),
         (
             "create: a\n    schedule: { poll_a: sometimes, time_zone: Mars }",
-            "tandem.yaml:18:25: syncs.customers.schedule.poll_a: `sometimes` is not a schedule; write `every 5 minutes`, `hourly`, `every 4 hours`, `daily at 02:00`, `weekly`, five cron fields such as `0 2 * * 1-5`, or `manual`",
+            "tandem.yaml:18:25: syncs.customers.schedule.poll_a: `sometimes` is not a schedule; write `every 5 minutes`, `hourly`, `every 4 hours`, `daily at 02:00`, `weekly`, five cron fields such as `0 2 * * 1-5`, or `manual`\n\
+             tandem.yaml:18:47: syncs.customers.schedule.time_zone: `Mars` is not a time zone; write a name such as `Europe/Brussels` or `UTC`",
         ),
         (
             "create: a\n    schedule: { full: daily at 02:00, time_zone: Mars }",
@@ -354,7 +355,7 @@ fn what_is_wrong_with_a_policy_is_named_with_its_place() {
         ),
         (
             "create: a\n    concurrency: 0",
-            "tandem.yaml:18:18: syncs.customers.concurrency: at least one job must be able to run; write 1 or more, or pause the sync",
+            "tandem.yaml:18:18: syncs.customers.concurrency: 0 is out of range: write 1 to 10000 jobs at once; to run none, pause the sync",
         ),
     ] {
         let text = format!("    match: [name]\n    fields: {{ name: {{}} }}\n    {policy}\n");
@@ -450,9 +451,95 @@ fn limits_on_requests_can_be_a_connections_own_and_are_checked() {
     };
     let good = "{ rate_limit: { buckets: [ { name: minute, requests: 30, per_secs: 60 } ], daily: { requests: 9000 } } }";
     assert!(build_with(&with(good), &environment).is_ok());
+    for (limits, expected) in [
+        (
+            "{ requests_per_second: -3 }",
+            "tandem.yaml:11:36: connections.books.limits.requests_per_second: -3 is out of range: write 0 to 100000 requests a second; 0 is no limit",
+        ),
+        (
+            "{ timeout_secs: 0, concurrency: 0 }",
+            "tandem.yaml:11:29: connections.books.limits.timeout_secs: 0 is out of range: write 1 to 3600 seconds\n\
+             tandem.yaml:11:45: connections.books.limits.concurrency: 0 is out of range: write 1 to 10000 requests",
+        ),
+    ] {
+        assert_eq!(refusal(&with(limits)), expected);
+    }
     let bad = "{ rate_limit: { buckets: [ { name: day, requests: 9000, per_secs: 86400 } ] } }";
     assert_eq!(
         refusal(&with(bad)),
         "tandem.yaml:11:15: connections.books.limits.rate_limit: bucket `day`: `per_secs` must be 1 to 3600; longer limits belong in `daily`"
+    );
+}
+
+#[test]
+fn every_mistake_of_a_file_is_reported_at_once_whatever_it_is_and_however_many_there_are() {
+    let text = "\
+connections:
+  crm:
+    connector: manifests/crm.yaml
+    bas_url: http://localhost
+    credentials: { token: hunter2 }
+    limits: { concurrency: many, requests_per_second: -3, timeout_secs: 0 }
+  books:
+    credentials: { key: { env: BOOKS_KEYS } }
+  Other:
+    connector: manifests/crm.yaml
+syncs:
+  customers:
+    a: { connection: crm, stream: compannies }
+    b: { connection: crm }
+    match: [name]
+    conflict: last_writer_wins
+    concurrency: 0
+    fields: { name: { equality: fold }, email: {}, phone: { direktion: both } }
+  people: {}
+worker: { lease_secs: 0 }
+server: { listen: everywhere, header_secs: 0 }
+retentoin: {}
+";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("tandem.yaml");
+    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests/");
+    std::fs::write(&file, text.replace("manifests/", manifests)).expect("a file");
+    let error = Configuration::load_to_build(&file, &|_| None, Arc::new(Noon))
+        .err()
+        .expect("it is full of mistakes");
+    let told: Vec<String> = error
+        .problems
+        .iter()
+        .map(|problem| {
+            let mark = problem.mark.expect("each has its place");
+            format!(
+                "{}:{} {}: {}",
+                mark.line, mark.column, problem.field, problem.message
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "4:5 connections.crm: unknown field `bas_url`; did you mean `base_url`?",
+            "5:27 connections.crm.credentials.token: a secret is written out here; keep it in the environment or in a file and write { env: NAME } or { file: PATH }",
+            "6:28 connections.crm.limits.concurrency: expected a whole number that is not negative",
+            "6:55 connections.crm.limits.requests_per_second: -3 is out of range: write 0 to 100000 requests a second; 0 is no limit",
+            "6:73 connections.crm.limits.timeout_secs: 0 is out of range: write 1 to 3600 seconds",
+            "7:3 connections.books: the field `connector` is missing",
+            "8:20 connections.books.credentials.key: the environment variable BOOKS_KEYS is not set; set it and start again",
+            "9:3 connections.Other: `Other` is not a name: use 1 to 64 lower-case letters, digits, `-` and `_`, starting with a letter",
+            "13:35 syncs.customers.a.stream: `crm` has no stream `compannies`; did you mean `companies`?",
+            "14:5 syncs.customers.b: the field `stream` is missing",
+            "16:15 syncs.customers.conflict: unknown word `last_writer_wins`; did you mean `last_write_wins`?",
+            "17:18 syncs.customers.concurrency: 0 is out of range: write 1 to 10000 jobs at once; to run none, pause the sync",
+            "18:33 syncs.customers.fields.name.equality: unknown word `fold`; did you mean `folded`?",
+            "18:61 syncs.customers.fields.phone: unknown field `direktion`; did you mean `direction`?",
+            "19:3 syncs.people: the field `a` is missing",
+            "19:3 syncs.people: the field `b` is missing",
+            "19:3 syncs.people: the field `match` is missing",
+            "19:3 syncs.people: the field `fields` is missing",
+            "20:23 worker.lease_secs: 0 is out of range: write 3 to 3600 seconds",
+            "21:19 server.listen: `everywhere` is not an address to listen on; write one such as 127.0.0.1:8080 or [::]:8080",
+            "21:44 server.header_secs: 0 is out of range: write 1 to 3600 seconds",
+            "22:1 : unknown field `retentoin`; did you mean `retention`?",
+        ]
     );
 }

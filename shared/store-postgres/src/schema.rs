@@ -93,7 +93,7 @@ fn judge(found: i64) -> Result<(), StoreError> {
         version => format!("it is at version {version}"),
     };
     Err(StoreError::Schema(format!(
-        "{state}, and this program needs version {NEEDED}"
+        "{state}, and this program needs version {NEEDED}: run `tandem db migrate`"
     )))
 }
 

@@ -71,9 +71,9 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
             what: "row",
             reason: format!("column {index}: {source}"),
         }),
-        sqlx::Error::ColumnNotFound(column) => {
-            Failed::Store(StoreError::Schema(format!("column {column} is missing")))
-        }
+        sqlx::Error::ColumnNotFound(column) => Failed::Store(StoreError::Schema(format!(
+            "column {column} is missing: run `tandem db migrate`"
+        ))),
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             let message = error.message().to_owned();
@@ -84,7 +84,9 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
             if raced || TRANSIENT_CODES.contains(&&*code) {
                 Failed::Raced(message)
             } else if SCHEMA_CODES.contains(&&*code) {
-                Failed::Store(StoreError::Schema(message))
+                Failed::Store(StoreError::Schema(format!(
+                    "{message}: run `tandem db migrate`"
+                )))
             } else {
                 Failed::Store(StoreError::Unavailable(message))
             }

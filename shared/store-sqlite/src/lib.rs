@@ -16,6 +16,7 @@ mod jobs;
 mod leases;
 mod links;
 mod open;
+mod place;
 #[cfg(test)]
 mod plans;
 mod rows;

@@ -1,7 +1,7 @@
 //! Opening the file: the lock against a second long-running process, the schema, the connections.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool};
 use tandem_store::StoreError;
 
+use crate::place::{beside, cannot_open, no_access, open_private, prepare};
 use crate::writer::Writer;
 use crate::{SqliteStore, rows, sql};
 
@@ -73,7 +74,7 @@ impl SqliteStore {
     /// [`StoreError::Unavailable`] when another process runs on the file or it cannot be opened;
     /// [`StoreError::Schema`] when its schema is newer than this program.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
-        make_folder(path)?;
+        prepare(path)?;
         let lock = options.exclusive.then(|| lock_file(path)).transpose()?;
         let connect = connect_options(path);
         let mut conn = connect
@@ -115,32 +116,10 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
-}
-
-fn make_folder(path: &Path) -> Result<(), StoreError> {
-    let Some(folder) = path.parent() else {
-        return Ok(());
-    };
-    std::fs::create_dir_all(folder).map_err(|error| cannot_open(folder, &error))
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
-}
-
 /// Takes the lock file beside the database. The file stays; only the lock on it counts.
 fn lock_file(path: &Path) -> Result<File, StoreError> {
-    let lock_path = lock_path(path);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|error| cannot_open(&lock_path, &error))?;
+    let lock_path = beside(path, ".lock");
+    let file = open_private(&lock_path).map_err(|error| no_access(&lock_path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
@@ -148,7 +127,7 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
             path.display(),
             lock_path.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(cannot_open(&lock_path, &error)),
+        Err(TryLockError::Error(error)) => Err(no_access(&lock_path, &error)),
     }
 }
 
@@ -178,7 +157,10 @@ async fn bring_up_to_date(
     } else {
         Some(lock_file(path)?)
     };
-    migrator().run(conn).await.map_err(schema)
+    migrator().run(conn).await.map_err(|error| match error {
+        MigrateError::Execute(error) => sql::failed(error),
+        other => schema(other),
+    })
 }
 
 async fn is_current(conn: &mut SqliteConnection) -> Result<bool, StoreError> {

@@ -1,6 +1,7 @@
 //! Running statements: the one place where errors of the driver become errors of the storage.
 
 use serde::Serialize;
+use sqlx::error::DatabaseError;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Executor, Sqlite};
@@ -9,8 +10,16 @@ use tandem_store::StoreError;
 /// A prepared statement with its values.
 pub(crate) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-/// SQLite's result code for a table that is not there.
+/// SQLite's message for a table that is not there.
 const MISSING_TABLE: &str = "no such table";
+/// SQLite's result codes for a file that is damaged, and for one that is no database.
+const CORRUPT: i32 = 11;
+const NOT_A_DATABASE: i32 = 26;
+/// The part of a result code that names the kind; the rest says more of it.
+const KIND_OF_RESULT: i32 = 0xff;
+/// How to go on with a damaged database.
+pub(crate) const DAMAGED_ADVICE: &str = "stop Tandem, keep a copy of the whole folder, and look at it with `tandem db check`; then put \
+     the last backup in its place (`tandem db backup` makes them) and start again";
 
 /// Says what an error of the driver means to a caller.
 pub(crate) fn failed(error: sqlx::Error) -> StoreError {
@@ -25,8 +34,21 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
         sqlx::Error::Database(error) if error.message().contains(MISSING_TABLE) => {
             StoreError::Schema(error.message().to_owned())
         }
+        sqlx::Error::Database(error) if is_damage(&*error) => StoreError::Unusable(format!(
+            "the database file is damaged ({}): {DAMAGED_ADVICE}",
+            error.message()
+        )),
         other => StoreError::Unavailable(other.to_string()),
     }
+}
+
+/// Whether the file itself is wrong: no trial mends it.
+pub(crate) fn is_damage(error: &(dyn DatabaseError + 'static)) -> bool {
+    let code = error.code().and_then(|code| code.parse::<i32>().ok());
+    matches!(
+        code.map(|code| code & KIND_OF_RESULT),
+        Some(CORRUPT | NOT_A_DATABASE)
+    )
 }
 
 /// All rows that a statement gives.

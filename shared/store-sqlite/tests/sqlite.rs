@@ -126,3 +126,86 @@ async fn many_callers_at_once_all_get_their_own_answers() {
     let counts = store.job_counts(None, make.now()).await.expect("counts");
     assert_eq!(counts.available, 200);
 }
+
+/// The mode of a file or folder, without its kind.
+#[cfg(unix)]
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    let found = std::fs::metadata(path).expect("it is there");
+    found.permissions().mode() & 0o777
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rights = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, rights).expect("it is ours");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_folder_and_every_file_in_it_are_the_owners_alone_also_those_that_were_too_open() {
+    let around = tempfile::tempdir().expect("a temporary folder");
+    let folder = around.path().join("data");
+    let path = folder.join("tandem.db");
+    let files = |suffixes: &[&str]| -> Vec<std::path::PathBuf> {
+        let named = |suffix: &&str| folder.join(format!("tandem.db{suffix}"));
+        suffixes.iter().map(named).collect()
+    };
+    let store = open(&path, RUNNING).await;
+    store.ping().await.expect("it answers");
+    assert_eq!(mode(&folder), 0o700);
+    for file in files(&["", "-wal", "-shm", ".lock"]) {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    drop(store);
+    set_mode(&folder, 0o755);
+    set_mode(&path, 0o644);
+    set_mode(&folder.join("tandem.db.lock"), 0o644);
+    let store = open(&path, RUNNING).await;
+    store.ping().await.expect("it answers");
+    assert_eq!(mode(&folder), 0o700);
+    for file in files(&["", "-wal", "-shm", ".lock"]) {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_holds_other_things_too_keeps_its_mode() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("letters.txt"), "of somebody else").expect("a file");
+    set_mode(folder.path(), 0o755);
+    let path = folder.path().join("tandem.db");
+    open(&path, RUNNING).await;
+    assert_eq!((mode(folder.path()), mode(&path)), (0o755, 0o600));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_with_what_to_do_and_not_said_to_be_tried_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    std::fs::write(
+        &path,
+        "this was a database once, and it is none now ".repeat(100),
+    )
+    .expect("a file");
+    let refused = SqliteStore::open(&path, RUNNING).await;
+    let error = refused.err().expect("it is refused");
+    assert!(matches!(error, StoreError::Unusable(_)), "{error:?}");
+    let message = error.to_string();
+    for part in ["tandem db check", "backup", &path.display().to_string()] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!message.contains("tried again"), "{message}");
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_used_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "not a folder").expect("a file");
+    let refused = SqliteStore::open(&file.join("tandem.db"), RUNNING).await;
+    let message = refused.err().expect("it is refused").to_string();
+    assert!(message.contains("--data"), "{message}");
+}

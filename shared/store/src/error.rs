@@ -4,8 +4,12 @@
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The storage did not answer, or is full, or is locked: the same call may succeed later.
-    #[error("the storage is not available: {0}. Nothing was lost; it is tried again")]
+    #[error("the storage is not available: {0}")]
     Unavailable(String),
+    /// The storage cannot be used until somebody mends it: it is damaged, or not this user's. The text says
+    /// what to do.
+    #[error("{0}")]
+    Unusable(String),
     /// The lease is no longer held: another worker has the job, and this one must change nothing more.
     #[error("the lease on this job has ended and another worker may have it; nothing was changed")]
     LeaseLost,
@@ -28,6 +32,6 @@ pub enum StoreError {
         reason: String,
     },
     /// The schema is older or newer than this program needs.
-    #[error("the database schema does not fit this program: {0}. Run `tandem db migrate`")]
+    #[error("the database schema does not fit this program: {0}")]
     Schema(String),
 }

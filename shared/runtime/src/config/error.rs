@@ -40,13 +40,23 @@ impl FieldPath {
     }
 
     /// The path of what holds this field.
-    pub(super) fn without_last(mut self) -> Self {
-        self.0.pop();
-        self
+    pub(super) fn without_last(&self) -> Self {
+        Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
 
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
+    }
+
+    /// Whether the other path is this one or leads into it.
+    pub(super) fn holds(&self, other: &Self) -> bool {
+        other.0.starts_with(&self.0)
+    }
+}
+
+impl FromIterator<Step> for FieldPath {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
+        Self(steps.into_iter().collect())
     }
 }
 

@@ -12,11 +12,12 @@ mod build;
 mod connection;
 mod documents;
 mod error;
+mod mending;
+mod mistake;
 mod parse;
 mod places;
 mod process;
 mod reference;
-mod suggest;
 mod sync;
 
 use std::collections::BTreeMap;

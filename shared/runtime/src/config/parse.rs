@@ -1,13 +1,14 @@
 //! From the text of a configuration file to plain data, every mistake with its place.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use serde_saphyr::Error as YamlError;
+use tandem_domain::Clock;
 
-use super::error::{ConfigError, FieldPath, Problem};
-use super::places::{Places, mark};
-use super::suggest::advice;
-use super::{Configuration, Source};
+use super::error::{ConfigError, Problem};
+use super::mending::{Read, read};
+use super::places::Places;
+use super::{Configuration, Environment, Source};
 
 impl Configuration {
     /// Reads a configuration file. Paths in it are relative to its folder.
@@ -15,12 +16,39 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`] with file, line, column and field.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
-        // What is stored must mean the same in a process that starts elsewhere.
-        let folder =
-            std::path::absolute(file).map_err(|error| ConfigError::unreadable(file, &error))?;
-        Self::parse_in(file, &text, folder.parent().unwrap_or(Path::new("/")))
+        let Read {
+            configuration,
+            problems,
+            ..
+        } = Self::read_file(file)?;
+        whole(configuration, problems)
+    }
+
+    /// As [`Configuration::load`], for whoever builds it next: when the file has mistakes of form, what
+    /// can be read all the same is built, so that every mistake is reported at once.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with everything that is wrong, in the order of the file.
+    pub fn load_to_build(
+        file: &Path,
+        environment: &Environment<'_>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let Read {
+            configuration,
+            mut problems,
+            made_up,
+        } = Self::read_file(file)?;
+        if let Some(rest) = configuration.as_ref().filter(|_| !problems.is_empty()) {
+            let further = rest.build(environment, clock).err();
+            let further = further.map_or_else(Vec::new, |error| error.problems);
+            let told = |problem: &Problem| {
+                // What was put in the place of a mistake may be wrong in itself.
+                !made_up.iter().any(|path| path.holds(&problem.field))
+            };
+            problems.extend(further.into_iter().filter(told));
+        }
+        whole(configuration, problems)
     }
 
     /// Reads the text of a configuration file; `file` names it in messages, and its folder is the one
@@ -29,92 +57,51 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`] with file, line, column and field.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        Self::parse_in(file, text, file.parent().unwrap_or(Path::new("")))
-    }
-
-    fn parse_in(file: &Path, text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let places = Places::of(text);
-        let mut configuration: Self =
-            serde_saphyr::from_str(text).map_err(|error| ConfigError {
-                problems: vec![problem(file, &places, error.without_snippet())],
-            })?;
-        configuration.source = Source {
-            file: Some(file.to_owned()),
-            places,
-        };
-        for connection in configuration.connections.values_mut() {
-            connection.anchor(folder);
-        }
-        Ok(configuration)
-    }
-}
-
-fn problem(file: &Path, places: &Places, error: &YamlError) -> Problem {
-    let place = error.location().map(mark);
-    let field = place.map_or_else(FieldPath::default, |place| places.field_at(place));
-    let (mark, field) = match error {
-        // The library names the last field read; what is meant is the one that holds it.
-        YamlError::SerdeMissingField { .. } => {
-            let holder = field.without_last();
-            (places.find(&holder).or(place), holder)
-        }
-        // The message names the field; its own path would only repeat it.
-        YamlError::SerdeUnknownField { .. } | YamlError::DuplicateMappingKey { .. } => {
-            (place, field.without_last())
-        }
-        _ => (place, field),
-    };
-    Problem {
-        file: Some(file.to_owned()),
-        mark,
-        field,
-        message: message(error),
-    }
-}
-
-/// What is wrong, in the words of a configuration rather than of a parser. The file, line and column
-/// stand in front of it, and pieces of the text are left out: they could be secrets.
-fn message(error: &YamlError) -> String {
-    match error {
-        YamlError::SerdeUnknownField {
-            field, expected, ..
-        } => {
-            format!(
-                "unknown field `{field}`{}",
-                advice(field, expected.iter().copied())
-            )
-        }
-        YamlError::SerdeUnknownVariant {
-            variant, expected, ..
-        } => {
-            format!(
-                "unknown word `{variant}`{}",
-                advice(variant, expected.iter().copied())
-            )
-        }
-        YamlError::SerdeMissingField { field, .. } => format!("the field `{field}` is missing"),
-        YamlError::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("the field `{key}` stands here twice; keep one")
-        }
-        YamlError::SerdeInvalidType { expected, .. } => format!("expected {expected}"),
-        YamlError::InvalidScalar {
-            ty: "floating point",
+        let Read {
+            configuration,
+            problems,
             ..
-        } => "expected a number".to_owned(),
-        YamlError::InvalidScalar { ty: "boolean", .. } => "expected true or false".to_owned(),
-        YamlError::InvalidScalar { .. } => {
-            "expected a whole number that is not negative".to_owned()
+        } = Self::read_in(file, text, file.parent().unwrap_or(Path::new("")));
+        whole(configuration, problems)
+    }
+
+    fn read_file(file: &Path) -> Result<Read, ConfigError> {
+        let unreadable = |error: std::io::Error| ConfigError::unreadable(file, &error);
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        // What is stored must mean the same in a process that starts elsewhere.
+        let folder = std::path::absolute(file).map_err(unreadable)?;
+        let folder = folder.parent().unwrap_or(Path::new("/"));
+        Ok(Self::read_in(file, &text, folder))
+    }
+
+    fn read_in(file: &Path, text: &str, folder: &Path) -> Read {
+        let places = Places::of(text);
+        let mut found = read(file, text, &places);
+        if let Some(configuration) = &mut found.configuration {
+            configuration.source = Source {
+                file: Some(file.to_owned()),
+                places,
+            };
+            for connection in configuration.connections.values_mut() {
+                connection.anchor(folder);
+            }
         }
-        YamlError::Message { msg, .. } => msg.clone(),
-        other => without_place(&other.to_string()),
+        found
     }
 }
 
-/// The library ends its messages with the place, which stands in front of ours.
-fn without_place(message: &str) -> String {
-    let line = message.lines().next().unwrap_or(message);
-    let end = line.rfind(" at line ").unwrap_or(line.len());
-    line[..end].trim_end_matches(',').to_owned()
+/// The configuration, if nothing is wrong with it.
+fn whole(
+    configuration: Option<Configuration>,
+    mut problems: Vec<Problem>,
+) -> Result<Configuration, ConfigError> {
+    match configuration {
+        Some(configuration) if problems.is_empty() => Ok(configuration),
+        _ => {
+            problems.sort_by_key(|problem| problem.mark);
+            Err(ConfigError { problems })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +151,7 @@ mod tests {
             ),
             (
                 "server:\n  listen: [\n",
-                "tandem.yaml:2:11: expected string scalar",
+                "tandem.yaml:2:11: server.listen: expected string scalar",
             ),
         ] {
             assert_eq!(refusal(text), expected);

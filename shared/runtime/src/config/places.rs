@@ -4,13 +4,22 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
 use super::error::{FieldPath, Mark, Step};
 
 /// The places of all fields of one text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places(Tree);
+
+/// The two parts of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// What stands before the colon.
+    Name,
+    /// What stands behind it; of a list, an entry.
+    Value,
+}
 
 #[derive(Clone, Debug, Default)]
 enum Tree {
@@ -31,8 +40,27 @@ struct Entry {
 
 impl Places {
     /// Reads the places of a text; none when it is not YAML, which reading the configuration reports.
+    /// A name that stands twice in one place is reported there too, and has its last place here.
     pub(super) fn of(text: &str) -> Self {
-        serde_saphyr::from_str(text).map(Self).unwrap_or_default()
+        let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
+        serde_saphyr::from_str_with_options(text, options)
+            .map(Self)
+            .unwrap_or_default()
+    }
+
+    /// Where the name or the value of a field stands, if it is written.
+    pub(super) fn part(&self, path: &FieldPath, part: Part) -> Option<Mark> {
+        let mut tree = &self.0;
+        let mut place = None;
+        for step in path.steps() {
+            let entry = tree.entries().iter().find(|entry| entry.step == *step)?;
+            place = Some(match part {
+                Part::Name => entry.key,
+                Part::Value => entry.value,
+            });
+            tree = &entry.tree;
+        }
+        place
     }
 
     /// Where a field stands: the value of a plain one, the key of one with parts. A field that is not
@@ -53,11 +81,9 @@ impl Places {
         nearest
     }
 
-    /// The innermost field whose key or value stands exactly here.
-    pub(super) fn field_at(&self, mark: Mark) -> FieldPath {
-        self.0
-            .field_at(mark, &FieldPath::default())
-            .unwrap_or_default()
+    /// The innermost field whose name or value stands exactly here.
+    pub(super) fn field_at(&self, mark: Mark) -> Option<(FieldPath, Part)> {
+        self.0.field_at(mark, &FieldPath::default())
     }
 }
 
@@ -69,13 +95,16 @@ impl Tree {
         }
     }
 
-    fn field_at(&self, mark: Mark, path: &FieldPath) -> Option<FieldPath> {
+    fn field_at(&self, mark: Mark, path: &FieldPath) -> Option<(FieldPath, Part)> {
         self.entries().iter().find_map(|entry| {
             let here = path.then(entry.step.clone());
-            entry
-                .tree
-                .field_at(mark, &here)
-                .or_else(|| (entry.key == mark || entry.value == mark).then_some(here))
+            let inside = entry.tree.field_at(mark, &here);
+            let part = match entry {
+                _ if entry.value == mark => Some(Part::Value),
+                _ if entry.key == mark => Some(Part::Name),
+                _ => None,
+            };
+            inside.or_else(|| part.map(|part| (here, part)))
         })
     }
 }
@@ -223,8 +252,11 @@ syncs:
                 line: 6,
                 column: 29
             }),
-            phone.key("b")
+            Some((phone.key("b"), Part::Value))
         );
-        assert_eq!(places.field_at(Mark { line: 6, column: 7 }), phone);
+        assert_eq!(
+            places.field_at(Mark { line: 6, column: 7 }),
+            Some((phone, Part::Name))
+        );
     }
 }

@@ -105,8 +105,8 @@ impl Process {
             flag: "--database-url",
             variable: "TANDEM_DATABASE_URL",
         })?;
-        let configuration = Configuration::load(file)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let configuration = Configuration::load_to_build(file, environment, Arc::clone(&clock))?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let redis = match &args.redis_url {
             Some(url) => Some(Redis::connect(url, role, args, &instance, &clock, &entropy).await?),

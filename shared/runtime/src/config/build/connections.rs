@@ -15,7 +15,7 @@ use url::Url;
 use super::{Builder, ConnectionSetup, Opened, WebhookSetup};
 use crate::config::connection::{ConnectionConfig, LimitsConfig, WebhookConfig};
 use crate::config::error::FieldPath;
-use crate::config::suggest::advice;
+use tandem_domain::suggest::advice;
 
 impl Builder<'_> {
     pub(super) fn open_connections(&mut self) {
@@ -46,7 +46,7 @@ impl Builder<'_> {
             .as_ref()
             .and_then(|webhook| self.webhook(&manifest, webhook, &at.key("webhook")));
         if self.problems.found.len() > found_before {
-            return None;
+            return self.unusable(manifest);
         }
         let connector = RestConnector::with_budgets(
             name.as_str(),
@@ -59,6 +59,31 @@ impl Builder<'_> {
         Some(Opened {
             connector: Arc::new(BatchedReads::new(Arc::new(connector))),
             setup: ConnectionSetup { manifest, webhook },
+        })
+    }
+
+    /// A connection with mistakes, of which they are noted: never used, but what its manifest says is
+    /// needed to check the syncs, so that their mistakes are reported with its own.
+    fn unusable(&self, manifest: Arc<Manifest>) -> Option<Opened> {
+        let named = |name: &String| (name.clone(), String::from("x"));
+        let settings = ConnectionSettings {
+            base_url: Some("http://localhost".to_owned()),
+            credentials: manifest
+                .credentials
+                .keys()
+                .map(|name| (name.clone(), Secret::new("x".to_owned())))
+                .collect(),
+            variables: manifest.variables.keys().map(named).collect(),
+            ..ConnectionSettings::default()
+        };
+        let clock = self.clock.clone();
+        let connector = RestConnector::new("unusable", manifest.clone(), &settings, clock).ok()?;
+        Some(Opened {
+            connector: Arc::new(connector),
+            setup: ConnectionSetup {
+                manifest,
+                webhook: None,
+            },
         })
     }
 
@@ -107,8 +132,25 @@ impl Builder<'_> {
             daily: own.daily,
             headers: Vec::new(),
         };
+        let at = at.key("rate_limit");
+        let each = own.buckets.iter().map(|bucket| RateLimit {
+            buckets: vec![bucket.clone()],
+            ..RateLimit::default()
+        });
+        let daily = RateLimit {
+            daily: own.daily,
+            ..RateLimit::default()
+        };
+        let found_before = self.problems.found.len();
+        for part in each.chain([daily]) {
+            self.problems.note(at.clone(), part.check());
+        }
+        if self.problems.found.len() > found_before {
+            return None;
+        }
+        // What is wrong between the parts.
         let checked = limit.check().map(|()| limit);
-        self.problems.note(at.key("rate_limit"), checked)
+        self.problems.note(at, checked)
     }
 
     /// Whether the connection gives what the manifest asks for, and nothing else.

@@ -9,8 +9,8 @@ use tandem_engine::{Direction, Equality, FieldRule};
 use super::Builder;
 use super::syncs::{Ends, Stream};
 use crate::config::error::FieldPath;
-use crate::config::suggest::advice;
 use crate::config::sync::{FieldConfig, SyncConfig};
+use tandem_domain::suggest::advice;
 
 impl Builder<'_> {
     /// The rules that are right; the others are noted.

@@ -6,6 +6,7 @@
 mod connections;
 mod fields;
 mod policy;
+mod ranges;
 mod schedules;
 mod syncs;
 
@@ -135,6 +136,7 @@ impl Configuration {
             },
             opened: BTreeMap::new(),
         };
+        builder.check_ranges();
         builder.open_connections();
         let syncs = builder.build_syncs();
         let (schedules, sweeping) = builder.build_schedules();

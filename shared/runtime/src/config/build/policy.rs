@@ -6,8 +6,8 @@ use tandem_engine::{Creates, DeletePolicies, DeletePolicy, FieldRule, Filter, Sy
 use super::Builder;
 use super::syncs::Ends;
 use crate::config::error::FieldPath;
-use crate::config::suggest::advice;
 use crate::config::sync::{FilterConfig, SyncConfig};
+use tandem_domain::suggest::advice;
 
 impl Builder<'_> {
     pub(super) fn policy(

@@ -8,7 +8,7 @@ use tandem_store::{ScheduleKey, SchedulePurpose, ScheduleRow};
 use super::Builder;
 use crate::config::error::FieldPath;
 use crate::config::sync::SyncConfig;
-use crate::schedule::{Schedule, ScheduleError};
+use crate::schedule::Schedule;
 
 /// How often each side is asked for changes unless the sync says otherwise.
 const POLL_DEFAULT: &str = "every 5 minutes";
@@ -16,6 +16,8 @@ const POLL_DEFAULT: &str = "every 5 minutes";
 const FULL_DEFAULT: &str = "every 4 hours";
 /// Whose wall clock the schedules mean unless the sync says otherwise.
 const TIME_ZONE_DEFAULT: &str = "UTC";
+/// A schedule that goes by a wall clock, to try a time zone with.
+const DAILY: &str = "daily";
 
 impl Builder<'_> {
     pub(super) fn build_schedules(&mut self) -> (Vec<ScheduleRow>, BTreeSet<ScheduleKey>) {
@@ -23,8 +25,9 @@ impl Builder<'_> {
         let mut rows = Vec::new();
         let mut sweeping = BTreeSet::new();
         for (name, config) in &configuration.syncs {
+            let zone = self.zone(name, config);
             for purpose in SchedulePurpose::ALL {
-                rows.extend(self.schedule(name, config, purpose));
+                rows.extend(self.schedule(name, config, purpose, zone));
             }
             for (purpose, side) in [
                 (SchedulePurpose::PollA, Side::A),
@@ -41,11 +44,26 @@ impl Builder<'_> {
         (rows, sweeping)
     }
 
+    /// Whose wall clock is meant. A wrong one is noted once, and the schedules are checked without it.
+    fn zone<'c>(&mut self, sync: &SyncName, config: &'c SyncConfig) -> &'c str {
+        let told = config.schedule.time_zone.as_deref();
+        let zone = told.unwrap_or(TIME_ZONE_DEFAULT);
+        match Schedule::parse(DAILY, zone) {
+            Ok(_) => zone,
+            Err(error) => {
+                let at = FieldPath::of("syncs").key(sync).key("schedule");
+                self.problems.add(at.key("time_zone"), error.to_string());
+                TIME_ZONE_DEFAULT
+            }
+        }
+    }
+
     fn schedule(
         &mut self,
         sync: &SyncName,
         config: &SyncConfig,
         purpose: SchedulePurpose,
+        zone: &str,
     ) -> Option<ScheduleRow> {
         let at = FieldPath::of("syncs").key(sync).key("schedule");
         let schedules = &config.schedule;
@@ -54,13 +72,11 @@ impl Builder<'_> {
             SchedulePurpose::PollB => (&schedules.poll_b, POLL_DEFAULT),
             SchedulePurpose::Full => (&schedules.full, FULL_DEFAULT),
         };
-        let zone = schedules.time_zone.as_deref().unwrap_or(TIME_ZONE_DEFAULT);
         let schedule = match Schedule::parse(told.as_deref().unwrap_or(default), zone) {
             Ok(schedule) => schedule,
             Err(error) => {
-                let named = matches!(&error, ScheduleError::TimeZone(wrong) if wrong == zone);
-                let field = if named { "time_zone" } else { purpose.as_str() };
-                self.problems.add(at.key(field), error.to_string());
+                self.problems
+                    .add(at.key(purpose.as_str()), error.to_string());
                 return None;
             }
         };

@@ -9,9 +9,9 @@ use tandem_domain::{Side, SyncName};
 
 use super::Builder;
 use crate::config::error::FieldPath;
-use crate::config::suggest::advice;
 use crate::config::sync::{EndConfig, SyncConfig};
 use crate::topology::{DeleteBrake, End, SyncDefinition};
+use tandem_domain::suggest::advice;
 
 /// Both streams of a sync, for looking things up while it is checked.
 pub(super) struct Ends {
@@ -61,7 +61,6 @@ impl Builder<'_> {
                 "both sides are the same stream; a sync holds two different ones in agreement";
             self.problems.add(at.key("b"), message);
         }
-        self.check_limits(config, at);
         let policy = self.policy(config, &Ends { a, b }, at);
         Some(SyncDefinition {
             name: name.clone(),
@@ -111,18 +110,5 @@ impl Builder<'_> {
         };
         let shown = format!("{connection}.{stream}");
         Some((end, Stream { info, shown }))
-    }
-
-    fn check_limits(&mut self, config: &SyncConfig, at: &FieldPath) {
-        if config.concurrency == 0 {
-            let message =
-                "at least one job must be able to run; write 1 or more, or pause the sync";
-            self.problems.add(at.key("concurrency"), message);
-        }
-        if config.deletes.brake.percent > 100 {
-            let message = "a share lies between 0 and 100 percent";
-            self.problems
-                .add(at.key("deletes").key("brake").key("percent"), message);
-        }
     }
 }

@@ -1,0 +1,134 @@
+//! The folder and the files of the database: made for their owner alone, and kept so. They hold the mapped
+//! values of records and the raw bodies of webhooks.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tandem_store::StoreError;
+
+use crate::sql::{DAMAGED_ADVICE, is_damage};
+
+/// What SQLite and the lock put beside the database.
+const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
+
+/// Makes the folder and the file if they are not there, and sees to it that others cannot read them.
+pub(crate) fn prepare(path: &Path) -> Result<(), StoreError> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        make_folder(folder).map_err(|error| no_access(folder, &error))?;
+        close_folder(folder, path);
+    }
+    // SQLite gives what it makes beside the file the rights of the file.
+    open_private(path).map_err(|error| no_access(path, &error))?;
+    close_file(path);
+    for suffix in BESIDE {
+        close_file(&beside(path, suffix));
+    }
+    Ok(())
+}
+
+/// The file of this suffix beside the database.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Opens a file to write to it, and makes it for its owner alone if it is not there.
+pub(crate) fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// A folder that holds other things too is not ours to close; its files are closed one by one.
+fn close_folder(folder: &Path, database: &Path) {
+    let Some(name) = database.file_name().and_then(|name| name.to_str()) else {
+        return;
+    };
+    let ours = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(name))
+    };
+    if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(ours)) {
+        close(folder, 0o700);
+    }
+}
+
+fn close_file(path: &Path) {
+    close(path, 0o600);
+}
+
+/// Takes rights away from others, and says so. A file that is not there has none.
+#[cfg(unix)]
+fn close(path: &Path, wanted: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(found) = std::fs::metadata(path) else {
+        return;
+    };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & !wanted == 0 {
+        return;
+    }
+    let closed = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & wanted));
+    match closed {
+        Ok(()) => tracing::warn!(
+            path = %path.display(),
+            "others could read this ({mode:03o}); it is its owner's alone now ({:03o})",
+            mode & wanted
+        ),
+        Err(error) => tracing::warn!(
+            path = %path.display(),
+            %error,
+            "others can read this ({mode:03o}), and it could not be changed; let its owner run `chmod go=` on it"
+        ),
+    }
+}
+
+/// Who may read what is not a matter of modes here.
+#[cfg(not(unix))]
+fn close(_path: &Path, _wanted: u32) {}
+
+/// A file or folder that the system does not let this process use, with what to do about it.
+pub(crate) fn no_access(path: &Path, error: &std::io::Error) -> StoreError {
+    let shown = path.display();
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            StoreError::Unusable(format!(
+                "cannot open {shown}: {error}. The data folder and its files must belong to the user that runs Tandem: \
+             give them to it (`ls -la` shows whose they are), or name another folder with --data or TANDEM_DATA"
+            ))
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
+            StoreError::Unusable(format!(
+                "cannot open {shown}: {error}. Something else stands there; name another folder with --data or TANDEM_DATA"
+            ))
+        }
+        _ => StoreError::Unavailable(format!("cannot open {shown}: {error}")),
+    }
+}
+
+/// A database that SQLite does not open.
+pub(crate) fn cannot_open(path: &Path, error: &sqlx::Error) -> StoreError {
+    let shown = path.display();
+    match error {
+        sqlx::Error::Database(found) if is_damage(&**found) => StoreError::Unusable(format!(
+            "{shown} is damaged, or is no database of Tandem ({}): {DAMAGED_ADVICE}",
+            found.message()
+        )),
+        sqlx::Error::Io(error) => no_access(path, error),
+        other => StoreError::Unavailable(format!("cannot open {shown}: {other}")),
+    }
+}
