@@ -6,7 +6,7 @@ use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side, Timestamp, checksum};
 use tandem_engine::{Gone, Presence, Snapshot, key_texts, mapped};
 use tandem_runtime::{Archived, SyncDefinition};
-use tandem_store::{Hints, IndexedRecord, SideMemory, SideState};
+use tandem_store::{Hints, IndexedRecord, ShownRecord, SideMemory, SideState};
 
 use crate::patience::{self, RECORD_TRIES};
 
@@ -48,6 +48,15 @@ impl Reading {
             keys: key_texts(&sync.policy, &self.fields),
             checksum: checksum(&self.fields),
             updated_at: self.record.updated_at,
+        }
+    }
+
+    /// As a question shows it.
+    pub fn shown(&self, side: Side) -> ShownRecord {
+        ShownRecord {
+            side,
+            id: self.record.id.clone(),
+            fields: self.fields.clone(),
         }
     }
 

@@ -26,6 +26,7 @@ struct ConflictRow<'a> {
     field: Option<&'a str>,
     subject: String,
     kind: String,
+    shown: String,
 }
 
 fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
@@ -38,6 +39,7 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
         field: conflict.kind.field(),
         subject: sql::key(&subject(conflict)).into_owned(),
         kind: sql::json("conflict", &conflict.kind)?,
+        shown: sql::json("conflict", &conflict.shown)?,
     })
 }
 
@@ -71,10 +73,10 @@ pub(crate) async fn open(
 }
 
 const OPEN: &str = "-- open_conflicts
-INSERT INTO conflicts (id, sync, link, side, record, field, subject, state, kind, created_at)
-SELECT c.id, c.sync, c.link, c.side, c.record, c.field, c.subject, 'open', c.kind, $2
+INSERT INTO conflicts (id, sync, link, side, record, field, subject, state, kind, shown, created_at)
+SELECT c.id, c.sync, c.link, c.side, c.record, c.field, c.subject, 'open', c.kind, c.shown, $2
 FROM json_to_recordset($1::json) AS c (
-    id text, sync text, link text, side text, record text, field text, subject text, kind text)
+    id text, sync text, link text, side text, record text, field text, subject text, kind text, shown text)
 ORDER BY c.subject COLLATE \"C\", c.id COLLATE \"C\"
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO NOTHING";
 
@@ -127,6 +129,7 @@ fn read(row: &PgRow) -> Result<Conflict, StoreError> {
         side: rows::parsed(row, "side")?,
         record: rows::record(row, "record")?,
         kind: rows::document(row, "kind")?,
+        shown: rows::document_opt(row, "shown")?.unwrap_or_default(),
         state: rows::word(row, "state")?,
         resolution: rows::document_opt(row, "resolution")?,
         created_at: rows::instant(row, "created_at")?,

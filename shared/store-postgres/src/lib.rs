@@ -13,6 +13,7 @@ mod config;
 mod conflicts;
 mod events;
 mod group;
+mod health;
 mod jobs;
 mod leases;
 mod links;

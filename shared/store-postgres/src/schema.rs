@@ -36,6 +36,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0006_verbs.up.sql"),
         include_str!("../../../migrations/postgres/0006_verbs.down.sql"),
     ),
+    (
+        7,
+        "questions",
+        include_str!("../../../migrations/postgres/0007_questions.up.sql"),
+        include_str!("../../../migrations/postgres/0007_questions.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -25,6 +25,7 @@ struct ConflictRow<'a> {
     field: Option<&'a str>,
     subject: String,
     kind: String,
+    shown: String,
 }
 
 fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
@@ -37,6 +38,7 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
         field: conflict.kind.field(),
         subject: subject(conflict),
         kind: sql::json("conflict", &conflict.kind)?,
+        shown: sql::json("conflict", &conflict.shown)?,
     })
 }
 
@@ -70,9 +72,9 @@ pub(crate) async fn open(
 }
 
 const OPEN: &str = "-- open_conflicts
-INSERT INTO conflicts (id, sync, link, side, record, field, subject, state, kind, created_at)
+INSERT INTO conflicts (id, sync, link, side, record, field, subject, state, kind, shown, created_at)
 SELECT value ->> 'id', value ->> 'sync', value ->> 'link', value ->> 'side', value ->> 'record',
-       value ->> 'field', value ->> 'subject', 'open', value ->> 'kind', ?2
+       value ->> 'field', value ->> 'subject', 'open', value ->> 'kind', value ->> 'shown', ?2
 FROM json_each(?1) WHERE true
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO NOTHING";
 
@@ -124,6 +126,7 @@ fn read(row: &SqliteRow) -> Result<Conflict, StoreError> {
         side: rows::parsed(row, "side")?,
         record: rows::record(row, "record")?,
         kind: rows::document(row, "kind")?,
+        shown: rows::document_opt(row, "shown")?.unwrap_or_default(),
         state: rows::word(row, "state")?,
         resolution: rows::document_opt(row, "resolution")?,
         created_at: rows::instant(row, "created_at")?,

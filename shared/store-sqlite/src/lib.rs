@@ -12,6 +12,7 @@ mod changes;
 mod config;
 mod conflicts;
 mod events;
+mod health;
 mod jobs;
 mod leases;
 mod links;

@@ -53,6 +53,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0006_verbs.up.sql"),
         include_str!("../../../migrations/sqlite/0006_verbs.down.sql"),
     ),
+    (
+        7,
+        "questions",
+        include_str!("../../../migrations/sqlite/0007_questions.up.sql"),
+        include_str!("../../../migrations/sqlite/0007_questions.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

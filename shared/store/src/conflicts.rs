@@ -149,6 +149,17 @@ impl ConflictState {
     }
 }
 
+/// A record as it was read when a question was asked: what a person needs to see to answer it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShownRecord {
+    /// Its side.
+    pub side: Side,
+    /// Its id.
+    pub id: RecordId,
+    /// Its mapped fields; of one that is gone, what both sides last agreed on.
+    pub fields: Fields,
+}
+
 /// A question to insert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewConflict {
@@ -164,6 +175,9 @@ pub struct NewConflict {
     pub record: RecordId,
     /// The question.
     pub kind: ConflictKind,
+    /// The records that it is about, as they were read: of a link both, otherwise the record, those that it
+    /// may be the same as, and its rivals.
+    pub shown: Vec<ShownRecord>,
 }
 
 /// A stored question.
@@ -182,6 +196,8 @@ pub struct Conflict {
     /// The question.
     #[serde(flatten)]
     pub kind: ConflictKind,
+    /// See [`NewConflict::shown`]; empty for questions from before this was kept.
+    pub shown: Vec<ShownRecord>,
     /// Where it stands.
     pub state: ConflictState,
     /// The answer.

@@ -11,6 +11,7 @@ mod config;
 mod conflicts;
 mod error;
 mod events;
+mod health;
 mod jobs;
 mod leases;
 mod links;
@@ -24,12 +25,14 @@ pub use config::{
 };
 pub use conflicts::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NewConflict, Resolution,
+    ShownRecord,
 };
 pub use error::StoreError;
 pub use events::{
     DeliveryOutcome, Event, EventFilter, EventKind, EventState, EventStore, JobTarget, NewDelivery,
     NewEvent,
 };
+pub use health::{ConnectionHealth, ConnectionState, HealthStore};
 pub use jobs::{
     ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt, JobClass, JobCounts,
     JobFilter, JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob, Trigger,
@@ -53,6 +56,7 @@ pub trait Store:
     + ConflictStore
     + RunStore
     + ConfigStore
+    + HealthStore
     + LeaseStore
 {
     /// Whether the storage answers and its schema is the one that this program needs.

@@ -11,7 +11,8 @@ use tandem_domain::{
 use tandem_store::{
     BaseValue, Change, ClaimRequest, ConflictKind, EventKind, Failure, Hints, IndexedRecord,
     Intent, IntentOp, IntentState, JobClass, JobKind, JobTarget, NewConflict, NewDelivery,
-    NewEvent, NewJob, NewLink, NewRun, Operation, Outcome, RunKind, SideMemory, SideState, Trigger,
+    NewEvent, NewJob, NewLink, NewRun, Operation, Outcome, RunKind, ShownRecord, SideMemory,
+    SideState, Trigger,
 };
 
 use crate::{SeededEntropy, TestClock};
@@ -332,6 +333,17 @@ impl Make {
             side: Side::A,
             record: RecordId::new(record),
             kind,
+            shown: vec![Self::shown(Side::A, record, "Acme")],
+        }
+    }
+
+    /// A record of this name, as a question shows it.
+    #[must_use]
+    pub fn shown(side: Side, record: &str, name: &str) -> ShownRecord {
+        ShownRecord {
+            side,
+            id: RecordId::new(record),
+            fields: Fields::from([("name".to_owned(), Value::Text(name.to_owned()))]),
         }
     }
 

@@ -8,7 +8,7 @@ use tandem_engine::{Ambiguity, Ambiguous, same};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     ClaimedJob, ConflictKind, JobClass, LinkState, NewConflict, NewJob, NewLink, NewRun, Progress,
-    Run, RunKind, RunState, Trigger,
+    Run, RunKind, RunState, ShownRecord, Trigger,
 };
 
 use super::Performed;
@@ -19,6 +19,8 @@ use crate::survey::{Listed, Survey, survey};
 
 /// Rows stored in one transaction.
 const CHUNK: usize = 500;
+/// A question shows so many records at most; it names all.
+const SHOWN_MAX: usize = 20;
 
 pub async fn run(
     context: &Context,
@@ -308,6 +310,24 @@ async fn settle_unclear(
         }
         return Ok(());
     }
+    let shown = |side: Side, id: &RecordId| -> Option<ShownRecord> {
+        let listed = match side {
+            Side::A => &survey.a,
+            Side::B => &survey.b,
+        };
+        listed.records.get(id).map(|reading| reading.shown(side))
+    };
+    // The record itself, those that it may be the same as, and its rivals.
+    let all_shown = |side: Side, id: &RecordId, own: &[RecordId], others: &[RecordId]| {
+        let candidates = others.iter().map(|other| (side.other(), other));
+        let rivals = own.iter().filter(|rival| *rival != id);
+        std::iter::once((side, id))
+            .chain(candidates)
+            .chain(rivals.map(|rival| (side, rival)))
+            .take(SHOWN_MAX)
+            .filter_map(|(side, id)| shown(side, id))
+            .collect()
+    };
     let ask = |side: Side, id: &RecordId, own: &[RecordId], others: &[RecordId]| NewConflict {
         id: ConflictId::new(jobs.context.now(), jobs.context.entropy.as_ref()),
         sync: jobs.sync.name.clone(),
@@ -319,6 +339,7 @@ async fn settle_unclear(
             rivals: own.iter().filter(|other| *other != id).cloned().collect(),
             key: unclear.key.to_string(),
         },
+        shown: all_shown(side, id, own, others),
     };
     // One question a record of the side that has several; the lone partner is named in them.
     let mut questions = Vec::new();

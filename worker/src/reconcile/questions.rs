@@ -2,7 +2,7 @@
 
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{Plan, Settled};
-use tandem_store::{ConflictKind, NewConflict};
+use tandem_store::{ConflictKind, NewConflict, ShownRecord};
 
 use super::linked::Open;
 use crate::executor::Work;
@@ -21,7 +21,27 @@ pub(super) fn question(
         side,
         record,
         kind,
+        shown: Side::BOTH
+            .into_iter()
+            .filter_map(|side| shown(open, side))
+            .collect(),
     }
+}
+
+/// A record of the pair as it stands; of one that is gone, what was last agreed on.
+fn shown(open: &Open, side: Side) -> Option<ShownRecord> {
+    if let Some(reading) = open.pair.side(side) {
+        return Some(reading.shown(side));
+    }
+    let agreed = open
+        .base
+        .iter()
+        .map(|(name, base)| (name.clone(), base.side(side).clone()));
+    Some(ShownRecord {
+        side,
+        id: open.link.side(side).id.clone()?,
+        fields: agreed.collect(),
+    })
 }
 
 pub(super) fn new_questions(open: &Open, planned: &Plan) -> bool {

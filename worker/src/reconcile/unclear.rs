@@ -2,7 +2,7 @@
 
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::Ambiguous;
-use tandem_store::{Confirmation, ConflictKind, JobOutcome, NewConflict};
+use tandem_store::{Confirmation, ConflictKind, JobOutcome, NewConflict, ShownRecord};
 
 use super::create::create;
 use super::link_to::link_to;
@@ -28,10 +28,35 @@ pub(super) async fn unlinked<'a>(
     Ok(unlinked)
 }
 
+/// What was read on the way to an unclear match.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    /// Records of the other side.
+    pub(super) others: &'a [Reading],
+    /// Records of its own side.
+    pub(super) rivals: &'a [Reading],
+}
+
+impl Found<'_> {
+    /// The records that a question is about: the one that waits, its candidates, its rivals.
+    fn shown(self, here: &Here, candidates: &[RecordId], rivals: &[RecordId]) -> Vec<ShownRecord> {
+        let of = |side: Side, readings: &[Reading], ids: &[RecordId]| -> Vec<ShownRecord> {
+            let asked = readings
+                .iter()
+                .filter(|reading| ids.contains(&reading.record.id));
+            asked.map(|reading| reading.shown(side)).collect()
+        };
+        let mut shown = vec![here.reading.shown(here.side)];
+        shown.extend(of(here.side.other(), self.others, candidates));
+        shown.extend(of(here.side, self.rivals, rivals));
+        shown
+    }
+}
+
 pub(super) async fn hold(
     work: Work<'_>,
     here: &Here,
-    found: &[Reading],
+    found: Found<'_>,
     key: String,
     candidates: Vec<RecordId>,
     rivals: Vec<RecordId>,
@@ -50,6 +75,7 @@ pub(super) async fn hold(
             return create(work, here, Vec::new()).await;
         }
     }
+    let shown = found.shown(here, &candidates, &rivals);
     let kind = ConflictKind::Ambiguous {
         candidates,
         rivals,
@@ -62,10 +88,12 @@ pub(super) async fn hold(
         side: here.side,
         record: here.id().clone(),
         kind,
+        shown,
     };
     let mut seen = vec![(here.side, here.reading.indexed(work.sync))];
     seen.extend(
         found
+            .others
             .iter()
             .map(|reading| (here.side.other(), reading.indexed(work.sync))),
     );

@@ -12,7 +12,7 @@ use super::link_to::link_to;
 use super::lookup::known;
 use super::lookup::{candidate, others};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
-use super::unclear::hold;
+use super::unclear::{Found, hold};
 use crate::executor::{KEY_BUSY_PAUSE, Work};
 use crate::failure::WorkError;
 use crate::first_sync;
@@ -162,6 +162,10 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             .map(|reading| candidate(work, reading))
             .collect()
     };
+    let found = Found {
+        others: &others,
+        rivals: &rivals,
+    };
     match match_one(&own, &candidates(&others), &candidates(&rivals)) {
         Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
             let theirs = candidates(&others)
@@ -173,7 +177,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
                     .is_some_and(|theirs| theirs.keys.contains(key))
             });
             let key = shared.map_or_else(String::new, ToString::to_string);
-            hold(work, here, &others, key, vec![partner], Vec::new()).await
+            hold(work, here, found, key, vec![partner], Vec::new()).await
         }
         Single::Partner(partner) => link_to(work, here, &partner, Vec::new()).await,
         Single::NoMatch => create(work, here, Vec::new()).await,
@@ -181,7 +185,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             key,
             candidates,
             rivals,
-        } => hold(work, here, &others, key.into(), candidates, rivals).await,
+        } => hold(work, here, found, key.into(), candidates, rivals).await,
     }
 }
 

@@ -92,6 +92,7 @@ pub async fn a_question_is_opened_once(store: Subject) {
         side: Side::A,
         record: RecordId::new("a1"),
         kind: first.kind,
+        shown: first.shown,
         state: ConflictState::Open,
         resolution: None,
         created_at: make.now(),
@@ -115,6 +116,27 @@ pub async fn a_question_without_a_field_is_opened_once_a_record(store: Subject) 
         open(&store, &make, &[&again, &other_record, &other_side]).await,
         2
     );
+}
+
+/// A question keeps the records that it is about.
+pub async fn a_question_keeps_the_records_that_it_is_about(store: Subject) {
+    let make = Make::default();
+    let shown = vec![
+        Make::shown(Side::A, "a1", "Acme"),
+        Make::shown(Side::B, "b1", "ACME \"Ltd\"\u{0} ünï"),
+        Make::shown(Side::A, "a2", ""),
+    ];
+    let question = NewConflict {
+        shown: shown.clone(),
+        ..make.conflict(None, "a1", Make::ambiguous())
+    };
+    let bare = NewConflict {
+        shown: Vec::new(),
+        ..make.conflict(None, "a3", Make::ambiguous())
+    };
+    assert_eq!(open(&store, &make, &[&question, &bare]).await, 2);
+    assert_eq!(stored(&store, question.id).await.shown, shown);
+    assert_eq!(stored(&store, bare.id).await.shown, Vec::new());
 }
 
 /// An open question shows in the pair.

@@ -10,6 +10,7 @@ pub mod conflicts;
 pub mod dead_letters;
 pub mod events;
 pub mod finishing;
+pub mod health;
 pub mod inbox;
 pub mod index;
 pub mod journal;
@@ -49,6 +50,8 @@ macro_rules! contract_suite {
             events: a_quiet_period_defers_the_job;
             events: the_time_of_the_edit_becomes_a_hint_of_its_side;
             events: an_event_of_a_linked_record_waits_in_the_lane_of_the_link;
+            health: a_change_of_a_connections_state_is_noted_once_with_its_time;
+            health: badly_signed_webhooks_are_noted_beside_the_state;
             inbox: events_are_listed_newest_first_by_page;
             inbox: events_are_filtered_by_connection_state_and_record;
             inbox: a_quarantined_event_is_replayed_after_a_fix;
@@ -178,6 +181,7 @@ macro_rules! contract_suite {
             index: a_record_never_indexed_counts_as_seen_when_its_link_was_last_written;
             index: an_ignored_record_is_known_as_such;
             conflicts: a_question_is_opened_once;
+            conflicts: a_question_keeps_the_records_that_it_is_about;
             conflicts: a_question_without_a_field_is_opened_once_a_record;
             conflicts: an_open_question_shows_in_the_pair;
             conflicts: an_answer_enqueues_the_job_that_carries_it_out;

@@ -1,0 +1,2 @@
+DROP TABLE connection_health;
+ALTER TABLE conflicts DROP COLUMN shown;

@@ -1,0 +1,73 @@
+//! What is known of each connection: one row each.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use tandem_domain::{ConnectionName, Timestamp};
+use tandem_store::{ConnectionHealth, ConnectionState, HealthStore, StoreError};
+
+use crate::{PostgresStore, rows, sql};
+
+const NOTE_HEALTH: &str = "-- note_health
+INSERT INTO connection_health (connection, state, reason, since) VALUES ($1, $2, $3, $4)
+ON CONFLICT (connection) DO UPDATE
+SET state = excluded.state, reason = excluded.reason, since = excluded.since
+WHERE connection_health.state <> excluded.state";
+
+const NOTE_BADLY_SIGNED: &str = "-- note_badly_signed
+INSERT INTO connection_health (connection, state, since, badly_signed, badly_signed_at)
+VALUES ($1, 'unknown', $3::bigint, $2, $3::bigint)
+ON CONFLICT (connection) DO UPDATE
+SET badly_signed = excluded.badly_signed, badly_signed_at = excluded.badly_signed_at";
+
+const HEALTH: &str = "-- health
+SELECT * FROM connection_health ORDER BY connection";
+
+fn read(row: &PgRow) -> Result<ConnectionHealth, StoreError> {
+    Ok(ConnectionHealth {
+        connection: rows::parsed(row, "connection")?,
+        state: rows::word(row, "state")?,
+        reason: rows::get(row, "reason")?,
+        since: rows::instant(row, "since")?,
+        badly_signed: rows::small(row, "badly_signed")?,
+        badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
+    })
+}
+
+#[async_trait]
+impl HealthStore for PostgresStore {
+    async fn note_health(
+        &self,
+        connection: &ConnectionName,
+        state: ConnectionState,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let statement = sqlx::query(NOTE_HEALTH)
+            .bind(connection.as_str())
+            .bind(state.as_str())
+            .bind(reason)
+            .bind(now.as_micros());
+        self.change_one(statement).await
+    }
+
+    async fn note_badly_signed(
+        &self,
+        connection: &ConnectionName,
+        count: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(NOTE_BADLY_SIGNED)
+            .bind(connection.as_str())
+            .bind(i64::from(count))
+            .bind(now.as_micros());
+        self.change_one(statement).await.map(|_noted| ())
+    }
+
+    async fn health(&self) -> Result<Vec<ConnectionHealth>, StoreError> {
+        sql::all(&self.pool, sqlx::query(HEALTH))
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+}

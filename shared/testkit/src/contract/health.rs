@@ -1,0 +1,80 @@
+//! What is known of each connection.
+
+use std::time::Duration;
+
+use tandem_domain::ConnectionName;
+use tandem_store::{ConnectionHealth, ConnectionState};
+
+use super::Subject;
+use crate::Make;
+
+fn crm() -> ConnectionName {
+    "crm".parse().expect("a name")
+}
+
+async fn note(store: &Subject, make: &Make, state: ConnectionState, reason: &str) -> bool {
+    let reason = (!reason.is_empty()).then(|| reason.to_owned());
+    store
+        .note_health(&crm(), state, reason, make.now())
+        .await
+        .expect("note_health")
+}
+
+async fn known(store: &Subject) -> Vec<ConnectionHealth> {
+    store.health().await.expect("health")
+}
+
+/// A change of a connection's state is noted once, with its time.
+pub async fn a_change_of_a_connections_state_is_noted_once_with_its_time(store: Subject) {
+    let make = Make::default();
+    assert_eq!(known(&store).await, Vec::new());
+    assert!(
+        note(
+            &store,
+            &make,
+            ConnectionState::Unreachable,
+            "connection refused"
+        )
+        .await
+    );
+    let since = make.now();
+    make.clock.advance(Duration::from_secs(5));
+    assert!(!note(&store, &make, ConnectionState::Unreachable, "timed out").await);
+    let expected = ConnectionHealth {
+        connection: crm(),
+        state: ConnectionState::Unreachable,
+        reason: Some("connection refused".to_owned()),
+        since,
+        badly_signed: 0,
+        badly_signed_at: None,
+    };
+    assert_eq!(known(&store).await, vec![expected]);
+    assert!(note(&store, &make, ConnectionState::Up, "").await);
+    assert!(!note(&store, &make, ConnectionState::Up, "").await);
+    let found = known(&store).await.remove(0);
+    assert_eq!(
+        (found.state, found.reason, found.since),
+        (ConnectionState::Up, None, make.now())
+    );
+}
+
+/// Badly signed webhooks are noted beside the state, whatever was known before.
+pub async fn badly_signed_webhooks_are_noted_beside_the_state(store: Subject) {
+    let make = Make::default();
+    let count = async |count: u32| {
+        let noted = store.note_badly_signed(&crm(), count, make.now()).await;
+        noted.expect("note_badly_signed");
+        let found = known(&store).await.remove(0);
+        assert_eq!(
+            (found.badly_signed, found.badly_signed_at),
+            (count, Some(make.now()))
+        );
+        found.state
+    };
+    assert_eq!(count(3).await, ConnectionState::Unknown);
+    assert!(note(&store, &make, ConnectionState::Up, "").await);
+    make.clock.advance(Duration::from_secs(60));
+    assert_eq!(count(2).await, ConnectionState::Up);
+    assert!(note(&store, &make, ConnectionState::Unauthorized, "401").await);
+    assert_eq!(known(&store).await[0].badly_signed, 2);
+}
