@@ -123,7 +123,7 @@ pub async fn a_question_keeps_the_records_that_it_is_about(store: Subject) {
     let make = Make::default();
     let shown = vec![
         Make::shown(Side::A, "a1", "Acme"),
-        Make::shown(Side::B, "b1", "ACME \"Ltd\"\u{0} ünï"),
+        Make::shown(Side::B, "b1", "ACME \"Ltd\" ünï"),
         Make::shown(Side::A, "a2", ""),
     ];
     let question = NewConflict {
