@@ -39,7 +39,10 @@ pub(super) fn read(file: &Path, text: &str, places: &Places) -> Read {
                 made_up: Vec::new(),
             };
         }
-        Err((error, within)) => Mistake::of(error, within, places),
+        Err(refused) => {
+            let (error, within) = *refused;
+            Mistake::of(error, within, places)
+        }
     };
     let mut problems = vec![first.problem(file, places, true)];
     let mut mended = Mended::default();
@@ -58,7 +61,7 @@ pub(super) fn read(file: &Path, text: &str, places: &Places) -> Read {
 }
 
 /// The configuration of a text, or the first mistake and the value that was being read.
-fn typed(text: &str) -> Result<Configuration, (YamlError, FieldPath)> {
+fn typed(text: &str) -> Result<Configuration, Box<(YamlError, FieldPath)>> {
     let mut within = FieldPath::default();
     serde_saphyr::with_deserializer_from_str(text, |deserializer| {
         let mut track = Track::new();
@@ -69,7 +72,7 @@ fn typed(text: &str) -> Result<Configuration, (YamlError, FieldPath)> {
         }
         result
     })
-    .map_err(|error| (error, within))
+    .map_err(|error| Box::new((error, within)))
 }
 
 fn step(segment: &Segment) -> Option<Step> {
@@ -118,11 +121,11 @@ impl Mended {
         for _round in 0..ROUNDS_MAX {
             self.mend(&mistake)?;
             let text = self.tree.to_string();
-            let (error, within) = match typed(&text) {
+            let refused = match typed(&text) {
                 Ok(configuration) => return Some(configuration),
-                Err(refused) => refused,
+                Err(refused) => *refused,
             };
-            mistake = Mistake::of(error, within, &Places::of(&text));
+            mistake = Mistake::of(refused.0, refused.1, &Places::of(&text));
             if self.stand_in_around(&mistake.field).is_none() && !self.follows(&mistake) {
                 tell(&mistake);
             }
