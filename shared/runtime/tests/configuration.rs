@@ -502,8 +502,7 @@ retentoin: {}
     let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests/");
     std::fs::write(&file, text.replace("manifests/", manifests)).expect("a file");
     let error = Configuration::load_to_build(&file, &|_| None, Arc::new(Noon))
-        .err()
-        .expect("it is full of mistakes");
+        .expect_err("it is full of mistakes");
     let told: Vec<String> = error
         .problems
         .iter()
