@@ -49,13 +49,11 @@ pub enum ErrorCode {
     Internal,
     /// The event could not be understood, or the record could not be read.
     Unreadable,
-    /// It waited for something, or was carried on, and nothing came of it for long.
-    Stuck,
 }
 
 impl ErrorCode {
     /// Every code, for parsing and listing.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Unreachable,
         Self::RateLimited,
         Self::Unauthorized,
@@ -68,7 +66,6 @@ impl ErrorCode {
         Self::Storage,
         Self::Internal,
         Self::Unreadable,
-        Self::Stuck,
     ];
 
     /// The word as stored and shown.
@@ -87,7 +84,6 @@ impl ErrorCode {
             Self::Storage => "storage",
             Self::Internal => "internal",
             Self::Unreadable => "unreadable",
-            Self::Stuck => "stuck",
         }
     }
 

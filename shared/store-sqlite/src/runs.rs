@@ -4,11 +4,8 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 use tandem_domain::{RunId, Side, SyncName, Timestamp};
-use tandem_store::{
-    NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore, StoreError, Waiting,
-};
+use tandem_store::{NewRun, Progress, Run, RunFilter, RunState, RunStore, StoreError};
 
-use crate::jobs::upkeep::release_waiting;
 use crate::writer::Txn;
 use crate::{SqliteStore, rows, sql};
 
@@ -70,14 +67,8 @@ async fn end(txn: &mut Txn, end: &End, now: Timestamp) -> Result<(), StoreError>
         return Ok(());
     };
     let good = matches!(end.state, RunState::Succeeded | RunState::Partial);
-    if !good {
-        return Ok(());
-    }
-    let run = read(&row)?;
-    if run.kind == RunKind::Backfill {
-        release_waiting(txn, &run.sync, Waiting::FirstSync, now).await?;
-    }
-    if let Some(cursor) = end.cursor {
+    if let (true, Some(cursor)) = (good, end.cursor) {
+        let run = read(&row)?;
         let statement = sqlx::query(MOVE_CURSOR)
             .bind(run.sync.as_str().to_owned())
             .bind(run.side.map(Side::as_str))

@@ -513,12 +513,10 @@ pub trait LinkStore: Send + Sync {
         record: &RecordId,
     ) -> Result<Vec<Intent>, StoreError>;
 
-    /// Open intents older than `before`, oldest first, for the pass that looks for forgotten ones; only those
-    /// that come after `after`, which the last of the page before was.
+    /// Open intents older than `before`, for the pass that looks for forgotten ones.
     async fn stale_intents(
         &self,
         before: Timestamp,
-        after: Option<(Timestamp, IntentId)>,
         limit: usize,
     ) -> Result<Vec<Intent>, StoreError>;
 }

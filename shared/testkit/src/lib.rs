@@ -12,7 +12,6 @@ mod make;
 mod otlp;
 pub mod servers;
 mod temporary;
-pub mod upgrade;
 
 pub use chance::SeededEntropy;
 pub use clock::TestClock;

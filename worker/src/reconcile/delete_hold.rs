@@ -5,13 +5,12 @@ use tandem_store::{Confirmation, ConflictKind, JobOutcome, Resolution};
 
 use super::linked::Open;
 use super::questions::question;
-use crate::brake;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 
 /// Holds a delete that comes on top of too many; an approved one passes, a rejected one retires the link.
-pub(super) async fn hold(
+pub(super) async fn brake(
     work: Work<'_>,
     open: &Open,
     planned: &mut Plan,
@@ -34,7 +33,11 @@ pub(super) async fn hold(
         planned.writes.clear();
         return Ok(None);
     }
-    if answer(Resolution::Approve) || brake::admits(work.context, work.sync, open.link.id).await? {
+    let links = work.context.store.link_count(&work.sync.name).await?;
+    let brakes = &work.context.brakes;
+    if answer(Resolution::Approve)
+        || brakes.admit(&work.sync.name, work.sync.brake, links, work.context.now())
+    {
         return Ok(None);
     }
     let Some(record) = open.link.side(delete.side).id.clone() else {

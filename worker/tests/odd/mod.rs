@@ -1,3 +1,5 @@
 //! Systems that are odd: they keep another form of what they are told, show late what they keep, lose track.
 
+mod between;
 mod fake;
+mod lost_track;

@@ -29,6 +29,8 @@ pub struct Typed {
 pub struct Overwritten {
     pub at: Timestamp,
     pub by: String,
+    /// The write had been sent long before, and nobody heard of it until then.
+    pub late: bool,
 }
 
 #[derive(Default)]
@@ -83,8 +85,8 @@ impl Ledger {
     }
 
     /// Tandem wrote something else over a value.
-    pub fn overwritten(&self, number: usize, by: String, at: Timestamp) {
-        self.entries()[number].overwritten = Some(Overwritten { at, by });
+    pub fn overwritten(&self, number: usize, by: Overwritten) {
+        self.entries()[number].overwritten = Some(by);
     }
 
     pub fn all(&self) -> Vec<Typed> {

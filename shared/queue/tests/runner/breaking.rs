@@ -43,8 +43,7 @@ fn calling(
             done()
         } else {
             calls.fetch_add(1, Ordering::SeqCst);
-            breakers.failed(&crm(), ErrorCode::Unreachable, now);
-            let wait = breakers.open_until(&crm(), now);
+            let wait = breakers.failed(&crm(), ErrorCode::Unreachable, now);
             Handled::Outcome(down(claimed.job.attempt, wait, now))
         };
         std::future::ready(handled)

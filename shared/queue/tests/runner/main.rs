@@ -2,7 +2,6 @@
 //! duration can be asserted.
 
 mod breaking;
-mod endless;
 mod failing;
 mod memory;
 mod running;

@@ -197,6 +197,7 @@ impl Connector for FakeSystem {
         };
         let id = self.write(effect).await?;
         let record = self.answered(&id, self.oddities().creates_answer_id_alone);
+        self.comes(Moment::AfterWrite, &id);
         Ok(Written { id, record })
     }
 
@@ -215,6 +216,7 @@ impl Connector for FakeSystem {
         };
         let id = self.write(effect).await?;
         let record = self.answered(&id, self.oddities().updates_answer_nothing);
+        self.comes(Moment::AfterWrite, &id);
         Ok(Written { id, record })
     }
 

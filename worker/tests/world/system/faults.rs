@@ -35,7 +35,7 @@ pub enum Moment {
     AfterRead,
     /// A write has arrived, and nothing was checked yet.
     BeforeWrite,
-    /// It was carried out, and the answer is on its way.
+    /// It was carried out, and the answer, with what it holds, is on its way.
     AfterWrite,
 }
 
@@ -60,6 +60,14 @@ pub enum Effect {
         /// Where the system compares versions.
         expected: Option<String>,
     },
+}
+
+/// When a write arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    InTime,
+    /// Long after Tandem has stopped waiting for its answer.
+    Late,
 }
 
 /// A write that lands later.
@@ -137,11 +145,7 @@ impl FakeSystem {
             self.comes(Moment::BeforeWrite, id);
         }
         match self.next_fault(true) {
-            None => {
-                let written = self.carry_out(effect)?;
-                self.comes(Moment::AfterWrite, &written);
-                Ok(written)
-            }
+            None => self.carry_out(effect),
             Some(Fault::Down) => Err(self.unreachable()),
             Some(Fault::Locked) => Err(self.changed_meanwhile("somebody has it open")),
             Some(Fault::LostRequest) => Err(self.lost()),

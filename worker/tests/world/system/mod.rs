@@ -6,18 +6,18 @@ pub mod faults;
 pub mod oddities;
 mod people;
 mod rows;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
-use tandem_connectors::{Capabilities, ConnectorError, FieldInfo, StreamInfo};
+use tandem_connectors::{Capabilities, FieldInfo, StreamInfo};
 use tandem_domain::{Clock, FieldType, Fields, RecordId, Side, Timestamp, Value};
 use tandem_testkit::TestClock;
 use tokio::sync::Notify;
 
 use super::ledger::Ledger;
-use faults::{Deed, Effect, Landing, Moment};
+use faults::{Arrival, Deed, Moment};
 use oddities::Oddities;
 use rows::{Row, State};
 
@@ -83,7 +83,7 @@ impl FakeSystem {
         let mut late = std::mem::take(&mut state.landing);
         late.retain(|landing| {
             if landing.at <= now {
-                let _ = self.apply(&mut state, landing.effect.clone());
+                let _ = self.apply(&mut state, landing.effect.clone(), Arrival::Late);
             }
             landing.at > now
         });
@@ -111,7 +111,7 @@ impl FakeSystem {
         self.talents
     }
 
-    const fn oddities(&self) -> &Oddities {
+    pub const fn oddities(&self) -> &Oddities {
         &self.oddities
     }
 
@@ -161,11 +161,20 @@ impl FakeSystem {
             .collect()
     }
 
-    /// The fields of a record that stand as a person typed them last.
-    pub fn as_typed(&self, id: &RecordId) -> Vec<String> {
+    /// The records about a thing.
+    pub fn about(&self, wanted: &str) -> Vec<RecordId> {
+        let state = self.state();
+        let rows = state.rows.iter();
+        rows.filter(|(_, row)| thing(&row.fields) == wanted)
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// Whether a field of a record is still as a person typed it.
+    pub fn stands(&self, id: &RecordId, field: &str) -> bool {
         let state = self.state();
         let row = state.rows.get(id);
-        row.map_or_else(Vec::new, |row| row.typed.keys().cloned().collect())
+        row.is_some_and(|row| row.typed.contains_key(field))
     }
 
     /// What this system would make of a value that is written to it.
@@ -210,106 +219,6 @@ impl FakeSystem {
     fn touch(&self, row: &mut Row) {
         row.updated_at = self.now();
         row.version += 1;
-    }
-
-    fn carry_out(&self, effect: Effect) -> Result<RecordId, ConnectorError> {
-        let mut state = self.state();
-        state.writes += 1;
-        self.apply(&mut state, effect)
-    }
-
-    fn lands_later(&self, effect: Effect, by: Duration) {
-        let at = self.real_now().plus(by);
-        self.state().landing.push(Landing { at, effect });
-    }
-
-    fn apply(&self, state: &mut State, effect: Effect) -> Result<RecordId, ConnectorError> {
-        match effect {
-            Effect::Create {
-                transaction,
-                fields,
-            } => Ok(self.create_row(state, transaction, &fields)),
-            Effect::Update {
-                id,
-                fields,
-                expected,
-            } => self.update_row(state, id, &fields, expected.as_deref()),
-            Effect::Delete { id, expected } => self.delete_row(state, id, expected.as_deref()),
-        }
-    }
-
-    fn create_row(&self, state: &mut State, transaction: String, fields: &Fields) -> RecordId {
-        let known = state.keys.get(&transaction);
-        if let (Some(id), true) = (known, self.talents.idempotent_create) {
-            return id.clone();
-        }
-        let id = self.next_id(state);
-        let reference = self.talents.external_reference.then(|| transaction.clone());
-        let mut row = self.blank(reference);
-        self.ledger.carried(self.side, &thing(fields), fields);
-        for (field, sent) in fields {
-            let kept = self.oddities.kept(field, sent, None);
-            row.fields.insert(field.clone(), kept);
-        }
-        state.put(&id, Some(row), self.real_now());
-        state.keys.insert(transaction, id.clone());
-        id
-    }
-
-    fn update_row(
-        &self,
-        state: &mut State,
-        id: RecordId,
-        fields: &Fields,
-        expected: Option<&str>,
-    ) -> Result<RecordId, ConnectorError> {
-        let id = state.merged.get(&id).cloned().unwrap_or(id);
-        let Some(mut row) = state.rows.get(&id).cloned() else {
-            let system = self.name().into();
-            return Err(ConnectorError::NotFound { system, id });
-        };
-        self.checked(&row, expected)?;
-        self.ledger.carried(self.side, &thing(&row.fields), fields);
-        for (field, sent) in fields {
-            let kept = self.oddities.kept(field, sent, row.fields.get(field));
-            if row.fields.get(field) == Some(&kept) {
-                continue;
-            }
-            if let Some(entry) = row.typed.remove(field) {
-                self.ledger
-                    .overwritten(entry, sent.to_string(), self.real_now());
-            }
-            row.fields.insert(field.clone(), kept);
-        }
-        self.touch(&mut row);
-        state.put(&id, Some(row), self.real_now());
-        Ok(id)
-    }
-
-    fn delete_row(
-        &self,
-        state: &mut State,
-        id: RecordId,
-        expected: Option<&str>,
-    ) -> Result<RecordId, ConnectorError> {
-        if let Some(row) = state.rows.get(&id) {
-            self.checked(row, expected)?;
-            for entry in row.typed.values() {
-                let gone = "deleted".to_owned();
-                self.ledger.overwritten(*entry, gone, self.real_now());
-            }
-            state.put(&id, None, self.real_now());
-        }
-        Ok(id)
-    }
-
-    fn checked(&self, row: &Row, expected: Option<&str>) -> Result<(), ConnectorError> {
-        match expected {
-            Some(version) if version != row.version.to_string() => {
-                Err(self.changed_meanwhile("it has another version"))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

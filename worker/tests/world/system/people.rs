@@ -18,7 +18,8 @@ impl FakeSystem {
             let value = self.oddities.typed(&field, &value);
             row.fields.insert(field, value);
         }
-        for (field, value) in row.fields.clone() {
+        let typed = row.fields.clone().into_iter();
+        for (field, value) in typed.filter(|(_, value)| !is_empty(value)) {
             self.typed(&id, &mut row, &field, &value);
         }
         state.put(&id, Some(row), self.real_now());
@@ -33,7 +34,12 @@ impl FakeSystem {
         };
         let typed = Value::Text(value.to_owned());
         let value = self.oddities.typed(field, &typed);
-        row.fields.insert(field.to_owned(), value.clone());
+        let before = row.fields.insert(field.to_owned(), value.clone());
+        // Who saves what stands there already has edited nothing.
+        let before = before.unwrap_or_default();
+        if before == value || (is_empty(&before) && is_empty(&value)) {
+            return;
+        }
         self.touch(&mut row);
         self.typed(id, &mut row, field, &value);
         state.put(id, Some(row), self.real_now());
@@ -113,4 +119,9 @@ impl FakeSystem {
     pub fn restores(&self, backup: &Backup) {
         self.state().restore(backup);
     }
+}
+
+/// Saving an empty form field is no different from having no value.
+fn is_empty(value: &Value) -> bool {
+    value.to_string().is_empty()
 }

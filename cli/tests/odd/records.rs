@@ -1,0 +1,75 @@
+//! Single records that nobody can make sense of: they are set aside, told of, and the others go on.
+
+use crate::kit::{Answer, Asked, Books, Mock, Site, json};
+
+/// A system in whose answers a text is replaced, as no library would write it.
+async fn replacing(from: &'static str, to: &'static str) -> Mock {
+    Mock::odd(1, move |books: &mut Books, asked: &Asked| {
+        let mut answer: Answer = books.answer(asked);
+        answer.body = answer.body.replace(from, to);
+        answer
+    })
+    .await
+}
+
+async fn others_go_on(a: Mock) {
+    for number in 0..4 {
+        let email = format!("g{number}@x.example");
+        a.books()
+            .add(&json!({ "name": format!("Good {number}"), "email": email, "city": "Ghent" }));
+    }
+    a.books()
+        .add(&json!({ "name": "Bad", "email": "bad@x.example", "city": "BROKEN" }));
+    let site = Site::up(a, Mock::plain(500).await).await;
+    let good = |names: Vec<String>| names.iter().filter(|name| name.starts_with("Good")).count();
+    site.until("the good ones have arrived", async || {
+        good(site.b.books().all("name")) == 4
+    })
+    .await;
+    site.a.books().edit("2", &json!({ "city": "Lyon" }));
+    site.until("their edits arrive", async || {
+        site.b.books().all("city").contains(&"Lyon".to_owned())
+    })
+    .await;
+
+    site.a.books().edit("5", &json!({ "city": "Bremen" }));
+    site.until("the bad one arrives when it is set right", async || {
+        site.b.books().all("city").contains(&"Bremen".to_owned())
+    })
+    .await;
+    assert_eq!(site.b.books().rows.len(), 5);
+    site.rests().await;
+}
+
+#[tokio::test]
+async fn a_nul_in_one_record_stops_no_other() {
+    others_go_on(replacing("BROKEN", "Gh\\u0000ent").await).await;
+}
+
+#[tokio::test]
+async fn half_a_page_of_rows_that_cannot_be_read_stops_not_the_other_half() {
+    let a = Mock::odd(1, |books: &mut Books, asked: &Asked| {
+        let mut answer = books.answer(asked);
+        // A list where a text should be, and a time that is none.
+        answer.body = answer.body.replace("\"BAD\"", "{\"street\":[1,2]}");
+        answer
+    })
+    .await;
+    for number in 0..10 {
+        let city = if number % 2 == 0 { "BAD" } else { "Ghent" };
+        let email = format!("p{number}@x.example");
+        a.books()
+            .add(&json!({ "name": format!("P {number}"), "email": email, "city": city }));
+    }
+    let site = Site::up(a, Mock::plain(500).await).await;
+    site.until("the other half arrives", async || {
+        site.b.books().rows.len() >= 5
+    })
+    .await;
+    site.first_sync().await;
+    site.a.books().edit("2", &json!({ "city": "Lyon" }));
+    site.until("and so do edits", async || {
+        site.b.books().all("city").contains(&"Lyon".to_owned())
+    })
+    .await;
+}

@@ -1,0 +1,105 @@
+//! What a system says of when to come back, and answers that are neither a success nor a failure by their status.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+
+use crate::kit::{Answer, Asked, Books, Deletes, Manifest, Mock, Site, json};
+
+fn ann() -> serde_json::Value {
+    json!({ "name": "Ann", "email": "ann@x.example", "city": "Ghent" })
+}
+
+/// A system that answers so to the next requests, as many as the counter says, that fit.
+async fn refusing(
+    fits: impl Fn(&Asked) -> bool + Send + Sync + 'static,
+    answer: impl Fn() -> Answer + Send + Sync + 'static,
+) -> (Mock, Arc<AtomicUsize>, Arc<Mutex<Vec<Instant>>>) {
+    let left = Arc::new(AtomicUsize::new(0));
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let (counter, when) = (Arc::clone(&left), Arc::clone(&times));
+    let behaves = move |books: &mut Books, asked: &Asked| {
+        if counter.load(Ordering::SeqCst) == 0 || !fits(asked) {
+            return books.answer(asked);
+        }
+        counter.fetch_sub(1, Ordering::SeqCst);
+        when.lock().expect("nobody panics").push(Instant::now());
+        answer()
+    };
+    (Mock::odd(500, behaves).await, left, times)
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_has_open_is_written_when_it_is_closed() {
+    let locked = || Answer::new(409, &json!({ "message": "Ann is being edited by Bob" }));
+    let (b, left, _) = refusing(|asked| asked.method == "PATCH", locked).await;
+    let a = Mock::plain(1).await;
+    a.books().add(&ann());
+    let site = Site::up(a, b).await;
+    site.until("b has Ann", async || {
+        site.b.books().all("city") == ["Ghent"]
+    })
+    .await;
+    left.store(3, Ordering::SeqCst);
+    site.a.books().edit("1", &json!({ "city": "Lyon" }));
+    site.until("the edit arrives", async || {
+        site.b.books().all("city") == ["Lyon"]
+    })
+    .await;
+    assert_eq!(left.load(Ordering::SeqCst), 0);
+    site.rests().await;
+    assert_eq!(site.dead_letters().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_failure_that_calls_itself_a_success_creates_once_in_the_end() {
+    let failed = || Answer::ok(&json!({ "error": "busy, try again" }));
+    let (b, left, _) = refusing(|asked| asked.method == "POST", failed).await;
+    left.store(2, Ordering::SeqCst);
+    let a = Mock::plain(1).await;
+    a.books().add(&ann());
+    let site = Site::up(a, b).await;
+    site.until("b has Ann", async || {
+        site.b.books().all("city") == ["Ghent"]
+    })
+    .await;
+    site.rests().await;
+    assert_eq!(site.b.books().rows.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_that_calls_itself_a_success_is_one_dead_letter_with_its_words_and_heals() {
+    let refused = || Answer::ok(&json!({ "error": "no such city" }));
+    let (b, left, _) = refusing(|asked| asked.method == "PATCH", refused).await;
+    let a = Mock::plain(1).await;
+    a.books().add(&ann());
+    let of_b = Manifest {
+        more: "success: =not body.error",
+        ..Manifest::default()
+    };
+    let manifests = (Manifest::default(), of_b);
+    let site = Site::new(a, b, manifests, Deletes::Ignore).started().await;
+    site.until("b has Ann", async || {
+        site.b.books().all("city") == ["Ghent"]
+    })
+    .await;
+    left.store(1, Ordering::SeqCst);
+    site.a.books().edit("1", &json!({ "city": "Nowhere" }));
+    site.until("there is a dead letter", async || {
+        !site.dead_letters().await.is_empty()
+    })
+    .await;
+    let letters = site.dead_letters().await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+
+    site.a.books().edit("1", &json!({ "city": "Lyon" }));
+    site.until("the next edit arrives", async || {
+        site.b.books().all("city") == ["Lyon"]
+    })
+    .await;
+    site.until("the dead letter has healed", async || {
+        site.dead_letters().await.is_empty()
+    })
+    .await;
+}

@@ -1,0 +1,274 @@
+//! What must be true of a world at rest, by the systems' own accounts and the ledger of what people typed: nothing is
+//! lost or doubled, nobody's value gave way to a system's form of it, and who lost against whom is in the change log.
+
+use std::collections::BTreeSet;
+
+use tandem_domain::{RecordId, Side, Value};
+use tandem_store::{Change, ChangeFilter, Conflict, ConflictKind};
+
+use super::World;
+use super::ledger::Typed;
+use super::system::FakeSystem;
+
+/// The fields whose values are judged; the e-mail tells things apart.
+const JUDGED: [&str; 3] = ["name", "city", "note"];
+
+/// What there is to judge by.
+pub struct Judge<'w> {
+    world: &'w World,
+    seed: u64,
+    typed: Vec<Typed>,
+    changes: Vec<Change>,
+    questions: Vec<Conflict>,
+}
+
+/// One thing, on both sides.
+struct Pair {
+    thing: String,
+    a: RecordId,
+    b: RecordId,
+}
+
+impl World {
+    /// Judges a world at rest in which nobody deleted anything.
+    pub async fn judge(&self, seed: u64) {
+        let filter = ChangeFilter {
+            limit: 10_000,
+            ..ChangeFilter::default()
+        };
+        let changes = self.store.changes(&filter).await;
+        let judge = Judge {
+            world: self,
+            seed,
+            typed: self.ledger.all(),
+            changes: changes.expect("the storage answers"),
+            questions: self.questions().await,
+        };
+        judge.values_stand();
+        judge.who_lost_is_told();
+    }
+}
+
+impl Judge<'_> {
+    /// Each thing is once on each side, and the values of its fields are somebody's and the other system's form of it.
+    fn values_stand(&self) {
+        let things: BTreeSet<&str> = self.typed.iter().map(|one| one.thing.as_str()).collect();
+        for thing in &things {
+            let pair = self.pair(thing);
+            for field in JUDGED {
+                self.value_stands(&pair, field);
+            }
+        }
+        for side in Side::BOTH {
+            let count = self.world.system(side).ids().len();
+            let seed = self.seed;
+            assert_eq!(
+                count,
+                things.len(),
+                "seed {seed}: nothing is on {side} unasked"
+            );
+        }
+    }
+
+    fn pair(&self, thing: &str) -> Pair {
+        let only = |side: Side| {
+            let ids = self.world.system(side).about(thing);
+            let seed = self.seed;
+            assert_eq!(ids.len(), 1, "seed {seed}: {thing} is once on {side}");
+            ids.into_iter().next().expect("one")
+        };
+        Pair {
+            thing: thing.to_owned(),
+            a: only(Side::A),
+            b: only(Side::B),
+        }
+    }
+
+    fn value_stands(&self, pair: &Pair, field: &str) {
+        let (a, b) = (&*self.world.a, &*self.world.b);
+        let text = |system: &FakeSystem, id: &RecordId| {
+            let texts = system.texts(id).expect("it is there");
+            texts.get(field).cloned().unwrap_or_default()
+        };
+        let (in_a, in_b) = (text(a, &pair.a), text(b, &pair.b));
+        let from_a = is_form_of(b, field, &in_a, &in_b);
+        let from_b = is_form_of(a, field, &in_b, &in_a);
+        let stands = match (a.stands(&pair.a, field), b.stands(&pair.b, field)) {
+            (true, true) => from_a || from_b,
+            (true, false) => from_a,
+            (false, true) => from_b,
+            (false, false) => self.may_stand_nowhere(pair, field, &in_a, &in_b),
+        };
+        let seed = self.seed;
+        let thing = &pair.thing;
+        assert!(
+            stands,
+            "seed {seed}: {field} of {thing} is `{in_a}` on a and `{in_b}` on b. {}",
+            self.story(thing, field)
+        );
+        let empty = if from_a { &in_a } else { &in_b };
+        if in_a != in_b && !empty.is_empty() {
+            self.is_asked(pair, field);
+        }
+    }
+
+    /// Nobody typed it; or a write that landed late took its place, and Tandem put the value back.
+    fn may_stand_nowhere(&self, pair: &Pair, field: &str, in_a: &str, in_b: &str) -> bool {
+        let (a, b) = (&*self.world.a, &*self.world.b);
+        let mut typed = self.about(&pair.thing, field).peekable();
+        if typed.peek().is_none() {
+            return is_form_of(b, field, in_a, in_b) || is_form_of(a, field, in_b, in_a);
+        }
+        let late = self
+            .about(&pair.thing, field)
+            .any(|one| one.overwritten.as_ref().is_some_and(|by| by.late));
+        let forms = |one: &Typed| {
+            let original = |side: Side, text: &str, system: &FakeSystem| {
+                one.side == side && one.value == text || system.form_of(field, &one.value) == text
+            };
+            original(Side::A, in_a, a) && original(Side::B, in_b, b)
+        };
+        late && typed.any(forms)
+    }
+
+    /// A difference between both sides is shown to a person, once.
+    fn is_asked(&self, pair: &Pair, field: &str) {
+        let about = self.questions.iter().filter(|question| {
+            let here = question.record == pair.a || question.record == pair.b;
+            let kind = &question.kind;
+            here && matches!(kind, ConflictKind::NotKept { field: name, .. } if name == field)
+        });
+        let open = about
+            .clone()
+            .filter(|question| question.state == tandem_store::ConflictState::Open);
+        let (seed, thing) = (self.seed, &pair.thing);
+        assert!(
+            about.count() > 0,
+            "seed {seed}: nobody is told that {field} of {thing} differs. {}",
+            self.story(thing, field)
+        );
+        assert!(
+            open.count() <= 1,
+            "seed {seed}: {field} of {thing} is asked twice"
+        );
+    }
+
+    /// What was overwritten before Tandem had carried it over has lost against a later edit, and the log has it with
+    /// the reason.
+    fn who_lost_is_told(&self) {
+        for lost in self.typed.iter().filter(|one| one.overwritten.is_some()) {
+            let by = lost.overwritten.as_ref().expect("filtered");
+            if by.late {
+                continue;
+            }
+            let seed = self.seed;
+            let story = || self.story(&lost.thing, &lost.field);
+            assert!(
+                self.is_earlier(lost),
+                "seed {seed}: `{}` gave way to nothing later. {}",
+                lost.value,
+                story()
+            );
+            if lost.carried || self.was_typed_on_both(lost) {
+                continue;
+            }
+            if !lost.shown {
+                let blind = self.world.system(lost.side).is_blind();
+                let value = &lost.value;
+                assert!(
+                    blind,
+                    "seed {seed}: `{value}` was overwritten unseen. {}",
+                    story()
+                );
+                continue;
+            }
+            assert!(
+                self.is_logged_as_lost(lost),
+                "seed {seed}: nobody is told that `{}` was lost. {}",
+                lost.value,
+                story()
+            );
+        }
+    }
+
+    /// Whether somebody edited the record on the other side later, and before it was overwritten. Systems keep one
+    /// time a record, so any field counts.
+    fn is_earlier(&self, lost: &Typed) -> bool {
+        let until = lost.overwritten.as_ref().map(|by| by.at);
+        self.typed.iter().any(|one| {
+            one.thing == lost.thing
+                && one.side != lost.side
+                && one.at >= lost.at
+                && Some(one.at) <= until
+        })
+    }
+
+    /// Who types what the other side has too agrees with it.
+    fn was_typed_on_both(&self, one: &Typed) -> bool {
+        self.about(&one.thing, &one.field)
+            .any(|other| other.side != one.side && other.value == one.value)
+    }
+
+    fn is_logged_as_lost(&self, lost: &Typed) -> bool {
+        let is_value = |value: &Value| value.to_string() == lost.value;
+        let of_record = |change: &&Change| match lost.side {
+            Side::A => change.a.as_ref() == Some(&lost.record),
+            Side::B => change.b.as_ref() == Some(&lost.record),
+        };
+        self.changes
+            .iter()
+            .filter(of_record)
+            .flat_map(|change| &change.fields)
+            .any(|field| {
+                field.field == lost.field
+                    && field.lost.as_ref().is_some_and(is_value)
+                    && !field.reason.is_empty()
+            })
+    }
+
+    fn about(&self, thing: &str, field: &str) -> impl Iterator<Item = &Typed> {
+        self.typed
+            .iter()
+            .filter(move |one| one.thing == thing && one.field == field)
+    }
+
+    /// All that people typed into the field, and what Tandem says that it did.
+    fn story(&self, thing: &str, field: &str) -> String {
+        let typed: Vec<String> = self
+            .about(thing, field)
+            .map(|one| format!("{one:?}"))
+            .collect();
+        let records: BTreeSet<&RecordId> =
+            self.about(thing, field).map(|one| &one.record).collect();
+        let logged: Vec<String> = self
+            .changes
+            .iter()
+            .rev()
+            .filter(|change| {
+                [&change.a, &change.b]
+                    .iter()
+                    .any(|id| id.as_ref().is_some_and(|id| records.contains(id)))
+            })
+            .map(|change| {
+                let fields = change.fields.iter().filter(|one| one.field == field);
+                let fields: Vec<_> = fields.collect();
+                format!(
+                    "{} {:?} {:?} {fields:?}",
+                    change.at, change.operation, change.outcome
+                )
+            })
+            .collect();
+        format!(
+            "\nTyped:\n  {}\nLogged:\n  {}\nOddities: a {:?}\n b {:?}",
+            typed.join("\n  "),
+            logged.join("\n  "),
+            self.world.a.oddities(),
+            self.world.b.oddities()
+        )
+    }
+}
+
+/// Whether `there` is what the system makes of `here`.
+fn is_form_of(system: &FakeSystem, field: &str, here: &str, there: &str) -> bool {
+    system.drops(field) || system.form_of(field, here) == there
+}

@@ -1,0 +1,124 @@
+//! What becomes of the writes that arrive.
+
+use std::time::Duration;
+
+use tandem_connectors::ConnectorError;
+use tandem_domain::{Fields, RecordId};
+
+use super::faults::{Arrival, Effect, Landing};
+use super::rows::{Row, State};
+use super::{FakeSystem, thing};
+use crate::world::ledger::Overwritten;
+
+impl FakeSystem {
+    pub(super) fn carry_out(&self, effect: Effect) -> Result<RecordId, ConnectorError> {
+        let mut state = self.state();
+        state.writes += 1;
+        self.apply(&mut state, effect, Arrival::InTime)
+    }
+
+    pub(super) fn lands_later(&self, effect: Effect, by: Duration) {
+        let at = self.real_now().plus(by);
+        self.state().landing.push(Landing { at, effect });
+    }
+
+    pub(super) fn apply(
+        &self,
+        state: &mut State,
+        effect: Effect,
+        arrival: Arrival,
+    ) -> Result<RecordId, ConnectorError> {
+        match effect {
+            Effect::Create {
+                transaction,
+                fields,
+            } => Ok(self.create_row(state, transaction, &fields)),
+            Effect::Update {
+                id,
+                fields,
+                expected,
+            } => self.update_row(state, id, &fields, (expected.as_deref(), arrival)),
+            Effect::Delete { id, expected } => {
+                self.delete_row(state, id, (expected.as_deref(), arrival))
+            }
+        }
+    }
+
+    fn create_row(&self, state: &mut State, transaction: String, fields: &Fields) -> RecordId {
+        let known = state.keys.get(&transaction);
+        if let (Some(id), true) = (known, self.talents.idempotent_create) {
+            return id.clone();
+        }
+        let id = self.next_id(state);
+        let reference = self.talents.external_reference.then(|| transaction.clone());
+        let mut row = self.blank(reference);
+        self.ledger.carried(self.side, &thing(fields), fields);
+        for (field, sent) in fields {
+            let kept = self.oddities.kept(field, sent, None);
+            row.fields.insert(field.clone(), kept);
+        }
+        state.put(&id, Some(row), self.real_now());
+        state.keys.insert(transaction, id.clone());
+        id
+    }
+
+    fn update_row(
+        &self,
+        state: &mut State,
+        id: RecordId,
+        fields: &Fields,
+        (expected, arrival): (Option<&str>, Arrival),
+    ) -> Result<RecordId, ConnectorError> {
+        let id = state.merged.get(&id).cloned().unwrap_or(id);
+        let Some(mut row) = state.rows.get(&id).cloned() else {
+            let system = self.name().into();
+            return Err(ConnectorError::NotFound { system, id });
+        };
+        self.checked(&row, expected)?;
+        self.ledger.carried(self.side, &thing(&row.fields), fields);
+        for (field, sent) in fields {
+            let kept = self.oddities.kept(field, sent, row.fields.get(field));
+            if row.fields.get(field) == Some(&kept) {
+                continue;
+            }
+            if let Some(entry) = row.typed.remove(field) {
+                self.overwrites(entry, sent.to_string(), arrival);
+            }
+            row.fields.insert(field.clone(), kept);
+        }
+        self.touch(&mut row);
+        state.put(&id, Some(row), self.real_now());
+        Ok(id)
+    }
+
+    fn delete_row(
+        &self,
+        state: &mut State,
+        id: RecordId,
+        (expected, arrival): (Option<&str>, Arrival),
+    ) -> Result<RecordId, ConnectorError> {
+        if let Some(row) = state.rows.get(&id) {
+            self.checked(row, expected)?;
+            for entry in row.typed.values() {
+                self.overwrites(*entry, "deleted".to_owned(), arrival);
+            }
+            state.put(&id, None, self.real_now());
+        }
+        Ok(id)
+    }
+
+    fn checked(&self, row: &Row, expected: Option<&str>) -> Result<(), ConnectorError> {
+        match expected {
+            Some(version) if version != row.version.to_string() => {
+                Err(self.changed_meanwhile("it has another version"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn overwrites(&self, entry: usize, by: String, arrival: Arrival) {
+        let at = self.real_now();
+        let late = arrival == Arrival::Late;
+        self.ledger.overwritten(entry, Overwritten { at, by, late });
+    }
+}
