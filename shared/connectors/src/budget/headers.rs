@@ -9,23 +9,31 @@ use std::time::Duration;
 use http::HeaderMap;
 use tandem_domain::Timestamp;
 
-use super::{Observation, RateHeader};
+use super::{Observation, RateHeader, RateLimit};
 
 /// A greater number of seconds is an instant, not a time to wait.
 const SECS_MAX: u64 = 1_000_000_000;
-/// A longer time to wait is taken for a mistake.
-const RESET_MAX: Duration = Duration::from_secs(25 * 3_600);
+/// No header is believed for longer, since it may be wrong: a request asks again after an hour. Of a bucket it is
+/// not believed for longer than the bucket's own time either.
+const RESET_MAX: Duration = Duration::from_secs(3_600);
 
 /// What the headers say about limits; what is missing or cannot be read is left out.
 #[must_use]
-pub fn observations(rules: &[RateHeader], headers: &HeaderMap, now: Timestamp) -> Vec<Observation> {
-    rules
-        .iter()
-        .filter_map(|rule| observation(rule, headers, now))
-        .collect()
+pub fn observations(limit: &RateLimit, headers: &HeaderMap, now: Timestamp) -> Vec<Observation> {
+    let observed = limit.headers.iter().filter_map(|rule| {
+        let bucket = limit.buckets.iter().find(|one| one.name == rule.limit);
+        let longest = bucket.map_or(RESET_MAX, |one| Duration::from_secs(one.per_secs.into()));
+        observation(rule, headers, now, longest.min(RESET_MAX))
+    });
+    observed.collect()
 }
 
-fn observation(rule: &RateHeader, headers: &HeaderMap, now: Timestamp) -> Option<Observation> {
+fn observation(
+    rule: &RateHeader,
+    headers: &HeaderMap,
+    now: Timestamp,
+    longest: Duration,
+) -> Option<Observation> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let field = text(&rule.remaining)?;
     let remaining = whole(field).or_else(|| parameter(field, ["r", "remaining"]))?;
@@ -40,7 +48,7 @@ fn observation(rule: &RateHeader, headers: &HeaderMap, now: Timestamp) -> Option
     Some(Observation {
         limit: rule.limit.clone(),
         remaining,
-        resets_in: resets_in.map(|wait| wait.min(RESET_MAX)),
+        resets_in: resets_in.map(|wait| wait.min(longest)),
     })
 }
 
@@ -93,7 +101,11 @@ mod tests {
                 (name, http::HeaderValue::from_static(value))
             })
             .collect();
-        let mut seen = observations(&[rule], &headers, NOW);
+        let limit = RateLimit {
+            headers: vec![rule],
+            ..RateLimit::default()
+        };
+        let mut seen = observations(&limit, &headers, NOW);
         let seen = seen.pop()?;
         Some((seen.remaining, seen.resets_in.map(|wait| wait.as_secs())))
     }
@@ -119,6 +131,9 @@ mod tests {
         let answer = |reset| [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)];
         assert_eq!(read(common(), &answer("30")), Some((0, Some(30))));
         assert_eq!(read(common(), &answer("1800000045")), Some((0, Some(45))));
+        // Milliseconds where seconds were meant: not believed for longer than an hour.
+        let wrong = answer("1800000045000");
+        assert_eq!(read(common(), &wrong), Some((0, Some(3_600))));
         let ietf = || rule("RateLimit", None, None);
         let answer = [("ratelimit", "\"default\";r=50;t=30, \"day\";r=900;t=3600")];
         assert_eq!(read(ietf(), &answer), Some((50, Some(30))));

@@ -25,8 +25,6 @@ use crate::template::Predicate;
 
 /// The wait after a 429 that names none.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(5);
-/// A longer `Retry-After` is taken for a mistake.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// What is being done, for messages and for what a failure means.
 #[derive(Clone, Copy, Debug)]
@@ -268,7 +266,8 @@ impl Judge<'_> {
         }
     }
 
-    /// How long the answer asks to wait, by its `Retry-After` (RFC 9110, 10.2.3).
+    /// How long the answer asks to wait, by its `Retry-After` (RFC 9110, 10.2.3). What becomes of it is said in
+    /// [`super::restraint`].
     fn wait(&self, answer: &Answer, otherwise: Option<Duration>) -> Option<Duration> {
         let asked = answer.header("retry-after").and_then(|text| {
             let text = text.trim();
@@ -282,7 +281,7 @@ impl Judge<'_> {
                 .unwrap_or(self.now);
             http_date(text).map(|at| at.since(now))
         });
-        asked.map(|wait| wait.min(RETRY_AFTER_MAX)).or(otherwise)
+        asked.or(otherwise)
     }
 }
 

@@ -19,6 +19,7 @@ use super::clock_offset::{ClockOffset, http_date};
 use super::errors::{Judge, Operation};
 use super::request::{Prepared, prepare};
 use super::response::{Answer, Body, BodyError, read_body};
+use super::restraint::Restraint;
 use crate::budget::RequestBudget;
 use crate::connector::ConnectorError;
 use crate::manifest::{Auth, ErrorRule, Manifest, Request};
@@ -43,6 +44,7 @@ pub(super) struct Exchange {
     pub(super) authority: Authority,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) offset: ClockOffset,
+    pub(super) restraint: Restraint,
     pub(super) redactor: Redactor,
 }
 
@@ -116,15 +118,20 @@ impl Exchange {
         session: &Session,
     ) -> Result<Answer, ConnectorError> {
         let turn = self.admit().await?;
+        let sent = self.clock.now();
         let answered = self
             .exchange(operation, prepared, Some(session), &request.errors)
             .await;
         drop(turn);
         let judged = answered.and_then(|answer| self.judge(operation, request, answer));
         self.count(&judged);
-        let judged = judged.map_err(|error| self.redacted(error, session));
+        let judged =
+            judged.map_err(|error| self.restrained(operation, sent, self.redacted(error, session)));
         match &judged {
-            Ok(_) => self.authority.note_accepted(),
+            Ok(_) => {
+                self.authority.note_accepted();
+                self.restraint.served(operation.writes);
+            }
             Err(error) => self.heed(error).await,
         }
         judged
@@ -274,7 +281,9 @@ impl Exchange {
         }
         // A sign-in that is held back by our own limits was not refused by the system.
         let admitted = self.admit().await?;
+        let sent = self.clock.now();
         let signed_in = self.sign_in().await;
+        let signed_in = signed_in.map_err(|error| self.restrained(&LOGIN, sent, error));
         drop(admitted);
         let signed_in = match signed_in {
             Ok(signed_in) => signed_in,

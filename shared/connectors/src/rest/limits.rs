@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use tandem_domain::Timestamp;
 use tokio::sync::SemaphorePermit;
 
+use super::errors::Operation;
 use super::exchange::Exchange;
 use crate::budget::{note_limited, observations};
 use crate::connector::ConnectorError;
 
+/// Held back by our own limits, a job asks again after this long at the earliest.
+const REFUSAL_FLOOR: Duration = Duration::from_millis(100);
 /// The cause in metrics for an answer that asks to slow down.
 const ANSWERED: &str = "answer";
 
@@ -26,10 +30,42 @@ impl Exchange {
             note_limited(&self.label, refusal.cause.as_str());
             ConnectorError::RateLimited {
                 system: self.system.clone(),
-                retry_after: refusal.retry_after,
+                retry_after: refusal.retry_after.max(REFUSAL_FLOOR),
             }
         })?;
         Ok(turn)
+    }
+
+    /// A refusal with the wait that is kept, whatever the answer asks for.
+    pub(super) fn restrained(
+        &self,
+        operation: &Operation<'_>,
+        sent: Timestamp,
+        error: ConnectorError,
+    ) -> ConnectorError {
+        let wait = |asked| {
+            let now = self.clock.now();
+            self.restraint.refused(operation.writes, sent, now, asked)
+        };
+        match error {
+            ConnectorError::RateLimited {
+                system,
+                retry_after,
+            } => ConnectorError::RateLimited {
+                system,
+                retry_after: wait(retry_after),
+            },
+            ConnectorError::Unreachable {
+                system,
+                reason,
+                retry_after: Some(asked),
+            } => ConnectorError::Unreachable {
+                system,
+                reason,
+                retry_after: Some(wait(asked)),
+            },
+            other => other,
+        }
     }
 
     /// Tells the budget what the headers of an answer say is left.
@@ -37,7 +73,7 @@ impl Exchange {
         let Some(limit) = &self.manifest.rate_limit else {
             return;
         };
-        for seen in observations(&limit.value.headers, headers, self.clock.now()) {
+        for seen in observations(&limit.value, headers, self.clock.now()) {
             self.budget.observed(&seen).await;
         }
     }

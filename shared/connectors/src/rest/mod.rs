@@ -18,6 +18,7 @@ mod paging;
 mod record;
 mod request;
 mod response;
+mod restraint;
 mod trail;
 mod two_parts;
 mod writing;
@@ -38,6 +39,7 @@ use self::clock_offset::ClockOffset;
 use self::errors::Operation;
 use self::exchange::Exchange;
 use self::request::{header_name, header_value};
+use self::restraint::Restraint;
 use crate::budget::{BudgetFactory, LocalBudgets, RateLimits};
 use crate::connector::{
     Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
@@ -124,6 +126,7 @@ impl RestConnector {
             secret_scope,
             clock,
             offset: ClockOffset::default(),
+            restraint: Restraint::default(),
             redactor,
             manifest,
         };

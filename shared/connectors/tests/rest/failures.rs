@@ -210,6 +210,44 @@ async fn after_429_every_request_waits_until_the_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_wait_of_nothing_or_of_the_past_is_a_wait_all_the_same_and_grows() {
+    for said in ["0", "Fri, 20 Nov 2026 09:59:00 GMT", "-5"] {
+        let server = Server::start(move |_, _| {
+            let answer = with_header(json(429, json!({})), "retry-after", said);
+            with_header(answer, "date", "Fri, 20 Nov 2026 10:00:00 GMT")
+        })
+        .await;
+        let connector = server.connector(&manifest("", LIST, WRITES));
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            let error = connector.list(&items(), &Listing::All, None).await;
+            let Err(ConnectorError::RateLimited { retry_after, .. }) = error else {
+                panic!("{error:?}")
+            };
+            waits.push(retry_after.as_secs());
+            server.clock.forward(retry_after.as_secs() as i64);
+        }
+        assert!(waits[0] >= 1 && waits.is_sorted(), "{said}: {waits:?}");
+        assert!(waits[4] >= 16, "{said}: {waits:?}");
+        assert_eq!(server.seen().len(), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_system_that_is_down_and_says_to_come_back_at_once_is_left_alone_for_longer_and_longer() {
+    let server = Server::start(|_, _| with_header(html(503), "retry-after", "0")).await;
+    let connector = server.connector(&manifest("", LIST, WRITES));
+    for wait in [1, 2, 4] {
+        let error = connector.list(&items(), &Listing::All, None).await;
+        let Err(ConnectorError::Unreachable { retry_after, .. }) = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(wait)));
+        server.clock.forward(wait as i64);
+    }
+}
+
+#[tokio::test]
 async fn a_date_in_retry_after_counts_by_the_systems_own_clock() {
     let server = Server::start(|_, _| {
         let answer = with_header(html(503), "date", "Fri, 20 Nov 2026 10:00:00 GMT");
