@@ -134,8 +134,12 @@ impl Ingress {
     {
         let began_at = self.clock.now();
         let (parts, body) = request.into_parts();
-        let name = parts.uri.path().strip_prefix(HOOKS_PREFIX).unwrap_or("");
-        let state = self.hooks.lookup(name);
+        let (name, more) = hook_name(parts.uri.path());
+        // Behind the name there may be a token, and nothing else.
+        let state = self.hooks.lookup(name).filter(|state| {
+            let hook = state.hook();
+            !more || hook.is_none_or(|hook| hook.verifier.reads_path())
+        });
         let label = if state.is_some() { name } else { "unknown" };
         let sender = sender_address(peer, &parts.headers, self.limits.trusted_proxies);
         let arriving = Arriving::begin(state.is_some().then_some(name), &parts);
@@ -302,6 +306,13 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         start.is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
     });
     compressed || in_parts
+}
+
+/// The connection's name in a path, and whether the path goes on behind it.
+fn hook_name(path: &str) -> (&str, bool) {
+    let name = path.strip_prefix(HOOKS_PREFIX).unwrap_or("");
+    name.split_once('/')
+        .map_or((name, false), |(name, _)| (name, true))
 }
 
 /// The URL as the sender knows it. Never made from `Host`, which the sender chooses.

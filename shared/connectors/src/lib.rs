@@ -11,6 +11,7 @@ mod listing_guard;
 pub mod manifest;
 mod needed_fields;
 mod path;
+mod percent;
 mod rest;
 mod send_right;
 mod settings;

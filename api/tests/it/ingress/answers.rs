@@ -207,6 +207,22 @@ async fn a_wrong_token_in_the_address_is_404_and_the_right_one_200() {
 }
 
 #[tokio::test]
+async fn a_capability_address_has_its_token_behind_the_name_and_no_other_address_goes_on_there() {
+    let server = start().await;
+    let body = one_event("e1");
+    for (path, status) in [
+        ("/hooks/capability/crm%3Asecret", 200),
+        ("/hooks/capability/other", 404),
+        ("/hooks/capability", 404),
+        ("/hooks/capability/other/crm%3Asecret/", 404),
+        ("/hooks/token/crm%3Asecret?token=crm%3Asecret", 404),
+    ] {
+        let reply = server.send(&post(path, &[], body.as_bytes())).await;
+        assert_eq!(reply.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_401_and_says_which_scheme() {
     let server = start().await;
     let body = one_event("e1");

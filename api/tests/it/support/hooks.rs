@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tandem_connectors::webhook::{Outgoing, Scheme, SchemeOptions, Secret, Verifier};
+use tandem_connectors::webhook::{Outgoing, Scheme, SchemeOptions, Secret, TokenPlace, Verifier};
 use tandem_domain::{RecordId, Side, Timestamp};
 use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
 use tandem_store::EventKind;
@@ -110,10 +110,18 @@ pub fn table(parses: &Arc<Parses>) -> HookTable {
         let hook = hook(name, scheme, parses);
         hooks.insert(hook.connection.clone(), HookState::Active(Arc::new(hook)));
     }
+    let mut capability = hook("capability", Scheme::UrlToken, parses);
+    let in_path = SchemeOptions {
+        place: Some(TokenPlace::Path),
+        ..SchemeOptions::default()
+    };
+    capability.verifier =
+        Verifier::new(Scheme::UrlToken, &in_path).expect("an option of the scheme");
     let paused = hook("paused", Scheme::GenericHmacSha256, parses);
     let mut secretless = hook("secretless", Scheme::GenericHmacSha256, parses);
     secretless.secrets.clear();
     let states = [
+        ("capability", HookState::Active(Arc::new(capability))),
         ("paused", HookState::Paused(Arc::new(paused))),
         ("secretless", HookState::Active(Arc::new(secretless))),
         ("deleted", HookState::Deleted),

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::lenient_json::unmark;
 use crate::manifest::{Method, Request};
+use crate::percent::escape_segment;
 use crate::template::{Node, Scope, Text};
 
 /// A request that can be sent, and sent again.
@@ -164,18 +165,4 @@ pub(super) fn header_value(name: &str, text: &str) -> Result<HeaderValue, String
     HeaderValue::from_str(text).map_err(|_| {
         format!("the value of the header `{name}` has characters that a header cannot carry")
     })
-}
-
-/// Percent-encodes all but the unreserved characters (RFC 3986, 2.3), so that a value stays one path segment.
-fn escape_segment(text: &str, into: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            into.push(char::from(byte));
-        } else {
-            into.push('%');
-            into.push(char::from(HEX[usize::from(byte >> 4)]));
-            into.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
 }

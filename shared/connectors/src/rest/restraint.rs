@@ -38,12 +38,10 @@ impl Restraint {
         asked: Duration,
     ) -> Duration {
         self.with(writes, |refused| {
-            let left = refused
-                .until
-                .map_or(Duration::ZERO, |until| until.since(now));
-            // Requests that were under way together are refused together: that is one refusal.
+            // Requests that were under way together are refused together: that is one refusal, and the longest
+            // of their waits is kept by the budget.
             if refused.until.is_some_and(|until| sent < until) {
-                return asked.clamp(left.max(FLOOR), WAIT_MAX);
+                return asked.clamp(FLOOR, WAIT_MAX);
             }
             let floor = FLOOR
                 .saturating_mul(1 << refused.in_a_row.min(16))

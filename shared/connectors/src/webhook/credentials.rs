@@ -10,7 +10,9 @@ use url::form_urlencoded;
 
 use super::header::single;
 use super::mac::{Key, fingerprint, matching_secret};
+use super::plan::UrlToken;
 use super::{Reason, Request};
+use crate::percent;
 
 const AUTHORIZATION: &str = "authorization";
 const BASIC: &[u8] = b"basic";
@@ -37,8 +39,28 @@ pub(super) fn basic_header(credentials: &[u8]) -> (String, String) {
     )
 }
 
-/// Checks a query parameter and returns the index of the secret that matched.
+/// Checks the token of a URL and returns the index of the secret that matched.
 pub(super) fn check_url_token(
+    request: &Request<'_>,
+    place: &UrlToken,
+    keys: &[Key<'_>],
+) -> Result<usize, Reason> {
+    match place {
+        UrlToken::Parameter(parameter) => check_parameter(request, parameter, keys),
+        UrlToken::LastSegment => check_last_segment(request, keys),
+    }
+}
+
+fn check_last_segment(request: &Request<'_>, keys: &[Key<'_>]) -> Result<usize, Reason> {
+    let path = request.url.split(['?', '#']).next().unwrap_or_default();
+    let segment = path.rsplit('/').next().unwrap_or_default();
+    if segment.is_empty() {
+        return Err(Reason::MissingParameter);
+    }
+    compare(&percent::unescape(segment), keys)
+}
+
+fn check_parameter(
     request: &Request<'_>,
     parameter: &str,
     keys: &[Key<'_>],
@@ -66,8 +88,21 @@ fn query(url: &str) -> &str {
         .map_or("", |(_, query)| query)
 }
 
-/// The URL with the token as its last parameter.
-pub(super) fn url_with_token(url: &str, parameter: &str, token: &str) -> String {
+/// The URL with the token where the scheme has it.
+pub(super) fn url_with_token(url: &str, place: &UrlToken, token: &str) -> String {
+    match place {
+        UrlToken::Parameter(parameter) => with_parameter(url, parameter, token),
+        UrlToken::LastSegment => {
+            let end = url.find(['?', '#']).unwrap_or(url.len());
+            let (address, rest) = url.split_at(end);
+            let mut whole = format!("{}/", address.trim_end_matches('/'));
+            percent::escape_segment(token, &mut whole);
+            whole + rest
+        }
+    }
+}
+
+fn with_parameter(url: &str, parameter: &str, token: &str) -> String {
     let (address, fragment) = url.split_once('#').unwrap_or((url, ""));
     let separator = match address.split_once('?') {
         None => "?",

@@ -35,6 +35,19 @@ pub(super) enum KeyRule {
     UserAndPassword,
 }
 
+impl KeyRule {
+    /// How a secret must be written, for people.
+    pub(super) const fn form(self) -> &'static str {
+        match self {
+            Self::Text => "any text",
+            Self::StandardWebhooks => {
+                "base64, with or without `whsec_` before it, as the vendor shows it"
+            }
+            Self::UserAndPassword => "`user:password`, with a password that is not empty",
+        }
+    }
+}
+
 /// What is computed over the signed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MacKind {
@@ -76,7 +89,10 @@ fn key(rule: KeyRule, secret: &Secret) -> Option<Cow<'_, [u8]>> {
             SECRET_BASE64.decode(encoded).ok().map(Cow::Owned)
         }
         KeyRule::UserAndPassword => {
-            (text.contains(&b':') && text != b":").then_some(Cow::Borrowed(text))
+            // Without a password anybody could guess the credentials.
+            let colon = text.iter().position(|byte| *byte == b':')?;
+            let password = text[colon + 1..].trim_ascii();
+            (!password.is_empty()).then_some(Cow::Borrowed(text))
         }
     };
     key.filter(|bytes| !bytes.is_empty())

@@ -15,6 +15,7 @@
 //! - Base64 is the standard alphabet, padded and canonical. Hex is lower case as the vendors write it; only
 //!   `generic-hmac-sha256` also takes a signature that is upper case throughout, because some senders' standard
 //!   library writes it so.
+//! - A header that names the version of a signature (HubSpot's) must name the scheme's.
 //! - A list of signatures has at most [`SIGNATURES_MAX`] entries. Entries that cannot be a signature are passed over.
 //!
 //! Absent on purpose: parsing of bodies (it comes after verification), reading the clock, I/O, asymmetric signatures
@@ -39,7 +40,7 @@ use std::fmt;
 
 pub use layout::SIGNATURES_MAX;
 pub use scheme::{
-    Scheme, SchemeError, SchemeOptions, SignatureEncoding, TimestampUnit, UnknownScheme,
+    Scheme, SchemeError, SchemeOptions, SignatureEncoding, TimestampUnit, TokenPlace, UnknownScheme,
 };
 pub use sign::{Outgoing, SignError, Signed};
 pub use verifier::Verifier;
@@ -104,12 +105,13 @@ impl Verdict {
 pub enum Reason {
     /// A header that the scheme needs is absent or empty.
     MissingHeader,
-    /// The query parameter with the token is absent or empty.
+    /// The query parameter or path segment with the token is absent or empty.
     MissingParameter,
     /// Two different values for something that must be single: a header, the timestamp inside one, a token.
     ConflictingHeaders,
     MalformedSignature,
-    /// The header holds signatures, but none of a version that is understood here.
+    /// The header holds signatures, but none of a version that is understood here, or another one says that it is
+    /// of another version than the scheme's.
     NoSupportedSignature,
     TooManySignatures,
     /// Not a plain non-negative whole number.

@@ -7,7 +7,7 @@ use super::content::{Content, UrlForm};
 use super::header::HeaderSet;
 use super::layout::{Layout, MacText};
 use super::mac::{KeyRule, MacKind};
-use super::{Scheme, SchemeError, SchemeOptions, SignatureEncoding, TimestampUnit};
+use super::{Scheme, SchemeError, SchemeOptions, SignatureEncoding, TimestampUnit, TokenPlace};
 
 /// Longest prefix before a signature, in bytes.
 pub(super) const PREFIX_BYTES_MAX: usize = 64;
@@ -16,7 +16,14 @@ pub(super) const PREFIX_BYTES_MAX: usize = 64;
 pub(super) enum Plan {
     Signed(SignedPlan),
     Basic,
-    UrlToken { parameter: String },
+    UrlToken(UrlToken),
+}
+
+/// Where a token stands in a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum UrlToken {
+    Parameter(String),
+    LastSegment,
 }
 
 /// A scheme that signs the body.
@@ -24,7 +31,7 @@ pub(super) enum Plan {
 pub(super) struct SignedPlan {
     /// Alternative header names; the first is the one that signing uses. Never empty.
     pub headers: Vec<HeaderSet>,
-    /// Headers that a sender adds and a receiver need not read.
+    /// Headers that a sender adds. A receiver can do without them, but they must not say otherwise.
     pub sent_along: &'static [(&'static str, &'static str)],
     pub layout: Layout,
     pub content: Content,
@@ -51,7 +58,7 @@ impl Plan {
         match self {
             Self::Signed(plan) => plan.key,
             Self::Basic => KeyRule::UserAndPassword,
-            Self::UrlToken { .. } => KeyRule::Text,
+            Self::UrlToken(_) => KeyRule::Text,
         }
     }
 }
@@ -128,11 +135,15 @@ fn describe(scheme: Scheme, options: &SchemeOptions) -> Result<Plan, SchemeError
 }
 
 fn url_token(options: &SchemeOptions) -> Result<Plan, SchemeError> {
-    match options.parameter.as_deref().unwrap_or("token") {
-        "" => Err(SchemeError::EmptyParameter),
-        parameter => Ok(Plan::UrlToken {
-            parameter: parameter.to_owned(),
-        }),
+    let place = options.place.unwrap_or(TokenPlace::Query);
+    match (place, options.parameter.as_deref()) {
+        (TokenPlace::Path, Some(_)) => Err(SchemeError::ParameterInPath),
+        (TokenPlace::Path, None) => Ok(Plan::UrlToken(UrlToken::LastSegment)),
+        (TokenPlace::Query, Some("")) => Err(SchemeError::EmptyParameter),
+        (TokenPlace::Query, parameter) => {
+            let parameter = parameter.unwrap_or("token").to_owned();
+            Ok(Plan::UrlToken(UrlToken::Parameter(parameter)))
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Scheme {
     ZohoPayments,
     /// HTTP basic authentication (Pipedrive, Chargebee).
     BasicAuth,
-    /// A secret in the URL's query (Odoo, Zoho workflows).
+    /// A secret in the URL: in its query (Odoo, Zoho workflows), or as its last segment (a capability address).
     UrlToken,
     /// HMAC-SHA256 put together from [`SchemeOptions`].
     #[serde(rename = "generic-hmac-sha256")]
@@ -92,7 +92,7 @@ impl Scheme {
             | Self::Recurly
             | Self::ZohoPayments => &["tolerance_secs"],
             Self::Stripe => &["header", "tolerance_secs"],
-            Self::UrlToken => &["parameter"],
+            Self::UrlToken => &["place", "parameter"],
             Self::GenericHmacSha256 => &[
                 "header",
                 "prefix",
@@ -157,6 +157,16 @@ pub enum TimestampUnit {
     Milliseconds,
 }
 
+/// Where a token stands in a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenPlace {
+    /// A parameter of the query.
+    Query,
+    /// The last segment of the path, behind the connection's name.
+    Path,
+}
+
 /// What a scheme leaves open. [`Scheme::options`] says which scheme takes what.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -186,6 +196,9 @@ pub struct SchemeOptions {
     /// How far a timestamp may lie from now, in seconds, on either side; 300 when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance_secs: Option<u32>,
+    /// Where the token stands; `query` when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<TokenPlace>,
     /// The query parameter with the token; `token` when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
@@ -203,6 +216,7 @@ impl SchemeOptions {
             ("timestamp_unit", self.timestamp_unit.is_some()),
             ("id_header", self.id_header.is_some()),
             ("tolerance_secs", self.tolerance_secs.is_some()),
+            ("place", self.place.is_some()),
             ("parameter", self.parameter.is_some()),
         ]
         .into_iter()
@@ -250,6 +264,10 @@ pub enum SchemeError {
         "option `parameter` must not be empty; write the name of the query parameter, such as token"
     )]
     EmptyParameter,
+    #[error(
+        "option `parameter` names a part of the query, and `place` says `path`; drop one of them"
+    )]
+    ParameterInPath,
 }
 
 fn takes(scheme: Scheme) -> String {

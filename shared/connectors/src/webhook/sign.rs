@@ -23,7 +23,7 @@ pub struct Outgoing<'a> {
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The URL to call. It differs from the given one only where the secret is a query parameter.
+    /// The URL to call. It differs from the given one only where the secret is a part of it.
     pub url: String,
     pub headers: Vec<(String, String)>,
 }
@@ -66,10 +66,10 @@ impl Verifier {
                 url,
                 headers: vec![basic_header(&key.bytes)],
             }),
-            Plan::UrlToken { parameter } => {
+            Plan::UrlToken(place) => {
                 let token = std::str::from_utf8(&key.bytes).map_err(|_| SignError::BadSecret)?;
                 Ok(Signed {
-                    url: url_with_token(&url, parameter, token),
+                    url: url_with_token(&url, place, token),
                     headers: Vec::new(),
                 })
             }

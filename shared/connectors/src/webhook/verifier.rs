@@ -5,7 +5,7 @@ use super::content::Values;
 use super::credentials::{check_basic, check_url_token};
 use super::header;
 use super::mac::{self, Key};
-use super::plan::{Plan, SignedPlan};
+use super::plan::{Plan, SignedPlan, UrlToken};
 use super::{Reason, Request, Scheme, SchemeError, SchemeOptions, Secret, Verdict};
 
 /// Longest message id, in bytes. It becomes a key in the store.
@@ -31,6 +31,30 @@ impl Verifier {
         self.scheme
     }
 
+    /// Whether the path of the address goes on behind the connection's name, with a token.
+    pub fn reads_path(&self) -> bool {
+        self.plan == Plan::UrlToken(UrlToken::LastSegment)
+    }
+
+    /// Whether a secret has the form that the scheme needs, so that a slip shows when the configuration is read.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write instead; without the secret itself.
+    pub fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        let rule = self.plan.key_rule();
+        match mac::keys(rule, std::slice::from_ref(secret)) {
+            Ok(_) => Ok(()),
+            Err(Reason::NoSecret) => {
+                Err("the secret is empty, and would verify nothing".to_owned())
+            }
+            Err(_) => Err(format!(
+                "the secret has not the form that `{}` needs: {}",
+                self.scheme,
+                rule.form()
+            )),
+        }
+    }
+
     /// Says whether one of the secrets signed this request and, where a time is signed, whether it is fresh.
     ///
     /// `now_unix_secs` is the receiver's clock. Give all active secrets; the newest first.
@@ -51,9 +75,7 @@ impl Verifier {
         match &self.plan {
             Plan::Signed(plan) => check_signed(plan, request, &keys, now_unix_secs),
             Plan::Basic => check_basic(request, &keys).map(shown_secret),
-            Plan::UrlToken { parameter } => {
-                check_url_token(request, parameter, &keys).map(shown_secret)
-            }
+            Plan::UrlToken(place) => check_url_token(request, place, &keys).map(shown_secret),
         }
     }
 }
@@ -73,6 +95,12 @@ fn check_signed(
     now_unix_secs: i64,
 ) -> Result<Verdict, Reason> {
     let found = header::read(&plan.headers, request.headers)?;
+    for (name, value) in plan.sent_along {
+        let given = header::single(request.headers, name)?;
+        if given.is_some_and(|given| !given.eq_ignore_ascii_case(value.as_bytes())) {
+            return Err(Reason::NoSupportedSignature);
+        }
+    }
     let signed_id = found.id.map(check_id).transpose()?;
     let parsed = plan.layout.parse(found.signature)?;
     let timestamp = found.timestamp.or(parsed.timestamp);

@@ -1,6 +1,6 @@
 //! Names and options of schemes, and what cannot be signed.
 
-use super::super::{SchemeError, SignError, TimestampUnit};
+use super::super::{SchemeError, SignError, TimestampUnit, TokenPlace};
 use super::*;
 
 fn error(scheme: Scheme, options: &SchemeOptions) -> SchemeError {
@@ -55,7 +55,7 @@ fn an_option_that_a_scheme_does_not_take_is_refused() {
     };
     assert_eq!(
         error(Scheme::UrlToken, &tolerance).to_string(),
-        "scheme url-token takes no option `tolerance_secs`; it takes parameter"
+        "scheme url-token takes no option `tolerance_secs`; it takes place, parameter"
     );
 }
 
@@ -198,6 +198,72 @@ fn another_parameter_can_hold_the_token() {
         sent.url
     );
     assert_eq!(sent.rejection(), None);
+}
+
+#[test]
+fn the_last_segment_of_the_path_can_hold_the_token() {
+    let options = SchemeOptions {
+        place: Some(TokenPlace::Path),
+        ..SchemeOptions::default()
+    };
+    let mut sent = Sent::signed(Scheme::UrlToken, options.clone());
+    assert!(sent.verifier.reads_path());
+    assert_eq!(sent.rejection(), None, "{}", sent.url);
+    let mut given = |url: &str, secret: &str| {
+        sent.url = url.to_owned();
+        sent.secrets = vec![Secret::new(secret)];
+        sent.rejection()
+    };
+    let secret = "s\u{e9}cret 1";
+    assert_eq!(
+        given("https://a.example/hooks/crm/s%C3%A9cret%201?x=1", secret),
+        None
+    );
+    for (url, reason) in [
+        ("https://a.example/hooks/crm/", Reason::MissingParameter),
+        ("https://a.example/hooks/crm", Reason::WrongCredentials),
+        (
+            "https://a.example/hooks/crm/s%C3%A9cret+1",
+            Reason::WrongCredentials,
+        ),
+        (
+            "https://a.example/hooks/s%C3%A9cret%201/x",
+            Reason::WrongCredentials,
+        ),
+        (
+            "https://a.example/hooks/crm/x?token=s%C3%A9cret%201",
+            Reason::WrongCredentials,
+        ),
+        (
+            "https://a.example/hooks/crm/x#/s%C3%A9cret%201",
+            Reason::WrongCredentials,
+        ),
+    ] {
+        assert_eq!(given(url, secret), Some(reason), "{url}");
+    }
+    let both = SchemeOptions {
+        parameter: Some("key".to_owned()),
+        ..options
+    };
+    assert_eq!(error(Scheme::UrlToken, &both), SchemeError::ParameterInPath);
+}
+
+#[test]
+fn a_secret_that_could_verify_nothing_or_everything_shows_when_the_configuration_is_read() {
+    for (scheme, secret, good) in [
+        (Scheme::BasicAuth, "user:password", true),
+        (Scheme::BasicAuth, ":password", true),
+        (Scheme::BasicAuth, "user:", false),
+        (Scheme::BasicAuth, "user:  ", false),
+        (Scheme::BasicAuth, ":", false),
+        (Scheme::BasicAuth, "", false),
+        (Scheme::Svix, "whsec_", false),
+        (Scheme::Github, "", false),
+        (Scheme::Github, "x", true),
+    ] {
+        let checked = verifier(scheme, SchemeOptions::default()).check_secret(&Secret::new(secret));
+        assert_eq!(checked.is_ok(), good, "{scheme} {secret:?}: {checked:?}");
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn secrets_of_the_wrong_form_are_a_configuration_fault() {
         (Scheme::Svix, "whsec_"),
         (Scheme::BasicAuth, "only-a-password"),
         (Scheme::BasicAuth, ":"),
+        (Scheme::BasicAuth, "user:"),
     ] {
         let sent = Sent {
             secrets: vec![Secret::new(secret)],
@@ -280,6 +281,28 @@ fn basic_credentials_must_be_well_formed_and_right() {
         let sent = Sent::with_headers(Scheme::BasicAuth, &[("Authorization", value)]);
         assert_eq!(sent.rejection(), Some(reason), "{value}");
     }
+}
+
+#[test]
+fn hubspots_version_header_must_name_the_version_of_the_scheme() {
+    for (scheme, own, other) in [
+        (Scheme::HubspotV1, "v1", "v2"),
+        (Scheme::HubspotV2, "v2", "v1"),
+    ] {
+        let name = "X-HubSpot-Signature-Version";
+        let mut sent = plain(scheme);
+        assert_eq!(sent.header(name), own.as_bytes());
+        assert_eq!(sent.rejection(), None);
+        sent.set(name, other);
+        assert_eq!(sent.rejection(), Some(Reason::NoSupportedSignature));
+        sent.set(name, own);
+        sent.add(name, other);
+        assert_eq!(sent.rejection(), Some(Reason::ConflictingHeaders));
+    }
+    // The header speaks of the older signature that HubSpot sends along, not of this one.
+    let mut third = plain(Scheme::HubspotV3);
+    third.add("X-HubSpot-Signature-Version", "v1");
+    assert_eq!(third.rejection(), None);
 }
 
 #[test]

@@ -221,7 +221,7 @@ impl Builder<'_> {
             self.problems.add(at.clone(), message);
         }
         Some(WebhookSetup {
-            secrets: self.webhook_secrets(config, at),
+            secrets: self.webhook_secrets(config, verifier.as_ref(), at),
             verifier: verifier?,
             public_url,
             body_bytes_max: config.body_bytes_max,
@@ -234,7 +234,12 @@ impl Builder<'_> {
         self.problems.note(at.key("public_url"), url)
     }
 
-    fn webhook_secrets(&mut self, config: &WebhookConfig, at: &FieldPath) -> Vec<WebhookSecret> {
+    fn webhook_secrets(
+        &mut self,
+        config: &WebhookConfig,
+        verifier: Option<&Verifier>,
+        at: &FieldPath,
+    ) -> Vec<WebhookSecret> {
         let at = at.key("secrets");
         if config.secrets.is_empty() {
             let message = "at least one secret is needed: webhooks are never taken unverified";
@@ -243,6 +248,10 @@ impl Builder<'_> {
         let mut secrets = Vec::new();
         for (index, secret) in config.secrets.iter().enumerate() {
             let secret = secret.0.resolve(self.environment).map(WebhookSecret::new);
+            let secret = secret.and_then(|secret| {
+                verifier.map_or(Ok(()), |verifier| verifier.check_secret(&secret))?;
+                Ok(secret)
+            });
             secrets.extend(self.problems.note(at.index(index), secret));
         }
         secrets
