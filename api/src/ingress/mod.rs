@@ -350,6 +350,7 @@ fn refusal_of(verifier: &Verifier) -> Reply {
         | Scheme::Square
         | Scheme::Recurly
         | Scheme::ZohoPayments
+        | Scheme::HeaderToken
         | Scheme::GenericHmacSha256 => Reply::Unsigned,
     }
 }

@@ -59,6 +59,10 @@ impl Form {
         match json {
             Json::Null => Ok(Value::Null),
             Json::String(text) if text.is_empty() => Ok(Value::Null),
+            _ if !values.is_empty() => Err(format!(
+                "{json} is none of the system's words that `values` in the manifest knows: {}",
+                listed(values.keys())
+            )),
             Json::Object(_) => decode_class(field_type, json),
             Json::Array(_) => Err("a list stands where one value is expected".to_owned()),
             Json::String(_) | Json::Number(_) | Json::Bool(_) => {
@@ -131,8 +135,11 @@ impl Form {
         if !values.is_empty() {
             let canonical = value.to_string();
             return match values.iter().find(|(_, word)| **word == canonical) {
-                Some((word, _)) => Ok(Json::String(word.clone())),
-                None => Err(format!("the system has no word for `{canonical}`")),
+                Some((word, _)) => Ok(self.typed(word)),
+                None => Err(format!(
+                    "the system has no word for `{canonical}`: `values` of the field in the manifest knows {}",
+                    listed(values.values())
+                )),
             };
         }
         match value {
@@ -155,6 +162,14 @@ impl Form {
             Value::Money(_) | Value::Lines(_) | Value::Null => {
                 Err("it cannot be written in this form".to_owned())
             }
+        }
+    }
+
+    /// A word of the system in its JSON type: what reads as a boolean or a number is one, unless all is text.
+    fn typed(self, word: &str) -> Json {
+        match serde_json::from_str(word) {
+            Ok(scalar @ (Json::Bool(_) | Json::Number(_))) if self != Self::Text => scalar,
+            _ => Json::String(word.to_owned()),
         }
     }
 
@@ -194,6 +209,11 @@ fn exact_number(number: Decimal) -> Option<Number> {
     let back = Decimal::from_str(&written.to_string())
         .or_else(|_| Decimal::from_scientific(&written.to_string()));
     (back.ok()? == normal).then_some(written)
+}
+
+fn listed<'a>(words: impl Iterator<Item = &'a String>) -> String {
+    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    words.join(", ")
 }
 
 /// A text, number or boolean as text.
@@ -368,6 +388,40 @@ mod tests {
             Form::Plain.encode(&Value::Boolean(true), &Json::Null, &words),
             Ok(json!("ACTIVE"))
         );
+    }
+
+    #[test]
+    fn a_word_that_is_a_boolean_or_a_number_is_written_as_one_unless_all_is_text() {
+        let words = BTreeMap::from([
+            ("false".to_owned(), "true".to_owned()),
+            ("1".to_owned(), "false".to_owned()),
+        ]);
+        for (form, json) in [
+            (Form::Plain, [json!(false), json!(1)]),
+            (Form::Text, [json!("false"), json!("1")]),
+        ] {
+            for (value, json) in [true, false].into_iter().zip(json) {
+                let written = form.encode(&Value::Boolean(value), &Json::Null, &words);
+                assert_eq!(written, Ok(json.clone()), "{form:?}");
+                let read = form.decode(FieldType::Boolean, &json, &words);
+                assert_eq!(read, Ok(Value::Boolean(value)), "{form:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_not_in_the_manifest_is_neither_read_nor_written() {
+        let words = BTreeMap::from([("LEAD".to_owned(), "lead".to_owned())]);
+        let read = Form::Plain.decode(FieldType::Text, &json!("PROSPECT"), &words);
+        let error = read.expect_err("no word for it");
+        assert!(
+            error.contains("\"PROSPECT\"") && error.contains("`LEAD`"),
+            "{error}"
+        );
+        let written = Form::Plain.encode(&Value::Text("client".to_owned()), &Json::Null, &words);
+        assert!(written.expect_err("no word for it").contains("`client`"));
+        let read = Form::Plain.decode(FieldType::Text, &Json::Null, &words);
+        assert_eq!(read, Ok(Value::Null));
     }
 
     #[test]

@@ -13,20 +13,24 @@ use tandem_domain::{RecordId, StreamName, Timestamp};
 
 use crate::json_view;
 use crate::lenient_json;
-use crate::manifest::{EventKind, Webhook};
+use crate::manifest::{EventKind, RecordIds, Webhook};
+use crate::path::Path;
 use crate::strict_json;
 use crate::template::{Scope, Text};
 use crate::value_form::id_text;
 
 /// A body with more events than this is not what a vendor sends.
 pub const EVENTS_MAX: usize = 10_000;
+/// Begins the key of an event of which every delivery is one of its own; whoever stores it adds what is unique.
+pub const EACH: &str = "each-delivery:";
 /// A longer dedupe key is replaced by its hash, since it is kept in an index.
 const DEDUPE_KEY_BYTES_MAX: usize = 256;
 
 /// One event of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedEvent {
-    /// The same for every delivery of this event, and for no other event. Made of signed data only.
+    /// The same for every delivery of this event, and for no other event. Made of signed data only. One that begins
+    /// with [`EACH`] tells nothing apart.
     pub dedupe_key: String,
     /// The stream of the record; `None` for a type of event that the manifest does not name, which is harmless.
     pub stream: Option<StreamName>,
@@ -61,6 +65,7 @@ pub fn split(webhook: &Webhook, body: &[u8]) -> Result<Vec<ParsedEvent>, Unreada
             strict_json::parse(&mended).map_err(|_| reason)
         })
         .map_err(unreadable)?;
+    let whole = webhook.uses_body().then(|| document.clone());
     let mut events = Vec::new();
     if !webhook.events.take(&mut document, &mut events) {
         return Err(unreadable(format!(
@@ -74,26 +79,52 @@ pub fn split(webhook: &Webhook, body: &[u8]) -> Result<Vec<ParsedEvent>, Unreada
             events.len()
         )));
     }
-    Ok(events
-        .into_iter()
-        .map(|event| parse_event(webhook, event))
-        .collect())
+    let body = whole.map(|whole| json_view::view(Arc::new(whole)));
+    let mut parsed = Vec::with_capacity(events.len());
+    for event in events {
+        parsed.extend(parse_event(webhook, event, body.as_ref()));
+        if parsed.len() > EVENTS_MAX {
+            return Err(unreadable(format!(
+                "its events name more than {EVENTS_MAX} records"
+            )));
+        }
+    }
+    Ok(parsed)
 }
 
-fn parse_event(webhook: &Webhook, event: Json) -> ParsedEvent {
+/// One event as Tandem counts them for each record that it names; one without a record if it names none.
+fn parse_event(webhook: &Webhook, event: Json, body: Option<&TemplateValue>) -> Vec<ParsedEvent> {
     let event = Arc::new(event);
-    let scope = Scope::default()
-        .with("event", json_view::view(Arc::clone(&event)))
-        .value();
-    let key = text(&webhook.key, &scope).map(bounded);
-    let understood = understand(webhook, &event, &scope);
-    match (key, understood) {
-        (Ok(dedupe_key), Ok(understood)) => ParsedEvent {
-            dedupe_key,
-            ..understood
-        },
-        (Ok(dedupe_key), Err(problem)) => broken(dedupe_key, problem),
-        (Err(problem), _) => broken(hash_of(&event.to_string()), problem),
+    let mut scope = Scope::default().with("event", json_view::view(Arc::clone(&event)));
+    if let Some(body) = body {
+        scope.add("body", body.clone());
+    }
+    let scope = scope.value();
+    let key = match &webhook.key {
+        Some(key) => text(key, &scope).map(bounded),
+        None => Ok(format!("{EACH}{}", hash_of(&event.to_string()))),
+    };
+    let (key, understood) = match key {
+        Ok(key) => (key, understand(webhook, &event, &scope)),
+        Err(problem) => (hash_of(&event.to_string()), Err(problem)),
+    };
+    match understood {
+        Ok(events) => (0..)
+            .zip(events)
+            .map(|(index, understood)| ParsedEvent {
+                dedupe_key: numbered(&key, index),
+                ..understood
+            })
+            .collect(),
+        Err(problem) => vec![broken(key, problem)],
+    }
+}
+
+/// The key of one of several records of an event; that of the first is the event's.
+fn numbered(key: &str, index: usize) -> String {
+    match index {
+        0 => key.to_owned(),
+        _ => bounded(format!("{key}#{index}")),
     }
 }
 
@@ -112,34 +143,68 @@ fn understand(
     webhook: &Webhook,
     event: &Json,
     scope: &TemplateValue,
-) -> Result<ParsedEvent, String> {
+) -> Result<Vec<ParsedEvent>, String> {
     let event_type = text(&webhook.event_type, scope)?;
     let known = webhook.types.get(&event_type);
-    let record = known.map(|_| record_id(webhook, event)).transpose()?;
-    Ok(ParsedEvent {
+    let about = |record: Option<RecordId>| ParsedEvent {
         dedupe_key: String::new(),
         stream: known.map(|known| known.stream.value.clone()),
         record,
         kind: known.map(|known| known.kind),
         occurred_at: occurred_at(webhook, event),
         problem: None,
-    })
+    };
+    if known.is_none() {
+        return Ok(vec![about(None)]);
+    }
+    let records = record_ids(webhook, event, scope)?;
+    Ok(records.into_iter().map(Some).map(about).collect())
 }
 
-fn record_id(webhook: &Webhook, event: &Json) -> Result<RecordId, String> {
-    let found = webhook.record.0.iter().find_map(|path| path.first(event));
-    let Some(found) = found else {
-        let places: Vec<String> = webhook
-            .record
-            .0
-            .iter()
-            .map(|path| format!("`{path}`"))
-            .collect();
-        return Err(format!("it names no record at {}", places.join(" or ")));
+/// The ids of all records that an event is about, each once; at least one.
+fn record_ids(
+    webhook: &Webhook,
+    event: &Json,
+    scope: &TemplateValue,
+) -> Result<Vec<RecordId>, String> {
+    let (found, place) = match &webhook.record {
+        RecordIds::Paths(paths) => {
+            let mut places = paths.0.iter().map(|path| ids_at(path, event));
+            let found = places.find(|found| !found.is_empty());
+            let named: Vec<String> = paths.0.iter().map(|path| format!("`{path}`")).collect();
+            (found.unwrap_or_default(), named.join(" or "))
+        }
+        RecordIds::Expression(ids) => {
+            let value = ids.value(scope).map(|value| json_view::to_json(&value));
+            let found = value.transpose()?.map(one_by_one).unwrap_or_default();
+            (found, format!("manifest line {}", ids.expr().place().line))
+        }
     };
-    match id_text(found) {
-        Some(id) => Ok(RecordId::new(id)),
-        None => Err(format!("its record id is not an id: {}", shape(found))),
+    let mut records: Vec<RecordId> = Vec::with_capacity(found.len());
+    for one in &found {
+        let id =
+            id_text(one).ok_or_else(|| format!("its record id is not an id: {}", shape(one)))?;
+        let id = RecordId::new(id);
+        if !records.contains(&id) {
+            records.push(id);
+        }
+    }
+    if records.is_empty() {
+        return Err(format!("it names no record at {place}"));
+    }
+    Ok(records)
+}
+
+fn ids_at(path: &Path, event: &Json) -> Vec<Json> {
+    let mut found = Vec::new();
+    path.each(event, &mut |value| found.extend(one_by_one(value.clone())));
+    found
+}
+
+fn one_by_one(value: Json) -> Vec<Json> {
+    match value {
+        Json::Array(elements) => elements,
+        other => vec![other],
     }
 }
 
@@ -281,6 +346,71 @@ mod tests {
         assert!(events[0].dedupe_key.starts_with("sha256:"));
         assert_eq!(events[2].stream, None);
         assert_eq!(events[3].record, Some(RecordId::new("138017612137")));
+    }
+
+    /// A manifest of a system that nobody named, whose webhook reads so.
+    fn unnamed(webhook: &str, body: &str) -> Vec<ParsedEvent> {
+        let text = format!(
+            "manifest: 1\nname: x\ntitle: X\nauth: none\nstreams:\n  items:\n    id: {{ path: /id }}\n\
+             \x20   fields: {{ name: {{ path: /name }} }}\n\
+             \x20   list: {{ request: {{ method: GET, path: /items }}, records: /items }}\n\
+             \x20   read: {{ request: {{ method: GET, path: '/items/{{{{ id }}}}' }}, records: '' }}\n\
+             webhook:\n  signature: {{ scheme: github }}\n  types: {{ changed: {{ stream: items, kind: updated }} }}\n{webhook}"
+        );
+        let manifest = Manifest::parse("x.yaml", &text).unwrap_or_else(|error| panic!("{error}"));
+        let webhook = manifest.webhook.as_ref().expect("it has webhooks");
+        split(webhook, body.as_bytes()).expect("a readable body")
+    }
+
+    fn ids(events: &[ParsedEvent]) -> Vec<&str> {
+        let ids = events.iter().filter_map(|event| event.record.as_ref());
+        ids.map(RecordId::as_str).collect()
+    }
+
+    #[test]
+    fn an_event_about_several_records_is_one_of_each() {
+        for (record, body) in [
+            (
+                "/ids",
+                r#"{"key":"k","type":"changed","ids":["1","2","1",3]}"#,
+            ),
+            (
+                "/rows/*/id",
+                r#"{"key":"k","type":"changed","rows":[{"id":1},{"id":"2"},{"id":3}]}"#,
+            ),
+            (
+                "=event.rows|map(attribute='id')|list",
+                r#"{"key":"k","type":"changed","rows":[{"id":1},{"id":2},{"id":3}]}"#,
+            ),
+        ] {
+            let webhook = format!(
+                "  events: ''\n  key: '{{{{ event.key }}}}'\n  type: '{{{{ event.type }}}}'\n  record: \"{record}\"\n"
+            );
+            let events = unnamed(&webhook, body);
+            assert_eq!(ids(&events), ["1", "2", "3"], "{record}");
+            let keys: Vec<&str> = events
+                .iter()
+                .map(|event| event.dedupe_key.as_str())
+                .collect();
+            assert_eq!(keys, ["k", "k#1", "k#2"]);
+        }
+    }
+
+    #[test]
+    fn type_key_and_record_may_stand_outside_the_events() {
+        let webhook = "  events: /events\n  key: '{{ body.delivery }}:{{ event.n }}'\n  type: '=body.kind'\n  record: =body.company\n";
+        let body = r#"{"delivery":"d1","kind":"changed","company":77,"events":[{"n":1},{"n":2}]}"#;
+        let events = unnamed(webhook, body);
+        assert_eq!(ids(&events), ["77", "77"]);
+        assert_eq!(events[1].dedupe_key, "d1:2");
+    }
+
+    #[test]
+    fn events_that_nothing_tells_apart_are_kept_each() {
+        let webhook = "  events: ''\n  duplicates: keep\n  type: changed\n  record: /id\n";
+        let events = unnamed(webhook, r#"{"id":"7"}"#);
+        assert_eq!(ids(&events), ["7"]);
+        assert!(events[0].dedupe_key.starts_with(EACH));
     }
 
     #[test]

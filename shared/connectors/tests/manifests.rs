@@ -253,3 +253,48 @@ fn rate_limit_headers_refer_to_limits_that_exist() {
         "names the limit `hour`, which is neither a bucket nor `daily`",
     );
 }
+
+#[test]
+fn an_unknown_filter_is_a_mistake_when_the_file_is_read() {
+    let problem = only(
+        "body:\n          name: =fields.name",
+        "body:\n          name: =fields.name|uper",
+    );
+    assert!(problem.message.contains("no filter `uper`"), "{problem:?}");
+    let problem = only("key: \"{{ event.id }}\"", "key: \"{{ event.id|lowr }}\"");
+    assert!(problem.message.contains("no filter `lowr`"), "{problem:?}");
+}
+
+#[test]
+fn a_key_that_tells_nothing_apart_is_a_mistake() {
+    for key in ["key: \"\"", "key: event"] {
+        let problem = only("key: \"{{ event.id }}\"", key);
+        assert!(
+            problem.message.contains("the same for every event"),
+            "{problem:?}"
+        );
+    }
+    let problem = only("  key: \"{{ event.id }}\"\n", "");
+    assert!(
+        problem.message.contains("`duplicates: keep`"),
+        "{problem:?}"
+    );
+    let problem = only(
+        "  key: \"{{ event.id }}\"\n",
+        "  key: \"{{ event.id }}\"\n  duplicates: keep\n",
+    );
+    assert!(problem.message.contains("of no use"), "{problem:?}");
+    let problem = only("type: \"{{ event.type }}\"", "type: \"\"");
+    assert!(problem.message.contains("`type` is empty"), "{problem:?}");
+}
+
+#[test]
+fn the_record_of_an_event_may_be_an_expression_over_the_body() {
+    let text = GOOD.replacen("record: /id", "record: =body.ids", 1);
+    Manifest::parse("acme.yaml", &text).unwrap_or_else(|error| panic!("{error}"));
+    let problem = only("record: /id", "record: =boddy.ids");
+    assert!(
+        problem.message.contains("`boddy` is not available"),
+        "{problem:?}"
+    );
+}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{ConnectionName, DeliveryId, EventId, JobId, RecordId, Timestamp};
 use tandem_store::{Event, EventFilter, EventState, NewDelivery, NewEvent};
 
-use crate::hooks::{Arrival, new_events};
+use crate::hooks::{Arrival, is_same, new_events};
 use crate::operator::page_rows;
 use crate::span::{self, before};
 use crate::views::{EventDetail, EventView, Page};
@@ -70,7 +70,7 @@ impl Operator {
     pub async fn replay_event(&self, id: EventId) -> Result<Vec<JobId>, OperatorError> {
         let event = self.stored_event(id).await?;
         let readings = self.read_again(&event)?;
-        let same = |reading: &&NewEvent| reading.dedupe_key == event.dedupe_key;
+        let same = |reading: &&NewEvent| is_same(&reading.dedupe_key, &event.dedupe_key);
         let jobs = match readings.iter().find(same) {
             Some(reading) => self.put_to_work(&event, reading.clone()).await?,
             None => self.take_apart(event, readings).await?,

@@ -19,7 +19,7 @@ pub use types::{
     Archived, Create, Delete, Ends, Field, Finder, Limits, List, Manifest, Paging, Read, RecordKey,
     Stamp, Step, Stream, Update, Variable,
 };
-pub use webhook::{EventKind, EventType, Signature, Webhook};
+pub use webhook::{Duplicates, EventKind, EventType, RecordIds, Signature, Webhook};
 
 /// The version of the manifest format that this program reads.
 pub const FORMAT: u32 = 1;

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::FieldType;
 
-use super::{Auth, Field, Finder, List, Manifest, Paging, Request, Step, Stream, Webhook};
+use super::{
+    Auth, Duplicates, Field, Finder, List, Manifest, Paging, RecordIds, Request, Step, Stream,
+    Webhook,
+};
 use crate::template::{Expr, Node, Place, Predicate, Text};
 use crate::webhook::Verifier;
 
@@ -317,14 +320,49 @@ impl Check<'_> {
         if let Err(error) = Verifier::new(signature.scheme.value, &signature.options) {
             self.add(Place::of(&signature.scheme), error.to_string());
         }
-        for text in [&webhook.key, &webhook.event_type] {
-            self.text(text, Offer::of(&["event"]));
+        let offer = Offer::of(&["event", "body"]);
+        for text in [webhook.key.as_ref(), Some(&webhook.event_type)]
+            .into_iter()
+            .flatten()
+        {
+            self.text(text, offer);
         }
+        if let RecordIds::Expression(ids) = &webhook.record {
+            self.expr(ids.expr(), offer);
+        }
+        self.duplicates(webhook);
         for event in webhook.types.values() {
             if !self.manifest.streams.contains_key(&event.stream.value) {
                 let message = format!("the manifest has no stream `{}`", event.stream.value);
                 self.add(Place::of(&event.stream), message);
             }
+        }
+    }
+
+    fn duplicates(&mut self, webhook: &Webhook) {
+        let place = Place::of(&webhook.signature.scheme);
+        match (webhook.duplicates, &webhook.key) {
+            (Duplicates::Drop, None) => {
+                let message = "`key` is missing, by which an event that comes again is known; if events hold \
+                               nothing that tells one from another, write `duplicates: keep`";
+                self.add(place, message.to_owned());
+            }
+            (Duplicates::Keep, Some(key)) => {
+                let message = "`key` is of no use with `duplicates: keep`; drop one of them";
+                self.add(key.place(), message.to_owned());
+            }
+            (Duplicates::Drop, Some(key)) if key.is_constant() => {
+                let message = "`key` is the same for every event, so all but the first would be dropped; \
+                               write an expression over `event` or `body`, or `duplicates: keep` without `key`";
+                self.add(key.place(), message.to_owned());
+            }
+            (Duplicates::Drop, Some(_)) | (Duplicates::Keep, None) => {}
+        }
+        let event_type = &webhook.event_type;
+        if event_type.is_constant() && event_type.start().is_empty() {
+            let message =
+                "`type` is empty; write what tells the kinds of events apart, or one of `types`";
+            self.add(event_type.place(), message.to_owned());
         }
     }
 

@@ -171,8 +171,11 @@ impl RestConnector {
                     self.exchange
                         .misconfigured(format!("`{name}` has no field `{field}`"))
                 })?;
-                record::encode_for_search(spec, value)
-                    .map_err(|reason| self.exchange.misconfigured(reason))?
+                // What the system has no form for, it does not hold.
+                let Ok(value) = record::encode_for_search(spec, value) else {
+                    return Ok(Some(Vec::new()));
+                };
+                value
             }
         };
         let scope = self

@@ -153,6 +153,15 @@ fn created_at(stream: &Stream, raw: &Json) -> Option<tandem_domain::Timestamp> {
     stamp.form.decode_instant(found)
 }
 
+/// Why a write cannot be put into the system's form.
+#[derive(Debug)]
+pub(super) enum Unwritable {
+    /// The mapping asks for what the manifest has not.
+    Mapping(String),
+    /// The system has no form for this value.
+    Value { field: String, reason: String },
+}
+
 /// The fields of a write in the system's form.
 pub(super) struct Encoded {
     /// By canonical name, for `fields` in templates.
@@ -169,7 +178,7 @@ pub(super) fn encode(
     stream: &Stream,
     fields: &Fields,
     current: Option<&Json>,
-) -> Result<Encoded, String> {
+) -> Result<Encoded, Unwritable> {
     let empty = stream.empty.as_ref().unwrap_or(&Json::Null);
     let mut encoded = Encoded {
         fields: Map::new(),
@@ -179,17 +188,20 @@ pub(super) fn encode(
         let field = stream
             .fields
             .get(name)
-            .ok_or_else(|| format!("the stream has no field `{name}`; correct the mapping"))?;
+            .ok_or_else(|| format!("the stream has no field `{name}`; correct the mapping"))
+            .map_err(Unwritable::Mapping)?;
         if !field.writable {
-            return Err(format!(
+            return Err(Unwritable::Mapping(format!(
                 "the field `{name}` cannot be written; make the mapping one-way"
-            ));
+            )));
         }
         if current.is_none() && value.is_null() {
             continue;
         }
-        let json = encode_field(field, value, empty)
-            .map_err(|reason| format!("field `{name}`: {reason}"))?;
+        let json = encode_field(field, value, empty).map_err(|reason| Unwritable::Value {
+            field: name.clone(),
+            reason,
+        })?;
         set_field(field, &mut encoded.record, current, &json);
         if let (Value::Money(money), Some(currency)) = (value, &field.currency) {
             currency.set(

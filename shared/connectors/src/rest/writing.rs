@@ -10,7 +10,7 @@ use tandem_domain::{RecordId, StreamName};
 use super::RestConnector;
 use super::errors::Operation;
 use super::listing::shared;
-use super::record;
+use super::record::{self, Unwritable};
 use super::response::Answer;
 use crate::connector::{ConnectorError, Delete, RemoteRecord, Write, Written};
 use crate::json_view;
@@ -39,7 +39,7 @@ impl RestConnector {
             past_end: None,
         };
         let mut encoded = record::encode(stream, write.fields, None)
-            .map_err(|reason| self.exchange.misconfigured(reason))?;
+            .map_err(|wrong| self.unwritable(&operation, wrong))?;
         if let Some(reference) = stream
             .reference
             .as_ref()
@@ -104,7 +104,7 @@ impl RestConnector {
         };
         let current = write.current.map_or(&Json::Null, |current| &current.raw);
         let encoded = record::encode(stream, write.fields, Some(current))
-            .map_err(|reason| self.exchange.misconfigured(reason))?;
+            .map_err(|wrong| self.unwritable(&operation, wrong))?;
         let mut scope = self
             .scope
             .clone()
@@ -238,6 +238,19 @@ impl RestConnector {
             }
         }
         Ok(())
+    }
+
+    /// A value without a form concerns this record's field, a wrong mapping all records.
+    fn unwritable(&self, operation: &Operation<'_>, wrong: Unwritable) -> ConnectorError {
+        match wrong {
+            Unwritable::Mapping(reason) => self.exchange.misconfigured(reason),
+            Unwritable::Value { field, reason } => ConnectorError::Refused {
+                system: self.exchange.system.clone(),
+                operation: format!("{operation} (nothing was sent)"),
+                message: reason,
+                field: Some(field),
+            },
+        }
     }
 
     fn cannot(&self, verb: &str, name: &StreamName) -> ConnectorError {

@@ -6,6 +6,7 @@
 //! answers differ in what they hold. Expressions are compiled once, when the manifest is read.
 
 mod functions;
+mod names;
 mod text;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::value::{Object, Value};
-use minijinja::{Environment, Expression, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
@@ -129,6 +130,7 @@ impl Expr {
                     describe(&error)
                 )
             })?;
+        check_names(environment, source)?;
         let uses = compiled
             .undeclared_variables(true)
             .into_iter()
@@ -183,6 +185,25 @@ impl Expr {
     }
 }
 
+/// Whether all filters and tests of an expression exist. The compiler only looks for them when they are used.
+fn check_names(environment: &'static Environment<'static>, source: &str) -> Result<(), String> {
+    for (kind, name) in names::of(source) {
+        let mut state = environment.empty_state();
+        let tried = match kind {
+            names::Kind::Filter => state.apply_filter(name, &[]).err(),
+            names::Kind::Test => state.perform_test(name, &[]).err(),
+        };
+        match tried.map(|error| error.kind()) {
+            Some(ErrorKind::UnknownFilter) => {
+                return Err(format!("there is no filter `{name}`"));
+            }
+            Some(ErrorKind::UnknownTest) => return Err(format!("there is no test `is {name}`")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn describe(error: &minijinja::Error) -> String {
     error.detail().map_or_else(
         || error.kind().to_string(),
@@ -195,6 +216,10 @@ fn describe(error: &minijinja::Error) -> String {
 pub struct Predicate(Expr);
 
 impl Predicate {
+    pub(crate) fn parse(source: &str, place: Place) -> Result<Self, String> {
+        Expr::compile(&LENIENT, source, place).map(Self)
+    }
+
     /// Whether it holds. An expression that fails (a comparison of unlike values) does not hold.
     pub(crate) fn holds(&self, scope: &Value) -> bool {
         self.0.evaluate(scope).is_ok_and(|value| value.is_true())
@@ -231,9 +256,7 @@ impl<'de> Deserialize<'de> for Predicate {
                 spanned.value
             ))
         })?;
-        Expr::compile(&LENIENT, source, Place::of(&spanned))
-            .map(Self)
-            .map_err(de::Error::custom)
+        Self::parse(source, Place::of(&spanned)).map_err(de::Error::custom)
     }
 }
 
@@ -283,6 +306,26 @@ mod tests {
             error.to_string(),
             "manifest line 7, `fields.nme`: it has no value"
         );
+    }
+
+    #[test]
+    fn a_filter_or_test_that_does_not_exist_is_a_mistake_when_the_manifest_is_read() {
+        for (source, message) in [
+            ("since|epochs", "no filter `epochs`"),
+            ("a | default('x|y') | nope(1)", "no filter `nope`"),
+            ("a if b is not strange else c", "no test `is strange`"),
+        ] {
+            let error = Expr::strict(source, Place::default()).expect_err(source);
+            assert!(error.contains(message), "{source}: {error}");
+        }
+        for good in [
+            "a|default('x | nope')|json",
+            "'is nope' if a is not defined else b is mapping",
+            "a|selectattr('type', 'equalto', 'x')|first|default(none)",
+            "this if is_new else that",
+        ] {
+            Expr::strict(good, Place::default()).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
     }
 
     #[test]

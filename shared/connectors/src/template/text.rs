@@ -91,6 +91,11 @@ impl Text {
         }
     }
 
+    /// Whether it is the same wherever it is filled in.
+    pub(crate) fn is_constant(&self) -> bool {
+        !self.parts.iter().any(|part| matches!(part, Part::Value(_)))
+    }
+
     /// The literal text before the first value.
     pub(crate) fn start(&self) -> &str {
         match self.parts.first() {

@@ -1,4 +1,4 @@
-//! Schemes that sign nothing and only show a secret: basic authentication and a token in the URL.
+//! Schemes that sign nothing and only show a secret: basic authentication, a token in the URL or in a header.
 //!
 //! They prove who sent a request, not that nobody changed or repeated it. Use them over TLS only.
 
@@ -37,6 +37,21 @@ pub(super) fn basic_header(credentials: &[u8]) -> (String, String) {
         "Authorization".to_owned(),
         format!("Basic {}", STANDARD.encode(credentials)),
     )
+}
+
+/// Checks a token in a header and returns the index of the secret that matched.
+pub(super) fn check_header_token(
+    request: &Request<'_>,
+    header: &str,
+    prefix: &str,
+    keys: &[Key<'_>],
+) -> Result<usize, Reason> {
+    let value = single(request.headers, header)?.ok_or(Reason::MissingHeader)?;
+    let token = value
+        .strip_prefix(prefix.as_bytes())
+        .filter(|token| !token.is_empty())
+        .ok_or(Reason::MalformedCredentials)?;
+    compare(token, keys)
 }
 
 /// Checks the token of a URL and returns the index of the secret that matched.

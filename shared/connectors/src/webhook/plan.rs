@@ -17,6 +17,7 @@ pub(super) enum Plan {
     Signed(SignedPlan),
     Basic,
     UrlToken(UrlToken),
+    HeaderToken { header: String, prefix: String },
 }
 
 /// Where a token stands in a URL.
@@ -58,7 +59,7 @@ impl Plan {
         match self {
             Self::Signed(plan) => plan.key,
             Self::Basic => KeyRule::UserAndPassword,
-            Self::UrlToken(_) => KeyRule::Text,
+            Self::UrlToken(_) | Self::HeaderToken { .. } => KeyRule::Text,
         }
     }
 }
@@ -127,11 +128,30 @@ fn describe(scheme: Scheme, options: &SchemeOptions) -> Result<Plan, SchemeError
         Scheme::GenericHmacSha256 => generic(options),
         Scheme::BasicAuth => return Ok(Plan::Basic),
         Scheme::UrlToken => return url_token(options),
+        Scheme::HeaderToken => return header_token(options),
     }?;
     Ok(Plan::Signed(SignedPlan {
         tolerance_secs: tolerance(options)?,
         ..signed
     }))
+}
+
+fn header_token(options: &SchemeOptions) -> Result<Plan, SchemeError> {
+    let prefix = options.prefix.as_deref().unwrap_or_default();
+    check_prefix(prefix)?;
+    Ok(Plan::HeaderToken {
+        header: header_name("header", options.header.as_deref(), "x-webhook-token")?,
+        prefix: prefix.to_owned(),
+    })
+}
+
+fn check_prefix(prefix: &str) -> Result<(), SchemeError> {
+    let printable = prefix.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if prefix.len() <= PREFIX_BYTES_MAX && printable {
+        Ok(())
+    } else {
+        Err(SchemeError::BadPrefix)
+    }
 }
 
 fn url_token(options: &SchemeOptions) -> Result<Plan, SchemeError> {
@@ -207,9 +227,7 @@ fn generic(options: &SchemeOptions) -> Result<SignedPlan, SchemeError> {
         SignatureEncoding::Base64 => MacText::Base64,
     };
     let prefix = options.prefix.as_deref().unwrap_or("sha256=");
-    if prefix.len() > PREFIX_BYTES_MAX || !prefix.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Err(SchemeError::BadPrefix);
-    }
+    check_prefix(prefix)?;
     let template = options.template.as_deref().unwrap_or("{body}");
     let mut plan = base(&header, prefixed(prefix, text), template)?;
     plan.headers[0].timestamp = generic_timestamp(options, &plan.content)?;

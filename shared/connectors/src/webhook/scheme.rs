@@ -34,13 +34,15 @@ pub enum Scheme {
     BasicAuth,
     /// A secret in the URL: in its query (Odoo, Zoho workflows), or as its last segment (a capability address).
     UrlToken,
+    /// A fixed secret in a header (GitLab's `X-Gitlab-Token`, a bearer token).
+    HeaderToken,
     /// HMAC-SHA256 put together from [`SchemeOptions`].
     #[serde(rename = "generic-hmac-sha256")]
     GenericHmacSha256,
 }
 
 impl Scheme {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::StandardWebhooksV1,
         Self::Svix,
         Self::HubspotV1,
@@ -57,6 +59,7 @@ impl Scheme {
         Self::ZohoPayments,
         Self::BasicAuth,
         Self::UrlToken,
+        Self::HeaderToken,
         Self::GenericHmacSha256,
     ];
 
@@ -78,6 +81,7 @@ impl Scheme {
             Self::ZohoPayments => "zoho-payments",
             Self::BasicAuth => "basic-auth",
             Self::UrlToken => "url-token",
+            Self::HeaderToken => "header-token",
             Self::GenericHmacSha256 => "generic-hmac-sha256",
         }
     }
@@ -93,6 +97,7 @@ impl Scheme {
             | Self::ZohoPayments => &["tolerance_secs"],
             Self::Stripe => &["header", "tolerance_secs"],
             Self::UrlToken => &["place", "parameter"],
+            Self::HeaderToken => &["header", "prefix"],
             Self::GenericHmacSha256 => &[
                 "header",
                 "prefix",
@@ -171,10 +176,12 @@ pub enum TokenPlace {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SchemeOptions {
-    /// The header with the signature. `stripe`: `Stripe-Signature`; `generic-hmac-sha256`: `x-webhook-signature`.
+    /// The header with the signature or token. `stripe`: `Stripe-Signature`; `generic-hmac-sha256`:
+    /// `x-webhook-signature`; `header-token`: `x-webhook-token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
-    /// Text before the signature in that header; `sha256=` when not given, empty for none.
+    /// Text before the signature in that header; `sha256=` when not given, empty for none. `header-token`: none when
+    /// not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// `hex` when not given.

@@ -66,6 +66,13 @@ impl Verifier {
                 url,
                 headers: vec![basic_header(&key.bytes)],
             }),
+            Plan::HeaderToken { header, prefix } => {
+                let token = std::str::from_utf8(&key.bytes).map_err(|_| SignError::BadSecret)?;
+                Ok(Signed {
+                    url,
+                    headers: vec![(header.clone(), format!("{prefix}{token}"))],
+                })
+            }
             Plan::UrlToken(place) => {
                 let token = std::str::from_utf8(&key.bytes).map_err(|_| SignError::BadSecret)?;
                 Ok(Signed {

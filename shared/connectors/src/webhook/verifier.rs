@@ -2,7 +2,7 @@
 
 use super::clock::Stamp;
 use super::content::Values;
-use super::credentials::{check_basic, check_url_token};
+use super::credentials::{check_basic, check_header_token, check_url_token};
 use super::header;
 use super::mac::{self, Key};
 use super::plan::{Plan, SignedPlan, UrlToken};
@@ -75,6 +75,9 @@ impl Verifier {
         match &self.plan {
             Plan::Signed(plan) => check_signed(plan, request, &keys, now_unix_secs),
             Plan::Basic => check_basic(request, &keys).map(shown_secret),
+            Plan::HeaderToken { header, prefix } => {
+                check_header_token(request, header, prefix, &keys).map(shown_secret)
+            }
             Plan::UrlToken(place) => check_url_token(request, place, &keys).map(shown_secret),
         }
     }

@@ -243,3 +243,27 @@ async fn a_text_kept_in_two_parts_is_read_as_one_and_written_as_two() {
         json!({"first": "Jean", "last": "Paul van der Berg", "reference": "txn_1"})
     );
 }
+
+const KIND: &str = "update:
+  request: { method: PATCH, path: '/items/{{ id }}', body: =record }";
+
+#[tokio::test]
+async fn a_value_without_a_word_in_the_system_is_refused_for_its_field_and_nothing_is_sent() {
+    let server = Server::start(|_, _| json(200, json!({}))).await;
+    let text = manifest("", LIST, KIND).replace(
+        "price: { path: /price, type: decimal }",
+        "kind: { path: /kind, values: { LEAD: lead } }",
+    );
+    let connector = server.connector(&text);
+    let wanted = fields(&[("kind", "client"), ("name", "Ada")]);
+    let error = connector
+        .update(&items(), &RecordId::new("7"), &write(&wanted, None))
+        .await
+        .expect_err("there is no word for it");
+    assert!(
+        matches!(&error, ConnectorError::Refused { field: Some(field), message, .. }
+            if field == "kind" && message.contains("`client`") && message.contains("`lead`")),
+        "{error}"
+    );
+    assert!(server.seen().is_empty());
+}

@@ -13,6 +13,7 @@ use tandem_connectors::webhook::{Secret, Verifier};
 use tandem_domain::{ConnectionName, RecordId, Side, StreamName, SyncName, Timestamp};
 use tandem_store::{ConnectionRow, EventKind};
 
+pub(crate) use reading::is_same;
 pub use reading::{Arrival, new_events};
 
 /// Takes a verified body apart.

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sha2::{Digest, Sha256};
+use tandem_connectors::webhook_events::EACH;
 use tandem_domain::{Entropy, EventId, JobId, Timestamp};
 use tandem_store::{EventKind, JobTarget, NewEvent};
 
@@ -61,6 +62,17 @@ fn read_all(hook: &Hook, body: &[u8], arrival: Arrival<'_>, jobs: JobsWanted) ->
     }
 }
 
+/// Whether two readings are of the same event of one body.
+pub(crate) fn is_same(one: &str, another: &str) -> bool {
+    let of_body = |key: &'_ str| match key.strip_prefix(EACH) {
+        Some(_) => key
+            .rsplit_once(':')
+            .map_or(key.len(), |(start, _)| start.len()),
+        None => key.len(),
+    };
+    one[..of_body(one)] == another[..of_body(another)]
+}
+
 fn quarantined(dedupe_key: String, problem: String) -> ReadEvent {
     ReadEvent {
         dedupe_key,
@@ -114,9 +126,13 @@ fn new_event(hook: &Hook, event: ReadEvent, arrival: Arrival<'_>, jobs: JobsWant
     } else {
         Vec::new()
     };
+    let id = EventId::new(arrival.at, arrival.entropy);
     NewEvent {
-        id: EventId::new(arrival.at, arrival.entropy),
-        dedupe_key: event.dedupe_key,
+        id,
+        dedupe_key: match event.dedupe_key.strip_prefix(EACH) {
+            Some(_) => format!("{}:{id}", event.dedupe_key),
+            None => event.dedupe_key,
+        },
         stream: event.stream,
         record: event.record,
         kind: event.kind,
@@ -177,6 +193,15 @@ mod tests {
         let stored = storable(event("", "7"), b"{}", 2);
         assert!(stored.dedupe_key.starts_with("body:") && stored.dedupe_key.ends_with("#2"));
         assert!(stored.problem.is_some());
+    }
+
+    #[test]
+    fn an_event_of_which_each_delivery_counts_is_known_again_only_by_its_own_readings() {
+        let key = format!("{EACH}sha256:ab#1");
+        let (first, again) = (format!("{key}:evt_1"), format!("{key}:evt_2"));
+        assert!(is_same(&first, &again));
+        assert!(!is_same(&first, &format!("{EACH}sha256:ab:evt_1")));
+        assert!(is_same("crm:1", "crm:1") && !is_same("crm:1", "crm:2"));
     }
 
     #[test]

@@ -306,6 +306,30 @@ fn hubspots_version_header_must_name_the_version_of_the_scheme() {
 }
 
 #[test]
+fn a_token_in_a_header_must_be_right_behind_its_prefix() {
+    let options = SchemeOptions {
+        header: Some("Authorization".to_owned()),
+        prefix: Some("Bearer ".to_owned()),
+        ..SchemeOptions::default()
+    };
+    let mut sent = Sent::signed(Scheme::HeaderToken, options);
+    assert_eq!(
+        sent.header("authorization"),
+        format!("Bearer {SECRET}").as_bytes()
+    );
+    assert_eq!(sent.rejection(), None);
+    for (value, reason) in [
+        (SECRET, Reason::MalformedCredentials),
+        ("Bearer ", Reason::MalformedCredentials),
+        ("Bearer other", Reason::WrongCredentials),
+        ("", Reason::MissingHeader),
+    ] {
+        sent.set("Authorization", value);
+        assert_eq!(sent.rejection(), Some(reason), "{value}");
+    }
+}
+
+#[test]
 fn a_token_in_the_url_must_be_there_once_and_right() {
     for (url, reason) in [
         ("https://a.example/h?token=s%C3%A9cret+1", None),

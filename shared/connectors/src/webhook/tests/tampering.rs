@@ -13,7 +13,7 @@ struct Covers {
 
 fn covers(scheme: Scheme) -> Covers {
     match scheme {
-        Scheme::BasicAuth | Scheme::UrlToken => Covers {
+        Scheme::BasicAuth | Scheme::UrlToken | Scheme::HeaderToken => Covers {
             body: false,
             method: false,
             url: false,

@@ -304,6 +304,7 @@ fn covers_url(scheme: Scheme, template: Option<&str>) -> bool {
         | Scheme::Recurly
         | Scheme::ZohoPayments
         | Scheme::BasicAuth
-        | Scheme::UrlToken => false,
+        | Scheme::UrlToken
+        | Scheme::HeaderToken => false,
     }
 }
