@@ -1,42 +1,40 @@
 //! The delete brake: deletes that come too many at once wait for a person.
+//!
+//! The storage counts, so that the limit holds for the whole fleet and a restart forgets nothing.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 use std::time::Duration;
 
-use tandem_domain::{SyncName, Timestamp};
-use tandem_runtime::DeleteBrake;
+use tandem_domain::LinkId;
+use tandem_runtime::{DeleteBrake, SyncDefinition};
+
+use crate::context::Context;
+use crate::failure::WorkError;
 
 /// Deletes are counted over this long.
 const WINDOW: Duration = Duration::from_secs(3_600);
 
-/// The deletes of the last hour, by sync.
-#[derive(Default)]
-pub struct Brakes {
-    recent: Mutex<BTreeMap<SyncName, VecDeque<Timestamp>>>,
+/// Whether one more delete may pass; if so it is counted.
+///
+/// # Errors
+/// What the storage says.
+pub async fn admits(
+    context: &Context,
+    sync: &SyncDefinition,
+    link: LinkId,
+) -> Result<bool, WorkError> {
+    let links = context.store.link_count(&sync.name).await?;
+    let now = context.now();
+    let (limit, since) = (limit(sync.brake, links), now.minus(WINDOW));
+    let store = &context.store;
+    Ok(store
+        .admit_delete(&sync.name, link, limit, since, now)
+        .await?)
 }
 
-impl Brakes {
-    /// Whether one more delete may pass; if so it is counted. A delete passes while the hour's count
-    /// is within the number, or within the share of `links`.
-    pub fn admit(&self, sync: &SyncName, brake: DeleteBrake, links: u64, now: Timestamp) -> bool {
-        // A poisoned lock only means that another job panicked; the counts are still whole.
-        let mut recent = self
-            .recent
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let times = recent.entry(sync.clone()).or_default();
-        while times.front().is_some_and(|time| now.since(*time) > WINDOW) {
-            times.pop_front();
-        }
-        let share = links.saturating_mul(u64::from(brake.percent)) / 100;
-        let limit = u64::from(brake.count).max(share);
-        let admitted = (times.len() as u64) < limit;
-        if admitted {
-            times.push_back(now);
-        }
-        admitted
-    }
+/// So many deletes pass within the window: the number, or the share of the links if that is more.
+fn limit(brake: DeleteBrake, links: u64) -> u64 {
+    let share = links.saturating_mul(u64::from(brake.percent)) / 100;
+    u64::from(brake.count).max(share)
 }
 
 #[cfg(test)]
@@ -44,26 +42,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deletes_beyond_number_and_share_wait_until_the_hour_is_over() {
-        let brakes = Brakes::default();
-        let sync: SyncName = "s".parse().expect("a name");
+    fn the_number_or_the_share_passes_whichever_is_more() {
         let brake = DeleteBrake {
             count: 2,
             percent: 10,
         };
-        let now = Timestamp::from_secs(1_000);
-        assert!(brakes.admit(&sync, brake, 10, now));
-        assert!(brakes.admit(&sync, brake, 10, now));
-        assert!(!brakes.admit(&sync, brake, 10, now));
-        assert!(
-            brakes.admit(&sync, brake, 100, now),
-            "10 % of 100 links is more than 2"
-        );
-        assert!(brakes.admit(
-            &sync,
-            brake,
-            10,
-            now.plus(WINDOW).plus(Duration::from_secs(1))
-        ));
+        assert_eq!(limit(brake, 0), 2);
+        assert_eq!(limit(brake, 29), 2);
+        assert_eq!(limit(brake, 100), 10);
+        assert_eq!(limit(brake, u64::MAX), u64::MAX / 100);
     }
 }

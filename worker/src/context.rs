@@ -7,7 +7,6 @@ use tandem_queue::Doorbell;
 use tandem_runtime::{SyncDefinition, Topology};
 use tandem_store::{Hints, JobClass, JobKind, NewJob, Store, Trigger};
 
-use crate::brake::Brakes;
 use crate::failure::WorkError;
 use crate::first_sync::FirstSyncs;
 
@@ -23,8 +22,6 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Gives chance.
     pub entropy: Arc<dyn Entropy>,
-    /// Counts deletes.
-    pub(crate) brakes: Brakes,
     /// Remembers which first syncs have ended.
     pub(crate) first_syncs: FirstSyncs,
 }
@@ -45,7 +42,6 @@ impl Context {
             doorbell,
             clock,
             entropy,
-            brakes: Brakes::default(),
             first_syncs: FirstSyncs::default(),
         }
     }

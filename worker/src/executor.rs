@@ -9,8 +9,8 @@ use tandem_engine::{PlannedWrite, WriteOp, to_stream};
 use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Change, ClaimedJob, Confirmation, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
-    JournalError, LinkSeen, Operation, Outcome,
+    Change, ClaimedJob, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
+    JobOutcome, JournalError, LinkSeen, Operation, Outcome, Waiting,
 };
 use tracing::Instrument;
 
@@ -182,16 +182,18 @@ impl<'a> Work<'a> {
             }
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
             Err(JournalError::Superseded | JournalError::KeyBusy | JournalError::NewerCause) => {
-                Ok(self.again_after(SUPERSEDED_PAUSE))
+                Ok(self.again_after(SUPERSEDED_PAUSE, Waiting::Superseded))
             }
         }
     }
 
-    /// Hands the job back without counting the attempt.
-    pub fn again_after(&self, pause: Duration) -> Performed {
+    /// Hands the job back without counting the attempt. The pause grows with each time that it is handed
+    /// back so, and ends with a dead letter that names what was waited for.
+    pub fn again_after(&self, pause: Duration, reason: Waiting) -> Performed {
         Performed::Ends(JobOutcome::Snooze {
             run_at: self.context.now().plus(pause),
             failure: None,
+            reason,
         })
     }
 
@@ -209,10 +211,12 @@ impl<'a> Work<'a> {
         {
             Ok(()) => Ok(None),
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
-            Err(JournalError::Superseded | JournalError::NewerCause) => {
-                Ok(Some(self.again_after(SUPERSEDED_PAUSE)))
+            Err(JournalError::Superseded | JournalError::NewerCause) => Ok(Some(
+                self.again_after(SUPERSEDED_PAUSE, Waiting::Superseded),
+            )),
+            Err(JournalError::KeyBusy) => {
+                Ok(Some(self.again_after(KEY_BUSY_PAUSE, Waiting::KeyBusy)))
             }
-            Err(JournalError::KeyBusy) => Ok(Some(self.again_after(KEY_BUSY_PAUSE))),
         }
     }
 
@@ -225,8 +229,22 @@ impl<'a> Work<'a> {
         state: IntentState,
         error: ConnectorError,
     ) -> Result<Performed, WorkError> {
+        self.give_up_having_seen(intent, state, Vec::new(), error)
+            .await
+    }
+
+    /// Like [`Work::give_up`], and keeps what the records held: when a person discards what comes of this, that
+    /// holds as long as the records are so.
+    pub async fn give_up_having_seen(
+        &self,
+        intent: &Intent,
+        state: IntentState,
+        seen: Vec<(Side, IndexedRecord)>,
+        error: ConnectorError,
+    ) -> Result<Performed, WorkError> {
         let confirmation = Confirmation {
             verdicts: vec![verdict(intent, state, Some(error.to_string()))],
+            seen,
             ..Confirmation::default()
         };
         let now = self.context.now();

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tandem_domain::{ConnectionName, Disposition, RetryPolicy, Timestamp};
 use tandem_queue::{Breakers, Handled, JobContext, JobHandler, outcome_for};
-use tandem_store::{ClaimedJob, JobKind, JobOutcome, StoreError};
+use tandem_store::{ClaimedJob, JobKind, JobOutcome, StoreError, Waiting};
 
 use crate::context::Context;
 use crate::failure::WorkError;
 use crate::jobs::{Performed, perform};
 
-/// Does claimed jobs, and tells the breakers how the systems answered.
+/// Does claimed jobs. How the systems answer, the requests themselves tell the breakers: see
+/// [`crate::Health`].
 pub struct Worker {
     context: Arc<Context>,
     breakers: Arc<Breakers>,
@@ -31,36 +32,14 @@ impl Worker {
         sync.map(|sync| sync.retry).unwrap_or_default()
     }
 
-    /// A job that succeeded has spoken with both systems; one that failed names the one that failed.
-    /// Returns until when that system is left alone, if its breaker is open.
-    fn tell_breakers(
-        &self,
-        kind: &JobKind,
-        result: &Result<Performed, WorkError>,
-    ) -> Option<Timestamp> {
-        let now = self.context.clock.now();
-        match result {
-            Ok(_) => {
-                for connection in kind
-                    .sync()
-                    .map(|sync| self.context.topology.connections_of(sync))?
-                {
-                    self.breakers.succeeded(&connection, now);
-                }
-                None
-            }
-            Err(WorkError::Connector(error)) => {
-                let connection = error.system().parse::<ConnectionName>().ok()?;
-                self.breakers.failed(&connection, error.code(), now)
-            }
-            Err(
-                WorkError::Store(_)
-                | WorkError::UnknownSync(_)
-                | WorkError::PartnerTaken { .. }
-                | WorkError::WrongEdit { .. }
-                | WorkError::EmptiedSide { .. },
-            ) => None,
-        }
+    /// Until when the system that failed is left alone, if its breaker is open.
+    fn closed_until(&self, error: &WorkError) -> Option<Timestamp> {
+        let WorkError::Connector(error) = error else {
+            return None;
+        };
+        let connection = error.system().parse::<ConnectionName>().ok()?;
+        self.breakers
+            .open_until(&connection, self.context.clock.now())
     }
 }
 
@@ -74,7 +53,6 @@ impl JobHandler for Worker {
             () = context.stopping.cancelled(), if lists(&claimed.job.kind) => return self.hand_back(),
             result = perform(&self.context, &claimed, &context.until) => result,
         };
-        let closed_until = self.tell_breakers(&claimed.job.kind, &result);
         match result {
             Ok(Performed::Ends(outcome)) => Handled::Outcome(outcome),
             Ok(Performed::Settled) => Handled::Settled,
@@ -83,7 +61,7 @@ impl JobHandler for Worker {
                 Handled::Settled
             }
             Err(error) => {
-                let outcome = self.after(&claimed, &error, closed_until);
+                let outcome = self.after(&claimed, &error);
                 report(&claimed, &error, &outcome);
                 Handled::Outcome(outcome)
             }
@@ -109,18 +87,14 @@ impl Worker {
         Handled::Outcome(JobOutcome::Snooze {
             run_at: self.context.clock.now(),
             failure: None,
+            reason: Waiting::Stopping,
         })
     }
 
-    fn after(
-        &self,
-        claimed: &ClaimedJob,
-        error: &WorkError,
-        closed_until: Option<Timestamp>,
-    ) -> JobOutcome {
+    fn after(&self, claimed: &ClaimedJob, error: &WorkError) -> JobOutcome {
         let now = self.context.clock.now();
         let chance = self.context.entropy.next_u64();
-        let disposition = match (error.disposition(), closed_until) {
+        let disposition = match (error.disposition(), self.closed_until(error)) {
             (Disposition::RetryAfter(pause), Some(until)) => {
                 Disposition::RetryAfter(pause.max(until.since(now)))
             }

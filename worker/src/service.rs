@@ -10,9 +10,10 @@ use tandem_runtime::config::{Built, WorkerConfig};
 use tandem_runtime::process::{Platform, Tasks};
 use tandem_runtime::{Configuration, Topology};
 use tandem_store::{ConnectionRow, Store};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Context, Worker};
+use crate::{Context, Health, Worker};
 
 /// How often it is looked what operators said of connections in another process.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
@@ -34,11 +35,17 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
         clock: Arc::clone(&platform.clock),
         resets: None,
     };
-    let following = follower.follow(platform.shutdown.clone());
+    let (known, is_known) = oneshot::channel();
+    let following = follower.follow(known, platform.shutdown.clone());
     tasks.spawn_endless("following the connections", following);
+    let health = Health {
+        breakers: Arc::clone(&breakers),
+        store: Arc::clone(&platform.store),
+        clock: Arc::clone(&platform.clock),
+    };
     let context = Context::new(
         Arc::clone(&platform.store),
-        Arc::clone(&built.topology),
+        Arc::new(health.observe(&built.topology)),
         Arc::clone(&platform.doorbell),
         Arc::clone(&platform.clock),
         Arc::clone(&platform.entropy),
@@ -54,6 +61,9 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
     let runner = Runner::new(runner_config(&configuration.worker), parts);
     let shutdown = platform.shutdown.clone();
     tasks.spawn("the job runner", async move {
+        // Before it is known what is paused, nothing may run. Nobody tells it when the process ends first, which
+        // the runner hears by itself.
+        let _known = is_known.await;
         let drained = runner.run(shutdown).await?;
         tracing::debug!(abandoned = drained.abandoned, "the job runner has ended");
         Ok::<(), tandem_queue::RunnerError>(())
@@ -86,7 +96,9 @@ struct Follower {
 type Resets = BTreeMap<ConnectionName, Timestamp>;
 
 impl Follower {
-    async fn follow(mut self, shutdown: CancellationToken) {
+    /// Looks again and again. `known` is told after the first look.
+    async fn follow(mut self, known: oneshot::Sender<()>, shutdown: CancellationToken) {
+        let mut known = Some(known);
         let mut ticks = tokio::time::interval(FOLLOW_EVERY);
         loop {
             tokio::select! {
@@ -96,6 +108,10 @@ impl Follower {
             if let Ok(connections) = self.store.connections().await {
                 self.pause(&connections);
                 self.reset(&connections);
+                if let Some(known) = known.take() {
+                    // The runner may be gone already.
+                    let _gone = known.send(());
+                }
             }
         }
     }

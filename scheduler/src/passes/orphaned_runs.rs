@@ -30,14 +30,18 @@ impl OrphanedRuns {
 
     /// Whether some running job could be the one that carries this run.
     async fn is_carried(&self, run: &Run) -> Result<bool, StoreError> {
-        let filter = JobFilter {
-            state: Some(JobState::Running),
-            sync: Some(run.sync.clone()),
-            limit: PAGE_ROWS_MAX,
-            ..JobFilter::default()
-        };
-        let jobs = self.store.jobs(&filter).await?;
-        Ok(jobs.len() == PAGE_ROWS_MAX || jobs.iter().any(|job| run.may_be_carried_by(&job.kind)))
+        for lane in run.lanes() {
+            let filter = JobFilter {
+                state: Some(JobState::Running),
+                lane: Some(lane),
+                limit: 1,
+                ..JobFilter::default()
+            };
+            if !self.store.jobs(&filter).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -106,5 +110,46 @@ mod tests {
             (lost.state, lost.error.as_deref()),
             (RunState::Failed, Some(REASON))
         );
+    }
+    /// More jobs than a list gives at once.
+    const MANY: usize = PAGE_ROWS_MAX + 1;
+
+    #[tokio::test]
+    async fn the_job_of_a_run_is_found_among_any_number_of_others() {
+        let fixture = Fixture::open().await;
+        fixture.enqueue(poll_job("carried")).await;
+        fixture.claim_one().await;
+        let carried = fixture.begin_run("carried", RunKind::Poll).await;
+        let lost = fixture.begin_run("lost", RunKind::Poll).await;
+        for sync in ["carried", "lost"] {
+            let jobs = (0..MANY).map(|number| {
+                let record = tandem_domain::RecordId::new(format!("r{number}"));
+                fixture.make.job_of(tandem_store::JobKind::Reconcile {
+                    sync: tandem_testkit::Make::sync(sync),
+                    side: tandem_domain::Side::A,
+                    record,
+                })
+            });
+            let enqueued = fixture.store.enqueue(jobs.collect(), fixture.now()).await;
+            enqueued.expect("enqueued");
+            let claimed = fixture.store.claim(fixture.make.claim(MANY)).await;
+            assert_eq!(claimed.expect("claimed").len(), MANY);
+        }
+        let pass = OrphanedRuns::new(fixture.store.shared());
+        let later = fixture.now().plus(GRACE);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 1);
+        let state = |run: Run| {
+            let store = fixture.store.shared();
+            async move {
+                store
+                    .run(run.id)
+                    .await
+                    .expect("asked")
+                    .expect("it is there")
+                    .state
+            }
+        };
+        assert_eq!(state(carried).await, RunState::Running);
+        assert_eq!(state(lost).await, RunState::Failed);
     }
 }

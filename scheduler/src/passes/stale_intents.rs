@@ -1,11 +1,11 @@
 //! Looks for journalled writes that nobody settles any more, and has their records looked at again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tandem_domain::{Entropy, JobId, RecordId, Side, SyncName, Timestamp};
+use tandem_domain::{Entropy, IntentId, JobId, RecordId, Side, SyncName, Timestamp};
 use tandem_queue::Doorbell;
 use tandem_store::{
     Hints, Intent, JobClass, JobFilter, JobKind, JobState, NewJob, Store, StoreError, Trigger,
@@ -17,13 +17,21 @@ use super::{Pass, PassReport};
 const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Intents looked at in one go.
 const BATCH_INTENTS: usize = 200;
+/// Goes in one run of the pass. What is left is looked at by the next run, which goes on from there: writes
+/// that wait for a person or for a system that is down must not stand before the others for ever.
+const BATCHES_MAX: usize = 10;
 
 /// See the module.
 pub struct StaleIntents {
     store: Arc<dyn Store>,
     doorbell: Arc<dyn Doorbell>,
     entropy: Arc<dyn Entropy>,
+    /// Where the run before stopped. Losing it means to begin with the oldest again.
+    stopped_at: Mutex<Option<Place>>,
 }
+
+/// The place of an intent among those that are open, by age.
+type Place = (Timestamp, IntentId);
 
 impl StaleIntents {
     /// The pass over this store.
@@ -37,6 +45,7 @@ impl StaleIntents {
             store,
             doorbell,
             entropy,
+            stopped_at: Mutex::default(),
         }
     }
 
@@ -68,6 +77,41 @@ impl StaleIntents {
         let rows = self.store.syncs().await?;
         let known = rows.into_iter().filter(|row| row.deleted_at.is_none());
         Ok(known.map(|row| row.name).collect())
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Place>> {
+        // One assignment cannot be left half done.
+        self.stopped_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_place(&self) -> Option<Place> {
+        self.place().take()
+    }
+
+    /// Has the records of forgotten writes looked at again. Returns how many.
+    async fn look_again(&self, stale: &[Intent], now: Timestamp) -> Result<usize, StoreError> {
+        let known = self.known_syncs().await?;
+        let mut jobs = Vec::new();
+        for intent in stale.iter().filter(|intent| known.contains(&intent.sync)) {
+            let Some((side, record)) = subject(intent) else {
+                continue;
+            };
+            if self.is_forgotten(intent).await? && !self.is_dead(&intent.sync, &record).await? {
+                jobs.push(self.reconcile(&intent.sync, side, record, now));
+            }
+        }
+        let handled = jobs.len();
+        if handled > 0 {
+            tracing::warn!(
+                intents = handled,
+                "writes without an end; their records are looked at again"
+            );
+            let ids = self.store.enqueue(jobs, now).await?;
+            self.doorbell.ring(&ids);
+        }
+        Ok(handled)
     }
 
     fn reconcile(&self, sync: &SyncName, side: Side, record: RecordId, now: Timestamp) -> NewJob {
@@ -104,29 +148,23 @@ impl Pass for StaleIntents {
 
     async fn run(&self, now: Timestamp) -> Result<PassReport, StoreError> {
         let before = now.minus(STALE_AFTER);
-        let stale = self.store.stale_intents(before, BATCH_INTENTS).await?;
-        if stale.is_empty() {
-            return Ok(PassReport::default());
-        }
-        let known = self.known_syncs().await?;
-        let mut jobs = Vec::new();
-        for intent in stale.iter().filter(|intent| known.contains(&intent.sync)) {
-            let Some((side, record)) = subject(intent) else {
-                continue;
-            };
-            if self.is_forgotten(intent).await? && !self.is_dead(&intent.sync, &record).await? {
-                jobs.push(self.reconcile(&intent.sync, side, record, now));
+        let mut after = self.take_place();
+        let mut handled = 0;
+        for _ in 0..BATCHES_MAX {
+            let stale = self
+                .store
+                .stale_intents(before, after, BATCH_INTENTS)
+                .await?;
+            if !stale.is_empty() {
+                handled += self.look_again(&stale, now).await?;
+            }
+            after = stale.last().map(|intent| (intent.created_at, intent.id));
+            if stale.len() < BATCH_INTENTS {
+                after = None;
+                break;
             }
         }
-        let handled = jobs.len();
-        if handled > 0 {
-            tracing::warn!(
-                intents = handled,
-                "writes without an end; their records are looked at again"
-            );
-            let ids = self.store.enqueue(jobs, now).await?;
-            self.doorbell.ring(&ids);
-        }
+        *self.place() = after;
         Ok(PassReport {
             handled,
             next: None,
@@ -199,6 +237,46 @@ mod tests {
         assert_eq!(pass.run(later).await.expect("it runs").handled, 1);
         assert_eq!(waiting(&fixture).await, [Make::reconcile(Side::A, "a1")]);
         assert_eq!(fixture.bell.rung().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn writes_that_wait_for_a_person_do_not_stand_before_the_others_for_ever() {
+        let fixture = Fixture::open().await;
+        fixture.apply(&["customers"], &[]).await;
+        let held = BATCH_INTENTS * BATCHES_MAX;
+        let records: Vec<String> = (0..=held).map(|number| format!("a{number:05}")).collect();
+        for some in records.chunks(500) {
+            let jobs = some.iter().map(|record| fixture.make.job(record)).collect();
+            let enqueued = fixture.store.enqueue(jobs, fixture.now()).await;
+            enqueued.expect("enqueued");
+            let claimed = fixture.store.claim(fixture.make.claim(some.len())).await;
+            for (claimed, record) in claimed.expect("claimed").iter().zip(some) {
+                let intent = Intent {
+                    job: Some(claimed.job.id),
+                    ..fixture.make.create(record, None)
+                };
+                let lease = claimed.lease;
+                let journalled = fixture
+                    .store
+                    .journal(lease, None, vec![intent], fixture.now())
+                    .await;
+                assert_eq!(journalled.expect("asked"), Ok(()));
+                let outcome = if *record == records[held] {
+                    JobOutcome::Done {
+                        note: "held: by nobody".to_owned(),
+                    }
+                } else {
+                    let failure = Make::failure(tandem_domain::ErrorCode::Refused, "no");
+                    JobOutcome::Dead { failure }
+                };
+                let finished = fixture.store.finish(vec![(lease, outcome)], fixture.now());
+                assert_eq!(finished.await.expect("asked"), [true]);
+            }
+        }
+        let pass = pass_of(&fixture);
+        let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 1);
     }
 
     #[tokio::test]

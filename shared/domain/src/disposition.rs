@@ -49,11 +49,13 @@ pub enum ErrorCode {
     Internal,
     /// The event could not be understood, or the record could not be read.
     Unreadable,
+    /// It waited for something, or was carried on, and nothing came of it for long.
+    Stuck,
 }
 
 impl ErrorCode {
     /// Every code, for parsing and listing.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Unreachable,
         Self::RateLimited,
         Self::Unauthorized,
@@ -66,6 +68,7 @@ impl ErrorCode {
         Self::Storage,
         Self::Internal,
         Self::Unreadable,
+        Self::Stuck,
     ];
 
     /// The word as stored and shown.
@@ -84,6 +87,7 @@ impl ErrorCode {
             Self::Storage => "storage",
             Self::Internal => "internal",
             Self::Unreadable => "unreadable",
+            Self::Stuck => "stuck",
         }
     }
 

@@ -91,6 +91,7 @@ impl Operator {
             sync: query.sync,
             code: query.code,
             record: query.record,
+            lane: None,
             before: before(query.cursor, query.until, JobId::least),
             limit,
         };

@@ -42,7 +42,8 @@ const fn health(code: ErrorCode) -> Health {
         | ErrorCode::ParentMissing
         | ErrorCode::Storage
         | ErrorCode::Internal
-        | ErrorCode::Unreadable => Health::Unknown,
+        | ErrorCode::Unreadable
+        | ErrorCode::Stuck => Health::Unknown,
     }
 }
 
@@ -62,26 +63,32 @@ impl Breakers {
         self.lock().connections.insert(sync, connections);
     }
 
-    /// Says that a system answered.
-    pub fn succeeded(&self, connection: &ConnectionName, now: Timestamp) {
-        self.change(connection, now, |breaker| breaker.succeeded(now));
+    /// Says that a system answered a request. Returns whether that closed its breaker: what waits for the
+    /// system may go on.
+    pub fn succeeded(&self, connection: &ConnectionName, now: Timestamp) -> bool {
+        let (before, after) = self.change(connection, now, |breaker| breaker.succeeded(now));
+        before != after && after == BreakerState::Closed
     }
 
-    /// Says how a call to a system failed. If its breaker is now open, returns until when: the job
-    /// should wait so long, which costs it no attempt.
-    pub fn failed(
-        &self,
-        connection: &ConnectionName,
-        code: ErrorCode,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let chance = self.entropy.next_u64();
-        let state = self.change(connection, now, |breaker| match health(code) {
-            Health::Up => breaker.succeeded(now),
-            Health::Down => breaker.failed(now, chance),
-            Health::Unknown => {}
-        });
-        match state {
+    /// Says how a request to a system failed. Returns as [`Breakers::succeeded`] does: a refusal is an answer.
+    pub fn failed(&self, connection: &ConnectionName, code: ErrorCode, now: Timestamp) -> bool {
+        match health(code) {
+            Health::Up => self.succeeded(connection, now),
+            Health::Down => {
+                let chance = self.entropy.next_u64();
+                self.change(connection, now, |breaker| breaker.failed(now, chance));
+                false
+            }
+            Health::Unknown => false,
+        }
+    }
+
+    /// Until when a system is left alone, if its breaker is open: a job should wait so long, which costs it
+    /// no attempt.
+    #[must_use]
+    pub fn open_until(&self, connection: &ConnectionName, now: Timestamp) -> Option<Timestamp> {
+        let shared = self.lock();
+        match shared.breakers.get(connection)?.state(now) {
             BreakerState::Open { until } => Some(until),
             BreakerState::Closed | BreakerState::HalfOpen => None,
         }
@@ -111,13 +118,13 @@ impl Breakers {
         states
     }
 
-    /// Changes one breaker, and tells when its state became another.
+    /// Changes one breaker, and tells when its state became another. Returns both.
     fn change(
         &self,
         connection: &ConnectionName,
         now: Timestamp,
         change: impl FnOnce(&mut Breaker),
-    ) -> BreakerState {
+    ) -> (BreakerState, BreakerState) {
         let mut shared = self.lock();
         if !shared.breakers.contains_key(connection) {
             let breaker = Breaker::new(self.config);
@@ -140,7 +147,7 @@ impl Breakers {
                 BreakerState::HalfOpen => {}
             }
         }
-        after
+        (before, after)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

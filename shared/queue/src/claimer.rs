@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::{JobId, LeaseToken, Timestamp};
-use tandem_store::{ClaimRequest, ClaimedJob, JobOutcome, StoreError};
+use tandem_store::{ClaimRequest, ClaimedJob, JobOutcome, StoreError, Waiting};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{error, info, warn};
 
@@ -117,6 +117,7 @@ impl Claimer {
                 let outcome = JobOutcome::Snooze {
                     run_at: until,
                     failure: None,
+                    reason: Waiting::Gate,
                 };
                 Finished { running, outcome }.send(&self.finished).await
             }

@@ -13,7 +13,7 @@ use apalis_core::task::Task;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tandem_domain::{Disposition, ErrorCode};
-use tandem_store::{Failure, JobKind, JobOutcome, Lease};
+use tandem_store::{Failure, JobKind, JobOutcome, Lease, Waiting};
 use tokio::sync::mpsc;
 use tower::{Layer, Service};
 use tracing::{Instrument, error};
@@ -158,6 +158,7 @@ impl Surroundings {
         Handled::Outcome(JobOutcome::Snooze {
             run_at: self.core.parts.clock.now(),
             failure: None,
+            reason: Waiting::Stopping,
         })
     }
 

@@ -1,7 +1,7 @@
 //! From what an error asks for to how the job ends.
 
-use tandem_domain::{Disposition, RetryPolicy, Timestamp};
-use tandem_store::{Failure, JobOutcome};
+use tandem_domain::{Disposition, ErrorCode, RetryPolicy, Timestamp};
+use tandem_store::{Failure, JobOutcome, Waiting};
 
 /// How a job ends whose attempt number `attempt` (the first is 1) failed. `chance` is any random
 /// number; it only moves the next attempt within the jitter.
@@ -25,6 +25,7 @@ pub fn outcome_for(
         },
         Disposition::RetryAfter(delay) => JobOutcome::Snooze {
             run_at: now.plus(delay),
+            reason: waits_for(failure.code),
             failure: Some(failure),
         },
         Disposition::Park => JobOutcome::Dead { failure },
@@ -34,11 +35,27 @@ pub fn outcome_for(
     }
 }
 
+/// What a job waits for that failed so and is tried again without costing an attempt.
+const fn waits_for(code: ErrorCode) -> Waiting {
+    match code {
+        ErrorCode::Unreachable | ErrorCode::Unauthorized => Waiting::SystemDown,
+        ErrorCode::RateLimited => Waiting::Throttled,
+        ErrorCode::Storage => Waiting::Storage,
+        ErrorCode::ParentMissing => Waiting::Partner,
+        ErrorCode::Refused
+        | ErrorCode::VersionConflict
+        | ErrorCode::ResponseLost
+        | ErrorCode::Malformed
+        | ErrorCode::Misconfigured
+        | ErrorCode::Internal
+        | ErrorCode::Unreadable
+        | ErrorCode::Stuck => Waiting::Elsewhere,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use tandem_domain::ErrorCode;
 
     use super::*;
 
@@ -85,6 +102,7 @@ mod tests {
             JobOutcome::Snooze {
                 run_at: Timestamp::from_secs(1_030),
                 failure: Some(failure()),
+                reason: Waiting::SystemDown,
             }
         );
     }

@@ -8,6 +8,7 @@
 //! This crate never reads a clock, never draws a random number, and has no opinion on what to do: it
 //! keeps rows.
 
+mod brake;
 mod changes;
 mod config;
 mod conflicts;

@@ -4,8 +4,11 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 use tandem_domain::{RunId, Side, SyncName, Timestamp};
-use tandem_store::{NewRun, Progress, Run, RunFilter, RunState, RunStore, StoreError};
+use tandem_store::{
+    NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore, StoreError, Waiting,
+};
 
+use crate::jobs::upkeep::release_waiting;
 use crate::sql::{self, Failed};
 use crate::txn::{self, Txn};
 use crate::{PostgresStore, rows};
@@ -80,8 +83,14 @@ async fn end(txn: &mut Txn, end: &End) -> Result<(), Failed> {
         return Ok(());
     };
     let good = matches!(end.state, RunState::Succeeded | RunState::Partial);
-    if let (true, Some(cursor)) = (good, end.cursor) {
-        let run = read(&row)?;
+    if !good {
+        return Ok(());
+    }
+    let run = read(&row)?;
+    if run.kind == RunKind::Backfill {
+        release_waiting(txn, &run.sync, Waiting::FirstSync, end.now).await?;
+    }
+    if let Some(cursor) = end.cursor {
         let statement = sqlx::query(MOVE_CURSOR)
             .bind(run.sync.as_str().to_owned())
             .bind(run.side.map(Side::as_str))

@@ -31,6 +31,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0003_trust.down.sql"),
     ),
     (
+        4,
+        "waits",
+        include_str!("../../../migrations/postgres/0004_waits.up.sql"),
+        include_str!("../../../migrations/postgres/0004_waits.down.sql"),
+    ),
+    (
         6,
         "verbs",
         include_str!("../../../migrations/postgres/0006_verbs.up.sql"),

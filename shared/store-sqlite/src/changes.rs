@@ -219,6 +219,7 @@ fn total_of<'a>(totals: &'a mut SyncTotals, name: &str) -> Option<&'a mut u64> {
         (Counter::Conflicts, &mut totals.conflicts),
         (Counter::Retries, &mut totals.retries),
         (Counter::Dead, &mut totals.dead),
+        (Counter::Healed, &mut totals.healed),
     ];
     places
         .into_iter()

@@ -8,6 +8,7 @@
 //! A call returns after its transaction is on the disk, never before. This crate never reads a
 //! clock, never draws a random number, and has no opinion on what to do: it keeps rows.
 
+mod brake;
 mod changes;
 mod config;
 mod conflicts;
@@ -24,6 +25,8 @@ mod rows;
 mod runs;
 mod sql;
 mod tally;
+#[cfg(test)]
+mod upgrade;
 mod writer;
 
 use std::fs::File;

@@ -48,6 +48,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0003_trust.down.sql"),
     ),
     (
+        4,
+        "waits",
+        include_str!("../../../migrations/sqlite/0004_waits.up.sql"),
+        include_str!("../../../migrations/sqlite/0004_waits.down.sql"),
+    ),
+    (
         6,
         "verbs",
         include_str!("../../../migrations/sqlite/0006_verbs.up.sql"),
@@ -213,16 +219,18 @@ fn schema(error: MigrateError) -> StoreError {
     }
 }
 
+/// Opens the file as it is.
+#[cfg(test)]
+pub(crate) async fn connect(path: &Path) -> SqliteConnection {
+    connect_options(path)
+        .connect()
+        .await
+        .expect("the file opens")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    async fn connect(path: &Path) -> SqliteConnection {
-        connect_options(path)
-            .connect()
-            .await
-            .expect("a new file opens")
-    }
 
     #[tokio::test]
     async fn going_down_removes_all_and_going_up_again_works() {

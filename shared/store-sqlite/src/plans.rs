@@ -25,7 +25,7 @@ const GROWING: [&str; 10] = [
 ];
 
 /// Statements that may walk a small partial index of one: what waits, runs, or is dead.
-const WALKS_A_PARTIAL_INDEX: [&str; 2] = ["count_jobs", "running_jobs"];
+const WALKS_A_PARTIAL_INDEX: [&str; 3] = ["any_dead_job", "count_jobs", "running_jobs"];
 
 async fn schema() -> SqliteConnection {
     let mut conn = SqliteConnectOptions::new()

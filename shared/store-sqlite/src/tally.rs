@@ -20,6 +20,7 @@ pub(crate) enum Counter {
     Conflicts,
     Retries,
     Dead,
+    Healed,
     /// Rows in state done: falls when they are pruned. Counting them each time would be slow.
     DoneRows,
     /// Of no sync: events that were stored before.
@@ -39,6 +40,7 @@ impl Counter {
             Self::Conflicts => "conflicts",
             Self::Retries => "retries",
             Self::Dead => "dead",
+            Self::Healed => "healed",
             Self::DoneRows => "done_rows",
             Self::DuplicateEvents => "duplicate_events",
         }

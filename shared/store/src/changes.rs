@@ -188,6 +188,8 @@ pub struct SyncTotals {
     pub retries: u64,
     /// Jobs parked as dead letters, replayed ones included.
     pub dead: u64,
+    /// Dead letters that closed by themselves, because their records have synced since.
+    pub healed: u64,
 }
 
 /// The change log.

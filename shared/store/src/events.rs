@@ -48,7 +48,7 @@ pub struct NewEvent {
     pub occurred_at: Option<Timestamp>,
     /// Why it cannot be understood; such an event waits in quarantine and causes no job.
     pub problem: Option<String>,
-    /// The syncs to wake. Empty when nothing maps this stream, or the connection is paused.
+    /// The syncs to wake. Empty when nothing maps this stream.
     pub targets: Vec<JobTarget>,
 }
 

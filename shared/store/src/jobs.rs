@@ -1,12 +1,14 @@
 //! Durable jobs. The row is the job; a doorbell only says that there is one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ErrorCode, JobId, LeaseToken, LinkId, RecordId, Side, SyncName, Timestamp};
 
 use crate::StoreError;
+use crate::waits::{Waiting, Waits};
 
 /// What a job is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -298,6 +300,10 @@ pub struct Job {
     /// What an operator wants it to write in place of what it would.
     #[serde(skip_serializing_if = "Edits::is_empty")]
     pub edits: Edits,
+    /// How long and for what it has waited since it last came forward.
+    pub waits: Waits,
+    /// How often in a row its process went away while it ran.
+    pub crashes: u32,
 }
 
 /// Values that an operator gave, as text, by mapped field. Empty text is no value.
@@ -374,14 +380,18 @@ pub enum JobOutcome {
         /// Why.
         failure: Failure,
     },
-    /// It could not run now; the attempt does not count.
+    /// It goes back to waiting; the attempt does not count. The storage lets it wait at least as long as
+    /// [`Waits::again`] says, and makes it a dead letter when it has waited in vain.
     Snooze {
-        /// When.
+        /// When it should run by what the handler knows.
         run_at: Timestamp,
         /// Why, if something failed.
         failure: Option<Failure>,
+        /// What it waits for.
+        reason: Waiting,
     },
-    /// It waits for an operator. An older dead job of the same lane is discarded: this one says more.
+    /// It waits for an operator. A record has one dead letter: where there is one already, that one takes
+    /// over what this one says, and this one is done.
     Dead {
         /// Why.
         failure: Failure,
@@ -399,6 +409,8 @@ pub struct JobFilter {
     pub code: Option<ErrorCode>,
     /// Only about this record.
     pub record: Option<RecordId>,
+    /// Only in this lane. With [`JobState::Running`] or [`JobState::Available`] there is one at most.
+    pub lane: Option<Lane>,
     /// Only older than this job (cursor paging).
     pub before: Option<JobId>,
     /// At most so many, and never more than [`crate::PAGE_ROWS_MAX`].
@@ -422,6 +434,27 @@ pub struct JobCounts {
     pub available_by_class: [u64; 3],
 }
 
+/// A job whose process went away so often in a row while it ran is a dead letter.
+pub const CRASHES_MAX: u32 = 3;
+
+/// Jobs that ran when their process went away twice are run this far apart, so that of those that ran beside
+/// each other only the one that kills it is there when it dies again.
+pub const SUSPECTS_APART: Duration = Duration::from_secs(1);
+
+/// Failed attempts kept with a dead letter whose record is tried again and again.
+pub const ATTEMPTS_KEPT: i64 = 50;
+
+/// Why a job is dead that kills its process.
+#[must_use]
+pub fn crashed() -> Failure {
+    Failure {
+        code: ErrorCode::Internal,
+        chain: vec![format!(
+            "the process that ran it went away {CRASHES_MAX} times in a row while it did: it may be what kills it. See how that process ended (memory, a defect, somebody's signal), then replay this"
+        )],
+    }
+}
+
 /// The queue.
 #[async_trait]
 pub trait JobStore: Send + Sync {
@@ -434,7 +467,8 @@ pub trait JobStore: Send + Sync {
 
     /// Ends or hands back claimed jobs, all in one transaction. Each answer says whether the lease
     /// was still held; if not, nothing was changed for it. A job that goes back to waiting while
-    /// another waits in its lane merges into that one.
+    /// another waits in its lane merges into that one. One that ends well closes the dead letters of its
+    /// record: it has synced since.
     async fn finish(
         &self,
         finished: Vec<(Lease, JobOutcome)>,
@@ -444,13 +478,15 @@ pub trait JobStore: Send + Sync {
     /// Moves the end of leases. Each answer says whether the lease was still held.
     async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<bool>, StoreError>;
 
-    /// Hands back jobs whose lease ended before `now` (attempt counted), at most `limit`, merging.
-    /// Returns the jobs that stand for them.
+    /// Hands back jobs whose lease ended before `now` (attempt counted), at most `limit`, merging. One whose
+    /// process went away [`CRASHES_MAX`] times in a row while it ran is a dead letter instead: it may be what
+    /// kills it. Returns the jobs that stand for the others.
     async fn rescue_expired(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
 
     /// Hands back every running job, whoever holds it: for a process that knows that it is alone. The
     /// attempt does not count: the process died, not the job, and a machine that restarts a few times must
-    /// not use up the retries of what happened to run. Returns how many ran.
+    /// not use up the retries of what happened to run. It is counted all the same, see
+    /// [`JobStore::rescue_expired`]. Returns how many ran.
     async fn release_all(&self, now: Timestamp) -> Result<usize, StoreError>;
 
     /// When the next waiting job is due; `None` when none waits. Jobs of paused syncs do not count:
@@ -487,7 +523,16 @@ pub trait JobStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<JobId>, StoreError>;
 
-    /// Discards dead jobs with a reason. Returns how many were dead.
+    /// Makes due what waits for this in a sync: it has come. Returns how many jobs waited.
+    async fn release_waiting(
+        &self,
+        sync: &SyncName,
+        reason: Waiting,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// Discards dead jobs with a reason, until their records change: as long as they are as the index has
+    /// them, no poll makes a dead letter of them anew. Returns how many were dead.
     async fn discard_jobs(
         &self,
         ids: &[JobId],

@@ -6,6 +6,7 @@
 //! The traits are split by concern; [`Store`] is all of them. Every storage passes the same suite
 //! (`tandem-testkit`).
 
+mod brake;
 mod changes;
 mod config;
 mod conflicts;
@@ -15,10 +16,13 @@ mod health;
 mod jobs;
 mod leases;
 mod links;
+pub mod notes;
 mod runs;
+mod waits;
 
 use async_trait::async_trait;
 
+pub use brake::BrakeStore;
 pub use changes::{Change, ChangeFilter, ChangeStore, FieldChange, Operation, Outcome, SyncTotals};
 pub use config::{
     ConfigStore, ConnectionRow, ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule, SyncRow,
@@ -34,8 +38,9 @@ pub use events::{
 };
 pub use health::{ConnectionHealth, ConnectionState, HealthStore};
 pub use jobs::{
-    ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt, JobClass, JobCounts,
-    JobFilter, JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob, Trigger,
+    ATTEMPTS_KEPT, CRASHES_MAX, ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt,
+    JobClass, JobCounts, JobFilter, JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob,
+    SUSPECTS_APART, Trigger, crashed,
 };
 pub use leases::LeaseStore;
 pub use links::{
@@ -45,6 +50,7 @@ pub use links::{
 };
 pub use runs::{NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore};
 pub use tandem_domain::BaseValue;
+pub use waits::{NAMED_WAIT_MAX, STEPS_MAX, Verdict, Waiting, Waits};
 
 /// Everything that a storage does.
 #[async_trait]
@@ -58,6 +64,7 @@ pub trait Store:
     + ConfigStore
     + HealthStore
     + LeaseStore
+    + BrakeStore
 {
     /// Whether the storage answers and its schema is the one that this program needs.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -513,10 +513,12 @@ pub trait LinkStore: Send + Sync {
         record: &RecordId,
     ) -> Result<Vec<Intent>, StoreError>;
 
-    /// Open intents older than `before`, for the pass that looks for forgotten ones.
+    /// Open intents older than `before`, oldest first, for the pass that looks for forgotten ones; only those
+    /// that come after `after`, which the last of the page before was.
     async fn stale_intents(
         &self,
         before: Timestamp,
+        after: Option<(Timestamp, IntentId)>,
         limit: usize,
     ) -> Result<Vec<Intent>, StoreError>;
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{RunId, Side, SyncName, Timestamp};
 
 use crate::StoreError;
-use crate::jobs::{JobKind, Trigger};
+use crate::jobs::{JobKind, Lane, Trigger};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -152,20 +152,20 @@ pub struct RunFilter {
 }
 
 impl Run {
-    /// Whether a job of this kind could be the one that carries the run. A poll of a system that tells
-    /// no changes is a sweep, so both kinds of job carry both kinds of run.
+    /// The lanes of the jobs that could carry the run: while none of them is running, nobody works on it. A
+    /// poll of a system that tells no changes is a sweep, so both kinds of job carry both kinds of run.
     #[must_use]
-    pub fn may_be_carried_by(&self, job: &JobKind) -> bool {
-        match (job, self.kind) {
-            (
-                JobKind::Poll { sync, side } | JobKind::Sweep { sync, side },
-                RunKind::Poll | RunKind::Sweep,
-            ) => self.sync == *sync && self.side == Some(*side),
-            (JobKind::Backfill { sync }, RunKind::Backfill) => self.sync == *sync,
-            (JobKind::Poll { .. } | JobKind::Sweep { .. }, RunKind::Backfill)
-            | (JobKind::Backfill { .. }, RunKind::Poll | RunKind::Sweep)
-            | (JobKind::Reconcile { .. } | JobKind::Noop { .. }, _) => false,
-        }
+    pub fn lanes(&self) -> Vec<Lane> {
+        let sync = || self.sync.clone();
+        let kinds = match (self.kind, self.side) {
+            (RunKind::Poll | RunKind::Sweep, Some(side)) => vec![
+                JobKind::Poll { sync: sync(), side },
+                JobKind::Sweep { sync: sync(), side },
+            ],
+            (RunKind::Backfill, _) => vec![JobKind::Backfill { sync: sync() }],
+            (RunKind::Poll | RunKind::Sweep, None) => Vec::new(),
+        };
+        kinds.iter().map(Lane::of_job).collect()
     }
 }
 
@@ -179,7 +179,8 @@ pub trait RunStore: Send + Sync {
     /// Stores how far a run has come.
     async fn progress_run(&self, id: RunId, progress: &Progress) -> Result<(), StoreError>;
 
-    /// Ends a run; when it succeeded (or partly) the cursor of its side moves to `cursor`, in the
+    /// Ends a run; when it succeeded (or partly) what waits for a first sync is made due if it was a whole
+    /// comparison, and the cursor of its side moves to `cursor`, in the
     /// same transaction. One that was failed as orphaned meanwhile stays so, and moves nothing.
     async fn end_run(
         &self,

@@ -12,6 +12,7 @@ mod make;
 mod otlp;
 pub mod servers;
 mod temporary;
+pub mod upgrade;
 
 pub use chance::SeededEntropy;
 pub use clock::TestClock;

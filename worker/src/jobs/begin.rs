@@ -37,14 +37,17 @@ pub async fn begin(context: &Context, claimed: &ClaimedJob, new: NewRun) -> Resu
 
 /// Whether another running job could be the one that carries the run.
 async fn is_carried(context: &Context, claimed: &ClaimedJob, run: &Run) -> Result<bool, WorkError> {
-    let filter = JobFilter {
-        state: Some(JobState::Running),
-        sync: Some(run.sync.clone()),
-        limit: PAGE_ROWS_MAX,
-        ..JobFilter::default()
-    };
-    let jobs = context.store.jobs(&filter).await?;
-    Ok(jobs
-        .iter()
-        .any(|job| job.id != claimed.job.id && run.may_be_carried_by(&job.kind)))
+    for lane in run.lanes() {
+        let filter = JobFilter {
+            state: Some(JobState::Running),
+            lane: Some(lane),
+            limit: 1,
+            ..JobFilter::default()
+        };
+        let jobs = context.store.jobs(&filter).await?;
+        if jobs.iter().any(|job| job.id != claimed.job.id) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -6,7 +6,7 @@ use tandem_domain::{Fields, Side};
 use tandem_engine::{LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Confirmation, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState, LinkUpdate,
-    SideState,
+    SideState, Waiting,
 };
 
 use super::change_log::changes;
@@ -25,7 +25,7 @@ pub(super) async fn finish(
     let is_unread = |one: &Carried| one.after.is_none() && one.intent.op != IntentOp::Delete;
     if carried.iter().any(is_unread) {
         // What was written stays open in the journal: without it, the next run would not know whose it is.
-        return Ok(work.again_after(Duration::ZERO));
+        return Ok(work.again_after(Duration::ZERO, Waiting::Elsewhere));
     }
     let settled = settle(
         &work.sync.policy,
@@ -38,6 +38,7 @@ pub(super) async fn finish(
         JobOutcome::Snooze {
             run_at: work.context.now(),
             failure: None,
+            reason: Waiting::Progress,
         }
     } else {
         JobOutcome::Done {

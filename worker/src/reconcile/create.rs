@@ -49,7 +49,11 @@ pub(super) async fn create(
             };
             link_created(work, &intent, &created, Some(source)).await
         }
-        Sent::NoEffect(error) => work.give_up(&intent, IntentState::Failed, error).await,
+        Sent::NoEffect(error) => {
+            let seen = vec![(here.side, here.reading.indexed(work.sync))];
+            work.give_up_having_seen(&intent, IntentState::Failed, seen, error)
+                .await
+        }
         Sent::Unknown(error) => work.give_up(&intent, IntentState::Unknown, error).await,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tandem_domain::{BaseValue, ConflictId, Fields, LinkId, Side, checksum};
 use tandem_store::{
     Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkUpdate, NewLink,
-    Operation, SideState,
+    Operation, SideState, Waiting,
 };
 
 use super::change_log::created_fields;
@@ -79,6 +79,7 @@ pub(super) async fn link_created(
             JobOutcome::Snooze {
                 run_at: now,
                 failure: None,
+                reason: Waiting::Progress,
             }
         }),
         ..Confirmation::default()
@@ -176,6 +177,7 @@ pub(super) async fn relink(
         outcome: Some(JobOutcome::Snooze {
             run_at: work.context.now(),
             failure: None,
+            reason: Waiting::Progress,
         }),
         ..Confirmation::default()
     };

@@ -5,12 +5,13 @@ use tandem_store::{Confirmation, ConflictKind, JobOutcome, Resolution};
 
 use super::linked::Open;
 use super::questions::question;
+use crate::brake;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 
 /// Holds a delete that comes on top of too many; an approved one passes, a rejected one retires the link.
-pub(super) async fn brake(
+pub(super) async fn hold(
     work: Work<'_>,
     open: &Open,
     planned: &mut Plan,
@@ -33,11 +34,7 @@ pub(super) async fn brake(
         planned.writes.clear();
         return Ok(None);
     }
-    let links = work.context.store.link_count(&work.sync.name).await?;
-    let brakes = &work.context.brakes;
-    if answer(Resolution::Approve)
-        || brakes.admit(&work.sync.name, work.sync.brake, links, work.context.now())
-    {
+    if answer(Resolution::Approve) || brake::admits(work.context, work.sync, open.link.id).await? {
         return Ok(None);
     }
     let Some(record) = open.link.side(delete.side).id.clone() else {

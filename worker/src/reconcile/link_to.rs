@@ -1,7 +1,7 @@
 //! Links two records that belong together.
 
 use tandem_domain::{ConflictId, LinkId, RecordId};
-use tandem_store::{Confirmation, JobOutcome, LinkUpdate, NewLink, Operation, SideState};
+use tandem_store::{Confirmation, JobOutcome, LinkUpdate, NewLink, Operation, SideState, Waiting};
 
 use super::unlinked::Here;
 use crate::executor::{Work, both};
@@ -38,6 +38,7 @@ pub(super) async fn link_to(
         outcome: Some(JobOutcome::Snooze {
             run_at: now,
             failure: None,
+            reason: Waiting::Progress,
         }),
         ..Confirmation::default()
     };

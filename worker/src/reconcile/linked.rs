@@ -6,8 +6,8 @@ use tandem_domain::{BaseValue, RecordId, Side};
 use tandem_engine::{Plan, PlannedWrite, Ruled, View, WriteOp};
 use tandem_store::{Intent, IntentOp, IntentState, IntentVerdict, Link, PairContext, Resolution};
 
-use super::confirm::finish;
-use super::delete_hold::brake;
+use super::confirm::{finish, seen};
+use super::delete_hold::hold;
 use super::lost_create::{lost_create, settle_create};
 use super::pair::{Pair, presence, read_both};
 use super::recover::{base_now, settle_open};
@@ -66,7 +66,7 @@ pub(super) async fn run(
         verdicts,
         context,
     };
-    if let Some(held) = brake(work, &open, &mut planned).await? {
+    if let Some(held) = hold(work, &open, &mut planned).await? {
         return Ok(held);
     }
     if planned.writes.is_empty() {
@@ -125,7 +125,10 @@ pub(super) async fn carry_out(
                 carried.push(read_back(work, intent, written, millis).await);
             }
             Sent::NoEffect(error) => {
-                return work.give_up(intent, IntentState::Failed, error).await;
+                let seen = seen(work, &open, &carried);
+                return work
+                    .give_up_having_seen(intent, IntentState::Failed, seen, error)
+                    .await;
             }
             Sent::Unknown(error) => {
                 return work.give_up(intent, IntentState::Unknown, error).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
 use tandem_engine::{MatchKey, match_keys};
-use tandem_store::{Intent, IntentOp, IntentState, Link};
+use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 
 use super::created::{link_created, relink};
 use super::lookup::find_by_key;
@@ -53,7 +53,7 @@ pub(super) async fn settle_create(
         .now()
         .since(intent.sent_at.unwrap_or(intent.created_at));
     if !idempotent && since < end.connector.timeout() * RESEND_TIMEOUTS {
-        return Ok(work.again_after(LOOK_AGAIN));
+        return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
     }
     resend(work, intent, link).await
 }
@@ -139,7 +139,7 @@ pub(super) async fn resend(
             match (created, link) {
                 (Some(created), None) => link_created(work, intent, &created, None).await,
                 (Some(created), Some(link)) => relink(work, intent, &created, link).await,
-                (None, _) => Ok(work.again_after(LOOK_AGAIN)),
+                (None, _) => Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere)),
             }
         }
         Sent::Unknown(error) => work.give_up(intent, IntentState::Unknown, error).await,

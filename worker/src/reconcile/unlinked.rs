@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Candidate, Single, key_texts, match_one};
-use tandem_store::{Intent, LinkState, PairContext, Resolution};
+use tandem_store::{Intent, LinkState, PairContext, Resolution, Waiting};
 
 use super::create::create;
 use super::created::link_created;
@@ -45,7 +45,7 @@ pub(super) async fn run(
         return settle_create(work, intent, None).await;
     }
     if !first_sync::has_ended(work.context, &work.sync.name).await? {
-        return Ok(work.again_after(FIRST_SYNC_PAUSE));
+        return Ok(work.again_after(FIRST_SYNC_PAUSE, Waiting::FirstSync));
     }
     let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
     else {
@@ -81,7 +81,7 @@ pub(super) async fn run(
     }
     if is_linked(work, here.side, here.id()).await? {
         // It is the effect of a create of ours, which was confirmed while the record was being read.
-        return Ok(work.again_after(Duration::ZERO));
+        return Ok(work.again_after(Duration::ZERO, Waiting::Partner));
     }
     match_or_create(work, &here).await
 }
@@ -149,7 +149,7 @@ pub(super) async fn await_partner(
     if ours && work.context.now().since(since) > ABANDONED_AFTER {
         return link_created(work, &intent, &here.reading, None).await;
     }
-    Ok(work.again_after(KEY_BUSY_PAUSE))
+    Ok(work.again_after(KEY_BUSY_PAUSE, Waiting::Partner))
 }
 
 pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {

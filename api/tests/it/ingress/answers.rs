@@ -240,17 +240,19 @@ async fn a_wrong_password_is_401_and_says_which_scheme() {
 }
 
 #[tokio::test]
-async fn a_paused_connection_is_answered_200_and_its_events_wait_without_jobs() {
+async fn the_events_of_a_paused_connection_are_not_lost_but_their_jobs_wait() {
     let server = start().await;
     let body = one_event("e1");
     let reply = server.post_signed("paused", GENERIC, body.as_bytes()).await;
     assert_eq!(reply.status, 200);
     assert_eq!(server.store.events().len(), 1);
-    assert!(server.store.jobs().is_empty());
+    let waiting = server.store.jobs();
+    assert_eq!(waiting.len(), 1, "it is queued for the resume");
     server.hooks.set_paused("paused", false);
     let body = one_event("e2");
-    server.post_signed("paused", GENERIC, body.as_bytes()).await;
-    assert_eq!(server.store.jobs().len(), 1);
+    let reply = server.post_signed("paused", GENERIC, body.as_bytes()).await;
+    assert_eq!(reply.status, 200);
+    assert!(server.store.jobs().starts_with(&waiting));
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ pub struct Hook {
 pub enum HookState {
     /// Takes events.
     Active(Arc<Hook>),
-    /// Takes events and keeps them, and nothing is done with them.
+    /// Takes events and keeps them; their jobs wait until it is resumed.
     Paused(Arc<Hook>),
     /// Cannot verify anybody: the reason is for the operator, the sender is asked to come back.
     Misconfigured(Arc<str>),

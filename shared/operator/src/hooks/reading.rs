@@ -24,23 +24,16 @@ pub struct Arrival<'a> {
 }
 
 /// The events in a body. None for a handshake; one in quarantine for a body that cannot be read.
-/// Only an active hook gives its events targets.
+/// Those of a paused connection have their targets too: their jobs wait until it is resumed.
 #[must_use]
 pub fn new_events(state: &HookState, body: &[u8], arrival: Arrival<'_>) -> Vec<NewEvent> {
     match state {
-        HookState::Active(hook) => read_all(hook, body, arrival, JobsWanted::Yes),
-        HookState::Paused(hook) => read_all(hook, body, arrival, JobsWanted::No),
+        HookState::Active(hook) | HookState::Paused(hook) => read_all(hook, body, arrival),
         HookState::Misconfigured(_) | HookState::Deleted => Vec::new(),
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum JobsWanted {
-    Yes,
-    No,
-}
-
-fn read_all(hook: &Hook, body: &[u8], arrival: Arrival<'_>, jobs: JobsWanted) -> Vec<NewEvent> {
+fn read_all(hook: &Hook, body: &[u8], arrival: Arrival<'_>) -> Vec<NewEvent> {
     // A reader that panics would be sent the same body for ever; in quarantine it waits for a fix.
     let read = catch_unwind(AssertUnwindSafe(|| (hook.read)(body)))
         .unwrap_or_else(|_| Err(Unreadable("reading it failed inside Tandem".to_owned())));
@@ -50,14 +43,13 @@ fn read_all(hook: &Hook, body: &[u8], arrival: Arrival<'_>, jobs: JobsWanted) ->
             .enumerate()
             .map(|(index, event)| {
                 let event = storable(event, body, index);
-                new_event(hook, event, arrival, jobs)
+                new_event(hook, event, arrival)
             })
             .collect(),
         Err(unreadable) => vec![new_event(
             hook,
             quarantined(body_key(body), unreadable.to_string()),
             arrival,
-            JobsWanted::No,
         )],
     }
 }
@@ -118,13 +110,11 @@ fn is_plain(text: &str, bytes_max: usize) -> bool {
     !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control)
 }
 
-fn new_event(hook: &Hook, event: ReadEvent, arrival: Arrival<'_>, jobs: JobsWanted) -> NewEvent {
+fn new_event(hook: &Hook, event: ReadEvent, arrival: Arrival<'_>) -> NewEvent {
     let offset_micros = (hook.clock_offset_micros)();
-    let understood = event.problem.is_none() && jobs == JobsWanted::Yes;
-    let targets = if understood {
-        targets_of(hook, &event, arrival)
-    } else {
-        Vec::new()
+    let targets = match event.problem {
+        None => targets_of(hook, &event, arrival),
+        Some(_) => Vec::new(),
     };
     let id = EventId::new(arrival.at, arrival.entropy);
     NewEvent {

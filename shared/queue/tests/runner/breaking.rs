@@ -43,7 +43,8 @@ fn calling(
             done()
         } else {
             calls.fetch_add(1, Ordering::SeqCst);
-            let wait = breakers.failed(&crm(), ErrorCode::Unreachable, now);
+            breakers.failed(&crm(), ErrorCode::Unreachable, now);
+            let wait = breakers.open_until(&crm(), now);
             Handled::Outcome(down(claimed.job.attempt, wait, now))
         };
         std::future::ready(handled)

@@ -2,6 +2,7 @@
 //! duration can be asserted.
 
 mod breaking;
+mod endless;
 mod failing;
 mod memory;
 mod running;

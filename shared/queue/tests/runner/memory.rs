@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tandem_domain::{JobId, LeaseToken, SyncName, Timestamp};
 use tandem_store::{
     ClaimRequest, ClaimedJob, Edits, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobState,
-    JobStore, Lane, Lease, NewJob, StoreError,
+    JobStore, Lane, Lease, NewJob, StoreError, Verdict, Waiting, Waits,
 };
 use tokio::sync::watch;
 
@@ -113,7 +113,7 @@ fn fail_if_told(times: &AtomicUsize) -> Result<(), StoreError> {
     }
 }
 
-fn end(row: &mut Row, outcome: JobOutcome) {
+fn end(row: &mut Row, outcome: JobOutcome, now: Timestamp) {
     row.lease = None;
     match outcome {
         JobOutcome::Done { note } => {
@@ -125,12 +125,23 @@ fn end(row: &mut Row, outcome: JobOutcome) {
             row.job.run_at = run_at;
             row.job.failure = Some(failure);
         }
-        JobOutcome::Snooze { run_at, failure } => {
-            row.job.state = JobState::Available;
-            row.job.run_at = run_at;
-            row.job.failure = failure;
-            row.job.attempt -= 1;
-        }
+        JobOutcome::Snooze {
+            run_at,
+            failure,
+            reason,
+        } => match row.job.waits.again(reason, run_at, failure.as_ref(), now) {
+            Verdict::Wait { run_at, waits } => {
+                row.job.state = JobState::Available;
+                row.job.run_at = run_at;
+                row.job.waits = waits;
+                row.job.failure = failure;
+                row.job.attempt -= 1;
+            }
+            Verdict::TooLong { failure } => {
+                row.job.state = JobState::Dead;
+                row.job.failure = Some(failure);
+            }
+        },
         JobOutcome::Dead { failure } => {
             row.job.state = JobState::Dead;
             row.job.failure = Some(failure);
@@ -194,6 +205,8 @@ impl JobStore for MemoryStore {
                 failure: None,
                 note: None,
                 edits: Edits::new(),
+                waits: Waits::default(),
+                crashes: 0,
             },
         });
         self.rows().extend(rows);
@@ -231,7 +244,7 @@ impl JobStore for MemoryStore {
     async fn finish(
         &self,
         finished: Vec<(Lease, JobOutcome)>,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
         self.finishes.fetch_add(1, Ordering::SeqCst);
         fail_if_told(&self.failing_finishes)?;
@@ -250,7 +263,7 @@ impl JobStore for MemoryStore {
                     row.job.id == lease.job
                         && row.lease.is_some_and(|(token, _)| token == lease.token)
                 });
-                row.map(|row| end(row, outcome)).is_some()
+                row.map(|row| end(row, outcome, now)).is_some()
             })
             .collect();
         drop(rows);
@@ -317,6 +330,15 @@ impl JobStore for MemoryStore {
 
     async fn replay_jobs(&self, _: &[JobId], _: Timestamp) -> Result<Vec<JobId>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn release_waiting(
+        &self,
+        _: &SyncName,
+        _: Waiting,
+        _: Timestamp,
+    ) -> Result<usize, StoreError> {
+        Ok(0)
     }
 
     async fn replay_edited(

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tandem_queue::{Drained, Handled};
-use tandem_store::{JobOutcome, JobState};
+use tandem_store::{JobOutcome, JobState, Waiting};
 use tokio::time::Instant;
 
 use crate::support::{World, all_done, done, handler, idle_handler, reconcile};
@@ -83,6 +83,7 @@ async fn a_long_job_may_hand_itself_back_when_the_process_stops() {
         Handled::Outcome(JobOutcome::Snooze {
             run_at: now,
             failure: None,
+            reason: Waiting::Stopping,
         })
     }));
     world.enqueue_and_ring([reconcile("deals", 1)]).await;

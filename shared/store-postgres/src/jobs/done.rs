@@ -6,15 +6,13 @@ use std::collections::HashSet;
 use serde::Serialize;
 use sqlx::PgPool;
 use tandem_domain::{JobId, LeaseToken, Timestamp};
-use tandem_store::{JobOutcome, Lease, StoreError};
+use tandem_store::{JobOutcome, Lease, StoreError, notes};
 
+use super::dead;
 use crate::sql::{Failed, Statement};
 use crate::tally::Counter;
 use crate::txn::{self, Txn};
 use crate::{rows, sql};
-
-/// Notes that begin so say that the job found our own write, or nothing new.
-const ECHO_NOTES: [&str; 3] = ["echo", "agreed", "nothing"];
 
 /// A job that went well.
 #[derive(Serialize)]
@@ -23,6 +21,7 @@ struct Done<'a> {
     token: LeaseToken,
     note: &'a str,
     echo: bool,
+    settles: bool,
 }
 
 impl<'a> Done<'a> {
@@ -35,7 +34,8 @@ impl<'a> Done<'a> {
                     id: lease.job,
                     token: lease.token,
                     note,
-                    echo: ECHO_NOTES.iter().any(|word| note.starts_with(word)),
+                    echo: notes::is_echo(note),
+                    settles: notes::settles(note),
                 }),
                 JobOutcome::Retry { .. } | JobOutcome::Snooze { .. } | JobOutcome::Dead { .. } => {
                     None
@@ -61,21 +61,26 @@ pub(super) async fn end_well(
         .bind(sql::json("job", &done)?)
         .bind(now.as_micros());
     let mut held = HashSet::new();
+    let mut settled = Vec::new();
     for row in txn.all(statement).await? {
         let (sync, echo): (String, bool) = (rows::get(&row, "sync")?, rows::get(&row, "echo")?);
         txn.tally.add(&sync, Counter::JobsDone, 1);
         txn.tally.add(&sync, Counter::DoneRows, 1);
         txn.tally.add(&sync, Counter::Echoes, i64::from(echo));
         held.insert(rows::parsed(&row, "id")?);
+        if rows::get(&row, "settles")? {
+            settled.push(dead::Settled::read(&row)?);
+        }
     }
+    dead::heal(txn, &settled, now).await?;
     Ok(held)
 }
 
 const END_WELL: &str = "-- end_jobs_well
 UPDATE jobs SET state = 'done', note = f.note, ended_at = $2, lease_token = NULL, lease_until = NULL
-FROM json_to_recordset($1::json) AS f (id text, token text, note text, echo boolean)
+FROM json_to_recordset($1::json) AS f (id text, token text, note text, echo boolean, settles boolean)
 WHERE jobs.id = f.id AND jobs.lease_token = f.token
-RETURNING jobs.id, jobs.sync, f.echo";
+RETURNING jobs.id, jobs.sync, jobs.lane, f.echo, f.settles";
 
 /// Whether all of the jobs went well, and none is named twice: then [`end_all_well`] can end them.
 pub(super) fn all_went_well(finished: &[(Lease, JobOutcome)]) -> bool {
@@ -113,24 +118,53 @@ fn end_and_count((done, now): &(String, Timestamp)) -> Statement<'_> {
         .bind(Counter::JobsDone.as_str())
         .bind(Counter::DoneRows.as_str())
         .bind(Counter::Echoes.as_str())
+        .bind(Counter::Healed.as_str())
 }
 
+/// The dead letters of records that have synced with these jobs close in it too: see [`dead::heal`].
 const END_AND_COUNT: &str = "-- end_jobs_and_count
 WITH ended AS (
     UPDATE jobs SET state = 'done', note = f.note, ended_at = $2,
                     lease_token = NULL, lease_until = NULL
-    FROM json_to_recordset($1::json) AS f (id text, token text, note text, echo boolean)
+    FROM json_to_recordset($1::json) AS f (id text, token text, note text, echo boolean, settles boolean)
     WHERE jobs.id = f.id AND jobs.lease_token = f.token
-    RETURNING jobs.id, jobs.sync, f.echo
+    RETURNING jobs.id, jobs.sync, jobs.lane, f.echo, f.settles
+),
+dead AS MATERIALIZED (
+    SELECT d.id, max(e.id) AS healer
+    FROM ended e
+    CROSS JOIN LATERAL (
+        SELECT e.lane
+        UNION ALL SELECT l.sync || '/a/' || l.a_id FROM links l WHERE l.id = e.lane
+        UNION ALL SELECT l.sync || '/b/' || l.b_id FROM links l WHERE l.id = e.lane) w (lane)
+    CROSS JOIN LATERAL (
+        SELECT j.id FROM jobs j
+        WHERE j.state = 'dead' AND j.lane = w.lane AND j.edits IS NULL OFFSET 0) d
+    WHERE e.settles AND (SELECT true FROM jobs j WHERE j.state = 'dead' LIMIT 1)
+    GROUP BY d.id
+),
+healed AS (
+    UPDATE jobs SET state = 'done', ended_at = $2,
+                    note = 'healed: its record has synced since, by ' || d.healer
+    FROM dead d WHERE jobs.id = d.id AND jobs.state || '' = 'dead'
+    RETURNING jobs.sync
 ),
 counted AS (
     INSERT INTO counters (sync, name, slot, value)
-    SELECT e.sync, c.name, pg_backend_pid() % 64, c.by
-    FROM (SELECT sync, count(*) AS jobs, count(*) FILTER (WHERE echo) AS echoes
-          FROM ended GROUP BY sync) e
-    CROSS JOIN LATERAL (VALUES ($3, e.jobs), ($4, e.jobs), ($5, e.echoes)) AS c (name, by)
+    SELECT c.sync, c.name, pg_backend_pid() % 64, sum(c.by)::bigint
+    FROM (
+        SELECT e.sync, n.name, n.by
+        FROM (SELECT sync, count(*) AS jobs, count(*) FILTER (WHERE echo) AS echoes
+              FROM ended GROUP BY sync) e
+        CROSS JOIN LATERAL (VALUES ($3, e.jobs), ($4, e.jobs), ($5, e.echoes)) AS n (name, by)
+        UNION ALL
+        SELECT h.sync, n.name, h.jobs
+        FROM (SELECT sync, count(*) AS jobs FROM healed GROUP BY sync) h
+        CROSS JOIN LATERAL (VALUES ($4), ($6)) AS n (name)
+    ) c
     WHERE c.by > 0
-    ORDER BY e.sync, c.name
+    GROUP BY c.sync, c.name
+    ORDER BY c.sync, c.name
     ON CONFLICT (sync, name, slot) DO UPDATE SET value = counters.value + excluded.value
 )
 SELECT id FROM ended";

@@ -9,8 +9,9 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 use tandem_domain::{JobId, LeaseToken, Timestamp};
-use tandem_store::{Failure, JobOutcome, Lease, StoreError};
+use tandem_store::{Failure, JobOutcome, Lease, StoreError, Verdict};
 
+use super::dead;
 use super::done::end_well;
 use super::waiting::{Waiting, put_back};
 use crate::sql::{self, Failed};
@@ -37,21 +38,6 @@ impl LeaseRow {
         rows.sort_by_key(|row| row.id);
         rows
     }
-}
-
-#[derive(Serialize)]
-struct Dead<'a> {
-    id: JobId,
-    token: LeaseToken,
-    code: &'static str,
-    chain: &'a [String],
-}
-
-/// The newest dead letter of its lane.
-#[derive(Serialize)]
-struct Newest<'a> {
-    id: &'a str,
-    lane: &'a str,
 }
 
 #[derive(Serialize)]
@@ -102,91 +88,37 @@ pub(crate) async fn finish_held(
     now: Timestamp,
 ) -> Result<Vec<bool>, Failed> {
     let mut held = end_well(txn, finished, now).await?;
-    held.extend(park(txn, finished, now).await?);
-    held.extend(hand_back(txn, finished, now).await?);
+    let mut dead: Vec<(Lease, Failure)> = finished
+        .iter()
+        .filter_map(|(lease, outcome)| match outcome {
+            JobOutcome::Dead { failure } => Some((*lease, failure.clone())),
+            JobOutcome::Done { .. } | JobOutcome::Retry { .. } | JobOutcome::Snooze { .. } => None,
+        })
+        .collect();
+    let back = hand_back(txn, finished, now).await?;
+    held.extend(back.held);
+    dead.extend(back.in_vain);
+    held.extend(dead::park(txn, &dead, now).await?);
     Ok(finished
         .iter()
         .map(|(lease, _)| held.contains(&lease.job))
         .collect())
 }
 
-async fn park(
-    txn: &mut Txn,
-    finished: &[(Lease, JobOutcome)],
-    now: Timestamp,
-) -> Result<HashSet<JobId>, Failed> {
-    let dead: Vec<(&Lease, &Failure)> = finished
-        .iter()
-        .filter_map(|(lease, outcome)| match outcome {
-            JobOutcome::Dead { failure } => Some((lease, failure)),
-            JobOutcome::Done { .. } | JobOutcome::Retry { .. } | JobOutcome::Snooze { .. } => None,
-        })
-        .collect();
-    if dead.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let rows: Vec<Dead<'_>> = dead
-        .iter()
-        .map(|(lease, failure)| Dead {
-            id: lease.job,
-            token: lease.token,
-            code: failure.code.as_str(),
-            chain: &failure.chain,
-        })
-        .collect();
-    let statement = sqlx::query(PARK)
-        .bind(sql::json("job", &rows)?)
-        .bind(now.as_micros());
-    let parked: Vec<Waiting> = txn
-        .all(statement)
-        .await?
-        .iter()
-        .map(Waiting::read)
-        .collect::<Result<_, _>>()?;
-    for job in &parked {
-        txn.tally.add(&job.sync, Counter::Dead, 1);
-    }
-    let failures: Vec<_> = dead
-        .iter()
-        .map(|(lease, failure)| (lease.job, *failure, true))
-        .collect();
-    replace_older(txn, &parked, now).await?;
-    log_attempts(txn, &parked, &failures, now).await
+/// What became of jobs that were to go back to waiting.
+#[derive(Default)]
+struct HandedBack {
+    /// Those that did.
+    held: HashSet<JobId>,
+    /// Those that have waited in vain.
+    in_vain: Vec<(Lease, Failure)>,
 }
-
-/// What is refused is refused again by the next poll: of the dead letters of a lane the newest says all
-/// that there is to say.
-async fn replace_older(txn: &mut Txn, parked: &[Waiting], now: Timestamp) -> Result<(), Failed> {
-    let newest: Vec<Newest<'_>> = parked
-        .iter()
-        .map(|job| Newest {
-            id: &job.id,
-            lane: &job.lane,
-        })
-        .collect();
-    let statement = sqlx::query(REPLACE_OLDER)
-        .bind(sql::json("job", &newest)?)
-        .bind(now.as_micros());
-    txn.run(statement).await.map(|_| ())
-}
-
-const REPLACE_OLDER: &str = "-- replace_older_dead_jobs
-UPDATE jobs SET state = 'discarded', note = 'replaced by ' || n.id, ended_at = $2
-FROM json_to_recordset($1::json) AS n (id text, lane text)
-WHERE jobs.state = 'dead' AND jobs.lane = n.lane AND jobs.id <> n.id";
-
-const PARK: &str = "-- park_jobs
-UPDATE jobs SET state = 'dead', ended_at = $2, failure_code = f.code, failure_chain = f.chain,
-                lease_token = NULL, lease_until = NULL
-FROM json_to_recordset($1::json) AS f (id text, token text, code text, chain text)
-WHERE jobs.id = f.id AND jobs.lease_token = f.token
-RETURNING jobs.*";
 
 async fn hand_back(
     txn: &mut Txn,
     finished: &[(Lease, JobOutcome)],
     now: Timestamp,
-) -> Result<HashSet<JobId>, Failed> {
+) -> Result<HandedBack, Failed> {
     let leases: Vec<&Lease> = finished
         .iter()
         .filter(|(_, outcome)| {
@@ -197,8 +129,9 @@ async fn hand_back(
         })
         .map(|(lease, _)| lease)
         .collect();
+    let mut back = HandedBack::default();
     if leases.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(back);
     }
     let held = held_jobs(txn, &leases).await?;
     let failures: Vec<_> = finished
@@ -212,36 +145,60 @@ async fn hand_back(
         })
         .collect();
     log_attempts(txn, &held, &failures, now).await?;
-    let mut answers = HashSet::new();
     let mut waiting = Vec::with_capacity(held.len());
     for mut job in held {
         let outcome = finished
             .iter()
             .find(|(lease, _)| lease.job.to_string() == job.id);
-        if let Some((lease, outcome)) = outcome {
-            answers.insert(lease.job);
-            apply(txn, &mut job, outcome)?;
-            waiting.push(job);
+        let Some((lease, outcome)) = outcome else {
+            continue;
+        };
+        match apply(txn, &mut job, outcome, now)? {
+            None => {
+                back.held.insert(lease.job);
+                waiting.push(job);
+            }
+            Some(failure) => back.in_vain.push((*lease, failure)),
         }
     }
     put_back(txn, waiting, now).await?;
-    Ok(answers)
+    Ok(back)
 }
 
-fn apply(txn: &mut Txn, job: &mut Waiting, outcome: &JobOutcome) -> Result<(), StoreError> {
+/// Lets a job wait as its outcome says; `Some` is why it is dead instead.
+fn apply(
+    txn: &mut Txn,
+    job: &mut Waiting,
+    outcome: &JobOutcome,
+    now: Timestamp,
+) -> Result<Option<Failure>, StoreError> {
+    // It came to an end by itself, whatever end that was.
+    job.crashes = 0;
     match outcome {
         JobOutcome::Retry { run_at, failure } => {
             txn.tally.add(&job.sync, Counter::Retries, 1);
             job.run_at = run_at.as_micros();
-            job.fail(failure)
+            job.fail(failure)?;
         }
-        JobOutcome::Snooze { run_at, failure } => {
-            job.run_at = run_at.as_micros();
+        JobOutcome::Snooze {
+            run_at,
+            failure,
+            reason,
+        } => {
+            let verdict = job.waits().again(*reason, *run_at, failure.as_ref(), now);
+            let (run_at, waits) = match verdict {
+                Verdict::Wait { run_at, waits } => (run_at, waits),
+                Verdict::TooLong { failure } => return Ok(Some(failure)),
+            };
+            job.wait(run_at, waits);
             job.attempt = (job.attempt - 1).max(0);
-            failure.as_ref().map_or(Ok(()), |failure| job.fail(failure))
+            if let Some(failure) = failure {
+                job.fail(failure)?;
+            }
         }
-        JobOutcome::Done { .. } | JobOutcome::Dead { .. } => Ok(()),
+        JobOutcome::Done { .. } | JobOutcome::Dead { .. } => {}
     }
+    Ok(None)
 }
 
 /// The jobs whose lease is held, locked: nobody takes them away before this transaction ends.
@@ -260,7 +217,7 @@ JOIN jobs j ON j.id = l.id AND j.lease_token = l.token
 ORDER BY j.id FOR NO KEY UPDATE OF j";
 
 /// Writes the failures of jobs that are held. Returns which jobs these are.
-async fn log_attempts(
+pub(super) async fn log_attempts(
     txn: &mut Txn,
     held: &[Waiting],
     failures: &[(JobId, &Failure, bool)],

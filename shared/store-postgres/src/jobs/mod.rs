@@ -2,19 +2,20 @@
 //! to waiting therefore goes through [`enqueue`] or [`waiting`], which merge.
 
 pub(crate) mod claim;
+pub(crate) mod dead;
 mod done;
 pub(crate) mod enqueue;
 pub(crate) mod finish;
 pub(crate) mod read;
 mod row;
-mod upkeep;
+pub(crate) mod upkeep;
 pub(crate) mod waiting;
 
 use async_trait::async_trait;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{
     ClaimRequest, ClaimedJob, Edits, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobStore,
-    Lease, NewJob, StoreError,
+    Lease, NewJob, StoreError, Waiting,
 };
 
 use crate::{PostgresStore, txn};
@@ -112,6 +113,19 @@ impl JobStore for PostgresStore {
         .await
     }
 
+    async fn release_waiting(
+        &self,
+        sync: &SyncName,
+        reason: Waiting,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let args = (sync.clone(), reason, now);
+        txn::write(&self.pool, args, |txn, (sync, reason, now)| {
+            Box::pin(upkeep::release_waiting(txn, sync, *reason, *now))
+        })
+        .await
+    }
+
     async fn discard_jobs(
         &self,
         ids: &[JobId],
@@ -120,7 +134,7 @@ impl JobStore for PostgresStore {
     ) -> Result<usize, StoreError> {
         let args = (ids.to_vec(), reason.to_owned(), now);
         txn::write(&self.pool, args, |txn, (ids, reason, now)| {
-            Box::pin(upkeep::discard(txn, ids, reason, *now))
+            Box::pin(dead::discard(txn, ids, reason, *now))
         })
         .await
     }

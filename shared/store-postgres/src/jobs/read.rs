@@ -90,6 +90,11 @@ pub(crate) fn list(filter: &JobFilter) -> QueryBuilder<Postgres> {
             .push(" AND kind = 'reconcile' AND record = ")
             .push_bind(sql::plain(record.as_str()).into_owned());
     }
+    if let Some(lane) = &filter.lane {
+        query
+            .push(" AND lane = ")
+            .push_bind(sql::plain(lane.as_str()).into_owned());
+    }
     if let Some(before) = filter.before {
         query.push(" AND id < ").push_bind(before.to_string());
     }

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 use tandem_domain::{ErrorCode, RecordId, Side, SyncName};
-use tandem_store::{Edits, Failure, Hints, Job, JobClass, JobKind, Lane, StoreError};
+use tandem_store::{Edits, Failure, Hints, Job, JobClass, JobKind, Lane, StoreError, Waits};
 
 use crate::rows;
 
@@ -105,6 +105,13 @@ pub(super) fn job(row: &PgRow) -> Result<Job, StoreError> {
         failure: failure(row)?,
         note: rows::get(row, "note")?,
         edits: edits(row)?,
+        waits: Waits {
+            count: rows::small(row, "waits")?,
+            since: rows::instant_opt(row, "waits_since")?,
+            reason: rows::word_opt(row, "waits_for")?,
+            steps: rows::small(row, "steps")?,
+        },
+        crashes: rows::small(row, "crashes")?,
     })
 }
 

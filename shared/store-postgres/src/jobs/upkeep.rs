@@ -4,9 +4,12 @@ use std::collections::HashSet;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
-use tandem_domain::{JobId, Timestamp};
-use tandem_store::{Edits, JobKind, Lease, StoreError};
+use tandem_domain::{JobId, SyncName, Timestamp};
+use tandem_store::{
+    CRASHES_MAX, Edits, JobKind, Lease, SUSPECTS_APART, StoreError, Waiting as WaitsFor, crashed,
+};
 
+use super::dead;
 use super::enqueue::resolve_lanes;
 use super::finish::LeaseRow;
 use super::row::job;
@@ -59,7 +62,7 @@ pub(super) async fn rescue(
         .bind(now.as_micros())
         .bind(sql::limit(limit));
     let jobs = read_all(&txn.all(statement).await?)?;
-    put_back(txn, jobs, now).await
+    take_back(txn, jobs, now).await
 }
 
 /// Only a running job has a lease. One that is locked is being finished or renewed, or rescued by another process.
@@ -73,11 +76,35 @@ pub(super) async fn release_all(txn: &mut Txn, now: Timestamp) -> Result<usize, 
     for job in &mut jobs {
         job.attempt = (job.attempt - 1).max(0);
     }
-    put_back(txn, jobs, now).await.map(|jobs| jobs.len())
+    let ran = jobs.len();
+    take_back(txn, jobs, now).await.map(|_jobs| ran)
 }
 
 const RUNNING: &str = "-- running_jobs
 SELECT * FROM jobs WHERE state = 'running' ORDER BY id FOR NO KEY UPDATE";
+
+/// Takes jobs from processes that went away. One that was there too often is dead; those that were there twice
+/// are run apart from each other, to find out which it is.
+async fn take_back(
+    txn: &mut Txn,
+    mut jobs: Vec<Waiting>,
+    now: Timestamp,
+) -> Result<Vec<JobId>, Failed> {
+    let mut suspects = 0;
+    for job in &mut jobs {
+        job.crashes += 1;
+        if job.crashes + 1 == i64::from(CRASHES_MAX) {
+            let apart = SUSPECTS_APART.saturating_mul(suspects);
+            job.run_at = job.run_at.max(now.plus(apart).as_micros());
+            suspects += 1;
+        }
+    }
+    let (dead, others): (Vec<Waiting>, Vec<Waiting>) = jobs
+        .into_iter()
+        .partition(|job| job.crashes >= i64::from(CRASHES_MAX));
+    dead::bury(txn, dead, &crashed(), now).await?;
+    put_back(txn, others, now).await
+}
 
 fn read_all(rows: &[PgRow]) -> Result<Vec<Waiting>, StoreError> {
     rows.iter().map(Waiting::read).collect()
@@ -119,8 +146,7 @@ pub(super) async fn replay(
     let mut jobs = read_all(&dead)?;
     for (job, lane) in jobs.iter_mut().zip(lanes) {
         job.lane = lane;
-        job.attempt = 0;
-        job.run_at = now.as_micros();
+        job.begin_anew(now);
     }
     put_back(txn, jobs, now).await
 }
@@ -130,27 +156,29 @@ SELECT * FROM jobs
 WHERE state = 'dead' AND id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
 ORDER BY id FOR NO KEY UPDATE";
 
-/// Discards dead jobs.
-pub(super) async fn discard(
+/// Makes due what waits for this.
+pub(crate) async fn release_waiting(
     txn: &mut Txn,
-    ids: &[JobId],
-    reason: &str,
+    sync: &SyncName,
+    reason: WaitsFor,
     now: Timestamp,
 ) -> Result<usize, Failed> {
-    let statement = sqlx::query(DISCARD)
-        .bind(sql::json("job", ids)?)
-        .bind(sql::plain(reason).into_owned())
+    let statement = sqlx::query(RELEASE_WAITING)
+        .bind(sync.as_str().to_owned())
+        .bind(reason.as_str())
         .bind(now.as_micros());
     txn.run(statement).await
 }
 
-const DISCARD: &str = "-- discard_jobs
-WITH dead AS MATERIALIZED (
+/// One that is being claimed runs already.
+const RELEASE_WAITING: &str = "-- release_waiting
+WITH waiting AS MATERIALIZED (
     SELECT id FROM jobs
-    WHERE state = 'dead' AND id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
-    ORDER BY id FOR NO KEY UPDATE
+    WHERE state = 'available' AND waits_for IS NOT NULL AND sync = $1 AND waits_for = $2
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE jobs SET state = 'discarded', note = $2, ended_at = $3 FROM dead WHERE jobs.id = dead.id";
+UPDATE jobs SET run_at = least(run_at, $3), waits = 0, waits_since = NULL, waits_for = NULL
+FROM waiting WHERE jobs.id = waiting.id";
 
 /// Removes old jobs that are done or discarded.
 pub(super) async fn prune(txn: &mut Txn, before: Timestamp, limit: usize) -> Result<usize, Failed> {

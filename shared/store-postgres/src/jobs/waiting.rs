@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{Failure, StoreError};
+use tandem_store::{Failure, StoreError, Waiting as WaitsFor, Waits};
 
 use crate::sql::Failed;
 use crate::tally::Counter;
@@ -33,6 +33,11 @@ pub(crate) struct Waiting {
     pub(crate) failure_code: Option<String>,
     pub(crate) failure_chain: Option<String>,
     pub(crate) edits: Option<String>,
+    pub(crate) waits: i64,
+    pub(crate) waits_since: Option<i64>,
+    pub(crate) waits_for: Option<&'static str>,
+    pub(crate) steps: i64,
+    pub(crate) crashes: i64,
     /// Only of a running job.
     #[serde(skip)]
     pub(crate) claimed_at: Option<i64>,
@@ -70,6 +75,11 @@ impl Waiting {
             failure_code: rows::get(row, "failure_code")?,
             failure_chain: rows::get(row, "failure_chain")?,
             edits: rows::get(row, "edits")?,
+            waits: rows::get(row, "waits")?,
+            waits_since: rows::get(row, "waits_since")?,
+            waits_for: rows::word_opt(row, "waits_for")?.map(WaitsFor::as_str),
+            steps: rows::get(row, "steps")?,
+            crashes: rows::get(row, "crashes")?,
             claimed_at: rows::get(row, "claimed_at")?,
         })
     }
@@ -81,6 +91,35 @@ impl Waiting {
         Ok(())
     }
 
+    /// How long and for what it has waited.
+    pub(crate) fn waits(&self) -> Waits {
+        let small = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Waits {
+            count: small(self.waits),
+            since: self.waits_since.map(Timestamp::from_micros),
+            reason: WaitsFor::ALL
+                .into_iter()
+                .find(|reason| self.waits_for == Some(reason.as_str())),
+            steps: small(self.steps),
+        }
+    }
+
+    /// Lets it wait until then.
+    pub(crate) fn wait(&mut self, run_at: Timestamp, waits: Waits) {
+        self.run_at = run_at.as_micros();
+        self.waits = i64::from(waits.count);
+        self.waits_since = waits.since.map(Timestamp::as_micros);
+        self.waits_for = waits.reason.map(WaitsFor::as_str);
+        self.steps = i64::from(waits.steps);
+    }
+
+    /// Begins anew, as if nothing had been tried.
+    pub(crate) fn begin_anew(&mut self, now: Timestamp) {
+        self.attempt = 0;
+        self.crashes = 0;
+        self.wait(now, Waits::default());
+    }
+
     fn absorb(&mut self, other: &Self) {
         self.class = self.class.min(other.class);
         self.run_at = self.run_at.min(other.run_at);
@@ -88,6 +127,13 @@ impl Waiting {
         self.merged += other.merged + 1;
         self.edited_a = self.edited_a.max(other.edited_a);
         self.edited_b = self.edited_b.max(other.edited_b);
+        self.waits = self.waits.max(other.waits);
+        self.waits_since = match (self.waits_since, other.waits_since) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.steps = self.steps.max(other.steps);
+        self.crashes = self.crashes.max(other.crashes);
         if other.edits.is_some() {
             self.edits.clone_from(&other.edits);
         }
@@ -150,7 +196,7 @@ impl Standing {
     }
 }
 
-fn parse(id: &str) -> Result<JobId, StoreError> {
+pub(super) fn parse(id: &str) -> Result<JobId, StoreError> {
     id.parse().map_err(|error| StoreError::Corrupt {
         what: "job",
         reason: format!("{error}"),
@@ -177,7 +223,7 @@ CROSS JOIN LATERAL (
     SELECT j.lane, j.id FROM jobs j WHERE j.state = 'available' AND j.lane = l.lane OFFSET 0) w
 WHERE w.id <> ALL (ARRAY(SELECT json_array_elements_text($2::json)))";
 
-async fn end_merged(
+pub(super) async fn end_merged(
     txn: &mut Txn,
     merged: &[(&Waiting, String)],
     now: Timestamp,
@@ -221,8 +267,14 @@ UPDATE jobs SET
                    ELSE coalesce(jobs.failure_code, w.failure_code) END,
     failure_chain = CASE WHEN w.is_own OR jobs.failure_code IS NULL THEN w.failure_chain
                     ELSE jobs.failure_chain END,
-    edits = coalesce(w.edits, jobs.edits)
+    edits = coalesce(w.edits, jobs.edits),
+    waits = CASE WHEN w.is_own THEN w.waits ELSE greatest(jobs.waits, w.waits) END,
+    waits_since = CASE WHEN w.is_own THEN w.waits_since ELSE least(jobs.waits_since, w.waits_since) END,
+    waits_for = CASE WHEN w.is_own THEN w.waits_for ELSE jobs.waits_for END,
+    steps = CASE WHEN w.is_own THEN w.steps ELSE greatest(jobs.steps, w.steps) END,
+    crashes = CASE WHEN w.is_own THEN w.crashes ELSE greatest(jobs.crashes, w.crashes) END
 FROM json_to_recordset($1::json) AS w (
     id text, is_own boolean, lane text, class bigint, run_at bigint, attempt bigint, merged bigint,
-    edited_a bigint, edited_b bigint, failure_code text, failure_chain text, edits text)
+    edited_a bigint, edited_b bigint, failure_code text, failure_chain text, edits text,
+    waits bigint, waits_since bigint, waits_for text, steps bigint, crashes bigint)
 WHERE jobs.id = w.id AND (w.is_own OR jobs.state = 'available')";

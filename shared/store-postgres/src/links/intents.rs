@@ -2,7 +2,7 @@
 
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
-use tandem_domain::{RecordId, Side, SyncName, Timestamp};
+use tandem_domain::{IntentId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{Intent, StoreError};
 
 use super::row;
@@ -69,13 +69,16 @@ ORDER BY i.created_at, i.id";
 pub(super) async fn stale_intents(
     pool: &PgPool,
     before: Timestamp,
+    after: Option<(Timestamp, IntentId)>,
     limit: usize,
 ) -> Result<Vec<Intent>, StoreError> {
-    let args = (before, limit);
-    let found = txn::alone(pool, &args, |(before, limit)| {
+    let args = (before, after, limit);
+    let found = txn::alone(pool, &args, |(before, after, limit)| {
         sqlx::query(STALE)
             .bind(before.as_micros())
             .bind(sql::limit(*limit))
+            .bind(after.map_or(i64::MIN, |(at, _)| at.as_micros()))
+            .bind(after.map(|(_, id)| id.to_string()).unwrap_or_default())
     });
     read(&found.await?)
 }
@@ -84,5 +87,6 @@ const STALE: &str = "-- stale_intents
 SELECT to_json(i)::text AS intent FROM (
     SELECT * FROM intents
     WHERE created_at < $1 AND state IN ('planned', 'sent', 'unknown')
+      AND created_at >= $3 AND (created_at > $3 OR id > $4)
     ORDER BY created_at, id LIMIT $2) i
 ORDER BY i.created_at, i.id";

@@ -177,8 +177,9 @@ impl LinkStore for PostgresStore {
     async fn stale_intents(
         &self,
         before: Timestamp,
+        after: Option<(Timestamp, IntentId)>,
         limit: usize,
     ) -> Result<Vec<Intent>, StoreError> {
-        intents::stale_intents(&self.pool, before, limit).await
+        intents::stale_intents(&self.pool, before, after, limit).await
     }
 }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 use tandem_domain::{JobId, LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{Lane, Lease, NewLink, SideState, StoreError};
+use tandem_store::{Lane, Lease, NewLink, SideState, StoreError, Verdict, Waiting as WaitsFor};
 
 use super::row::LinkRow;
+use crate::jobs::dead;
 use crate::jobs::finish::held_jobs;
 use crate::jobs::waiting::{Waiting, put_back};
 use crate::sql::Failed;
@@ -58,8 +59,16 @@ pub(super) async fn relane(
     let mut held = held_jobs(txn, &[&lease]).await?;
     for job in &mut held {
         job.lane = Lane::of_link(link).as_str().to_owned();
-        job.run_at = now.as_micros();
         job.attempt = (job.attempt - 1).max(0);
+        job.crashes = 0;
+        // A move is a step: however often a link is made anew, there is an end to it.
+        match job.waits().again(WaitsFor::Progress, now, None, now) {
+            Verdict::Wait { run_at, waits } => job.wait(run_at, waits),
+            Verdict::TooLong { failure } => {
+                let parked = dead::park(txn, &[(lease, failure)], now).await?;
+                return Ok(!parked.is_empty());
+            }
+        }
     }
     Ok(!put_back(txn, held, now).await?.is_empty())
 }

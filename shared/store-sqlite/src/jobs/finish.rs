@@ -5,36 +5,19 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{Failure, JobOutcome, Lease, StoreError};
+use tandem_store::{Failure, JobOutcome, Lease, StoreError, Verdict, notes};
 
+use super::dead;
 use super::waiting::{Waiting, put_back};
 use crate::tally::Counter;
 use crate::writer::Txn;
 use crate::{rows, sql};
-
-/// Notes that begin so say that the job found our own write, or nothing new.
-const ECHO_NOTES: [&str; 3] = ["echo", "agreed", "nothing"];
 
 #[derive(Serialize)]
 struct Done<'a> {
     id: JobId,
     token: String,
     note: &'a str,
-}
-
-#[derive(Serialize)]
-struct Dead<'a> {
-    id: JobId,
-    token: String,
-    code: &'static str,
-    chain: &'a [String],
-}
-
-/// The newest dead letter of its lane.
-#[derive(Serialize)]
-struct Newest<'a> {
-    id: &'a str,
-    lane: &'a str,
 }
 
 #[derive(Serialize)]
@@ -71,8 +54,17 @@ async fn finish_distinct(
     now: Timestamp,
 ) -> Result<Vec<bool>, StoreError> {
     let mut held = end_well(txn, finished, now).await?;
-    held.extend(park(txn, finished, now).await?);
-    held.extend(hand_back(txn, finished, now).await?);
+    let mut dead: Vec<(Lease, Failure)> = finished
+        .iter()
+        .filter_map(|(lease, outcome)| match outcome {
+            JobOutcome::Dead { failure } => Some((*lease, failure.clone())),
+            JobOutcome::Done { .. } | JobOutcome::Retry { .. } | JobOutcome::Snooze { .. } => None,
+        })
+        .collect();
+    let back = hand_back(txn, finished, now).await?;
+    held.extend(back.held);
+    dead.extend(back.in_vain);
+    held.extend(dead::park(txn, &dead, now).await?);
     Ok(finished
         .iter()
         .map(|(lease, _)| held.contains(&lease.job))
@@ -102,14 +94,19 @@ async fn end_well(
         .bind(sql::json("job", &done)?)
         .bind(now.as_micros());
     let mut held = HashSet::new();
+    let mut settled = Vec::new();
     for row in txn.all(statement).await? {
         let (sync, note): (String, String) = (rows::get(&row, "sync")?, rows::get(&row, "note")?);
-        let echo = ECHO_NOTES.iter().any(|word| note.starts_with(word));
         txn.tally.add(&sync, Counter::JobsDone, 1);
         txn.tally.add(&sync, Counter::DoneRows, 1);
-        txn.tally.add(&sync, Counter::Echoes, i64::from(echo));
+        txn.tally
+            .add(&sync, Counter::Echoes, i64::from(notes::is_echo(&note)));
         held.insert(rows::parsed(&row, "id")?);
+        if notes::settles(&note) {
+            settled.push(dead::Settled::read(&row)?);
+        }
     }
+    dead::heal(txn, &settled, now).await?;
     Ok(held)
 }
 
@@ -118,89 +115,22 @@ UPDATE jobs SET state = 'done', note = f.value ->> 'note', ended_at = ?2,
                 lease_token = NULL, lease_until = NULL
 FROM json_each(?1) f
 WHERE jobs.id = f.value ->> 'id' AND jobs.lease_token = f.value ->> 'token'
-RETURNING id, sync, note";
+RETURNING id, sync, lane, note";
 
-async fn park(
-    txn: &mut Txn,
-    finished: &[(Lease, JobOutcome)],
-    now: Timestamp,
-) -> Result<HashSet<JobId>, StoreError> {
-    let dead: Vec<(&Lease, &Failure)> = finished
-        .iter()
-        .filter_map(|(lease, outcome)| match outcome {
-            JobOutcome::Dead { failure } => Some((lease, failure)),
-            JobOutcome::Done { .. } | JobOutcome::Retry { .. } | JobOutcome::Snooze { .. } => None,
-        })
-        .collect();
-    if dead.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let rows: Vec<Dead<'_>> = dead
-        .iter()
-        .map(|(lease, failure)| Dead {
-            id: lease.job,
-            token: lease.token.to_string(),
-            code: failure.code.as_str(),
-            chain: &failure.chain,
-        })
-        .collect();
-    let statement = sqlx::query(PARK)
-        .bind(sql::json("job", &rows)?)
-        .bind(now.as_micros());
-    let parked: Vec<Waiting> = txn
-        .all(statement)
-        .await?
-        .iter()
-        .map(Waiting::read)
-        .collect::<Result<_, _>>()?;
-    for job in &parked {
-        txn.tally.add(&job.sync, Counter::Dead, 1);
-    }
-    let failures: Vec<_> = dead
-        .iter()
-        .map(|(lease, failure)| (lease.job, *failure, true))
-        .collect();
-    replace_older(txn, &parked, now).await?;
-    log_attempts(txn, &parked, &failures, now).await
+/// What became of jobs that were to go back to waiting.
+#[derive(Default)]
+struct HandedBack {
+    /// Those that did.
+    held: HashSet<JobId>,
+    /// Those that have waited in vain.
+    in_vain: Vec<(Lease, Failure)>,
 }
-
-/// What is refused is refused again by the next poll: of the dead letters of a lane the newest says all
-/// that there is to say.
-async fn replace_older(
-    txn: &mut Txn,
-    parked: &[Waiting],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let newest: Vec<Newest<'_>> = parked
-        .iter()
-        .map(|job| Newest {
-            id: &job.id,
-            lane: &job.lane,
-        })
-        .collect();
-    let statement = sqlx::query(REPLACE_OLDER)
-        .bind(sql::json("job", &newest)?)
-        .bind(now.as_micros());
-    txn.run(statement).await.map(|_| ())
-}
-
-const REPLACE_OLDER: &str = "-- replace_older_dead_jobs
-UPDATE jobs SET state = 'discarded', note = 'replaced by ' || (n.value ->> 'id'), ended_at = ?2
-FROM json_each(?1) n
-WHERE jobs.state = 'dead' AND jobs.lane = n.value ->> 'lane' AND jobs.id <> n.value ->> 'id'";
-
-const PARK: &str = "-- park_jobs
-UPDATE jobs SET state = 'dead', ended_at = ?2, failure_code = f.value ->> 'code',
-                failure_chain = f.value ->> 'chain', lease_token = NULL, lease_until = NULL
-FROM json_each(?1) f
-WHERE jobs.id = f.value ->> 'id' AND jobs.lease_token = f.value ->> 'token'
-RETURNING *";
 
 async fn hand_back(
     txn: &mut Txn,
     finished: &[(Lease, JobOutcome)],
     now: Timestamp,
-) -> Result<HashSet<JobId>, StoreError> {
+) -> Result<HandedBack, StoreError> {
     let leases: Vec<&Lease> = finished
         .iter()
         .filter(|(_, outcome)| {
@@ -211,8 +141,9 @@ async fn hand_back(
         })
         .map(|(lease, _)| lease)
         .collect();
+    let mut back = HandedBack::default();
     if leases.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(back);
     }
     let held = held_jobs(txn, &leases).await?;
     let failures: Vec<_> = finished
@@ -226,36 +157,60 @@ async fn hand_back(
         })
         .collect();
     log_attempts(txn, &held, &failures, now).await?;
-    let mut answers = HashSet::new();
     let mut waiting = Vec::with_capacity(held.len());
     for mut job in held {
         let outcome = finished
             .iter()
             .find(|(lease, _)| lease.job.to_string() == job.id);
-        if let Some((lease, outcome)) = outcome {
-            answers.insert(lease.job);
-            apply(txn, &mut job, outcome)?;
-            waiting.push(job);
+        let Some((lease, outcome)) = outcome else {
+            continue;
+        };
+        match apply(txn, &mut job, outcome, now)? {
+            None => {
+                back.held.insert(lease.job);
+                waiting.push(job);
+            }
+            Some(failure) => back.in_vain.push((*lease, failure)),
         }
     }
     put_back(txn, waiting, now).await?;
-    Ok(answers)
+    Ok(back)
 }
 
-fn apply(txn: &mut Txn, job: &mut Waiting, outcome: &JobOutcome) -> Result<(), StoreError> {
+/// Lets a job wait as its outcome says; `Some` is why it is dead instead.
+fn apply(
+    txn: &mut Txn,
+    job: &mut Waiting,
+    outcome: &JobOutcome,
+    now: Timestamp,
+) -> Result<Option<Failure>, StoreError> {
+    // It came to an end by itself, whatever end that was.
+    job.crashes = 0;
     match outcome {
         JobOutcome::Retry { run_at, failure } => {
             txn.tally.add(&job.sync, Counter::Retries, 1);
             job.run_at = run_at.as_micros();
-            job.fail(failure)
+            job.fail(failure)?;
         }
-        JobOutcome::Snooze { run_at, failure } => {
-            job.run_at = run_at.as_micros();
+        JobOutcome::Snooze {
+            run_at,
+            failure,
+            reason,
+        } => {
+            let verdict = job.waits().again(*reason, *run_at, failure.as_ref(), now);
+            let (run_at, waits) = match verdict {
+                Verdict::Wait { run_at, waits } => (run_at, waits),
+                Verdict::TooLong { failure } => return Ok(Some(failure)),
+            };
+            job.wait(run_at, waits);
             job.attempt = (job.attempt - 1).max(0);
-            failure.as_ref().map_or(Ok(()), |failure| job.fail(failure))
+            if let Some(failure) = failure {
+                job.fail(failure)?;
+            }
         }
-        JobOutcome::Done { .. } | JobOutcome::Dead { .. } => Ok(()),
+        JobOutcome::Done { .. } | JobOutcome::Dead { .. } => {}
     }
+    Ok(None)
 }
 
 /// The jobs whose lease is held.
@@ -279,7 +234,7 @@ SELECT j.* FROM json_each(?1) l
 JOIN jobs j ON j.id = l.value ->> 0 AND j.lease_token = l.value ->> 1";
 
 /// Writes the failures of jobs that are held. Returns which jobs these are.
-async fn log_attempts(
+pub(super) async fn log_attempts(
     txn: &mut Txn,
     held: &[Waiting],
     failures: &[(JobId, &Failure, bool)],

@@ -2,18 +2,19 @@
 //! to waiting therefore goes through [`enqueue`] or [`waiting`], which merge.
 
 mod claim;
+pub(crate) mod dead;
 pub(crate) mod enqueue;
 pub(crate) mod finish;
 pub(crate) mod read;
 mod row;
-mod upkeep;
+pub(crate) mod upkeep;
 pub(crate) mod waiting;
 
 use async_trait::async_trait;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{
     ClaimRequest, ClaimedJob, Edits, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobStore,
-    Lease, NewJob, StoreError,
+    Lease, NewJob, StoreError, Waiting,
 };
 
 use crate::SqliteStore;
@@ -111,6 +112,20 @@ impl JobStore for SqliteStore {
             .await
     }
 
+    async fn release_waiting(
+        &self,
+        sync: &SyncName,
+        reason: Waiting,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let sync = sync.clone();
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move { upkeep::release_waiting(txn, &sync, reason, now).await })
+            })
+            .await
+    }
+
     async fn discard_jobs(
         &self,
         ids: &[JobId],
@@ -119,9 +134,7 @@ impl JobStore for SqliteStore {
     ) -> Result<usize, StoreError> {
         let (ids, reason) = (ids.to_vec(), reason.to_owned());
         self.writer
-            .write(move |txn| {
-                Box::pin(async move { upkeep::discard(txn, &ids, &reason, now).await })
-            })
+            .write(move |txn| Box::pin(async move { dead::discard(txn, &ids, &reason, now).await }))
             .await
     }
 

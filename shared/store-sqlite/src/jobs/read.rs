@@ -87,6 +87,11 @@ pub(crate) fn list(filter: &JobFilter) -> QueryBuilder<Sqlite> {
             .push(" AND kind = 'reconcile' AND record = ")
             .push_bind(record.as_str().to_owned());
     }
+    if let Some(lane) = &filter.lane {
+        query
+            .push(" AND lane = ")
+            .push_bind(lane.as_str().to_owned());
+    }
     if let Some(before) = filter.before {
         query.push(" AND id < ").push_bind(before.to_string());
     }

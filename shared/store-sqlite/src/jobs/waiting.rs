@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{Failure, StoreError};
+use tandem_store::{Failure, StoreError, Waiting as WaitsFor, Waits};
 
 use crate::tally::Counter;
 use crate::writer::Txn;
@@ -28,6 +28,11 @@ pub(crate) struct Waiting {
     pub(crate) failure_code: Option<String>,
     pub(crate) failure_chain: Option<String>,
     pub(crate) edits: Option<String>,
+    pub(crate) waits: i64,
+    pub(crate) waits_since: Option<i64>,
+    pub(crate) waits_for: Option<&'static str>,
+    pub(crate) steps: i64,
+    pub(crate) crashes: i64,
     /// Only of a running job.
     #[serde(skip)]
     pub(crate) claimed_at: Option<i64>,
@@ -55,6 +60,11 @@ impl Waiting {
             failure_code: rows::get(row, "failure_code")?,
             failure_chain: rows::get(row, "failure_chain")?,
             edits: rows::get(row, "edits")?,
+            waits: rows::get(row, "waits")?,
+            waits_since: rows::get(row, "waits_since")?,
+            waits_for: rows::word_opt(row, "waits_for")?.map(WaitsFor::as_str),
+            steps: rows::get(row, "steps")?,
+            crashes: rows::get(row, "crashes")?,
             claimed_at: rows::get(row, "claimed_at")?,
         })
     }
@@ -66,6 +76,35 @@ impl Waiting {
         Ok(())
     }
 
+    /// How long and for what it has waited.
+    pub(crate) fn waits(&self) -> Waits {
+        let small = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Waits {
+            count: small(self.waits),
+            since: self.waits_since.map(Timestamp::from_micros),
+            reason: WaitsFor::ALL
+                .into_iter()
+                .find(|reason| self.waits_for == Some(reason.as_str())),
+            steps: small(self.steps),
+        }
+    }
+
+    /// Lets it wait until then.
+    pub(crate) fn wait(&mut self, run_at: Timestamp, waits: Waits) {
+        self.run_at = run_at.as_micros();
+        self.waits = i64::from(waits.count);
+        self.waits_since = waits.since.map(Timestamp::as_micros);
+        self.waits_for = waits.reason.map(WaitsFor::as_str);
+        self.steps = i64::from(waits.steps);
+    }
+
+    /// Begins anew, as if nothing had been tried.
+    pub(crate) fn begin_anew(&mut self, now: Timestamp) {
+        self.attempt = 0;
+        self.crashes = 0;
+        self.wait(now, Waits::default());
+    }
+
     fn absorb(&mut self, other: &Self) {
         self.class = self.class.min(other.class);
         self.run_at = self.run_at.min(other.run_at);
@@ -73,6 +112,13 @@ impl Waiting {
         self.merged += other.merged + 1;
         self.edited_a = self.edited_a.max(other.edited_a);
         self.edited_b = self.edited_b.max(other.edited_b);
+        self.waits = self.waits.max(other.waits);
+        self.waits_since = match (self.waits_since, other.waits_since) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.steps = self.steps.max(other.steps);
+        self.crashes = self.crashes.max(other.crashes);
         if other.edits.is_some() {
             self.edits.clone_from(&other.edits);
         }
@@ -116,7 +162,7 @@ pub(crate) async fn put_back(
     Ok(answers)
 }
 
-fn parse(id: &str) -> Result<JobId, StoreError> {
+pub(super) fn parse(id: &str) -> Result<JobId, StoreError> {
     id.parse().map_err(|error| StoreError::Corrupt {
         what: "job",
         reason: format!("{error}"),
@@ -145,7 +191,7 @@ SELECT * FROM jobs
 WHERE state = 'available' AND lane IN (SELECT value FROM json_each(?1))
   AND id NOT IN (SELECT value FROM json_each(?2))";
 
-async fn end_merged(
+pub(super) async fn end_merged(
     txn: &mut Txn,
     merged: &[(&Waiting, String)],
     now: Timestamp,
@@ -177,5 +223,8 @@ UPDATE jobs SET state = 'available', lane = w.value ->> 'lane', class = w.value 
                 merged = w.value ->> 'merged', edited_a = w.value ->> 'edited_a',
                 edited_b = w.value ->> 'edited_b', failure_code = w.value ->> 'failure_code',
                 failure_chain = w.value ->> 'failure_chain', edits = w.value ->> 'edits',
+                waits = w.value ->> 'waits', waits_since = w.value ->> 'waits_since',
+                waits_for = w.value ->> 'waits_for', steps = w.value ->> 'steps',
+                crashes = w.value ->> 'crashes',
                 note = NULL, ended_at = NULL, lease_token = NULL, lease_until = NULL
 FROM json_each(?1) w WHERE jobs.id = w.value ->> 'id'";

@@ -1,7 +1,7 @@
 //! Looking at the journal.
 
 use sqlx::SqlitePool;
-use tandem_domain::{RecordId, Side, SyncName, Timestamp};
+use tandem_domain::{IntentId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{Intent, StoreError};
 
 use super::row;
@@ -62,15 +62,19 @@ ORDER BY created_at, id";
 pub(super) async fn stale_intents(
     readers: &SqlitePool,
     before: Timestamp,
+    after: Option<(Timestamp, IntentId)>,
     limit: usize,
 ) -> Result<Vec<Intent>, StoreError> {
     let statement = sqlx::query(STALE)
         .bind(before.as_micros())
-        .bind(sql::limit(limit));
+        .bind(sql::limit(limit))
+        .bind(after.map_or(i64::MIN, |(at, _)| at.as_micros()))
+        .bind(after.map(|(_, id)| id.to_string()).unwrap_or_default());
     read(readers, statement).await
 }
 
 const STALE: &str = "-- stale_intents
 SELECT * FROM intents
 WHERE created_at < ?1 AND state IN ('planned', 'sent', 'unknown')
+  AND created_at >= ?3 AND (created_at > ?3 OR id > ?4)
 ORDER BY created_at, id LIMIT ?2";

@@ -194,8 +194,9 @@ impl LinkStore for SqliteStore {
     async fn stale_intents(
         &self,
         before: Timestamp,
+        after: Option<(Timestamp, IntentId)>,
         limit: usize,
     ) -> Result<Vec<Intent>, StoreError> {
-        intents::stale_intents(&self.readers, before, limit).await
+        intents::stale_intents(&self.readers, before, after, limit).await
     }
 }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    BaseValue, JournalError, Lane, Lease, LinkState, NewLink, SideState, StoreError,
+    BaseValue, JournalError, Lane, Lease, LinkState, NewLink, SideState, StoreError, Verdict,
+    Waiting as WaitsFor,
 };
 
 use super::row::{LinkRow, SideRow, base_text};
 use super::{Refusal, index};
+use crate::jobs::dead;
 use crate::jobs::finish::held_jobs;
 use crate::jobs::waiting::{Waiting, put_back};
 use crate::writer::Txn;
@@ -69,8 +71,16 @@ pub(super) async fn relane(
     let mut held = held_jobs(txn, &[&lease]).await?;
     for job in &mut held {
         job.lane = Lane::of_link(link).as_str().to_owned();
-        job.run_at = now.as_micros();
         job.attempt = (job.attempt - 1).max(0);
+        job.crashes = 0;
+        // A move is a step: however often a link is made anew, there is an end to it.
+        match job.waits().again(WaitsFor::Progress, now, None, now) {
+            Verdict::Wait { run_at, waits } => job.wait(run_at, waits),
+            Verdict::TooLong { failure } => {
+                let parked = dead::park(txn, &[(lease, failure)], now).await?;
+                return Ok(!parked.is_empty());
+            }
+        }
     }
     put_back(txn, held, now).await.map(|jobs| !jobs.is_empty())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::{ErrorCode, Timestamp};
-use tandem_store::{Hints, JobOutcome, JobState, NewJob};
+use tandem_store::{Hints, JobOutcome, JobState, NewJob, Waiting};
 
 use super::{Subject, claim, claim_this, claimed, done, enqueue, finish, job};
 use crate::Make;
@@ -19,6 +19,7 @@ fn snooze(make: &Make, secs: u64, message: Option<&str>) -> JobOutcome {
     JobOutcome::Snooze {
         run_at: make.after(secs),
         failure: message.map(|message| Make::failure(ErrorCode::RateLimited, message)),
+        reason: Waiting::Progress,
     }
 }
 
@@ -134,24 +135,6 @@ pub async fn a_dead_job_waits_for_an_operator(store: Subject) {
     assert_eq!(store.attempts(parked.id).await.expect("attempts").len(), 1);
     make.clock.advance(Duration::from_secs(1_000_000));
     assert_eq!(claim(&store, &make, 1).await.len(), 0);
-}
-
-/// A newer dead letter of a lane takes the place of the older.
-pub async fn a_newer_dead_letter_of_a_lane_takes_the_place_of_the_older(store: Subject) {
-    let make = Make::default();
-    let other = claimed(&store, &make, "b1").await;
-    assert!(finish(&store, &make, &other, dead()).await);
-    let older = claimed(&store, &make, "a1").await;
-    assert!(finish(&store, &make, &older, dead()).await);
-    make.clock.advance(Duration::from_secs(60));
-    let newer = claimed(&store, &make, "a1").await;
-    assert!(finish(&store, &make, &newer, dead()).await);
-    let replaced = job(&store, older.job.id).await;
-    assert_eq!(replaced.state, JobState::Discarded);
-    assert_eq!(replaced.note, Some(format!("replaced by {}", newer.job.id)));
-    for waiting in [&other, &newer] {
-        assert_eq!(job(&store, waiting.job.id).await.state, JobState::Dead);
-    }
 }
 
 /// Every failed attempt is logged in order.

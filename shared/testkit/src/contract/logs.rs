@@ -224,6 +224,7 @@ pub async fn totals_count_jobs_echoes_retries_and_dead_letters(store: Subject) {
         JobOutcome::Snooze {
             run_at: make.now(),
             failure: Some(failure.clone()),
+            reason: tandem_store::Waiting::Progress,
         },
         JobOutcome::Dead { failure },
     ] {

@@ -3,13 +3,16 @@
 //!
 //! No sentence speaks of how a storage does it: what is special to one is in its own tests.
 
+pub mod brake;
 pub mod claims;
 pub mod config;
 pub mod confirm;
 pub mod conflicts;
+pub mod crashes;
 pub mod dead_letters;
 pub mod events;
 pub mod finishing;
+pub mod healing;
 pub mod health;
 pub mod inbox;
 pub mod index;
@@ -21,6 +24,7 @@ pub mod logs;
 pub mod queue;
 pub mod runs;
 pub mod sending;
+pub mod waits;
 
 use std::sync::Arc;
 
@@ -103,7 +107,6 @@ macro_rules! contract_suite {
             finishing: a_snooze_with_a_failure_is_logged;
             finishing: repeated_snoozes_keep_one_entry;
             finishing: a_dead_job_waits_for_an_operator;
-            finishing: a_newer_dead_letter_of_a_lane_takes_the_place_of_the_older;
             finishing: every_failed_attempt_is_logged_in_order;
             finishing: a_late_finisher_changes_nothing;
             finishing: a_finished_lease_is_not_finished_again;
@@ -112,6 +115,31 @@ macro_rules! contract_suite {
             finishing: a_merged_job_keeps_the_larger_attempt_and_the_later_hints;
             finishing: a_finished_lane_is_free_again;
             finishing: a_late_and_a_present_finisher_in_one_call_get_their_own_answers;
+            healing: a_newer_try_that_dies_updates_the_dead_letter_of_its_record;
+            healing: a_dead_letter_older_than_its_link_is_found_from_either_record;
+            healing: a_dead_letter_keeps_the_newest_of_many_tries;
+            healing: a_dead_letter_closes_by_itself_when_its_record_has_synced_since;
+            healing: a_dead_letter_heals_when_the_confirmation_of_its_pair_ends_the_job;
+            healing: what_was_held_or_put_off_heals_nothing;
+            healing: values_that_an_operator_gave_are_not_healed_away;
+            healing: a_discarded_dead_letter_is_not_made_anew_by_a_poll_that_finds_the_record_unchanged;
+            healing: a_discarded_dead_letter_holds_for_both_records_of_a_link;
+            healing: an_event_about_a_discarded_record_may_make_a_dead_letter_again;
+            waits: the_pause_of_a_job_grows_with_each_wait;
+            waits: a_step_that_was_stored_begins_the_waits_anew;
+            waits: a_job_that_waits_in_vain_becomes_a_dead_letter_that_names_what_for;
+            waits: a_job_whose_steps_never_end_becomes_a_dead_letter;
+            waits: a_move_into_the_lane_of_a_link_is_a_step;
+            waits: a_replayed_job_begins_its_waits_anew;
+            waits: what_waits_for_something_is_released_when_it_has_come;
+            waits: the_end_of_the_first_sync_releases_what_waits_for_it;
+            crashes: the_third_process_that_dies_with_a_job_makes_it_a_dead_letter;
+            crashes: a_lease_that_ended_counts_as_a_process_that_died;
+            crashes: any_end_of_its_own_forgets_the_processes_that_died;
+            crashes: jobs_that_ran_beside_each_other_are_told_apart;
+            brake: no_more_deletes_pass_than_the_limit_until_the_time_is_over;
+            brake: a_delete_that_was_let_pass_may_be_tried_again;
+            brake: of_many_deletes_at_once_no_more_pass_than_the_limit;
             leases: a_role_has_one_holder_who_keeps_it_by_asking_again;
             leases: a_role_whose_time_is_over_goes_to_whoever_asks;
             leases: only_its_holder_gives_a_role_up;

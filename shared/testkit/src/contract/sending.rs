@@ -217,17 +217,21 @@ pub async fn old_open_intents_are_found(store: Subject) {
         ids.push(create.id);
         make.clock.advance(Duration::from_secs(10));
     }
-    let stale = async |before, limit| -> Vec<IntentId> {
+    let stale = async |before, after, limit| -> Vec<(tandem_domain::Timestamp, IntentId)> {
         let stale = store
-            .stale_intents(before, limit)
+            .stale_intents(before, after, limit)
             .await
             .expect("stale_intents");
-        stale.into_iter().map(|intent| intent.id).collect()
+        let place = |intent: tandem_store::Intent| (intent.created_at, intent.id);
+        stale.into_iter().map(place).collect()
     };
-    assert_eq!(stale(make.now(), 9).await, vec![ids[1], ids[2]]);
-    assert_eq!(stale(make.now(), 1).await, vec![ids[1]]);
-    assert_eq!(
-        stale(make.now().minus(Duration::from_secs(10)), 9).await,
-        vec![ids[1]]
-    );
+    let both = stale(make.now(), None, 9).await;
+    assert_eq!((both[0].1, both[1].1, both.len()), (ids[1], ids[2], 2));
+    let first = stale(make.now(), None, 1).await;
+    assert_eq!(first, both[..1]);
+    let next = stale(make.now(), first.last().copied(), 1).await;
+    assert_eq!(next, both[1..]);
+    assert_eq!(stale(make.now(), next.last().copied(), 1).await, []);
+    let earlier = make.now().minus(Duration::from_secs(10));
+    assert_eq!(stale(earlier, None, 9).await, both[..1]);
 }

@@ -1,0 +1,63 @@
+//! The deletes that were let pass of late. There is one writer, so that counting and letting pass are one.
+
+use async_trait::async_trait;
+use tandem_domain::{LinkId, SyncName, Timestamp};
+use tandem_store::{BrakeStore, StoreError};
+
+use crate::SqliteStore;
+use crate::writer::Txn;
+
+/// A delete that asks.
+struct Asked {
+    sync: SyncName,
+    link: LinkId,
+    limit: u64,
+    since: Timestamp,
+    now: Timestamp,
+}
+
+async fn admit(txn: &mut Txn, asked: &Asked) -> Result<bool, StoreError> {
+    let forget = sqlx::query(FORGET)
+        .bind(asked.sync.as_str().to_owned())
+        .bind(asked.since.as_micros());
+    txn.run(forget).await?;
+    let admit = sqlx::query(ADMIT)
+        .bind(asked.sync.as_str().to_owned())
+        .bind(asked.link.to_string())
+        .bind(asked.now.as_micros())
+        .bind(i64::try_from(asked.limit).unwrap_or(i64::MAX));
+    txn.run(admit).await.map(|admitted| admitted > 0)
+}
+
+const FORGET: &str = "-- forget_old_deletes
+DELETE FROM deletes_admitted WHERE sync = ?1 AND at < ?2";
+
+/// A link that was let pass already is let pass again, and counts from its first time.
+const ADMIT: &str = "-- admit_delete
+INSERT INTO deletes_admitted (sync, link, at)
+SELECT ?1, ?2, ?3
+WHERE (SELECT count(*) FROM deletes_admitted WHERE sync = ?1 AND link <> ?2) < ?4
+ON CONFLICT (sync, link) DO UPDATE SET at = deletes_admitted.at";
+
+#[async_trait]
+impl BrakeStore for SqliteStore {
+    async fn admit_delete(
+        &self,
+        sync: &SyncName,
+        link: LinkId,
+        limit: u64,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let asked = Asked {
+            sync: sync.clone(),
+            link,
+            limit,
+            since,
+            now,
+        };
+        self.writer
+            .write(move |txn| Box::pin(async move { admit(txn, &asked).await }))
+            .await
+    }
+}

@@ -1,0 +1,446 @@
+//! Going back to waiting: for what, how long, and when that has been long enough.
+//!
+//! Whatever sends a job back names what it waits for, and passes here before it is stored. So no caller can
+//! forget the floor of a wait, that it grows, or its end: a job that waits in vain becomes a dead letter that
+//! names what it waited for. Pure: the storages call it where they hand a job back.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ErrorCode, Timestamp};
+
+use crate::jobs::Failure;
+
+/// What a job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// A system that does not answer, or lets nobody in.
+    SystemDown,
+    /// A system that asked for less.
+    Throttled,
+    /// Our own storage, which could not do what was asked.
+    Storage,
+    /// A record that is being made on the other side.
+    Partner,
+    /// Another job, which makes a record with the same match key.
+    KeyBusy,
+    /// Another job, which has changed what was planned upon.
+    Superseded,
+    /// The first sync.
+    FirstSync,
+    /// The effect of a write that may still be under way, or a second look at something.
+    Elsewhere,
+    /// A gate: a limit, or a breaker that is open. It ran not at all.
+    Gate,
+    /// Another process: this one is ending.
+    Stopping,
+    /// Nothing: a step was stored, and the next one follows.
+    Progress,
+}
+
+/// How long a job waits for something.
+struct Rule {
+    /// The shortest first wait; it doubles with each further one.
+    first: Duration,
+    /// The floor grows no further.
+    most: Duration,
+    /// In vain, when it was at least so long.
+    patience: Option<Duration>,
+    /// In vain, when it was at least so often: a process may have stood still meanwhile.
+    tries_min: u32,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// No system is believed for longer than this when it names a time.
+pub const NAMED_WAIT_MAX: Duration = HOUR;
+/// So many steps follow each other at once; a job that goes on after these is slowed down.
+const STEPS_FREE: u32 = 4;
+/// A job that is carried on so often without an end is given to a person: something else writes to the same
+/// records, or a system gives another answer each time.
+pub const STEPS_MAX: u32 = 40;
+
+const STEP_RULE: Rule = Rule {
+    first: Duration::from_millis(20),
+    most: Duration::from_secs(5 * 60),
+    patience: None,
+    tries_min: 0,
+};
+
+impl Waiting {
+    /// All of them, for parsing.
+    pub const ALL: [Self; 11] = [
+        Self::SystemDown,
+        Self::Throttled,
+        Self::Storage,
+        Self::Partner,
+        Self::KeyBusy,
+        Self::Superseded,
+        Self::FirstSync,
+        Self::Elsewhere,
+        Self::Gate,
+        Self::Stopping,
+        Self::Progress,
+    ];
+
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SystemDown => "system_down",
+            Self::Throttled => "throttled",
+            Self::Storage => "storage",
+            Self::Partner => "partner",
+            Self::KeyBusy => "key_busy",
+            Self::Superseded => "superseded",
+            Self::FirstSync => "first_sync",
+            Self::Elsewhere => "elsewhere",
+            Self::Gate => "gate",
+            Self::Stopping => "stopping",
+            Self::Progress => "progress",
+        }
+    }
+
+    /// What is waited for, for people.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::SystemDown => "a system that does not answer",
+            Self::Throttled => "a system that asked for fewer requests",
+            Self::Storage => "Tandem's own database",
+            Self::Partner => "its partner, which is being made on the other side",
+            Self::KeyBusy => "another job, which is making a record with the same match key",
+            Self::Superseded => "another job, which changed the same pair each time",
+            Self::FirstSync => "the first sync to end",
+            Self::Elsewhere => "the effect of an earlier write to show",
+            Self::Gate => "its turn",
+            Self::Stopping => "another process",
+            Self::Progress => "its next step",
+        }
+    }
+
+    const fn rule(self) -> Option<Rule> {
+        match self {
+            Self::SystemDown | Self::Throttled => Some(Rule {
+                first: Duration::from_secs(1),
+                most: Duration::from_secs(5 * 60),
+                patience: None,
+                tries_min: 0,
+            }),
+            Self::Storage => Some(Rule {
+                first: Duration::from_secs(1),
+                most: Duration::from_secs(5 * 60),
+                patience: Some(HOUR),
+                tries_min: 15,
+            }),
+            Self::Partner | Self::KeyBusy | Self::Superseded | Self::Elsewhere => Some(Rule {
+                first: Duration::from_millis(20),
+                most: Duration::from_secs(30),
+                patience: Some(HOUR),
+                tries_min: 100,
+            }),
+            // A first sync takes hours, and its end wakes these.
+            Self::FirstSync => Some(Rule {
+                first: Duration::from_secs(2),
+                most: Duration::from_secs(5 * 60),
+                patience: Some(Duration::from_secs(24 * 3_600)),
+                tries_min: 100,
+            }),
+            Self::Gate | Self::Stopping | Self::Progress => None,
+        }
+    }
+}
+
+/// How long and for what a job has waited since it last came forward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Waits {
+    /// How often it went back to waiting.
+    pub count: u32,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// For what, the last time.
+    pub reason: Option<Waiting>,
+    /// How often it was carried on after a step, since it began.
+    pub steps: u32,
+}
+
+/// What becomes of a job that goes back to waiting.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It waits.
+    Wait {
+        /// Until then.
+        run_at: Timestamp,
+        /// What is stored with it.
+        waits: Waits,
+    },
+    /// It has waited in vain: a dead letter.
+    TooLong {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+impl Waits {
+    /// Goes back to waiting. `named` is when it should run by what the handler knows; `last` is what went
+    /// wrong, if something did.
+    #[must_use]
+    pub fn again(
+        self,
+        reason: Waiting,
+        named: Timestamp,
+        last: Option<&Failure>,
+        now: Timestamp,
+    ) -> Verdict {
+        match (reason, reason.rule()) {
+            (Waiting::Progress, _) => self.step(named, now),
+            (_, Some(rule)) => self.wait(reason, &rule, named, last, now),
+            // It did not run, so it has neither waited in vain nor come forward.
+            (_, None) => Verdict::Wait {
+                run_at: named,
+                waits: self,
+            },
+        }
+    }
+
+    /// Carries the job on after a step.
+    fn step(self, named: Timestamp, now: Timestamp) -> Verdict {
+        let steps = self.steps.saturating_add(1);
+        if steps > STEPS_MAX {
+            return Verdict::TooLong {
+                failure: unsettled(steps),
+            };
+        }
+        let slowed = steps.saturating_sub(STEPS_FREE);
+        let run_at = if slowed == 0 {
+            named
+        } else {
+            named.max(now.plus(STEP_RULE.floor(slowed)))
+        };
+        let waits = Self {
+            steps,
+            ..Self::default()
+        };
+        Verdict::Wait { run_at, waits }
+    }
+
+    fn wait(
+        self,
+        reason: Waiting,
+        rule: &Rule,
+        named: Timestamp,
+        last: Option<&Failure>,
+        now: Timestamp,
+    ) -> Verdict {
+        let count = self.count.saturating_add(1);
+        let since = self.since_for(reason).unwrap_or(now);
+        let waited = now.since(since);
+        if rule.patience.is_some_and(|patience| waited >= patience) && count >= rule.tries_min {
+            return Verdict::TooLong {
+                failure: in_vain(reason, count, waited, last),
+            };
+        }
+        let named = named.min(now.plus(NAMED_WAIT_MAX));
+        Verdict::Wait {
+            run_at: named.max(now.plus(rule.floor(count))),
+            waits: Self {
+                count,
+                since: Some(since),
+                reason: Some(reason),
+                steps: self.steps,
+            },
+        }
+    }
+
+    /// Since when its patience counts: the outage of a system is not held against what it waits for next.
+    fn since_for(self, reason: Waiting) -> Option<Timestamp> {
+        let is_patient =
+            |reason: Waiting| reason.rule().is_some_and(|rule| rule.patience.is_none());
+        let was_patient = self.reason.is_some_and(is_patient);
+        self.since.filter(|_| !was_patient || is_patient(reason))
+    }
+}
+
+impl Rule {
+    /// The shortest wait of this number; the first is 1.
+    fn floor(&self, number: u32) -> Duration {
+        let doublings = number.saturating_sub(1).min(31);
+        self.first.saturating_mul(1 << doublings).min(self.most)
+    }
+}
+
+fn in_vain(reason: Waiting, count: u32, waited: Duration, last: Option<&Failure>) -> Failure {
+    let minutes = waited.as_secs() / MINUTE.as_secs();
+    let head = format!(
+        "it waited for {} and looked {count} times in {minutes} minutes; nothing moved. Nothing was lost: see what holds that up, then replay this",
+        reason.describe()
+    );
+    let chain = last
+        .map(|failure| failure.chain.clone())
+        .unwrap_or_default();
+    Failure {
+        code: last.map_or(ErrorCode::Stuck, |failure| failure.code),
+        chain: std::iter::once(head).chain(chain).collect(),
+    }
+}
+
+fn unsettled(steps: u32) -> Failure {
+    Failure {
+        code: ErrorCode::Stuck,
+        chain: vec![format!(
+            "it was carried on {steps} times, and each time the two records had moved again. Look whether something else writes to them, or a field has another value at each reading; then replay this"
+        )],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn waited(verdict: Verdict) -> (Timestamp, Waits) {
+        match verdict {
+            Verdict::Wait { run_at, waits } => (run_at, waits),
+            Verdict::TooLong { failure } => panic!("{failure:?}"),
+        }
+    }
+
+    /// The waits, in milliseconds, when the handler names no time.
+    fn floors(reason: Waiting, count: usize) -> Vec<u128> {
+        let (mut waits, mut now) = (Waits::default(), at(1_000));
+        let mut floors = Vec::new();
+        for _ in 0..count {
+            let (run_at, next) = waited(waits.again(reason, now, None, now));
+            floors.push(run_at.since(now).as_millis());
+            (waits, now) = (next, run_at);
+        }
+        floors
+    }
+
+    #[test]
+    fn every_wait_has_a_floor_that_doubles() {
+        assert_eq!(floors(Waiting::SystemDown, 4), [1_000, 2_000, 4_000, 8_000]);
+        assert_eq!(floors(Waiting::KeyBusy, 4), [20, 40, 80, 160]);
+        assert_eq!(floors(Waiting::FirstSync, 3), [2_000, 4_000, 8_000]);
+        assert_eq!(floors(Waiting::SystemDown, 20)[19], 300_000);
+        assert_eq!(floors(Waiting::Partner, 20)[19], 30_000);
+    }
+
+    #[test]
+    fn a_longer_time_that_a_system_names_is_kept_but_not_for_ever() {
+        let now = at(1_000);
+        let named =
+            |secs| waited(Waits::default().again(Waiting::Throttled, at(secs), None, now)).0;
+        assert_eq!(named(1_090), at(1_090));
+        assert_eq!(named(999_999_999), at(1_000 + 3_600));
+        assert_eq!(named(500), at(1_001), "a time that is past is none");
+    }
+
+    #[test]
+    fn what_waits_in_vain_for_an_hour_becomes_a_dead_letter_that_names_it() {
+        let (mut waits, mut now) = (Waits::default(), at(0));
+        let failure = loop {
+            match waits.again(Waiting::Partner, now, None, now) {
+                Verdict::Wait {
+                    run_at,
+                    waits: next,
+                } => (waits, now) = (next, run_at),
+                Verdict::TooLong { failure } => break failure,
+            }
+        };
+        assert!(now >= at(3_600) && now < at(4_000), "{now}");
+        assert_eq!(failure.code, ErrorCode::Stuck);
+        assert!(failure.chain[0].contains("its partner"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_system_that_is_down_is_waited_for_as_long_as_it_takes() {
+        let (mut waits, mut now) = (Waits::default(), at(0));
+        while now < at(30 * 24 * 3_600) {
+            (now, waits) = waited(waits.again(Waiting::SystemDown, now, None, now));
+        }
+        // And the month is not held against what comes after it.
+        waited(waits.again(Waiting::KeyBusy, now, None, now));
+    }
+
+    #[test]
+    fn a_process_that_stood_still_is_not_held_against_its_jobs() {
+        let (_, waits) = waited(Waits::default().again(Waiting::Partner, at(0), None, at(0)));
+        waited(waits.again(Waiting::Partner, at(99_999), None, at(99_999)));
+    }
+
+    #[test]
+    fn steps_follow_at_once_and_a_job_without_an_end_is_slowed_and_then_stopped() {
+        let (mut waits, mut now, mut steps) = (Waits::default(), at(0), 0);
+        let failure = loop {
+            match waits.again(Waiting::Progress, now, None, now) {
+                Verdict::Wait {
+                    run_at,
+                    waits: next,
+                } => {
+                    steps += 1;
+                    assert_eq!(run_at == now, steps <= STEPS_FREE, "{steps}");
+                    (waits, now) = (next, run_at);
+                }
+                Verdict::TooLong { failure } => break failure,
+            }
+        };
+        assert_eq!(steps, STEPS_MAX);
+        assert!(failure.chain[0].contains("moved again"), "{failure:?}");
+    }
+
+    /// Ways back to waiting that a handler can take; the others are of the runner itself.
+    const OF_HANDLERS: [Waiting; 9] = [
+        Waiting::SystemDown,
+        Waiting::Throttled,
+        Waiting::Storage,
+        Waiting::Partner,
+        Waiting::KeyBusy,
+        Waiting::Superseded,
+        Waiting::FirstSync,
+        Waiting::Elsewhere,
+        Waiting::Progress,
+    ];
+
+    proptest! {
+        /// 20 ms doubled until 30 s are 12 waits, and 118 more fill the hour; each step may begin that anew.
+        #[test]
+        fn no_job_runs_more_than_so_often_an_hour_without_coming_forward(
+            reasons in proptest::collection::vec(0usize..8, 1..2_000)
+        ) {
+            let (mut waits, mut now, mut runs) = (Waits::default(), at(0), 0);
+            for reason in reasons.into_iter().cycle().take(2_000) {
+                match waits.again(OF_HANDLERS[reason], now, None, now) {
+                    Verdict::Wait { run_at, waits: next } => (waits, now) = (next, run_at),
+                    Verdict::TooLong { .. } => break,
+                }
+                if now > at(3_600) { break }
+                runs += 1;
+            }
+            prop_assert!(runs <= 135, "{runs} runs in an hour");
+        }
+
+        #[test]
+        fn no_job_goes_on_for_ever_by_taking_steps(
+            reasons in proptest::collection::vec(0usize..9, 1..50)
+        ) {
+            let (mut waits, mut now, mut runs) = (Waits::default(), at(0), 0);
+            for reason in reasons.iter().copied().cycle().take(2_000) {
+                match waits.again(OF_HANDLERS[reason], now, None, now) {
+                    Verdict::Wait { run_at, waits: next } => (waits, now) = (next, run_at),
+                    Verdict::TooLong { .. } => break,
+                }
+                if now > at(3_600) { break }
+                runs += 1;
+            }
+            prop_assert!(runs <= 41 * 14 + 135, "{runs} runs in an hour");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The count behind the delete brake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_domain::LinkId;
+
+use super::Subject;
+use crate::Make;
+
+const WINDOW: Duration = Duration::from_secs(3_600);
+
+async fn admits(store: &Subject, make: &Make, sync: &str, link: LinkId, limit: u64) -> bool {
+    let now = make.now();
+    store
+        .admit_delete(&Make::sync(sync), link, limit, now.minus(WINDOW), now)
+        .await
+        .expect("the storage answers")
+}
+
+/// No more deletes pass than the limit, until the time is over; each sync has its own.
+pub async fn no_more_deletes_pass_than_the_limit_until_the_time_is_over(store: Subject) {
+    let make = Make::default();
+    for admitted in [true, true, false, false] {
+        assert_eq!(
+            admits(&store, &make, "customers", make.link_id(), 2).await,
+            admitted
+        );
+    }
+    assert!(admits(&store, &make, "invoices", make.link_id(), 2).await);
+    assert!(
+        admits(&store, &make, "customers", make.link_id(), 3).await,
+        "the limit rose"
+    );
+    make.clock.advance(WINDOW + Duration::from_secs(1));
+    assert!(admits(&store, &make, "customers", make.link_id(), 1).await);
+    assert!(!admits(&store, &make, "customers", make.link_id(), 1).await);
+}
+
+/// A delete that was let pass may be tried again, and counts once.
+pub async fn a_delete_that_was_let_pass_may_be_tried_again(store: Subject) {
+    let make = Make::default();
+    let link = make.link_id();
+    for _ in 0..3 {
+        assert!(admits(&store, &make, "customers", link, 2).await);
+    }
+    assert!(admits(&store, &make, "customers", make.link_id(), 2).await);
+    assert!(admits(&store, &make, "customers", link, 2).await);
+    assert!(!admits(&store, &make, "customers", make.link_id(), 2).await);
+}
+
+/// Of many deletes at once no more pass than the limit.
+pub async fn of_many_deletes_at_once_no_more_pass_than_the_limit(store: Subject) {
+    let make = Arc::new(Make::default());
+    let asking: Vec<_> = (0..24)
+        .map(|_| {
+            let (store, make, link) = (Arc::clone(&store), Arc::clone(&make), make.link_id());
+            tokio::spawn(async move { admits(&store, &make, "customers", link, 5).await })
+        })
+        .collect();
+    let mut admitted = 0;
+    for asked in asking {
+        admitted += usize::from(asked.await.expect("it does not panic"));
+    }
+    assert_eq!(admitted, 5);
+}
