@@ -51,6 +51,12 @@ pub struct JobView {
     /// What an operator gave it to write, by mapped field.
     #[serde(default, skip_serializing_if = "Edits::is_empty")]
     pub edits: Edits,
+    /// How often it went back to waiting since it last came forward.
+    #[serde(default)]
+    pub waits: u32,
+    /// What it waits for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 impl From<Job> for JobView {
@@ -75,6 +81,11 @@ impl From<Job> for JobView {
             note: job.note,
             traceparent: job.traceparent,
             edits: job.edits,
+            waits: job.waits.count,
+            waits_for: job
+                .waits
+                .reason
+                .map(|reason| reason.describe().to_owned()),
         }
     }
 }
