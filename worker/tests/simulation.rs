@@ -2,6 +2,7 @@
 //! get lost, processes die before and after each write, webhooks come twice, late, or not at all. At
 //! rest both sides hold the same, nothing is doubled, nothing is lost, and nothing waits.
 
+mod dead_letters;
 mod odd;
 #[allow(dead_code, reason = "tests of the mends use the rest of it")]
 mod world;

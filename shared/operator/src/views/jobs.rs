@@ -82,10 +82,7 @@ impl From<Job> for JobView {
             traceparent: job.traceparent,
             edits: job.edits,
             waits: job.waits.count,
-            waits_for: job
-                .waits
-                .reason
-                .map(|reason| reason.describe().to_owned()),
+            waits_for: job.waits.reason.map(|reason| reason.describe().to_owned()),
         }
     }
 }

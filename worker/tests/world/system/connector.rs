@@ -15,6 +15,22 @@ use super::oddities::{Lag, Meanwhile};
 use super::rows::Row;
 
 impl FakeSystem {
+    /// Refuses a write that holds a value which it does not take.
+    fn refuse(&self, write: &Write<'_>) -> Result<(), ConnectorError> {
+        let is_refused = |(field, value): &&(&str, &str)| {
+            write.fields.get(*field) == Some(&Value::Text((*value).to_owned()))
+        };
+        match self.oddities().refuses.iter().find(is_refused) {
+            None => Ok(()),
+            Some((field, value)) => Err(ConnectorError::Refused {
+                system: self.name().to_owned(),
+                operation: "write".to_owned(),
+                message: format!("there is no {field} `{value}`"),
+                field: Some((*field).to_owned()),
+            }),
+        }
+    }
+
     /// The record as a reader sees it who is so far behind; what it shows counts as seen by Tandem.
     fn seen(&self, id: &RecordId, lag: Lag) -> Option<RemoteRecord> {
         let now = self.real_now();
@@ -191,6 +207,7 @@ impl Connector for FakeSystem {
         _stream: &StreamName,
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
+        self.refuse(write)?;
         let effect = Effect::Create {
             transaction: write.transaction.to_owned(),
             fields: write.fields.clone(),
@@ -207,6 +224,7 @@ impl Connector for FakeSystem {
         id: &RecordId,
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
+        self.refuse(write)?;
         let guarded = self.oddities().compares_versions;
         let expected = write.expected_version.filter(|_| guarded);
         let effect = Effect::Update {

@@ -9,6 +9,8 @@ use tandem_domain::{Fields, Value};
 pub struct Oddities {
     /// What it makes of the values of its fields.
     pub forms: Vec<(&'static str, Form)>,
+    /// Fields and values that it refuses, with its own words.
+    pub refuses: Vec<(&'static str, &'static str)>,
     /// What it shows where a field is empty.
     pub defaults: Vec<(&'static str, &'static str)>,
     /// How far reads by id are behind.

@@ -1,0 +1,83 @@
+//! Changes that a system refuses: one dead letter a record, that ends when it is put right, or when a person
+//! lets it be.
+
+use tandem_domain::{JobId, RecordId, Side};
+use tandem_store::JobState;
+
+use crate::RICH;
+use crate::world::system::oddities::Oddities;
+use crate::world::{World, policy};
+use tandem_runtime::Archived;
+
+/// A world whose side b refuses a city, and a linked pair in it; the record of side a.
+async fn world_that_refuses(seed: u64) -> (World, RecordId) {
+    let picky = Oddities {
+        refuses: vec![("city", "Nowhere")],
+        ..Oddities::default()
+    };
+    let sides = ((RICH, Oddities::default()), (RICH, picky));
+    let world = World::odd(seed, policy(), sides.0, sides.1, Archived::Gone).await;
+    world.first_sync().await;
+    let a = world.a.user_creates(&[
+        ("name", "Acme"),
+        ("email", "a@acme.example"),
+        ("city", "Ghent"),
+    ]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.b.contents().len(), 1);
+    (world, a)
+}
+
+/// Edits the record so that it is refused. Returns the dead letter.
+async fn refused(world: &World, a: &RecordId) -> JobId {
+    world.a.user_edits(a, "city", "Nowhere");
+    world.hear(Side::A, a).await;
+    world.rest().await;
+    let dead = world.dead().await;
+    assert_eq!(dead.len(), 1);
+    dead[0].id
+}
+
+async fn ids_of_the_dead(world: &World) -> Vec<JobId> {
+    let dead = world.dead().await;
+    dead.into_iter().map(|job| job.id).collect()
+}
+
+#[tokio::test]
+async fn a_refused_edit_is_one_dead_letter_however_often_it_is_found_and_heals_when_it_is_put_right()
+ {
+    let (world, a) = world_that_refuses(71).await;
+    let letter = refused(&world, &a).await;
+    for _ in 0..3 {
+        world.sweep().await;
+        assert_eq!(ids_of_the_dead(&world).await, [letter]);
+    }
+    world.a.user_edits(&a, "city", "Turin");
+    world.sweep().await;
+    assert_eq!(ids_of_the_dead(&world).await, []);
+    let healed = world.store.job(letter).await.expect("asked");
+    let healed = healed.expect("it is there");
+    assert_eq!(healed.state, JobState::Done);
+    assert!(healed.note.expect("why").starts_with("healed: "));
+    world.assert_agreement(71);
+}
+
+#[tokio::test]
+async fn a_refused_edit_that_a_person_discards_stays_away_until_the_record_changes() {
+    use tandem_domain::Clock as _;
+    let (world, a) = world_that_refuses(72).await;
+    let letter = refused(&world, &a).await;
+    let discarded = world
+        .store
+        .discard_jobs(&[letter], "they will rename it", world.clock.now())
+        .await;
+    assert_eq!(discarded.expect("asked"), 1);
+    for _ in 0..2 {
+        world.sweep().await;
+        assert_eq!(ids_of_the_dead(&world).await, []);
+    }
+    world.a.user_edits(&a, "note", "urgent");
+    world.sweep().await;
+    assert_eq!(ids_of_the_dead(&world).await.len(), 1);
+}
