@@ -13,6 +13,7 @@ mod first_sync;
 mod handler;
 mod health;
 mod jobs;
+mod listing;
 mod patience;
 mod readings;
 mod reconcile;

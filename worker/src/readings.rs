@@ -46,7 +46,7 @@ impl Reading {
         IndexedRecord {
             id: self.record.id.clone(),
             keys: key_texts(&sync.policy, &self.fields),
-            checksum: checksum(&self.fields),
+            checksum: self.shown_checksum(),
             updated_at: self.record.updated_at,
         }
     }
@@ -57,6 +57,17 @@ impl Reading {
             side,
             id: self.record.id.clone(),
             fields: self.fields.clone(),
+        }
+    }
+
+    /// Its checksum in the index: one that is taken out of use, or into use again, has changed, though its
+    /// fields have not.
+    fn shown_checksum(&self) -> String {
+        let of_fields = checksum(&self.fields);
+        if self.counts_as_gone {
+            format!("gone:{of_fields}")
+        } else {
+            of_fields
         }
     }
 

@@ -7,7 +7,7 @@ use comfy_table::Table;
 use tandem_domain::{RunId, SyncName};
 use tandem_operator::RunQuery;
 use tandem_operator::views::RunView;
-use tandem_store::{RunKind, RunState};
+use tandem_store::{Progress, RowError, RunKind, RunState};
 
 use super::options::{DataOptions, PageOptions, words};
 use super::output::{cell, moment, or_dash, say, say_json, say_page, table};
@@ -126,5 +126,58 @@ fn told(run: &RunView) -> String {
             .iter()
             .map(|problem| format!("  problem     {problem}")),
     );
+    lines.extend(unreadable(progress));
     lines.join("\n")
+}
+
+/// The records that could not be read, one a line, and how many more there are.
+pub fn unreadable(progress: &Progress) -> Vec<String> {
+    let line = |error: &RowError| {
+        let record = error
+            .record
+            .as_ref()
+            .map_or_else(|| "one without an id".to_owned(), ToString::to_string);
+        format!(
+            "  unreadable  side {}: {record}: {}",
+            error.side, error.reason
+        )
+    };
+    let mut lines: Vec<String> = progress.row_errors.iter().map(line).collect();
+    match progress.row_errors_left_out() {
+        0 => {}
+        more => lines.push(format!("  unreadable  {more} more")),
+    }
+    if !lines.is_empty() {
+        lines.push(
+            "  They were left out and are read again at the next whole comparison (`tandem sync run NAME`)."
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_domain::{RecordId, Side};
+
+    #[test]
+    fn unreadable_records_are_named_and_those_beyond_are_counted() {
+        let mut progress = Progress::default();
+        assert_eq!(unreadable(&progress), Vec::<String>::new());
+        for number in 0..tandem_store::ROW_ERRORS_MAX + 3 {
+            progress.add_unreadable(RowError {
+                side: Side::B,
+                record: Some(RecordId::new(format!("b{number}"))),
+                reason: "`limit` is not a number".to_owned(),
+            });
+        }
+        let lines = unreadable(&progress);
+        assert_eq!(
+            lines[0],
+            "  unreadable  side b: b0: `limit` is not a number"
+        );
+        let counted = &lines[tandem_store::ROW_ERRORS_MAX];
+        assert_eq!(counted, "  unreadable  3 more");
+    }
 }

@@ -18,6 +18,7 @@ mod health;
 mod jobs;
 mod leases;
 mod links;
+mod listings;
 mod open;
 #[cfg(test)]
 mod plans;

@@ -15,7 +15,7 @@ use tandem_testkit::servers::{TestDatabase, shared_database};
 use crate::{PostgresOptions, PostgresStore, changes, events, jobs};
 
 /// Tables that grow with use.
-const GROWING: [&str; 10] = [
+const GROWING: [&str; 11] = [
     "jobs",
     "job_attempts",
     "deliveries",
@@ -26,6 +26,7 @@ const GROWING: [&str; 10] = [
     "intents",
     "changes",
     "conflicts",
+    "surveyed",
 ];
 
 /// Indexes of what runs, is dead (one a lane at most) or is open: so few that walking them is no walk.

@@ -37,6 +37,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0004_waits.down.sql"),
     ),
     (
+        5,
+        "index",
+        include_str!("../../../migrations/postgres/0005_index.up.sql"),
+        include_str!("../../../migrations/postgres/0005_index.down.sql"),
+    ),
+    (
         6,
         "verbs",
         include_str!("../../../migrations/postgres/0006_verbs.up.sql"),

@@ -17,6 +17,7 @@ mod health;
 mod jobs;
 mod leases;
 mod links;
+mod listings;
 mod open;
 mod place;
 #[cfg(test)]

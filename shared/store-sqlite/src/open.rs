@@ -54,6 +54,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0004_waits.down.sql"),
     ),
     (
+        5,
+        "index",
+        include_str!("../../../migrations/sqlite/0005_index.up.sql"),
+        include_str!("../../../migrations/sqlite/0005_index.down.sql"),
+    ),
+    (
         6,
         "verbs",
         include_str!("../../../migrations/sqlite/0006_verbs.up.sql"),

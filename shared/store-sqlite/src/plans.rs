@@ -11,7 +11,7 @@ use tandem_store::{ChangeFilter, EventFilter, EventState, JobFilter, JobState};
 use crate::{changes, events, jobs, open, rows, sql};
 
 /// Tables that grow with use.
-const GROWING: [&str; 10] = [
+const GROWING: [&str; 11] = [
     "jobs",
     "job_attempts",
     "deliveries",
@@ -22,6 +22,7 @@ const GROWING: [&str; 10] = [
     "intents",
     "changes",
     "conflicts",
+    "surveyed",
 ];
 
 /// Statements that may walk a small partial index of one: what waits, runs, or is dead.

@@ -149,7 +149,8 @@ UPDATE runs SET progress = ?2 WHERE id = ?1 AND state = 'running'";
     ) -> Result<usize, StoreError> {
         const FAIL: &str = "-- fail_orphaned_runs
 UPDATE runs SET state = 'failed', error = ?2, ended_at = ?3
-WHERE state = 'running' AND started_at < ?1";
+WHERE state = 'running' AND started_at < ?1
+  AND NOT EXISTS (SELECT 1 FROM listing_places p WHERE p.run = runs.number)";
         let error = error.to_owned();
         self.writer
             .write(move |txn| {

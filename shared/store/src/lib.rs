@@ -16,6 +16,7 @@ mod health;
 mod jobs;
 mod leases;
 mod links;
+mod listings;
 pub mod notes;
 mod runs;
 mod waits;
@@ -48,7 +49,10 @@ pub use links::{
     JournalError, KnownRecord, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, Missing, NewLink,
     OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, WaitingCause,
 };
-pub use runs::{NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore};
+pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
+pub use runs::{
+    NewRun, Progress, ROW_ERRORS_MAX, RowError, Run, RunFilter, RunKind, RunState, RunStore,
+};
 pub use tandem_domain::BaseValue;
 pub use waits::{NAMED_WAIT_MAX, STEPS_MAX, Verdict, Waiting, Waits};
 
@@ -58,6 +62,7 @@ pub trait Store:
     EventStore
     + JobStore
     + LinkStore
+    + ListingStore
     + ChangeStore
     + ConflictStore
     + RunStore

@@ -295,9 +295,9 @@ pub enum JournalError {
 pub struct IndexedRecord {
     /// The record.
     pub id: RecordId,
-    /// Its normalised match keys, `rule:value`, strongest first.
+    /// Its normalised match keys, strongest first.
     pub keys: Vec<String>,
-    /// The checksum of its mapped fields.
+    /// The checksum of its mapped fields; it begins with `gone:` while the record is out of use.
     pub checksum: String,
     /// Its own time of change.
     pub updated_at: Option<Timestamp>,
@@ -310,7 +310,12 @@ pub struct SeenRecord {
     pub id: RecordId,
     /// Its active link.
     pub link: Option<LinkId>,
-    /// Whether the checksum is the one that its link (or, without a link, the index) had.
+    /// Whether it has no active link, and had one that is retired.
+    pub retired: bool,
+    /// Whether an operator said to leave it alone.
+    pub ignored: bool,
+    /// Whether the checksum is the one that its link (or, without a link, the index) had. Never of a record
+    /// whose link is retired while both its records are in use, unless an operator said to leave it alone.
     pub unchanged: bool,
     /// The job that stands for it, if one was given and it is new or changed.
     pub job: Option<JobId>,

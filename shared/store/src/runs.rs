@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tandem_domain::{RunId, Side, SyncName, Timestamp};
+use tandem_domain::{RecordId, RunId, Side, SyncName, Timestamp};
 
 use crate::StoreError;
 use crate::jobs::{JobKind, Lane, Trigger};
@@ -90,8 +90,58 @@ pub struct Progress {
     pub held: u64,
     /// Records of the side that were not seen any more.
     pub vanished: u64,
-    /// The first messages of what could not be handled, at most 20.
+    /// What else there is to tell of the run, at most 20 messages.
     pub problems: Vec<String>,
+    /// The first records that could not be read, at most [`ROW_ERRORS_MAX`]; `unreadable` counts all.
+    #[serde(default)]
+    pub row_errors: Vec<RowError>,
+}
+
+/// So many unreadable records are kept with a run.
+pub const ROW_ERRORS_MAX: usize = 200;
+
+/// A record that could not be read. It is read again at the next whole comparison, or when it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowError {
+    /// Its side.
+    pub side: Side,
+    /// The record, if at least its id could be read.
+    pub record: Option<RecordId>,
+    /// What is wrong with it, and where.
+    pub reason: String,
+}
+
+impl Progress {
+    /// Counts a record that could not be read, and keeps it if there is room.
+    pub fn add_unreadable(&mut self, error: RowError) {
+        self.unreadable += 1;
+        if self.row_errors.len() < ROW_ERRORS_MAX {
+            self.row_errors.push(error);
+        }
+    }
+
+    /// The counts of both together; problems and unreadable records as far as there is room.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.listed += other.listed;
+        self.unreadable += other.unreadable;
+        self.matched += other.matched;
+        self.queued += other.queued;
+        self.unchanged += other.unchanged;
+        self.held += other.held;
+        self.vanished += other.vanished;
+        self.problems.extend(other.problems.iter().cloned());
+        let room = ROW_ERRORS_MAX.saturating_sub(self.row_errors.len());
+        self.row_errors
+            .extend(other.row_errors.iter().take(room).cloned());
+        self
+    }
+
+    /// How many unreadable records are counted but not kept.
+    #[must_use]
+    pub fn row_errors_left_out(&self) -> u64 {
+        self.unreadable.saturating_sub(self.row_errors.len() as u64)
+    }
 }
 
 /// A run to begin.
@@ -193,7 +243,7 @@ pub trait RunStore: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Fails the runs still marked as running that began before `before`, with this error: their
-    /// process died. Returns how many.
+    /// process died. One that has stored pages is left: its job goes on with it. Returns how many.
     async fn fail_orphaned_runs(
         &self,
         before: Timestamp,

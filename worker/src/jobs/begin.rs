@@ -1,5 +1,9 @@
 //! The beginning of a run, and what a lost one leaves in its way.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use tandem_domain::Side;
+use tandem_runtime::SyncDefinition;
 use tandem_store::{
     ClaimedJob, JobFilter, JobState, NewRun, PAGE_ROWS_MAX, Run, RunFilter, RunState,
 };
@@ -13,8 +17,14 @@ const REASON: &str =
 
 /// Begins the run of a claimed job. A job that was taken over from a process that died, stood still or had
 /// to end finds the run that this process left: no other job carries it, so it is ended as failed. Without
-/// that the new run would be skipped in favour of one that nobody works on, and a first sync never end.
-pub async fn begin(context: &Context, claimed: &ClaimedJob, new: NewRun) -> Result<Run, WorkError> {
+/// that the new run would be skipped in favour of one that nobody works on, and a first sync never end. If it
+/// has stored pages, it is taken up where it stood instead.
+pub async fn begin(
+    context: &Context,
+    sync: &SyncDefinition,
+    claimed: &ClaimedJob,
+    new: NewRun,
+) -> Result<Run, WorkError> {
     let filter = RunFilter {
         sync: Some(new.sync.clone()),
         kind: Some(new.kind),
@@ -25,6 +35,10 @@ pub async fn begin(context: &Context, claimed: &ClaimedJob, new: NewRun) -> Resu
     let store = &context.store;
     for run in store.runs(&filter).await? {
         if run.side == new.side && !is_carried(context, claimed, &run).await? {
+            if can_go_on(context, sync, &run).await? {
+                tracing::info!(run = %run.id, sync = %run.sync, "a run was left in the middle; it goes on");
+                return Ok(run);
+            }
             tracing::warn!(run = %run.id, sync = %run.sync, "a run was left in the middle; it begins again");
             let (state, now) = (RunState::Failed, context.now());
             store
@@ -33,6 +47,30 @@ pub async fn begin(context: &Context, claimed: &ClaimedJob, new: NewRun) -> Resu
         }
     }
     Ok(store.begin_run(new, context.now()).await?)
+}
+
+/// Whether a run has stored pages, read as the sync reads them still.
+async fn can_go_on(context: &Context, sync: &SyncDefinition, run: &Run) -> Result<bool, WorkError> {
+    let mapping = mapping_of(sync);
+    let mut has_pages = false;
+    for side in Side::BOTH {
+        if let Some(place) = context.store.listing_place(run, side).await? {
+            has_pages = true;
+            if place.mapping != mapping {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(has_pages)
+}
+
+/// What stored pages depend on: the streams, the mapping, the match keys and the filters.
+pub fn mapping_of(sync: &SyncDefinition) -> String {
+    let ends = Side::BOTH.map(|side| sync.end(side));
+    let ends = ends.map(|end| (end.connection.as_str(), end.stream.as_str()));
+    let mut hasher = DefaultHasher::new();
+    format!("{ends:?} {:?}", sync.policy).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Whether another running job could be the one that carries the run.

@@ -2,7 +2,9 @@
 
 mod backfill;
 mod begin;
+mod dates;
 mod poll;
+mod vanished;
 
 use tandem_queue::LeaseEnd;
 use tandem_store::{ClaimedJob, JobKind, JobOutcome};

@@ -1,23 +1,21 @@
 //! Lists a side, changed records since the cursor or all of them, and records what differs as jobs.
 
-use tandem_connectors::{Listing, Page};
+use tandem_connectors::{Listing, Page, PageToken};
 use tandem_domain::{JobId, RunId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{ClaimedJob, JobClass, NewRun, Progress, Run, RunKind, RunState, Trigger};
+use tandem_store::{
+    ClaimedJob, JobClass, ListingPlace, NewRun, Run, RunKind, RunState, StoredPage, Trigger,
+};
 
 use super::Performed;
+use super::dates::Dates;
+use super::vanished::{self, ids_of, row_errors};
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
 use crate::first_sync;
+use crate::listing::Walk;
 use crate::patience::{self, PAGE_TRIES};
 use crate::readings::{Reading, hints_of};
-
-/// Problems kept with a run, at most.
-const PROBLEMS_MAX: usize = 20;
-/// Records that vanished from a listing are looked up in pages of this size.
-const VANISHED_PAGE: usize = 500;
-/// A side that lists nothing while more links than this exist counts as emptied.
-const EMPTIED_LINKS: u64 = 10;
 
 /// How much is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +42,38 @@ pub async fn run(
             "skipped: the run before it is still under way",
         ));
     }
-    let mut listing = Listed {
-        progress: Progress::default(),
-        high: cursor,
-    };
-    let result = list_side(context, sync, claimed, side, extent, &run, &mut listing).await;
-    end(context, &run, &listing, result.as_ref().err()).await?;
-    result.map(|()| Performed::done(format!("listed {}", listing.progress.listed)))
+    let mut listed = Listed::resumed(context, sync, side, &run).await?;
+    listed.dates.note(cursor);
+    let result = list_side(context, sync, claimed, extent, &run, &mut listed).await;
+    end(context, &run, &listed, result.as_ref().err()).await?;
+    result.map(|()| Performed::done(format!("listed {}", listed.place.progress.listed)))
 }
 
 /// What a listing has come to.
 struct Listed {
-    progress: Progress,
-    high: Option<Timestamp>,
+    side: Side,
+    place: ListingPlace,
+    dates: Dates,
+}
+
+impl Listed {
+    /// As its last stored page left it, where a process has left it in the middle.
+    async fn resumed(
+        context: &Context,
+        sync: &SyncDefinition,
+        side: Side,
+        run: &Run,
+    ) -> Result<Self, WorkError> {
+        let place = context.store.listing_place(run, side).await?;
+        let place = place.unwrap_or_default();
+        let place = ListingPlace {
+            mapping: super::begin::mapping_of(sync),
+            ..place
+        };
+        let mut dates = Dates::new(sync.end(side).connection.as_str(), run.started_at);
+        dates.note(place.latest);
+        Ok(Self { side, place, dates })
+    }
 }
 
 /// Where the listing starts: `None` while there was no first sync, `Some(None)` for a whole one.
@@ -73,7 +90,9 @@ async fn start(
         return Ok(Some(None));
     }
     if let Some(stored) = context.store.cursor(&sync.name, side).await? {
-        return Ok(Some(Some(stored)));
+        // One that was stored ahead of the system's clock would hide what changes until then.
+        let offset = sync.end(side).connector.clock_offset_micros();
+        return Ok(Some(Some(stored.min(context.now().shifted(offset)))));
     }
     let Some(first) = first_sync::newest_ended(context, &sync.name).await? else {
         return Ok(None);
@@ -117,20 +136,20 @@ async fn begin(
         side: Some(side),
         trigger: claimed.job.trigger,
     };
-    super::begin::begin(context, claimed, run).await
+    super::begin::begin(context, sync, claimed, run).await
 }
 
 async fn list_side(
     context: &Context,
     sync: &SyncDefinition,
     claimed: &ClaimedJob,
-    side: Side,
     extent: Extent,
     run: &Run,
     listed: &mut Listed,
 ) -> Result<(), WorkError> {
+    let side = listed.side;
     let end = sync.end(side);
-    let listing = match (extent, listed.high) {
+    let listing = match (extent, listed.dates.latest()) {
         (Extent::Changes, Some(cursor)) => Listing::Since(cursor.minus(sync.overlap)),
         (Extent::Changes, None) | (Extent::Whole, _) => Listing::All,
     };
@@ -145,20 +164,19 @@ async fn list_side(
         class,
         trigger: Trigger::Poll,
     };
-    let mut token = None;
-    loop {
-        let page = patience::ask(PAGE_TRIES, || {
-            end.connector.list(&end.stream, &listing, token.as_ref())
-        })
-        .await?;
-        token = page.next.clone();
-        take_page(context, sync, cause, run, page, listed).await?;
-        if token.is_none() {
+    let token = listed.place.token.take().map(PageToken);
+    let mut walk = Walk::new(end, listing, token);
+    while !listed.place.has_ended {
+        let Some(page) = walk.next().await? else {
             break;
-        }
+        };
+        listed.place.token = walk.token().map(|token| token.0.clone());
+        listed.place.has_ended = walk.has_ended();
+        take_page(context, sync, cause, extent, run, page, listed).await?;
     }
     if extent == Extent::Whole {
-        look_up_vanished(context, sync, cause, run, listed).await?;
+        vanished::refuse_emptied(context, sync, side, listed.place.progress.listed).await?;
+        listed.place.progress.vanished += vanished::look_up(context, cause, run).await?;
     }
     Ok(())
 }
@@ -167,35 +185,59 @@ async fn take_page(
     context: &Context,
     sync: &SyncDefinition,
     cause: Cause<'_>,
+    extent: Extent,
     run: &Run,
     page: Page,
     listed: &mut Listed,
 ) -> Result<(), WorkError> {
-    let progress = &mut listed.progress;
-    progress.unreadable += page.unreadable.len() as u64;
-    let room = PROBLEMS_MAX.saturating_sub(progress.problems.len());
-    progress
-        .problems
-        .extend(page.unreadable.into_iter().take(room).map(|row| row.reason));
+    let unreadable = ids_of(&page.unreadable);
+    for error in row_errors(cause.side, page.unreadable) {
+        listed.place.progress.add_unreadable(error);
+    }
+    let offset = sync.end(cause.side).connector.clock_offset_micros();
+    let their_now = context.now().shifted(offset);
+    listed.dates.measured(offset);
     let readings: Vec<Reading> = page
         .records
         .into_iter()
         .map(|record| Reading::new(sync, cause.side, record, None))
-        .collect();
-    let readings: Vec<Reading> = readings
-        .into_iter()
         .filter(|reading| reading.takes_part(sync, cause.side))
         .collect();
-    progress.listed += readings.len() as u64;
-    listed.high = readings
-        .iter()
-        .filter_map(|reading| reading.record.updated_at)
-        .fold(listed.high, Option::max_some);
+    for reading in &readings {
+        listed.dates.take(&reading.record, their_now);
+    }
+    let queued = index_page(context, sync, cause, run, readings, listed).await?;
+    context.doorbell.ring(&queued);
+    let progress = listed.place.progress.clone();
+    if extent == Extent::Whole {
+        listed.place.latest = listed.dates.latest();
+        let place = listed.place.clone();
+        let page = StoredPage {
+            side: cause.side,
+            records: Vec::new(),
+            unreadable,
+            place,
+        };
+        context.store.keep_page(run, page).await?;
+    }
+    context.store.progress_run(run.id, &progress).await?;
+    Ok(())
+}
+
+/// Puts a page into the index. Returns the jobs of what differs.
+async fn index_page(
+    context: &Context,
+    sync: &SyncDefinition,
+    cause: Cause<'_>,
+    run: &Run,
+    readings: Vec<Reading>,
+    listed: &mut Listed,
+) -> Result<Vec<JobId>, WorkError> {
+    let now = context.now();
     let indexed = readings
         .iter()
         .map(|reading| reading.indexed(sync))
         .collect();
-    let now = context.now();
     let listed_records = readings.len();
     let jobs = readings
         .into_iter()
@@ -210,63 +252,11 @@ async fn take_page(
         .index_records(&sync.name, cause.side, indexed, jobs, run.number, now)
         .await?;
     let queued: Vec<JobId> = known.into_iter().filter_map(|record| record.job).collect();
+    let progress = &mut listed.place.progress;
+    progress.listed += listed_records as u64;
     progress.unchanged += (listed_records - queued.len()) as u64;
     progress.queued += queued.len() as u64;
-    context.doorbell.ring(&queued);
-    context.store.progress_run(run.id, progress).await?;
-    Ok(())
-}
-
-/// The larger of two instants, where there are any.
-trait MaxSome {
-    fn max_some(self, other: Timestamp) -> Self;
-}
-
-impl MaxSome for Option<Timestamp> {
-    fn max_some(self, other: Timestamp) -> Self {
-        Some(self.map_or(other, |one| one.max(other)))
-    }
-}
-
-/// A record that a whole listing did not show is not taken for deleted: paging may have drifted. It
-/// gets a job, which reads it by its id and believes only that.
-async fn look_up_vanished(
-    context: &Context,
-    sync: &SyncDefinition,
-    cause: Cause<'_>,
-    run: &Run,
-    listed: &mut Listed,
-) -> Result<(), WorkError> {
-    let links = context.store.link_count(&sync.name).await?;
-    if listed.progress.listed == 0 && links > EMPTIED_LINKS {
-        return Err(WorkError::EmptiedSide {
-            system: sync.end(cause.side).connection.to_string(),
-            links,
-        });
-    }
-    let mut after = None;
-    loop {
-        let store = &context.store;
-        let page = store
-            .unseen_records(
-                &sync.name,
-                cause.side,
-                run.number,
-                after.as_ref(),
-                VANISHED_PAGE,
-            )
-            .await?;
-        let Some(last) = page.last().cloned() else {
-            return Ok(());
-        };
-        listed.progress.vanished += page.len() as u64;
-        let jobs = page
-            .into_iter()
-            .map(|id| context.reconcile_job(cause, id, hints_of(cause.side, Some(context.now()))))
-            .collect();
-        context.enqueue(jobs).await?;
-        after = Some(last);
-    }
+    Ok(queued)
 }
 
 async fn end(
@@ -275,24 +265,23 @@ async fn end(
     listed: &Listed,
     error: Option<&WorkError>,
 ) -> Result<(), WorkError> {
+    let mut progress = listed.place.progress.clone();
+    progress.problems.extend(listed.dates.problem());
     let state = match error {
         Some(_) => RunState::Failed,
-        None if listed.progress.unreadable > 0 => RunState::Partial,
+        None if progress.unreadable > 0 => RunState::Partial,
         None => RunState::Succeeded,
     };
     let message = error.map(ToString::to_string);
-    let cursor = if error.is_none() { listed.high } else { None };
+    let cursor = if error.is_none() {
+        listed.dates.cursor()
+    } else {
+        None
+    };
     let now = context.now();
-    let store = &context.store;
-    store
-        .end_run(
-            run.id,
-            state,
-            &listed.progress,
-            message.as_deref(),
-            cursor,
-            now,
-        )
+    context
+        .store
+        .end_run(run.id, state, &progress, message.as_deref(), cursor, now)
         .await?;
-    Ok(())
+    vanished::forget_pages(context).await
 }

@@ -1,4 +1,6 @@
 mod partners;
+mod rows;
+mod whole;
 
 use crate::world::system::Talents;
 

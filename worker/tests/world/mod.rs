@@ -195,12 +195,34 @@ impl World {
         assert_eq!(begun.expect("begun").state, RunState::Running);
     }
 
-    pub async fn first_sync(&self) {
+    pub async fn begin_first_sync(&self) {
         self.enqueue(JobKind::Backfill {
             sync: self.sync.clone(),
         })
         .await;
+    }
+
+    pub async fn first_sync(&self) {
+        self.begin_first_sync().await;
         self.rest().await;
+    }
+
+    /// Leaves a cursor as an earlier poll may have stored it.
+    pub async fn store_cursor(&self, side: Side, cursor: Timestamp) {
+        let now = self.clock.now();
+        let run = NewRun {
+            id: RunId::new(now, self.entropy.as_ref()),
+            sync: self.sync.clone(),
+            kind: RunKind::Poll,
+            side: Some(side),
+            trigger: Trigger::Poll,
+        };
+        let begun = self.store.begin_run(run, now).await.expect("begun");
+        let (state, nothing) = (RunState::Succeeded, tandem_store::Progress::default());
+        let ended = self
+            .store
+            .end_run(begun.id, state, &nothing, None, Some(cursor), now);
+        ended.await.expect("ended");
     }
 
     pub async fn sweep(&self) {

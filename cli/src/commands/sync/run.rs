@@ -183,6 +183,7 @@ fn told(args: &RunArgs, outcome: &Outcome, well: bool) -> String {
                 .iter()
                 .map(|problem| format!("  {problem}")),
         );
+        lines.extend(crate::commands::runs::unreadable(progress));
     }
     if let (None, Some(note)) = (&outcome.run, &outcome.job.note) {
         lines.push(note.clone());

@@ -21,6 +21,10 @@ struct Known {
     keys: Option<String>,
     link: Option<LinkId>,
     link_checksum: Option<String>,
+    ignored: bool,
+    /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
+    /// such a link.
+    both_alive: Option<bool>,
 }
 
 /// What was known, by side and id.
@@ -65,6 +69,8 @@ pub(super) async fn index_records(
         SeenRecord {
             id: record.id.clone(),
             link: before.and_then(|before| before.link),
+            retired: before.is_some_and(is_retired),
+            ignored: before.is_some_and(|before| before.ignored),
             unchanged: before.is_some_and(|before| is_unchanged(before, record)),
             job: None,
         }
@@ -96,7 +102,16 @@ pub(super) async fn see(
     store(txn, sync, &latest, None).await.map(|_known| ())
 }
 
+const fn is_retired(before: &Known) -> bool {
+    before.link.is_none() && before.both_alive.is_some()
+}
+
+/// A record whose link is retired, though both records are seen, is never taken for unchanged: the link was
+/// retired by mistake, or one of them has come back.
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
+    if is_retired(before) && before.both_alive == Some(true) && !before.ignored {
+        return false;
+    }
     let checksum = match before.link {
         Some(_) => before.link_checksum.as_deref(),
         None => before.checksum.as_deref(),
@@ -136,6 +151,8 @@ async fn store(
             keys: rows::get(&row, "keys")?,
             link: rows::parsed_opt(&row, "link")?,
             link_checksum: rows::get(&row, "link_checksum")?,
+            ignored: rows::get(&row, "ignored")?,
+            both_alive: rows::get(&row, "both_alive")?,
         };
         known.insert(
             (rows::parsed(&row, "side")?, rows::get(&row, "id")?),
@@ -158,7 +175,7 @@ WITH given AS MATERIALIZED (
 known AS MATERIALIZED (
     SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
     CROSS JOIN LATERAL (
-        SELECT r.side, r.id, r.checksum, r.keys FROM records r
+        SELECT r.side, r.id, r.checksum, r.keys, r.ignored FROM records r
         WHERE r.id = g.id AND r.side = g.side AND r.sync = $1 FOR NO KEY UPDATE) k),
 stored AS (
     INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
@@ -170,7 +187,8 @@ stored AS (
         checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
         generation = greatest(records.generation, excluded.generation))
 SELECT g.side, g.id, k.checksum, k.keys, coalesce(la.id, lb.id) AS link,
-       coalesce(la.a_checksum, lb.b_checksum) AS link_checksum
+       coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(k.ignored, false) AS ignored,
+       coalesce(ra.both_alive, rb.both_alive) AS both_alive
 FROM given g
 LEFT JOIN known k ON k.side = g.side AND k.id = g.id
 LEFT JOIN LATERAL (
@@ -178,7 +196,27 @@ LEFT JOIN LATERAL (
     WHERE g.side = 'a' AND l.state = 'active' AND l.sync = $1 AND l.a_id = g.id OFFSET 0) la ON true
 LEFT JOIN LATERAL (
     SELECT l.id, l.b_checksum FROM links l
-    WHERE g.side = 'b' AND l.state = 'active' AND l.sync = $1 AND l.b_id = g.id OFFSET 0) lb ON true";
+    WHERE g.side = 'b' AND l.state = 'active' AND l.sync = $1 AND l.b_id = g.id OFFSET 0) lb ON true
+LEFT JOIN LATERAL (
+    SELECT (SELECT count(*) FROM (
+                SELECT checksum FROM records WHERE id = l.b_id AND side = 'b' AND sync = $1 OFFSET 0) p
+            WHERE coalesce(p.checksum, '') NOT LIKE 'gone:%') > 0
+       AND (SELECT count(*) FROM (
+                SELECT 1 FROM links WHERE state = 'active' AND sync = $1 AND b_id = l.b_id OFFSET 0) o) = 0
+       AND NOT l.kept_apart
+           AS both_alive
+    FROM links l WHERE g.side = 'a' AND l.state = 'retired' AND l.sync = $1 AND l.a_id = g.id
+    ORDER BY l.id DESC LIMIT 1) ra ON true
+LEFT JOIN LATERAL (
+    SELECT (SELECT count(*) FROM (
+                SELECT checksum FROM records WHERE id = l.a_id AND side = 'a' AND sync = $1 OFFSET 0) p
+            WHERE coalesce(p.checksum, '') NOT LIKE 'gone:%') > 0
+       AND (SELECT count(*) FROM (
+                SELECT 1 FROM links WHERE state = 'active' AND sync = $1 AND a_id = l.a_id OFFSET 0) o) = 0
+       AND NOT l.kept_apart
+           AS both_alive
+    FROM links l WHERE g.side = 'b' AND l.state = 'retired' AND l.sync = $1 AND l.b_id = g.id
+    ORDER BY l.id DESC LIMIT 1) rb ON true";
 
 /// A record with the keys to be found by.
 #[derive(Serialize)]

@@ -18,6 +18,10 @@ struct Known {
     keys: Option<String>,
     link: Option<LinkId>,
     link_checksum: Option<String>,
+    ignored: bool,
+    /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
+    /// such a link.
+    both_alive: Option<bool>,
 }
 
 /// What was known, by side and id.
@@ -69,6 +73,8 @@ pub(super) async fn index_records(
             let before = known.get_mut(&(side, record.id.as_str().to_owned()));
             SeenRecord {
                 link: before.as_ref().and_then(|before| before.link),
+                retired: before.as_ref().is_some_and(|before| is_retired(before)),
+                ignored: before.as_ref().is_some_and(|before| before.ignored),
                 unchanged: before.is_some_and(|before| is_unchanged(before, &record)),
                 id: record.id,
                 job: None,
@@ -101,7 +107,16 @@ pub(super) async fn see(
     store(txn, sync, records, &known, None).await
 }
 
+const fn is_retired(before: &Known) -> bool {
+    before.link.is_none() && before.both_alive.is_some()
+}
+
+/// A record whose link is retired, though both records are seen, is never taken for unchanged: the link was
+/// retired by mistake, or one of them has come back.
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
+    if is_retired(before) && before.both_alive == Some(true) && !before.ignored {
+        return false;
+    }
     let checksum = match before.link {
         Some(_) => before.link_checksum.as_deref(),
         None => before.checksum.as_deref(),
@@ -130,6 +145,8 @@ async fn known(
                 keys: rows::get(row, "keys")?,
                 link: rows::parsed_opt(row, "link")?,
                 link_checksum: rows::get(row, "link_checksum")?,
+                ignored: rows::get(row, "ignored")?,
+                both_alive: rows::get(row, "both_alive")?,
             };
             Ok(((rows::parsed(row, "side")?, rows::get(row, "id")?), known))
         })
@@ -138,7 +155,22 @@ async fn known(
 
 const KNOWN: &str = "-- known_records
 SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, coalesce(la.id, lb.id) AS link,
-       coalesce(la.a_checksum, lb.b_checksum) AS link_checksum
+       coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(r.ignored, 0) AS ignored,
+       CASE WHEN s.value ->> 0 = 'a' THEN (
+           SELECT EXISTS (SELECT 1 FROM records p WHERE p.sync = ?1 AND p.side = 'b' AND p.id = l.b_id
+                            AND coalesce(p.checksum, '') NOT LIKE 'gone:%')
+              AND NOT EXISTS (SELECT 1 FROM links o WHERE o.state = 'active' AND o.sync = ?1 AND o.b_id = l.b_id)
+              AND l.kept_apart = 0
+           FROM links l WHERE l.state = 'retired' AND l.sync = ?1 AND l.a_id = s.value ->> 1
+           ORDER BY l.id DESC LIMIT 1)
+       ELSE (
+           SELECT EXISTS (SELECT 1 FROM records p WHERE p.sync = ?1 AND p.side = 'a' AND p.id = l.a_id
+                            AND coalesce(p.checksum, '') NOT LIKE 'gone:%')
+              AND NOT EXISTS (SELECT 1 FROM links o WHERE o.state = 'active' AND o.sync = ?1 AND o.a_id = l.a_id)
+              AND l.kept_apart = 0
+           FROM links l WHERE l.state = 'retired' AND l.sync = ?1 AND l.b_id = s.value ->> 1
+           ORDER BY l.id DESC LIMIT 1)
+       END AS both_alive
 FROM json_each(?2) s
 LEFT JOIN records r ON r.sync = ?1 AND r.side = s.value ->> 0 AND r.id = s.value ->> 1
 LEFT JOIN links la ON s.value ->> 0 = 'a' AND la.state = 'active' AND la.sync = ?1

@@ -80,6 +80,8 @@ pub async fn a_record_seen_for_the_first_time_is_not_unchanged(store: Subject) {
     let expected = SeenRecord {
         id: RecordId::new("a1"),
         link: None,
+        retired: false,
+        ignored: false,
         unchanged: false,
         job: None,
     };
@@ -357,4 +359,73 @@ pub async fn what_is_new_or_changed_is_indexed_together_with_its_job(store: Subj
             assert_eq!(ended.expect("finish"), [true]);
         }
     }
+}
+
+/// Retires the link between a1 and b1.
+async fn retire(store: &Subject, make: &Make) {
+    let pair = make.link("a1", "b1");
+    link(store, make, &pair).await;
+    let running = claimed(store, make, "a1").await;
+    let confirmation = Confirmation {
+        link: Some(tandem_store::LinkUpdate::Update {
+            id: pair.id,
+            expected_revision: 1,
+            a: pair.a,
+            b: pair.b,
+            base: pair.base,
+            state: tandem_store::LinkState::Retired,
+        }),
+        ..Confirmation::default()
+    };
+    let answer = store
+        .confirm(&Make::customers(), running.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+}
+
+/// A record that is seen though its link is retired gets a job while its partner is in use too.
+pub async fn a_record_that_is_seen_though_its_link_is_retired_gets_a_job(store: Subject) {
+    let make = Make::default();
+    index(&store, &make, Side::A, vec![Make::seen("a1", "s", &[])], 1).await;
+    retire(&store, &make).await;
+    let seen = async |side, id: &str, checksum: &str| {
+        index(&store, &make, side, vec![Make::seen(id, checksum, &[])], 1)
+            .await
+            .remove(0)
+    };
+    let left_alone = seen(Side::A, "a1", "s").await;
+    assert!(
+        left_alone.retired && left_alone.unchanged,
+        "b1 is not there"
+    );
+    assert!(
+        !seen(Side::B, "b1", "t").await.unchanged,
+        "b1 is there again"
+    );
+    assert!(!seen(Side::B, "b1", "t").await.unchanged, "a1 is there too");
+    assert!(!seen(Side::A, "a1", "s").await.unchanged);
+    assert!(
+        !seen(Side::B, "b1", "gone:t").await.unchanged,
+        "it is archived"
+    );
+    assert!(seen(Side::A, "a1", "s").await.unchanged);
+}
+
+/// A record that an operator said to leave alone gets no job because its retired link's partner is there.
+pub async fn an_ignored_record_gets_no_job_for_its_retired_link(store: Subject) {
+    let make = Make::default();
+    index(&store, &make, Side::A, vec![Make::seen("a1", "s", &[])], 1).await;
+    index(&store, &make, Side::B, vec![Make::seen("b1", "t", &[])], 1).await;
+    retire(&store, &make).await;
+    assert!(!unchanged(&store, &make, Side::A, "a1", "s").await);
+    let question = make.conflict(None, "a1", Make::ambiguous());
+    let id = question.id;
+    let opened = store.open_conflicts(vec![question], make.now()).await;
+    opened.expect("open");
+    store
+        .resolve_conflict(id, Resolution::Ignore, make.job_id(), make.now())
+        .await
+        .expect("resolve");
+    let seen = index(&store, &make, Side::A, vec![Make::seen("a1", "s", &[])], 1).await;
+    assert!(seen[0].unchanged && seen[0].ignored);
 }

@@ -146,13 +146,14 @@ impl Connector for FakeSystem {
         if self.next_fault(false).is_some() {
             return Err(self.unreachable());
         }
+        let from = token.and_then(|token| token.0.as_u64()).unwrap_or(0);
+        let from = usize::try_from(from).expect("a small number");
+        self.comes_to_page(from).await?;
         let since = match listing {
             Listing::All => Timestamp::from_micros(0),
             Listing::Since(since) => *since,
         };
         let (mut records, unreadable) = self.listed(since);
-        let from = token.and_then(|token| token.0.as_u64()).unwrap_or(0);
-        let from = usize::try_from(from).expect("a small number");
         let size = self.oddities().page;
         if size == 0 {
             return Ok(Page {

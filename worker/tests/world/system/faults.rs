@@ -133,7 +133,7 @@ impl FakeSystem {
     }
 
     /// Lets the process die: the driver drops the job, which never goes on from here.
-    async fn die<T>(&self) -> T {
+    pub(super) async fn die<T>(&self) -> T {
         self.crashed.notify_one();
         std::future::pending().await
     }

@@ -4,6 +4,7 @@
 mod connector;
 pub mod faults;
 pub mod oddities;
+pub mod pages;
 mod people;
 mod rows;
 mod writes;
@@ -44,6 +45,7 @@ pub struct FakeSystem {
     state: Mutex<State>,
     faults: Mutex<Vec<Fault>>,
     deeds: Mutex<Vec<(Moment, RecordId, Deed)>>,
+    pages: pages::Pages,
     /// Reads by id wait while a test holds this.
     pub slow_reads: tokio::sync::RwLock<()>,
     /// Tells the driver that the process has died.
@@ -71,6 +73,7 @@ impl FakeSystem {
             state: Mutex::default(),
             faults: Mutex::default(),
             deeds: Mutex::default(),
+            pages: pages::Pages::default(),
             slow_reads: tokio::sync::RwLock::default(),
             crashed: Notify::new(),
         })

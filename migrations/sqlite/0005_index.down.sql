@@ -1,0 +1,3 @@
+DROP TABLE key_forms;
+DROP TABLE listing_places;
+DROP TABLE surveyed;

@@ -1,0 +1,223 @@
+//! Pages of long listings, and where these go on.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use tandem_domain::{RecordId, Side, SyncName};
+use tandem_store::{ListingPlace, ListingStore, Run, StoreError, StoredPage, SurveyedRecord};
+
+use crate::writer::Txn;
+use crate::{SqliteStore, rows, sql};
+
+/// A record as it goes into a statement.
+#[derive(Serialize)]
+struct SurveyedRow<'a> {
+    id: &'a RecordId,
+    keys: String,
+    document: String,
+}
+
+fn row(record: &SurveyedRecord) -> Result<SurveyedRow<'_>, StoreError> {
+    Ok(SurveyedRow {
+        id: &record.id,
+        keys: sql::json("key", &record.keys)?,
+        document: sql::json("record", record)?,
+    })
+}
+
+async fn keep(
+    txn: &mut Txn,
+    number: i64,
+    sync: &SyncName,
+    page: &StoredPage,
+) -> Result<(), StoreError> {
+    let place = sqlx::query(KEEP_PLACE)
+        .bind(number)
+        .bind(page.side.as_str())
+        .bind(sql::json("place", &page.place)?);
+    if txn.run(place).await? == 0 {
+        return Ok(());
+    }
+    if !page.records.is_empty() {
+        // A page may hold a record twice; the later one counts.
+        let latest: BTreeMap<&RecordId, &SurveyedRecord> =
+            page.records.iter().map(|one| (&one.id, one)).collect();
+        let records: Result<Vec<_>, StoreError> = latest.into_values().map(row).collect();
+        let statement = sqlx::query(KEEP_RECORDS)
+            .bind(number)
+            .bind(sync.as_str().to_owned())
+            .bind(page.side.as_str())
+            .bind(sql::json("record", &records?)?);
+        txn.run(statement).await?;
+    }
+    if !page.unreadable.is_empty() {
+        let statement = sqlx::query(SEE_UNREADABLE)
+            .bind(number)
+            .bind(sync.as_str().to_owned())
+            .bind(page.side.as_str())
+            .bind(sql::json("record", &page.unreadable)?);
+        txn.run(statement).await?;
+    }
+    Ok(())
+}
+
+/// Nothing is kept of a run that was given up meanwhile.
+const KEEP_PLACE: &str = "-- keep_place
+INSERT INTO listing_places (run, side, document)
+SELECT ?1, ?2, ?3 FROM runs WHERE number = ?1 AND state = 'running'
+ON CONFLICT (run, side) DO UPDATE SET document = excluded.document";
+
+const KEEP_RECORDS: &str = "-- keep_records
+INSERT INTO surveyed (run, sync, side, id, keys, document)
+SELECT ?1, ?2, ?3, value ->> 'id', value ->> 'keys', value ->> 'document' FROM json_each(?4) WHERE true
+ON CONFLICT (run, side, id) DO UPDATE SET keys = excluded.keys, document = excluded.document";
+
+/// It has no checksum, so that it counts as changed when it can be read.
+const SEE_UNREADABLE: &str = "-- see_unreadable
+INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
+SELECT ?2, ?3, value, NULL, NULL, ?1, '[]' FROM json_each(?4) WHERE true
+ON CONFLICT (sync, side, id) DO UPDATE SET generation = max(records.generation, excluded.generation)";
+
+const PLACE: &str = "-- listing_place
+SELECT document FROM listing_places WHERE run = ?1 AND side = ?2";
+
+const KEYS_A: &str = "-- surveyed_keys_a
+SELECT s.id, s.keys FROM surveyed s
+WHERE s.run = ?1 AND s.side = 'a' AND s.id > ?2
+  AND NOT EXISTS (SELECT 1 FROM links l WHERE l.state = 'active' AND l.sync = s.sync AND l.a_id = s.id)
+ORDER BY s.id LIMIT ?3";
+
+const KEYS_B: &str = "-- surveyed_keys_b
+SELECT s.id, s.keys FROM surveyed s
+WHERE s.run = ?1 AND s.side = 'b' AND s.id > ?2
+  AND NOT EXISTS (SELECT 1 FROM links l WHERE l.state = 'active' AND l.sync = s.sync AND l.b_id = s.id)
+ORDER BY s.id LIMIT ?3";
+
+const SURVEYED: &str = "-- surveyed
+SELECT s.document FROM json_each(?3) w
+CROSS JOIN surveyed s ON s.run = ?1 AND s.side = ?2 AND s.id = w.value
+ORDER BY s.id";
+
+/// The runs of `listing_places` are few: those under way, and the newest that ended.
+const FORGET_RECORDS: &str = "-- forget_surveyed
+DELETE FROM surveyed WHERE (run, side, id) IN (
+    SELECT s.run, s.side, s.id FROM listing_places p
+    JOIN surveyed s ON s.run = p.run AND s.side = p.side
+    WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.number = p.run AND r.state = 'running')
+    LIMIT ?1)";
+
+const FORGET_PLACES: &str = "-- forget_places
+DELETE FROM listing_places
+WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.number = listing_places.run AND r.state = 'running')";
+
+const KEY_FORM: &str = "-- key_form
+SELECT form FROM key_forms WHERE sync = ?1";
+
+const SET_KEY_FORM: &str = "-- set_key_form
+INSERT INTO key_forms (sync, form) VALUES (?1, ?2)
+ON CONFLICT (sync) DO UPDATE SET form = excluded.form";
+
+async fn forget(txn: &mut Txn, limit: usize) -> Result<usize, StoreError> {
+    let forgotten = txn
+        .run(sqlx::query(FORGET_RECORDS).bind(sql::limit(limit)))
+        .await?;
+    if forgotten < limit {
+        txn.run(sqlx::query(FORGET_PLACES)).await?;
+    }
+    Ok(forgotten)
+}
+
+fn keys_of(row: &SqliteRow) -> Result<(RecordId, Vec<String>), StoreError> {
+    Ok((rows::record(row, "id")?, rows::document(row, "keys")?))
+}
+
+#[async_trait]
+impl ListingStore for SqliteStore {
+    async fn keep_page(&self, run: &Run, page: StoredPage) -> Result<(), StoreError> {
+        let (number, sync) = (run.number, run.sync.clone());
+        self.writer
+            .write(move |txn| Box::pin(async move { keep(txn, number, &sync, &page).await }))
+            .await
+    }
+
+    async fn listing_place(
+        &self,
+        run: &Run,
+        side: Side,
+    ) -> Result<Option<ListingPlace>, StoreError> {
+        let statement = sqlx::query(PLACE).bind(run.number).bind(side.as_str());
+        sql::first(&self.readers, statement)
+            .await?
+            .as_ref()
+            .map(|row| rows::document(row, "document"))
+            .transpose()
+    }
+
+    async fn surveyed_keys(
+        &self,
+        run: &Run,
+        side: Side,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Vec<(RecordId, Vec<String>)>, StoreError> {
+        let statement = match side {
+            Side::A => sqlx::query(KEYS_A),
+            Side::B => sqlx::query(KEYS_B),
+        };
+        let statement = statement
+            .bind(run.number)
+            .bind(after.map_or_else(String::new, |id| id.as_str().to_owned()))
+            .bind(sql::limit(limit));
+        sql::all(&self.readers, statement)
+            .await?
+            .iter()
+            .map(keys_of)
+            .collect()
+    }
+
+    async fn surveyed(
+        &self,
+        run: &Run,
+        side: Side,
+        ids: &[RecordId],
+    ) -> Result<Vec<SurveyedRecord>, StoreError> {
+        let statement = sqlx::query(SURVEYED)
+            .bind(run.number)
+            .bind(side.as_str())
+            .bind(sql::json("record", ids)?);
+        sql::all(&self.readers, statement)
+            .await?
+            .iter()
+            .map(|row| rows::document(row, "document"))
+            .collect()
+    }
+
+    async fn forget_pages(&self, limit: usize) -> Result<usize, StoreError> {
+        self.writer
+            .write(move |txn| Box::pin(async move { forget(txn, limit).await }))
+            .await
+    }
+
+    async fn key_form(&self, sync: &SyncName) -> Result<Option<String>, StoreError> {
+        let statement = sqlx::query(KEY_FORM).bind(sync.as_str().to_owned());
+        sql::first(&self.readers, statement)
+            .await?
+            .as_ref()
+            .map(|row| rows::get(row, "form"))
+            .transpose()
+    }
+
+    async fn set_key_form(&self, sync: &SyncName, form: &str) -> Result<(), StoreError> {
+        let (sync, form) = (sync.as_str().to_owned(), form.to_owned());
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move {
+                    let statement = sqlx::query(SET_KEY_FORM).bind(sync).bind(form);
+                    txn.run(statement).await.map(|_rows| ())
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,257 @@
+//! Matches what has no partner, by its keys alone, and says for each record what is next: a link, a job,
+//! or a question.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tandem_domain::{BaseValue, ConflictId, LinkId, RecordId, Side};
+use tandem_engine::{Ambiguity, Ambiguous, Candidate, MatchKey, match_all, same};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{
+    ConflictKind, NewConflict, NewLink, Progress, Run, ShownRecord, SurveyedRecord,
+};
+
+use super::jobs::{CHUNK, Jobs};
+use crate::failure::WorkError;
+
+/// Keys are read in pages of this size.
+const KEYS_PAGE: usize = 1_000;
+
+pub async fn settle(
+    jobs: &mut Jobs<'_>,
+    run: &Run,
+    progress: &mut Progress,
+) -> Result<(), WorkError> {
+    let matching = match_all(
+        &candidates(jobs, run, Side::A).await?,
+        &candidates(jobs, run, Side::B).await?,
+    );
+    for pairs in matching.pairs.chunks(CHUNK) {
+        link_pairs(jobs, run, pairs, progress).await?;
+    }
+    for (side, ids) in [(Side::A, &matching.only_a), (Side::B, &matching.only_b)] {
+        if jobs.sync.policy.creates.on(side.other()) {
+            push_all(jobs, run, side, ids).await?;
+        }
+    }
+    for unclear in &matching.ambiguous {
+        settle_unclear(jobs, run, unclear, progress).await?;
+    }
+    jobs.flush().await
+}
+
+/// Ids and keys of the records of a side that have no partner.
+async fn candidates(jobs: &Jobs<'_>, run: &Run, side: Side) -> Result<Vec<Candidate>, WorkError> {
+    let store = &jobs.context.store;
+    let mut candidates: Vec<Candidate> = Vec::new();
+    loop {
+        let after = candidates.last().map(|one| &one.id);
+        let page = store.surveyed_keys(run, side, after, KEYS_PAGE).await?;
+        let is_last = page.len() < KEYS_PAGE;
+        candidates.extend(page.into_iter().map(|(id, keys)| {
+            let keys = keys.iter();
+            let keys = keys.filter_map(|key| MatchKey::parse(&jobs.sync.policy, key));
+            Candidate {
+                id,
+                keys: keys.collect(),
+            }
+        }));
+        if is_last {
+            return Ok(candidates);
+        }
+    }
+}
+
+type ById = HashMap<RecordId, SurveyedRecord>;
+
+async fn read_back(
+    jobs: &Jobs<'_>,
+    run: &Run,
+    side: Side,
+    ids: &[RecordId],
+) -> Result<ById, WorkError> {
+    let records = jobs.context.store.surveyed(run, side, ids).await?;
+    Ok(records
+        .into_iter()
+        .map(|record| (record.id.clone(), record))
+        .collect())
+}
+
+async fn push_all(
+    jobs: &mut Jobs<'_>,
+    run: &Run,
+    side: Side,
+    ids: &[RecordId],
+) -> Result<(), WorkError> {
+    for ids in ids.chunks(CHUNK) {
+        for (id, record) in read_back(jobs, run, side, ids).await? {
+            jobs.push(side, id, record.edited_at).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Links clear pairs, with a base of the fields that are equal; the others get a job.
+async fn link_pairs(
+    jobs: &mut Jobs<'_>,
+    run: &Run,
+    pairs: &[(RecordId, RecordId)],
+    progress: &mut Progress,
+) -> Result<(), WorkError> {
+    let (ids_a, ids_b): (Vec<RecordId>, Vec<RecordId>) = pairs.iter().cloned().unzip();
+    let mut read_a = read_back(jobs, run, Side::A, &ids_a).await?;
+    let mut read_b = read_back(jobs, run, Side::B, &ids_b).await?;
+    let mut links = Vec::with_capacity(pairs.len());
+    let mut differing = Vec::new();
+    for (a, b) in pairs {
+        let (Some(a), Some(b)) = (read_a.remove(a), read_b.remove(b)) else {
+            continue;
+        };
+        let base = equal_fields(jobs.sync, &a, &b);
+        if base.len() < jobs.sync.policy.fields.len() {
+            differing.push((a.id.clone(), a.edited_at));
+        }
+        links.push(NewLink {
+            id: LinkId::new(jobs.context.now(), jobs.context.entropy.as_ref()),
+            sync: jobs.sync.name.clone(),
+            a: a.state,
+            b: b.state,
+            base,
+        });
+    }
+    progress.matched += links.len() as u64;
+    jobs.context
+        .store
+        .insert_links(links, jobs.context.now())
+        .await?;
+    for (a, edited_at) in differing {
+        jobs.push(Side::A, a, edited_at).await?;
+    }
+    Ok(())
+}
+
+fn equal_fields(
+    sync: &SyncDefinition,
+    a: &SurveyedRecord,
+    b: &SurveyedRecord,
+) -> BTreeMap<String, BaseValue> {
+    let value =
+        |record: &SurveyedRecord, name: &str| record.fields.get(name).cloned().unwrap_or_default();
+    let pairs = sync
+        .policy
+        .fields
+        .iter()
+        .map(|rule| (rule, value(a, &rule.name), value(b, &rule.name)));
+    pairs
+        .filter(|(rule, a, b)| same(rule.equality, a, b))
+        .map(|(rule, a, b)| (rule.name.clone(), BaseValue { a, b }))
+        .collect()
+}
+
+/// Asks about every record of an unclear group, or takes the first of each side, by policy.
+async fn settle_unclear(
+    jobs: &mut Jobs<'_>,
+    run: &Run,
+    unclear: &Ambiguity,
+    progress: &mut Progress,
+) -> Result<(), WorkError> {
+    if jobs.sync.policy.ambiguous == Ambiguous::First {
+        // One job a group: it links the first of each side, or makes a partner where a side has none.
+        let first = unclear.a.first().map(|id| (Side::A, id));
+        let first = first.or_else(|| unclear.b.first().map(|id| (Side::B, id)));
+        if let Some((side, id)) = first {
+            push_all(jobs, run, side, std::slice::from_ref(id)).await?;
+        }
+        return Ok(());
+    }
+    // One question a record of the side that has several; the lone partner is named in them.
+    let (many_a, many_b) = (unclear.a.len() > 1, unclear.b.len() > 1);
+    let heads = Heads {
+        a: read_back(jobs, run, Side::A, head(&unclear.a)).await?,
+        b: read_back(jobs, run, Side::B, head(&unclear.b)).await?,
+    };
+    for (side, asked) in [(Side::A, many_a || !many_b), (Side::B, many_b)] {
+        if asked {
+            progress.held += ask_all(jobs, run, unclear, side, &heads).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A question shows so many records at most; it names all.
+const SHOWN_MAX: usize = 20;
+
+/// The records that every question of a group can show.
+struct Heads {
+    a: ById,
+    b: ById,
+}
+
+fn head(ids: &[RecordId]) -> &[RecordId] {
+    ids.get(..=SHOWN_MAX).unwrap_or(ids)
+}
+
+/// Asks about every record of one side of an unclear group. Returns how many.
+async fn ask_all(
+    jobs: &Jobs<'_>,
+    run: &Run,
+    unclear: &Ambiguity,
+    side: Side,
+    heads: &Heads,
+) -> Result<u64, WorkError> {
+    let (own, others) = match side {
+        Side::A => (&unclear.a, &unclear.b),
+        Side::B => (&unclear.b, &unclear.a),
+    };
+    for ids in own.chunks(CHUNK) {
+        let read = read_back(jobs, run, side, ids).await?;
+        let ask = |id: &RecordId| NewConflict {
+            id: ConflictId::new(jobs.context.now(), jobs.context.entropy.as_ref()),
+            sync: jobs.sync.name.clone(),
+            link: None,
+            side,
+            record: id.clone(),
+            kind: ConflictKind::Ambiguous {
+                candidates: others.clone(),
+                rivals: own.iter().filter(|other| *other != id).cloned().collect(),
+                key: unclear.key.to_string(),
+            },
+            shown: shown(side, read.get(id), heads, own, others),
+        };
+        let questions = ids.iter().map(ask).collect();
+        let now = jobs.context.now();
+        jobs.context.store.open_conflicts(questions, now).await?;
+    }
+    Ok(own.len() as u64)
+}
+
+/// The record itself, those that it may be the same as, and its rivals.
+fn shown(
+    side: Side,
+    record: Option<&SurveyedRecord>,
+    heads: &Heads,
+    own: &[RecordId],
+    others: &[RecordId],
+) -> Vec<ShownRecord> {
+    let (own_heads, other_heads) = match side {
+        Side::A => (&heads.a, &heads.b),
+        Side::B => (&heads.b, &heads.a),
+    };
+    let show = |(side, record): (Side, &SurveyedRecord)| ShownRecord {
+        side,
+        id: record.id.clone(),
+        fields: record.fields.clone(),
+    };
+    let itself = record.map(|record| (side, record));
+    let candidates = head(others).iter().filter_map(|id| other_heads.get(id));
+    let rivals = head(own)
+        .iter()
+        .filter(|id| record.is_none_or(|record| record.id != **id))
+        .filter_map(|id| own_heads.get(id));
+    itself
+        .into_iter()
+        .chain(candidates.map(|one| (side.other(), one)))
+        .chain(rivals.map(|one| (side, one)))
+        .take(SHOWN_MAX)
+        .map(show)
+        .collect()
+}

@@ -1,0 +1,83 @@
+//! What a whole listing did not show, and what of it could not be read.
+
+use tandem_connectors::UnreadableRow;
+use tandem_domain::{RecordId, Side};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{RowError, Run};
+
+use crate::context::{Cause, Context};
+use crate::failure::WorkError;
+use crate::readings::hints_of;
+
+/// Records that vanished from a listing are looked up in pages of this size.
+const VANISHED_PAGE: usize = 500;
+/// A side that lists nothing while more links than this exist counts as emptied.
+const EMPTIED_LINKS: u64 = 10;
+/// Pages of runs that ended are removed in pieces of this size.
+const FORGET_ROWS: usize = 5_000;
+
+/// A side with links that suddenly lists nothing is taken for broken, not for emptied.
+pub async fn refuse_emptied(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+    listed: u64,
+) -> Result<(), WorkError> {
+    let links = context.store.link_count(&sync.name).await?;
+    if listed > 0 || links <= EMPTIED_LINKS {
+        return Ok(());
+    }
+    Err(WorkError::EmptiedSide {
+        system: sync.end(side).connection.to_string(),
+        links,
+    })
+}
+
+/// A record that a whole listing did not show is not taken for deleted: paging may have drifted. It
+/// gets a job, which reads it by its id and believes only that. Returns how many there are.
+pub async fn look_up(context: &Context, cause: Cause<'_>, run: &Run) -> Result<u64, WorkError> {
+    let mut after = None;
+    let mut vanished = 0;
+    loop {
+        let page = context
+            .store
+            .unseen_records(
+                cause.sync,
+                cause.side,
+                run.number,
+                after.as_ref(),
+                VANISHED_PAGE,
+            )
+            .await?;
+        let Some(last) = page.last().cloned() else {
+            return Ok(vanished);
+        };
+        vanished += page.len() as u64;
+        let jobs = page
+            .into_iter()
+            .map(|id| context.reconcile_job(cause, id, hints_of(cause.side, Some(context.now()))))
+            .collect();
+        context.enqueue(jobs).await?;
+        after = Some(last);
+    }
+}
+
+/// Those rows whose id is known: they are there, and so have not vanished.
+pub fn ids_of(rows: &[UnreadableRow]) -> Vec<RecordId> {
+    rows.iter().filter_map(|row| row.id.clone()).collect()
+}
+
+/// Unreadable rows as a run keeps them.
+pub fn row_errors(side: Side, rows: Vec<UnreadableRow>) -> impl Iterator<Item = RowError> {
+    rows.into_iter().map(move |row| RowError {
+        side,
+        record: row.id,
+        reason: row.reason,
+    })
+}
+
+/// Removes what runs that have ended had stored.
+pub async fn forget_pages(context: &Context) -> Result<(), WorkError> {
+    while context.store.forget_pages(FORGET_ROWS).await? == FORGET_ROWS {}
+    Ok(())
+}
