@@ -82,6 +82,13 @@ impl Reading {
         }
     }
 
+    /// Without what only writes and filters need: what is kept of it where many are held.
+    pub fn compact(mut self) -> Self {
+        self.record.raw = serde_json::Value::Null;
+        self.record.fields = Fields::new();
+        self
+    }
+
     /// As the engine looks at it.
     pub fn presence(&self) -> Presence {
         if self.counts_as_gone {
@@ -187,7 +194,8 @@ pub async fn read_all(
     Ok(readings)
 }
 
-async fn read_outcomes(
+/// Reads records; the answers are in the order of `ids`.
+pub async fn read_outcomes(
     sync: &SyncDefinition,
     side: Side,
     ids: &[RecordId],

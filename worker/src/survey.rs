@@ -9,10 +9,11 @@ use tandem_engine::{
     match_keys, plan,
 };
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Link, LinkState, Store};
+use tandem_store::{Link, LinkState, RowError, Store};
 
 use crate::failure::WorkError;
-use crate::patience::{self, PAGE_TRIES};
+use crate::jobs::row_errors;
+use crate::listing::Walk;
 use crate::readings::{ById, Reading};
 
 /// Links are read in pages of this size.
@@ -24,7 +25,15 @@ pub struct Listed {
     /// The records that take part, by id.
     pub records: ById,
     /// What could not be read, and why.
-    pub unreadable: Vec<String>,
+    pub unreadable: Vec<RowError>,
+}
+
+impl Listed {
+    /// Whether the record is there and cannot be read.
+    pub(crate) fn is_unreadable(&self, id: &RecordId) -> bool {
+        let mut rows = self.unreadable.iter();
+        rows.any(|row| row.record.as_ref() == Some(id))
+    }
 }
 
 /// Both sides, listed and matched.
@@ -118,30 +127,20 @@ pub async fn list(
     side: Side,
     progress: &(dyn Fn(Side, usize) + Send + Sync),
 ) -> Result<Listed, WorkError> {
-    let end = sync.end(side);
     let mut listed = Listed::default();
-    let mut token = None;
-    loop {
-        let page = patience::ask(PAGE_TRIES, || {
-            end.connector
-                .list(&end.stream, &Listing::All, token.as_ref())
-        })
-        .await?;
-        listed
-            .unreadable
-            .extend(page.unreadable.into_iter().map(|row| row.reason));
+    let mut walk = Walk::new(sync.end(side), Listing::All, None);
+    while let Some(page) = walk.next().await? {
+        listed.unreadable.extend(row_errors(side, page.unreadable));
         for record in page.records {
             let reading = Reading::new(sync, side, record, None);
             if reading.takes_part(sync, side) {
-                listed.records.insert(reading.record.id.clone(), reading);
+                let id = reading.record.id.clone();
+                listed.records.insert(id, reading.compact());
             }
         }
         progress(side, listed.records.len());
-        token = page.next;
-        if token.is_none() {
-            return Ok(listed);
-        }
     }
+    Ok(listed)
 }
 
 /// All links of a sync, retired ones too.

@@ -3,8 +3,11 @@
 mod backfill;
 mod begin;
 mod dates;
+mod key_form;
 mod poll;
 mod vanished;
+
+pub(crate) use vanished::row_errors;
 
 use tandem_queue::LeaseEnd;
 use tandem_store::{ClaimedJob, JobKind, JobOutcome};

@@ -36,6 +36,7 @@ pub async fn run(
     let Some(cursor) = start(context, sync, side, extent).await? else {
         return Ok(Performed::done("waits: the first sync has not ended yet"));
     };
+    super::key_form::renew(context, sync).await?;
     let run = begin(context, sync, claimed, side, extent).await?;
     if run.state == RunState::Skipped {
         return Ok(Performed::done(

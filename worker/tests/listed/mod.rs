@@ -1,5 +1,6 @@
 mod partners;
 mod rows;
+mod verify;
 mod whole;
 
 use crate::world::system::Talents;

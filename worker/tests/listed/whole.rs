@@ -148,3 +148,22 @@ async fn a_sweep_goes_on_where_its_process_died_and_finds_what_vanished() {
     let link = world.link_of(Side::A, &a[1]).await.expect("it is known");
     assert_eq!(link.state, LinkState::Retired);
 }
+
+#[tokio::test]
+async fn keys_of_another_form_are_made_anew_by_a_whole_comparison() {
+    let world = World::new(1, policy(), PLAIN, PLAIN).await;
+    let form = world.store.key_form(&world.sync).await;
+    let form = form.expect("the storage answers").expect("it was stored");
+    assert!(form.contains("email:") && form.contains("name:"), "{form}");
+    let earlier = world.store.set_key_form(&world.sync, "0:; 1:").await;
+    earlier.expect("the storage answers");
+    world
+        .clock
+        .advance(std::time::Duration::from_secs(2 * 3_600));
+    world.sweep().await;
+    assert_eq!(runs(&world).await.len(), 2, "a second one was asked for");
+    let now = world.store.key_form(&world.sync).await;
+    assert_eq!(now.expect("the storage answers"), Some(form));
+    world.sweep().await;
+    assert_eq!(runs(&world).await.len(), 2, "and no third");
+}

@@ -17,10 +17,11 @@ use tandem_engine::{
 use tandem_queue::{
     BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler, LeaseEnd,
 };
-use tandem_runtime::Archived;
+use tandem_runtime::{Archived, Topology};
 use tandem_store::{
-    ClaimRequest, ClaimedJob, ConflictFilter, Failure, Hints, JobClass, JobFilter, JobKind,
-    JobOutcome, JobState, NewJob, NewRun, RunKind, RunState, Trigger,
+    ClaimRequest, ClaimedJob, Confirmation, ConflictFilter, Failure, Hints, JobClass, JobFilter,
+    JobKind, JobOutcome, JobState, LinkState, LinkUpdate, NewJob, NewRun, RunKind, RunState,
+    Trigger,
 };
 use tandem_testkit::{SeededEntropy, TemporaryStore, TestClock};
 use tandem_worker::{Context, Worker};
@@ -42,6 +43,7 @@ pub struct World {
     pub store: TemporaryStore,
     pub sync: SyncName,
     pub ledger: Arc<Ledger>,
+    pub topology: Arc<Topology>,
     entropy: Arc<SeededEntropy>,
     worker: Worker,
 }
@@ -128,7 +130,7 @@ impl World {
         let topology = topology(&sync, policy, archived, &a, &b);
         let context = Context::new(
             store.shared(),
-            topology,
+            Arc::clone(&topology),
             Arc::new(InProcessDoorbell::default()),
             clock.clone(),
             entropy.clone(),
@@ -142,6 +144,7 @@ impl World {
             store,
             sync,
             ledger,
+            topology,
             entropy,
             worker,
         }
@@ -205,6 +208,32 @@ impl World {
     pub async fn first_sync(&self) {
         self.begin_first_sync().await;
         self.rest().await;
+    }
+
+    /// Retires a link, as a worker does that takes one of its records for gone.
+    pub async fn retire_link_of(&self, side: Side, record: &RecordId) {
+        let link = self.link_of(side, record).await.expect("it is linked");
+        self.hear(side, record).await;
+        let claimed = self.claim(1).await.pop().expect("a job is due");
+        let confirmation = Confirmation {
+            link: Some(LinkUpdate::Update {
+                id: link.id,
+                expected_revision: link.revision,
+                a: link.a,
+                b: link.b,
+                base: link.base,
+                state: LinkState::Retired,
+            }),
+            outcome: Some(JobOutcome::Done {
+                note: "retired".to_owned(),
+            }),
+            ..Confirmation::default()
+        };
+        let now = self.clock.now();
+        let confirmed = self
+            .store
+            .confirm(&self.sync, claimed.lease, confirmation, now);
+        assert_eq!(confirmed.await.expect("the storage answers"), Ok(()));
     }
 
     /// Leaves a cursor as an earlier poll may have stored it.

@@ -1,6 +1,7 @@
 //! `tandem sync verify`: do both sides agree? Asks the systems themselves, believes nothing stored but the links.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -12,6 +13,9 @@ use tandem_worker::{Comparison, Difference, compare};
 use crate::commands::options::{ConfigOptions, DataOptions, NO};
 use crate::commands::output::{ReadingProgress, say, say_json, shown};
 use crate::commands::storage::{build, open, sync_of};
+
+/// What differs is looked at again after each of these: an edit may be on its way.
+const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// What to verify. A sync at work finds differences that are about to be settled.
 #[derive(Args)]
@@ -28,7 +32,7 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     let sync = sync_of(&built, &args.name)?;
     let store = open(&data.storage).await?;
     let progress = ReadingProgress::new(&sync);
-    let comparison = compare(store.as_ref(), &sync, &|side, records| {
+    let comparison = compare(store.as_ref(), &sync, &WAITS, &|side, records| {
         progress.report(side, records)
     })
     .await;
@@ -55,7 +59,10 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
         "records_a": comparison.records_a,
         "records_b": comparison.records_b,
         "pairs": comparison.pairs,
-        "left_alone": comparison.left_alone,
+        "left_alone": comparison.left_alone(),
+        "left_alone_a": comparison.left_alone_a,
+        "left_alone_b": comparison.left_alone_b,
+        "seen_once": comparison.seen_once,
         "differences": comparison.differences.iter().map(difference).collect::<Vec<Json>>(),
     })
 }
@@ -77,8 +84,15 @@ fn difference(difference: &Difference) -> Json {
         Difference::Unlinked { side, record } => {
             json!({ "kind": "unlinked", "side": side, "record": record })
         }
-        Difference::Unreadable { side, reason } => {
-            json!({ "kind": "unreadable", "side": side, "reason": reason })
+        Difference::Apart { a, b, fields } => {
+            json!({ "kind": "apart", "a": a, "b": b, "fields": fields })
+        }
+        Difference::Unreadable {
+            side,
+            record,
+            reason,
+        } => {
+            json!({ "kind": "unreadable", "side": side, "record": record, "reason": reason })
         }
     }
 }
@@ -89,12 +103,22 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
         records_a,
         records_b,
         pairs,
-        left_alone,
+        left_alone_a,
+        left_alone_b,
         differences,
+        seen_once,
     } = comparison;
     let mut lines = vec![format!(
-        "{a} holds {records_a} records, {b} holds {records_b}; {pairs} pairs compared, {left_alone} records left alone"
+        "{a} holds {records_a} records, {b} holds {records_b}; {pairs} pairs compared"
     )];
+    let left_alone = comparison.left_alone();
+    if left_alone > 0 {
+        lines.push(format!(
+            "left alone and not compared: {left_alone_a} records in {a}, {left_alone_b} in {b}, because a person \
+             said so or their partner is gone (`tandem links {}` shows which)",
+            sync.name
+        ));
+    }
     let line = |difference: &Difference| match difference {
         Difference::Field {
             a: a_id,
@@ -115,17 +139,38 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
         Difference::Unlinked { side, record } => {
             format!("  {} {record}: has no partner", sync.end(*side).connection)
         }
-        Difference::Unreadable { side, reason } => {
+        Difference::Apart {
+            a: a_id,
+            b: b_id,
+            fields,
+        } => format!(
+            "  {a} {a_id} / {b} {b_id}: both are in use and differ in {}, but are not linked any more",
+            fields.join(", ")
+        ),
+        Difference::Unreadable {
+            side,
+            record,
+            reason,
+        } => {
+            let record = record
+                .as_ref()
+                .map_or_else(|| "a record".to_owned(), |id| id.to_string());
             format!(
-                "  {}: a record cannot be read: {reason}",
+                "  {} {record}: cannot be read: {reason}",
                 sync.end(*side).connection
             )
         }
     };
     lines.extend(differences.iter().map(line));
-    lines.push(match differences.len() {
-        0 => "both sides agree".to_owned(),
-        count => format!("both sides do NOT agree: {count} differences"),
+    if *seen_once > 0 {
+        lines.push(format!(
+            "{seen_once} of these were not looked at a second time; some may be edits that were on their way"
+        ));
+    }
+    lines.push(match (differences.len(), left_alone) {
+        (0, 0) => "both sides agree".to_owned(),
+        (0, left_alone) => format!("both sides agree, but for the {left_alone} records left alone"),
+        (count, _) => format!("both sides do NOT agree: {count} differences"),
     });
     lines.join("\n")
 }

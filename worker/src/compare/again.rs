@@ -1,0 +1,148 @@
+//! Looks again at what differed in the listings, before it is reported.
+
+use std::time::Duration;
+
+use tandem_connectors::ReadOutcome;
+use tandem_domain::{LinkId, RecordId, Side};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{Link, LinkState, Store};
+
+use super::{Comparison, Difference, Standing, Suspect, What, differences};
+use crate::failure::WorkError;
+use crate::readings::{Reading, read_outcomes};
+
+/// More suspects than this are not edits that are under way: the others are reported as they were listed.
+const AGAIN_MAX: usize = 500;
+
+/// Reports what still differs when it is read by its id, after each of `waits`.
+pub(super) async fn confirm(
+    store: &dyn Store,
+    sync: &SyncDefinition,
+    mut suspects: Vec<Suspect>,
+    waits: &[Duration],
+    comparison: &mut Comparison,
+) -> Result<(), WorkError> {
+    let as_listed = suspects.split_off(AGAIN_MAX.min(suspects.len()));
+    comparison.seen_once = as_listed.len();
+    for wait in waits {
+        if suspects.is_empty() {
+            break;
+        }
+        tokio::time::sleep(*wait).await;
+        let mut still = Vec::new();
+        for suspect in suspects {
+            still.push(look(store, sync, suspect.what).await?);
+        }
+        still.retain(|suspect| !suspect.told.is_empty());
+        suspects = still;
+    }
+    for told in suspects
+        .into_iter()
+        .chain(as_listed)
+        .flat_map(|one| one.told)
+    {
+        // A row that the listing could not read has been told.
+        if !comparison.differences.contains(&told) {
+            comparison.differences.push(told);
+        }
+    }
+    Ok(())
+}
+
+/// What a suspect is by now, and what differs of it.
+async fn look(store: &dyn Store, sync: &SyncDefinition, what: What) -> Result<Suspect, WorkError> {
+    let (side, id) = match what {
+        What::Pair(link) => return look_at_link(store, sync, link).await,
+        What::Single(side, id) => (side, id),
+    };
+    // It may have a partner by now.
+    let link = store.pair(&sync.name, side, &id).await?.link;
+    if let Some(link) = link.filter(|link| link.state == LinkState::Active) {
+        return look_at_link(store, sync, link.id).await;
+    }
+    let told = look_at_single(sync, side, &id).await?;
+    let what = What::Single(side, id);
+    Ok(Suspect { what, told })
+}
+
+async fn look_at_link(
+    store: &dyn Store,
+    sync: &SyncDefinition,
+    id: LinkId,
+) -> Result<Suspect, WorkError> {
+    let told = match store.link(id).await? {
+        Some(link) => look_at_pair(sync, &link).await?,
+        None => Vec::new(),
+    };
+    let what = What::Pair(id);
+    Ok(Suspect { what, told })
+}
+
+async fn look_at_pair(sync: &SyncDefinition, link: &Link) -> Result<Vec<Difference>, WorkError> {
+    let (Some(a), Some(b)) = (&link.a.id, &link.b.id) else {
+        return Ok(Vec::new());
+    };
+    let (seen_a, seen_b) =
+        futures::try_join!(Seen::read(sync, Side::A, a), Seen::read(sync, Side::B, b))?;
+    let mut told = differences(sync, link, &(seen_a.standing(), seen_b.standing()));
+    told.extend(seen_a.unreadable(Side::A, a));
+    told.extend(seen_b.unreadable(Side::B, b));
+    Ok(told)
+}
+
+/// A record that is gone by now differs from nothing.
+async fn look_at_single(
+    sync: &SyncDefinition,
+    side: Side,
+    id: &RecordId,
+) -> Result<Vec<Difference>, WorkError> {
+    let seen = Seen::read(sync, side, id).await?;
+    let record = id.clone();
+    Ok(match &seen {
+        Seen::Here(reading) if !reading.record.archived => {
+            vec![Difference::Unlinked { side, record }]
+        }
+        Seen::Unreadable(_) => seen.unreadable(side, id).into_iter().collect(),
+        Seen::Here(_) | Seen::Missing => Vec::new(),
+    })
+}
+
+/// A record as read by its id.
+enum Seen {
+    Here(Box<Reading>),
+    Missing,
+    Unreadable(String),
+}
+
+impl Seen {
+    async fn read(sync: &SyncDefinition, side: Side, id: &RecordId) -> Result<Self, WorkError> {
+        let mut outcomes = read_outcomes(sync, side, std::slice::from_ref(id)).await?;
+        Ok(match outcomes.pop() {
+            Some(ReadOutcome::Found(record)) => {
+                Self::Here(Box::new(Reading::new(sync, side, *record, None)))
+            }
+            Some(ReadOutcome::Unreadable(reason)) => Self::Unreadable(reason),
+            Some(ReadOutcome::Missing) | None => Self::Missing,
+        })
+    }
+
+    fn standing(&self) -> Standing<'_> {
+        match self {
+            Self::Here(reading) => Standing::of(reading),
+            Self::Missing => Standing::Missing,
+            Self::Unreadable(_) => Standing::Unreadable,
+        }
+    }
+
+    /// What to tell of it if it cannot be read.
+    fn unreadable(&self, side: Side, id: &RecordId) -> Option<Difference> {
+        let Self::Unreadable(reason) = self else {
+            return None;
+        };
+        Some(Difference::Unreadable {
+            side,
+            record: Some(id.clone()),
+            reason: reason.clone(),
+        })
+    }
+}

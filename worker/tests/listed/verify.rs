@@ -1,0 +1,114 @@
+//! What `verify` says: every difference, none that is only on its way, and what is left alone.
+
+use std::time::Duration;
+
+use tandem_domain::{RecordId, Side};
+use tandem_runtime::Archived;
+use tandem_store::LinkState;
+use tandem_worker::{Comparison, Difference, compare};
+
+use super::PLAIN;
+use crate::world::system::oddities::Oddities;
+use crate::world::system::pages::PageFault;
+use crate::world::{World, policy};
+
+async fn verify(world: &World) -> Comparison {
+    let sync = &world.topology.syncs[&world.sync];
+    let waits = [Duration::ZERO; 2];
+    let compared = compare(world.store.shared().as_ref(), sync, &waits, &|_, _| ()).await;
+    compared.expect("both sides are listed")
+}
+
+/// A world with one pair that is held equal.
+async fn with_a_pair() -> (World, RecordId, RecordId) {
+    let world = World::new(1, policy(), PLAIN, PLAIN).await;
+    let a = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@x.example")]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let b = world.b.ids().remove(0);
+    assert_eq!(verify(&world).await.differences, []);
+    (world, a, b)
+}
+
+#[tokio::test]
+async fn a_pair_that_is_missing_on_both_sides_is_told_of_both() {
+    let (world, a, b) = with_a_pair().await;
+    world.a.user_deletes(&a);
+    world.b.user_deletes(&b);
+    let missing = |side, record| Difference::Missing { side, record };
+    assert_eq!(
+        verify(&world).await.differences,
+        [missing(Side::A, a), missing(Side::B, b)]
+    );
+}
+
+#[tokio::test]
+async fn records_that_differ_though_their_link_is_retired_are_a_difference() {
+    let (world, a, b) = with_a_pair().await;
+    world.retire_link_of(Side::A, &a).await;
+    let alone = verify(&world).await;
+    assert_eq!((alone.left_alone_a, alone.left_alone_b), (1, 1));
+    assert_eq!(alone.differences, []);
+    world.a.user_edits(&a, "city", "Ghent");
+    let fields = vec!["city".to_owned()];
+    let apart = Difference::Apart { a, b, fields };
+    assert_eq!(verify(&world).await.differences, [apart]);
+}
+
+#[tokio::test]
+async fn what_is_left_alone_is_counted_by_side() {
+    let (world, a, _) = with_a_pair().await;
+    world.a.user_deletes(&a);
+    world.sweep().await;
+    let link = world.link_of(Side::A, &a).await.expect("it is known");
+    assert_eq!(link.state, LinkState::Retired);
+    let compared = verify(&world).await;
+    assert_eq!((compared.left_alone_a, compared.left_alone_b), (0, 1));
+    assert_eq!((compared.left_alone(), compared.differences), (1, vec![]));
+}
+
+#[tokio::test]
+async fn a_record_that_a_listing_does_not_show_yet_is_not_called_gone() {
+    let odd = Oddities {
+        listing_lag: crate::world::system::oddities::Lag {
+            by: Duration::from_secs(60),
+            ..Default::default()
+        },
+        ..Oddities::default()
+    };
+    let plain = (PLAIN, Oddities::default());
+    let world = World::odd(1, policy(), plain, (PLAIN, odd), Archived::Gone).await;
+    world.first_sync().await;
+    let a = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@x.example")]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.b.ids().len(), 1);
+    let compared = verify(&world).await;
+    assert_eq!(compared.records_b, 0, "the listing of b is behind");
+    assert_eq!(compared.differences, []);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_told_and_not_called_gone() {
+    let (world, a, _) = with_a_pair().await;
+    world.a.garbles(&a);
+    let unreadable = Difference::Unreadable {
+        side: Side::A,
+        record: Some(a),
+        reason: "half a character".to_owned(),
+    };
+    assert_eq!(verify(&world).await.differences, [unreadable]);
+}
+
+#[tokio::test]
+async fn a_listing_that_cannot_be_read_whole_says_nothing_of_agreement() {
+    let (world, ..) = with_a_pair().await;
+    world.a.goes_wrong_at_page(0, PageFault::Expired);
+    let sync = &world.topology.syncs[&world.sync];
+    let compared = compare(world.store.shared().as_ref(), sync, &[], &|_, _| ()).await;
+    assert!(compared.is_err());
+}
