@@ -12,7 +12,7 @@ use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, 
 use tandem_operator::{Operator, OperatorParts};
 use tandem_runtime::Configuration;
 use tandem_runtime::config::{Built, ConnectionSetup, ServerConfig, WebhookSetup};
-use tandem_runtime::process::{Platform, StartError, Tasks};
+use tandem_runtime::process::{Platform, Readiness, StartError, Tasks};
 use tandem_runtime::telemetry::MetricsHandle;
 use tandem_store::EventKind;
 use tokio::net::TcpListener;
@@ -140,6 +140,7 @@ fn routes(
             clock: Arc::clone(&platform.clock),
             entropy: Arc::clone(&platform.entropy),
         }),
+        readiness: Readiness::new(Arc::clone(&platform.store)),
         render_metrics: Arc::new(move || metrics.render()),
         access,
         metrics: MetricsAccess::Operators,
@@ -162,6 +163,7 @@ fn server_limits(configuration: &Configuration) -> ServerLimits {
     ServerLimits {
         connections_max: server.connections_max,
         head_timeout: Duration::from_secs(u64::from(server.header_secs)),
+        body_timeout: Duration::from_secs(u64::from(server.body_secs)),
         drain_timeout: Duration::from_secs(u64::from(server.shutdown_secs)),
         ..ServerLimits::default()
     }

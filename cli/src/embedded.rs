@@ -71,12 +71,17 @@ impl Embedded {
             take_up(&platform).await?;
         }
         let mut tasks = Tasks::default();
+        // A second product in one process (only tests do that) shares them.
+        let metrics = init_metrics()?;
+        tasks.spawn_endless(
+            "the upkeep of metrics",
+            metrics.clone().keep_up(platform.shutdown.clone()),
+        );
         let http_options = ServiceOptions {
             listen: options.listen,
             token: api_token(&*options.environment)?,
             file_token: file_token(&options.storage, &*platform.entropy)?,
-            // A second product in one process (only tests do that) shares them.
-            metrics: init_metrics()?,
+            metrics,
         };
         let address =
             http::start(&platform, configuration, &built, http_options, &mut tasks).await?;

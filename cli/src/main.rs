@@ -83,7 +83,10 @@ fn main() -> ExitCode {
             return fail(&anyhow::Error::from(error).context("the async runtime could not start"));
         }
     };
-    match runtime.block_on(run(cli.command)) {
+    match runtime.block_on(async {
+        tandem_runtime::take_limits()?;
+        run(cli.command).await
+    }) {
         Ok(code) => code,
         Err(error) => fail(&error),
     }

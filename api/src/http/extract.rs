@@ -8,6 +8,8 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
+use super::words;
+use crate::server::TooSlow;
 
 /// The names and ids in the path.
 pub struct ApiPath<T>(pub T);
@@ -68,9 +70,23 @@ impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for ApiJson<T> 
     reason = "`map_err` hands it over by value"
 )]
 fn unreadable(rejection: JsonRejection) -> Problem {
-    Problem::new(rejection.status(), rejection.body_text())
+    if let Some(slow) = cause::<TooSlow>(&rejection) {
+        return Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("{slow}; nothing was done, send it again"),
+        );
+    }
+    Problem::new(rejection.status(), words::plain(&rejection.body_text()))
 }
 
 fn bad_request(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
+    Problem::new(StatusCode::BAD_REQUEST, words::plain(detail))
+}
+
+/// The cause of this kind in the chain of an error.
+fn cause<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.find_map(|error| error.downcast_ref())
 }

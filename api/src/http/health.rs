@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::{StatusCode, header};
-use tandem_operator::Operator;
+use tandem_runtime::process::Readiness;
 
 use super::RenderMetrics;
 
@@ -13,11 +13,11 @@ use super::RenderMetrics;
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `/health/live` and `/health/ready`, for everybody.
-pub fn health(operator: Operator) -> Router {
+pub fn health(readiness: Readiness) -> Router {
     Router::new()
         .route("/health/live", get(|| async { "alive\n" }))
         .route("/health/ready", get(ready))
-        .with_state(operator)
+        .with_state(readiness)
 }
 
 /// `/metrics`.
@@ -27,16 +27,14 @@ pub fn metrics(render: RenderMetrics) -> Router {
         .with_state(render)
 }
 
-async fn ready(State(operator): State<Operator>) -> impl IntoResponse {
-    match operator.ping().await {
+async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
+    match readiness.check().await {
         Ok(()) => (StatusCode::OK, "ready\n"),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the storage does not answer\n",
-            )
-        }
+        // What the storage says is for the log: anybody may ask this.
+        Err(_said) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the storage takes no writes; see the log\n",
+        ),
     }
 }
 

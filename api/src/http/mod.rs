@@ -9,15 +9,20 @@ mod extract;
 mod health;
 mod problem;
 mod routes;
+mod words;
 
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
+use http::{Method, Uri};
 use tandem_operator::Operator;
+use tandem_runtime::process::Readiness;
 
 pub use access::{ApiAccess, ApiToken, MetricsAccess, ShortToken};
 
+/// Paths of the API start with this; the router of what is below sees the rest.
+const API: &str = "/api/v1";
 /// The longest body of an API request, in bytes: some thousand ids.
 const BODY_BYTES_MAX: usize = 256 * 1_024;
 
@@ -29,6 +34,8 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct HttpParts {
     /// The use cases.
     pub operator: Operator,
+    /// Whether the storage takes writes.
+    pub readiness: Readiness,
     /// See [`RenderMetrics`].
     pub render_metrics: RenderMetrics,
     /// Who may use the API.
@@ -43,7 +50,10 @@ pub fn router(parts: HttpParts) -> Router {
     let guarded = middleware::from_fn_with_state(Arc::clone(&access), access::require);
     let api = routes::api()
         .with_state(parts.operator.clone())
-        .fallback(problem::unknown_path)
+        .fallback(async |uri: Uri| problem::unknown_path(API, &uri))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            problem::wrong_method(API, &method, &uri)
+        })
         .layer(guarded.clone());
     let metrics = health::metrics(parts.render_metrics);
     let metrics = match parts.metrics {
@@ -51,11 +61,13 @@ pub fn router(parts: HttpParts) -> Router {
         MetricsAccess::Everybody => metrics,
     };
     Router::new()
-        .nest("/api/v1", api)
+        .nest(API, api)
         .merge(metrics)
-        .merge(health::health(parts.operator))
-        .fallback(problem::unknown_path)
-        .method_not_allowed_fallback(problem::wrong_method)
+        .merge(health::health(parts.readiness))
+        .fallback(async |uri: Uri| problem::unknown_path("", &uri))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            problem::wrong_method("", &method, &uri)
+        })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(access::secure_headers))
 }

@@ -52,6 +52,9 @@ impl IntoResponse for Problem {
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECS));
             }
+            StatusCode::REQUEST_TIMEOUT => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             StatusCode::UNAUTHORIZED => {
                 let bearer = HeaderValue::from_static("Bearer");
                 headers.insert(header::WWW_AUTHENTICATE, bearer);
@@ -92,20 +95,18 @@ fn store_status(error: &StoreError) -> StatusCode {
     }
 }
 
-/// No route has this path.
-pub async fn unknown_path(uri: Uri) -> Problem {
+/// No route has this path; `prefix` is the part of it that was taken off.
+pub fn unknown_path(prefix: &str, uri: &Uri) -> Problem {
+    let path = uri.path();
     let detail = format!(
-        "there is nothing at {}; the API starts at /api/v1",
-        uri.path()
+        "there is nothing at {prefix}{path}; the API is under /api/v1, such as GET /api/v1/status"
     );
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 /// The path exists, for other methods.
-pub async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!(
-        "{} does not take {method}; see the Allow header",
-        uri.path()
-    );
+pub fn wrong_method(prefix: &str, method: &Method, uri: &Uri) -> Problem {
+    let path = uri.path();
+    let detail = format!("{prefix}{path} does not take {method}; see the Allow header");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -280,7 +280,7 @@ impl Ingress {
         let delivery = NewDelivery {
             id: DeliveryId::new(arrival.at, &*self.entropy),
             connection: hook.connection.clone(),
-            headers: delivery::kept_headers(&parts.headers),
+            headers: delivery::kept_headers(&parts.headers, &hook.verifier),
             body: body.bytes.into(),
             received_at: arrival.at,
             secret_index,

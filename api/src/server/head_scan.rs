@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use super::chunk_scan::ChunkScan;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const CONTENT_LENGTH: &[u8] = b"content-length:";
@@ -26,6 +27,8 @@ pub struct HeadFacts {
     pub length: bool,
     /// There is a `Transfer-Encoding`.
     pub coding: bool,
+    /// A piece of the body names its size with more digits than a size has.
+    pub endless_size: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +39,9 @@ struct Scan {
     /// A line that is not empty was seen: the next empty one ends the head.
     begun: bool,
     line: Line,
+    chunks: ChunkScan,
+    /// The request is being answered: what is seen from now on nobody asks for.
+    handled: bool,
 }
 
 /// The line that is being read; it may arrive in pieces.
@@ -79,6 +85,9 @@ impl Scan {
         }
         let behind = self.behind.unwrap_or(0);
         self.behind = Some(behind.saturating_add(bytes.len() as u64));
+        if self.facts.coding && !self.facts.endless_size {
+            self.facts.endless_size = self.chunks.feed(bytes).is_err();
+        }
     }
 
     fn end_line(&mut self) {
@@ -101,7 +110,9 @@ pub struct HeadWatch(Arc<Mutex<Scan>>);
 impl HeadWatch {
     /// What was seen of the present request's head.
     pub fn facts(&self) -> HeadFacts {
-        self.lock().facts
+        let mut scan = self.lock();
+        scan.handled = true;
+        scan.facts
     }
 
     /// Ends the present request, whose body had `body_bytes`. False when more or less than that came
@@ -142,8 +153,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for ScannedStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        self.watch.lock().feed(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
+        let mut scan = self.watch.lock();
+        scan.feed(&buf.filled()[before..]);
+        let refused = scan.handled && scan.facts.endless_size;
+        Poll::Ready(if refused {
+            Err(io::Error::from(io::ErrorKind::InvalidData))
+        } else {
+            Ok(())
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 //! An own loop, because the convenient one of the web framework sets no time limit on half a head.
 //! TLS is absent on purpose: a reverse proxy ends it.
 
+mod chunk_scan;
+mod deadline;
 mod framing;
 mod head_scan;
 mod refusal;
@@ -27,7 +29,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::ingress::{HOOKS_PREFIX, Ingress};
+use deadline::TimedBody;
 use head_scan::{HeadWatch, ScannedStream};
+
+pub use deadline::TooSlow;
 
 /// After a failed `accept` (no file descriptors are left) the listener rests.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +49,8 @@ pub struct ServerLimits {
     pub head_bytes_max: usize,
     /// Headers in a request.
     pub headers_max: usize,
+    /// How long the body of a request to the router may take.
+    pub body_timeout: Duration,
     /// How long requests in flight may take once shutdown has begun.
     pub drain_timeout: Duration,
 }
@@ -55,6 +62,7 @@ impl Default for ServerLimits {
             head_timeout: Duration::from_secs(5),
             head_bytes_max: 64 * 1_024,
             headers_max: 100,
+            body_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -125,11 +133,14 @@ impl Server {
         // Only a matter of latency; a connection that is gone already shows at the first read.
         let _no_delay = stream.set_nodelay(true);
         let watch = HeadWatch::default();
-        let surface = Arc::clone(&self.surface);
+        let (surface, body_timeout) = (Arc::clone(&self.surface), self.limits.body_timeout);
         let io = TokioIo::new(ScannedStream::new(stream, watch.clone()));
         let service = service_fn(move |request| {
             let (surface, watch) = (Arc::clone(&surface), watch.clone());
-            async move { Ok::<_, std::convert::Infallible>(surface.answer(request, peer, &watch).await) }
+            async move {
+                let answer = surface.answer(request, peer, &watch, body_timeout).await;
+                Ok::<_, std::convert::Infallible>(answer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -172,10 +183,11 @@ impl Surface {
         request: Request<Incoming>,
         peer: SocketAddr,
         watch: &HeadWatch,
+        body_timeout: Duration,
     ) -> Response {
         let body_bytes = framing::content_length(request.headers());
         let mut response = match framing::check(&request, watch.facts()) {
-            Ok(()) => self.route(request, peer).await,
+            Ok(()) => self.route(request, peer, body_timeout).await,
             Err(fault) => fault.response(),
         };
         if !watch.next_request(body_bytes) {
@@ -186,13 +198,18 @@ impl Surface {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        body_timeout: Duration,
+    ) -> Response {
         match &self.ingress {
             Some(ingress) if request.uri().path().starts_with(HOOKS_PREFIX) => {
                 ingress.handle(request, peer.ip()).await
             }
             _ => {
-                let mut request = request.map(Body::new);
+                let mut request = request.map(|body| Body::new(TimedBody::new(body, body_timeout)));
                 request.extensions_mut().insert(Peer(peer));
                 match self.router.clone().oneshot(request).await {
                     Ok(response) => response,

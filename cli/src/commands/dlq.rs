@@ -150,13 +150,13 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
         let groups = operator.dead_letter_groups(query).await?;
         if data.output.json {
             say_json(&groups)?;
-        } else if groups.groups.is_empty() {
+        } else if groups.items.is_empty() {
             say("no dead letters")?;
         } else {
             say(&format!(
                 "{} dead letters by cause\n\n{}",
                 groups.count,
-                groups_table(&groups.groups)
+                groups_table(&groups.items)
             ))?;
         }
         return Ok(ExitCode::SUCCESS);

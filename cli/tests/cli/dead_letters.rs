@@ -29,7 +29,7 @@ async fn a_refused_record_is_shown_with_its_cause_mended_and_replayed() {
 
     let groups = site.json(0, &["dlq", "list", "--group"]).await;
     assert_eq!(groups["count"], 1);
-    assert_eq!(groups["groups"][0]["code"], "refused");
+    assert_eq!(groups["items"][0]["code"], "refused");
     let none = site
         .tandem(&["dlq", "list", "--code", "unreachable"])
         .await

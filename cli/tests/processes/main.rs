@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod disk;
 mod door;
 mod ending;
 mod kills;

@@ -81,6 +81,25 @@ impl Site {
         Tandem::spawn(self.command(), self.base_url(), &log)
     }
 
+    /// Starts `tandem up`, no file of which may be longer than so many blocks of 512 bytes.
+    pub fn spawn_with_file_limit(&self, blocks: u32) -> Tandem {
+        let plain = self.command();
+        let plain = plain.as_std();
+        let mut limited = Command::new("sh");
+        limited
+            .arg("-c")
+            .arg(format!("ulimit -f {blocks}; exec \"$0\" \"$@\""))
+            .arg(plain.get_program())
+            .kill_on_drop(true);
+        for (name, value) in plain.get_envs() {
+            if let Some(value) = value {
+                limited.env(name, value);
+            }
+        }
+        let log = self.folder.path().join("tandem.log");
+        Tandem::spawn(limited, self.base_url(), &log)
+    }
+
     /// Starts `tandem up`, and waits until it is ready.
     pub async fn up(&self) -> Tandem {
         self.spawn().ready().await

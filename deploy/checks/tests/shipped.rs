@@ -101,6 +101,26 @@ fn the_compose_file_keeps_the_rules() {
 }
 
 #[test]
+fn every_metric_says_what_it_means() {
+    let described = text("shared/runtime/src/telemetry/describe.rs");
+    let recorded = recorded();
+    assert!(!recorded.is_empty());
+    let silent: Vec<&String> = recorded
+        .keys()
+        .filter(|name| !described.contains(&format!("\"{name}\"")))
+        .collect();
+    assert!(silent.is_empty(), "describe {silent:?}");
+    let named = described.split('"').filter(|part| {
+        part.starts_with("tandem_")
+            && part
+                .chars()
+                .all(|letter| letter == '_' || letter.is_ascii_lowercase())
+    });
+    let gone: Vec<&str> = named.filter(|name| !recorded.contains_key(*name)).collect();
+    assert!(gone.is_empty(), "described and never recorded: {gone:?}");
+}
+
+#[test]
 fn the_image_keeps_the_rules() {
     let dockerfile = text("deploy/Dockerfile");
     none(&image::problems(

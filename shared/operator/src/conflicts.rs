@@ -67,7 +67,7 @@ impl Operator {
         query: ConflictQuery,
     ) -> Result<Page<ConflictView>, OperatorError> {
         check_kind(query.kind.as_deref())?;
-        let limit = page_rows(query.limit);
+        let limit = page_rows(query.limit)?;
         let filter = ConflictFilter {
             sync: query.sync,
             state: query.state,

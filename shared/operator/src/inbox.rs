@@ -40,7 +40,7 @@ impl Operator {
     /// # Errors
     /// When the storage fails.
     pub async fn events(&self, query: EventQuery) -> Result<Page<EventView>, OperatorError> {
-        let limit = page_rows(query.limit);
+        let limit = page_rows(query.limit)?;
         let filter = EventFilter {
             connection: query.connection,
             state: query.state,

@@ -85,7 +85,7 @@ impl Operator {
     /// # Errors
     /// When the storage fails.
     pub async fn jobs(&self, query: JobQuery) -> Result<Page<JobView>, OperatorError> {
-        let limit = page_rows(query.limit);
+        let limit = page_rows(query.limit)?;
         let filter = JobFilter {
             state: query.state,
             sync: query.sync,
@@ -127,7 +127,7 @@ impl Operator {
         limit: Option<usize>,
     ) -> Result<Page<LinkView>, OperatorError> {
         self.known_sync(sync).await?;
-        let limit = page_rows(limit);
+        let limit = page_rows(limit)?;
         let links = self.store().links(sync, cursor, limit).await?;
         let views = links.into_iter().map(LinkView::from).collect();
         Ok(Page::new(views, limit, |link: &LinkView| {
@@ -151,7 +151,7 @@ impl Operator {
     /// # Errors
     /// When the storage fails.
     pub async fn changes(&self, query: ChangeQuery) -> Result<Page<ChangeView>, OperatorError> {
-        let limit = page_rows(query.limit);
+        let limit = page_rows(query.limit)?;
         let filter = ChangeFilter {
             sync: query.sync,
             record: query.record,
@@ -171,7 +171,7 @@ impl Operator {
     /// # Errors
     /// When the storage fails.
     pub async fn runs(&self, query: RunQuery) -> Result<Page<RunView>, OperatorError> {
-        let limit = page_rows(query.limit);
+        let limit = page_rows(query.limit)?;
         let filter = RunFilter {
             sync: query.sync,
             kind: query.kind,

@@ -181,12 +181,4 @@ impl Operator {
             schedules: self.schedules(Some(&name)).await?,
         })
     }
-
-    /// Whether the storage answers.
-    ///
-    /// # Errors
-    /// When it does not, or its schema is not the one needed.
-    pub async fn ping(&self) -> Result<(), OperatorError> {
-        Ok(self.store().ping().await?)
-    }
 }

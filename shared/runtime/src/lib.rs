@@ -2,6 +2,7 @@
 //! the real clock and draws real randomness.
 
 pub mod config;
+mod limits;
 pub mod process;
 mod real;
 pub mod schedule;
@@ -10,6 +11,7 @@ pub mod telemetry;
 mod topology;
 
 pub use config::{ConfigError, Configuration};
+pub use limits::take_limits;
 pub use real::{SystemClock, SystemEntropy};
 pub use schedule::{Schedule, ScheduleError};
 pub use shutdown::shutdown_token;

@@ -59,7 +59,13 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn ping(&self) -> Result<(), StoreError> {
+        const PROBE: &str = "-- probe
+INSERT INTO leases (name, holder, held_until) VALUES ('storage-probe', '', 0)
+ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
         let mut conn = self.pool.acquire().await.map_err(sql::failed)?;
+        // A write, because reading goes on when the disk is full; and of something new, because what is there
+        // already is not written again.
+        sql::run(&mut *conn, sqlx::query(PROBE)).await?;
         schema::check(&mut conn).await
     }
 }

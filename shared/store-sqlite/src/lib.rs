@@ -28,6 +28,7 @@ mod sql;
 mod tally;
 #[cfg(test)]
 mod upgrade;
+mod watch;
 mod writer;
 
 use std::fs::File;
@@ -50,7 +51,12 @@ pub struct SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.writer.write(|_| Box::pin(async { Ok(()) })).await?;
+        const PROBE: &str = "-- probe
+INSERT INTO leases (name, holder, held_until) VALUES ('storage-probe', '', 0)
+ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
+        // A write, because reading goes on when the disk is full; and of something new, because what is there
+        // already is not written again.
+        self.change_one(sqlx::query(PROBE)).await?;
         open::check_version(&self.readers).await
     }
 }

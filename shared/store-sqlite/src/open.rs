@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool};
 use tandem_store::StoreError;
 
 use crate::place::{beside, cannot_open, no_access, open_private, prepare};
+use crate::watch::Watch;
 use crate::writer::Writer;
 use crate::{SqliteStore, rows, sql};
 
@@ -108,8 +109,9 @@ impl SqliteStore {
             .connect_with(connect.create_if_missing(false).read_only(true))
             .await
             .map_err(|error| cannot_open(path, &error))?;
+        let watch = Watch::of(path).map_err(|error| no_access(path, &error))?;
         Ok(Arc::new(Self {
-            writer: Writer::start(conn),
+            writer: Writer::start(conn, Some(watch)),
             readers,
             _lock: lock,
         }))

@@ -12,6 +12,9 @@ use crate::sql::{DAMAGED_ADVICE, is_damage};
 /// What SQLite and the lock put beside the database.
 const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 
+/// The token of the API, which the running process keeps in the same folder, with a mode of its own.
+const API_TOKEN: &str = "api-token";
+
 /// Makes the folder and the file if they are not there, and sees to it that others cannot read them.
 pub(crate) fn prepare(path: &Path) -> Result<(), StoreError> {
     if let Some(folder) = path
@@ -60,7 +63,11 @@ fn close_folder(folder: &Path, database: &Path) {
         return;
     };
     let ours = |entry: std::io::Result<std::fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(name))
+        entry.is_ok_and(|entry| {
+            let entry = entry.file_name();
+            let entry = entry.to_string_lossy();
+            entry.starts_with(name) || entry == API_TOKEN
+        })
     };
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(ours)) {
         close(folder, 0o700);

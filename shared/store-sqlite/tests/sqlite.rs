@@ -209,3 +209,33 @@ async fn a_place_that_cannot_be_used_is_named_with_what_to_do() {
     let message = refused.err().expect("it is refused").to_string();
     assert!(message.contains("--data"), "{message}");
 }
+
+#[tokio::test]
+async fn nothing_is_said_to_be_kept_once_the_folder_was_removed_or_replaced() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, aside) = (folder.path().join("data"), folder.path().join("aside"));
+    let path = data.join("tandem.db");
+    let (store, make) = (open(&path, RUNNING).await, Make::default());
+    store.ping().await.expect("it is there");
+
+    std::fs::rename(&data, &aside).expect("it is moved");
+    let refused = store.enqueue(vec![make.job("a1")], make.now()).await;
+    let refused = refused.expect_err("what is written goes nowhere");
+    assert!(matches!(refused, StoreError::Unusable(_)), "{refused}");
+    let said = refused.to_string();
+    assert!(said.contains("tandem.db is not there any more"), "{said}");
+    let pinged = store.ping().await.expect_err("it is not there");
+    assert!(matches!(pinged, StoreError::Unusable(_)), "{pinged}");
+
+    let another = open(&path, RUNNING).await;
+    another.ping().await.expect("it is another one");
+    let pinged = store.ping().await.expect_err("it is not the one");
+    assert!(pinged.to_string().contains("is another file"), "{pinged}");
+    drop(another);
+
+    std::fs::remove_dir_all(&data).expect("it is removed");
+    std::fs::rename(&aside, &data).expect("it is moved back");
+    store.ping().await.expect("it is back");
+    let jobs = store.enqueue(vec![make.job("a2")], make.now()).await;
+    assert_eq!(jobs.expect("it goes on").len(), 1);
+}

@@ -70,47 +70,66 @@ async fn show(
     Ok(Json(operator.dead_letter(id).await?))
 }
 
-/// Some by id, or all that match.
+/// `{"ids": […]}` or `{"matching": {"sync"?, "code"?, "cause"?, …}}`.
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields)]
+struct ReplayBody {
+    ids: Option<Vec<DeadLetterId>>,
+    matching: Option<DeadLetterQuery>,
+}
+
+/// The same with `"reason": "…"`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiscardBody {
+    ids: Option<Vec<DeadLetterId>>,
+    matching: Option<DeadLetterQuery>,
+    reason: String,
+}
+
+/// Some by id, or all that match.
 enum Selection {
     Ids(Vec<DeadLetterId>),
     Matching(DeadLetterQuery),
 }
 
-/// `{"ids": […]}` or `{"matching": {"sync"?, "code"?, "cause"?}}`.
-#[derive(Deserialize)]
-struct ReplayBody {
-    #[serde(flatten)]
-    which: Selection,
+/// Both at once could mean either of them and both, so nothing is done then.
+fn selection(
+    ids: Option<Vec<DeadLetterId>>,
+    matching: Option<DeadLetterQuery>,
+) -> Result<Selection, Problem> {
+    match (ids, matching) {
+        (Some(ids), None) => Ok(Selection::Ids(ids)),
+        (None, Some(query)) => Ok(Selection::Matching(query)),
+        (Some(_), Some(_)) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the body has both `ids` and `matching`, and nothing was done; give one of them",
+        )),
+        (None, None) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the body says of which dead letters, with `ids` or with `matching`; nothing was done",
+        )),
+    }
 }
 
 async fn replay_many(
     State(operator): State<Operator>,
     ApiJson(body): ApiJson<ReplayBody>,
 ) -> Answer<Replayed> {
-    let outcome = match body.which {
+    let outcome = match selection(body.ids, body.matching)? {
         Selection::Ids(ids) => operator.replay(&ids).await?,
-        Selection::Matching(filter) => operator.replay_matching(&filter).await?,
+        Selection::Matching(query) => operator.replay_matching(&query).await?,
     };
     Ok(Json(outcome))
-}
-
-/// The same with `"reason": "…"`.
-#[derive(Deserialize)]
-struct DiscardBody {
-    #[serde(flatten)]
-    which: Selection,
-    reason: String,
 }
 
 async fn discard_many(
     State(operator): State<Operator>,
     ApiJson(body): ApiJson<DiscardBody>,
 ) -> Answer<Discarded> {
-    let outcome = match body.which {
+    let outcome = match selection(body.ids, body.matching)? {
         Selection::Ids(ids) => operator.discard(&ids, &body.reason).await?,
-        Selection::Matching(filter) => operator.discard_matching(&filter, &body.reason).await?,
+        Selection::Matching(query) => operator.discard_matching(&query, &body.reason).await?,
     };
     Ok(Json(outcome))
 }

@@ -1,9 +1,11 @@
 //! Who is let in, and how errors look.
 
-use tandem_api::MetricsAccess;
+use serde_json::{Value as Json, json};
+use tandem_api::{MetricsAccess, ServerLimits};
 
 use crate::support::client::request;
-use crate::support::site::{Site, start, start_with};
+use crate::support::server::SHORT;
+use crate::support::site::{Site, start, start_limited, start_with};
 
 const TOKEN: &str = "correct horse battery staple";
 
@@ -94,4 +96,135 @@ async fn errors_are_problems_and_every_answer_has_the_security_headers() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn errors_speak_of_the_request_and_not_of_rust() {
+    let site = start().await;
+    for (method, path, body, status, said) in [
+        (
+            "GET",
+            "/api/v1/",
+            None,
+            404,
+            "there is nothing at /api/v1/;",
+        ),
+        (
+            "GET",
+            "/api/v1/nothing",
+            None,
+            404,
+            "there is nothing at /api/v1/nothing;",
+        ),
+        (
+            "GET",
+            "/nothing",
+            None,
+            404,
+            "there is nothing at /nothing;",
+        ),
+        (
+            "DELETE",
+            "/api/v1/status",
+            None,
+            405,
+            "/api/v1/status does not take DELETE",
+        ),
+        (
+            "GET",
+            "/api/v1/jobs?colour=red",
+            None,
+            400,
+            "`colour` is not known here; there is `state`",
+        ),
+        (
+            "GET",
+            "/api/v1/jobs?limit=many",
+            None,
+            400,
+            "`limit`: a whole number is expected",
+        ),
+        (
+            "GET",
+            "/api/v1/jobs?limit=0",
+            None,
+            422,
+            "`limit` is 0, and a page has from 1 to 1000 rows",
+        ),
+        (
+            "GET",
+            "/api/v1/jobs?limit=1001",
+            None,
+            422,
+            "`limit` is 1001, and",
+        ),
+        (
+            "POST",
+            "/api/v1/syncs/customers/start",
+            Some(json!({"what": "everything"})),
+            422,
+            "`everything` is not known; there is `backfill`, `poll`, `sweep`",
+        ),
+        (
+            "POST",
+            "/api/v1/dead-letters/replay",
+            Some(json!({"ids": 5})),
+            422,
+            "`ids`: a list is expected, not the number `5`",
+        ),
+    ] {
+        let reply = site.call(method, path, body).await;
+        assert_eq!(reply.status, status, "{path}: {}", reply.body);
+        let problem: Json = serde_json::from_str(&reply.body).expect("it is JSON");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(said), "{path}: {detail}");
+        for word in ["deserialize", "struct", "usize", "rejection"] {
+            assert!(!detail.contains(word), "{path}: {detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn replaying_and_discarding_say_of_which_dead_letters_and_nothing_else() {
+    let site = start().await;
+    for (body, said) in [
+        (
+            json!({"ids": [], "matching": {}}),
+            "both `ids` and `matching`",
+        ),
+        (json!({}), "with `ids` or with `matching`"),
+        (
+            json!({"ids": [], "force": true}),
+            "`force` is not known here",
+        ),
+        (
+            json!({"matching": {"colour": "red"}}),
+            "`colour` is not known here",
+        ),
+    ] {
+        for (verb, reason) in [("replay", None), ("discard", Some("a test"))] {
+            let mut body = body.clone();
+            if let Some(reason) = reason {
+                body["reason"] = json!(reason);
+            }
+            let path = format!("/api/v1/dead-letters/{verb}");
+            let reply = site.call("POST", &path, Some(body.clone())).await;
+            assert_eq!(reply.status, 422, "{body}: {}", reply.body);
+            assert!(reply.body.contains(said), "{body}: {}", reply.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_cut_with_408() {
+    let limits = ServerLimits {
+        body_timeout: SHORT,
+        ..ServerLimits::default()
+    };
+    let site = start_limited(None, MetricsAccess::Operators, limits).await;
+    let head = "POST /api/v1/dead-letters/replay HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    // Returns only because the server closes.
+    let reply = site.send(head.as_bytes()).await;
+    assert_eq!(reply.status, 408, "{}", reply.body);
+    assert_eq!(reply.header("connection"), Some("close"));
 }

@@ -91,7 +91,7 @@ async fn dead_letters_are_listed_grouped_shown_replayed_and_discarded() {
     assert_eq!(list["items"].as_array().map(Vec::len), Some(2));
     assert_eq!(list["items"][0]["code"], "refused");
     let groups = site.get("/api/v1/dead-letters/groups").await;
-    assert_eq!(groups["groups"][0]["count"], 2);
+    assert_eq!(groups["items"][0]["count"], 2);
     let shown = site.get(&format!("/api/v1/dead-letters/{first}")).await;
     assert_eq!(shown["job"]["failure"]["chain"][0], "the name is missing");
     let replayed = site

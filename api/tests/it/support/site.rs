@@ -11,6 +11,7 @@ use tandem_api::{
 use tandem_connectors::webhook::Scheme;
 use tandem_domain::{ErrorCode, JobId};
 use tandem_operator::{Operator, OperatorParts};
+use tandem_runtime::process::Readiness;
 use tandem_store::{EventStore, JobOutcome, ScheduleKey, SchedulePurpose, ScheduleRow};
 use tandem_testkit::{Make, TemporaryStore};
 use tokio::net::TcpListener;
@@ -39,6 +40,14 @@ pub async fn start() -> Site {
 }
 
 pub async fn start_with(token: Option<&str>, metrics: MetricsAccess) -> Site {
+    start_limited(token, metrics, ServerLimits::default()).await
+}
+
+pub async fn start_limited(
+    token: Option<&str>,
+    metrics: MetricsAccess,
+    limits: ServerLimits,
+) -> Site {
     let store = TemporaryStore::open().await;
     let make = Make::default();
     configure(&store, &make).await;
@@ -63,6 +72,7 @@ pub async fn start_with(token: Option<&str>, metrics: MetricsAccess) -> Site {
     });
     let router = router(HttpParts {
         operator,
+        readiness: Readiness::new(store.shared()),
         render_metrics: Arc::new(|| "tandem_up 1\n".to_owned()),
         access: ApiAccess {
             tokens: token
@@ -82,12 +92,7 @@ pub async fn start_with(token: Option<&str>, metrics: MetricsAccess) -> Site {
         .expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let shutdown = CancellationToken::new();
-    tokio::spawn(serve(
-        listener,
-        surface,
-        ServerLimits::default(),
-        shutdown.clone(),
-    ));
+    tokio::spawn(serve(listener, surface, limits, shutdown.clone()));
     Site {
         address,
         store,

@@ -4,7 +4,7 @@ use super::clock::Stamp;
 use super::content::Values;
 use super::credentials::{check_basic, check_header_token, check_url_token};
 use super::header;
-use super::mac::{self, Key};
+use super::mac::{self, Key, MacBytes};
 use super::plan::{Plan, SignedPlan, UrlToken};
 use super::{Reason, Request, Scheme, SchemeError, SchemeOptions, Secret, Verdict};
 
@@ -55,6 +55,42 @@ impl Verifier {
         }
     }
 
+    /// The headers that say how a request was signed. None where the secret itself is shown.
+    pub fn signature_headers(&self) -> Vec<&str> {
+        let Plan::Signed(plan) = &self.plan else {
+            return Vec::new();
+        };
+        let read = plan.headers.iter().flat_map(|set| {
+            let others = [set.timestamp.as_deref(), set.id.as_deref()];
+            std::iter::once(set.signature.as_str()).chain(others.into_iter().flatten())
+        });
+        read.chain(plan.sent_along.iter().map(|(name, _)| *name))
+            .collect()
+    }
+
+    /// Says what can be said before the body is there: whether the headers that the scheme needs are there, have its
+    /// form, and are fresh; and, of a scheme that does not sign the body, whether the secret is right. A request
+    /// that fails here fails with any body, so that none needs to be read for it. `request.body` is not looked at.
+    ///
+    /// # Errors
+    /// The reason for which [`Self::verify`] would refuse the request.
+    pub fn check_head(
+        &self,
+        request: &Request<'_>,
+        secrets: &[Secret],
+        now_unix_secs: i64,
+    ) -> Result<(), Reason> {
+        match &self.plan {
+            Plan::Signed(plan) => {
+                mac::keys(self.plan.key_rule(), secrets)?;
+                read_head(plan, request, now_unix_secs).map(|_read| ())
+            }
+            Plan::Basic | Plan::HeaderToken { .. } | Plan::UrlToken(_) => self
+                .check(request, secrets, now_unix_secs)
+                .map(|_accepted| ()),
+        }
+    }
+
     /// Says whether one of the secrets signed this request and, where a time is signed, whether it is fresh.
     ///
     /// `now_unix_secs` is the receiver's clock. Give all active secrets; the newest first.
@@ -97,6 +133,38 @@ fn check_signed(
     keys: &[Key<'_>],
     now_unix_secs: i64,
 ) -> Result<Verdict, Reason> {
+    let head = read_head(plan, request, now_unix_secs)?;
+    let parts = plan.content.parts(&Values {
+        id: head.id.unwrap_or_default(),
+        timestamp: head.timestamp.unwrap_or_default(),
+        method: request.method,
+        url: request.url,
+        body: request.body,
+    });
+    let matched = mac::matching_secret(keys, &head.signatures, |key| {
+        mac::compute(plan.mac, key, &parts)
+    });
+    Ok(Verdict::Accepted {
+        secret_index: matched.ok_or(Reason::WrongSignature)?,
+        signed_timestamp: head.stamp.map(Stamp::unix_secs),
+        signed_id: head.signed_id,
+    })
+}
+
+/// What the headers of a signed request say, each of it well-formed and fresh.
+struct Head<'a> {
+    id: Option<&'a [u8]>,
+    signed_id: Option<String>,
+    timestamp: Option<&'a [u8]>,
+    stamp: Option<Stamp>,
+    signatures: Vec<MacBytes>,
+}
+
+fn read_head<'a>(
+    plan: &SignedPlan,
+    request: &Request<'a>,
+    now_unix_secs: i64,
+) -> Result<Head<'a>, Reason> {
     let found = header::read(&plan.headers, request.headers)?;
     for (name, value) in plan.sent_along {
         let given = header::single(request.headers, name)?;
@@ -113,20 +181,12 @@ fn check_signed(
     if let Some(stamp) = stamp {
         stamp.check_window(now_unix_secs, plan.tolerance_secs)?;
     }
-    let parts = plan.content.parts(&Values {
-        id: found.id.unwrap_or_default(),
-        timestamp: timestamp.unwrap_or_default(),
-        method: request.method,
-        url: request.url,
-        body: request.body,
-    });
-    let matched = mac::matching_secret(keys, &parsed.signatures, |key| {
-        mac::compute(plan.mac, key, &parts)
-    });
-    Ok(Verdict::Accepted {
-        secret_index: matched.ok_or(Reason::WrongSignature)?,
-        signed_timestamp: stamp.map(Stamp::unix_secs),
+    Ok(Head {
+        id: found.id,
         signed_id,
+        timestamp,
+        stamp,
+        signatures: parsed.signatures,
     })
 }
 

@@ -50,7 +50,7 @@ pub struct CauseGroup {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetterGroups {
     /// The groups.
-    pub groups: Vec<CauseGroup>,
+    pub items: Vec<CauseGroup>,
     /// How many dead letters they are made of.
     pub count: usize,
     /// Whether there are older ones that were not looked at.
@@ -66,7 +66,7 @@ impl Operator {
         &self,
         query: DeadLetterQuery,
     ) -> Result<Page<DeadLetter>, OperatorError> {
-        let limit = page_rows(query.limit);
+        let limit = page_rows(query.limit)?;
         let letters = self.scan(&query, limit).await?;
         Ok(Page::new(letters, limit, cursor_of))
     }
@@ -94,7 +94,7 @@ impl Operator {
         let mut groups: Vec<CauseGroup> = groups.into_values().collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.count));
         Ok(DeadLetterGroups {
-            groups,
+            items: groups,
             count,
             more,
         })

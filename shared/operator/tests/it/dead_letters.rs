@@ -85,7 +85,7 @@ async fn letters_are_grouped_by_cause_and_a_group_is_replayed_at_once() {
         .await
         .expect("it groups");
     assert_eq!((groups.count, groups.more), (3, false));
-    let largest = &groups.groups[0];
+    let largest = &groups.items[0];
     assert_eq!(
         (largest.count, largest.cause.as_str()),
         (2, "e-mail #@b.c is taken")

@@ -95,6 +95,7 @@ impl Process {
         )?)?;
         let metrics = init_metrics()?;
         let shutdown = shutdown_token().map_err(StartError::Signals)?;
+        tokio::spawn(metrics.clone().keep_up(shutdown.clone()));
         let file = args.config.as_ref().ok_or(StartError::Missing {
             what: "the configuration file",
             flag: "--config",

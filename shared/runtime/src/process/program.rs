@@ -39,6 +39,9 @@ async fn run<S>(role: Role, cli: &ProcessCli, start: S) -> ExitCode
 where
     S: AsyncFnOnce(&Process, &mut Tasks) -> Result<SocketAddr, StartError>,
 {
+    if let Err(error) = crate::take_limits() {
+        return fail(role, &StartError::Signals(error));
+    }
     let environment = |name: &str| std::env::var(name).ok();
     let process = match Process::begin(role, &cli.args, &environment).await {
         Ok(process) => process,

@@ -1,8 +1,16 @@
 //! Counters, gauges and histograms in the Prometheus text form.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::TelemetryError;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{TelemetryError, describe::describe};
+
+/// How often histograms are emptied into their buckets. Until then each recorded value takes up memory.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Upper edges for what takes milliseconds to minutes, in seconds.
 const SECONDS_BUCKETS: [f64; 14] = [
@@ -21,12 +29,24 @@ const LAG_BUCKETS: [f64; 14] = [
 pub struct MetricsHandle(PrometheusHandle);
 
 impl MetricsHandle {
-    /// The metrics in the text form that Prometheus reads. Call it at least every few minutes
-    /// (a scrape does): histograms are only drained then.
+    /// The metrics in the text form that Prometheus reads.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
+    }
+
+    /// Keeps what was recorded small until `shutdown`, whether anybody asks for it or not: a histogram holds
+    /// every single value until it is emptied, and whoever sends requests decides how many there are.
+    pub async fn keep_up(self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => self.0.run_upkeep(),
+            }
+        }
     }
 }
 
@@ -43,8 +63,11 @@ pub fn init_metrics() -> Result<MetricsHandle, TelemetryError> {
         .set_buckets_for_metric(Matcher::Full(LAG.to_owned()), &LAG_BUCKETS)
         .expect("there are buckets")
         .install_recorder()
-        .map(MetricsHandle)
         .map_err(|_| TelemetryError::Twice("metrics"))
+        .map(|handle| {
+            describe();
+            MetricsHandle(handle)
+        })
 }
 
 #[cfg(test)]
@@ -59,6 +82,10 @@ mod tests {
         metrics::histogram!(LAG).record(4_000.0);
         let text = handle.render();
         assert!(text.contains("tandem_test_total 3"), "{text}");
+        assert!(
+            text.contains("# HELP tandem_sync_lag_seconds From the making of a job"),
+            "{text}"
+        );
         assert!(
             text.contains("tandem_test_seconds_bucket{le=\"0.25\"} 1"),
             "{text}"

@@ -4,6 +4,7 @@
 //! are kept in the process and rendered on request; nothing listens here. Spans of traces are sent to a
 //! collector in the background if one is named; without one they are not even made.
 
+mod describe;
 mod error;
 mod export;
 mod headers;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::sql::{self, Statement};
 use crate::tally::Tally;
+use crate::watch::Watch;
 
 /// How many verbs wait for the writer before callers wait to hand theirs in.
 const QUEUE_VERBS_MAX: usize = 1_024;
@@ -36,6 +37,8 @@ struct Reply {
 pub(crate) struct Txn {
     conn: SqliteConnection,
     pub(crate) tally: Tally,
+    /// Where the database is, if it is watched.
+    watch: Option<Watch>,
 }
 
 impl Txn {
@@ -64,6 +67,10 @@ impl Txn {
     pub(crate) async fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
         sql::run(&mut self.conn, statement).await
     }
+
+    fn check_place(&self) -> Result<(), StoreError> {
+        self.watch.as_ref().map_or(Ok(()), Watch::check)
+    }
 }
 
 /// The way to the writer task. The task ends, and closes its connection, when this is dropped.
@@ -73,11 +80,12 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the task on the present runtime.
-    pub(crate) fn start(conn: SqliteConnection) -> Self {
+    pub(crate) fn start(conn: SqliteConnection, watch: Option<Watch>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_VERBS_MAX);
         let txn = Txn {
             conn,
             tally: Tally::default(),
+            watch,
         };
         tokio::spawn(serve(txn, waiting));
         Self { queue }
@@ -127,17 +135,29 @@ async fn serve(mut txn: Txn, mut waiting: mpsc::Receiver<Verb>) {
         let mut replies = Vec::with_capacity(batch.len());
         let result = run_batch(&mut txn, &mut batch, &mut replies).await;
         batch.clear();
-        if let Err(error) = &result {
-            tracing::warn!(%error, "a batch of writes was not committed");
+        let failure = result.err();
+        if let Some(error) = &failure {
+            // That the files are gone was said when it was noticed.
+            if !txn.watch.as_ref().is_some_and(Watch::has_told) {
+                tracing::warn!(%error, "a batch of writes was not committed");
+            }
             roll_back(&mut txn).await;
         }
-        let failure = result.err().map(|error| error.to_string());
         for answer in replies {
             answer(match &failure {
                 None => Ok(()),
-                Some(reason) => Err(StoreError::Unavailable(reason.clone())),
+                Some(error) => Err(of_all(error)),
             });
         }
+    }
+}
+
+/// What each verb of a batch is told when the batch was not committed.
+fn of_all(failure: &StoreError) -> StoreError {
+    match failure {
+        StoreError::Unusable(reason) => StoreError::Unusable(reason.clone()),
+        StoreError::Unavailable(reason) => StoreError::Unavailable(reason.clone()),
+        other => StoreError::Unavailable(other.to_string()),
     }
 }
 
@@ -163,8 +183,10 @@ async fn run_batch(
     }
     let mut tally = std::mem::take(&mut txn.tally);
     tally.flush(&mut txn.conn).await?;
+    txn.check_place()?;
     txn.run(sqlx::query("-- commit\nCOMMIT")).await?;
-    Ok(())
+    // Removed in the meantime: what was committed is nowhere, so nobody is told that it is kept.
+    txn.check_place()
 }
 
 /// Each verb ends with the savepoint of the next: a call of the driver is a hop to another thread.

@@ -30,7 +30,7 @@ impl Words {
             .expect("the tables");
         let reader = Self::connect(&folder).await;
         Self {
-            writer: Arc::new(Writer::start(conn)),
+            writer: Arc::new(Writer::start(conn, None)),
             reader,
             folder,
         }

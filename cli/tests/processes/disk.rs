@@ -1,0 +1,87 @@
+//! What becomes of a running Tandem whose disk is full, or whose data folder is gone: nothing is said to be kept
+//! that is not, and a health check shows it.
+
+use std::time::Duration;
+
+use tandem_connectors::webhook::{Outgoing, Scheme, SchemeOptions, Secret, Verifier};
+
+use crate::common::http::{ANSWER_MAX, client, within};
+use crate::common::pair::{BOOKS_HOOK_SECRET, Settings, hook};
+use crate::site::Site;
+
+/// Everything here is noticed within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So many webhooks of [`FILLER_BYTES`] are more than the disk of the test holds.
+const WEBHOOKS_MAX: usize = 200;
+const FILLER_BYTES: usize = 100_000;
+/// In blocks of 512 bytes: 4 MiB.
+const FILE_BLOCKS_MAX: u32 = 8_192;
+
+/// Sends a signed webhook, which no other equals, and gives the status of the answer.
+async fn send_webhook(site: &Site, number: usize, filler: usize) -> u16 {
+    let body = format!(
+        r#"{{"events":[{{"resourceId":"r{number}","eventType":"UPDATE","eventCategory":"CONTACT","eventDateUtc":"2026-01-01T00:00:00"}}],"entropy":"{}"}}"#,
+        "x".repeat(filler)
+    );
+    let url = hook(&site.base_url(), "books");
+    let verifier = Verifier::new(Scheme::Xero, &SchemeOptions::default()).expect("no options");
+    let outgoing = Outgoing {
+        method: "POST",
+        url: &url,
+        id: None,
+        body: body.as_bytes(),
+    };
+    let signed = verifier
+        .sign(&outgoing, &Secret::new(BOOKS_HOOK_SECRET), 0)
+        .expect("it can be signed");
+    let mut request = client().post(&url).timeout(ANSWER_MAX);
+    for (name, value) in signed.headers {
+        request = request.header(name, value);
+    }
+    let answer = request.body(body).send().await.expect("it answers");
+    answer.status().as_u16()
+}
+
+async fn ready_status(site: &Site) -> Option<u16> {
+    let url = format!("{}/health/ready", site.base_url());
+    let answer = client().get(url).timeout(ANSWER_MAX).send().await.ok()?;
+    Some(answer.status().as_u16())
+}
+
+async fn no_longer_ready(site: &Site) -> bool {
+    let unready = async || (ready_status(site).await? == 503).then_some(());
+    within(PATIENCE, unready).await.is_some()
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_is_answered_503_and_does_not_end_the_process() {
+    let site = Site::new(5, 1, &Settings::default());
+    let tandem = site.spawn_with_file_limit(FILE_BLOCKS_MAX).ready().await;
+    let mut answers = Vec::new();
+    for number in 0..WEBHOOKS_MAX {
+        answers.push(send_webhook(&site, number, FILLER_BYTES).await);
+        if answers.last() == Some(&503) {
+            break;
+        }
+    }
+    let last = answers.pop();
+    assert_eq!(last, Some(503), "it was never full; {}", tandem.log());
+    assert!(answers.iter().all(|answer| *answer == 200), "{answers:?}");
+    assert!(no_longer_ready(&site).await, "{}", tandem.log());
+    assert!(tandem.status().await.is_some(), "reading goes on");
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_removed_is_answered_503_and_said_in_the_log() {
+    let site = Site::new(5, 1, &Settings::default());
+    let tandem = site.up().await;
+    assert_eq!(send_webhook(&site, 1, 0).await, 200);
+    std::fs::remove_dir_all(site.data()).expect("it is removed");
+    assert_eq!(send_webhook(&site, 2, 0).await, 503);
+    assert!(no_longer_ready(&site).await, "{}", tandem.log());
+    let log = tandem.log();
+    assert!(
+        log.contains("removed or replaced while Tandem runs"),
+        "{log}"
+    );
+}
