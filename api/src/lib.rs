@@ -3,6 +3,7 @@
 //! Thin on purpose: what a webhook means and what an operator can do is in `tandem-operator`. This crate
 //! has no SQL, speaks to no connected system, and never reads a clock.
 
+mod address;
 mod http;
 mod ingress;
 mod server;

@@ -162,6 +162,11 @@ fn server_limits(configuration: &Configuration) -> ServerLimits {
     let server = &configuration.server;
     ServerLimits {
         connections_max: server.connections_max,
+        // Behind a proxy all connections are the proxy's, which has limits of its own.
+        connections_per_address_max: match server.trusted_proxies {
+            0 => server.connections_per_address_max,
+            _ => 0,
+        },
         head_timeout: Duration::from_secs(u64::from(server.header_secs)),
         body_timeout: Duration::from_secs(u64::from(server.body_secs)),
         drain_timeout: Duration::from_secs(u64::from(server.shutdown_secs)),

@@ -1,16 +1,15 @@
 //! Receives a body within a limit of length, time and memory, before anything is known of its sender.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{Answer, Reply};
+use super::memory::{BEGINNING_BYTES, BodyShare, NoMemory};
 
-/// How much of an oversized body is still read, in multiples of its limit, so that the sender hears why.
+/// How much of a body that is not taken is still read, in multiples of its limit, so that the sender hears why.
 const SURPLUS_FACTOR: usize = 4;
 /// How long that may take.
 const SURPLUS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -21,7 +20,7 @@ pub enum BodyFault {
     TooLarge,
     TooSlow,
     Broken,
-    /// All the memory for bodies is in use.
+    /// All the memory for bodies is in use, or all that this sender may have.
     NoMemory,
 }
 
@@ -37,82 +36,114 @@ impl BodyFault {
     }
 }
 
-/// The memory that bodies may take up together, in bytes.
-#[derive(Clone, Debug)]
-pub struct BodyMemory(Arc<Semaphore>);
+impl From<NoMemory> for BodyFault {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+/// How long a body may be, and how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimits {
+    pub bytes_max: usize,
+    pub timeout: Duration,
+}
 
 /// A body, and its share of the memory.
 #[derive(Debug)]
 pub struct ReceivedBody {
     pub bytes: Vec<u8>,
-    pub share: Option<OwnedSemaphorePermit>,
+    pub share: BodyShare,
 }
 
-impl BodyMemory {
-    pub fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(
-            bytes_max.min(Semaphore::MAX_PERMITS),
-        )))
-    }
+/// Receives a body.
+pub async fn receive<B>(
+    body: B,
+    limits: BodyLimits,
+    share: BodyShare,
+) -> Result<ReceivedBody, BodyFault>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let announced = body.size_hint().exact();
+    let mut received = ReceivedBody {
+        bytes: Vec::new(),
+        share,
+    };
+    let result = read(body, limits, |piece| {
+        received.push(piece, announced, limits.bytes_max)
+    });
+    result.await.map(|()| received)
+}
 
-    /// Receives a body of at most `bytes_max` within `timeout`.
-    pub async fn receive<B>(
-        &self,
-        mut body: B,
-        bytes_max: usize,
-        timeout: Duration,
-    ) -> Result<ReceivedBody, BodyFault>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        if body.size_hint().lower() > bytes_max as u64 {
-            drain(body, bytes_max).await;
+/// Reads a body that is not wanted, and keeps nothing of it: so that its sender is answered as if it were, and no
+/// memory is spent on it.
+pub async fn pass_over<B>(body: B, limits: BodyLimits) -> Result<(), BodyFault>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut bytes = 0;
+    let result = read(body, limits, |piece| {
+        bytes += piece.len();
+        if bytes > limits.bytes_max {
             return Err(BodyFault::TooLarge);
         }
-        let received = tokio::time::timeout(timeout, self.collect(&mut body, bytes_max))
-            .await
-            .unwrap_or(Err(BodyFault::TooSlow));
-        if matches!(received, Err(BodyFault::TooLarge)) {
-            drain(body, bytes_max).await;
-        }
-        received
-    }
+        Ok(())
+    });
+    result.await
+}
 
-    async fn collect<B>(&self, body: &mut B, bytes_max: usize) -> Result<ReceivedBody, BodyFault>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        let mut received = ReceivedBody {
-            bytes: Vec::new(),
-            share: None,
-        };
+async fn read<B>(
+    mut body: B,
+    limits: BodyLimits,
+    mut take: impl FnMut(&[u8]) -> Result<(), BodyFault>,
+) -> Result<(), BodyFault>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > limits.bytes_max as u64 {
+        drain(body, limits.bytes_max).await;
+        return Err(BodyFault::TooLarge);
+    }
+    let reading = async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| BodyFault::Broken)?;
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            if received.bytes.len() + data.len() > bytes_max {
-                return Err(BodyFault::TooLarge);
+            if let Ok(piece) = frame.into_data() {
+                take(&piece)?;
             }
-            self.reserve(&mut received.share, data.len())?;
-            received.bytes.extend_from_slice(&data);
         }
-        Ok(received)
+        Ok(())
+    };
+    let result = tokio::time::timeout(limits.timeout, reading)
+        .await
+        .unwrap_or(Err(BodyFault::TooSlow));
+    if matches!(result, Err(BodyFault::TooLarge | BodyFault::NoMemory)) {
+        drain(body, limits.bytes_max).await;
     }
+    result
+}
 
-    fn reserve(
-        &self,
-        share: &mut Option<OwnedSemaphorePermit>,
-        bytes: usize,
+impl ReceivedBody {
+    /// Grows in few steps, and never beyond what can come: what is allocated is what counts.
+    fn push(
+        &mut self,
+        piece: &[u8],
+        announced: Option<u64>,
+        bytes_max: usize,
     ) -> Result<(), BodyFault> {
-        let count = u32::try_from(bytes).map_err(|_| BodyFault::TooLarge)?;
-        let more = Arc::clone(&self.0)
-            .try_acquire_many_owned(count)
-            .map_err(|_| BodyFault::NoMemory)?;
-        match share {
-            Some(held) => held.merge(more),
-            None => *share = Some(more),
+        let needed = self.bytes.len() + piece.len();
+        if needed > bytes_max {
+            return Err(BodyFault::TooLarge);
         }
+        if needed > self.bytes.capacity() {
+            let announced = announced.and_then(|bytes| usize::try_from(bytes).ok());
+            let most = announced.unwrap_or(bytes_max).min(bytes_max);
+            let wanted = (self.bytes.capacity() * 2).max(BEGINNING_BYTES);
+            let capacity = wanted.min(most).max(needed);
+            self.share.grow_to(capacity)?;
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
         Ok(())
     }
 }
@@ -138,11 +169,24 @@ where
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
+    use std::convert::Infallible;
+    use std::net::{IpAddr, Ipv4Addr};
 
+    use futures::stream;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+
+    use super::super::memory::BodyMemory;
     use super::*;
 
-    const TIMEOUT: Duration = Duration::from_secs(1);
+    const LIMITS: BodyLimits = BodyLimits {
+        bytes_max: 10,
+        timeout: Duration::from_secs(1),
+    };
+
+    fn share(bytes: usize) -> BodyShare {
+        BodyMemory::new(bytes).share(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
 
     fn body(bytes: usize) -> Full<Bytes> {
         Full::new(Bytes::from(vec![b'x'; bytes]))
@@ -150,32 +194,48 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
-        let memory = BodyMemory::new(100);
-        let taken = memory.receive(body(10), 10, TIMEOUT).await;
+        let taken = receive(body(10), LIMITS, share(100)).await;
         assert_eq!(taken.expect("within the limit").bytes.len(), 10);
-        let refused = memory.receive(body(11), 10, TIMEOUT).await;
+        let refused = receive(body(11), LIMITS, share(100)).await;
         assert_eq!(refused.expect_err("too long"), BodyFault::TooLarge);
     }
 
     #[tokio::test]
-    async fn bodies_together_do_not_exceed_the_memory() {
-        let memory = BodyMemory::new(15);
-        let first = memory.receive(body(10), 10, TIMEOUT).await;
-        let second = memory.receive(body(10), 10, TIMEOUT).await;
-        assert_eq!(second.expect_err("memory is used up"), BodyFault::NoMemory);
-        drop(first);
-        assert!(memory.receive(body(10), 10, TIMEOUT).await.is_ok());
+    async fn a_body_that_finds_no_memory_is_refused() {
+        let refused = receive(body(10), LIMITS, share(10)).await;
+        assert_eq!(refused.expect_err("memory is used up"), BodyFault::NoMemory);
+    }
+
+    #[tokio::test]
+    async fn what_is_allocated_for_a_body_in_pieces_is_what_it_counts_for() {
+        let limits = BodyLimits {
+            bytes_max: 1_024 * 1_024,
+            ..LIMITS
+        };
+        let pieces = stream::iter(
+            (0..1_000)
+                .map(|_| Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; 1_000])))),
+        );
+        let memory = BodyMemory::new(64 * 1_024 * 1_024);
+        let share = memory.share(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let taken = receive(StreamBody::new(pieces), limits, share).await;
+        let taken = taken.expect("within the limit");
+        assert_eq!(taken.bytes.len(), 1_000_000);
+        assert_eq!(taken.share.bytes(), taken.bytes.capacity());
+        assert!(taken.bytes.capacity() <= limits.bytes_max);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_passed_over_is_measured_all_the_same() {
+        assert_eq!(pass_over(body(10), LIMITS).await, Ok(()));
+        assert_eq!(pass_over(body(11), LIMITS).await, Err(BodyFault::TooLarge));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_is_cut_at_the_deadline() {
-        let stalled = http_body_util::StreamBody::new(stalled_frames());
-        let fault = BodyMemory::new(100).receive(stalled, 10, TIMEOUT).await;
+        let stalled = || StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let fault = receive(stalled(), LIMITS, share(100)).await;
         assert_eq!(fault.expect_err("it never ends"), BodyFault::TooSlow);
-    }
-
-    fn stalled_frames()
-    -> futures::stream::Pending<Result<hyper::body::Frame<Bytes>, std::convert::Infallible>> {
-        futures::stream::pending()
+        assert_eq!(pass_over(stalled(), LIMITS).await, Err(BodyFault::TooSlow));
     }
 }

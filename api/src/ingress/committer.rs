@@ -7,10 +7,11 @@ use std::time::Duration;
 use tandem_domain::{Clock, JobId};
 use tandem_queue::Doorbell;
 use tandem_store::{DeliveryOutcome, EventStore, NewDelivery};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::Answer;
+use super::memory::BodyShare;
 
 /// Deliveries in one transaction.
 const COMMIT_DELIVERIES_MAX: usize = 256;
@@ -42,7 +43,7 @@ impl CommitFault {
 struct Pending {
     delivery: NewDelivery,
     /// Keeps the memory of the body reserved until it is stored.
-    share: Option<OwnedSemaphorePermit>,
+    share: Arc<BodyShare>,
     reply: oneshot::Sender<Result<DeliveryOutcome, CommitFault>>,
 }
 
@@ -69,7 +70,7 @@ impl CommitQueue {
     pub async fn commit(
         &self,
         delivery: NewDelivery,
-        share: Option<OwnedSemaphorePermit>,
+        share: Arc<BodyShare>,
     ) -> Result<DeliveryOutcome, CommitFault> {
         let (reply, answered) = oneshot::channel();
         let pending = Pending {

@@ -3,17 +3,17 @@
 //! refused: it is that of a proxy on this machine, behind which are all senders, good and bad.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
 use tandem_domain::Timestamp;
 
+use crate::address::network;
+
 /// Addresses remembered at once. When they are too many, all are forgotten: rather that than growth.
 const ADDRESSES_MAX: usize = 10_000;
-/// Whoever has one IPv6 address has its whole /64.
-const IPV6_PREFIX: u128 = !(u64::MAX as u128);
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// How many failures an address may have.
@@ -87,13 +87,6 @@ impl Failures {
             };
         }
         window.failures = window.failures.saturating_add(1);
-    }
-}
-
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & IPV6_PREFIX)),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -12,6 +12,7 @@ mod delivery;
 mod failures;
 mod follow;
 mod handshake;
+mod memory;
 mod tally;
 mod traced;
 
@@ -24,17 +25,19 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header, request::Parts};
 use hyper::body::Body;
 use tandem_connectors::webhook::{Reason, Request as SignedRequest, Scheme, Verdict, Verifier};
-use tandem_domain::{Clock, DeliveryId, Entropy};
+use tandem_domain::{Clock, DeliveryId, Entropy, Timestamp};
 use tandem_operator::hooks::{Arrival, Hook, HookRegistry, HookState, new_events};
 use tandem_queue::Doorbell;
-use tandem_store::{EventStore, NewDelivery};
+use tandem_store::{DeliveryOutcome, EventStore, NewDelivery, NewEvent};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use answer::{Answer, Reply};
-use body::{BodyMemory, ReceivedBody};
-use committer::{CommitQueue, Committer};
+use body::{BodyLimits, ReceivedBody};
+use committer::{CommitFault, CommitQueue, Committer};
 use failures::{Failures, sender_address};
+use memory::{BodyMemory, BodyShare};
 use traced::Arriving;
 
 pub use failures::FailureLimit;
@@ -44,6 +47,13 @@ pub use follow::follow_connections;
 pub const HOOKS_PREFIX: &str = "/hooks/";
 /// The body limit of addresses that do not exist, in bytes; the default of those that do.
 pub const BODY_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// A longer body is read where it holds up nobody.
+const LONG_BODY_BYTES: usize = 32 * 1_024;
+/// So many of these at once.
+const LONG_BODIES_AT_ONCE: usize = 2;
+/// Events that are stored in one transaction.
+const PART_EVENTS_MAX: usize = 250;
 
 /// What the ingress allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +106,7 @@ pub struct Ingress {
     entropy: Arc<dyn Entropy>,
     limits: IngressLimits,
     memory: BodyMemory,
+    long_bodies: Arc<Semaphore>,
     failures: Failures,
     queue: CommitQueue,
 }
@@ -121,6 +132,7 @@ impl Ingress {
             entropy: parts.entropy,
             limits,
             memory: BodyMemory::new(limits.body_memory_bytes),
+            long_bodies: Arc::new(Semaphore::new(LONG_BODIES_AT_ONCE)),
             failures: Failures::new(limits.failures),
             queue,
         };
@@ -191,10 +203,8 @@ impl Ingress {
             }
             None => {
                 self.failures.note(sender, self.clock.now());
-                match self.receive(body, BODY_BYTES_MAX).await {
-                    Ok(body) => decoy::answer(parts, &body.bytes, self.clock.now()),
-                    Err(answer) => answer,
-                }
+                let answer = decoy::answer(parts, self.clock.now());
+                self.pass_over(body, BODY_BYTES_MAX, answer).await
             }
         }
     }
@@ -212,9 +222,20 @@ impl Ingress {
         let Some(hook) = state.hook() else {
             return Answer::misconfigured("configuration");
         };
-        let body = match self.receive(body, hook.body_bytes_max).await {
+        if let Err(reason) = self.check_head(hook, parts) {
+            let answer = self.reject(hook, reason, sender);
+            // Nothing must tell a wrong token in the address from a wrong address.
+            let bytes_max = match answer.reply {
+                Reply::Unknown => BODY_BYTES_MAX,
+                _ => hook.body_bytes_max,
+            };
+            return self.pass_over(body, bytes_max, answer).await;
+        }
+        let share = self.memory.share(sender);
+        let received = body::receive(body, self.body_limits(hook.body_bytes_max), share);
+        let body = match received.await {
             Ok(body) => body,
-            Err(answer) => return answer,
+            Err(fault) => return fault.answer(),
         };
         match self.verify(hook, parts, &body.bytes) {
             Ok(secret_index) => self.keep(state, hook, parts, body, secret_index).await,
@@ -222,25 +243,41 @@ impl Ingress {
         }
     }
 
-    async fn receive<B>(&self, body: B, bytes_max: usize) -> Result<ReceivedBody, Answer>
+    /// Reads the body of a request whose answer is known, unless it is too long or does not come.
+    async fn pass_over<B>(&self, body: B, bytes_max: usize, answer: Answer) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        self.memory
-            .receive(body, bytes_max, self.limits.body_timeout)
-            .await
-            .map_err(body::BodyFault::answer)
+        match body::pass_over(body, self.body_limits(bytes_max)).await {
+            Ok(()) => answer,
+            Err(fault) => fault.answer(),
+        }
+    }
+
+    fn body_limits(&self, bytes_max: usize) -> BodyLimits {
+        BodyLimits {
+            bytes_max,
+            timeout: self.limits.body_timeout,
+        }
+    }
+
+    /// What cannot be signed rightly whatever its body is gets no memory for it.
+    fn check_head(&self, hook: &Hook, parts: &Parts) -> Result<(), Reason> {
+        let (url, headers) = (
+            signed_url(&hook.public_url, parts),
+            header_pairs(&parts.headers),
+        );
+        let request = signed_request(parts, &url, &headers, &[]);
+        let now_secs = self.clock.now().as_secs();
+        hook.verifier.check_head(&request, &hook.secrets, now_secs)
     }
 
     fn verify(&self, hook: &Hook, parts: &Parts, body: &[u8]) -> Result<usize, Reason> {
-        let url = signed_url(&hook.public_url, parts);
-        let headers = header_pairs(&parts.headers);
-        let request = SignedRequest {
-            method: parts.method.as_str(),
-            url: &url,
-            headers: &headers,
-            body,
-        };
+        let (url, headers) = (
+            signed_url(&hook.public_url, parts),
+            header_pairs(&parts.headers),
+        );
+        let request = signed_request(parts, &url, &headers, body);
         let now_secs = self.clock.now().as_secs();
         match hook.verifier.verify(&request, &hook.secrets, now_secs) {
             Verdict::Accepted { secret_index, .. } => Ok(secret_index),
@@ -269,28 +306,80 @@ impl Ingress {
         if let Some(challenge) = handshake::challenge(hook.verifier.scheme(), &body.bytes) {
             return Answer::new(Reply::Challenge(challenge), "handshake");
         }
-        let arrival = Arrival {
-            at: self.clock.now(),
-            entropy: &*self.entropy,
+        let received_at = self.clock.now();
+        let (bytes, share) = (Arc::<[u8]>::from(body.bytes), Arc::new(body.share));
+        let Some(mut events) = self.read(state, &bytes, received_at).await else {
+            return Answer::busy("reading");
         };
-        let events = new_events(state, &body.bytes, arrival);
         if events.is_empty() {
             return Answer::new(Reply::Taken, "handshake");
         }
-        let delivery = NewDelivery {
-            id: DeliveryId::new(arrival.at, &*self.entropy),
+        let rest = events.split_off(events.len().min(PART_EVENTS_MAX));
+        let first = NewDelivery {
+            id: DeliveryId::new(received_at, &*self.entropy),
             connection: hook.connection.clone(),
             headers: delivery::kept_headers(&parts.headers, &hook.verifier),
-            body: body.bytes.into(),
-            received_at: arrival.at,
+            body: bytes,
+            received_at,
             secret_index,
             traceparent: Some(traced::context_to_store(&parts.headers, &*self.entropy).to_string()),
             events,
         };
-        let commit = self.queue.commit(delivery, body.share);
-        match commit.instrument(traced::commit()).await {
+        let stored = self.store(first, rest, share);
+        match stored.instrument(traced::commit()).await {
             Ok(outcome) => tally::stored(hook, &outcome),
             Err(fault) => fault.answer(),
+        }
+    }
+
+    /// Reads a verified body. A long one is read where it holds up nobody, a few at once; `None` when the process
+    /// is ending.
+    async fn read(
+        &self,
+        state: &HookState,
+        body: &Arc<[u8]>,
+        at: Timestamp,
+    ) -> Option<Vec<NewEvent>> {
+        if body.len() <= LONG_BODY_BYTES {
+            let entropy = &*self.entropy;
+            return Some(new_events(state, body, Arrival { at, entropy }));
+        }
+        let turn = Arc::clone(&self.long_bodies).acquire_owned().await.ok()?;
+        let (state, body, entropy) = (state.clone(), Arc::clone(body), Arc::clone(&self.entropy));
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let entropy = &*entropy;
+            new_events(&state, &body, Arrival { at, entropy })
+        });
+        reading.await.ok()
+    }
+
+    /// Stores a delivery, with many events in parts: between them others are stored, which wait for less than
+    /// their senders' patience. A sender that is told 200 knows that all are on the disk; one that is not sends
+    /// them again, and what is there already is dropped.
+    async fn store(
+        &self,
+        first: NewDelivery,
+        mut rest: Vec<NewEvent>,
+        share: Arc<BodyShare>,
+    ) -> Result<DeliveryOutcome, CommitFault> {
+        let mut part = first;
+        let mut total = DeliveryOutcome::default();
+        loop {
+            let later = rest.split_off(rest.len().min(PART_EVENTS_MAX));
+            let next = (!rest.is_empty()).then(|| NewDelivery {
+                events: rest,
+                ..part.clone_without_events()
+            });
+            let outcome = self.queue.commit(part, Arc::clone(&share)).await?;
+            total.new_events += outcome.new_events;
+            total.duplicates += outcome.duplicates;
+            total.quarantined += outcome.quarantined;
+            total.coalesced += outcome.coalesced;
+            let Some(next) = next else {
+                return Ok(total);
+            };
+            (part, rest) = (next, later);
         }
     }
 }
@@ -322,6 +411,20 @@ fn signed_url(public_url: &str, parts: &Parts) -> String {
         .path_and_query()
         .map_or("", http::uri::PathAndQuery::as_str);
     format!("{}{path}", public_url.trim_end_matches('/'))
+}
+
+fn signed_request<'a>(
+    parts: &'a Parts,
+    url: &'a str,
+    headers: &'a [(&'a str, &'a [u8])],
+    body: &'a [u8],
+) -> SignedRequest<'a> {
+    SignedRequest {
+        method: parts.method.as_str(),
+        url,
+        headers,
+        body,
+    }
 }
 
 fn header_pairs(headers: &HeaderMap) -> Vec<(&str, &[u8])> {

@@ -8,6 +8,7 @@ mod chunk_scan;
 mod deadline;
 mod framing;
 mod head_scan;
+mod peers;
 mod refusal;
 
 use std::io;
@@ -42,6 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServerLimits {
     /// Connections open at once; the next are answered 503.
     pub connections_max: usize,
+    /// Connections open at once from one address; the next are answered 503. 0 for no limit.
+    pub connections_per_address_max: usize,
     /// How long a head may take, counted from when the connection is ready for it. Also how long a
     /// connection may be idle.
     pub head_timeout: Duration,
@@ -59,6 +62,7 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections_max: 1_024,
+            connections_per_address_max: 256,
             head_timeout: Duration::from_secs(5),
             head_bytes_max: 64 * 1_024,
             headers_max: 100,
@@ -91,6 +95,7 @@ pub async fn serve(
         surface,
         limits,
         slots: Arc::new(Semaphore::new(limits.connections_max)),
+        peers: peers::Peers::new(limits.connections_per_address_max),
         refusals: refusal::Refusals::default(),
         graceful: GracefulShutdown::new(),
         cut: CancellationToken::new(),
@@ -109,18 +114,25 @@ struct Server {
     surface: Arc<Surface>,
     limits: ServerLimits,
     slots: Arc<Semaphore>,
+    peers: peers::Peers,
     refusals: refusal::Refusals,
     graceful: GracefulShutdown,
     /// Cancelled when the time to drain is over.
     cut: CancellationToken,
 }
 
+/// Held as long as a connection is open.
+struct Slot {
+    _of_address: peers::Admitted,
+    _of_all: OwnedSemaphorePermit,
+}
+
 impl Server {
     async fn welcome(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
-            Ok((stream, peer)) => match Arc::clone(&self.slots).try_acquire_owned() {
-                Ok(slot) => self.begin(stream, peer, slot),
-                Err(_) => self.refusals.refuse(stream),
+            Ok((stream, peer)) => match self.slot(peer) {
+                Some(slot) => self.begin(stream, peer, slot),
+                None => self.refusals.refuse(stream),
             },
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted; if this lasts, raise the limit of open files");
@@ -129,7 +141,15 @@ impl Server {
         }
     }
 
-    fn begin(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+    /// Room for one more connection, and for one more from this address.
+    fn slot(&self, peer: SocketAddr) -> Option<Slot> {
+        Some(Slot {
+            _of_address: self.peers.admit(peer.ip())?,
+            _of_all: Arc::clone(&self.slots).try_acquire_owned().ok()?,
+        })
+    }
+
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, slot: Slot) {
         // Only a matter of latency; a connection that is gone already shows at the first read.
         let _no_delay = stream.set_nodelay(true);
         let watch = HeadWatch::default();

@@ -1,5 +1,6 @@
 //! Connections beyond the limit: told to come back, and closed.
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-/// Refusals under way at once; beyond that connections are closed without a word.
-const REFUSALS_MAX: usize = 64;
+/// Refused connections that are still listened to, so that closing does not destroy the answer. Those beyond are
+/// told as well, and closed at once.
+const REFUSALS_MAX: usize = 512;
 /// How long a refused peer may take to hear it.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// So much of what a refused peer had sent is read, so that closing does not destroy the answer.
@@ -26,11 +28,11 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Answers 503 in the background and closes.
+    /// Answers 503 and closes, in the background as far as there is room.
     pub fn refuse(&self, stream: TcpStream) {
         metrics::counter!("tandem_http_connections_refused_total").increment(1);
         let Ok(turn) = Arc::clone(&self.0).try_acquire_owned() else {
-            return;
+            return tell_at_once(stream);
         };
         tokio::spawn(async move {
             let _turn = turn;
@@ -45,4 +47,43 @@ async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(REFUSED_BYTES_MAX), &mut tokio::io::sink()).await?;
     Ok(())
+}
+
+/// Without waiting for anything: the buffer of a fresh connection has room for the answer. What has come is read
+/// first, because closing with something unread would take the answer back.
+fn tell_at_once(stream: TcpStream) {
+    let Ok(mut stream) = stream.into_std() else {
+        return;
+    };
+    let mut unread = [0; 4_096];
+    while matches!(stream.read(&mut unread), Ok(count) if count == unread.len()) {}
+    // A peer that is gone has no answer to miss.
+    let _told = stream.write(ANSWER);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_also_when_too_many_are_refused_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        for room in [1, 0] {
+            let refusals = Refusals(Arc::new(Semaphore::new(room)));
+            let mut peer = TcpStream::connect(address).await.expect("it listens");
+            peer.write_all(b"POST /hooks/crm HTTP/1.1\r\n")
+                .await
+                .expect("it is open");
+            let (accepted, _) = listener.accept().await.expect("somebody is there");
+            accepted.readable().await.expect("half a head is there");
+            refusals.refuse(accepted);
+            peer.shutdown().await.expect("it ends");
+            let mut answer = Vec::new();
+            peer.read_to_end(&mut answer).await.expect("it is told");
+            assert_eq!(answer, ANSWER, "room for {room}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod connector;
 mod json_view;
 mod lenient_json;
 mod listing_guard;
+mod long_numbers;
 pub mod manifest;
 mod needed_fields;
 mod path;

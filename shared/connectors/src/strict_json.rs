@@ -8,12 +8,14 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Reads a document.
+use crate::long_numbers;
+
+/// Reads a document. A number with more digits than a number holds becomes a text.
 ///
 /// # Errors
 /// What is wrong and where, without quoting the document.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice::<Strict>(bytes)
+    serde_json::from_slice::<Strict>(&long_numbers::quoted(bytes))
         .map(|strict| strict.0)
         .map_err(|error| error.to_string())
 }

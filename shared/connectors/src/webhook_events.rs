@@ -283,6 +283,26 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_differ_in_the_thirtieth_digit_are_two() {
+        let with_id =
+            |id: &str| HUBSPOT.replace("\"objectId\":138017612137", &format!("\"objectId\":{id}"));
+        let one = only(shipped(
+            "hubspot",
+            &with_id("123456789012345678901234567890"),
+        ));
+        let other = only(shipped(
+            "hubspot",
+            &with_id("123456789012345678901234567891"),
+        ));
+        assert_eq!((&one.problem, &other.problem), (&None, &None));
+        assert_ne!(one.dedupe_key, other.dedupe_key);
+        assert_eq!(
+            one.record,
+            Some(RecordId::new("123456789012345678901234567890"))
+        );
+    }
+
+    #[test]
     fn a_hubspot_event_is_known_by_its_content_not_by_the_attempt() {
         let first = only(shipped("hubspot", HUBSPOT));
         let again = HUBSPOT.replace("\"attemptNumber\":0", "\"attemptNumber\":3");

@@ -31,6 +31,24 @@ pub struct NewDelivery {
     pub events: Vec<NewEvent>,
 }
 
+impl NewDelivery {
+    /// The delivery, for another part of its events: one with many may be handed over in parts, one after the
+    /// other, and is one delivery all the same.
+    #[must_use]
+    pub fn clone_without_events(&self) -> Self {
+        Self {
+            id: self.id,
+            connection: self.connection.clone(),
+            headers: self.headers.clone(),
+            body: Arc::clone(&self.body),
+            received_at: self.received_at,
+            secret_index: self.secret_index,
+            traceparent: self.traceparent.clone(),
+            events: Vec::new(),
+        }
+    }
+}
+
 /// One event of a delivery.
 #[derive(Clone, Debug)]
 pub struct NewEvent {

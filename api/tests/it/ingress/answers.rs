@@ -5,7 +5,7 @@ use tandem_operator::hooks::HookRegistry;
 
 use crate::support::NOW_SECS;
 use crate::support::client::{post, request};
-use crate::support::hooks::{AHEAD_SECS, OLD_SECRET, SECRET, sign, sign_with};
+use crate::support::hooks::{AHEAD_SECS, BODY_BYTES_MAX, OLD_SECRET, SECRET, sign, sign_with};
 use crate::support::server::{one_event, start};
 
 const GENERIC: Scheme = Scheme::GenericHmacSha256;
@@ -343,4 +343,19 @@ async fn the_configured_address_is_signed_and_not_the_host_header() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn a_wrong_token_in_the_address_looks_like_an_unknown_address_whatever_the_body() {
+    let server = start().await;
+    for bytes in [2, BODY_BYTES_MAX + 1, tandem_api::BODY_BYTES_MAX + 1] {
+        let body = vec![b'x'; bytes];
+        let mut answers = Vec::new();
+        for path in ["/hooks/token?token=wrong", "/hooks/unknown?token=wrong"] {
+            let reply = server.send(&post(path, &[], &body)).await;
+            answers.push((reply.status, reply.body));
+        }
+        assert_eq!(answers[0], answers[1], "{bytes} bytes");
+    }
+    assert_eq!(server.parses.count(), 0);
 }

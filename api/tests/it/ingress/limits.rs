@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_api::{FailureLimit, IngressLimits, ServerLimits};
 use tandem_connectors::webhook::Scheme;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::support::client::{exchange, post, read_to_end};
@@ -195,4 +195,103 @@ async fn shutdown_does_not_wait_for_ever() {
         .expect("it is open");
     server.shutdown.cancel();
     server.task.await.expect("it ends by itself");
+}
+
+#[tokio::test]
+async fn bodies_that_nobody_signed_take_no_memory_from_those_that_somebody_did() {
+    let limits = IngressLimits {
+        // A quarter is for the beginnings of bodies, one of which is as long as a hook takes it.
+        body_memory_bytes: 4 * 16 * 1_024,
+        ..IngressLimits::default()
+    };
+    let server = start_with(limits, ServerLimits::default()).await;
+    let mut held = Vec::new();
+    for hook in ["crm", "unknown"] {
+        for _ in 0..10 {
+            let head =
+                format!("POST /hooks/{hook} HTTP/1.1\r\nHost: t\r\nContent-Length: 60000\r\n\r\n");
+            let mut stream = TcpStream::connect(server.address)
+                .await
+                .expect("it listens");
+            stream.write_all(head.as_bytes()).await.expect("it is open");
+            stream.write_all(&[b'x'; 59_999]).await.expect("it is read");
+            held.push(stream);
+        }
+    }
+    assert_eq!(server.post_crm(&one_event("e1")).await.status, 200);
+}
+
+#[tokio::test]
+async fn long_bodies_that_are_held_leave_room_for_short_webhooks() {
+    let limits = IngressLimits {
+        body_memory_bytes: 1_024 * 1_024,
+        ..IngressLimits::default()
+    };
+    let server = start_with(limits, ServerLimits::default()).await;
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        // Whether the signature is right shows at the end of the body.
+        let head = format!(
+            "POST {CRM} HTTP/1.1\r\nHost: t\r\nX-Webhook-Signature: sha256={}\r\nContent-Length: 60000\r\n\r\n",
+            "0".repeat(64)
+        );
+        let mut stream = TcpStream::connect(server.address)
+            .await
+            .expect("it listens");
+        stream.write_all(head.as_bytes()).await.expect("it is open");
+        // Those that find no memory are told, and closed.
+        let _sent = stream.write_all(&[b'x'; 59_999]).await;
+        held.push(stream);
+    }
+    assert_eq!(server.post_crm(&one_event("e1")).await.status, 200);
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_another_is_served() {
+    let limits = ServerLimits {
+        connections_per_address_max: 2,
+        ..ServerLimits::default()
+    };
+    let server = start_with(IngressLimits::default(), limits).await;
+    let half_heads = async || {
+        let mut stream = TcpStream::connect(server.address)
+            .await
+            .expect("it listens");
+        stream
+            .write_all(b"POST /hooks/crm")
+            .await
+            .expect("it is open");
+        stream
+    };
+    let _held = (half_heads().await, half_heads().await);
+    for _ in 0..3 {
+        let reply = server.send(&post(CRM, &[], b"{}")).await;
+        assert_eq!(reply.status, 503);
+    }
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let elsewhere = "127.0.0.2:0".parse().expect("an address");
+    socket.bind(elsewhere).expect("it is this machine too");
+    let mut stream = socket.connect(server.address).await.expect("it listens");
+    let body = one_event("e1");
+    let headers = sign(Scheme::GenericHmacSha256, CRM, body.as_bytes());
+    let bytes = post(CRM, &headers, body.as_bytes());
+    stream.write_all(&bytes).await.expect("it is open");
+    let reply = read_to_end(&mut stream).await.expect("it is answered");
+    assert_eq!(reply.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_with_many_events_is_stored_in_parts_so_that_others_come_between() {
+    let server = start().await;
+    let events: Vec<String> = (0..600)
+        .map(|number| format!(r#"{{"key":"{number}","stream":"contacts","record":"{number}"}}"#))
+        .collect();
+    let body = format!(r#"{{"events":[{}]}}"#, events.join(","));
+    assert_eq!(server.post_crm(&body).await.status, 200);
+    assert_eq!(server.store.events().len(), 600);
+    assert_eq!(server.doorbell.rung().len(), 600);
+    let parts = server.store.deliveries();
+    assert_eq!(parts.len(), 3);
+    assert!(parts.iter().all(|part| part.id == parts[0].id));
+    assert!(parts.iter().all(|part| part.events.len() <= 250));
 }

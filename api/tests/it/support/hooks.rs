@@ -16,7 +16,7 @@ use super::NOW_SECS;
 pub const SECRET: &str = "crm:secret";
 pub const OLD_SECRET: &str = "crm:old secret";
 pub const PUBLIC_URL: &str = "https://sync.example.com";
-pub const BODY_BYTES_MAX: usize = 2_048;
+pub const BODY_BYTES_MAX: usize = 65_536;
 /// The system's clock is this much ahead of ours.
 pub const AHEAD_SECS: i64 = 90;
 

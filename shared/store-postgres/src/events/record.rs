@@ -213,9 +213,11 @@ async fn insert_chunk(txn: &mut Txn, chunk: &[&NewDelivery]) -> Result<(), Faile
     txn.run(statement).await.map(|_| ())
 }
 
+/// A delivery whose events come in parts is there already at the second.
 const INSERT_DELIVERIES: &str = "-- insert_deliveries
 INSERT INTO deliveries (id, connection, received_at, secret_index, traceparent, headers, body)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])";
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])
+ON CONFLICT (id) DO NOTHING";
 
 async fn insert_events(
     txn: &mut Txn,

@@ -167,13 +167,15 @@ async fn insert_chunk(txn: &mut Txn, chunk: &[&NewDelivery]) -> Result<(), Store
     txn.run(statement).await.map(|_| ())
 }
 
-/// The joined bodies are a blob, of which `substr` takes bytes.
+/// The joined bodies are a blob, of which `substr` takes bytes. A delivery whose events come in parts is there already
+/// at the second.
 const INSERT_DELIVERIES: &str = "-- insert_deliveries
 INSERT INTO deliveries (id, connection, received_at, secret_index, traceparent, headers, body)
 SELECT value ->> 'id', value ->> 'connection', value ->> 'received_at', value ->> 'secret_index',
        value ->> 'traceparent', value ->> 'headers',
        coalesce(substr(?2, value ->> 'start', value ->> 'length'), x'')
-FROM json_each(?1)";
+FROM json_each(?1) WHERE true
+ON CONFLICT (id) DO NOTHING";
 
 async fn insert_events(
     txn: &mut Txn,

@@ -83,6 +83,25 @@ pub async fn a_delivery_stores_its_events_and_their_jobs(store: Subject) {
     assert_eq!(job.state, JobState::Available);
 }
 
+/// A delivery whose events come in parts is one delivery.
+pub async fn a_delivery_whose_events_come_in_parts_is_one_delivery(store: Subject) {
+    let make = Make::default();
+    let first = make.delivery(vec![make.event("k1", "a1")]);
+    let second = NewDelivery {
+        events: vec![make.event("k1", "a1"), make.event("k2", "a2")],
+        ..first.clone_without_events()
+    };
+    let outcome = record(&store, &make, vec![first.clone()]).await.remove(0);
+    assert_eq!((outcome.new_events, outcome.duplicates), (1, 0));
+    let outcome = record(&store, &make, vec![second.clone()]).await.remove(0);
+    assert_eq!((outcome.new_events, outcome.duplicates), (1, 1));
+    for id in [first.events[0].id, second.events[1].id] {
+        let stored = store.event(id).await.expect("event").expect("it is there");
+        assert_eq!(stored.delivery, first.id);
+        assert_eq!(stored.body.as_deref(), Some(&*first.body));
+    }
+}
+
 /// A duplicate within a call causes nothing.
 pub async fn a_duplicate_within_a_call_causes_nothing(store: Subject) {
     let make = Make::default();

@@ -43,6 +43,7 @@ macro_rules! contract_suite {
     ($make:path) => {
         $crate::contract_suite! { $make;
             events: a_delivery_stores_its_events_and_their_jobs;
+            events: a_delivery_whose_events_come_in_parts_is_one_delivery;
             events: a_duplicate_within_a_call_causes_nothing;
             events: a_duplicate_of_an_earlier_call_causes_nothing;
             events: the_same_key_from_another_connection_is_no_duplicate;
