@@ -78,6 +78,8 @@ pub fn plain(message: &str) -> String {
     let (subject, said) = split_subject(message);
     let said = one_sentence(said);
     match (subject, place) {
+        // Of a name that is not known the subject is the name itself.
+        (Some(subject), _) if said.starts_with(&format!("`{subject}`")) => said,
         (Some(subject), _) => format!("`{subject}`: {said}"),
         (None, Some(place)) => format!("{said} ({place})"),
         (None, None) => said,
@@ -180,6 +182,10 @@ mod tests {
             (
                 "Failed to deserialize query string: unknown field `colour`, expected one of `state`, `sync`",
                 "`colour` is not known here; there is `state`, `sync`",
+            ),
+            (
+                "Failed to deserialize query string: colour: unknown field `colour`, expected `state` or `sync`",
+                "`colour` is not known here; there is `state` or `sync`",
             ),
             (
                 "Failed to deserialize query string: limit: invalid digit found in string",

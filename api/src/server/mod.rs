@@ -43,7 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServerLimits {
     /// Connections open at once; the next are answered 503.
     pub connections_max: usize,
-    /// Connections open at once from one address; the next are answered 503. 0 for no limit.
+    /// Connections open at once from one address, three times as many from a loopback address; the next are
+    /// answered 503. 0 for no limit.
     pub connections_per_address_max: usize,
     /// How long a head may take, counted from when the connection is ready for it. Also how long a
     /// connection may be idle.

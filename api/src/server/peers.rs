@@ -1,10 +1,14 @@
-//! How many connections each address has open: one that opens many must leave room for others.
+//! How many connections each address has open: one that opens many must leave room for others. A loopback address
+//! may have more: it is often that of a proxy on this machine, behind which all senders are.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::address::network;
+
+/// A loopback address may have so many times the connections of another.
+const LOOPBACK_FACTOR: usize = 3;
 
 /// The connections that are open.
 #[derive(Debug)]
@@ -35,7 +39,12 @@ impl Peers {
         let address = network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.get(&address).copied().unwrap_or(0);
-        if self.limit > 0 && count >= self.limit {
+        let limit = if address.is_loopback() {
+            self.limit.saturating_mul(LOOPBACK_FACTOR)
+        } else {
+            self.limit
+        };
+        if limit > 0 && count >= limit {
             return None;
         }
         open.insert(address, count + 1);
@@ -74,6 +83,15 @@ mod tests {
         assert!(peers.admit(one).is_some());
         drop(held.1);
         assert!(peers.open.lock().expect("not poisoned").is_empty());
+    }
+
+    #[test]
+    fn a_loopback_address_has_three_times_as_many() {
+        let peers = Peers::new(2);
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let held: Vec<_> = (0..6).map(|_| peers.admit(here)).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(peers.admit(here).is_none());
     }
 
     #[test]

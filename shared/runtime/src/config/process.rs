@@ -13,7 +13,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Connections open at once; further ones are answered 503.
     pub connections_max: usize,
-    /// Connections open at once from one address; further ones are answered 503. 0 for no limit.
+    /// Connections open at once from one address, three times as many from a loopback address; further ones are
+    /// answered 503. 0 for no limit.
     pub connections_per_address_max: usize,
     /// Verified deliveries that wait to be stored at once; further ones are answered 503.
     pub deliveries_max: usize,
