@@ -86,12 +86,10 @@ impl From<OperatorError> for Problem {
 
 fn store_status(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::Unavailable(_) | StoreError::Unusable(_) => StatusCode::SERVICE_UNAVAILABLE,
         StoreError::LeaseLost => StatusCode::CONFLICT,
         StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
-        StoreError::Unusable(_) | StoreError::Corrupt { .. } | StoreError::Schema(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        StoreError::Corrupt { .. } | StoreError::Schema(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
