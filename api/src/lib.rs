@@ -8,6 +8,7 @@ mod http;
 mod ingress;
 mod server;
 pub mod service;
+mod systems;
 
 pub use http::{ApiAccess, ApiToken, HttpParts, MetricsAccess, RenderMetrics, ShortToken, router};
 pub use ingress::{
@@ -15,3 +16,4 @@ pub use ingress::{
     follow_connections,
 };
 pub use server::{Peer, ServerLimits, Surface, serve};
+pub use systems::ConfiguredSystems;

@@ -18,8 +18,8 @@ use tandem_store::EventKind;
 use tokio::net::TcpListener;
 
 use crate::{
-    ApiAccess, ApiToken, HttpParts, Ingress, IngressLimits, IngressParts, MetricsAccess,
-    ServerLimits, Surface, follow_connections, router, serve,
+    ApiAccess, ApiToken, ConfiguredSystems, HttpParts, Ingress, IngressLimits, IngressParts,
+    MetricsAccess, ServerLimits, Surface, follow_connections, router, serve,
 };
 
 /// How often it is looked whether another process paused or deleted a connection.
@@ -66,10 +66,11 @@ pub async fn start(
         clock: Arc::clone(&platform.clock),
         entropy: Arc::clone(&platform.entropy),
     };
+    let systems = Arc::new(ConfiguredSystems::new(Arc::clone(&built.topology)));
     let (ingress, committer) = Ingress::start(ingress_parts, ingress_limits(configuration));
     let surface = Arc::new(Surface {
         ingress: Some(ingress),
-        router: routes(platform, &hooks, access, options.metrics),
+        router: routes(platform, &hooks, systems, access, options.metrics),
     });
     let (shutdown, limits) = (platform.shutdown.clone(), server_limits(configuration));
     tasks.spawn("the HTTP server", async move {
@@ -129,6 +130,7 @@ fn why_token(
 fn routes(
     platform: &Platform,
     hooks: &Arc<HookTable>,
+    systems: Arc<ConfiguredSystems>,
     access: ApiAccess,
     metrics: MetricsHandle,
 ) -> axum::Router {
@@ -136,6 +138,7 @@ fn routes(
         operator: Operator::new(OperatorParts {
             store: Arc::clone(&platform.store),
             hooks: Arc::clone(hooks) as _,
+            systems,
             doorbell: Arc::clone(&platform.doorbell),
             clock: Arc::clone(&platform.clock),
             entropy: Arc::clone(&platform.entropy),

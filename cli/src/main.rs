@@ -36,7 +36,7 @@ enum Command {
     Up(commands::up::UpArgs),
     /// Check the configuration, and whether its systems answer as it needs.
     Check(commands::check::CheckArgs),
-    /// Migrate the database of a fleet.
+    /// Check the database or make a copy of it; migrate that of a fleet.
     Db(commands::db::DbArgs),
     /// Store the configuration, and print what changes by it.
     Apply(commands::apply::ApplyArgs),
@@ -46,6 +46,8 @@ enum Command {
     Connections(commands::connections::ConnectionsArgs),
     /// Plan, run and verify syncs; pause and resume them; see how they stand.
     Sync(commands::sync::SyncArgs),
+    /// Show how everything stands; with --watch, again and again.
+    Status(commands::sync::StatusArgs),
     /// Show first syncs, polls and sweeps.
     Runs(commands::runs::RunsArgs),
     /// Look at the queue: what waits, runs and ended.
@@ -102,6 +104,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => commands::apply::export(args).await,
         Command::Connections(args) => commands::connections::run(args).await,
         Command::Sync(args) => commands::sync::run(args).await,
+        Command::Status(args) => commands::sync::status(args).await,
         Command::Runs(args) => commands::runs::run(args).await,
         Command::Jobs(args) => commands::jobs::run(args).await,
         Command::Changes(args) => commands::changes::run(args).await,

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::passes::{
-    DueSchedules, OrphanedRuns, Pass, PassReport, Prune, QueueGauges, RescueExpired, RingDueJobs,
-    StaleIntents,
+    DueSchedules, MootQuestions, OrphanedRuns, Pass, PassReport, Prune, QueueGauges, RescueExpired,
+    RingDueJobs, StaleIntents,
 };
 use crate::settings::SchedulerSettings;
 use crate::trace;
@@ -127,6 +127,7 @@ impl Scheduler {
                 Paced::new(due, secs(1)).reacting(),
                 Paced::new(ring, secs(1)).reacting(),
                 Paced::new(QueueGauges::new(store.clone()), secs(5)),
+                Paced::new(MootQuestions::new(store.clone()), secs(10)),
                 Paced::new(stale, secs(60)),
                 Paced::new(Prune::new(store, settings.retention), secs(3_600)),
             ],

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{Disposition, ErrorCode, RecordId, SyncName};
+use tandem_domain::{Disposition, ErrorCode, SyncName};
 use tandem_store::{Failure, StoreError};
 
 /// The storage is asked again after this long.
@@ -23,16 +23,6 @@ pub enum WorkError {
         "the sync `{0}` is not in the configuration any more; apply it again, or discard its jobs"
     )]
     UnknownSync(SyncName),
-    /// An operator chose a partner that another record has by now.
-    #[error(
-        "record {record} was to be linked with {partner}, which has another partner by now; look at both, and discard this or answer anew"
-    )]
-    PartnerTaken {
-        /// The record that was asked about.
-        record: RecordId,
-        /// The partner that was chosen.
-        partner: RecordId,
-    },
     /// An operator gave a value that cannot be written.
     #[error(
         "the value that was given for `{field}` cannot be written: {reason}; replay this with another, or with none"
@@ -70,7 +60,6 @@ impl WorkError {
             ) => Disposition::RetryAfter(STORAGE_PAUSE),
             Self::Store(StoreError::Corrupt { .. })
             | Self::UnknownSync(_)
-            | Self::PartnerTaken { .. }
             | Self::WrongEdit { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,
         }
@@ -83,7 +72,7 @@ impl WorkError {
             Self::Connector(error) => error.code(),
             Self::Store(_) => ErrorCode::Storage,
             Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
-            Self::PartnerTaken { .. } | Self::WrongEdit { .. } => ErrorCode::Refused,
+            Self::WrongEdit { .. } => ErrorCode::Refused,
         };
         let mut chain = vec![self.to_string()];
         let mut cause = std::error::Error::source(self);

@@ -485,6 +485,32 @@ async fn duplicates_are_held_until_an_operator_says_which_is_which() {
 }
 
 #[tokio::test]
+async fn an_answer_whose_partner_is_taken_by_now_is_asked_anew() {
+    let world = World::new(8, policy(), RICH, RICH).await;
+    let acme = [("name", "Acme"), ("email", "a@acme.example")];
+    let first = world.a.user_creates(&acme);
+    let second = world.a.user_creates(&acme);
+    let b = world.b.user_creates(&acme);
+    world.first_sync().await;
+    let both: Vec<_> = world.questions().await;
+    assert_eq!(both.len(), 2);
+    for question in &both {
+        // The storage does not check what the operator's desk does.
+        let same = Resolution::LinkTo { record: b.clone() };
+        answer(&world, question, same).await;
+    }
+    let pair = async |record| {
+        let pair = world.store.pair(&world.sync, Side::A, record).await;
+        pair.expect("the storage answers")
+    };
+    let linked = [pair(&first).await, pair(&second).await];
+    assert_eq!(linked.iter().filter(|pair| pair.link.is_some()).count(), 1);
+    let open = world.questions().await;
+    assert_eq!(open.len(), 1, "somebody can still answer: {open:?}");
+    assert_eq!((world.a.ids().len(), world.b.ids().len()), (2, 1));
+}
+
+#[tokio::test]
 async fn by_policy_the_first_of_the_duplicates_is_linked_without_asking() {
     let mut policy = policy();
     policy.ambiguous = Ambiguous::First;

@@ -71,6 +71,7 @@ impl From<OperatorError> for Problem {
             OperatorError::NotFound { .. } => StatusCode::NOT_FOUND,
             OperatorError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             OperatorError::NotNow { .. } => StatusCode::CONFLICT,
+            OperatorError::NotChecked { .. } => StatusCode::BAD_GATEWAY,
             OperatorError::Store(error) => store_status(error),
         };
         if status.is_server_error() {

@@ -1,5 +1,6 @@
 //! `tandem conflicts …`: questions that only a person can answer.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -9,10 +10,13 @@ use tandem_operator::ConflictQuery;
 use tandem_operator::views::ConflictView;
 use tandem_store::{ConflictKind, ConflictState, Resolution};
 
-use super::options::{DataOptions, PageOptions, record_id, words};
+use super::ask::YesOption;
+use super::desk::Desk;
+use super::hooks::HookOptions;
+use super::options::{DataOptions, NO, PageOptions, record_id, words};
 use super::output::{cell, moment, or_dash, say, say_json, say_page, shown, table, word};
 use super::span::SpanOptions;
-use super::storage::operator;
+use super::storage::{operator, operator_with_systems, require_sync};
 
 /// All states, for parsing.
 const STATES: [ConflictState; 3] = [
@@ -56,13 +60,32 @@ enum Action {
         /// The question.
         id: ConflictId,
     },
-    /// Answer a question.
-    Resolve {
-        /// The question.
-        id: ConflictId,
-        #[command(flatten)]
-        answer: Answer,
-    },
+    /// Answer a question, or with --all many alike. An answer that is not carried out yet can be changed.
+    Resolve(Resolve),
+}
+
+#[derive(Args)]
+struct Resolve {
+    /// The question.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<ConflictId>,
+    /// All open questions, or those that --sync, --kind, --since and --until choose. They are counted first.
+    #[arg(long)]
+    all: bool,
+    /// Only of this sync.
+    #[arg(long, requires = "all")]
+    sync: Option<SyncName>,
+    /// Only of this kind.
+    #[arg(long, requires = "all", value_parser = PossibleValuesParser::new(ConflictKind::WORDS))]
+    kind: Option<String>,
+    #[command(flatten)]
+    span: SpanOptions,
+    #[command(flatten)]
+    answer: Answer,
+    #[command(flatten)]
+    yes: YesOption,
+    #[command(flatten)]
+    config: HookOptions,
 }
 
 /// Exactly one answer.
@@ -154,19 +177,93 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
                 say(&told(&conflict))?;
             }
         }
-        Action::Resolve { id, answer } => {
-            let conflict = operator.resolve(id, answer.resolution()).await?;
-            if json {
-                say_json(&conflict)?;
-            } else {
-                say(&format!(
-                    "{id} is {}; a running `tandem up` carries the answer out",
-                    conflict.state.as_str()
-                ))?;
-            }
-        }
+        Action::Resolve(resolve) => return answer(resolve, &args.data).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn answer(args: Resolve, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let desk = operator_with_systems(&data.storage, &args.config).await?;
+    let json = data.output.json;
+    let Some(id) = args.id else {
+        return answer_all(&desk, args, json).await;
+    };
+    let conflict = desk.resolve(id, args.answer.resolution()).await?;
+    if json {
+        say_json(&conflict)?;
+    } else {
+        say(&format!(
+            "{id} is {}; a running `tandem up` carries the answer out",
+            conflict.state.as_str()
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is answered is exactly what was counted.
+async fn answer_all(desk: &Desk, args: Resolve, json: bool) -> anyhow::Result<ExitCode> {
+    if let Some(sync) = &args.sync {
+        require_sync(desk, sync).await?;
+    }
+    let query = ConflictQuery {
+        sync: args.sync,
+        state: Some(ConflictState::Open),
+        kind: args.kind,
+        since: args.span.since,
+        until: args.span.until,
+        ..ConflictQuery::default()
+    };
+    let open = desk.all_conflicts(&query).await?;
+    let resolution = args.answer.resolution();
+    if !open.is_empty() {
+        args.yes.require(&format!(
+            "open questions to be answered alike: {}. The answer: {}",
+            counted(&open),
+            word_of(&resolution)
+        ))?;
+    }
+    let ids: Vec<ConflictId> = open.iter().map(|conflict| conflict.id).collect();
+    let outcome = desk.resolve_all(&ids, &resolution).await?;
+    if json {
+        say_json(&outcome)?;
+    } else if ids.is_empty() {
+        say("no open question matches")?;
+    } else {
+        let left = outcome.skipped.iter();
+        let left = left.map(|one| format!("left as it is: {}, because {}", one.id, one.reason));
+        let first = format!("{} answered", outcome.resolved.len());
+        let lines: Vec<String> = std::iter::once(first).chain(left).collect();
+        say(&lines.join("\n"))?;
+    }
+    Ok(if outcome.skipped.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    })
+}
+
+/// `3 (2 ambiguous, 1 field)`.
+fn counted(open: &[ConflictView]) -> String {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for conflict in open {
+        *kinds.entry(&conflict.kind).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds
+        .into_iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    format!("{} ({})", open.len(), kinds.join(", "))
+}
+
+fn word_of(resolution: &Resolution) -> String {
+    match resolution {
+        Resolution::Take { side } => format!("the value of side {side} is right"),
+        Resolution::LinkTo { record } => format!("link with {record}"),
+        Resolution::CreateNew => "make a new record on the other side".to_owned(),
+        Resolution::Ignore => "leave the records alone from now on".to_owned(),
+        Resolution::Approve => "carry out the held deletes".to_owned(),
+        Resolution::Reject => "do not carry out the held deletes".to_owned(),
+    }
 }
 
 fn row(conflict: &ConflictView) -> [String; 7] {

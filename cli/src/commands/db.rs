@@ -1,5 +1,10 @@
-//! `tandem db`: the schema of a fleet's database. An embedded Tandem keeps its file up to date by itself.
+//! `tandem db`: is the database whole, a copy of it, and the schema of a fleet's. An embedded Tandem keeps the schema
+//! of its file up to date by itself.
 
+mod backup;
+mod check;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -21,6 +26,14 @@ pub struct DbArgs {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Look whether the database is whole, has the schema of this program, and is readable by its owner alone.
+    /// Exit code 1 when something is wrong; what to do is said. Changes nothing.
+    Check,
+    /// Copy the database, as it is at one moment, into a file. Others may go on using it.
+    Backup {
+        /// The file to make.
+        path: PathBuf,
+    },
     /// Bring the schema up to date. Several may do so at once; running processes go on working.
     Migrate,
     /// Undo the migrations after a version; what only the later schema can hold is lost. Stop all
@@ -37,6 +50,12 @@ enum Action {
 
 /// Does it.
 pub async fn run(args: DbArgs) -> anyhow::Result<ExitCode> {
+    args.data.storage.require_here()?;
+    match &args.action {
+        Action::Check => return check::run(&args.data).await,
+        Action::Backup { path } => return backup::run(path, &args.data).await,
+        Action::Migrate | Action::Rollback { .. } => {}
+    }
     let Some(url) = args.data.storage.postgres() else {
         bail!(
             "no PostgreSQL database is named: do so with --database-url or TANDEM_DATABASE_URL. The file of an \
@@ -44,6 +63,8 @@ pub async fn run(args: DbArgs) -> anyhow::Result<ExitCode> {
         );
     };
     match args.action {
+        // Done above, for both kinds of database.
+        Action::Check | Action::Backup { .. } => {}
         Action::Migrate => {
             let (before, after) = PostgresStore::migrate(url.expose())
                 .await

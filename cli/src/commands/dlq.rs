@@ -2,6 +2,7 @@
 
 mod show;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -12,12 +13,13 @@ use tandem_operator::{
 };
 use tandem_store::EventState;
 
+use super::ask::YesOption;
 use super::desk::Desk;
 use super::hooks::HookOptions;
 use super::options::{DataOptions, NO, PageOptions, error_code};
 use super::output::{cell, moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
-use super::storage::{operator, operator_with_hooks};
+use super::storage::{operator, operator_with_hooks, require_sync};
 
 /// What to do with dead letters: jobs that gave up (`job_…`) and events in quarantine (`evt_…`).
 #[derive(Args)]
@@ -42,14 +44,24 @@ enum Action {
     /// Put dead letters to work again. Exit code 1 when one could not be.
     Replay(ReplayArgs),
     /// Discard dead letters for good. Exit code 1 when one could not be.
-    Discard {
-        /// The dead letters.
-        #[arg(required = true)]
-        ids: Vec<DeadLetterId>,
-        /// Why, for whoever looks for them later.
-        #[arg(long)]
-        reason: String,
-    },
+    Discard(DiscardArgs),
+}
+
+#[derive(Args)]
+struct DiscardArgs {
+    /// The dead letters.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<DeadLetterId>,
+    /// All of them, or all that --sync, --code, --cause, --since and --until choose. They are counted first.
+    #[arg(long)]
+    all: bool,
+    /// Why, for whoever looks for them later.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    yes: YesOption,
 }
 
 #[derive(Args)]
@@ -135,7 +147,7 @@ pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Replay(replay_args) => replay(replay_args, &args.data).await,
-        Action::Discard { ids, reason } => discard_letters(&ids, &reason, &args.data).await,
+        Action::Discard(discard_args) => discard(discard_args, &args.data).await,
     }
 }
 
@@ -251,6 +263,40 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
         operator.replay(&args.ids).await?
     };
     say_replayed(&replayed, data)
+}
+
+/// What is discarded is exactly what was counted.
+async fn discard(args: DiscardArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    if !args.all {
+        return discard_letters(&args.ids, &args.reason, data).await;
+    }
+    let desk = operator(&data.storage).await?;
+    if let Some(sync) = &args.chosen.sync {
+        require_sync(&desk, sync).await?;
+    }
+    let letters = desk.all_dead_letters(&args.chosen.query()).await?;
+    if !letters.is_empty() {
+        args.yes.require(&format!(
+            "dead letters to be discarded for good: {} ({})",
+            letters.len(),
+            by_code(&letters)
+        ))?;
+    }
+    let ids: Vec<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
+    discard_letters(&ids, &args.reason, data).await
+}
+
+/// `2 refused, 1 unreadable`.
+fn by_code(letters: &[DeadLetter]) -> String {
+    let mut codes: BTreeMap<ErrorCode, usize> = BTreeMap::new();
+    for letter in letters {
+        *codes.entry(letter.code).or_default() += 1;
+    }
+    let codes: Vec<String> = codes
+        .into_iter()
+        .map(|(code, count)| format!("{count} {code}"))
+        .collect();
+    codes.join(", ")
 }
 
 /// Only events need the configuration; jobs are replayed without.

@@ -8,6 +8,7 @@ use clap::Args;
 use tandem_api::service::hooks;
 use tandem_operator::hooks::HookTable;
 use tandem_runtime::Configuration;
+use tandem_runtime::config::Built;
 use tandem_store::Store;
 
 use super::storage::{build_of, load};
@@ -15,25 +16,30 @@ use super::storage::{build_of, load};
 /// A replay verifies no signature, so the address that some of them cover does not matter.
 const NO_ADDRESS: &str = "";
 
-/// The configuration by which events are read again.
+/// The configuration by which events are read again and records looked at.
 #[derive(Args, Clone)]
 pub struct HookOptions {
-    /// The configuration file by which events are read again; what was applied when left out.
+    /// The configuration file; what was applied when left out.
     #[arg(long, env = "TANDEM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl HookOptions {
-    /// The webhook addresses of the configuration, with what is paused or removed.
-    pub async fn load(&self, store: &dyn Store) -> anyhow::Result<Arc<HookTable>> {
-        let rows = store.connections().await?;
+    /// What the configuration makes: of the file, or as it was applied.
+    pub async fn built(&self, store: &dyn Store) -> anyhow::Result<Built> {
         let configuration = match &self.config {
             Some(file) => load(file)?,
-            None => Configuration::from_store(&rows, &store.syncs().await?)?,
+            None => Configuration::from_store(&store.connections().await?, &store.syncs().await?)?,
         };
-        let built = build_of(&configuration).context(
+        Ok(build_of(&configuration)?)
+    }
+
+    /// The webhook addresses of the configuration, with what is paused or removed.
+    pub async fn load(&self, store: &dyn Store) -> anyhow::Result<Arc<HookTable>> {
+        let built = self.built(store).await.context(
             "events are read again by the configuration, which needs the same file and environment as `tandem up`",
         )?;
+        let rows = store.connections().await?;
         let hooks = HookTable::new(hooks(&built, NO_ADDRESS));
         hooks.follow(&rows);
         Ok(Arc::new(hooks))

@@ -1,8 +1,10 @@
-//! `tandem links`: the pairs that are held equal.
+//! `tandem links`: the pairs that are held equal; making and taking apart pairs by hand.
+
+mod hand;
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use tandem_domain::{LinkId, SyncName};
 use tandem_operator::views::LinkView;
 
@@ -10,11 +12,15 @@ use super::options::{DataOptions, PageOptions};
 use super::output::{moment, or_dash, say, say_json, say_page, shown, table, word};
 use super::storage::{operator, require_sync};
 
-/// Which links.
+/// Which links, or what to do with one.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct LinksArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// The sync.
-    sync: SyncName,
+    #[arg(required = true)]
+    sync: Option<SyncName>,
     /// One link with the values on which both sides last agreed; a list when left out.
     link: Option<LinkId>,
     #[command(flatten)]
@@ -23,12 +29,35 @@ pub struct LinksArgs {
     data: DataOptions,
 }
 
-/// Shows them.
+#[derive(Subcommand)]
+enum Action {
+    /// Link two records by hand. Both must be there now, and linked to nothing; a job then compares them.
+    Link(hand::LinkArgs),
+    /// Take a pair apart. Both records stay, and are left alone until they are linked by hand again.
+    Unlink(hand::UnlinkArgs),
+}
+
+/// Shows them, or does it.
 pub async fn run(args: LinksArgs) -> anyhow::Result<ExitCode> {
-    let operator = operator(&args.data.storage).await?;
-    require_sync(&operator, &args.sync).await?;
-    let json = args.data.output.json;
-    if let Some(id) = args.link {
+    match (args.action, args.sync) {
+        (Some(Action::Link(link)), _) => hand::link(&link, &args.data).await,
+        (Some(Action::Unlink(unlink)), _) => hand::unlink(&unlink, &args.data).await,
+        (None, Some(sync)) => show(&sync, args.link, &args.page, &args.data).await,
+        // The parser asks for one of the two.
+        (None, None) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn show(
+    sync: &SyncName,
+    link: Option<LinkId>,
+    page: &PageOptions,
+    data: &DataOptions,
+) -> anyhow::Result<ExitCode> {
+    let operator = operator(&data.storage).await?;
+    require_sync(&operator, sync).await?;
+    let json = data.output.json;
+    if let Some(id) = link {
         let link = operator.link(id).await?;
         if json {
             say_json(&link)?;
@@ -37,9 +66,7 @@ pub async fn run(args: LinksArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let page = operator
-        .links(&args.sync, args.page.cursor()?, args.page.limit())
-        .await?;
+    let page = operator.links(sync, page.cursor()?, page.limit()).await?;
     if json {
         say_json(&page)?;
         return Ok(ExitCode::SUCCESS);

@@ -1,6 +1,7 @@
 //! The commands, one a file; what they share is in `options`, `output` and `storage`.
 
 pub mod apply;
+mod ask;
 pub mod changes;
 pub mod check;
 pub mod completions;
@@ -23,4 +24,5 @@ mod span;
 mod storage;
 pub mod sync;
 pub mod up;
+mod watch;
 pub mod webhook;

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use tandem_api::ConfiguredSystems;
 use tandem_domain::{SyncName, Timestamp};
 use tandem_operator::hooks::{HookRegistry, HookTable};
-use tandem_operator::{Operator, OperatorParts};
+use tandem_operator::{NoSystems, Operator, OperatorParts, Systems};
 use tandem_queue::InProcessDoorbell;
 use tandem_runtime::config::Built;
 use tandem_runtime::process::Storage;
@@ -96,7 +97,29 @@ pub async fn operator(data: &StorageOptions) -> anyhow::Result<Desk> {
     if let Some(remote) = data.remote()? {
         return Ok(Desk::Remote(Arc::new(remote)));
     }
-    let operator = operator_over(open(data).await?, Arc::new(HookTable::default()));
+    let (hooks, systems) = (HookTable::default(), NoSystems::default());
+    let operator = operator_over(open(data).await?, Arc::new(hooks), Arc::new(systems));
+    Ok(Desk::Local(Box::new(operator)))
+}
+
+/// The operator's desk, for verbs that look at records where they live: here by the configuration, elsewhere by
+/// its own.
+pub async fn operator_with_systems(
+    data: &StorageOptions,
+    config: &HookOptions,
+) -> anyhow::Result<Desk> {
+    if let Some(remote) = data.remote()? {
+        return Ok(Desk::Remote(Arc::new(remote)));
+    }
+    let store = open(data).await?;
+    let systems: Arc<dyn Systems> = match config.built(store.as_ref()).await {
+        Ok(built) => Arc::new(ConfiguredSystems::new(built.topology)),
+        // Not every verb needs them; one that does says so, with this reason.
+        Err(error) => Arc::new(NoSystems {
+            reason: format!("{error:#}"),
+        }),
+    };
+    let operator = operator_over(store, Arc::new(HookTable::default()), systems);
     Ok(Desk::Local(Box::new(operator)))
 }
 
@@ -110,15 +133,21 @@ pub async fn operator_with_hooks(
     }
     let store = open(data).await?;
     let hooks = hooks.load(store.as_ref()).await?;
-    Ok(Desk::Local(Box::new(operator_over(store, hooks))))
+    let systems = Arc::new(NoSystems::default());
+    Ok(Desk::Local(Box::new(operator_over(store, hooks, systems))))
 }
 
 /// The operator's use cases over what is kept here. A Tandem that runs on the same folder looks for new jobs every second;
 /// the bell of this process rings for nobody.
-fn operator_over(store: Arc<dyn Store>, hooks: Arc<dyn HookRegistry>) -> Operator {
+fn operator_over(
+    store: Arc<dyn Store>,
+    hooks: Arc<dyn HookRegistry>,
+    systems: Arc<dyn Systems>,
+) -> Operator {
     Operator::new(OperatorParts {
         store,
         hooks,
+        systems,
         doorbell: Arc::new(InProcessDoorbell::default()),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),

@@ -20,7 +20,12 @@ async fn an_unclear_match_is_asked_about_and_answered() {
     let site = Site::start(5).await;
     let [first, second] = twins(&site).await;
     let up = site.up().await;
-    site.sync(0).await;
+    let ran = site.sync(1).await;
+    assert_eq!(
+        texts(&ran["questions"], "kind"),
+        ["ambiguous", "ambiguous"],
+        "{ran}"
+    );
     let asked = site
         .json(0, &["conflicts", "list", "--sync", "customers"])
         .await;
@@ -90,5 +95,97 @@ async fn an_unclear_match_is_asked_about_and_answered() {
     assert!(again.err.contains("closed already"), "{again:?}");
     let agreed = site.json(0, &["sync", "verify", "customers"]).await;
     assert_eq!(agreed["left_alone"], 1, "{agreed}");
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_partner_that_does_not_exist_is_refused_and_many_are_answered_at_once() {
+    let site = Site::start(3).await;
+    let [first, second] = twins(&site).await;
+    let up = site.up().await;
+    site.sync(1).await;
+    let asked = site
+        .json(0, &["conflicts", "list", "--kind", "ambiguous"])
+        .await;
+    let ids = texts(&asked["items"], "id");
+    let typo = site
+        .tandem(&["conflicts", "resolve", ids[0], "--link", "oops-typo"])
+        .await
+        .expect(3);
+    let partner = id_of(&site.books, EMAIL);
+    assert!(
+        typo.err.contains("books has no record `oops-typo` now") && typo.err.contains(&partner),
+        "{typo:?}"
+    );
+    let unasked = site
+        .tandem(&["conflicts", "resolve", "--all", "--ignore"])
+        .await
+        .expect(3);
+    assert!(
+        unasked
+            .err
+            .contains("open questions to be answered alike: 2 (2 ambiguous)")
+            && unasked.err.contains("--yes"),
+        "{unasked:?}"
+    );
+    let none = [
+        "conflicts",
+        "resolve",
+        "--all",
+        "--kind",
+        "field",
+        "--take",
+        "a",
+        "--yes",
+    ];
+    assert_eq!(
+        site.tandem(&none).await.expect(0).out.trim(),
+        "no open question matches"
+    );
+    let all = [
+        "conflicts",
+        "resolve",
+        "--all",
+        "--sync",
+        "customers",
+        "--ignore",
+        "--yes",
+    ];
+    let answered = site.json(0, &all).await;
+    assert_eq!(
+        answered["resolved"].as_array().map(Vec::len),
+        Some(2),
+        "{answered}"
+    );
+
+    // What was left alone can be linked by hand after all.
+    let unasked = site
+        .tandem(&["links", "link", "customers", &first, &partner])
+        .await
+        .expect(3);
+    assert!(
+        unasked.err.contains("Twin") && unasked.err.contains("--yes"),
+        "{unasked:?}"
+    );
+    let link = ["links", "link", "customers", &first, &partner, "--yes"];
+    let made = site.json(0, &link).await;
+    let taken = site
+        .tandem(&["links", "link", "customers", &second, &partner, "--yes"])
+        .await
+        .expect(3);
+    assert!(taken.err.contains("is linked with"), "{taken:?}");
+    let id = made["id"].as_str().expect("an id");
+    site.until(&["links", "customers", id], |link| {
+        link["base"]["name"].is_object()
+    })
+    .await;
+    let unlinked = site.json(0, &["links", "unlink", id, "--yes"]).await;
+    assert_eq!(unlinked["state"], "retired", "{unlinked}");
+    let log = site.json(0, &["changes", "--link", id]).await;
+    let operations = texts(&log["items"], "operation");
+    assert!(
+        operations.contains(&"link") && operations.contains(&"unlink"),
+        "{log}"
+    );
     up.stop().await;
 }

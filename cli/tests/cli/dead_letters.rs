@@ -141,10 +141,32 @@ async fn dead_letters_are_replayed_all_at_once_or_discarded_with_a_reason() {
 
     let reasonless = site.tandem(&["dlq", "discard", &letter]).await.expect(2);
     assert!(reasonless.err.contains("--reason"), "{reasonless:?}");
+    let unasked = site
+        .tandem(&[
+            "dlq", "discard", "--all", "--code", "refused", "--reason", "x",
+        ])
+        .await
+        .expect(3);
+    assert!(
+        unasked
+            .err
+            .contains("to be discarded for good: 1 (1 refused)")
+            && unasked.err.contains("--yes"),
+        "{unasked:?}"
+    );
     let discarded = site
         .json(
             0,
-            &["dlq", "discard", &letter, "--reason", "a test company"],
+            &[
+                "dlq",
+                "discard",
+                "--all",
+                "--sync",
+                "customers",
+                "--reason",
+                "a test company",
+                "--yes",
+            ],
         )
         .await;
     assert_eq!(discarded["discarded"], 1);

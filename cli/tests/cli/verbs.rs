@@ -114,3 +114,71 @@ async fn jobs_and_changes_are_found_by_what_and_when() {
     );
     up.stop().await;
 }
+
+#[tokio::test]
+async fn the_database_is_checked_and_copied_while_it_is_in_use() {
+    let site = Site::start(3).await;
+    let missing = site.tandem(&["db", "check"]).await.expect(3);
+    assert!(
+        missing.err.contains("there is no database at"),
+        "{missing:?}"
+    );
+    let up = site.up().await;
+    let copy = site.data().join("copy.db");
+    let copy = copy.to_str().expect("UTF-8");
+    let made = site.json(0, &["db", "backup", copy]).await;
+    assert!(
+        made["bytes"].as_u64().is_some_and(|bytes| bytes > 0),
+        "{made}"
+    );
+    let kept = site.tandem(&["db", "backup", copy]).await.expect(3);
+    assert!(kept.err.contains("is kept"), "{kept:?}");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    std::fs::copy(copy, elsewhere.path().join("tandem.db")).expect("copied");
+    let folder = elsewhere.path().to_str().expect("UTF-8");
+    site.tandem(&["db", "check", "--data", folder])
+        .await
+        .expect(0);
+    site.tandem(&["connections", "show", "crm", "--data", folder])
+        .await
+        .expect(0);
+    up.stop().await;
+
+    std::fs::write(
+        elsewhere.path().join("tandem.db"),
+        "no database, and long enough ".repeat(99),
+    )
+    .expect("written");
+    let damaged = site.json(1, &["db", "check", "--data", folder]).await;
+    assert_eq!(damaged["ok"], false);
+    let advice = damaged["problems"][0]["advice"].as_str().expect("advice");
+    assert!(advice.contains("tandem db backup"), "{damaged}");
+    let url = ["--database-url", "postgres://me:s3cret@db.example/tandem"];
+    let told = site
+        .tandem(&["db", "backup", "x.dump", url[0], url[1]])
+        .await
+        .expect(3);
+    assert!(
+        told.err.contains("pg_dump --format=custom --file='x.dump'"),
+        "{told:?}"
+    );
+    assert!(!told.err.contains("s3cret"), "{told:?}");
+}
+
+#[tokio::test]
+async fn the_status_is_shown_again_and_again_until_it_is_stopped() {
+    let site = Site::start(3).await;
+    site.tandem(&["apply"]).await.expect(0);
+    let mut command = site.command(&["status", "--watch", "1", "--json"]);
+    let mut child = command.spawn().expect("it starts");
+    let out = child.stdout.take().expect("its output");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(out));
+    let mut shown = 0;
+    while shown < 2 {
+        let line = lines.next_line().await.expect("text").expect("it goes on");
+        shown += usize::from(line.contains("\"at\""));
+    }
+    child.kill().await.expect("it ends");
+    let once = site.tandem(&["status"]).await.expect(0).out;
+    assert_eq!(once, site.tandem(&["sync", "status"]).await.expect(0).out);
+}

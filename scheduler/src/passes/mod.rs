@@ -1,6 +1,7 @@
 //! The passes, one a file.
 
 mod due_schedules;
+mod moot_questions;
 mod orphaned_runs;
 mod prune;
 mod queue_gauges;
@@ -15,6 +16,7 @@ use tandem_domain::Timestamp;
 use tandem_store::StoreError;
 
 pub use due_schedules::DueSchedules;
+pub use moot_questions::MootQuestions;
 pub use orphaned_runs::OrphanedRuns;
 pub use prune::Prune;
 pub use queue_gauges::QueueGauges;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ConflictId, SyncName, Timestamp};
-use tandem_store::{ConflictFilter, ConflictKind, ConflictState, Resolution};
+use tandem_store::{Conflict, ConflictFilter, ConflictKind, ConflictState, Resolution};
 
 use crate::operator::page_rows;
 use crate::span::{self, before};
@@ -96,11 +96,12 @@ impl Operator {
             .ok_or_else(|| no_conflict(id))
     }
 
-    /// Answers an open question; a job carries the answer out.
+    /// Answers an open question, or gives one whose answer is not carried out yet another; a job carries it out.
+    /// The answer is checked against what is stored and what the systems hold now.
     ///
     /// # Errors
-    /// When there is no such question, or it is not open, or the answer does not fit it, or the storage
-    /// fails.
+    /// When there is no such question, or it is closed or being carried out, or the answer does not fit it or
+    /// what is there now, or a system does not answer, or the storage fails.
     pub async fn resolve(
         &self,
         id: ConflictId,
@@ -119,16 +120,17 @@ impl Operator {
                 advice: advice(&conflict.kind),
             });
         }
+        if conflict.state == ConflictState::Closed {
+            return Err(not_open(&conflict));
+        }
+        self.check_answer(&conflict, &resolution).await?;
         let now = self.now();
         let job = self
             .store()
             .resolve_conflict(id, resolution, self.new_job_id(now), now)
             .await?;
         let Some(job) = job else {
-            return Err(OperatorError::NotNow {
-                problem: format!("the question {id} is {} already", conflict.state.as_str()),
-                advice: "list the open questions",
-            });
+            return Err(not_open(&conflict));
         };
         self.ring(&[job]);
         tracing::info!(conflict = %id, answer = given, %job, "an operator answered a question");
@@ -144,6 +146,20 @@ fn check_kind(kind: Option<&str>) -> Result<(), OperatorError> {
             advice: "the kinds are field, ambiguous, not_kept and delete_held",
         }),
         Some(_) | None => Ok(()),
+    }
+}
+
+fn not_open(conflict: &Conflict) -> OperatorError {
+    let id = conflict.id;
+    match conflict.state {
+        ConflictState::Closed => OperatorError::NotNow {
+            problem: format!("the question {id} is closed already"),
+            advice: "list the open questions",
+        },
+        ConflictState::Open | ConflictState::Answered => OperatorError::NotNow {
+            problem: format!("the answer to {id} is being carried out"),
+            advice: "look again in a moment: it is closed then, or can be answered otherwise",
+        },
     }
 }
 

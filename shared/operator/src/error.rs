@@ -32,6 +32,14 @@ pub enum OperatorError {
         /// What to do.
         advice: &'static str,
     },
+    /// It could not be made sure of with the system concerned, so nothing was done.
+    #[error("{problem}; {advice}")]
+    NotChecked {
+        /// What could not be checked, and why.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,6 +5,8 @@
 //! This crate knows no HTTP and no SQL, and never reads a clock: time and chance come in with
 //! [`OperatorParts`].
 
+mod answers;
+mod by_hand;
 mod conflicts;
 mod control;
 mod dead_letters;
@@ -16,8 +18,10 @@ mod operator;
 mod span;
 mod status;
 mod story;
+mod systems;
 pub mod views;
 
+pub use answers::{LeftOpen, Resolved};
 pub use conflicts::ConflictQuery;
 pub use control::{Start, Switch};
 pub use dead_letters::{
@@ -30,3 +34,4 @@ pub use lists::{ChangeQuery, JobQuery, RunQuery};
 pub use operator::{Operator, OperatorParts, PAGE_ROWS};
 pub use status::{ConnectionStatus, Counted, QueueStatus, Status, SyncStatus};
 pub use story::{End, Ends, Story};
+pub use systems::{NoSystems, Standing, Systems};

@@ -6,8 +6,8 @@ use tandem_domain::{Clock, ConnectionName, Entropy, JobId, SyncName, Timestamp};
 use tandem_queue::Doorbell;
 use tandem_store::{ConnectionRow, PAGE_ROWS_MAX, Store, SyncRow};
 
-use crate::OperatorError;
 use crate::hooks::HookRegistry;
+use crate::{OperatorError, Systems};
 
 /// A list shows so many rows unless asked for others.
 pub const PAGE_ROWS: usize = 50;
@@ -19,6 +19,8 @@ pub struct OperatorParts {
     pub store: Arc<dyn Store>,
     /// How webhook bodies are read; an empty registry where no event is replayed.
     pub hooks: Arc<dyn HookRegistry>,
+    /// The connected systems, to look at records where they live.
+    pub systems: Arc<dyn Systems>,
     /// Tells workers of new jobs.
     pub doorbell: Arc<dyn Doorbell>,
     /// The time.

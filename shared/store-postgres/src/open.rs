@@ -87,6 +87,15 @@ impl PostgresStore {
         schema::migrate(&mut conn).await
     }
 
+    /// The version of the schema, and the one that this program needs; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`], but for a schema that is older.
+    pub async fn examine(url: &str) -> Result<(i64, i64), StoreError> {
+        let mut conn = connect_once(&connect_options(url)?).await?;
+        schema::versions(&mut conn).await
+    }
+
     /// Undoes the migrations after `version`; what only the later schema can hold is lost.
     ///
     /// # Errors

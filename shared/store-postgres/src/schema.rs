@@ -80,6 +80,11 @@ pub(crate) async fn migrate(conn: &mut PgConnection) -> Result<(i64, i64), Store
     Ok((before, version(conn).await?))
 }
 
+/// The version found, and the one that this program needs.
+pub(crate) async fn versions(conn: &mut PgConnection) -> Result<(i64, i64), StoreError> {
+    Ok((version(conn).await?, NEEDED))
+}
+
 /// Undoes what was applied after `version`.
 pub(crate) async fn roll_back(conn: &mut PgConnection, version: i64) -> Result<(), StoreError> {
     migrator().undo(conn, version).await.map_err(refused)

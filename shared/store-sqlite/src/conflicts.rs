@@ -7,8 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 use tandem_domain::{ConflictId, JobId, LinkId, Timestamp};
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictState, ConflictStore, Hints, JobClass, JobKind, NewConflict,
-    NewJob, Resolution, StoreError, Trigger,
+    Conflict, ConflictFilter, ConflictState, ConflictStore, Hints, JobClass, JobKind, Lane,
+    NewConflict, NewJob, Resolution, StoreError, Trigger,
 };
 
 use crate::jobs::enqueue::enqueue;
@@ -134,6 +134,13 @@ fn read(row: &SqliteRow) -> Result<Conflict, StoreError> {
     })
 }
 
+/// The lanes in which an answer is carried out.
+fn lanes(conflict: &Conflict) -> [Option<String>; 2] {
+    let of_record = Lane::of_record(&conflict.sync, conflict.side, &conflict.record);
+    let of_link = conflict.link.map(Lane::of_link);
+    [Some(of_record), of_link].map(|lane| lane.map(|lane| lane.as_str().to_owned()))
+}
+
 async fn resolve(
     txn: &mut Txn,
     id: ConflictId,
@@ -147,11 +154,18 @@ async fn resolve(
     } else {
         ConflictState::Answered
     };
+    let asked = sqlx::query(TO_ANSWER).bind(id.to_string());
+    let Some(row) = txn.first(asked).await? else {
+        return Ok(None);
+    };
+    let [of_record, of_link] = lanes(&read(&row)?);
     let statement = sqlx::query(ANSWER)
         .bind(id.to_string())
         .bind(state.as_str())
         .bind(sql::json("resolution", resolution)?)
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(of_record)
+        .bind(of_link);
     let Some(row) = txn.first(statement).await? else {
         return Ok(None);
     };
@@ -170,8 +184,12 @@ async fn resolve(
 const ANSWER: &str = "-- answer_conflict
 UPDATE conflicts SET state = ?2, resolution = ?3, answered_at = ?4,
                      closed_at = CASE ?2 WHEN 'closed' THEN ?4 END
-WHERE id = ?1 AND state = 'open'
+WHERE id = ?1 AND (state = 'open' OR state = 'answered' AND NOT EXISTS (
+    SELECT 1 FROM jobs j WHERE j.state = 'running' AND j.lane IN (?5, ?6)))
 RETURNING *";
+
+const TO_ANSWER: &str = "-- conflict_to_answer
+SELECT * FROM conflicts WHERE id = ?1";
 
 const IGNORE: &str = "-- ignore_record
 INSERT INTO records (sync, side, id, generation, ignored, keys) VALUES (?1, ?2, ?3, 0, 1, '[]')

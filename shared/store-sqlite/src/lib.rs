@@ -29,6 +29,7 @@ mod tally;
 #[cfg(test)]
 mod upgrade;
 mod watch;
+pub mod upkeep;
 mod writer;
 
 use std::fs::File;

@@ -118,7 +118,7 @@ impl SqliteStore {
     }
 }
 
-fn connect_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -193,7 +193,12 @@ SELECT count(*) AS tables FROM sqlite_schema WHERE name = '_sqlx_migrations'";
     Ok(version(conn).await? == Some(MIGRATIONS[MIGRATIONS.len() - 1].0))
 }
 
-async fn version<'c>(
+/// The version that this program needs.
+pub(crate) const fn needed_version() -> i64 {
+    MIGRATIONS[MIGRATIONS.len() - 1].0
+}
+
+pub(crate) async fn version<'c>(
     executor: impl sqlx::Executor<'c, Database = sqlx::Sqlite>,
 ) -> Result<Option<i64>, StoreError> {
     const VERSION: &str = "-- schema_version

@@ -240,9 +240,9 @@ pub trait ConflictStore: Send + Sync {
     /// One question.
     async fn conflict(&self, id: ConflictId) -> Result<Option<Conflict>, StoreError>;
 
-    /// Answers an open question and enqueues, with the given id, the reconcile job that carries it
-    /// out, in one transaction. `Ignore` also marks the record as ignored and closes the question.
-    /// Returns the job to ring; `None` when the question was not open.
+    /// Answers an open question, or gives one that is not carried out yet another answer, and enqueues, with the
+    /// given id, the reconcile job that carries it out, in one transaction. `Ignore` also marks the record as ignored and closes the question.
+    /// Returns the job to ring; `None` when the question is closed, or its answer is being carried out.
     async fn resolve_conflict(
         &self,
         id: ConflictId,

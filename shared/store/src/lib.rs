@@ -12,6 +12,7 @@ mod config;
 mod conflicts;
 mod error;
 mod events;
+mod hand;
 mod health;
 mod jobs;
 mod leases;
@@ -37,6 +38,7 @@ pub use events::{
     DeliveryOutcome, Event, EventFilter, EventKind, EventState, EventStore, JobTarget, NewDelivery,
     NewEvent,
 };
+pub use hand::{HandLink, HandStore, Unlinked};
 pub use health::{ConnectionHealth, ConnectionState, HealthStore};
 pub use jobs::{
     ATTEMPTS_KEPT, CRASHES_MAX, ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt,
@@ -70,6 +72,7 @@ pub trait Store:
     + HealthStore
     + LeaseStore
     + BrakeStore
+    + HandStore
 {
     /// Whether the storage answers and its schema is the one that this program needs.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tandem_domain::{RecordId, Side};
+use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{Candidate, Single, key_texts, match_one};
-use tandem_store::{Intent, LinkState, PairContext, Resolution, Waiting};
+use tandem_store::{
+    Confirmation, Intent, JobOutcome, LinkState, PairContext, Resolution, Waiting,
+};
 
 use super::create::create;
 use super::created::link_created;
@@ -49,6 +51,10 @@ pub(super) async fn run(
     }
     let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
     else {
+        let store = &work.context.store;
+        store
+            .close_questions_of(&work.sync.name, side, record, work.context.now())
+            .await?;
         return Ok(Performed::done(
             "gone: the record was deleted before it had a partner",
         ));
@@ -98,10 +104,7 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
     };
     match &ruling.resolution {
         Resolution::LinkTo { record } if is_linked(work, here.side.other(), record).await? => {
-            Err(WorkError::PartnerTaken {
-                record: here.id().clone(),
-                partner: record.clone(),
-            })
+            ask_anew(work, ruling.conflict).await.map(Some)
         }
         Resolution::LinkTo { record } => link_to(work, here, record, vec![ruling.conflict])
             .await
@@ -113,6 +116,21 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
         | Resolution::Reject
         | Resolution::Dismiss => Ok(None),
     }
+}
+
+/// An answer that cannot be carried out any more, because its partner was linked elsewhere meanwhile, is dropped.
+/// The job begins again, and asks again if it has to.
+async fn ask_anew(work: Work<'_>, conflict: ConflictId) -> Result<Performed, WorkError> {
+    let confirmation = Confirmation {
+        used_rulings: vec![conflict],
+        outcome: Some(JobOutcome::Snooze {
+            run_at: work.context.now(),
+            failure: None,
+            reason: Waiting::Progress,
+        }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
 }
 
 /// An open create of ours that this record is, or may be, the effect of.

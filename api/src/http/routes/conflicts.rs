@@ -3,9 +3,10 @@
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use tandem_domain::ConflictId;
 use tandem_operator::views::{ConflictView, Page};
-use tandem_operator::{ConflictQuery, Operator};
+use tandem_operator::{ConflictQuery, Operator, Resolved};
 use tandem_store::Resolution;
 
 use super::Answer;
@@ -14,6 +15,7 @@ use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
 pub fn routes() -> Router<Operator> {
     Router::new()
         .route("/conflicts", get(list))
+        .route("/conflicts/resolve", post(resolve_all))
         .route("/conflicts/{id}", get(show))
         .route("/conflicts/{id}/resolve", post(resolve))
 }
@@ -40,4 +42,20 @@ async fn resolve(
     ApiJson(resolution): ApiJson<Resolution>,
 ) -> Answer<ConflictView> {
     Ok(Json(operator.resolve(id, resolution).await?))
+}
+
+/// Some questions by id, and one answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResolveAll {
+    ids: Vec<ConflictId>,
+    answer: Resolution,
+}
+
+/// `{"ids": […], "answer": {"answer": "take", "side": "a"}}`.
+async fn resolve_all(
+    State(operator): State<Operator>,
+    ApiJson(body): ApiJson<ResolveAll>,
+) -> Answer<Resolved> {
+    Ok(Json(operator.resolve_all(&body.ids, &body.answer).await?))
 }

@@ -2,23 +2,26 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName};
-use tandem_operator::views::{ChangeView, LinkView, Page};
+use tandem_operator::views::{ChangeView, LinkView, Page, StandingView};
 use tandem_operator::{ChangeQuery, Operator};
 
 use super::Answer;
-use crate::http::extract::{ApiPath, ApiQuery};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
     Router::new()
         .route("/syncs/{name}/links", get(links))
+        .route("/syncs/{name}/links", post(link_by_hand))
+        .route("/syncs/{name}/record", get(look))
         .route("/syncs/{name}/explain", get(explain))
         .route("/links/{id}", get(link))
+        .route("/links/{id}/unlink", post(unlink_by_hand))
         .route("/changes", get(changes))
 }
 
@@ -72,4 +75,44 @@ async fn changes(
     ApiQuery(query): ApiQuery<ChangeQuery>,
 ) -> Answer<Page<ChangeView>> {
     Ok(Json(operator.changes(query).await?))
+}
+
+/// Two records to link.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pair {
+    a: RecordId,
+    b: RecordId,
+}
+
+/// `{"a": "<record>", "b": "<record>"}`.
+async fn link_by_hand(
+    State(operator): State<Operator>,
+    ApiPath(sync): ApiPath<SyncName>,
+    ApiJson(pair): ApiJson<Pair>,
+) -> Answer<LinkView> {
+    Ok(Json(operator.link_by_hand(&sync, &pair.a, &pair.b).await?))
+}
+
+async fn unlink_by_hand(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<LinkId>,
+) -> Answer<LinkView> {
+    Ok(Json(operator.unlink_by_hand(id).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LookQuery {
+    side: Side,
+    record: RecordId,
+}
+
+/// The record as its system holds it now.
+async fn look(
+    State(operator): State<Operator>,
+    ApiPath(sync): ApiPath<SyncName>,
+    ApiQuery(query): ApiQuery<LookQuery>,
+) -> Answer<StandingView> {
+    Ok(Json(operator.look(&sync, query.side, &query.record).await?))
 }

@@ -66,6 +66,7 @@ pub async fn start_limited(
     let operator = Operator::new(OperatorParts {
         store: store.shared(),
         hooks,
+        systems: Arc::new(tandem_operator::NoSystems::default()),
         doorbell: doorbell.clone(),
         clock: Arc::new(StoppedClock),
         entropy: Arc::new(Counter::default()),

@@ -15,12 +15,12 @@ use tandem_domain::{
 };
 use tandem_operator::views::{
     ChangeView, ConflictView, ConnectionView, EventDetail, EventView, JobDetail, JobView, LinkView,
-    Page, RunView, ScheduleView, SyncView,
+    Page, RunView, ScheduleView, StandingView, SyncView,
 };
 use tandem_operator::{
     ChangeQuery, ConflictQuery, DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId,
-    DeadLetterQuery, Discarded, EventQuery, JobQuery, Operator, Replayed, RunQuery, Start, Status,
-    Story, Switch, SyncStatus,
+    DeadLetterQuery, Discarded, EventQuery, JobQuery, Operator, Replayed, Resolved, RunQuery,
+    Start, Status, Story, Switch, SyncStatus,
 };
 use tandem_store::{Edits, Resolution, ScheduleKey};
 
@@ -49,6 +49,12 @@ struct ExplainQuery<'a> {
     record: &'a RecordId,
     side: Option<Side>,
 }
+
+/// Questions answered in one request: each is checked with the systems first.
+const IDS_AT_ONCE: usize = 20;
+
+/// Dead letters named in one request.
+const LETTERS_AT_ONCE: usize = 1_000;
 
 /// Nothing to choose.
 #[derive(Serialize)]
@@ -283,6 +289,51 @@ impl Desk {
         }
     }
 
+    /// A record as its system holds it now.
+    pub async fn look(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> anyhow::Result<StandingView> {
+        match self {
+            Self::Local(operator) => Ok(operator.look(sync, side, record).await?),
+            Self::Remote(remote) => {
+                let query = json!({ "side": side, "record": record });
+                remote
+                    .get(path(&["syncs", sync.as_str(), "record"]), &query)
+                    .await
+            }
+        }
+    }
+
+    /// Links two records by hand.
+    pub async fn link_by_hand(
+        &self,
+        sync: &SyncName,
+        a: &RecordId,
+        b: &RecordId,
+    ) -> anyhow::Result<LinkView> {
+        match self {
+            Self::Local(operator) => Ok(operator.link_by_hand(sync, a, b).await?),
+            Self::Remote(remote) => {
+                let at = path(&["syncs", sync.as_str(), "links"]);
+                remote.post(at, &json!({ "a": a, "b": b })).await
+            }
+        }
+    }
+
+    /// Takes a pair apart.
+    pub async fn unlink_by_hand(&self, id: LinkId) -> anyhow::Result<LinkView> {
+        match self {
+            Self::Local(operator) => Ok(operator.unlink_by_hand(id).await?),
+            Self::Remote(remote) => {
+                let at = path(&["links", &id.to_string(), "unlink"]);
+                remote.post(at, &json!({})).await
+            }
+        }
+    }
+
     /// The change log, newest first.
     pub async fn changes(&self, query: ChangeQuery) -> anyhow::Result<Page<ChangeView>> {
         match self {
@@ -403,13 +454,18 @@ impl Desk {
 
     /// Puts dead letters to work again.
     pub async fn replay(&self, ids: &[DeadLetterId]) -> anyhow::Result<Replayed> {
-        match self {
-            Self::Local(operator) => Ok(operator.replay(ids).await?),
-            Self::Remote(remote) => {
-                let at = path(&["dead-letters", "replay"]);
-                remote.post(at, &json!({ "ids": ids })).await
-            }
+        let remote = match self {
+            Self::Local(operator) => return Ok(operator.replay(ids).await?),
+            Self::Remote(remote) => remote,
+        };
+        let mut whole = Replayed::default();
+        for ids in ids.chunks(LETTERS_AT_ONCE) {
+            let at = path(&["dead-letters", "replay"]);
+            let part: Replayed = remote.post(at, &json!({ "ids": ids })).await?;
+            whole.replayed.extend(part.replayed);
+            whole.skipped.extend(part.skipped);
         }
+        Ok(whole)
     }
 
     /// Replays one job with values that both sides are to have.
@@ -428,15 +484,20 @@ impl Desk {
 
     /// Discards dead letters for good, with a reason.
     pub async fn discard(&self, ids: &[DeadLetterId], reason: &str) -> anyhow::Result<Discarded> {
-        match self {
-            Self::Local(operator) => Ok(operator.discard(ids, reason).await?),
-            Self::Remote(remote) => {
-                let at = path(&["dead-letters", "discard"]);
-                remote
-                    .post(at, &json!({ "ids": ids, "reason": reason }))
-                    .await
-            }
+        let remote = match self {
+            Self::Local(operator) => return Ok(operator.discard(ids, reason).await?),
+            Self::Remote(remote) => remote,
+        };
+        let mut whole = Discarded::default();
+        for ids in ids.chunks(LETTERS_AT_ONCE) {
+            let body = json!({ "ids": ids, "reason": reason });
+            let part: Discarded = remote
+                .post(path(&["dead-letters", "discard"]), &body)
+                .await?;
+            whole.discarded += part.discarded;
+            whole.skipped.extend(part.skipped);
         }
+        Ok(whole)
     }
 }
 
@@ -460,6 +521,46 @@ impl Desk {
                     .await
             }
         }
+    }
+
+    /// All questions that match.
+    pub async fn all_conflicts(&self, query: &ConflictQuery) -> anyhow::Result<Vec<ConflictView>> {
+        let mut all = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self
+                .conflicts(ConflictQuery {
+                    cursor,
+                    limit: Some(tandem_store::PAGE_ROWS_MAX),
+                    ..query.clone()
+                })
+                .await?;
+            all.extend(page.items);
+            let Some(next) = page.next else {
+                return Ok(all);
+            };
+            cursor = Some(next.parse()?);
+        }
+    }
+
+    /// Answers many questions alike.
+    pub async fn resolve_all(
+        &self,
+        ids: &[ConflictId],
+        resolution: &Resolution,
+    ) -> anyhow::Result<Resolved> {
+        let remote = match self {
+            Self::Local(operator) => return Ok(operator.resolve_all(ids, resolution).await?),
+            Self::Remote(remote) => remote,
+        };
+        let mut whole = Resolved::default();
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            let body = json!({ "ids": ids, "answer": resolution });
+            let part: Resolved = remote.post(path(&["conflicts", "resolve"]), &body).await?;
+            whole.resolved.extend(part.resolved);
+            whole.skipped.extend(part.skipped);
+        }
+        Ok(whole)
     }
 
     /// Answers a question.

@@ -14,6 +14,7 @@ use tandem_operator::Switch;
 use super::options::DataOptions;
 use super::output::{say, say_json};
 use super::storage::{operator, require_sync};
+use super::watch::WatchOption;
 
 /// What to do with a sync.
 #[derive(Args)]
@@ -33,10 +34,7 @@ enum Action {
     /// Read both sides afresh and whole, and list every difference. Exit code 1 when there is one.
     Verify(verify::VerifyArgs),
     /// Show how syncs stand: links, jobs, questions, runs, schedules.
-    Status {
-        /// The sync; all of them when left out.
-        name: Option<SyncName>,
-    },
+    Status(StatusOf),
     /// Stop a sync: its jobs wait, and its events are kept.
     Pause {
         /// The sync.
@@ -49,13 +47,42 @@ enum Action {
     },
 }
 
+/// Which sync, and how often.
+#[derive(Args)]
+struct StatusOf {
+    /// The sync; all of them when left out.
+    name: Option<SyncName>,
+    #[command(flatten)]
+    watch: WatchOption,
+}
+
+/// How everything stands.
+#[derive(Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    of: StatusOf,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Shows it.
+pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    show_status(&args.of, &args.data).await
+}
+
+async fn show_status(of: &StatusOf, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let show = async || status::run(of.name.as_ref(), data).await.map(|_| ());
+    of.watch.run(show).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Does it.
 pub async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Plan(plan) => plan::run(&plan, &args.data).await,
         Action::Run(run) => run::run(&run, &args.data).await,
         Action::Verify(verify) => verify::run(&verify, &args.data).await,
-        Action::Status { name } => status::run(name.as_ref(), &args.data).await,
+        Action::Status(of) => show_status(&of, &args.data).await,
         Action::Pause { name } => switch(&name, Switch::Pause, &args.data).await,
         Action::Resume { name } => switch(&name, Switch::Resume, &args.data).await,
     }

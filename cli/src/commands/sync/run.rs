@@ -8,9 +8,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
 use tandem_domain::{JobId, SyncName, Timestamp};
-use tandem_operator::views::{JobView, RunView};
-use tandem_operator::{JobQuery, RunQuery, Start};
-use tandem_store::{JobClass, JobState, RunKind, RunState};
+use tandem_operator::views::{ConflictView, JobView, RunView};
+use tandem_operator::{ConflictQuery, DeadLetter, DeadLetterQuery, JobQuery, RunQuery, Start};
+use tandem_store::{ConflictState, JobClass, JobState, RunKind, RunState};
 
 use crate::commands::desk::Desk;
 use crate::commands::options::{DataOptions, NO};
@@ -22,12 +22,16 @@ const LOOK: Duration = Duration::from_millis(200);
 /// After so many looks it is made sure that somebody is still there to do the work.
 const LOOKS_BETWEEN_SIGNS_OF_LIFE: u32 = 25;
 
+/// So many dead letters and questions are named.
+const NAMED_MAX: usize = 10;
+
 /// What to run.
 #[derive(Args)]
 pub struct RunArgs {
     /// The sync.
     name: SyncName,
-    /// Wait until the run has ended and what it found is done; exit code 1 when something could not be.
+    /// Wait until the run has ended and what it found is done; exit code 1 when something could not be, or
+    /// a question came of it.
     #[arg(long)]
     wait: bool,
 }
@@ -36,8 +40,10 @@ pub struct RunArgs {
 struct Outcome {
     run: Option<RunView>,
     job: JobView,
-    /// Dead letters of the sync that were not there before.
-    dead: u64,
+    /// Dead letters of the sync that came of it.
+    letters: Vec<DeadLetter>,
+    /// Questions of the sync that came of it and are open.
+    questions: Vec<ConflictView>,
 }
 
 /// Starts the run.
@@ -45,7 +51,6 @@ pub async fn run(args: &RunArgs, data: &DataOptions) -> anyhow::Result<ExitCode>
     let operator = operator(&data.storage).await?;
     require_sync(&operator, &args.name).await?;
     require_running(data).await?;
-    let dead_before = operator.sync_status(&args.name).await?.queue.dead;
     let job = operator.start(&args.name, Start::Backfill).await?;
     if !args.wait {
         if data.output.json {
@@ -58,7 +63,7 @@ pub async fn run(args: &RunArgs, data: &DataOptions) -> anyhow::Result<ExitCode>
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let outcome = follow(&operator, args, data, job, dead_before).await?;
+    let outcome = follow(&operator, args, data, job).await?;
     answer(args, data, &outcome)
 }
 
@@ -79,7 +84,6 @@ async fn follow(
     args: &RunArgs,
     data: &DataOptions,
     id: JobId,
-    dead_before: u64,
 ) -> anyhow::Result<Outcome> {
     let progress = bar(format!("{}: reading both sides", args.name));
     let mut looks = 0;
@@ -96,10 +100,12 @@ async fn follow(
         show(&progress, run.as_ref(), ended, open);
         if ended && open == 0 {
             progress.finish_and_clear();
+            let since = Some(job.created_at);
             return Ok(Outcome {
+                letters: new_letters(operator, &args.name, since).await?,
+                questions: new_questions(operator, &args.name, since).await?,
                 run,
                 job,
-                dead: queue.dead.saturating_sub(dead_before),
             });
         }
         looks += 1;
@@ -108,6 +114,35 @@ async fn follow(
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Dead letters since the run was asked for.
+async fn new_letters(
+    desk: &Desk,
+    sync: &SyncName,
+    since: Option<Timestamp>,
+) -> anyhow::Result<Vec<DeadLetter>> {
+    let query = DeadLetterQuery {
+        sync: Some(sync.clone()),
+        since,
+        ..DeadLetterQuery::default()
+    };
+    desk.all_dead_letters(&query).await
+}
+
+/// Questions since the run was asked for that nobody has answered meanwhile.
+async fn new_questions(
+    desk: &Desk,
+    sync: &SyncName,
+    since: Option<Timestamp>,
+) -> anyhow::Result<Vec<ConflictView>> {
+    let query = ConflictQuery {
+        sync: Some(sync.clone()),
+        state: Some(ConflictState::Open),
+        since,
+        ..ConflictQuery::default()
+    };
+    desk.all_conflicts(&query).await
 }
 
 /// The run that the job began; none while it waits.
@@ -142,22 +177,37 @@ async fn running_of_the_run(operator: &Desk, sync: &SyncName) -> anyhow::Result<
 }
 
 fn show(progress: &ProgressBar, run: Option<&RunView>, listed: bool, open: u64) {
-    let Some(run) = run.filter(|_| listed) else {
+    let Some(run) = run else { return };
+    if !listed {
+        let so_far = run.progress.listed;
+        progress.set_message(format!(
+            "{}: reading both sides, {so_far} records",
+            run.sync
+        ));
         return;
-    };
+    }
     progress.set_message(format!("{}: bringing into agreement", run.sync));
     progress.set_length(run.progress.queued.max(open));
     progress.set_position(run.progress.queued.saturating_sub(open));
 }
 
 fn answer(args: &RunArgs, data: &DataOptions, outcome: &Outcome) -> anyhow::Result<ExitCode> {
-    let Outcome { run, job, dead } = outcome;
+    let Outcome {
+        run,
+        job,
+        letters,
+        questions,
+    } = outcome;
     let ended_well = run
         .as_ref()
         .is_some_and(|run| run.state == RunState::Succeeded);
-    let well = ended_well && job.state == JobState::Done && *dead == 0;
+    let well = ended_well && job.state == JobState::Done;
+    let well = well && letters.is_empty() && questions.is_empty();
     if data.output.json {
-        say_json(&json!({ "sync": args.name, "ok": well, "job": job, "run": run, "dead": dead }))?;
+        say_json(&json!({
+            "sync": args.name, "ok": well, "job": job, "run": run,
+            "dead": letters.len(), "dead_letters": letters, "questions": questions,
+        }))?;
     } else {
         say(&told(args, outcome, well))?;
     }
@@ -194,10 +244,27 @@ fn told(args: &RunArgs, outcome: &Outcome, well: bool) -> String {
         .as_ref()
         .filter(|_| outcome.job.state == JobState::Dead);
     lines.extend(failure.map(|failure| failure.chain.join(": ")));
-    if outcome.dead > 0 {
+    let letters = outcome.letters.iter();
+    lines.extend(named(
+        letters.map(|letter| format!("{}: {}", letter.id, letter.message)),
+    ));
+    if !outcome.letters.is_empty() {
         lines.push(format!(
             "{} could not be done; see `tandem dlq list --sync {}`",
-            outcome.dead, args.name
+            outcome.letters.len(),
+            args.name
+        ));
+    }
+    let questions = outcome.questions.iter();
+    lines.extend(named(questions.map(|question| {
+        let (id, side, record) = (question.id, question.side, &question.record);
+        format!("{id}: {} of {record} on side {side}", question.kind)
+    })));
+    if !outcome.questions.is_empty() {
+        lines.push(format!(
+            "{} wait for a person; see `tandem conflicts list --sync {}`",
+            outcome.questions.len(),
+            args.name
         ));
     }
     lines.push(if well {
@@ -206,4 +273,17 @@ fn told(args: &RunArgs, outcome: &Outcome, well: bool) -> String {
         "NOT all of it could be done".to_owned()
     });
     lines.join("\n")
+}
+
+/// The first of many, and how many more.
+fn named(lines: impl ExactSizeIterator<Item = String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(NAMED_MAX);
+    let mut named: Vec<String> = lines
+        .take(NAMED_MAX)
+        .map(|line| format!("  {line}"))
+        .collect();
+    if more > 0 {
+        named.push(format!("  and {more} more"));
+    }
+    named
 }

@@ -14,7 +14,9 @@ use tandem_domain::{Fields, Value};
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
 pub use jobs::{AttemptView, JobDetail, JobView};
-pub use records::{BaseView, ChangeView, ConflictView, FieldView, IntentView, LinkView, SideView};
+pub use records::{
+    BaseView, ChangeView, ConflictView, FieldView, IntentView, LinkView, SideView, StandingView,
+};
 pub use runs::RunView;
 
 /// An instant in RFC 3339.

@@ -103,6 +103,27 @@ impl From<Link> for LinkView {
     }
 }
 
+/// A record as its system holds it now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandingView {
+    /// The sync.
+    pub sync: SyncName,
+    /// The side.
+    pub side: Side,
+    /// The connection of that side.
+    pub connection: String,
+    /// The record.
+    pub record: RecordId,
+    /// Whether it is archived or inactive in a way that counts as gone.
+    pub out_of_use: bool,
+    /// Its mapped fields.
+    pub fields: Json,
+    /// Its active link.
+    pub link: Option<LinkId>,
+    /// Whether an operator said to leave it alone.
+    pub ignored: bool,
+}
+
 /// A journalled write.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IntentView {

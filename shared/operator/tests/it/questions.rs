@@ -1,6 +1,6 @@
-use tandem_domain::Side;
+use tandem_domain::{RecordId, Side};
 use tandem_operator::{ConflictQuery, OperatorError};
-use tandem_store::{ConflictState, NewConflict, Resolution};
+use tandem_store::{ConflictKind, ConflictState, NewConflict, Resolution};
 use tandem_testkit::Make;
 
 use crate::support::{World, world};
@@ -30,12 +30,26 @@ async fn an_answer_becomes_a_job() {
         .expect("it is open");
     assert_eq!(view.state, ConflictState::Answered);
     assert_eq!(world.bell.rung().len(), 1);
-    let again = world
+    let other = Resolution::Take { side: Side::B };
+    let changed = world.operator.resolve(id, other.clone()).await;
+    assert_eq!(
+        changed.expect("it is not carried out yet").resolution,
+        Some(other)
+    );
+    world
+        .operator
+        .resolve(id, Resolution::Ignore)
+        .await
+        .expect("it closes it");
+    let late = world
         .operator
         .resolve(id, take)
         .await
-        .expect_err("it is answered");
-    assert!(matches!(again, OperatorError::NotNow { .. }));
+        .expect_err("it is closed");
+    assert_eq!(
+        late.to_string(),
+        format!("the question {id} is closed already; list the open questions")
+    );
 }
 
 #[tokio::test]
@@ -59,4 +73,224 @@ async fn an_answer_that_does_not_fit_the_question_is_refused_with_those_that_do(
         .expect("it lists");
     assert_eq!(page.items[0].answers, ["link_to", "create_new", "ignore"]);
     assert_eq!(page.items[0].question["candidates"][1], "b2");
+}
+
+async fn ambiguous(world: &World, record: &str) -> tandem_domain::ConflictId {
+    let question = world.make.conflict(None, record, Make::ambiguous());
+    open(world, question).await
+}
+
+fn to(record: &str) -> Resolution {
+    Resolution::LinkTo {
+        record: RecordId::new(record),
+    }
+}
+
+async fn refusal(world: &World, id: tandem_domain::ConflictId, answer: Resolution) -> String {
+    let refused = world.operator.resolve(id, answer).await;
+    refused.expect_err("it is refused").to_string()
+}
+
+#[tokio::test]
+async fn a_partner_that_is_not_there_is_refused_with_the_candidates_that_are_near() {
+    let world = world().await;
+    let id = ambiguous(&world, "7").await;
+    world.systems.remove(Side::B, "b22");
+    let told = refusal(&world, id, to("b22")).await;
+    assert!(
+        told.starts_with("books has no record `b22` now; did you mean b1 or b2?"),
+        "{told}"
+    );
+    let told = refusal(&world, id, to("archived-1")).await;
+    assert!(told.contains("archived or inactive"), "{told}");
+    let still = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(still.state, ConflictState::Open);
+    world
+        .operator
+        .resolve(id, to("b2"))
+        .await
+        .expect("a candidate that is there");
+    let other = ambiguous(&world, "8").await;
+    world
+        .operator
+        .resolve(other, to("b77"))
+        .await
+        .expect("another record that is there");
+}
+
+#[tokio::test]
+async fn two_records_are_not_promised_one_partner() {
+    let world = world().await;
+    let (first, second) = (ambiguous(&world, "7").await, ambiguous(&world, "8").await);
+    world
+        .operator
+        .resolve(first, to("b1"))
+        .await
+        .expect("it is free");
+    let told = refusal(&world, second, to("b1")).await;
+    assert!(
+        told.contains(&format!("to be linked with `7`, by the answer to {first}")),
+        "{told}"
+    );
+    world
+        .operator
+        .resolve(first, to("b2"))
+        .await
+        .expect("it is changed");
+    world
+        .operator
+        .resolve(second, to("b1"))
+        .await
+        .expect("it is free now");
+}
+
+#[tokio::test]
+async fn a_partner_that_is_linked_elsewhere_is_refused_with_its_link() {
+    let world = world().await;
+    let link = world.make.link("1", "b1");
+    let inserted = world
+        .store
+        .insert_links(vec![link.clone()], world.make.now())
+        .await;
+    assert_eq!(inserted.expect("linked"), 1);
+    let id = ambiguous(&world, "7").await;
+    let told = refusal(&world, id, to("b1")).await;
+    assert!(
+        told.contains(&format!(
+            "`b1` of books is linked with `1` already ({})",
+            link.id
+        )),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn the_question_about_a_record_that_is_gone_closes() {
+    let world = world().await;
+    let id = ambiguous(&world, "7").await;
+    world.systems.remove(Side::A, "7");
+    let told = refusal(&world, id, Resolution::CreateNew).await;
+    assert!(told.contains("`7` is gone from crm"), "{told}");
+    let closed = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(closed.state, ConflictState::Closed);
+}
+
+#[tokio::test]
+async fn nothing_is_answered_while_a_system_cannot_be_asked() {
+    let world = world().await;
+    let id = ambiguous(&world, "7").await;
+    world.systems.go_away();
+    let refused = world.operator.resolve(id, to("b1")).await;
+    assert!(matches!(refused, Err(OperatorError::NotChecked { .. })));
+    world
+        .operator
+        .resolve(id, Resolution::Ignore)
+        .await
+        .expect("that needs no system");
+}
+
+#[tokio::test]
+async fn a_delete_is_not_approved_when_the_record_is_back_or_the_pair_is_none() {
+    let world = world().await;
+    let link = world.make.link("7", "b7");
+    let inserted = world
+        .store
+        .insert_links(vec![link.clone()], world.make.now())
+        .await;
+    assert_eq!(inserted.expect("linked"), 1);
+    let held = ConflictKind::DeleteHeld { gone: Side::A };
+    let id = open(&world, world.make.conflict(Some(link.id), "7", held)).await;
+    let told = refusal(&world, id, Resolution::Approve).await;
+    assert!(told.contains("`7` is in crm again"), "{told}");
+    world.systems.remove(Side::A, "7");
+    world
+        .operator
+        .resolve(id, Resolution::Approve)
+        .await
+        .expect("it is gone");
+    world
+        .operator
+        .unlink_by_hand(link.id)
+        .await
+        .expect("it is a pair");
+    let late = world.make.conflict(
+        Some(link.id),
+        "8",
+        ConflictKind::DeleteHeld { gone: Side::A },
+    );
+    let late = open(&world, late).await;
+    let told = refusal(&world, late, Resolution::Approve).await;
+    assert!(told.contains("is not linked any more"), "{told}");
+}
+
+#[tokio::test]
+async fn many_questions_are_answered_alike_and_what_does_not_fit_is_left() {
+    let world = world().await;
+    let one = open(
+        &world,
+        world
+            .make
+            .conflict(None, "7", Make::field_conflict("email")),
+    )
+    .await;
+    let two = open(
+        &world,
+        world
+            .make
+            .conflict(None, "8", Make::field_conflict("email")),
+    )
+    .await;
+    let three = ambiguous(&world, "9").await;
+    let take = Resolution::Take { side: Side::A };
+    let outcome = world.operator.resolve_all(&[one, two, three], &take).await;
+    let outcome = outcome.expect("the storage answers");
+    assert_eq!(outcome.resolved, [one, two]);
+    assert_eq!(outcome.skipped[0].id, three);
+    let link = world.operator.resolve_all(&[three], &to("b1")).await;
+    assert!(link.is_err(), "one partner for many");
+}
+
+#[tokio::test]
+async fn records_are_linked_by_hand_only_when_both_are_there_and_free() {
+    let world = world().await;
+    let record = |id: &str| RecordId::new(id);
+    let link = async |a: &str, b: &str| {
+        let (sync, a, b) = (Make::customers(), record(a), record(b));
+        let linked = world.operator.link_by_hand(&sync, &a, &b).await;
+        linked.map_err(|refused| refused.to_string())
+    };
+    world.systems.remove(Side::B, "b9");
+    let told = link("1", "b9").await.expect_err("it is not there");
+    assert_eq!(
+        told,
+        "books has no record `b9` now; check the id in the system"
+    );
+    let made = link("1", "b1").await.expect("both are there");
+    assert_eq!(world.bell.rung().len(), 1);
+    let told = link("2", "b1").await.expect_err("it is taken");
+    assert!(told.contains("is linked with `1` already"), "{told}");
+    let seen = world
+        .operator
+        .look(&Make::customers(), Side::B, &record("b1"))
+        .await;
+    let seen = seen.expect("it is there");
+    assert_eq!(
+        (seen.link, seen.connection.as_str()),
+        (Some(made.id), "books")
+    );
+    world
+        .operator
+        .unlink_by_hand(made.id)
+        .await
+        .expect("it is a pair");
+    let again = world
+        .operator
+        .unlink_by_hand(made.id)
+        .await
+        .expect_err("it is none");
+    assert!(
+        again.to_string().contains("is not linked any more"),
+        "{again}"
+    );
+    link("2", "b1").await.expect("it is free again");
 }

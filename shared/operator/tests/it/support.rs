@@ -1,15 +1,16 @@
 //! A storage with a sync in it, an operator over it, and makers of what an operator finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
 use tandem_connectors::webhook::{Scheme, SchemeOptions, Secret, Verifier};
-use tandem_domain::{ErrorCode, JobId, RecordId, Side};
+use tandem_domain::{ErrorCode, JobId, RecordId, Side, SyncName, Value};
 use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
-use tandem_operator::{Operator, OperatorParts};
+use tandem_operator::{Operator, OperatorError, OperatorParts, Standing, Systems};
 use tandem_queue::Doorbell;
 use tandem_store::{EventKind, JobOutcome, NewJob, ScheduleKey, SchedulePurpose, ScheduleRow};
 use tandem_testkit::{Make, SeededEntropy, TemporaryStore, TestClock};
@@ -32,11 +33,61 @@ impl Doorbell for Bell {
     async fn wait(&self, _at_most: Duration) {}
 }
 
+/// Systems that have a record unless it was removed, and may be away.
+#[derive(Default)]
+pub struct FakeSystems {
+    gone: Mutex<BTreeSet<(Side, String)>>,
+    away: AtomicBool,
+}
+
+impl FakeSystems {
+    pub fn remove(&self, side: Side, record: &str) {
+        let mut gone = self.gone.lock().expect("not poisoned");
+        gone.insert((side, record.to_owned()));
+    }
+
+    pub fn go_away(&self) {
+        self.away.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Systems for FakeSystems {
+    async fn read(
+        &self,
+        _sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Standing>, OperatorError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(OperatorError::NotChecked {
+                problem: "it is away".to_owned(),
+                advice: "wait",
+            });
+        }
+        let gone = self.gone.lock().expect("not poisoned");
+        let is_gone = gone.contains(&(side, record.as_str().to_owned()));
+        Ok((!is_gone).then(|| Standing {
+            id: record.clone(),
+            out_of_use: record.as_str().starts_with("archived"),
+            fields: BTreeMap::from([("name".to_owned(), Value::Text("Ann".to_owned()))]),
+        }))
+    }
+
+    fn name(&self, _sync: &SyncName, side: Side) -> String {
+        match side {
+            Side::A => "crm".to_owned(),
+            Side::B => "books".to_owned(),
+        }
+    }
+}
+
 pub struct World {
     pub store: TemporaryStore,
     pub make: Make,
     pub bell: Arc<Bell>,
     pub hooks: Arc<HookTable>,
+    pub systems: Arc<FakeSystems>,
     pub operator: Operator,
 }
 
@@ -70,9 +121,11 @@ pub async fn world() -> World {
         .expect("the configuration is stored");
     let bell = Arc::new(Bell::default());
     let hooks = Arc::new(HookTable::default());
+    let systems = Arc::new(FakeSystems::default());
     let operator = Operator::new(OperatorParts {
         store: store.shared(),
         hooks: hooks.clone(),
+        systems: systems.clone(),
         doorbell: bell.clone(),
         clock: Arc::new(TestClock::at(make.now())),
         entropy: Arc::new(SeededEntropy::new(99)),
@@ -82,6 +135,7 @@ pub async fn world() -> World {
         make,
         bell,
         hooks,
+        systems,
         operator,
     }
 }

@@ -1,6 +1,7 @@
 //! Links, the index of records, and the journal of writes.
 
 mod confirm;
+mod hand;
 mod index;
 mod intents;
 mod journal;

@@ -1,0 +1,98 @@
+//! The configured systems, for the operator's verbs that look at records where they live.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use tandem_connectors::ReadOutcome;
+use tandem_domain::{RecordId, Side, SyncName};
+use tandem_operator::{OperatorError, Standing, Systems};
+use tandem_runtime::{Archived, SyncDefinition, Topology};
+
+/// Reads from the systems of a configuration.
+pub struct ConfiguredSystems {
+    topology: RwLock<Arc<Topology>>,
+}
+
+impl ConfiguredSystems {
+    /// The systems of this configuration.
+    #[must_use]
+    pub const fn new(topology: Arc<Topology>) -> Self {
+        Self {
+            topology: RwLock::new(topology),
+        }
+    }
+
+    /// Takes over a changed configuration, whole.
+    pub fn replace(&self, topology: Arc<Topology>) {
+        // Nothing panics while it is held.
+        *self
+            .topology
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = topology;
+    }
+
+    fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.topology.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn sync(&self, name: &SyncName) -> Result<Arc<SyncDefinition>, OperatorError> {
+        let found = self.topology().syncs.get(name).map(Arc::clone);
+        found.ok_or_else(|| OperatorError::NotChecked {
+            problem: format!(
+                "the configuration of this process has no sync `{name}`, so nothing was done"
+            ),
+            advice: "let it read the configuration that was applied: reload or start it again",
+        })
+    }
+}
+
+#[async_trait]
+impl Systems for ConfiguredSystems {
+    async fn read(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Standing>, OperatorError> {
+        let sync = self.sync(sync)?;
+        let end = sync.end(side);
+        let ids = std::slice::from_ref(record);
+        let read = end.connector.read(&end.stream, ids).await;
+        let mut outcomes = read.map_err(|error| OperatorError::NotChecked {
+            problem: format!(
+                "the record `{record}` cannot be checked, so nothing was done: {error}"
+            ),
+            advice: "try again when the system answers",
+        })?;
+        let found = match outcomes.pop() {
+            Some(ReadOutcome::Found(found)) => found,
+            Some(ReadOutcome::Missing) | None => return Ok(None),
+            Some(ReadOutcome::Unreadable(reason)) => {
+                return Err(OperatorError::NotChecked {
+                    problem: format!(
+                        "the record `{record}` of {} cannot be read, so nothing was done: {reason}",
+                        end.connection
+                    ),
+                    advice: "mend the record in its system, or the manifest",
+                });
+            }
+        };
+        let rules = sync.policy.fields.iter();
+        let fields = rules.filter_map(|rule| {
+            let value = found.fields.get(rule.stream_field(side))?;
+            Some((rule.name.clone(), value.clone()))
+        });
+        Ok(Some(Standing {
+            out_of_use: found.archived && sync.archived == Archived::Gone,
+            fields: fields.collect(),
+            id: found.id,
+        }))
+    }
+
+    fn name(&self, sync: &SyncName, side: Side) -> String {
+        self.topology().syncs.get(sync).map_or_else(
+            || format!("side {side}"),
+            |sync| sync.end(side).connection.to_string(),
+        )
+    }
+}

@@ -1,0 +1,100 @@
+//! Linking and taking apart by hand: what is meant is shown by name and value, and asked before it is done.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tandem_domain::{LinkId, RecordId, Side, SyncName};
+use tandem_operator::views::StandingView;
+
+use crate::commands::ask::YesOption;
+use crate::commands::hooks::HookOptions;
+use crate::commands::options::{DataOptions, record_id};
+use crate::commands::output::{or_dash, say, say_json, shown};
+use crate::commands::storage::{operator_with_systems, require_sync};
+
+/// Which records to link.
+#[derive(Args)]
+pub struct LinkArgs {
+    /// The sync.
+    sync: SyncName,
+    /// The record on side a.
+    #[arg(value_parser = record_id)]
+    a: RecordId,
+    /// The record on side b.
+    #[arg(value_parser = record_id)]
+    b: RecordId,
+    #[command(flatten)]
+    config: HookOptions,
+    #[command(flatten)]
+    yes: YesOption,
+}
+
+/// Which pair to take apart.
+#[derive(Args)]
+pub struct UnlinkArgs {
+    /// The link.
+    link: LinkId,
+    #[command(flatten)]
+    config: HookOptions,
+    #[command(flatten)]
+    yes: YesOption,
+}
+
+/// Links two records.
+pub async fn link(args: &LinkArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let desk = operator_with_systems(&data.storage, &args.config).await?;
+    require_sync(&desk, &args.sync).await?;
+    let a = desk.look(&args.sync, Side::A, &args.a).await?;
+    let b = desk.look(&args.sync, Side::B, &args.b).await?;
+    args.yes.require(&format!(
+        "{}\n{}\nthese two are to be linked and brought into agreement",
+        told(&a),
+        told(&b)
+    ))?;
+    let link = desk.link_by_hand(&args.sync, &args.a, &args.b).await?;
+    if data.output.json {
+        say_json(&link)?;
+    } else {
+        say(&format!(
+            "{}: `{}` of {} and `{}` of {} are linked; a running `tandem up` compares them",
+            link.id, args.a, a.connection, args.b, b.connection
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes a pair apart.
+pub async fn unlink(args: &UnlinkArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let desk = operator_with_systems(&data.storage, &args.config).await?;
+    let link = desk.link(args.link).await?;
+    let (a, b) = (or_dash(link.a.id.as_ref()), or_dash(link.b.id.as_ref()));
+    args.yes.require(&format!(
+        "the pair {} of {}, `{a}` on side a and `{b}` on side b, is to be taken apart: both records stay as they \
+         are, and are left alone from then on",
+        link.id, link.sync
+    ))?;
+    let link = desk.unlink_by_hand(args.link).await?;
+    if data.output.json {
+        say_json(&link)?;
+    } else {
+        say(&format!(
+            "{} is taken apart; `{a}` and `{b}` are left alone until `tandem links link {} {a} {b}`",
+            link.id, link.sync
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(record: &StandingView) -> String {
+    let fields = record.fields.as_object().into_iter().flatten();
+    let values: Vec<String> = fields
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| format!("{name}: {}", shown(value)))
+        .collect();
+    format!(
+        "{} {}: {}",
+        record.connection,
+        record.record,
+        values.join(", ")
+    )
+}

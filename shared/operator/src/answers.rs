@@ -1,0 +1,261 @@
+//! Whether an answer can be carried out now: the question may be old, and what a person names may not be there.
+//! Everything is checked against what is stored and against the systems themselves, before it is accepted.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use tandem_domain::{ConflictId, LinkId, RecordId, Side};
+use tandem_store::{
+    Conflict, ConflictFilter, ConflictKind, ConflictState, Link, LinkState, PAGE_ROWS_MAX,
+    Resolution,
+};
+
+use crate::{Operator, OperatorError};
+
+/// Ids that differ in so many characters at most are near enough to be meant.
+const NEAR_EDITS: usize = 3;
+
+/// A question that was left as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOpen {
+    /// Which.
+    pub id: ConflictId,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of questions answered at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// Those that are answered.
+    pub resolved: Vec<ConflictId>,
+    /// Those left as they are.
+    pub skipped: Vec<LeftOpen>,
+}
+
+impl Operator {
+    /// Answers many questions alike. One that the answer does not fit is left as it is, with the reason.
+    ///
+    /// # Errors
+    /// When the answer is meant for one record, or the storage fails.
+    pub async fn resolve_all(
+        &self,
+        ids: &[ConflictId],
+        resolution: &Resolution,
+    ) -> Result<Resolved, OperatorError> {
+        if matches!(resolution, Resolution::LinkTo { .. }) {
+            return Err(OperatorError::Invalid {
+                problem: "one record cannot be the partner of many".to_owned(),
+                advice: "answer these questions one by one, or all of them with another answer",
+            });
+        }
+        let mut outcome = Resolved::default();
+        for id in ids {
+            match self.resolve(*id, resolution.clone()).await {
+                Ok(_) => outcome.resolved.push(*id),
+                Err(OperatorError::Store(error)) => return Err(error.into()),
+                Err(refusal) => outcome.skipped.push(LeftOpen {
+                    id: *id,
+                    reason: refusal.to_string(),
+                }),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Refuses an answer that could not be carried out now.
+    pub(crate) async fn check_answer(
+        &self,
+        conflict: &Conflict,
+        resolution: &Resolution,
+    ) -> Result<(), OperatorError> {
+        match resolution {
+            Resolution::Ignore => Ok(()),
+            Resolution::LinkTo { record } => self.check_partner(conflict, record).await,
+            Resolution::CreateNew => self.check_unmatched(conflict).await,
+            Resolution::Take { .. } => self.check_both(conflict).await,
+            Resolution::Approve => self.check_delete(conflict).await,
+            Resolution::Reject => self.active_link(conflict).await.map(|_| ()),
+        }
+    }
+
+    /// The record itself must still be there, and without a partner.
+    async fn check_unmatched(&self, conflict: &Conflict) -> Result<(), OperatorError> {
+        let Conflict {
+            sync, side, record, ..
+        } = conflict;
+        self.require_free(sync, *side, record).await?;
+        if self
+            .parts
+            .systems
+            .read(sync, *side, record)
+            .await?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let closed = self
+            .store()
+            .close_questions_of(sync, *side, record, self.now())
+            .await?;
+        tracing::info!(%sync, %record, closed = closed.len(), "the record of a question is gone");
+        Err(OperatorError::NotNow {
+            problem: format!(
+                "the record `{record}` is gone from {}, so the question {} is closed",
+                self.parts.systems.name(sync, *side),
+                conflict.id
+            ),
+            advice: "nothing is left to answer",
+        })
+    }
+
+    async fn check_partner(
+        &self,
+        conflict: &Conflict,
+        partner: &RecordId,
+    ) -> Result<(), OperatorError> {
+        let (sync, other) = (&conflict.sync, conflict.side.other());
+        let Some(standing) = self.parts.systems.read(sync, other, partner).await? else {
+            let name = self.parts.systems.name(sync, other);
+            return Err(OperatorError::Invalid {
+                problem: format!(
+                    "{name} has no record `{partner}` now{}",
+                    suggestion(&conflict.kind, partner)
+                ),
+                advice: "name one of the candidates, or another record that is there",
+            });
+        };
+        if standing.out_of_use {
+            self.in_use(sync, other, partner).await?;
+        }
+        self.require_free(sync, other, partner).await?;
+        self.require_unpromised(conflict, partner).await?;
+        self.check_unmatched(conflict).await
+    }
+
+    /// Two records of one side cannot both get the same partner.
+    async fn require_unpromised(
+        &self,
+        conflict: &Conflict,
+        partner: &RecordId,
+    ) -> Result<(), OperatorError> {
+        let answered = ConflictFilter {
+            sync: Some(conflict.sync.clone()),
+            state: Some(ConflictState::Answered),
+            kind: None,
+            before: None,
+            limit: PAGE_ROWS_MAX,
+        };
+        let answered = self.store().conflicts(&answered).await?;
+        let promised = answered.iter().find(|other| {
+            other.id != conflict.id
+                && other.side == conflict.side
+                && other.resolution.as_ref()
+                    == Some(&Resolution::LinkTo {
+                        record: partner.clone(),
+                    })
+        });
+        let Some(promised) = promised else {
+            return Ok(());
+        };
+        Err(OperatorError::NotNow {
+            problem: format!(
+                "the record `{partner}` is to be linked with `{}`, by the answer to {}",
+                promised.record, promised.id
+            ),
+            advice: "answer that one otherwise first, or choose another answer here",
+        })
+    }
+
+    /// The pair that the question is about, which must still be one.
+    async fn active_link(&self, conflict: &Conflict) -> Result<Option<Link>, OperatorError> {
+        let Some(id) = conflict.link else {
+            return Ok(None);
+        };
+        match self.store().link(id).await? {
+            Some(link) if link.state == LinkState::Active => Ok(Some(link)),
+            Some(_) | None => Err(no_pair(id)),
+        }
+    }
+
+    /// A value can only be taken over when both records are there.
+    async fn check_both(&self, conflict: &Conflict) -> Result<(), OperatorError> {
+        let Some(link) = self.active_link(conflict).await? else {
+            return Ok(());
+        };
+        for side in Side::BOTH {
+            if let Some(record) = &link.side(side).id {
+                self.present(&conflict.sync, side, record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A held delete may be carried out while the record is gone, and its partner there to be deleted.
+    async fn check_delete(&self, conflict: &Conflict) -> Result<(), OperatorError> {
+        let (Some(link), ConflictKind::DeleteHeld { gone }) =
+            (self.active_link(conflict).await?, &conflict.kind)
+        else {
+            return Ok(());
+        };
+        let (sync, systems) = (&conflict.sync, &self.parts.systems);
+        if let Some(record) = &link.side(*gone).id {
+            let back = systems.read(sync, *gone, record).await?;
+            if back.is_some_and(|standing| !standing.out_of_use) {
+                return Err(OperatorError::NotNow {
+                    problem: format!(
+                        "the record `{record}` is in {} again, so its partner is not deleted",
+                        systems.name(sync, *gone)
+                    ),
+                    advice: "reject the delete",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_pair(link: LinkId) -> OperatorError {
+    OperatorError::NotNow {
+        problem: format!("the pair {link} is not linked any more"),
+        advice: "nothing is left to answer; the question closes by itself",
+    }
+}
+
+/// The candidates that may have been meant; all of them when none is near.
+fn suggestion(kind: &ConflictKind, wrong: &RecordId) -> String {
+    let ConflictKind::Ambiguous { candidates, .. } = kind else {
+        return String::new();
+    };
+    let candidates: BTreeSet<&str> = candidates.iter().map(RecordId::as_str).collect();
+    let near: Vec<&str> = candidates
+        .iter()
+        .copied()
+        .filter(|one| strsim::damerau_levenshtein(one, wrong.as_str()) <= NEAR_EDITS)
+        .collect();
+    match (near.as_slice(), candidates.len()) {
+        ([], 0) => String::new(),
+        ([], _) => {
+            let all: Vec<&str> = candidates.into_iter().collect();
+            format!("; the candidates are {}", all.join(", "))
+        }
+        (near, _) => format!("; did you mean {}?", near.join(" or ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_names_the_candidates_that_are_near() {
+        let kind = ConflictKind::Ambiguous {
+            candidates: vec![RecordId::new("b-1001"), RecordId::new("b-2002")],
+            rivals: Vec::new(),
+            key: String::new(),
+        };
+        let told = |wrong: &str| suggestion(&kind, &RecordId::new(wrong));
+        assert_eq!(told("b-1010"), "; did you mean b-1001?");
+        assert_eq!(told("else"), "; the candidates are b-1001, b-2002");
+    }
+}

@@ -1,0 +1,73 @@
+//! The connected systems, as far as an operator's verbs need them: whether a record is there now. What a person
+//! says of a record is checked against the system itself, because what is stored may be old.
+
+use async_trait::async_trait;
+use tandem_domain::{Fields, RecordId, Side, SyncName};
+
+use crate::OperatorError;
+
+/// A record as its system holds it now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The system's id of it.
+    pub id: RecordId,
+    /// Whether it is archived or inactive in a way that counts as gone for the sync.
+    pub out_of_use: bool,
+    /// Its mapped fields, under the mapping's names.
+    pub fields: Fields,
+}
+
+/// Reads from the connected systems.
+#[async_trait]
+pub trait Systems: Send + Sync {
+    /// The record as it stands now; `None` when its system says that it has none of this id.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotChecked`] when the system does not answer or is not configured here.
+    async fn read(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Standing>, OperatorError>;
+
+    /// What a side is called: its connection.
+    fn name(&self, sync: &SyncName, side: Side) -> String;
+}
+
+/// No system can be read from; says why.
+#[derive(Clone, Debug)]
+pub struct NoSystems {
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl Default for NoSystems {
+    fn default() -> Self {
+        Self {
+            reason: "no configuration is loaded here".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Systems for NoSystems {
+    async fn read(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Standing>, OperatorError> {
+        Err(OperatorError::NotChecked {
+            problem: format!(
+                "the record `{record}` on side {side} of {sync} cannot be read, so nothing was done: {}",
+                self.reason
+            ),
+            advice: "give the configuration and the secrets that `tandem up` has, or ask a running one with --api",
+        })
+    }
+
+    fn name(&self, _sync: &SyncName, side: Side) -> String {
+        format!("side {side}")
+    }
+}

@@ -1,0 +1,202 @@
+//! What operators do to pairs and questions by hand, and closing questions that are moot.
+
+use async_trait::async_trait;
+use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
+use tandem_store::{Change, HandLink, HandStore, Link, LinkState, StoreError, Unlinked};
+
+use super::{row, write};
+use crate::jobs::enqueue::enqueue;
+use crate::sql::Failed;
+use crate::txn::{self, Txn};
+use crate::{PostgresStore, changes, rows, sql};
+
+/// The records of a link, by side.
+fn records(link: &Link) -> impl Iterator<Item = (Side, &RecordId)> {
+    let named = |side: Side| Some((side, link.side(side).id.as_ref()?));
+    Side::BOTH.into_iter().filter_map(named)
+}
+
+async fn link(txn: &mut Txn, hand: &HandLink, now: Timestamp) -> Result<Option<JobId>, Failed> {
+    let links = std::slice::from_ref(&hand.link);
+    if write::insert_links(txn, links, now).await? == 0 {
+        return Ok(None);
+    }
+    let sync = &hand.link.sync;
+    for (side, state) in [(Side::A, &hand.link.a), (Side::B, &hand.link.b)] {
+        let Some(record) = &state.id else { continue };
+        leave_alone(txn, sync, side, record, false).await?;
+        close_questions(txn, sync, side, record, now).await?;
+    }
+    log(txn, &hand.change).await?;
+    let standing = enqueue(txn, std::slice::from_ref(&hand.job), now).await?;
+    Ok(standing.first().map(|standing| standing.job))
+}
+
+async fn unlink(
+    txn: &mut Txn,
+    id: LinkId,
+    change: &Change,
+    now: Timestamp,
+) -> Result<Unlinked, Failed> {
+    const LINK: &str = "-- link_to_take_apart
+SELECT * FROM links WHERE id = $1 FOR NO KEY UPDATE";
+    let row = txn.first(sqlx::query(LINK).bind(id.to_string())).await?;
+    let link = row.as_ref().map(row::link).transpose()?;
+    let Some(link) = link.filter(|link| link.state == LinkState::Active) else {
+        return Ok(Unlinked::NotLinked);
+    };
+    let retire = sqlx::query(RETIRE)
+        .bind(id.to_string())
+        .bind(now.as_micros());
+    if txn.run(retire).await? == 0 {
+        return Ok(Unlinked::WriteUnderWay);
+    }
+    for (side, record) in records(&link) {
+        leave_alone(txn, &link.sync, side, record, true).await?;
+    }
+    let close = sqlx::query(CLOSE_OF_LINK)
+        .bind(id.to_string())
+        .bind(now.as_micros());
+    txn.run(close).await?;
+    log(txn, change).await?;
+    Ok(Unlinked::Done)
+}
+
+const RETIRE: &str = "-- take_link_apart
+UPDATE links SET state = 'retired', revision = revision + 1, updated_at = $2
+WHERE id = $1 AND (
+    SELECT i.id FROM intents i WHERE i.link = $1 AND i.state IN ('planned', 'sent', 'unknown') LIMIT 1) IS NULL";
+
+const CLOSE_OF_LINK: &str = "-- close_questions_of_link
+UPDATE conflicts SET state = 'closed', closed_at = $2
+WHERE link = $1 AND state IN ('open', 'answered')";
+
+/// Says whether a record is to be left alone.
+async fn leave_alone(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+    alone: bool,
+) -> Result<(), Failed> {
+    let statement = sqlx::query(LEAVE_ALONE)
+        .bind(sync.as_str())
+        .bind(side.as_str())
+        .bind(sql::plain(record.as_str()).into_owned())
+        .bind(alone);
+    txn.run(statement).await.map(|_rows| ())
+}
+
+const LEAVE_ALONE: &str = "-- leave_alone
+INSERT INTO records (sync, side, id, generation, ignored, keys) VALUES ($1, $2, $3, 0, $4, '[]')
+ON CONFLICT (sync, side, id) DO UPDATE SET ignored = excluded.ignored";
+
+async fn close_questions(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+    now: Timestamp,
+) -> Result<Vec<ConflictId>, Failed> {
+    let statement = sqlx::query(CLOSE_OF_RECORD)
+        .bind(sync.as_str())
+        .bind(side.as_str())
+        .bind(sql::plain(record.as_str()).into_owned())
+        .bind(now.as_micros());
+    let rows = txn.all(statement).await?;
+    let ids: Result<Vec<ConflictId>, StoreError> =
+        rows.iter().map(|row| rows::parsed(row, "id")).collect();
+    Ok(ids?)
+}
+
+const CLOSE_OF_RECORD: &str = "-- close_questions_of_record
+UPDATE conflicts SET state = 'closed', closed_at = $4
+WHERE sync = $1 AND side = $2 AND record = $3 AND link IS NULL AND state IN ('open', 'answered')
+RETURNING id";
+
+async fn log(txn: &mut Txn, change: &Change) -> Result<(), Failed> {
+    let rows = changes::rows(std::slice::from_ref(change))?;
+    let statement = sqlx::query(LOG).bind(sql::json("change", &rows)?);
+    txn.run(statement).await.map(|_rows| ())
+}
+
+const LOG: &str = "-- log_by_hand
+INSERT INTO changes (id, sync, link, a, b, operation, written, intent, cause, job, run, outcome,
+                     error, duration_ms, at, fields)
+SELECT c.id, c.sync, c.link, c.a, c.b, c.operation, c.written, c.intent, c.cause, c.job, c.run, c.outcome,
+       c.error, c.duration_ms, c.at, c.fields
+FROM json_to_recordset($1::json) AS c (
+    id text, sync text, link text, a text, b text, operation text, written text, intent text,
+    cause text, job text, run text, outcome text, error text, duration_ms bigint, at bigint, fields text)";
+
+/// Open questions are few, and have an index of their own. Each look-up gives one row at most, so that no plan
+/// gathers whole tables for it.
+const CLOSE_MOOT: &str = "-- close_moot_conflicts
+UPDATE conflicts SET state = 'closed', closed_at = $2
+WHERE id = ANY (ARRAY(
+    SELECT c.id FROM conflicts c
+    WHERE c.state IN ('open', 'answered') AND CASE
+        WHEN c.link IS NULL THEN c.kind::json ->> 'kind' = 'ambiguous' AND (
+            (c.side = 'a' AND (SELECT l.id FROM links l
+                WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active' LIMIT 1) IS NOT NULL)
+            OR (c.side = 'b' AND (SELECT l.id FROM links l
+                WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active' LIMIT 1) IS NOT NULL)
+            OR (SELECT r.ignored FROM records r
+                WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record LIMIT 1))
+        ELSE c.kind::json ->> 'kind' IN ('field', 'not_kept', 'delete_held') AND (
+            SELECT l.state FROM links l WHERE l.id = c.link LIMIT 1) = 'retired'
+        END
+    LIMIT $1))";
+
+#[async_trait]
+impl HandStore for PostgresStore {
+    async fn link_by_hand(
+        &self,
+        hand: HandLink,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError> {
+        txn::write(&self.pool, (hand, now), |txn, (hand, now)| {
+            Box::pin(link(txn, hand, *now))
+        })
+        .await
+    }
+
+    async fn unlink_by_hand(
+        &self,
+        link: LinkId,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Unlinked, StoreError> {
+        txn::write(
+            &self.pool,
+            (link, change, now),
+            |txn, (link, change, now)| Box::pin(unlink(txn, *link, change, *now)),
+        )
+        .await
+    }
+
+    async fn close_moot_conflicts(
+        &self,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let statement = sqlx::query(CLOSE_MOOT)
+            .bind(sql::limit(limit))
+            .bind(now.as_micros());
+        Ok(sql::run(&self.pool, statement).await?)
+    }
+
+    async fn close_questions_of(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+        now: Timestamp,
+    ) -> Result<Vec<ConflictId>, StoreError> {
+        let args = (sync.clone(), side, record.clone(), now);
+        txn::write(&self.pool, args, |txn, (sync, side, record, now)| {
+            Box::pin(close_questions(txn, sync, *side, record, *now))
+        })
+        .await
+    }
+}

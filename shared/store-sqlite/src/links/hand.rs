@@ -1,0 +1,189 @@
+//! What operators do to pairs and questions by hand, and closing questions that are moot.
+
+use async_trait::async_trait;
+use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
+use tandem_store::{Change, HandLink, HandStore, Link, LinkState, StoreError, Unlinked};
+
+use super::{row, write};
+use crate::jobs::enqueue::enqueue;
+use crate::writer::Txn;
+use crate::{SqliteStore, changes, rows, sql};
+
+/// The records of a link, by side.
+fn records(link: &Link) -> impl Iterator<Item = (Side, &RecordId)> {
+    let named = |side: Side| Some((side, link.side(side).id.as_ref()?));
+    Side::BOTH.into_iter().filter_map(named)
+}
+
+async fn link(txn: &mut Txn, hand: &HandLink, now: Timestamp) -> Result<Option<JobId>, StoreError> {
+    let links = std::slice::from_ref(&hand.link);
+    if write::insert_links(txn, links, now).await? == 0 {
+        return Ok(None);
+    }
+    let sync = &hand.link.sync;
+    for (side, state) in [(Side::A, &hand.link.a), (Side::B, &hand.link.b)] {
+        let Some(record) = &state.id else { continue };
+        leave_alone(txn, sync, side, record, false).await?;
+        close_questions(txn, sync, side, record, now).await?;
+    }
+    changes::insert(txn, std::slice::from_ref(&hand.change)).await?;
+    let standing = enqueue(txn, std::slice::from_ref(&hand.job), now).await?;
+    Ok(standing.first().map(|standing| standing.job))
+}
+
+async fn unlink(
+    txn: &mut Txn,
+    id: LinkId,
+    change: &Change,
+    now: Timestamp,
+) -> Result<Unlinked, StoreError> {
+    const LINK: &str = "-- link_to_take_apart
+SELECT * FROM links WHERE id = ?1";
+    let row = txn.first(sqlx::query(LINK).bind(id.to_string())).await?;
+    let link = row.as_ref().map(row::link).transpose()?;
+    let Some(link) = link.filter(|link| link.state == LinkState::Active) else {
+        return Ok(Unlinked::NotLinked);
+    };
+    let retire = sqlx::query(RETIRE)
+        .bind(id.to_string())
+        .bind(now.as_micros());
+    if txn.run(retire).await? == 0 {
+        return Ok(Unlinked::WriteUnderWay);
+    }
+    for (side, record) in records(&link) {
+        leave_alone(txn, &link.sync, side, record, true).await?;
+    }
+    let close = sqlx::query(CLOSE_OF_LINK)
+        .bind(id.to_string())
+        .bind(now.as_micros());
+    txn.run(close).await?;
+    changes::insert(txn, std::slice::from_ref(change)).await?;
+    Ok(Unlinked::Done)
+}
+
+const RETIRE: &str = "-- take_link_apart
+UPDATE links SET state = 'retired', revision = revision + 1, updated_at = ?2
+WHERE id = ?1 AND NOT EXISTS (
+    SELECT 1 FROM intents i WHERE i.link = ?1 AND i.state IN ('planned', 'sent', 'unknown'))";
+
+const CLOSE_OF_LINK: &str = "-- close_questions_of_link
+UPDATE conflicts SET state = 'closed', closed_at = ?2
+WHERE link = ?1 AND state IN ('open', 'answered')";
+
+/// Says whether a record is to be left alone.
+async fn leave_alone(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+    alone: bool,
+) -> Result<(), StoreError> {
+    let statement = sqlx::query(LEAVE_ALONE)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(record.as_str().to_owned())
+        .bind(alone);
+    txn.run(statement).await.map(|_| ())
+}
+
+const LEAVE_ALONE: &str = "-- leave_alone
+INSERT INTO records (sync, side, id, generation, ignored, keys) VALUES (?1, ?2, ?3, 0, ?4, '[]')
+ON CONFLICT (sync, side, id) DO UPDATE SET ignored = excluded.ignored";
+
+async fn close_questions(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+    now: Timestamp,
+) -> Result<Vec<ConflictId>, StoreError> {
+    let statement = sqlx::query(CLOSE_OF_RECORD)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(record.as_str().to_owned())
+        .bind(now.as_micros());
+    txn.all(statement)
+        .await?
+        .iter()
+        .map(|row| rows::parsed(row, "id"))
+        .collect()
+}
+
+const CLOSE_OF_RECORD: &str = "-- close_questions_of_record
+UPDATE conflicts SET state = 'closed', closed_at = ?4
+WHERE sync = ?1 AND side = ?2 AND record = ?3 AND link IS NULL AND state IN ('open', 'answered')
+RETURNING id";
+
+/// Open questions are few, and have an index of their own.
+const CLOSE_MOOT: &str = "-- close_moot_conflicts
+UPDATE conflicts SET state = 'closed', closed_at = ?2
+WHERE id IN (
+    SELECT c.id FROM conflicts c INDEXED BY conflicts_record
+    WHERE c.state IN ('open', 'answered') AND CASE
+        WHEN c.link IS NULL THEN c.kind ->> 'kind' = 'ambiguous' AND (
+            (c.side = 'a' AND EXISTS (SELECT 1 FROM links l
+                WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active'))
+            OR (c.side = 'b' AND EXISTS (SELECT 1 FROM links l
+                WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active'))
+            OR EXISTS (SELECT 1 FROM records r
+                WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record AND r.ignored))
+        ELSE c.kind ->> 'kind' IN ('field', 'not_kept', 'delete_held') AND EXISTS (
+            SELECT 1 FROM links l WHERE l.id = c.link AND l.state = 'retired')
+        END
+    LIMIT ?1)";
+
+#[async_trait]
+impl HandStore for SqliteStore {
+    async fn link_by_hand(
+        &self,
+        hand: HandLink,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError> {
+        self.writer
+            .write(move |txn| Box::pin(async move { link(txn, &hand, now).await }))
+            .await
+    }
+
+    async fn unlink_by_hand(
+        &self,
+        link: LinkId,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Unlinked, StoreError> {
+        self.writer
+            .write(move |txn| Box::pin(async move { unlink(txn, link, &change, now).await }))
+            .await
+    }
+
+    async fn close_moot_conflicts(
+        &self,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move {
+                    let statement = sqlx::query(CLOSE_MOOT)
+                        .bind(sql::limit(limit))
+                        .bind(now.as_micros());
+                    txn.run(statement).await
+                })
+            })
+            .await
+    }
+
+    async fn close_questions_of(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+        now: Timestamp,
+    ) -> Result<Vec<ConflictId>, StoreError> {
+        let (sync, record) = (sync.clone(), record.clone());
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move { close_questions(txn, &sync, side, &record, now).await })
+            })
+            .await
+    }
+}

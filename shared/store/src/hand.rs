@@ -1,0 +1,67 @@
+//! Pairs that an operator makes and takes apart by hand.
+
+use async_trait::async_trait;
+use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
+
+use crate::StoreError;
+use crate::changes::Change;
+use crate::jobs::NewJob;
+use crate::links::NewLink;
+
+/// A pair made by hand.
+#[derive(Clone, Debug)]
+pub struct HandLink {
+    /// The link; its base is empty, so that the first comparison sees what both hold.
+    pub link: NewLink,
+    /// What the change log says of it.
+    pub change: Change,
+    /// The job that compares them, about either record.
+    pub job: NewJob,
+}
+
+/// What became of a pair to be taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlinked {
+    /// It is taken apart, and both records are left alone from now on.
+    Done,
+    /// It was not linked any more.
+    NotLinked,
+    /// A write of the pair is under way: its effect must be known first.
+    WriteUnderWay,
+}
+
+/// What operators do to pairs and questions by hand.
+#[async_trait]
+pub trait HandStore: Send + Sync {
+    /// Links two records, in one transaction with its entry in the log and the job that compares them. Both take
+    /// part again if they were to be left alone, and questions about what they match are closed.
+    /// `None`, with nothing changed, when one of them is linked already or a create of one may be under way.
+    async fn link_by_hand(
+        &self,
+        hand: HandLink,
+        now: Timestamp,
+    ) -> Result<Option<JobId>, StoreError>;
+
+    /// Takes a pair apart: the link is retired, both records are left alone from now on, and questions about the
+    /// pair are closed, in one transaction with its entry in the log.
+    async fn unlink_by_hand(
+        &self,
+        link: LinkId,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Unlinked, StoreError>;
+
+    /// Closes questions that nobody has to answer any more: what a record matches, when it has a partner or is
+    /// left alone by now; anything about a pair that is no pair any more. At most `limit`; returns how many.
+    async fn close_moot_conflicts(&self, limit: usize, now: Timestamp)
+    -> Result<usize, StoreError>;
+
+    /// Closes the questions about what a record matches, because it is gone. Returns which.
+    async fn close_questions_of(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+        now: Timestamp,
+    ) -> Result<Vec<ConflictId>, StoreError>;
+}

@@ -1,0 +1,218 @@
+//! Pairs that operators make and take apart by hand, and questions that are moot.
+
+use tandem_domain::{ConflictId, RecordId, Side};
+use tandem_store::{
+    Change, ChangeFilter, ConflictFilter, ConflictKind, ConflictState, HandLink, JobState, Lane,
+    LinkState, NewConflict, NewLink, Operation, Resolution, Unlinked,
+};
+
+use super::journal::journal;
+use super::{Subject, claimed, job};
+use crate::Make;
+
+fn hand(make: &Make, link: &NewLink) -> HandLink {
+    HandLink {
+        link: link.clone(),
+        change: change(make, link, Operation::Link),
+        job: make.job("a1"),
+    }
+}
+
+fn change(make: &Make, link: &NewLink, operation: Operation) -> Change {
+    Change {
+        link: Some(link.id),
+        operation,
+        ..make.change("a1", "b1")
+    }
+}
+
+async fn open(store: &Subject, make: &Make, question: NewConflict) -> ConflictId {
+    let id = question.id;
+    let opened = store.open_conflicts(vec![question], make.now()).await;
+    assert_eq!(opened.expect("open"), 1);
+    id
+}
+
+async fn state(store: &Subject, id: ConflictId) -> ConflictState {
+    let conflict = store.conflict(id).await.expect("conflict");
+    conflict.expect("it is there").state
+}
+
+async fn is_ignored(store: &Subject, side: Side, record: &str) -> bool {
+    let record = RecordId::new(record);
+    let pair = store.pair(&Make::customers(), side, &record).await;
+    pair.expect("pair").ignored
+}
+
+async fn logged(store: &Subject) -> Vec<Operation> {
+    let all = ChangeFilter {
+        limit: 9,
+        ..ChangeFilter::default()
+    };
+    let changes = store.changes(&all).await.expect("changes");
+    changes.into_iter().map(|change| change.operation).collect()
+}
+
+/// Linking by hand is one step: the link, its entry in the log, its job, and the question about it.
+pub async fn linking_by_hand_links_logs_compares_and_closes_the_question(store: Subject) {
+    let make = Make::default();
+    let question = open(&store, &make, make.conflict(None, "a1", Make::ambiguous())).await;
+    let link = make.link("a1", "b1");
+    let linked = store.link_by_hand(hand(&make, &link), make.now()).await;
+    let id = linked.expect("linked").expect("both are free");
+    let job = job(&store, id).await;
+    assert_eq!(
+        (job.state, job.lane),
+        (JobState::Available, Lane::of_link(link.id))
+    );
+    assert_eq!(state(&store, question).await, ConflictState::Closed);
+    assert_eq!(logged(&store).await, [Operation::Link]);
+    let again = make.link("a1", "b2");
+    let refused = store.link_by_hand(hand(&make, &again), make.now()).await;
+    assert_eq!(refused.expect("asked"), None);
+    assert_eq!(logged(&store).await.len(), 1);
+}
+
+/// A record whose create may be under way is not linked by hand.
+pub async fn a_record_whose_create_is_open_is_not_linked_by_hand(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", None);
+    journal(&store, &make, &running, None, &[&create])
+        .await
+        .expect("journalled");
+    let link = make.link("a1", "b1");
+    let refused = store.link_by_hand(hand(&make, &link), make.now()).await;
+    assert_eq!(refused.expect("asked"), None);
+    assert_eq!(logged(&store).await, Vec::new());
+}
+
+/// A pair taken apart stays apart: both records are left alone, its questions are closed; linking it again by
+/// hand takes them up.
+pub async fn a_pair_taken_apart_by_hand_is_left_alone_until_it_is_linked_again(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    let linked = store.insert_links(vec![link.clone()], make.now()).await;
+    assert_eq!(linked.expect("linked"), 1);
+    let asked = make.conflict(Some(link.id), "a1", Make::field_conflict("name"));
+    let question = open(&store, &make, asked).await;
+    let unlink = || change(&make, &link, Operation::Unlink);
+    let done = store.unlink_by_hand(link.id, unlink(), make.now()).await;
+    assert_eq!(done.expect("unlinked"), Unlinked::Done);
+    let stored = store
+        .link(link.id)
+        .await
+        .expect("link")
+        .expect("it is there");
+    assert_eq!(stored.state, LinkState::Retired);
+    assert!(is_ignored(&store, Side::A, "a1").await && is_ignored(&store, Side::B, "b1").await);
+    assert_eq!(state(&store, question).await, ConflictState::Closed);
+    let again = store.unlink_by_hand(link.id, unlink(), make.now()).await;
+    assert_eq!(again.expect("asked"), Unlinked::NotLinked);
+    assert_eq!(logged(&store).await, [Operation::Unlink]);
+
+    let anew = make.link("a1", "b1");
+    let linked = store.link_by_hand(hand(&make, &anew), make.now()).await;
+    assert!(linked.expect("linked").is_some());
+    assert!(!is_ignored(&store, Side::A, "a1").await && !is_ignored(&store, Side::B, "b1").await);
+}
+
+/// A pair of which a write is under way is not taken apart.
+pub async fn a_pair_with_an_open_write_is_not_taken_apart_by_hand(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    let linked = store.insert_links(vec![link.clone()], make.now()).await;
+    assert_eq!(linked.expect("linked"), 1);
+    let running = claimed(&store, &make, "a1").await;
+    let write = make.update(&link);
+    journal(&store, &make, &running, Some((link.id, 1)), &[&write])
+        .await
+        .expect("journalled");
+    let unlink = change(&make, &link, Operation::Unlink);
+    let refused = store.unlink_by_hand(link.id, unlink, make.now()).await;
+    assert_eq!(refused.expect("asked"), Unlinked::WriteUnderWay);
+    let stored = store
+        .link(link.id)
+        .await
+        .expect("link")
+        .expect("it is there");
+    assert_eq!(stored.state, LinkState::Active);
+}
+
+/// Questions that nobody has to answer any more are closed, and no others.
+pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
+    let make = Make::default();
+    let links = [make.link("a1", "b1"), make.link("a2", "b2")];
+    let linked = store.insert_links(links.to_vec(), make.now()).await;
+    assert_eq!(linked.expect("linked"), 2);
+    let of_linked = open(&store, &make, make.conflict(None, "a1", Make::ambiguous())).await;
+    let of_free = open(&store, &make, make.conflict(None, "a9", Make::ambiguous())).await;
+    let held = ConflictKind::DeleteHeld { gone: Side::B };
+    let of_pair = open(
+        &store,
+        &make,
+        make.conflict(Some(links[0].id), "a3", held.clone()),
+    )
+    .await;
+    let of_ended = open(&store, &make, make.conflict(Some(links[1].id), "a2", held)).await;
+    let unlink = change(&make, &links[1], Operation::Unlink);
+    // It closes the question itself; a worker that retires the link does not.
+    let done = store.unlink_by_hand(links[1].id, unlink, make.now()).await;
+    assert_eq!(done.expect("unlinked"), Unlinked::Done);
+    let late = make.conflict(Some(links[1].id), "a2", Make::field_conflict("name"));
+    let late = open(&store, &make, late).await;
+    let closed = store.close_moot_conflicts(9, make.now()).await;
+    assert_eq!(closed.expect("closed"), 2);
+    for (id, expected) in [
+        (of_linked, ConflictState::Closed),
+        (of_free, ConflictState::Open),
+        (of_pair, ConflictState::Open),
+        (of_ended, ConflictState::Closed),
+        (late, ConflictState::Closed),
+    ] {
+        assert_eq!(state(&store, id).await, expected, "{id}");
+    }
+    let again = store.close_moot_conflicts(9, make.now()).await;
+    assert_eq!(again.expect("asked"), 0);
+    let (sync, record) = (Make::customers(), RecordId::new("a9"));
+    let gone = store
+        .close_questions_of(&sync, Side::A, &record, make.now())
+        .await;
+    assert_eq!(gone.expect("closed"), [of_free]);
+}
+
+/// An answer can be changed until a job carries it out.
+pub async fn an_answer_can_be_changed_until_it_is_carried_out(store: Subject) {
+    let make = Make::default();
+    let question = open(&store, &make, make.conflict(None, "a1", Make::ambiguous())).await;
+    let answer = |resolution: Resolution| {
+        let (store, make) = (&store, &make);
+        async move {
+            store
+                .resolve_conflict(question, resolution, make.job_id(), make.now())
+                .await
+                .expect("asked")
+        }
+    };
+    assert!(answer(Resolution::CreateNew).await.is_some());
+    let to = Resolution::LinkTo {
+        record: RecordId::new("b1"),
+    };
+    assert!(answer(to.clone()).await.is_some());
+    let stored = store
+        .conflict(question)
+        .await
+        .expect("asked")
+        .expect("it is there");
+    assert_eq!(stored.resolution, Some(to));
+
+    let claimed = store.claim(make.claim(1)).await.expect("claimed");
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(answer(Resolution::CreateNew).await, None);
+    let all = ConflictFilter {
+        state: Some(ConflictState::Answered),
+        limit: 9,
+        ..ConflictFilter::default()
+    };
+    assert_eq!(store.conflicts(&all).await.expect("asked").len(), 1);
+}
