@@ -13,7 +13,7 @@ use tandem_store::{
 use crate::{Operator, OperatorError};
 
 /// Ids that differ in so many characters at most are near enough to be meant.
-const NEAR_EDITS: usize = 3;
+const NEAR_EDITS: usize = 2;
 
 /// A question that was left as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

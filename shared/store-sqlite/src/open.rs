@@ -118,7 +118,7 @@ impl SqliteStore {
     }
 }
 
-pub(crate) fn connect_options(path: &Path) -> SqliteConnectOptions {
+fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

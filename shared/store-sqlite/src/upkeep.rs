@@ -2,12 +2,17 @@
 //! brought up to date, and no lock is taken.
 
 use std::path::Path;
+use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tandem_store::StoreError;
 
-use crate::open::{cannot_open, connect_options, needed_version, version};
+use crate::open::{cannot_open, needed_version, version};
 use crate::{rows, sql};
+
+/// How long others are waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +28,12 @@ pub struct FileReport {
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
-    connect_options(path)
-        .create_if_missing(false)
+    // No setting of the store's own: a copy must not have to be written to before it can be read.
+    SqliteConnectOptions::new()
+        .filename(path)
         .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
         .connect()
         .await
         .map_err(|error| cannot_open(path, &error))

@@ -223,8 +223,8 @@ pub async fn an_answer_becomes_a_ruling_until_it_is_used(store: Subject) {
     );
 }
 
-/// An answered question is not answered again.
-pub async fn an_answered_question_is_not_answered_again(store: Subject) {
+/// A closed question is not answered again.
+pub async fn a_closed_question_is_not_answered_again(store: Subject) {
     let make = Make::default();
     let question = make.conflict(None, "a1", Make::ambiguous());
     open(&store, &make, &[&question]).await;
@@ -234,11 +234,11 @@ pub async fn an_answered_question_is_not_answered_again(store: Subject) {
             .await
             .expect("resolve")
     };
-    assert!(resolve(Resolution::CreateNew).await.is_some());
-    assert_eq!(resolve(Resolution::Ignore).await, None);
+    assert!(resolve(Resolution::Ignore).await.is_some());
+    assert_eq!(resolve(Resolution::CreateNew).await, None);
     assert_eq!(
         stored(&store, question.id).await.resolution,
-        Some(Resolution::CreateNew)
+        Some(Resolution::Ignore)
     );
     let unknown = make.conflict(None, "a9", Make::ambiguous()).id;
     let answer = store

@@ -225,7 +225,7 @@ macro_rules! contract_suite {
             conflicts: an_open_question_shows_in_the_pair;
             conflicts: an_answer_enqueues_the_job_that_carries_it_out;
             conflicts: an_answer_becomes_a_ruling_until_it_is_used;
-            conflicts: an_answered_question_is_not_answered_again;
+            conflicts: a_closed_question_is_not_answered_again;
             conflicts: ignoring_marks_the_record_and_closes_the_question;
             conflicts: fields_that_agree_close_their_questions;
             conflicts: a_closed_question_can_be_asked_again;
