@@ -13,6 +13,7 @@ use tandem_operator::{Operator, OperatorParts};
 use tandem_runtime::Configuration;
 use tandem_runtime::config::{Built, ConnectionSetup, ServerConfig, WebhookSetup};
 use tandem_runtime::process::{Platform, Readiness, StartError, Tasks};
+use tandem_runtime::reload::Reloads;
 use tandem_runtime::telemetry::MetricsHandle;
 use tandem_store::EventKind;
 use tokio::net::TcpListener;
@@ -67,6 +68,11 @@ pub async fn start(
         entropy: Arc::clone(&platform.entropy),
     };
     let systems = Arc::new(ConfiguredSystems::new(Arc::clone(&built.topology)));
+    platform.reloading.add(Arc::new(Changing {
+        hooks: Arc::clone(&hooks),
+        systems: Arc::clone(&systems),
+        address: format!("http://{address}"),
+    }));
     let (ingress, committer) = Ingress::start(ingress_parts, ingress_limits(configuration));
     let surface = Arc::new(Surface {
         ingress: Some(ingress),
@@ -148,6 +154,20 @@ fn routes(
         access,
         metrics: MetricsAccess::Operators,
     })
+}
+
+/// What works by the configuration here. Which connections are paused or removed is followed every second.
+struct Changing {
+    hooks: Arc<HookTable>,
+    systems: Arc<ConfiguredSystems>,
+    address: String,
+}
+
+impl Reloads for Changing {
+    fn reload(&self, built: &Built) {
+        self.hooks.replace(hooks(built, &self.address));
+        self.systems.replace(Arc::clone(&built.topology));
+    }
 }
 
 fn ingress_limits(configuration: &Configuration) -> IngressLimits {

@@ -1,16 +1,17 @@
 //! The configured systems, for the operator's verbs that look at records where they live.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tandem_connectors::ReadOutcome;
 use tandem_domain::{RecordId, Side, SyncName};
 use tandem_operator::{OperatorError, Standing, Systems};
+use tandem_runtime::reload::LiveTopology;
 use tandem_runtime::{Archived, SyncDefinition, Topology};
 
 /// Reads from the systems of a configuration.
 pub struct ConfiguredSystems {
-    topology: RwLock<Arc<Topology>>,
+    topology: LiveTopology,
 }
 
 impl ConfiguredSystems {
@@ -18,25 +19,17 @@ impl ConfiguredSystems {
     #[must_use]
     pub const fn new(topology: Arc<Topology>) -> Self {
         Self {
-            topology: RwLock::new(topology),
+            topology: LiveTopology::new(topology),
         }
     }
 
     /// Takes over a changed configuration, whole.
     pub fn replace(&self, topology: Arc<Topology>) {
-        // Nothing panics while it is held.
-        *self
-            .topology
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = topology;
-    }
-
-    fn topology(&self) -> Arc<Topology> {
-        Arc::clone(&self.topology.read().unwrap_or_else(PoisonError::into_inner))
+        self.topology.replace(topology);
     }
 
     fn sync(&self, name: &SyncName) -> Result<Arc<SyncDefinition>, OperatorError> {
-        let found = self.topology().syncs.get(name).map(Arc::clone);
+        let found = self.topology.current().syncs.get(name).map(Arc::clone);
         found.ok_or_else(|| OperatorError::NotChecked {
             problem: format!(
                 "the configuration of this process has no sync `{name}`, so nothing was done"
@@ -90,7 +83,7 @@ impl Systems for ConfiguredSystems {
     }
 
     fn name(&self, sync: &SyncName, side: Side) -> String {
-        self.topology().syncs.get(sync).map_or_else(
+        self.topology.current().syncs.get(sync).map_or_else(
             || format!("side {side}"),
             |sync| sync.end(side).connection.to_string(),
         )

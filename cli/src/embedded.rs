@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -14,6 +15,7 @@ use tandem_runtime::config::Built;
 use tandem_runtime::process::{
     API_TOKEN_FILE, API_TOKEN_VARIABLE, Platform, Storage, TaskError, Tasks, keep_api_token,
 };
+use tandem_runtime::reload::{Reloader, Reloading};
 use tandem_runtime::telemetry::init_metrics;
 use tandem_runtime::{Configuration, SystemClock, SystemEntropy, Topology};
 use tandem_store::Store;
@@ -34,6 +36,8 @@ pub struct EmbeddedOptions {
     pub listen: Option<SocketAddr>,
     /// Where secrets and addresses come from.
     pub environment: Box<Environment>,
+    /// The file to read again when asked to.
+    pub file: Option<PathBuf>,
 }
 
 /// The running product.
@@ -64,6 +68,7 @@ impl Embedded {
             doorbell: Arc::new(InProcessDoorbell::default()),
             clock,
             entropy: Arc::new(SystemEntropy),
+            reloading: Reloading::default(),
             shutdown: CancellationToken::new(),
         };
         apply(&platform, &built).await?;
@@ -88,6 +93,23 @@ impl Embedded {
         worker::start(&platform, configuration, &built, &mut tasks);
         let instance = format!("up-{:016x}", platform.entropy.next_u64());
         tandem_scheduler::service::start(&platform, configuration, &built, &instance, &mut tasks);
+        if let Some(file) = options.file {
+            let (environment, clock) = (options.environment, Arc::clone(&platform.clock));
+            let build = move |configuration: &Configuration| {
+                configuration.build(&*environment, Arc::clone(&clock))
+            };
+            let reloader = Reloader {
+                store: Arc::clone(&platform.store),
+                file,
+                build: Arc::new(build),
+                stores: true,
+                parts: platform.reloading.clone(),
+                process: "up".to_owned(),
+                running: configuration.clone(),
+            };
+            let following = reloader.run(platform.shutdown.clone());
+            tasks.spawn_endless("following the configuration", following);
+        }
         Ok(Self {
             store: platform.store,
             topology: built.topology,

@@ -1,1 +1,2 @@
+DROP TABLE notices;
 ALTER TABLE connections DROP COLUMN reset_at;

@@ -2,3 +2,10 @@
 
 -- When an operator last had a system tried again at once: workers close its breaker when this moves.
 ALTER TABLE connections ADD COLUMN reset_at INTEGER;
+
+-- What a process has to say to operators, such as that it could not take over a changed configuration.
+CREATE TABLE notices (
+    process TEXT PRIMARY KEY,
+    text    TEXT NOT NULL,
+    at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -18,6 +18,7 @@ pub fn start(
     tasks: &mut Tasks,
 ) {
     let settings = SchedulerSettings::new(built, configuration.scheduler, configuration.retention);
+    platform.reloading.add(Arc::new(settings.sweeping.clone()));
     let leader = Leader::new(
         Arc::clone(&platform.store),
         Arc::clone(&platform.clock),

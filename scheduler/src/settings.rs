@@ -1,9 +1,11 @@
 //! What the scheduler is told.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tandem_runtime::config::{Built, RetentionConfig, SchedulerConfig};
+use tandem_runtime::reload::Reloads;
 use tandem_store::ScheduleKey;
 
 const SECS_PER_DAY: u64 = 86_400;
@@ -15,9 +17,34 @@ pub struct SchedulerSettings {
     /// that stays due.
     pub runs_max: usize,
     /// The polling schedules that list the whole side, because the system cannot tell what changed.
-    pub sweeping: BTreeSet<ScheduleKey>,
+    pub sweeping: Sweeping,
     /// How long is kept what has ended.
     pub retention: Retention,
+}
+
+/// Polling schedules that list the whole side; another configuration may name others.
+#[derive(Clone, Debug, Default)]
+pub struct Sweeping(Arc<RwLock<BTreeSet<ScheduleKey>>>);
+
+impl From<BTreeSet<ScheduleKey>> for Sweeping {
+    fn from(schedules: BTreeSet<ScheduleKey>) -> Self {
+        Self(Arc::new(RwLock::new(schedules)))
+    }
+}
+
+impl Sweeping {
+    pub(crate) fn contains(&self, schedule: &ScheduleKey) -> bool {
+        // Nothing panics while it is held.
+        let schedules = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        schedules.contains(schedule)
+    }
+}
+
+impl Reloads for Sweeping {
+    fn reload(&self, built: &Built) {
+        let mut schedules = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        schedules.clone_from(&built.sweeping);
+    }
 }
 
 /// How long is kept what has ended. What is open stays.
@@ -39,7 +66,7 @@ impl SchedulerSettings {
     pub fn new(built: &Built, scheduler: SchedulerConfig, retention: RetentionConfig) -> Self {
         Self {
             runs_max: scheduler.runs_max,
-            sweeping: built.sweeping.clone(),
+            sweeping: Sweeping::from(built.sweeping.clone()),
             retention: retention.into(),
         }
     }
@@ -49,7 +76,7 @@ impl Default for SchedulerSettings {
     fn default() -> Self {
         Self {
             runs_max: SchedulerConfig::default().runs_max,
-            sweeping: BTreeSet::new(),
+            sweeping: Sweeping::default(),
             retention: RetentionConfig::default().into(),
         }
     }

@@ -1,6 +1,6 @@
 //! The worker as the queue sees it: does a job, and turns every failure into what happens next.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use tandem_domain::{ConnectionName, Disposition, RetryPolicy, Timestamp};
@@ -14,7 +14,7 @@ use crate::jobs::{Performed, perform};
 /// Does claimed jobs. How the systems answer, the requests themselves tell the breakers: see
 /// [`crate::Health`].
 pub struct Worker {
-    context: Arc<Context>,
+    context: RwLock<Arc<Context>>,
     breakers: Arc<Breakers>,
 }
 
@@ -22,13 +22,25 @@ impl Worker {
     /// A worker with these hands.
     #[must_use]
     pub const fn new(context: Arc<Context>, breakers: Arc<Breakers>) -> Self {
-        Self { context, breakers }
+        Self {
+            context: RwLock::new(context),
+            breakers,
+        }
+    }
+
+    /// Takes over other hands; jobs under way end with the old ones.
+    pub fn replace(&self, context: Arc<Context>) {
+        // Nothing panics while it is held.
+        *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
+    }
+
+    fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.context.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn policy(&self, kind: &JobKind) -> RetryPolicy {
-        let sync = kind
-            .sync()
-            .and_then(|name| self.context.topology.syncs.get(name));
+        let topology = &self.context().topology;
+        let sync = kind.sync().and_then(|name| topology.syncs.get(name));
         sync.map(|sync| sync.retry).unwrap_or_default()
     }
 
@@ -39,19 +51,20 @@ impl Worker {
         };
         let connection = error.system().parse::<ConnectionName>().ok()?;
         self.breakers
-            .open_until(&connection, self.context.clock.now())
+            .open_until(&connection, self.context().clock.now())
     }
 }
 
 #[async_trait]
 impl JobHandler for Worker {
     async fn handle(&self, claimed: ClaimedJob, context: JobContext) -> Handled {
+        let hands = self.context();
         let result = tokio::select! {
             // Whoever may have lost the lease stops at once: nothing more is sent.
             biased;
             () = context.cancelled.cancelled() => Err(StoreError::LeaseLost.into()),
             () = context.stopping.cancelled(), if lists(&claimed.job.kind) => return self.hand_back(),
-            result = perform(&self.context, &claimed, &context.until) => result,
+            result = perform(&hands, &claimed, &context.until) => result,
         };
         match result {
             Ok(Performed::Ends(outcome)) => Handled::Outcome(outcome),
@@ -85,15 +98,15 @@ impl Worker {
     /// A listing goes on in the next process.
     fn hand_back(&self) -> Handled {
         Handled::Outcome(JobOutcome::Snooze {
-            run_at: self.context.clock.now(),
+            run_at: self.context().clock.now(),
             failure: None,
             reason: Waiting::Stopping,
         })
     }
 
     fn after(&self, claimed: &ClaimedJob, error: &WorkError) -> JobOutcome {
-        let now = self.context.clock.now();
-        let chance = self.context.entropy.next_u64();
+        let now = self.context().clock.now();
+        let chance = self.context().entropy.next_u64();
         let disposition = match (error.disposition(), self.closed_until(error)) {
             (Disposition::RetryAfter(pause), Some(until)) => {
                 Disposition::RetryAfter(pause.max(until.since(now)))

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tandem_domain::{Clock, ConnectionName, Timestamp};
 use tandem_queue::{BreakerConfig, Breakers, Gates, Runner, RunnerConfig, RunnerParts, SyncLimits};
+use tandem_runtime::Configuration;
 use tandem_runtime::config::{Built, WorkerConfig};
 use tandem_runtime::process::{Platform, Tasks};
-use tandem_runtime::{Configuration, Topology};
+use tandem_runtime::reload::{LiveTopology, Reloads};
 use tandem_store::{ConnectionRow, Store};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +24,11 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
     let entropy = Arc::clone(&platform.entropy);
     let breakers = Arc::new(Breakers::new(BreakerConfig::default(), entropy));
     let limits = Arc::new(SyncLimits::default());
-    for (name, sync) in &built.topology.syncs {
-        breakers.assign(name.clone(), built.topology.connections_of(name));
-        limits.set_limit(name, Some(sync.concurrency));
-    }
+    assign(built, &breakers, &limits);
+    let topology = Arc::new(LiveTopology::new(Arc::clone(&built.topology)));
     let follower = Follower {
         store: Arc::clone(&platform.store),
-        topology: Arc::clone(&built.topology),
+        topology: Arc::clone(&topology),
         limits: Arc::clone(&limits),
         breakers: Arc::clone(&breakers),
         clock: Arc::clone(&platform.clock),
@@ -38,23 +37,22 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
     let (known, is_known) = oneshot::channel();
     let following = follower.follow(known, platform.shutdown.clone());
     tasks.spawn_endless("following the connections", following);
-    let health = Health {
+    let worker = Arc::new(Worker::new(
+        hands(platform, built, &breakers),
+        Arc::clone(&breakers),
+    ));
+    platform.reloading.add(Arc::new(Changing {
+        platform: platform.clone(),
+        topology,
+        worker: Arc::clone(&worker),
         breakers: Arc::clone(&breakers),
-        store: Arc::clone(&platform.store),
-        clock: Arc::clone(&platform.clock),
-    };
-    let context = Context::new(
-        Arc::clone(&platform.store),
-        Arc::new(health.observe(&built.topology)),
-        Arc::clone(&platform.doorbell),
-        Arc::clone(&platform.clock),
-        Arc::clone(&platform.entropy),
-    );
+        limits: Arc::clone(&limits),
+    }));
     let parts = RunnerParts {
         store: Arc::clone(&platform.store) as Arc<dyn tandem_store::JobStore>,
         doorbell: Arc::clone(&platform.doorbell),
         gate: Arc::new(Gates::new(vec![Arc::clone(&breakers) as _, limits as _])),
-        handler: Arc::new(Worker::new(Arc::new(context), breakers)),
+        handler: worker,
         clock: Arc::clone(&platform.clock),
         entropy: Arc::clone(&platform.entropy),
     };
@@ -68,6 +66,48 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
         tracing::debug!(abandoned = drained.abandoned, "the job runner has ended");
         Ok::<(), tandem_queue::RunnerError>(())
     });
+}
+
+/// The hands of a worker, by a configuration. Its requests tell how the systems are.
+fn hands(platform: &Platform, built: &Built, breakers: &Arc<Breakers>) -> Arc<Context> {
+    let health = Health {
+        breakers: Arc::clone(breakers),
+        store: Arc::clone(&platform.store),
+        clock: Arc::clone(&platform.clock),
+    };
+    Arc::new(Context::new(
+        Arc::clone(&platform.store),
+        Arc::new(health.observe(&built.topology)),
+        Arc::clone(&platform.doorbell),
+        Arc::clone(&platform.clock),
+        Arc::clone(&platform.entropy),
+    ))
+}
+
+/// Says which connections the jobs of each sync use, and how many of them run at once.
+fn assign(built: &Built, breakers: &Breakers, limits: &SyncLimits) {
+    for (name, sync) in &built.topology.syncs {
+        breakers.assign(name.clone(), built.topology.connections_of(name));
+        limits.set_limit(name, Some(sync.concurrency));
+    }
+}
+
+/// What works by the configuration here.
+struct Changing {
+    platform: Platform,
+    topology: Arc<LiveTopology>,
+    worker: Arc<Worker>,
+    breakers: Arc<Breakers>,
+    limits: Arc<SyncLimits>,
+}
+
+impl Reloads for Changing {
+    fn reload(&self, built: &Built) {
+        assign(built, &self.breakers, &self.limits);
+        self.topology.replace(Arc::clone(&built.topology));
+        self.worker
+            .replace(hands(&self.platform, built, &self.breakers));
+    }
 }
 
 fn runner_config(worker: &WorkerConfig) -> RunnerConfig {
@@ -85,7 +125,7 @@ fn runner_config(worker: &WorkerConfig) -> RunnerConfig {
 /// Does in this process what operators said of connections anywhere.
 struct Follower {
     store: Arc<dyn Store>,
-    topology: Arc<Topology>,
+    topology: Arc<LiveTopology>,
     limits: Arc<SyncLimits>,
     breakers: Arc<Breakers>,
     clock: Arc<dyn Clock>,
@@ -123,8 +163,9 @@ impl Follower {
             .filter(|row| row.paused)
             .map(|row| &row.name)
             .collect();
-        for sync in self.topology.syncs.keys() {
-            let needed = self.topology.connections_of(sync);
+        let topology = self.topology.current();
+        for sync in topology.syncs.keys() {
+            let needed = topology.connections_of(sync);
             if needed.iter().any(|name| paused.contains(&name)) {
                 self.limits.pause(sync);
             } else {

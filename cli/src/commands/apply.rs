@@ -67,7 +67,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     let running = somebody_runs(data).await?;
     if args.data.output.json {
         say_json(
-            &json!({ "changes": edits, "unchanged": unchanged, "restart_needed": running && !edits.is_empty() }),
+            &json!({ "changes": edits, "unchanged": unchanged, "taken_over_by_running": running && !edits.is_empty() }),
         )?;
     } else {
         say(&told(&edits, unchanged, running))?;
@@ -197,7 +197,8 @@ fn told(edits: &[Edit], unchanged: usize, running: bool) -> String {
     if running {
         let _ = write!(
             text,
-            "\nWhat runs already works by what was applied before: start it again (a fleet one process after the other)."
+            "\nWhat runs already takes it over within seconds; `tandem status` says so if it cannot. Sections of a process itself \
+             (server, worker, scheduler, retention) are heeded after a restart."
         );
     }
     text

@@ -262,6 +262,7 @@ fn word_of(resolution: &Resolution) -> String {
         Resolution::CreateNew => "make a new record on the other side".to_owned(),
         Resolution::Ignore => "leave the records alone from now on".to_owned(),
         Resolution::Approve => "carry out the held deletes".to_owned(),
+        Resolution::Dismiss => "leave everything as it is, and close the questions".to_owned(),
         Resolution::Reject => "do not carry out the held deletes".to_owned(),
     }
 }

@@ -47,6 +47,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         storage: args.storage.storage(true),
         listen: args.listen,
         environment: Box::new(environment),
+        file: Some(args.config.config.clone()),
     };
     let mut embedded = Embedded::start(&configuration, options).await?;
     tracing::info!(address = %embedded.address, syncs = embedded.topology.syncs.len(), "tandem is up");

@@ -56,6 +56,7 @@ impl World {
                 exclusive: true,
             },
             environment: Box::new(environment),
+            file: None,
         };
         let embedded = Embedded::start(&configuration, options).await?;
         let hook = |name: &str, secret: &str| WebhookTarget {

@@ -147,22 +147,3 @@ async fn apply_says_what_changes_and_export_gives_it_back() {
         "crm"
     );
 }
-
-#[tokio::test]
-async fn apply_beside_a_running_tandem_says_that_it_must_start_again() {
-    let site = Site::start(5).await;
-    let up = site.up().await;
-    site.write_config(
-        &site
-            .configuration()
-            .replace("full: manual", "full: daily at 02:00"),
-    );
-    let applied = site.tandem(&["apply"]).await.expect(0);
-    assert!(
-        applied
-            .out
-            .contains("What runs already works by what was applied before: start it again"),
-        "{applied:?}"
-    );
-    up.stop().await;
-}

@@ -3,6 +3,7 @@
 mod configuration;
 mod conflicts;
 mod dead_letters;
+mod reload;
 mod remote;
 mod schedules;
 mod support;

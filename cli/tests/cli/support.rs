@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 use tandem_simulator::{Field, Fields, SimConfig, SimKind, Simulator};
 use tempfile::TempDir;
@@ -244,6 +245,16 @@ syncs:
 }
 
 impl Up {
+    /// Has it read its configuration again.
+    pub fn hang_up(&self) {
+        let id = self.child.id().expect("it runs");
+        let pid = i32::try_from(id)
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process");
+        kill_process(pid, Signal::HUP).expect("it is told");
+    }
+
     /// Ends it.
     pub async fn stop(mut self) {
         self.child.kill().await.expect("it ends");

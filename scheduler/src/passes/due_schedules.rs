@@ -17,7 +17,7 @@ use tandem_store::{
 };
 
 use super::{Pass, PassReport};
-use crate::settings::SchedulerSettings;
+use crate::settings::{SchedulerSettings, Sweeping};
 
 /// What a run that ended between two looks says: it was never begun.
 const SKIPPED: &str = "the one before it still ran when this one was due";
@@ -28,7 +28,7 @@ pub struct DueSchedules {
     doorbell: Arc<dyn Doorbell>,
     entropy: Arc<dyn Entropy>,
     runs_max: usize,
-    sweeping: BTreeSet<ScheduleKey>,
+    sweeping: Sweeping,
     /// The jobs inserted here that may still wait. Losing it lets a few runs too many wait in the
     /// queue after a restart, no more.
     inserted: Mutex<BTreeMap<ScheduleKey, JobId>>,

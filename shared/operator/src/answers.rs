@@ -70,7 +70,7 @@ impl Operator {
         resolution: &Resolution,
     ) -> Result<(), OperatorError> {
         match resolution {
-            Resolution::Ignore => Ok(()),
+            Resolution::Ignore | Resolution::Dismiss => Ok(()),
             Resolution::LinkTo { record } => self.check_partner(conflict, record).await,
             Resolution::CreateNew => self.check_unmatched(conflict).await,
             Resolution::Take { .. } => self.check_both(conflict).await,
@@ -193,7 +193,7 @@ impl Operator {
 
     /// A held delete may be carried out while the record is gone, and its partner there to be deleted.
     async fn check_delete(&self, conflict: &Conflict) -> Result<(), OperatorError> {
-        let (Some(link), ConflictKind::DeleteHeld { gone }) =
+        let (Some(link), ConflictKind::DeleteHeld { gone, .. }) =
             (self.active_link(conflict).await?, &conflict.kind)
         else {
             return Ok(());

@@ -143,7 +143,7 @@ fn check_kind(kind: Option<&str>) -> Result<(), OperatorError> {
     match kind {
         Some(kind) if !ConflictKind::WORDS.contains(&kind) => Err(OperatorError::Invalid {
             problem: format!("there are no questions of kind `{kind}`"),
-            advice: "the kinds are field, ambiguous, not_kept and delete_held",
+            advice: "the kinds are field, ambiguous, not_kept, delete_held, overwritten and replaced",
         }),
         Some(_) | None => Ok(()),
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tandem_domain::{SyncName, Timestamp};
 use tandem_store::{
-    ConflictFilter, ConflictState, EventFilter, EventState, JobCounts, PAGE_ROWS_MAX, RunFilter,
-    SyncTotals,
+    ConflictFilter, ConflictState, EventFilter, EventState, JobCounts, Notice, PAGE_ROWS_MAX,
+    RunFilter, SyncTotals,
 };
 
 use crate::views::{ConnectionView, RunView, ScheduleView, SyncView};
@@ -87,6 +87,9 @@ pub struct Status {
     pub connections: Vec<ConnectionStatus>,
     /// The syncs.
     pub syncs: Vec<SyncStatus>,
+    /// What processes have to say, such as that they could not take over a changed configuration.
+    #[serde(default)]
+    pub notices: Vec<NoticeView>,
     /// All jobs.
     pub queue: QueueStatus,
     /// Events that could not be understood.
@@ -115,6 +118,28 @@ impl From<ConnectionView> for ConnectionStatus {
     }
 }
 
+/// What a process has to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeView {
+    /// The process.
+    pub process: String,
+    /// What it says.
+    pub text: String,
+    /// Since when.
+    #[serde(with = "crate::views::when")]
+    pub at: Timestamp,
+}
+
+impl From<Notice> for NoticeView {
+    fn from(notice: Notice) -> Self {
+        Self {
+            process: notice.process,
+            text: notice.text,
+            at: notice.at,
+        }
+    }
+}
+
 impl Operator {
     /// The state of everything.
     ///
@@ -132,6 +157,7 @@ impl Operator {
             ..EventFilter::default()
         };
         let connections = self.connections().await?;
+        let notices = self.store().notices().await?;
         Ok(Status {
             at: now.to_string(),
             connections: connections
@@ -139,6 +165,7 @@ impl Operator {
                 .map(ConnectionStatus::from)
                 .collect(),
             syncs,
+            notices: notices.into_iter().map(NoticeView::from).collect(),
             queue: QueueStatus::new(&self.store().job_counts(None, now).await?, now),
             quarantined_events: Counted::of(self.store().events(&quarantined).await?.len()),
             duplicate_events: self.store().duplicate_events().await?,

@@ -5,6 +5,7 @@ pub mod config;
 mod limits;
 pub mod process;
 mod real;
+pub mod reload;
 pub mod schedule;
 mod shutdown;
 pub mod telemetry;

@@ -31,11 +31,17 @@ impl Reloading {
     /// Adds a part.
     pub fn add(&self, part: Arc<dyn Reloads>) {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(part);
     }
 
     fn all(&self) -> Vec<Arc<dyn Reloads>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -128,10 +134,21 @@ impl Reloader {
 
     async fn versions(&self) -> Result<Versions, StoreError> {
         let connections = self.store.connections().await?.into_iter();
-        let connections =
-            connections.map(|row| (format!("c {}", row.name), row.version, row.deleted_at.is_some()));
+        let connections = connections.map(|row| {
+            (
+                format!("c {}", row.name),
+                row.version,
+                row.deleted_at.is_some(),
+            )
+        });
         let syncs = self.store.syncs().await?.into_iter();
-        let syncs = syncs.map(|row| (format!("s {}", row.name), row.version, row.deleted_at.is_some()));
+        let syncs = syncs.map(|row| {
+            (
+                format!("s {}", row.name),
+                row.version,
+                row.deleted_at.is_some(),
+            )
+        });
         Ok(connections.chain(syncs).collect())
     }
 
@@ -207,7 +224,9 @@ impl Reloader {
     }
 
     async fn note(&self, text: Option<&str>) -> Result<(), StoreError> {
-        self.store.put_notice(&self.process, text, SystemClock.now()).await
+        self.store
+            .put_notice(&self.process, text, SystemClock.now())
+            .await
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::{
-    ConfigStore, ConnectionRow, ScheduleKey, SchedulePurpose, ScheduleRow, StoreError,
+    ConfigStore, ConnectionRow, Notice, ScheduleKey, SchedulePurpose, ScheduleRow, StoreError,
     StoredSchedule, SyncRow,
 };
 
@@ -214,6 +214,42 @@ UPDATE connections SET reset_at = ?2 WHERE name = ?1 AND deleted_at IS NULL";
             .bind(name.as_str().to_owned())
             .bind(now.as_micros());
         self.change_one(statement).await
+    }
+
+    async fn put_notice(
+        &self,
+        process: &str,
+        text: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const PUT: &str = "-- put_notice
+INSERT INTO notices (process, text, at) VALUES (?1, ?2, ?3)
+ON CONFLICT (process) DO UPDATE SET text = excluded.text, at = excluded.at";
+        const TAKE_BACK: &str = "-- take_notice_back
+DELETE FROM notices WHERE process = ?1";
+        let statement = match text {
+            Some(text) => sqlx::query(PUT)
+                .bind(process.to_owned())
+                .bind(text.to_owned())
+                .bind(now.as_micros()),
+            None => sqlx::query(TAKE_BACK).bind(process.to_owned()),
+        };
+        self.change_one(statement).await.map(|_| ())
+    }
+
+    async fn notices(&self) -> Result<Vec<Notice>, StoreError> {
+        const NOTICES: &str = "-- notices\nSELECT * FROM notices ORDER BY process";
+        sql::all(&self.readers, sqlx::query(NOTICES))
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(Notice {
+                    process: rows::get(row, "process")?,
+                    text: rows::get(row, "text")?,
+                    at: rows::instant(row, "at")?,
+                })
+            })
+            .collect()
     }
 
     async fn pause_sync(

@@ -101,6 +101,17 @@ pub struct StoredSchedule {
     pub last_at: Option<Timestamp>,
 }
 
+/// What a process has to say to operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// The process.
+    pub process: String,
+    /// What it says.
+    pub text: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
 /// The configuration.
 #[async_trait]
 pub trait ConfigStore: Send + Sync {
@@ -135,6 +146,17 @@ pub trait ConfigStore: Send + Sync {
         name: &ConnectionName,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// What a process has to say from now on; `None` when that is nothing.
+    async fn put_notice(
+        &self,
+        process: &str,
+        text: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// What processes have to say, in the order of their names.
+    async fn notices(&self) -> Result<Vec<Notice>, StoreError>;
 
     /// Pauses or resumes a sync. False when there is none.
     async fn pause_sync(

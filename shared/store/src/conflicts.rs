@@ -71,7 +71,14 @@ pub enum ConflictKind {
 
 impl ConflictKind {
     /// The words of all kinds, for parsing.
-    pub const WORDS: [&str; 4] = ["field", "ambiguous", "not_kept", "delete_held"];
+    pub const WORDS: [&str; 6] = [
+        "field",
+        "ambiguous",
+        "not_kept",
+        "delete_held",
+        "overwritten",
+        "replaced",
+    ];
 
     /// The word as stored and shown.
     #[must_use]

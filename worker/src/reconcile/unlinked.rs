@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{Candidate, Single, key_texts, match_one};
-use tandem_store::{
-    Confirmation, Intent, JobOutcome, LinkState, PairContext, Resolution, Waiting,
-};
+use tandem_store::{Confirmation, Intent, JobOutcome, LinkState, PairContext, Resolution, Waiting};
 
 use super::create::create;
 use super::created::link_created;

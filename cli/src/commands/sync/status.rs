@@ -27,6 +27,12 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
                     .filter(|one| one.paused)
                     .map(|one| format!("the connection {} is paused", one.name)),
             );
+            texts.extend(
+                status
+                    .notices
+                    .iter()
+                    .map(|one| format!("{}, since {}: {}", one.process, moment(one.at), one.text)),
+            );
             if status.quarantined_events.count > 0 {
                 let waiting = counted(status.quarantined_events);
                 texts.push(format!(

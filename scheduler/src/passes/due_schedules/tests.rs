@@ -40,7 +40,7 @@ async fn each_purpose_starts_its_job_when_due_and_only_once() {
     let pass = pass_of(
         &fixture,
         &SchedulerSettings {
-            sweeping,
+            sweeping: sweeping.into(),
             ..SchedulerSettings::default()
         },
     );

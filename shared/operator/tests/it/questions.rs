@@ -198,7 +198,10 @@ async fn a_delete_is_not_approved_when_the_record_is_back_or_the_pair_is_none() 
         .insert_links(vec![link.clone()], world.make.now())
         .await;
     assert_eq!(inserted.expect("linked"), 1);
-    let held = ConflictKind::DeleteHeld { gone: Side::A };
+    let held = ConflictKind::DeleteHeld {
+        gone: Side::A,
+        reason: String::new(),
+    };
     let id = open(&world, world.make.conflict(Some(link.id), "7", held)).await;
     let told = refusal(&world, id, Resolution::Approve).await;
     assert!(told.contains("`7` is in crm again"), "{told}");
@@ -216,7 +219,10 @@ async fn a_delete_is_not_approved_when_the_record_is_back_or_the_pair_is_none() 
     let late = world.make.conflict(
         Some(link.id),
         "8",
-        ConflictKind::DeleteHeld { gone: Side::A },
+        ConflictKind::DeleteHeld {
+            gone: Side::A,
+            reason: String::new(),
+        },
     );
     let late = open(&world, late).await;
     let told = refusal(&world, late, Resolution::Approve).await;

@@ -1,6 +1,7 @@
 //! The start of a process of the fleet.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tandem_domain::{Clock, Entropy};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::storage::PostgresUrl;
 use super::{Platform, ProcessArgs, StartError, Storage, TaskError, Tasks};
 use crate::config::Built;
+use crate::reload::{Reloader, Reloading};
 use crate::telemetry::{self, MetricsHandle, TelemetryGuard, TelemetryOptions, init_metrics};
 use crate::{Configuration, SystemClock, SystemEntropy, shutdown_token};
 
@@ -73,7 +75,7 @@ pub struct Process {
 struct Redis {
     doorbell: Arc<RedisDoorbell>,
     /// Of a process that sends requests to systems.
-    budgets: Option<FleetBudgets>,
+    budgets: Option<Arc<FleetBudgets>>,
 }
 
 impl Process {
@@ -114,7 +116,9 @@ impl Process {
             None => None,
         };
         let built = match redis.as_ref().and_then(|redis| redis.budgets.as_ref()) {
-            Some(budgets) => configuration.build_with(environment, Arc::clone(&clock), budgets)?,
+            Some(budgets) => {
+                configuration.build_with(environment, Arc::clone(&clock), &**budgets)?
+            }
             None => configuration.build(environment, Arc::clone(&clock))?,
         };
         let storage = Storage::Postgres {
@@ -133,6 +137,30 @@ impl Process {
             redis,
             telemetry,
         })
+    }
+
+    /// What has its parts take over a changed configuration.
+    #[must_use]
+    pub fn reloader(&self, file: PathBuf) -> Reloader {
+        let budgets = self.redis.as_ref().and_then(|redis| redis.budgets.clone());
+        let clock = Arc::clone(&self.platform.clock);
+        let build = move |configuration: &Configuration| {
+            let environment = |name: &str| std::env::var(name).ok();
+            let clock = Arc::clone(&clock);
+            match &budgets {
+                Some(budgets) => configuration.build_with(&environment, clock, &**budgets),
+                None => configuration.build(&environment, clock),
+            }
+        };
+        Reloader {
+            store: Arc::clone(&self.platform.store),
+            file,
+            build: Arc::new(build),
+            stores: false,
+            parts: self.platform.reloading.clone(),
+            process: self.instance.clone(),
+            running: self.configuration.clone(),
+        }
     }
 
     /// Runs its parts until it is asked to end or one of them fails; then lets them end.
@@ -189,6 +217,7 @@ fn platform(
         doorbell,
         clock,
         entropy,
+        reloading: Reloading::default(),
         shutdown,
     }
 }
@@ -220,7 +249,8 @@ impl Redis {
                     timings: Timings::default(),
                 };
                 let budgets = FleetBudgets::start(settings, Arc::clone(clock));
-                Some(budgets.map_err(|error| StartError::Redis(error.to_string()))?)
+                let budgets = budgets.map_err(|error| StartError::Redis(error.to_string()))?;
+                Some(Arc::new(budgets))
             }
         };
         Ok(Self { doorbell, budgets })

@@ -7,6 +7,8 @@ use tandem_queue::Doorbell;
 use tandem_store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::reload::Reloading;
+
 /// What all parts of a process share.
 #[derive(Clone)]
 pub struct Platform {
@@ -18,6 +20,8 @@ pub struct Platform {
     pub clock: Arc<dyn Clock>,
     /// Draws numbers.
     pub entropy: Arc<dyn Entropy>,
+    /// The parts that take over a changed configuration.
+    pub reloading: Reloading,
     /// Cancelled when the process is to end.
     pub shutdown: CancellationToken,
 }

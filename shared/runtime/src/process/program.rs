@@ -54,6 +54,12 @@ where
         }
         Err(error) => return fail(role, &error),
     }
+    if let Some(file) = &cli.args.config {
+        let following = process
+            .reloader(file.clone())
+            .run(process.platform.shutdown.clone());
+        tasks.spawn_endless("following the configuration", following);
+    }
     match process.run_to_end(tasks).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(role, &error),

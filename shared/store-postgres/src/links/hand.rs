@@ -63,7 +63,7 @@ SELECT * FROM links WHERE id = $1 FOR NO KEY UPDATE";
 }
 
 const RETIRE: &str = "-- take_link_apart
-UPDATE links SET state = 'retired', revision = revision + 1, updated_at = $2
+UPDATE links SET state = 'retired', kept_apart = true, revision = revision + 1, updated_at = $2
 WHERE id = $1 AND (
     SELECT i.id FROM intents i WHERE i.link = $1 AND i.state IN ('planned', 'sent', 'unknown') LIMIT 1) IS NULL";
 

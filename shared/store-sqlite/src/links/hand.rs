@@ -62,7 +62,7 @@ SELECT * FROM links WHERE id = ?1";
 }
 
 const RETIRE: &str = "-- take_link_apart
-UPDATE links SET state = 'retired', revision = revision + 1, updated_at = ?2
+UPDATE links SET state = 'retired', kept_apart = 1, revision = revision + 1, updated_at = ?2
 WHERE id = ?1 AND NOT EXISTS (
     SELECT 1 FROM intents i WHERE i.link = ?1 AND i.state IN ('planned', 'sent', 'unknown'))";
 

@@ -380,6 +380,30 @@ pub async fn a_reset_of_a_connection_is_told_to_all_who_look(store: Subject) {
     assert_eq!(versions(&store).await, (1, 1));
 }
 
+/// What a process has to say is replaced, and taken back.
+pub async fn a_notice_of_a_process_is_replaced_and_taken_back(store: Subject) {
+    let make = Make::default();
+    let put = |process: &'static str, text: Option<&'static str>| {
+        let store = &store;
+        async move {
+            let put = store.put_notice(process, text, Make::default().now());
+            put.await.expect("put");
+        }
+    };
+    put("up", Some("one")).await;
+    put("up", Some("other")).await;
+    put("worker", Some("third")).await;
+    put("worker", None).await;
+    put("worker", None).await;
+    let notices = store.notices().await.expect("notices");
+    assert_eq!(notices.len(), 1);
+    assert_eq!(
+        (notices[0].process.as_str(), notices[0].text.as_str()),
+        ("up", "other")
+    );
+    assert_eq!(notices[0].at, make.now());
+}
+
 /// The storage answers.
 pub async fn the_storage_answers(store: Subject) {
     store.ping().await.expect("ping");

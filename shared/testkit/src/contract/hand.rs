@@ -104,7 +104,10 @@ pub async fn a_pair_taken_apart_by_hand_is_left_alone_until_it_is_linked_again(s
         .await
         .expect("link")
         .expect("it is there");
-    assert_eq!(stored.state, LinkState::Retired);
+    assert_eq!(
+        (stored.state, stored.kept_apart),
+        (LinkState::Retired, true)
+    );
     assert!(is_ignored(&store, Side::A, "a1").await && is_ignored(&store, Side::B, "b1").await);
     assert_eq!(state(&store, question).await, ConflictState::Closed);
     let again = store.unlink_by_hand(link.id, unlink(), make.now()).await;
@@ -147,7 +150,10 @@ pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
     assert_eq!(linked.expect("linked"), 2);
     let of_linked = open(&store, &make, make.conflict(None, "a1", Make::ambiguous())).await;
     let of_free = open(&store, &make, make.conflict(None, "a9", Make::ambiguous())).await;
-    let held = ConflictKind::DeleteHeld { gone: Side::B };
+    let held = ConflictKind::DeleteHeld {
+        gone: Side::B,
+        reason: String::new(),
+    };
     let of_pair = open(
         &store,
         &make,

@@ -273,6 +273,7 @@ macro_rules! contract_suite {
             config: a_schedule_is_made_due;
             config: connections_and_syncs_are_paused_and_resumed;
             config: a_reset_of_a_connection_is_told_to_all_who_look;
+            config: a_notice_of_a_process_is_replaced_and_taken_back;
             config: the_storage_answers;
         }
     };
