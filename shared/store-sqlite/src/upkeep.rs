@@ -8,7 +8,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tandem_store::StoreError;
 
-use crate::open::{cannot_open, needed_version, version};
+use crate::open::{needed_version, version};
+use crate::place::cannot_open;
 use crate::{rows, sql};
 
 /// How long others are waited for.
