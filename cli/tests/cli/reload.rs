@@ -17,7 +17,7 @@ async fn compares_websites(site: &Site) -> bool {
     let items = links["items"].as_array().expect("a list");
     items
         .iter()
-        .all(|link| link["base"].get("website").is_some())
+        .any(|link| link["base"].get("website").is_some())
 }
 
 fn notices(status: &Json) -> &[Json] {
