@@ -108,12 +108,14 @@ impl Reloader {
         let mut hangups = Hangups::listen();
         let mut ticks = tokio::time::interval(FOLLOW_EVERY);
         let mut seen = None;
+        // What one of the same name had to say before is of the past.
+        let _ = self.note(None).await;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = hangups.next() => {
                     tracing::info!(file = %self.file.display(), "asked to read the configuration again");
-                    let taken = self.from_file().await;
+                    let taken = self.take_file().await;
                     seen = self.versions().await.ok();
                     self.tell(taken).await;
                 }
@@ -122,7 +124,7 @@ impl Reloader {
                     let is_new = seen.as_ref().is_some_and(|seen| *seen != found);
                     seen = Some(found);
                     if is_new {
-                        let taken = self.from_store().await;
+                        let taken = self.take_stored().await;
                         self.tell(taken).await;
                     }
                 }
@@ -152,7 +154,7 @@ impl Reloader {
         Ok(connections.chain(syncs).collect())
     }
 
-    async fn from_file(&mut self) -> Result<(), NotTaken> {
+    async fn take_file(&mut self) -> Result<(), NotTaken> {
         let configuration = Configuration::load(&self.file)?;
         if configuration.syncs.is_empty() && !self.running.syncs.is_empty() {
             return Err(NotTaken::Other(format!(
@@ -179,7 +181,7 @@ impl Reloader {
     }
 
     /// What is stored says nothing of the process itself.
-    async fn from_store(&mut self) -> Result<(), NotTaken> {
+    async fn take_stored(&mut self) -> Result<(), NotTaken> {
         let (connections, syncs) = (self.store.connections().await?, self.store.syncs().await?);
         let mut configuration = Configuration::from_store(&connections, &syncs)?;
         configuration.server = self.running.server;
