@@ -54,6 +54,7 @@ impl Pair {
                 exclusive: true,
             },
             environment: Box::new(environment),
+            file: None,
         };
         let embedded = Embedded::start(&configuration, options).await?;
         if plan.webhooks {
