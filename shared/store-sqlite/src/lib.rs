@@ -28,8 +28,8 @@ mod sql;
 mod tally;
 #[cfg(test)]
 mod upgrade;
-mod watch;
 pub mod upkeep;
+mod watch;
 mod writer;
 
 use std::fs::File;
