@@ -21,7 +21,7 @@ use crate::readings::Reading;
 use crate::trace;
 
 /// A plan overtaken by another job is made again after this long.
-const SUPERSEDED_PAUSE: Duration = Duration::from_millis(20);
+pub const SUPERSEDED_PAUSE: Duration = Duration::from_millis(20);
 /// While another job creates a record with the same match key, this one waits so long.
 pub const KEY_BUSY_PAUSE: Duration = Duration::from_millis(300);
 
@@ -37,6 +37,16 @@ pub struct Work<'a> {
     pub claimed: &'a ClaimedJob,
     /// Until when the claim holds.
     pub until: &'a LeaseEnd,
+}
+
+/// What journalling gave.
+pub enum Journalled {
+    /// It may be sent.
+    Yes,
+    /// A newer cause has come since both sides were read: nothing is written down.
+    Overtaken,
+    /// It was not accepted, and the job ends so.
+    No(Performed),
 }
 
 /// What sending one intent gave.
@@ -197,26 +207,27 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Journals intents; `Some` says how the job ends when they were not accepted.
+    /// Journals intents.
     pub async fn journal(
         &self,
         link: Option<LinkSeen>,
         intents: &[Intent],
-    ) -> Result<Option<Performed>, WorkError> {
+    ) -> Result<Journalled, WorkError> {
         let now = self.context.now();
         let store = &self.context.store;
         match store
             .journal(self.claimed.lease, link, intents.to_vec(), now)
             .await?
         {
-            Ok(()) => Ok(None),
+            Ok(()) => Ok(Journalled::Yes),
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
-            Err(JournalError::Superseded | JournalError::NewerCause) => Ok(Some(
+            Err(JournalError::NewerCause) => Ok(Journalled::Overtaken),
+            Err(JournalError::Superseded) => Ok(Journalled::No(
                 self.again_after(SUPERSEDED_PAUSE, Waiting::Superseded),
             )),
-            Err(JournalError::KeyBusy) => {
-                Ok(Some(self.again_after(KEY_BUSY_PAUSE, Waiting::KeyBusy)))
-            }
+            Err(JournalError::KeyBusy) => Ok(Journalled::No(
+                self.again_after(KEY_BUSY_PAUSE, Waiting::KeyBusy),
+            )),
         }
     }
 
@@ -242,8 +253,21 @@ impl<'a> Work<'a> {
         seen: Vec<(Side, IndexedRecord)>,
         error: ConnectorError,
     ) -> Result<Performed, WorkError> {
+        let reason = error.to_string();
+        self.close(intent, state, seen, reason).await?;
+        Err(error.into())
+    }
+
+    /// Settles one intent; the job goes on.
+    pub async fn close(
+        &self,
+        intent: &Intent,
+        state: IntentState,
+        seen: Vec<(Side, IndexedRecord)>,
+        reason: String,
+    ) -> Result<(), WorkError> {
         let confirmation = Confirmation {
-            verdicts: vec![verdict(intent, state, Some(error.to_string()))],
+            verdicts: vec![verdict(intent, state, Some(reason))],
             seen,
             ..Confirmation::default()
         };
@@ -255,7 +279,7 @@ impl<'a> Work<'a> {
         {
             Ok(())
             | Err(JournalError::Superseded | JournalError::KeyBusy | JournalError::NewerCause) => {
-                Err(error.into())
+                Ok(())
             }
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
         }
@@ -306,14 +330,6 @@ pub fn verdict(intent: &Intent, state: IntentState, error: Option<String>) -> In
         target: intent.target.clone(),
         error,
     }
-}
-
-/// Whether a reading shows what an intent wanted to write.
-pub fn shows(sync: &SyncDefinition, intent: &Intent, fields: &Fields) -> bool {
-    intent
-        .fields
-        .iter()
-        .all(|(name, wanted)| shows_field(sync, name, wanted, fields))
 }
 
 /// Whether a reading shows a value that was to be written.

@@ -89,6 +89,11 @@ impl Reading {
         self
     }
 
+    /// The checksum of its mapped fields.
+    pub fn checksum(&self) -> String {
+        checksum(&self.fields)
+    }
+
     /// As the engine looks at it.
     pub fn presence(&self) -> Presence {
         if self.counts_as_gone {

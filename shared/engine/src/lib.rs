@@ -2,13 +2,18 @@
 //! both follow are pure functions here: no I/O, no clock, no randomness, nothing async.
 
 mod equality;
+mod form;
+mod identity;
 mod matching;
 mod plan;
 mod policy;
 mod project;
+mod recover;
 mod settle;
 
 pub use equality::same;
+pub use form::is_form_of;
+pub use identity::{Marks, Mistaken, keeps_any, mistaken};
 pub use matching::{
     Ambiguity, Candidate, MatchKey, Matching, Single, contradicts, key_texts, match_all,
     match_form, match_keys, match_one,
@@ -22,4 +27,5 @@ pub use policy::{
     FieldRule, Filter, SyncPolicy, Transform,
 };
 pub use project::{mapped, to_stream};
-pub use settle::{NotKept, Settled, SideResult, settle};
+pub use recover::{OpenWrite, Recovered, Seen, base_with, recover};
+pub use settle::{Between, NotKept, Settled, SideResult, settle};

@@ -139,6 +139,8 @@ pub struct Plan {
     pub decisions: Vec<Decision>,
     /// Fields that a person must decide; neither side is written.
     pub questions: Vec<FieldQuestion>,
+    /// Why a person must approve the delete among the writes before it is carried out, in words.
+    pub held: Option<String>,
     /// What becomes of the link.
     pub link: LinkFate,
 }
@@ -153,11 +155,20 @@ impl Plan {
             && self.link == LinkFate::Keep
     }
 
-    const fn nothing(link: LinkFate) -> Self {
+    /// A plan that leaves everything as it is.
+    #[must_use]
+    pub const fn keep() -> Self {
+        Self::nothing(LinkFate::Keep)
+    }
+
+    /// A plan that only says what becomes of the link.
+    #[must_use]
+    pub const fn nothing(link: LinkFate) -> Self {
         Self {
             writes: Vec::new(),
             decisions: Vec::new(),
             questions: Vec::new(),
+            held: None,
             link,
         }
     }
@@ -449,41 +460,91 @@ fn one_gone(policy: &SyncPolicy, view: View<'_>, gone: Side, rest: &Snapshot) ->
         Side::A => view.a,
         Side::B => view.b,
     };
-    let edited = view
-        .base
-        .is_some_and(|base| edited_since(policy, base, gone.other(), rest));
-    let deletes = policy.deletes.when_gone(gone);
-    match deletes {
+    match policy.deletes.when_gone(gone) {
         DeletePolicy::Ignore => Plan::nothing(LinkFate::Retire),
         DeletePolicy::Unlink => Plan::nothing(LinkFate::Dissolve),
+        DeletePolicy::Propagate => propagate(
+            policy,
+            view,
+            gone,
+            *presence == Presence::Gone(Gone::Deleted),
+            rest,
+        ),
+    }
+}
+
+/// A delete is carried over only where the pair is known to have agreed, and the remaining record is as it was then.
+fn propagate(
+    policy: &SyncPolicy,
+    view: View<'_>,
+    gone: Side,
+    is_deleted: bool,
+    rest: &Snapshot,
+) -> Plan {
+    let delete = |held: Option<String>| Plan {
+        writes: vec![PlannedWrite {
+            side: gone.other(),
+            op: WriteOp::Delete,
+            fields: Fields::new(),
+        }],
+        held,
+        ..Plan::nothing(LinkFate::Retire)
+    };
+    match since_agreed(policy, view.base, gone.other(), rest) {
+        Since::Unedited => delete(None),
+        Since::NeverAgreed(what) => delete(Some(what)),
         // An archived record is still there: making another beside it would double it.
-        DeletePolicy::Propagate if edited && *presence == Presence::Gone(Gone::Deleted) => create(
+        Since::Edited(fields) if !is_deleted => delete(Some(format!(
+            "the record that is left was edited since both agreed ({})",
+            fields.join(", ")
+        ))),
+        Since::Edited(_) => create(
             policy,
             view.ruled,
             gone,
             rest,
             "deleted on one side, edited on the other: the edit wins",
         ),
-        DeletePolicy::Propagate => Plan {
-            writes: vec![PlannedWrite {
-                side: gone.other(),
-                op: WriteOp::Delete,
-                fields: Fields::new(),
-            }],
-            ..Plan::nothing(LinkFate::Retire)
-        },
     }
 }
 
-fn edited_since(
+/// How a record stands against what both sides last agreed on.
+enum Since {
+    /// As it was.
+    Unedited,
+    /// These fields have changed.
+    Edited(Vec<String>),
+    /// It is not known that both ever agreed; in what, in words.
+    NeverAgreed(String),
+}
+
+fn since_agreed(
     policy: &SyncPolicy,
-    base: &BTreeMap<String, BaseValue>,
+    base: Option<&BTreeMap<String, BaseValue>>,
     side: Side,
     record: &Snapshot,
-) -> bool {
-    policy.fields.iter().any(|rule| {
+) -> Since {
+    let Some(base) = base.filter(|base| !base.is_empty()) else {
+        return Since::NeverAgreed("the two records were never seen to agree".to_owned());
+    };
+    let (mut edited, mut unknown) = (Vec::new(), Vec::new());
+    for rule in &policy.fields {
         let value = record.fields.get(&rule.name).unwrap_or(&NO_VALUE);
-        base.get(&rule.name)
-            .is_some_and(|base| !same(rule.equality, base.side(side), value))
-    })
+        match base.get(&rule.name) {
+            Some(base) if same(rule.equality, base.side(side), value) => {}
+            Some(_) => edited.push(rule.name.clone()),
+            None if value.is_null() => {}
+            None => unknown.push(rule.name.clone()),
+        }
+    }
+    if !edited.is_empty() {
+        return Since::Edited(edited);
+    }
+    if unknown.is_empty() {
+        return Since::Unedited;
+    }
+    Since::NeverAgreed(format!(
+        "both sides were never seen to agree in {}",
+        unknown.join(", ")
+    ))
 }

@@ -1,18 +1,31 @@
 //! What both sides are known to hold once a plan was carried out: the new base.
 //!
-//! The base may only move to values that were seen *and decided upon*. A person can edit a record
-//! between our reading and our reading back; if the base took over what was read back, that edit
-//! would never be seen as one. So fields that were not written keep the value of the first reading,
-//! and a written field that reads back as something else counts as an edit, unless the answer to the
-//! write itself said that this is how it is stored.
+//! The base may only move to values that were seen *and decided upon*. A person can edit a record between our reading
+//! and our reading back; if the base took over whatever was read back, that edit would never be seen as one. So fields
+//! that were not written keep the value of the first reading. A field that was written and reads back as something
+//! else is our value in that system's form (cut, escaped, rounded, dropped, filled in), unless something speaks for
+//! an edit: the form is taken into the base of that side, the source keeps what it has, and a person is told once.
 
 use std::collections::BTreeMap;
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
 
 use crate::equality::same;
+use crate::form::is_form_of;
 use crate::plan::Plan;
 use crate::policy::{FieldRule, SyncPolicy};
+
+/// Whether somebody edited a record between a write of ours and the reading that shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Between {
+    /// For certain nobody: the reading came with the answer to the write, or the record's times say so.
+    Nobody,
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// Somebody did, or had the time to: only what looks like a form of our value is one.
+    Somebody,
+}
 
 /// What happened on one side.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,8 +36,8 @@ pub struct SideResult<'a> {
     pub sent: Option<&'a Fields>,
     /// The mapped fields as read back.
     pub after: Option<&'a Fields>,
-    /// Whether `after` came with the answer to the write, so that nobody can have edited in between.
-    pub atomic: bool,
+    /// What may have happened before `after` was read.
+    pub between: Between,
 }
 
 /// A value that a system took and did not keep.
@@ -55,6 +68,17 @@ pub struct Settled {
     pub moved: bool,
 }
 
+impl Settled {
+    /// What one side is known to hold.
+    #[must_use]
+    pub const fn known(&self, side: Side) -> &Fields {
+        match side {
+            Side::A => &self.known_a,
+            Side::B => &self.known_b,
+        }
+    }
+}
+
 /// Works out the new base.
 #[must_use]
 pub fn settle(
@@ -65,10 +89,10 @@ pub fn settle(
     b: SideResult<'_>,
 ) -> Settled {
     let mut settled = Settled::default();
+    let ends = [End::new(policy, Side::A, a), End::new(policy, Side::B, b)];
     for rule in &policy.fields {
         let name = &rule.name;
-        let known_a = known(rule, Side::A, a, &mut settled);
-        let known_b = known(rule, Side::B, b, &mut settled);
+        let [known_a, known_b] = ends.each_ref().map(|end| end.known(rule, &mut settled));
         if plan
             .questions
             .iter()
@@ -92,37 +116,100 @@ pub fn settle(
     settled
 }
 
-/// The value that a side is known to have in one field.
-fn known(rule: &FieldRule, side: Side, result: SideResult<'_>, settled: &mut Settled) -> Value {
-    let value_in = |fields: Option<&Fields>| -> Value {
-        fields
-            .and_then(|fields| fields.get(&rule.name))
-            .cloned()
-            .unwrap_or_default()
-    };
-    let before = value_in(result.before);
-    let Some(after) = result.after.map(|after| value_in(Some(after))) else {
-        return before;
-    };
-    let Some(sent) = result.sent.and_then(|sent| sent.get(&rule.name)).cloned() else {
-        settled.moved |= !same(rule.equality, &after, &before);
-        return before;
-    };
-    if same(rule.equality, &after, &sent) {
-        return after;
-    }
-    if same(rule.equality, &after, &before) {
-        settled.not_kept.push(NotKept {
+/// One side of a plan that was carried out.
+struct End<'a> {
+    side: Side,
+    result: SideResult<'a>,
+    /// Whether a field that was not written reads back as another value: somebody edits at this moment.
+    others_moved: bool,
+}
+
+impl<'a> End<'a> {
+    fn new(policy: &SyncPolicy, side: Side, result: SideResult<'a>) -> Self {
+        let others_moved = match (result.before, result.sent, result.after) {
+            (Some(before), Some(sent), Some(after)) => policy
+                .fields
+                .iter()
+                .filter(|rule| !sent.contains_key(&rule.name))
+                .any(|rule| !same(rule.equality, &value(before, rule), &value(after, rule))),
+            _ => false,
+        };
+        Self {
             side,
+            result,
+            others_moved,
+        }
+    }
+
+    /// The value that the side is known to have in one field.
+    fn known(&self, rule: &FieldRule, settled: &mut Settled) -> Value {
+        let Some(after) = self.result.after.map(|after| value(after, rule)) else {
+            return self.before(rule).unwrap_or_default();
+        };
+        match (self.before(rule), self.sent(rule)) {
+            // It was made by a create, and this field is not ours to write: what it holds is for the other side.
+            (None, None) if !rule.direction.writes(self.side) => {
+                settled.moved |= !after.is_null();
+                Value::Null
+            }
+            // Made by a create that had no value for it: a default is the system's form of nothing.
+            (None, None) => self.written(rule, Value::Null, None, after, settled),
+            (before, Some(sent)) => self.written(rule, sent, before, after, settled),
+            (Some(before), None) => {
+                settled.moved |= !same(rule.equality, &after, &before);
+                before
+            }
+        }
+    }
+
+    fn before(&self, rule: &FieldRule) -> Option<Value> {
+        self.result.before.map(|before| value(before, rule))
+    }
+
+    fn sent(&self, rule: &FieldRule) -> Option<Value> {
+        self.result
+            .sent
+            .and_then(|sent| sent.get(&rule.name))
+            .cloned()
+    }
+
+    /// The value of a field that was written: as sent, or in the form that the system gave it; the value that was
+    /// sent where somebody has typed another since, so that the next plan sees an edit.
+    fn written(
+        &self,
+        rule: &FieldRule,
+        sent: Value,
+        before: Option<Value>,
+        after: Value,
+        settled: &mut Settled,
+    ) -> Value {
+        if same(rule.equality, &after, &sent) {
+            return after;
+        }
+        let is_unchanged = before.is_some_and(|before| same(rule.equality, &after, &before));
+        if !is_unchanged && self.is_edit(&sent, &after) {
+            settled.moved = true;
+            return sent;
+        }
+        settled.not_kept.push(NotKept {
+            side: self.side,
             field: rule.name.clone(),
             sent,
             kept: after.clone(),
         });
-        return after;
+        after
     }
-    if result.atomic {
-        return after;
+
+    fn is_edit(&self, sent: &Value, after: &Value) -> bool {
+        let speaks_for_an_edit = match self.result.between {
+            Between::Nobody => false,
+            Between::Unknown => self.others_moved,
+            Between::Somebody => true,
+        };
+        speaks_for_an_edit && !is_form_of(after, sent)
     }
-    settled.moved = true;
-    sent
+}
+
+fn value(fields: &Fields, rule: &FieldRule) -> Value {
+    fields.get(&rule.name).cloned().unwrap_or_default()
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tandem_domain::{BaseValue, FieldType, Fields, Side, Timestamp, Value};
 use tandem_engine::{
-    Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, Gone,
-    LinkFate, Plan, Presence, Ruled, SideResult, Snapshot, SyncPolicy, View, WriteOp, plan, settle,
+    Ambiguous, Between, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule,
+    Gone, LinkFate, Plan, Presence, Ruled, SideResult, Snapshot, SyncPolicy, View, WriteOp, plan,
+    settle,
 };
 
 const NAMES: [&str; 3] = ["name", "email", "limit"];
@@ -78,6 +79,14 @@ impl System {
     }
 }
 
+fn between(atomic: bool) -> Between {
+    if atomic {
+        Between::Nobody
+    } else {
+        Between::Unknown
+    }
+}
+
 struct Pair {
     a: System,
     b: System,
@@ -112,13 +121,13 @@ impl Pair {
             before: Some(&before_a),
             sent: sent(Side::A),
             after: Some(&self.a.fields),
-            atomic,
+            between: between(atomic),
         };
         let result_b = SideResult {
             before: Some(&before_b),
             sent: sent(Side::B),
             after: Some(&self.b.fields),
-            atomic,
+            between: between(atomic),
         };
         self.base = Some(settle(policy, self.base.as_ref(), &plan, result_a, result_b).base);
         plan
@@ -409,7 +418,7 @@ fn an_edit_during_the_write_is_seen_by_the_next_plan() {
             before: Some(&before_b),
             sent: Some(&write),
             after: Some(&pair.b.fields),
-            atomic: false,
+            between: Between::Unknown,
         },
     );
     assert!(settled.moved);

@@ -85,6 +85,9 @@ pub struct SyncDefinition {
     pub overlap: Duration,
     /// See [`DeleteBrake`].
     pub brake: DeleteBrake,
+    /// A record that its system does not show is believed to be gone after this long, sooner where an event told of
+    /// it; a replica that lags behind shows less for a moment.
+    pub confirm_gone: Duration,
     /// See [`Archived`].
     pub archived: Archived,
     /// How many of its jobs run at once.

@@ -36,20 +36,10 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
         side: conflict.side.as_str(),
         record: conflict.record.as_str(),
         field: conflict.kind.field(),
-        subject: subject(conflict),
+        subject: conflict.subject(),
         kind: sql::json("conflict", &conflict.kind)?,
         shown: sql::json("conflict", &conflict.shown)?,
     })
-}
-
-/// What is asked about: a field of a link, or a record.
-fn subject(conflict: &NewConflict) -> String {
-    let record = || format!("{}/{}/{}", conflict.sync, conflict.side, conflict.record);
-    match (conflict.link, conflict.kind.field()) {
-        (Some(link), Some(field)) => format!("{link}/{field}"),
-        (None, Some(field)) => format!("{}/{field}", record()),
-        (_, None) => record(),
-    }
 }
 
 /// Opens questions that are not open already. Returns how many are new.

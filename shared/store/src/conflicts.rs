@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{
-    ConflictId, Fields, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value,
+    ConflictId, EventId, Fields, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value,
 };
 
 use crate::StoreError;
@@ -53,10 +53,10 @@ pub enum ConflictKind {
     Overwritten {
         /// When the record was edited, as its system told us in an event.
         edited_at: Timestamp,
+        /// The event that told of it; its body may say what the edit was.
+        event: EventId,
         /// The mapped fields that we wrote, with the values that we put there.
         written: Fields,
-        /// The values that were there when we read the record before the edit.
-        before: Fields,
     },
     /// Under the id of a linked record there is another record now, or an older state of it.
     Replaced {
@@ -185,6 +185,28 @@ pub struct NewConflict {
     /// The records that it is about, as they were read: of a link both, otherwise the record, those that it
     /// may be the same as, and its rivals.
     pub shown: Vec<ShownRecord>,
+}
+
+impl NewConflict {
+    /// What is asked about, as text: one question about it is never open twice. It is a field of a link, or a
+    /// record; beside other questions about a record stand those whether an edit was overwritten, and whether it
+    /// is still the same record.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        let record = format!("{}/{}/{}", self.sync, self.side, self.record);
+        match (self.link, &self.kind) {
+            (Some(link), kind) if kind.field().is_some() => {
+                format!("{link}/{}", kind.field().unwrap_or_default())
+            }
+            (_, ConflictKind::Overwritten { .. } | ConflictKind::Replaced { .. }) => {
+                format!("{record}#{}", self.kind.as_str())
+            }
+            (_, kind) => match kind.field() {
+                Some(field) => format!("{record}/{field}"),
+                None => record,
+            },
+        }
+    }
 }
 
 /// A stored question.

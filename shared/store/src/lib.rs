@@ -48,9 +48,9 @@ pub use jobs::{
 };
 pub use leases::LeaseStore;
 pub use links::{
-    Causes, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
-    JournalError, KnownRecord, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, Missing, NewLink,
-    OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, WaitingCause,
+    Causes, Confirmation, Doubt, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
+    JournalError, KnownRecord, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, NewLink, OwnWrite,
+    PairContext, Ruling, SeenRecord, SideMemory, SideState, WaitingCause,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
 pub use runs::{

@@ -35,9 +35,9 @@ pub struct SideMemory {
     /// When the record was made, by its system's clock: another time means another record under the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at: Option<Timestamp>,
-    /// Since when its system does not show it.
+    /// Since when its system does not show it, or shows an older state of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<Missing>,
+    pub doubt: Option<Doubt>,
     /// What our own last write did to its time of change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_write: Option<OwnWrite>,
@@ -51,22 +51,26 @@ impl SideMemory {
     }
 }
 
-/// A record that its system says is not there, which is not believed at once.
+/// Something that a system says of a record and that is not believed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Missing {
-    /// When it was first not there.
+pub struct Doubt {
+    /// When it was first said.
     pub since: Timestamp,
     /// How often it was looked for since.
     pub looks: u32,
 }
 
-/// A write of ours, in the times of change that its system gave, by that system's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A write of ours, and what it did to the record's time of change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnWrite {
-    /// The record's time of change before it: that of an edit.
+    /// The record's time of change before it, by its system's clock: that of an edit.
     pub before: Option<Timestamp>,
-    /// The record's time of change after it: ours.
-    pub after: Timestamp,
+    /// The record's time of change after it, by its system's clock: ours.
+    pub after: Option<Timestamp>,
+    /// When the record was read before it, by our clock.
+    pub read_at: Timestamp,
+    /// The checksum of the mapped fields that it replaced: a reading that shows them may be an old one.
+    pub replaced: String,
 }
 
 /// How a link stands.
@@ -250,6 +254,8 @@ pub struct Intent {
 pub struct Ruling {
     /// The conflict.
     pub conflict: ConflictId,
+    /// The word for what was asked, see [`crate::ConflictKind::as_str`].
+    pub asked: String,
     /// The field, for a field conflict.
     pub field: Option<String>,
     /// The answer.
@@ -267,8 +273,10 @@ pub struct PairContext {
     pub rulings: Vec<Ruling>,
     /// Fields of the link with an open conflict, so that none is opened twice.
     pub open_conflict_fields: Vec<String>,
-    /// Whether an open question of another kind (ambiguous match) waits for the record.
+    /// The open question what the record matches, if there is one.
     pub held: Option<ConflictId>,
+    /// The open question whether the records of the link are still the ones that were linked.
+    pub replaced: Option<ConflictId>,
     /// Whether an operator said to leave this record alone.
     pub ignored: bool,
     /// What waits in the lane of the link. Whatever comes later is newer than what is read after this.

@@ -2,7 +2,7 @@
 
 use tandem_domain::{Side, Value};
 use tandem_engine::{Decision, LinkFate, Plan, Settled};
-use tandem_store::{Change, FieldChange, Intent, IntentOp, IntentState, Operation, Outcome};
+use tandem_store::{Change, FieldChange, Intent, IntentOp, Operation, Outcome};
 
 use super::linked::{Carried, Open};
 use super::questions::new_questions;
@@ -19,20 +19,15 @@ pub(super) fn changes(
         .iter()
         .map(|one| written(work, open, planned, one, settled))
         .collect();
-    let late = open
-        .verdicts
-        .iter()
-        .filter(|verdict| verdict.state == IntentState::Confirmed);
-    for verdict in late {
-        if let Some(intent) = open
-            .context
-            .intents
+    changes.extend(
+        open.late_intents()
+            .map(|intent| seen_late(work, open, intent)),
+    );
+    changes.extend(
+        open.overwritten
             .iter()
-            .find(|intent| intent.id == verdict.intent)
-        {
-            changes.push(seen_late(work, open, intent));
-        }
-    }
+            .map(|edit| edit.change(work, &open.link)),
+    );
     let agreed: Vec<&Decision> = planned
         .decisions
         .iter()

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tandem_domain::{Fields, Side};
-use tandem_engine::{LinkFate, Plan, Settled, SideResult, settle};
+use tandem_domain::{Side, Timestamp};
+use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Confirmation, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState, LinkUpdate,
-    SideState, Waiting,
+    Confirmation, Doubt, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState, LinkUpdate,
+    OwnWrite, SideMemory, SideState, Waiting,
 };
 
 use super::change_log::changes;
@@ -15,6 +15,10 @@ use super::questions::conflicts;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
+use crate::readings::Reading;
+
+/// What was written and could not be read back is looked for after this long.
+const UNREAD_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn finish(
     work: Work<'_>,
@@ -25,7 +29,7 @@ pub(super) async fn finish(
     let is_unread = |one: &Carried| one.after.is_none() && one.intent.op != IntentOp::Delete;
     if carried.iter().any(is_unread) {
         // What was written stays open in the journal: without it, the next run would not know whose it is.
-        return Ok(work.again_after(Duration::ZERO, Waiting::Elsewhere));
+        return Ok(work.again_after(UNREAD_PAUSE, Waiting::Elsewhere));
     }
     let settled = settle(
         &work.sync.policy,
@@ -47,7 +51,7 @@ pub(super) async fn finish(
     };
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),
-        link: link_update(&open, &planned, &carried, &settled),
+        link: link_update(work, &open, &planned, &carried, &settled),
         seen: seen(work, &open, &carried),
         changes: changes(work, &open, &planned, &carried, &settled),
         conflicts: conflicts(work, &open, &planned, &settled),
@@ -73,11 +77,7 @@ pub(super) fn verdicts_so_far(open: &Open, carried: &[Carried]) -> Vec<IntentVer
     open.verdicts.iter().cloned().chain(confirmed).collect()
 }
 
-pub(super) fn side_result<'r>(
-    open: &'r Open,
-    carried: &'r [Carried],
-    side: Side,
-) -> SideResult<'r> {
+fn side_result<'r>(open: &'r Open, carried: &'r [Carried], side: Side) -> SideResult<'r> {
     let write = carried
         .iter()
         .find(|one| one.intent.side == side && one.intent.op != IntentOp::Delete);
@@ -92,7 +92,7 @@ pub(super) fn side_result<'r>(
         after: write
             .and_then(|one| one.after.as_ref())
             .map(|reading| &reading.fields),
-        atomic: write.is_some_and(|one| one.atomic),
+        between: write.map_or(Between::Unknown, |one| one.between),
     }
 }
 
@@ -124,7 +124,8 @@ pub(super) fn note(open: &Open, planned: &Plan, carried: &[Carried]) -> String {
 }
 
 /// The link as it is now; `None` when nothing about it has changed.
-pub(super) fn link_update(
+fn link_update(
+    work: Work<'_>,
     open: &Open,
     planned: &Plan,
     carried: &[Carried],
@@ -142,7 +143,11 @@ pub(super) fn link_update(
             side_state(open, carried, settled, Side::B),
             settled.base.clone(),
         ),
-        LinkFate::Retire => (link.a.clone(), link.b.clone(), link.base.clone()),
+        LinkFate::Retire => (
+            retired(work, open, Side::A),
+            retired(work, open, Side::B),
+            link.base.clone(),
+        ),
         LinkFate::Dissolve => (
             SideState::default(),
             SideState::default(),
@@ -160,24 +165,75 @@ pub(super) fn link_update(
     })
 }
 
-pub(super) fn side_state(
-    open: &Open,
-    carried: &[Carried],
-    settled: &Settled,
-    side: Side,
-) -> SideState {
-    let known: &Fields = match side {
-        Side::A => &settled.known_a,
-        Side::B => &settled.known_b,
-    };
+/// What a retired link keeps of a side: which record it was, and whether that one was gone. Should it come back, it is
+/// known by that.
+fn retired(work: Work<'_>, open: &Open, side: Side) -> SideState {
+    let mut state = open.link.side(side).clone();
+    let is_gone = open
+        .pair
+        .side(side)
+        .is_none_or(|reading| reading.record.archived || reading.counts_as_gone);
+    state.memory.doubt = is_gone.then(|| {
+        let now = work.context.now();
+        state.memory.doubt.unwrap_or(Doubt {
+            since: now,
+            looks: 1,
+        })
+    });
+    state
+}
+
+fn side_state(open: &Open, carried: &[Carried], settled: &Settled, side: Side) -> SideState {
     let written = carried
         .iter()
         .find(|one| one.intent.side == side)
         .and_then(|one| one.after.as_ref());
-    match written.or_else(|| open.pair.side(side)) {
-        Some(reading) => reading.side_state(known),
-        None => open.link.side(side).clone(),
+    let Some(reading) = written.or_else(|| open.pair.side(side)) else {
+        return open.link.side(side).clone();
+    };
+    let mut state = reading.side_state(settled.known(side));
+    state.memory = SideMemory {
+        made_at: reading
+            .record
+            .created_at
+            .or(open.link.side(side).memory.made_at),
+        doubt: None,
+        own_write: own_write(open, side, reading, written.is_some()),
+    };
+    state
+}
+
+/// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an
+/// earlier one as long as nobody has changed the record since.
+fn own_write(open: &Open, side: Side, now: &Reading, is_written: bool) -> Option<OwnWrite> {
+    let look = open.pair.look(side);
+    let fresh = |read_at: Timestamp| OwnWrite {
+        before: look
+            .reading
+            .as_ref()
+            .and_then(|before| before.record.updated_at),
+        after: now.record.updated_at,
+        read_at,
+        replaced: look
+            .reading
+            .as_ref()
+            .map(Reading::checksum)
+            .unwrap_or_default(),
+    };
+    if is_written {
+        return Some(fresh(look.began));
     }
+    let late = open.late_intents().find(|intent| intent.side == side);
+    if let Some(intent) = late {
+        return Some(OwnWrite {
+            before: open.link.side(side).updated_at,
+            replaced: open.link.side(side).checksum.clone().unwrap_or_default(),
+            ..fresh(intent.created_at)
+        });
+    }
+    let earlier = open.link.side(side).memory.own_write.clone();
+    let is_told = open.overwritten.iter().any(|one| one.side == side);
+    earlier.filter(|own| own.after == now.record.updated_at && !is_told)
 }
 
 pub(super) fn seen(

@@ -2,12 +2,13 @@
 
 use tandem_connectors::ConnectorError;
 use tandem_domain::{ConflictId, Side};
-use tandem_engine::{Plan, Presence, Ruled, View, key_texts};
-use tandem_store::IntentState;
+use tandem_engine::{Between, Plan, Presence, Ruled, View, key_texts};
+use tandem_store::{IntentState, Waiting};
 
 use super::created::{Source, link_created};
+use super::pair::between;
 use super::unlinked::Here;
-use crate::executor::{About, Sent, Work};
+use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::{self, Reading};
@@ -36,14 +37,23 @@ pub(super) async fn create(
             match_key,
         },
     );
-    if let Some(ended) = work.journal(None, std::slice::from_ref(&intent)).await? {
-        return Ok(ended);
+    match work.journal(None, std::slice::from_ref(&intent)).await? {
+        Journalled::Yes => {}
+        Journalled::Overtaken => return Ok(work.again_after(SUPERSEDED_PAUSE, Waiting::Superseded)),
+        Journalled::No(ended) => return Ok(ended),
     }
     match work.send(&intent, None).await {
         Sent::Written { written, millis } => {
+            let answered = work.context.now();
+            let is_whole = written.record.is_some();
             let created = read_created(work, write.side, written).await?;
             let source = Source {
                 reading: &here.reading,
+                between: if is_whole {
+                    Between::Nobody
+                } else {
+                    between(work, write.side, &created, answered)
+                },
                 used_rulings,
                 millis,
             };

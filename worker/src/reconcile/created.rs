@@ -1,14 +1,15 @@
 //! Links a record that a create of ours made with the record that it was made from.
 
-use std::collections::BTreeMap;
-
-use tandem_domain::{BaseValue, ConflictId, Fields, LinkId, Side, checksum};
+use tandem_domain::{ConflictId, LinkId, Side};
+use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkUpdate, NewLink,
-    Operation, SideState, Waiting,
+    Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState, LinkUpdate,
+    NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState, Waiting,
 };
 
 use super::change_log::created_fields;
+use super::pair::since_made;
+use super::questions::not_kept_question;
 use crate::executor::{Work, both};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -17,35 +18,37 @@ use crate::readings::Reading;
 /// The record that a create carried over, when it was just read.
 pub(super) struct Source<'a> {
     pub(super) reading: &'a Reading,
+    /// What may have happened between the create and the reading of what it made.
+    pub(super) between: Between,
     pub(super) used_rulings: Vec<ConflictId>,
     pub(super) millis: u64,
 }
 
-/// Links a created record with its source. The base is what was sent: what either side holds beyond
-/// that is an edit, which the next plan, in the link's own lane, sees as one.
+/// Links a created record with its source. What the system made of the values is its form of them, as with any write;
+/// what it holds beyond that the next plan sees, in the link's own lane.
 pub(super) async fn link_created(
     work: Work<'_>,
     intent: &Intent,
     created: &Reading,
     source: Option<Source<'_>>,
 ) -> Result<Performed, WorkError> {
+    refuse_taken(work, intent, created).await?;
     let now = work.context.now();
     let fresh = source.as_ref().map(|source| source.reading);
-    let (source_known, target_known) = known(work, intent, created, fresh);
+    let settled = settled(work, intent, created, source.as_ref());
     // What an operator gave is still to be written to the source.
     let is_edited = !work.claimed.job.edits.is_empty();
-    let settled =
-        fresh.is_some() && !is_edited && checksum(&created.fields) == checksum(&target_known);
+    let is_done = fresh.is_some() && !is_edited && !settled.moved;
     let (here, there) = (intent.source.as_ref(), Some(&created.record.id));
     let (a, b) = both(intent.side.other(), here, there);
     let source_state = match fresh {
-        Some(reading) => reading.side_state(&source_known),
+        Some(reading) => reading.side_state(settled.known(intent.side.other())),
         None => SideState {
             id: intent.source.clone(),
             ..SideState::default()
         },
     };
-    let target_state = created.side_state(&target_known);
+    let target_state = target_state(intent, created, &settled);
     let (state_a, state_b) = match intent.side {
         Side::A => (target_state, source_state),
         Side::B => (source_state, target_state),
@@ -55,23 +58,25 @@ pub(super) async fn link_created(
         sync: work.sync.name.clone(),
         a: state_a,
         b: state_b,
-        base: base(intent.side, &source_known, &target_known),
+        base: settled.base.clone(),
     };
     let mut change = work.change(Operation::Create, a, b);
     change.link = Some(link.id);
     change.written = Some(intent.side);
     change.intent = Some(intent.id);
     change.fields = created_fields(intent, fresh.is_some());
+    change.outcome = outcome(&settled);
     change.duration_ms = source.as_ref().map_or(0, |source| source.millis);
     let mut seen = vec![(intent.side, created.indexed(work.sync))];
     seen.extend(fresh.map(|reading| (intent.side.other(), reading.indexed(work.sync))));
     let confirmation = Confirmation {
         verdicts: vec![confirmed(intent, created)],
+        conflicts: questions(work, link.id, created, &settled),
         link: Some(LinkUpdate::Insert(link)),
         seen,
         changes: vec![change],
         used_rulings: source.map(|source| source.used_rulings).unwrap_or_default(),
-        outcome: Some(if settled {
+        outcome: Some(if is_done {
             JobOutcome::Done {
                 note: format!("created {}", intent.side),
             }
@@ -87,6 +92,69 @@ pub(super) async fn link_created(
     work.confirm(confirmation).await
 }
 
+/// A system that gives an id again must not have two records of one side share a partner.
+async fn refuse_taken(work: Work<'_>, intent: &Intent, created: &Reading) -> Result<(), WorkError> {
+    let record = &created.record.id;
+    let store = &work.context.store;
+    let pair = store.pair(&work.sync.name, intent.side, record).await?;
+    let Some(link) = pair.link.filter(|link| link.state == LinkState::Active) else {
+        return Ok(());
+    };
+    if Some(link.id) == intent.link {
+        return Ok(());
+    }
+    let system = work.sync.end(intent.side).connection.to_string();
+    let partner = link.side(intent.side.other()).id.clone();
+    let error = WorkError::IdTaken {
+        system,
+        record: record.clone(),
+        partner: partner.map_or_else(|| "another record".to_owned(), |id| id.to_string()),
+    };
+    work.close(intent, IntentState::Failed, Vec::new(), error.to_string())
+        .await?;
+    Err(error)
+}
+
+pub(super) fn questions(
+    work: Work<'_>,
+    link: LinkId,
+    created: &Reading,
+    settled: &Settled,
+) -> Vec<NewConflict> {
+    let record = &created.record.id;
+    settled
+        .not_kept
+        .iter()
+        .map(|lost| {
+            let shown = vec![created.shown(lost.side)];
+            not_kept_question(work, link, record.clone(), lost.clone(), shown)
+        })
+        .collect()
+}
+
+const fn outcome(settled: &Settled) -> Outcome {
+    if settled.not_kept.is_empty() {
+        Outcome::Applied
+    } else {
+        Outcome::NotKept
+    }
+}
+
+fn target_state(intent: &Intent, created: &Reading, settled: &Settled) -> SideState {
+    let mut state = created.side_state(settled.known(intent.side));
+    state.memory = SideMemory {
+        made_at: created.record.created_at,
+        doubt: None,
+        own_write: Some(OwnWrite {
+            before: None,
+            after: created.record.updated_at,
+            read_at: intent.created_at,
+            replaced: String::new(),
+        }),
+    };
+    state
+}
+
 pub(super) fn confirmed(intent: &Intent, created: &Reading) -> IntentVerdict {
     IntentVerdict {
         intent: intent.id,
@@ -96,52 +164,29 @@ pub(super) fn confirmed(intent: &Intent, created: &Reading) -> IntentVerdict {
     }
 }
 
-/// What source and created record are known to hold. When the source was read just before the send
-/// that made the record, all its fields are known; otherwise only those that were sent.
-pub(super) fn known(
+/// What both records are known to hold. When the source was read just before the send that made the record, all its
+/// fields are known; otherwise only those that were sent.
+fn settled(
     work: Work<'_>,
     intent: &Intent,
     created: &Reading,
-    fresh: Option<&Reading>,
-) -> (Fields, Fields) {
-    let source = fresh.map_or_else(|| intent.fields.clone(), |reading| reading.fields.clone());
-    let target = work
-        .sync
-        .policy
-        .fields
-        .iter()
-        .map(|rule| {
-            let sent = intent.fields.get(&rule.name).cloned().unwrap_or_default();
-            let stored = created.fields.get(&rule.name).cloned().unwrap_or_default();
-            let kept = tandem_engine::same(rule.equality, &sent, &stored);
-            (rule.name.clone(), if kept { stored } else { sent })
-        })
-        .collect();
-    (source, target)
-}
-
-pub(super) fn base(
-    target_side: Side,
-    source: &Fields,
-    target: &Fields,
-) -> BTreeMap<String, BaseValue> {
-    target
-        .iter()
-        .map(|(name, value)| {
-            let source = source.get(name).cloned().unwrap_or_default();
-            let base = match target_side {
-                Side::A => BaseValue {
-                    a: value.clone(),
-                    b: source,
-                },
-                Side::B => BaseValue {
-                    a: source,
-                    b: value.clone(),
-                },
-            };
-            (name.clone(), base)
-        })
-        .collect()
+    source: Option<&Source<'_>>,
+) -> Settled {
+    let made = SideResult {
+        before: None,
+        sent: Some(&intent.fields),
+        after: Some(&created.fields),
+        between: source.map_or_else(|| since_made(created), |source| source.between),
+    };
+    let from = SideResult {
+        before: Some(source.map_or(&intent.fields, |source| &source.reading.fields)),
+        ..SideResult::default()
+    };
+    let (a, b) = match intent.side {
+        Side::A => (made, from),
+        Side::B => (from, made),
+    };
+    settle(&work.sync.policy, None, &Plan::keep(), a, b)
 }
 
 /// The effect of making again, for an existing link, a record that was deleted.
@@ -151,8 +196,8 @@ pub(super) async fn relink(
     created: &Reading,
     link: &Link,
 ) -> Result<Performed, WorkError> {
-    let (_, target_known) = known(work, intent, created, None);
-    let state = created.side_state(&target_known);
+    let settled = settled(work, intent, created, None);
+    let state = target_state(intent, created, &settled);
     let (a, b) = match intent.side {
         Side::A => (state, link.b.clone()),
         Side::B => (link.a.clone(), state),
@@ -162,14 +207,16 @@ pub(super) async fn relink(
     change.written = Some(intent.side);
     change.intent = Some(intent.id);
     change.fields = created_fields(intent, false);
+    change.outcome = outcome(&settled);
     let confirmation = Confirmation {
         verdicts: vec![confirmed(intent, created)],
+        conflicts: questions(work, link.id, created, &settled),
         link: Some(LinkUpdate::Update {
             id: link.id,
             expected_revision: link.revision,
             a,
             b,
-            base: base(intent.side, &intent.fields, &target_known),
+            base: settled.base.clone(),
             state: link.state,
         }),
         seen: vec![(intent.side, created.indexed(work.sync))],

@@ -1,4 +1,5 @@
-//! The delete brake: a delete that comes on top of too many waits for a person.
+//! A delete that waits for a person: one that comes on top of too many, or one of a pair of which it is not known that
+//! it ever agreed.
 
 use tandem_engine::{Plan, WriteOp};
 use tandem_store::{Confirmation, ConflictKind, JobOutcome, Resolution};
@@ -10,7 +11,7 @@ use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 
-/// Holds a delete that comes on top of too many; an approved one passes, a rejected one retires the link.
+/// Holds a delete that a person must see first; an approved one passes, a rejected one retires the link.
 pub(super) async fn hold(
     work: Work<'_>,
     open: &Open,
@@ -25,18 +26,21 @@ pub(super) async fn hold(
     };
     let gone = delete.side.other();
     let answer = |wanted: Resolution| {
-        open.context
-            .rulings
-            .iter()
-            .any(|ruling| ruling.resolution == wanted)
+        let mut rulings = open.context.rulings.iter();
+        rulings.any(|ruling| ruling.asked == DELETE_HELD && ruling.resolution == wanted)
     };
     if answer(Resolution::Reject) {
         planned.writes.clear();
         return Ok(None);
     }
-    if answer(Resolution::Approve) || brake::admits(work.context, work.sync, open.link.id).await? {
+    if answer(Resolution::Approve) {
         return Ok(None);
     }
+    let reason = match planned.held.take() {
+        Some(reason) => reason,
+        None if brake::admits(work.context, work.sync, open.link.id).await? => return Ok(None),
+        None => "more deletes than the brake allows".to_owned(),
+    };
     let Some(record) = open.link.side(delete.side).id.clone() else {
         return Ok(None);
     };
@@ -47,16 +51,19 @@ pub(super) async fn hold(
         record,
         ConflictKind::DeleteHeld {
             gone,
-            reason: "more deletes than the brake allows".to_owned(),
+            reason: reason.clone(),
         },
     );
     let confirmation = Confirmation {
         verdicts: open.verdicts.clone(),
         conflicts: vec![question],
         outcome: Some(JobOutcome::Done {
-            note: "held: more deletes than the brake allows".to_owned(),
+            note: format!("held: {reason}"),
         }),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await.map(Some)
 }
+
+/// The word of the question.
+const DELETE_HELD: &str = "delete_held";

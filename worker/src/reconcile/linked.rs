@@ -1,39 +1,76 @@
 //! A linked pair: read both records, merge them three ways, write what differs, move the base.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tandem_domain::{BaseValue, RecordId, Side};
-use tandem_engine::{Plan, PlannedWrite, Ruled, View, WriteOp};
-use tandem_store::{Intent, IntentOp, IntentState, IntentVerdict, Link, PairContext, Resolution};
+use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, Ruled, View, WriteOp};
+use tandem_store::{
+    Causes, Intent, IntentOp, IntentState, IntentVerdict, JobKind, Link, LinkSeen, LinkState,
+    PairContext, Resolution, Waiting,
+};
 
 use super::confirm::{finish, seen};
 use super::delete_hold::hold;
+use super::doubt;
 use super::lost_create::{lost_create, settle_create};
-use super::pair::{Pair, presence, read_both};
-use super::recover::{base_now, settle_open};
-use crate::executor::{About, Sent, Work};
+use super::overwritten::{self, Overwritten};
+use super::pair::{Pair, between, look, presence, read_both};
+use super::recover::Recovery;
+use super::replaced::{self, Sameness};
+use crate::edits;
+use crate::executor::{About, Journalled, Sent, Work};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::{self, Reading};
-use crate::{edits, trace};
+use crate::trace;
+
+/// A pair that changes while it is read is read again so often before it is written all the same: somebody who edits
+/// without pause must not keep everybody waiting.
+const ROUNDS_MAX: usize = 4;
+/// After these rounds the pair rests for a moment.
+const RESTLESS_PAUSE: Duration = Duration::from_millis(100);
 
 /// One write that was carried out.
 pub(super) struct Carried {
     pub(super) intent: Intent,
     pub(super) id: RecordId,
     pub(super) after: Option<Reading>,
-    pub(super) atomic: bool,
+    pub(super) between: Between,
     pub(super) millis: u64,
 }
 
 /// Everything that is known before the plan is carried out.
 pub(super) struct Open {
     pub(super) link: Link,
-    /// See [`base_now`].
+    /// What both sides were last known to agree on, see [`Recovery`].
     pub(super) base: BTreeMap<String, BaseValue>,
     pub(super) pair: Pair,
     pub(super) verdicts: Vec<IntentVerdict>,
+    pub(super) overwritten: Vec<Overwritten>,
     pub(super) context: PairContext,
+}
+
+impl Open {
+    /// Writes of which only now is known that they took effect.
+    pub(super) fn late_intents(&self) -> impl Iterator<Item = &Intent> {
+        let confirmed = self
+            .verdicts
+            .iter()
+            .filter(|verdict| verdict.state == IntentState::Confirmed);
+        confirmed.filter_map(|verdict| {
+            let mut intents = self.context.intents.iter();
+            intents.find(|intent| intent.id == verdict.intent)
+        })
+    }
+}
+
+/// How a round ended.
+enum Round {
+    /// The job has ended, or is handed back.
+    Ended(Performed),
+    /// Something has changed since both sides were read.
+    Overtaken,
 }
 
 pub(super) async fn run(
@@ -41,41 +78,102 @@ pub(super) async fn run(
     link: Link,
     context: PairContext,
 ) -> Result<Performed, WorkError> {
-    if let Some(intent) = lost_create(&context.intents) {
-        return settle_create(work, intent, Some(&link)).await;
+    let (mut link, mut context) = (link, context);
+    for round in 1..=ROUNDS_MAX {
+        if let Some(intent) = lost_create(&context.intents) {
+            return settle_create(work, intent, Some(&link)).await;
+        }
+        let causes = if round < ROUNDS_MAX {
+            Causes::Only(context.waiting)
+        } else {
+            Causes::Any
+        };
+        match attempt(work, link, context, causes).await? {
+            Round::Ended(performed) => return Ok(performed),
+            Round::Overtaken => {}
+        }
+        let Some((newer, known)) = look_up(work).await? else {
+            break;
+        };
+        (link, context) = (newer, known);
     }
+    Ok(work.again_after(RESTLESS_PAUSE, Waiting::Superseded))
+}
+
+/// The link of the job's record as it is now, if it is held.
+async fn look_up(work: Work<'_>) -> Result<Option<(Link, PairContext)>, WorkError> {
+    let JobKind::Reconcile { sync, side, record } = &work.claimed.job.kind else {
+        return Ok(None);
+    };
+    let mut context = work.context.store.pair(sync, *side, record).await?;
+    let link = context.link.take();
+    let held = link.filter(|link| link.state == LinkState::Active);
+    Ok(held.map(|link| (link, context)))
+}
+
+async fn attempt(
+    work: Work<'_>,
+    link: Link,
+    context: PairContext,
+    causes: Causes,
+) -> Result<Round, WorkError> {
     let pair = read_both(work, &link).await?;
-    let verdicts = settle_open(work, &context.intents, &pair);
-    let base = base_now(work, &link, &context.intents, &pair);
+    if let Some(waiting) = doubt::wait(work, &link, &pair).await? {
+        return Ok(Round::Ended(waiting));
+    }
+    let sameness = replaced::check(work, &link, &pair, &context).await?;
+    if let Sameness::Asked(asked) = sameness {
+        return Ok(Round::Ended(asked));
+    }
+    let recovery = Recovery::of(work, &link, &context.intents, &pair);
+    let mut planned = match sameness {
+        Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
+        Sameness::Same | Sameness::Asked(_) => plan(work, &link, &pair, &context, &recovery)?,
+    };
+    if let Some(pause) = recovery.wait(&planned) {
+        return Ok(Round::Ended(work.again_after(pause, Waiting::Elsewhere)));
+    }
+    let open = Open {
+        overwritten: overwritten::find(work, &link, &pair).await?,
+        base: recovery.base.clone(),
+        verdicts: recovery.verdicts.clone(),
+        link,
+        pair,
+        context,
+    };
+    if let Some(held) = hold(work, &open, &mut planned).await? {
+        return Ok(Round::Ended(held));
+    }
+    if planned.writes.is_empty() {
+        return finish(work, open, planned, Vec::new())
+            .await
+            .map(Round::Ended);
+    }
+    carry_out(work, open, planned, &recovery, causes).await
+}
+
+fn plan(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    context: &PairContext,
+    recovery: &Recovery,
+) -> Result<Plan, WorkError> {
     let ruled = Ruled {
-        fields: rulings(&context),
+        fields: rulings(context),
         values: edits::values(work.sync, &work.claimed.job.edits)?,
     };
-    let (a, b) = (presence(Side::A, &pair), presence(Side::B, &pair));
+    let [a, b] = Side::BOTH.map(|side| presence(work, link, &context.intents, side, pair));
     let view = View {
-        base: Some(&base),
+        base: Some(&recovery.base),
         a: &a,
         b: &b,
         ruled: &ruled,
     };
-    let mut planned = trace::planned(&work.sync.policy, view);
-    let open = Open {
-        link,
-        base,
-        pair,
-        verdicts,
-        context,
-    };
-    if let Some(held) = hold(work, &open, &mut planned).await? {
-        return Ok(held);
-    }
-    if planned.writes.is_empty() {
-        return finish(work, open, planned, Vec::new()).await;
-    }
-    carry_out(work, open, planned).await
+    Ok(trace::planned(&work.sync.policy, view))
 }
 
-pub(super) fn rulings(context: &PairContext) -> BTreeMap<String, Side> {
+fn rulings(context: &PairContext) -> BTreeMap<String, Side> {
     let fields =
         context
             .rulings
@@ -87,26 +185,114 @@ pub(super) fn rulings(context: &PairContext) -> BTreeMap<String, Side> {
     fields.collect()
 }
 
-pub(super) async fn carry_out(
+/// Journals and sends what is planned. The statement that journals asks whether a newer cause has come since both
+/// sides were read; a record whose reading is older than it took, and one that is written second or deleted, is read
+/// again right before.
+async fn carry_out(
     work: Work<'_>,
     open: Open,
     planned: Plan,
-) -> Result<Performed, WorkError> {
-    let intents: Vec<Intent> = planned
+    recovery: &Recovery,
+    causes: Causes,
+) -> Result<Round, WorkError> {
+    let steps: Vec<Step> = planned
         .writes
         .iter()
-        .map(|write| intent_for(work, &open, write))
+        .map(|write| Step::new(work, &open, recovery, write))
         .collect();
-    if let Some(ended) = work
-        .journal(Some((open.link.id, open.link.revision).into()), &intents)
-        .await?
-    {
-        return Ok(ended);
+    let Some(first) = steps.first() else {
+        return finish(work, open, planned, Vec::new())
+            .await
+            .map(Round::Ended);
+    };
+    if !is_as_read(work, &open, first, false).await? {
+        return Ok(Round::Overtaken);
     }
-    let mut carried = Vec::with_capacity(intents.len());
-    for (number, intent) in intents.iter().enumerate() {
+    let fresh: Vec<Intent> = steps
+        .iter()
+        .filter(|step| !step.is_again)
+        .map(|step| step.intent.clone())
+        .collect();
+    if !fresh.is_empty() {
+        let seen = LinkSeen {
+            id: open.link.id,
+            revision: open.link.revision,
+            causes,
+        };
+        match work.journal(Some(seen), &fresh).await? {
+            Journalled::Yes => {}
+            Journalled::Overtaken => return Ok(Round::Overtaken),
+            Journalled::No(ended) => return Ok(Round::Ended(ended)),
+        }
+    }
+    send_all(work, open, planned, steps).await
+}
+
+/// One write of a plan.
+struct Step {
+    intent: Intent,
+    /// Whether it was sent before, and nobody knows what became of it.
+    is_again: bool,
+}
+
+impl Step {
+    fn new(work: Work<'_>, open: &Open, recovery: &Recovery, write: &PlannedWrite) -> Self {
+        match recovery.again(write.side) {
+            Some(intent) => Self {
+                intent: intent.clone(),
+                is_again: true,
+            },
+            None => Self {
+                intent: intent_for(work, open, write),
+                is_again: false,
+            },
+        }
+    }
+}
+
+/// Whether the record that is written is as the plan saw it. It is only asked again where the reading is old, or
+/// `again` says so, or the write cannot be undone.
+async fn is_as_read(
+    work: Work<'_>,
+    open: &Open,
+    step: &Step,
+    again: bool,
+) -> Result<bool, WorkError> {
+    let side = step.intent.side;
+    let before = open.pair.look(side);
+    let is_trusted = step.intent.op == IntentOp::Create
+        || (!again && step.intent.op == IntentOp::Update && before.is_fresh(work.context.now()));
+    if is_trusted {
+        return Ok(true);
+    }
+    let now = look(work, &open.link, side).await?;
+    Ok(match (&before.reading, &now.reading) {
+        (Some(before), Some(now)) => {
+            before.fields == now.fields
+                && before.record.version == now.record.version
+                && before.record.archived == now.record.archived
+        }
+        (None, None) => true,
+        _ => false,
+    })
+}
+
+async fn send_all(
+    work: Work<'_>,
+    open: Open,
+    planned: Plan,
+    steps: Vec<Step>,
+) -> Result<Round, WorkError> {
+    let mut carried = Vec::with_capacity(steps.len());
+    let mut was_journalled_as_sent = false;
+    for step in &steps {
+        let intent = &step.intent;
+        if !carried.is_empty() && !is_as_read(work, &open, step, true).await? {
+            return put_off(work, intent).await;
+        }
         // The journal marked the first as sent; each further one is fenced by the lease again.
-        if number > 0
+        let is_marked = !step.is_again && !std::mem::replace(&mut was_journalled_as_sent, true);
+        if !is_marked
             && !work
                 .context
                 .store
@@ -124,21 +310,41 @@ pub(super) async fn carry_out(
             Sent::Written { written, millis } => {
                 carried.push(read_back(work, intent, written, millis).await);
             }
+            // What was sent before may still arrive.
+            Sent::NoEffect(error) if step.is_again => {
+                return work
+                    .give_up(intent, IntentState::Unknown, error)
+                    .await
+                    .map(Round::Ended);
+            }
             Sent::NoEffect(error) => {
                 let seen = seen(work, &open, &carried);
                 return work
                     .give_up_having_seen(intent, IntentState::Failed, seen, error)
-                    .await;
+                    .await
+                    .map(Round::Ended);
             }
             Sent::Unknown(error) => {
-                return work.give_up(intent, IntentState::Unknown, error).await;
+                return work
+                    .give_up(intent, IntentState::Unknown, error)
+                    .await
+                    .map(Round::Ended);
             }
         }
     }
-    finish(work, open, planned, carried).await
+    finish(work, open, planned, carried).await.map(Round::Ended)
 }
 
-pub(super) fn intent_for(work: Work<'_>, open: &Open, write: &PlannedWrite) -> Intent {
+/// The record of the second write has changed since it was read: it is left alone, and everything is planned anew. The
+/// first write stays open in the journal until the base moves with it.
+async fn put_off(work: Work<'_>, intent: &Intent) -> Result<Round, WorkError> {
+    let reason = "the record was edited meanwhile; planned anew".to_owned();
+    work.close(intent, IntentState::Failed, Vec::new(), reason)
+        .await?;
+    Ok(Round::Overtaken)
+}
+
+fn intent_for(work: Work<'_>, open: &Open, write: &PlannedWrite) -> Intent {
     let source = open.link.side(write.side.other()).id.as_ref();
     let target = if write.op == WriteOp::Create {
         None
@@ -157,32 +363,36 @@ pub(super) fn intent_for(work: Work<'_>, open: &Open, write: &PlannedWrite) -> I
 }
 
 /// A write whose reading back fails is looked for by the next run.
-pub(super) async fn read_back(
+async fn read_back(
     work: Work<'_>,
     intent: &Intent,
     written: tandem_connectors::Written,
     millis: u64,
 ) -> Carried {
     let hints = work.claimed.job.hints;
-    let (after, atomic) = match written.record {
+    let answered = work.context.now();
+    let (after, between) = match written.record {
         Some(record) => (
             Some(Reading::new(work.sync, intent.side, *record, None)),
-            true,
+            Between::Nobody,
         ),
-        None if intent.op == IntentOp::Delete => (None, true),
-        None => (
-            readings::read(work.sync, intent.side, &written.id, hints)
+        None if intent.op == IntentOp::Delete => (None, Between::Nobody),
+        None => {
+            let after = readings::read(work.sync, intent.side, &written.id, hints)
                 .await
                 .ok()
-                .flatten(),
-            false,
-        ),
+                .flatten();
+            let between = after.as_ref().map_or(Between::Unknown, |after| {
+                between(work, intent.side, after, answered)
+            });
+            (after, between)
+        }
     };
     Carried {
         intent: intent.clone(),
         id: written.id,
         after,
-        atomic,
+        between,
         millis,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
+use tandem_connectors::{Lookup, RemoteRecord};
 use tandem_engine::{MatchKey, match_keys};
 use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 
@@ -142,13 +142,9 @@ pub(super) async fn resend(
                 (None, _) => Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere)),
             }
         }
-        Sent::Unknown(error) => work.give_up(intent, IntentState::Unknown, error).await,
-        // The first sending may have had its effect; a system that is down says nothing about it.
-        Sent::NoEffect(
-            error @ (ConnectorError::Unreachable { .. }
-            | ConnectorError::RateLimited { .. }
-            | ConnectorError::Unauthorized { .. }),
-        ) => work.give_up(intent, IntentState::Unknown, error).await,
-        Sent::NoEffect(error) => work.give_up(intent, IntentState::Failed, error).await,
+        // The first sending may have had its effect, whatever becomes of the second.
+        Sent::Unknown(error) | Sent::NoEffect(error) => {
+            work.give_up(intent, IntentState::Unknown, error).await
+        }
     }
 }

@@ -5,13 +5,17 @@ mod confirm;
 mod create;
 mod created;
 mod delete_hold;
+mod doubt;
 mod link_to;
 mod linked;
 mod lookup;
 mod lost_create;
+mod overwritten;
 mod pair;
 mod questions;
 mod recover;
+mod replaced;
+mod revive;
 mod unclear;
 mod unlinked;
 
@@ -46,9 +50,9 @@ pub async fn run(
         until,
     };
     match pair.link.take() {
-        Some(link) if link.state == LinkState::Retired => Ok(Performed::done(
-            "retired: its partner is gone, and the policy is to leave it alone",
-        )),
+        Some(link) if link.state == LinkState::Retired => {
+            revive::run(work, link, side, record, pair).await
+        }
         Some(link) if claimed.job.lane != Lane::of_link(link.id) => {
             // The link is younger than the job: from now on its lane keeps both records' jobs apart.
             if context

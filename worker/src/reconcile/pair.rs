@@ -1,46 +1,155 @@
 //! Both records of a link, as the systems show them now.
 
+use std::time::Duration;
+
 use tandem_connectors::ConnectorError;
-use tandem_domain::Side;
-use tandem_engine::{Gone, Presence};
-use tandem_store::Link;
+use tandem_domain::{Side, Timestamp};
+use tandem_engine::{Between, Gone, Presence, Snapshot};
+use tandem_store::{Intent, Link};
 
 use crate::executor::Work;
 use crate::readings::{self, Reading};
 
+/// A reading is fresh for at least so long after it ended: what follows at once takes some time as well.
+const FRESH_MIN: Duration = Duration::from_millis(10);
+/// Systems tell the time of a change in whole seconds, and their clocks are known to about one.
+const CLOCK_SLACK: Duration = Duration::from_secs(2);
+
+/// One look at one record.
+pub(super) struct Look {
+    /// What there was; `None` when the system says that there is no such record.
+    pub(super) reading: Option<Reading>,
+    /// When it was asked for.
+    pub(super) began: Timestamp,
+    /// When it was answered.
+    pub(super) ended: Timestamp,
+}
+
+impl Look {
+    /// Whether the record can hardly have changed since: the reading is not older than it took.
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.ended) <= self.ended.since(self.began).max(FRESH_MIN)
+    }
+}
+
 /// Both records as first read.
 pub(super) struct Pair {
-    pub(super) a: Option<Reading>,
-    pub(super) b: Option<Reading>,
+    pub(super) a: Look,
+    pub(super) b: Look,
 }
 
 impl Pair {
-    pub(super) const fn side(&self, side: Side) -> Option<&Reading> {
+    pub(super) const fn look(&self, side: Side) -> &Look {
         match side {
-            Side::A => self.a.as_ref(),
-            Side::B => self.b.as_ref(),
+            Side::A => &self.a,
+            Side::B => &self.b,
         }
+    }
+
+    pub(super) const fn side(&self, side: Side) -> Option<&Reading> {
+        self.look(side).reading.as_ref()
     }
 }
 
 pub(super) async fn read_both(work: Work<'_>, link: &Link) -> Result<Pair, ConnectorError> {
-    let hints = work.claimed.job.hints;
-    let read = async |side: Side| match &link.side(side).id {
-        Some(id) => readings::read(work.sync, side, id, hints).await,
-        None => Ok(None),
-    };
-    let (a, b) = futures::try_join!(read(Side::A), read(Side::B))?;
+    let (a, b) = futures::try_join!(look(work, link, Side::A), look(work, link, Side::B))?;
     Ok(Pair { a, b })
 }
 
-/// A record that is out of use, and whose partner is deleted, is not made again elsewhere: it counts as
-/// gone even where the sync keeps such records in agreement.
-pub(super) fn presence(side: Side, pair: &Pair) -> Presence {
+/// Reads the record of one side.
+pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look, ConnectorError> {
+    let began = work.context.now();
+    let reading = match &link.side(side).id {
+        Some(id) => readings::read(work.sync, side, id, work.claimed.job.hints).await?,
+        None => None,
+    };
+    let ended = work.context.now();
+    Ok(Look {
+        reading,
+        began,
+        ended,
+    })
+}
+
+/// A side as the engine looks at it. A record that is out of use, and whose partner is deleted, is not made again
+/// elsewhere: it counts as gone even where the sync keeps such records in agreement.
+pub(super) fn presence(
+    work: Work<'_>,
+    link: &Link,
+    intents: &[Intent],
+    side: Side,
+    pair: &Pair,
+) -> Presence {
     match pair.side(side) {
         None => Presence::Gone(Gone::Deleted),
         Some(reading) if reading.record.archived && pair.side(side.other()).is_none() => {
             Presence::Gone(Gone::Archived)
         }
-        Some(reading) => reading.presence(),
+        Some(reading) if reading.counts_as_gone => Presence::Gone(Gone::Archived),
+        Some(reading) => Presence::Here(Snapshot {
+            fields: reading.fields.clone(),
+            edited_at: edited_at(work, link, intents, side, reading),
+        }),
+    }
+}
+
+/// When somebody edited a record, by our clock. A write of ours, be it to another field, moves the record's time of
+/// change; it must not make that side the later one. What was edited all the same was edited before our write: at the
+/// time that an event told, or at the earliest when we read the record for that write.
+fn edited_at(
+    work: Work<'_>,
+    link: &Link,
+    intents: &[Intent],
+    side: Side,
+    reading: &Reading,
+) -> Option<Timestamp> {
+    let changed = reading.record.updated_at?;
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    if let Some(own) = &link.side(side).memory.own_write
+        && own.after == Some(changed)
+    {
+        let told = readings::hint(work.claimed.job.hints, side)
+            .filter(|told| *told < changed && own.before.is_none_or(|before| *told > before));
+        return Some(told.map_or(own.read_at, |told| told.shifted(-offset)));
+    }
+    let ours = intents
+        .iter()
+        .find(|intent| intent.side == side && could_be_of(work, intent, changed.shifted(-offset)));
+    match ours {
+        Some(intent) => Some(intent.created_at),
+        None => reading.edited_at,
+    }
+}
+
+/// Whether a change at this time, by our clock, can be that of a write whose answer was lost.
+fn could_be_of(work: Work<'_>, intent: &Intent, changed: Timestamp) -> bool {
+    let timeout = work.sync.end(intent.side).connector.timeout();
+    intent.sent_at.is_some_and(|sent| {
+        changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(timeout).plus(CLOCK_SLACK)
+    })
+}
+
+/// What the times of a record say of the moment between a write that was answered at `answered`, by our clock, and
+/// the reading of it.
+pub(super) fn between(
+    work: Work<'_>,
+    side: Side,
+    reading: &Reading,
+    answered: Timestamp,
+) -> Between {
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let changed = reading.record.updated_at.map(|at| at.shifted(-offset));
+    match changed {
+        Some(changed) if changed > answered.plus(CLOCK_SLACK) => Between::Somebody,
+        Some(_) | None => Between::Unknown,
+    }
+}
+
+/// What the times of a record say of the time since it was made by a create whose answer was lost. Long enough for
+/// somebody to have edited it, so unless its times deny it, only what looks like a form of our value is one.
+pub(super) fn since_made(reading: &Reading) -> Between {
+    match (reading.record.created_at, reading.record.updated_at) {
+        (Some(made), Some(changed)) if changed == made => Between::Nobody,
+        _ => Between::Somebody,
     }
 }

@@ -1,11 +1,11 @@
 //! What only a person can decide about a pair.
 
-use tandem_domain::{ConflictId, RecordId, Side};
-use tandem_engine::{Plan, Settled};
+use tandem_domain::{ConflictId, LinkId, RecordId, Side};
+use tandem_engine::{NotKept, Plan, Settled};
 use tandem_store::{ConflictKind, NewConflict, ShownRecord};
 
 use super::linked::Open;
-use crate::executor::Work;
+use crate::executor::{Work, shows_field};
 
 pub(super) fn question(
     work: Work<'_>,
@@ -21,11 +21,15 @@ pub(super) fn question(
         side,
         record,
         kind,
-        shown: Side::BOTH
-            .into_iter()
-            .filter_map(|side| shown(open, side))
-            .collect(),
+        shown: both_shown(open),
     }
+}
+
+fn both_shown(open: &Open) -> Vec<ShownRecord> {
+    Side::BOTH
+        .into_iter()
+        .filter_map(|side| shown(open, side))
+        .collect()
 }
 
 /// A record of the pair as it stands; of one that is gone, what was last agreed on.
@@ -66,13 +70,64 @@ pub(super) fn conflicts(
         };
         Some(question(work, open, Side::A, record(Side::A)?, kind))
     });
-    let lost = settled.not_kept.iter().filter_map(|lost| {
-        let kind = ConflictKind::NotKept {
-            field: lost.field.clone(),
-            sent: lost.sent.clone(),
-            kept: lost.kept.clone(),
-        };
-        Some(question(work, open, lost.side, record(lost.side)?, kind))
+    let not_kept = settled.not_kept.iter().cloned().chain(late(work, open));
+    let not_kept = not_kept.filter_map(|lost| {
+        let record = record(lost.side)?;
+        let shown = both_shown(open);
+        Some(not_kept_question(work, open.link.id, record, lost, shown))
     });
-    asked.chain(lost).collect()
+    let overwritten = open
+        .overwritten
+        .iter()
+        .map(|edit| edit.question(work, &open.link, both_shown(open)));
+    asked.chain(not_kept).chain(overwritten).collect()
+}
+
+/// A value that a system took and did not keep is asked about once, and counted.
+pub(super) fn not_kept_question(
+    work: Work<'_>,
+    link: LinkId,
+    record: RecordId,
+    lost: NotKept,
+    shown: Vec<ShownRecord>,
+) -> NewConflict {
+    let labels = [
+        ("sync", work.sync.name.to_string()),
+        ("field", lost.field.clone()),
+    ];
+    metrics::counter!("tandem_values_not_kept_total", &labels).increment(1);
+    NewConflict {
+        id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
+        sync: work.sync.name.clone(),
+        link: Some(link),
+        side: lost.side,
+        record,
+        kind: ConflictKind::NotKept {
+            field: lost.field,
+            sent: lost.sent,
+            kept: lost.kept,
+        },
+        shown,
+    }
+}
+
+/// Values that a system did not keep of writes of which only now is known that they took effect.
+fn late(work: Work<'_>, open: &Open) -> Vec<NotKept> {
+    let mut lost = Vec::new();
+    for intent in open.late_intents() {
+        let Some(reading) = open.pair.side(intent.side) else {
+            continue;
+        };
+        for (field, sent) in &intent.fields {
+            if !shows_field(work.sync, field, sent, &reading.fields) {
+                lost.push(NotKept {
+                    side: intent.side,
+                    field: field.clone(),
+                    sent: sent.clone(),
+                    kept: reading.fields.get(field).cloned().unwrap_or_default(),
+                });
+            }
+        }
+    }
+    lost
 }

@@ -1,65 +1,113 @@
 //! What became of writes of this pair whose end the journal does not know.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use tandem_domain::{BaseValue, Side};
+use tandem_domain::{BaseValue, Side, Timestamp};
+use tandem_engine::{OpenWrite, Plan, Recovered, Seen, WriteOp, base_with, recover};
 use tandem_store::{Intent, IntentOp, IntentState, IntentVerdict, Link};
 
+use super::lost_create::RESEND_TIMEOUTS;
 use super::pair::Pair;
-use crate::executor::{Work, shows, shows_field, verdict};
+use crate::executor::{Work, verdict};
 
-/// What the systems show of writes whose end the journal does not know.
-pub(super) fn settle_open(work: Work<'_>, intents: &[Intent], pair: &Pair) -> Vec<IntentVerdict> {
-    intents
-        .iter()
-        .map(|intent| {
-            let reading = pair.side(intent.side);
-            let seen = match intent.op {
-                IntentOp::Create | IntentOp::Update => {
-                    reading.is_some_and(|reading| shows(work.sync, intent, &reading.fields))
-                }
-                IntentOp::Delete => reading.is_none_or(|reading| reading.record.archived),
-            };
-            if seen && intent.state != IntentState::Planned {
-                verdict(intent, IntentState::Confirmed, None)
-            } else {
-                verdict(
-                    intent,
-                    IntentState::Failed,
-                    Some("not seen when read back; planned anew".to_owned()),
-                )
-            }
-        })
-        .collect()
+/// How soon a write that may be under way is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What both systems show of the writes whose end is not known.
+pub(super) struct Recovery {
+    /// Those whose end is known now.
+    pub(super) verdicts: Vec<IntentVerdict>,
+    /// What both sides were last known to agree on, with what was written since.
+    pub(super) base: BTreeMap<String, BaseValue>,
+    /// Those that may still arrive.
+    pub(super) under_way: Vec<Intent>,
 }
 
-/// What both sides were last known to agree on. That is the link's base, and beyond it what was written since
-/// without an answer: a value that was sent and stands there now is what the other side had as it was sent.
-/// By the older base it would look like an edit, and could win over one that somebody has made since.
-pub(super) fn base_now(
-    work: Work<'_>,
-    link: &Link,
-    intents: &[Intent],
-    pair: &Pair,
-) -> BTreeMap<String, BaseValue> {
-    let mut base = link.base.clone();
-    let updates = intents
-        .iter()
-        .filter(|intent| intent.op == IntentOp::Update && intent.state != IntentState::Planned);
-    for intent in updates {
-        let Some(reading) = pair.side(intent.side) else {
-            continue;
+impl Recovery {
+    pub(super) fn of(work: Work<'_>, link: &Link, intents: &[Intent], pair: &Pair) -> Self {
+        let policy = &work.sync.policy;
+        let now = work.context.now();
+        let mut recovery = Self {
+            verdicts: Vec::new(),
+            base: base_with(
+                policy,
+                &link.base,
+                intents
+                    .iter()
+                    .map(|intent| (open_write(work, intent, now), seen(pair, intent.side))),
+            ),
+            under_way: Vec::new(),
         };
-        for (field, sent) in &intent.fields {
-            if shows_field(work.sync, field, sent, &reading.fields) {
-                let written = reading.fields.get(field).unwrap_or(sent).clone();
-                let (a, b) = match intent.side {
-                    Side::A => (written, sent.clone()),
-                    Side::B => (sent.clone(), written),
-                };
-                base.insert(field.clone(), BaseValue { a, b });
+        for intent in intents {
+            let write = open_write(work, intent, now);
+            match recover(policy, &link.base, write, seen(pair, intent.side)) {
+                Recovered::Confirmed => {
+                    recovery
+                        .verdicts
+                        .push(verdict(intent, IntentState::Confirmed, None));
+                }
+                Recovered::Failed => {
+                    let reason = "not seen when read back; planned anew".to_owned();
+                    recovery
+                        .verdicts
+                        .push(verdict(intent, IntentState::Failed, Some(reason)));
+                }
+                Recovered::UnderWay => recovery.under_way.push(intent.clone()),
             }
         }
+        recovery
     }
-    base
+
+    /// How long to wait, because something that may still arrive would go over what is planned, or because nothing
+    /// is planned that would put it right. The same write may be sent again at once.
+    pub(super) fn wait(&self, planned: &Plan) -> Option<Duration> {
+        let fits = |intent: &Intent| {
+            planned
+                .write_to(intent.side)
+                .is_some_and(|write| is_same(intent, write.op, &write.fields))
+        };
+        (!self.under_way.iter().all(fits)).then_some(LOOK_AGAIN)
+    }
+
+    /// The write that may be under way and is planned again: it is sent again under the same transaction id.
+    pub(super) fn again(&self, side: Side) -> Option<&Intent> {
+        self.under_way.iter().find(|intent| intent.side == side)
+    }
+}
+
+fn is_same(intent: &Intent, op: WriteOp, fields: &tandem_domain::Fields) -> bool {
+    operation(intent.op) == op && intent.fields == *fields
+}
+
+const fn operation(op: IntentOp) -> WriteOp {
+    match op {
+        IntentOp::Create => WriteOp::Create,
+        IntentOp::Update => WriteOp::Update,
+        IntentOp::Delete => WriteOp::Delete,
+    }
+}
+
+fn open_write<'i>(work: Work<'_>, intent: &'i Intent, now: Timestamp) -> OpenWrite<'i> {
+    OpenWrite {
+        side: intent.side,
+        op: operation(intent.op),
+        fields: &intent.fields,
+        was_sent: intent.state != IntentState::Planned,
+        under_way: may_be_under_way(work, intent, now),
+    }
+}
+
+/// Whether a request that was sent without an answer may still have its effect.
+fn may_be_under_way(work: Work<'_>, intent: &Intent, now: Timestamp) -> bool {
+    let timeout = work.sync.end(intent.side).connector.timeout();
+    let since = now.since(intent.sent_at.unwrap_or(intent.created_at));
+    since < timeout * RESEND_TIMEOUTS
+}
+
+fn seen(pair: &Pair, side: Side) -> Seen<'_> {
+    match pair.side(side) {
+        Some(reading) if !reading.record.archived => Seen::Here(&reading.fields),
+        Some(_) | None => Seen::Gone,
+    }
 }

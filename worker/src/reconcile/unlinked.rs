@@ -22,6 +22,19 @@ use crate::readings::{self, Reading};
 /// A record waits so long before it asks again whether the first sync has ended.
 pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
 
+/// A record that cannot be read yet is looked for again after this long at first.
+const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
+
+/// A record of which an event or a listing told, and that cannot be read: a replica may lag behind, so it is looked
+/// for again, after waits that grow, before it counts as gone.
+fn not_there(work: Work<'_>) -> Performed {
+    let age = work.context.now().since(work.claimed.job.created_at);
+    if age < work.sync.confirm_gone {
+        return work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Elsewhere);
+    }
+    Performed::done("gone: the record was deleted before it had a partner")
+}
+
 /// The record that the job is about.
 pub(super) struct Here {
     pub(super) side: Side,
@@ -49,6 +62,7 @@ pub(super) async fn run(
     }
     let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
     else {
+<<<<<<< HEAD
         let store = &work.context.store;
         store
             .close_questions_of(&work.sync.name, side, record, work.context.now())
@@ -56,6 +70,9 @@ pub(super) async fn run(
         return Ok(Performed::done(
             "gone: the record was deleted before it had a partner",
         ));
+=======
+        return Ok(not_there(work));
+>>>>>>> 0af6187 (Take what a system makes of our value for its form of it, and believe nothing of a record on one word)
     };
     if reading.record.archived {
         return Ok(Performed::done(
@@ -104,9 +121,21 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
         Resolution::LinkTo { record } if is_linked(work, here.side.other(), record).await? => {
             ask_anew(work, ruling.conflict).await.map(Some)
         }
-        Resolution::LinkTo { record } => link_to(work, here, record, vec![ruling.conflict])
-            .await
-            .map(Some),
+        Resolution::LinkTo { record } => {
+            // A record that is not there is no partner: the pair would be one half, and the other taken for deleted.
+            let side = here.side.other();
+            let partner = readings::read(work.sync, side, record, work.claimed.job.hints).await?;
+            if partner.is_none() {
+                return Err(WorkError::PartnerMissing {
+                    record: here.id().clone(),
+                    partner: record.clone(),
+                    system: work.sync.end(side).connection.to_string(),
+                });
+            }
+            link_to(work, here, record, vec![ruling.conflict])
+                .await
+                .map(Some)
+        }
         Resolution::CreateNew => create(work, here, vec![ruling.conflict]).await.map(Some),
         Resolution::Ignore
         | Resolution::Take { .. }

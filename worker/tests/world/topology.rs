@@ -35,6 +35,7 @@ pub fn topology(
         },
         quiet: Duration::ZERO,
         overlap: Duration::from_secs(60),
+        confirm_gone: std::time::Duration::from_secs(30),
         brake: DeleteBrake::default(),
         archived,
         concurrency: 8,

@@ -350,10 +350,10 @@ fn question(kind: &ConflictKind) -> Json {
         ConflictKind::DeleteHeld { gone, reason } => json!({ "gone": gone, "reason": reason }),
         ConflictKind::Overwritten {
             edited_at,
+            event,
             written,
-            before,
         } => {
-            json!({ "edited_at": edited_at, "written": plain_fields(written), "before": plain_fields(before) })
+            json!({ "edited_at": edited_at, "event": event, "written": plain_fields(written) })
         }
         ConflictKind::Replaced {
             reason,

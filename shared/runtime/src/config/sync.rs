@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for MatchKeyVisitor {
 }
 
 /// What happens when a record is gone, and how much of it is too much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeletesConfig {
     /// When side a's record is gone.
@@ -150,8 +150,22 @@ pub struct DeletesConfig {
     pub b_gone: DeletePolicy,
     /// What archived and inactive records count as.
     pub archived: Archived,
+    /// A record that its system does not show is looked for again, and believed to be gone after so many seconds.
+    pub confirm_secs: u32,
     /// More deletes than this are held for approval.
     pub brake: BrakeConfig,
+}
+
+impl Default for DeletesConfig {
+    fn default() -> Self {
+        Self {
+            a_gone: DeletePolicy::default(),
+            b_gone: DeletePolicy::default(),
+            archived: Archived::default(),
+            confirm_secs: 30,
+            brake: BrakeConfig::default(),
+        }
+    }
 }
 
 /// See [`DeleteBrake`].

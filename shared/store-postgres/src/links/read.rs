@@ -90,12 +90,13 @@ SELECT g.place, l.*,
               AND state IN ('planned', 'sent', 'unknown')) i) AS intents,
        coalesce((SELECT ignored FROM records
                  WHERE sync = g.sync AND side = 'a' AND id = g.record), false) AS ignored,
-       (SELECT coalesce(json_agg(json_build_array(q.id, q.field, q.state, q.resolution::json)
+       (SELECT coalesce(json_agg(json_build_array(q.id, q.kind::json ->> 'kind', q.field, q.state,
+                                                   q.resolution::json)
                                  ORDER BY q.id)::text, '[]') FROM (
-            SELECT id, field, state, resolution FROM conflicts
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
-            SELECT id, field, state, resolution FROM conflicts
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE sync = g.sync AND side = 'a' AND record = g.record
               AND state IN ('open', 'answered')) q
        ) AS questions,
@@ -118,12 +119,13 @@ SELECT g.place, l.*,
               AND state IN ('planned', 'sent', 'unknown')) i) AS intents,
        coalesce((SELECT ignored FROM records
                  WHERE sync = g.sync AND side = 'b' AND id = g.record), false) AS ignored,
-       (SELECT coalesce(json_agg(json_build_array(q.id, q.field, q.state, q.resolution::json)
+       (SELECT coalesce(json_agg(json_build_array(q.id, q.kind::json ->> 'kind', q.field, q.state,
+                                                   q.resolution::json)
                                  ORDER BY q.id)::text, '[]') FROM (
-            SELECT id, field, state, resolution FROM conflicts
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
-            SELECT id, field, state, resolution FROM conflicts
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE sync = g.sync AND side = 'b' AND record = g.record
               AND state IN ('open', 'answered')) q
        ) AS questions,
@@ -136,9 +138,10 @@ LEFT JOIN LATERAL (
         (SELECT max(id) FROM links WHERE state = 'retired' AND sync = g.sync AND b_id = g.record))
     OFFSET 0) l ON true";
 
-/// A question as `pair` reads it: its id, its field, where it stands, and the answer.
+/// A question as `pair` reads it: its id, what it asks, its field, where it stands, and the answer.
 type Question = (
     ConflictId,
+    String,
     Option<String>,
     ConflictState,
     Option<Resolution>,
@@ -154,12 +157,19 @@ fn context(row: &PgRow) -> Result<PairContext, StoreError> {
             .map(|(job, merged)| WaitingCause { job, merged }),
         ..PairContext::default()
     };
-    for (conflict, field, state, resolution) in rows::document::<Vec<Question>>(row, "questions")? {
+    for (conflict, asked, field, state, resolution) in
+        rows::document::<Vec<Question>>(row, "questions")?
+    {
         match (state, field, resolution) {
             (ConflictState::Open, Some(field), _) => context.open_conflict_fields.push(field),
-            (ConflictState::Open, None, _) => context.held = Some(conflict),
+            (ConflictState::Open, None, _) if asked == "ambiguous" => context.held = Some(conflict),
+            (ConflictState::Open, None, _) if asked == "replaced" => {
+                context.replaced = Some(conflict);
+            }
+            (ConflictState::Open, None, _) => {}
             (ConflictState::Answered, field, Some(resolution)) => context.rulings.push(Ruling {
                 conflict,
+                asked,
                 field,
                 resolution,
             }),

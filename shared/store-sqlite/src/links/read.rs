@@ -45,11 +45,11 @@ SELECT l.*,
                   AND state IN ('planned', 'sent', 'unknown')) AS has_intents,
        EXISTS (SELECT 1 FROM records
                WHERE sync = ?1 AND side = 'a' AND id = ?2 AND ignored = 1) AS ignored,
-       (SELECT json_group_array(json_array(id, field, state, json(resolution))) FROM (
-            SELECT id, field, state, resolution FROM conflicts
+       (SELECT json_group_array(json_array(id, kind ->> 'kind', field, state, json(resolution))) FROM (
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
-            SELECT id, field, state, resolution FROM conflicts
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE sync = ?1 AND side = 'a' AND record = ?2 AND state IN ('open', 'answered')
             ORDER BY 1)) AS questions,
        (SELECT json_array(id, merged) FROM jobs WHERE state = 'available' AND lane = l.id) AS waiting
@@ -64,11 +64,11 @@ SELECT l.*,
                   AND state IN ('planned', 'sent', 'unknown')) AS has_intents,
        EXISTS (SELECT 1 FROM records
                WHERE sync = ?1 AND side = 'b' AND id = ?2 AND ignored = 1) AS ignored,
-       (SELECT json_group_array(json_array(id, field, state, json(resolution))) FROM (
-            SELECT id, field, state, resolution FROM conflicts
+       (SELECT json_group_array(json_array(id, kind ->> 'kind', field, state, json(resolution))) FROM (
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
-            SELECT id, field, state, resolution FROM conflicts
+            SELECT id, kind, field, state, resolution FROM conflicts
             WHERE sync = ?1 AND side = 'b' AND record = ?2 AND state IN ('open', 'answered')
             ORDER BY 1)) AS questions,
        (SELECT json_array(id, merged) FROM jobs WHERE state = 'available' AND lane = l.id) AS waiting
@@ -76,9 +76,10 @@ FROM (SELECT 1) LEFT JOIN links l ON l.id = coalesce(
     (SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND b_id = ?2),
     (SELECT max(id) FROM links WHERE state = 'retired' AND sync = ?1 AND b_id = ?2))";
 
-/// A question as `pair` reads it: its id, its field, where it stands, and the answer.
+/// A question as `pair` reads it: its id, what it asks, its field, where it stands, and the answer.
 type Question = (
     ConflictId,
+    String,
     Option<String>,
     ConflictState,
     Option<Resolution>,
@@ -94,12 +95,19 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
             .map(|(job, merged)| WaitingCause { job, merged }),
         ..PairContext::default()
     };
-    for (conflict, field, state, resolution) in rows::document::<Vec<Question>>(row, "questions")? {
+    for (conflict, asked, field, state, resolution) in
+        rows::document::<Vec<Question>>(row, "questions")?
+    {
         match (state, field, resolution) {
             (ConflictState::Open, Some(field), _) => context.open_conflict_fields.push(field),
-            (ConflictState::Open, None, _) => context.held = Some(conflict),
+            (ConflictState::Open, None, _) if asked == "ambiguous" => context.held = Some(conflict),
+            (ConflictState::Open, None, _) if asked == "replaced" => {
+                context.replaced = Some(conflict);
+            }
+            (ConflictState::Open, None, _) => {}
             (ConflictState::Answered, field, Some(resolution)) => context.rulings.push(Ruling {
                 conflict,
+                asked,
                 field,
                 resolution,
             }),

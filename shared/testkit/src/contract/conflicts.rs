@@ -200,6 +200,7 @@ pub async fn an_answer_becomes_a_ruling_until_it_is_used(store: Subject) {
     let context = pair(&store).await;
     let ruling = Ruling {
         conflict: question.id,
+        asked: "field".to_owned(),
         field: Some("name".to_owned()),
         resolution: take,
     };

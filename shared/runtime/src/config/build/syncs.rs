@@ -70,6 +70,7 @@ impl Builder<'_> {
             retry: config.retry,
             quiet: Duration::from_secs(u64::from(config.quiet_secs)),
             overlap: Duration::from_secs(u64::from(config.overlap_secs)),
+            confirm_gone: Duration::from_secs(u64::from(config.deletes.confirm_secs)),
             brake: DeleteBrake {
                 count: config.deletes.brake.count,
                 percent: config.deletes.brake.percent,

@@ -1,0 +1,235 @@
+//! Whether the record under an id is still the one that was linked. A system that was restored from a backup, or
+//! emptied and filled anew, gives ids again: what stands under a known id may be an older state, or somebody else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_domain::{BaseValue, Fields, Side, Timestamp};
+
+use crate::equality::same;
+use crate::policy::SyncPolicy;
+
+/// Systems give the time at which a record was made with more digits in one place than in another.
+const SAME_MOMENT: Duration = Duration::from_secs(2);
+/// With fewer values than this, all of them may well be changed at once by somebody who edits.
+const VALUES_MIN: usize = 3;
+
+/// The marks by which a record is known, by its system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks<'a> {
+    /// When it was made.
+    pub made_at: Option<Timestamp>,
+    /// When it last changed.
+    pub updated_at: Option<Timestamp>,
+    /// Its version.
+    pub version: Option<&'a str>,
+}
+
+/// What speaks against a record being the one that was linked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistaken {
+    /// It is an older state of it: a reading that lags behind, or a system that was restored.
+    Older(String),
+    /// It is another record.
+    Other(String),
+}
+
+/// Compares a record with what is known of the one that was linked.
+#[must_use]
+pub fn mistaken(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    side: Side,
+    known: Marks<'_>,
+    found: Marks<'_>,
+    fields: &Fields,
+) -> Option<Mistaken> {
+    let (kept, changed) = compare(policy, base, side, fields);
+    if changed == 0 {
+        return None;
+    }
+    if let (Some(then), Some(now)) = (known.made_at, found.made_at)
+        && then.since(now).max(now.since(then)) > SAME_MOMENT
+    {
+        let reason = format!("it was made at {now}, the record that was linked at {then}");
+        return Some(Mistaken::Other(reason));
+    }
+    if let Some(reason) = went_back(known, found) {
+        return Some(Mistaken::Older(reason));
+    }
+    let is_told_apart = known.made_at.is_some() && found.made_at.is_some();
+    if !is_told_apart && kept == 0 && changed >= VALUES_MIN {
+        let reason = format!("none of the {changed} values that it had is the same");
+        return Some(Mistaken::Other(reason));
+    }
+    None
+}
+
+/// How many of the values that the record had when both sides agreed are the same, and how many are not.
+fn compare(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    side: Side,
+    fields: &Fields,
+) -> (usize, usize) {
+    let (mut kept, mut changed) = (0, 0);
+    for rule in &policy.fields {
+        let Some(known) = base.get(&rule.name).map(|base| base.side(side)) else {
+            continue;
+        };
+        let found = fields.get(&rule.name).cloned().unwrap_or_default();
+        if same(rule.equality, known, &found) {
+            kept += usize::from(!known.is_null());
+        } else {
+            changed += 1;
+        }
+    }
+    (kept, changed)
+}
+
+/// Whether any value that a record had when both sides last agreed is still there.
+#[must_use]
+pub fn keeps_any(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    side: Side,
+    fields: &Fields,
+) -> bool {
+    compare(policy, base, side, fields).0 > 0
+}
+
+fn went_back(known: Marks<'_>, found: Marks<'_>) -> Option<String> {
+    if let (Some(then), Some(now)) = (known.updated_at, found.updated_at)
+        && now < then
+    {
+        return Some(format!(
+            "it says that it last changed at {now}, and it was seen with a change of {then}"
+        ));
+    }
+    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+    match (number(known.version), number(found.version)) {
+        (Some(then), Some(now)) if now < then => Some(format!(
+            "it is at version {now}, and it was seen at version {then}"
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_domain::{FieldType, Value};
+
+    use super::*;
+    use crate::policy::{
+        Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule,
+    };
+
+    fn policy() -> SyncPolicy {
+        let rule = |name: &str| FieldRule {
+            name: name.into(),
+            a: name.into(),
+            b: name.into(),
+            field_type: FieldType::Text,
+            direction: Direction::Both,
+            equality: Equality::Exact,
+            conflict: None,
+            transforms: vec![],
+        };
+        SyncPolicy {
+            fields: ["name", "email", "city"].map(rule).to_vec(),
+            match_keys: vec![vec!["email".into()]],
+            creates: Creates::Both,
+            conflict: ConflictPolicy::LastWriteWins,
+            prefer: Side::A,
+            deletes: DeletePolicies::default(),
+            ambiguous: Ambiguous::Hold,
+            filters: vec![],
+        }
+    }
+
+    fn fields(values: [&str; 3]) -> Fields {
+        ["name", "email", "city"]
+            .into_iter()
+            .zip(values)
+            .map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned())))
+            .collect()
+    }
+
+    fn base() -> BTreeMap<String, BaseValue> {
+        let both = |(name, value): (String, Value)| {
+            let base = BaseValue {
+                a: value.clone(),
+                b: value,
+            };
+            (name, base)
+        };
+        fields(["Ann", "ann@x", "Ghent"])
+            .into_iter()
+            .map(both)
+            .collect()
+    }
+
+    fn at(secs: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_secs(secs))
+    }
+
+    fn judged(known: Marks<'_>, found: Marks<'_>, values: [&str; 3]) -> Option<Mistaken> {
+        mistaken(&policy(), &base(), Side::A, known, found, &fields(values))
+    }
+
+    #[test]
+    fn a_record_made_at_another_time_is_another_unless_it_holds_the_same() {
+        let marks = |secs| Marks {
+            made_at: at(secs),
+            ..Marks::default()
+        };
+        let (same, edited) = (["Ann", "ann@x", "Ghent"], ["Ann", "ann@x", "Bruges"]);
+        assert_eq!(judged(marks(10), marks(11), edited), None);
+        assert_eq!(judged(marks(10), marks(99), same), None);
+        assert!(matches!(
+            judged(marks(10), marks(99), edited),
+            Some(Mistaken::Other(_))
+        ));
+    }
+
+    #[test]
+    fn a_change_or_version_that_goes_back_shows_an_older_state_if_the_values_differ() {
+        let time = |secs| Marks {
+            updated_at: at(secs),
+            ..Marks::default()
+        };
+        let version = |version| Marks {
+            version: Some(version),
+            ..Marks::default()
+        };
+        let (same, edited) = (["Ann", "ann@x", "Ghent"], ["Ann", "ann@x", "Bruges"]);
+        for (then, now) in [(time(20), time(10)), (version("10"), version("9"))] {
+            assert!(matches!(
+                judged(then, now, edited),
+                Some(Mistaken::Older(_))
+            ));
+            assert_eq!(judged(then, now, same), None);
+            assert_eq!(judged(now, then, edited), None);
+        }
+    }
+
+    #[test]
+    fn without_times_a_record_that_kept_no_value_is_another() {
+        let unknown = Marks::default();
+        let other = ["Bob", "bob@y", "Paris"];
+        assert!(matches!(
+            judged(unknown, unknown, other),
+            Some(Mistaken::Other(_))
+        ));
+        assert_eq!(judged(unknown, unknown, ["Ann", "bob@y", "Paris"]), None);
+        let made = Marks {
+            made_at: at(10),
+            ..Marks::default()
+        };
+        assert_eq!(
+            judged(made, made, other),
+            None,
+            "it was made at the same time: somebody edits"
+        );
+    }
+}

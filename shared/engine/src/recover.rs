@@ -1,0 +1,240 @@
+//! What became of writes whose end nobody knows: the answer was lost, or the process died.
+//!
+//! What was sent and stands there now is ours, also in the form that the system gave it: by the older base it would look
+//! like an edit of that side, and could win over one that a person has made since. What was sent and is not there yet may
+//! still be under way: nothing else is written over it until it can no longer arrive.
+
+use std::collections::BTreeMap;
+
+use tandem_domain::{BaseValue, Fields, Side};
+
+use crate::equality::same;
+use crate::form::is_form_of;
+use crate::plan::WriteOp;
+use crate::policy::{FieldRule, SyncPolicy};
+
+/// A write in the journal whose end is not known, to a record that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenWrite<'a> {
+    /// The side written.
+    pub side: Side,
+    /// What it does; a create is looked for elsewhere.
+    pub op: WriteOp,
+    /// The mapped fields that it writes.
+    pub fields: &'a Fields,
+    /// Whether it was sent, or about to be.
+    pub was_sent: bool,
+    /// Whether the request may still be on its way.
+    pub under_way: bool,
+}
+
+/// What is seen of a record.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// It holds this.
+    Here(&'a Fields),
+    /// It is gone, or out of use.
+    Gone,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// It took effect.
+    Confirmed,
+    /// It had no effect, and will have none.
+    Failed,
+    /// It had no effect yet.
+    UnderWay,
+}
+
+/// Finds out what became of a write, by the record as it is now.
+#[must_use]
+pub fn recover(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    write: OpenWrite<'_>,
+    seen: Seen<'_>,
+) -> Recovered {
+    let took_effect = match (write.op, seen) {
+        (WriteOp::Delete, Seen::Gone) => true,
+        (WriteOp::Create | WriteOp::Update, Seen::Here(fields)) => {
+            let mut rules = written(policy, write.fields);
+            rules.all(|(rule, _)| standing(rule, base, write, fields).is_some())
+        }
+        (WriteOp::Delete, Seen::Here(_)) | (WriteOp::Create | WriteOp::Update, Seen::Gone) => false,
+    };
+    match (write.was_sent, took_effect) {
+        (true, true) => Recovered::Confirmed,
+        (true, false) if write.under_way => Recovered::UnderWay,
+        (true | false, _) => Recovered::Failed,
+    }
+}
+
+/// What both sides were last known to agree on: the base, and beyond it what was written since without an answer.
+#[must_use]
+pub fn base_with<'w>(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    writes: impl IntoIterator<Item = (OpenWrite<'w>, Seen<'w>)>,
+) -> BTreeMap<String, BaseValue> {
+    let mut now = base.clone();
+    for (write, seen) in writes {
+        let Seen::Here(fields) = seen else { continue };
+        if write.op != WriteOp::Update || !write.was_sent {
+            continue;
+        }
+        for (rule, sent) in written(policy, write.fields) {
+            if let Some(stands) = standing(rule, base, write, fields) {
+                let (a, b) = match write.side {
+                    Side::A => (stands, sent.clone()),
+                    Side::B => (sent.clone(), stands),
+                };
+                now.insert(rule.name.clone(), BaseValue { a, b });
+            }
+        }
+    }
+    now
+}
+
+fn written<'a>(
+    policy: &'a SyncPolicy,
+    fields: &'a Fields,
+) -> impl Iterator<Item = (&'a FieldRule, &'a tandem_domain::Value)> {
+    policy
+        .fields
+        .iter()
+        .filter_map(|rule| Some((rule, fields.get(&rule.name)?)))
+}
+
+/// What stands in a field because of a write: the value, or its form. `None` when something else does.
+fn standing(
+    rule: &FieldRule,
+    base: &BTreeMap<String, BaseValue>,
+    write: OpenWrite<'_>,
+    fields: &Fields,
+) -> Option<tandem_domain::Value> {
+    let sent = write.fields.get(&rule.name)?;
+    let found = fields.get(&rule.name).cloned().unwrap_or_default();
+    if same(rule.equality, sent, &found) {
+        return Some(found);
+    }
+    // What stood there before is no form of what was sent, even if it looks like one.
+    let known = base.get(&rule.name)?.side(write.side);
+    let is_form =
+        !same(rule.equality, known, &found) && !found.is_null() && is_form_of(&found, sent);
+    is_form.then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_domain::{FieldType, Value};
+
+    use super::*;
+    use crate::policy::{Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality};
+
+    fn policy() -> SyncPolicy {
+        SyncPolicy {
+            fields: vec![FieldRule {
+                name: "note".into(),
+                a: "note".into(),
+                b: "note".into(),
+                field_type: FieldType::Text,
+                direction: Direction::Both,
+                equality: Equality::Exact,
+                conflict: None,
+                transforms: vec![],
+            }],
+            match_keys: vec![],
+            creates: Creates::Both,
+            conflict: ConflictPolicy::LastWriteWins,
+            prefer: Side::A,
+            deletes: DeletePolicies::default(),
+            ambiguous: Ambiguous::Hold,
+            filters: vec![],
+        }
+    }
+
+    fn note(text: &str) -> Fields {
+        Fields::from([("note".to_owned(), Value::Text(text.to_owned()))])
+    }
+
+    fn agreed_on(text: &str) -> BTreeMap<String, BaseValue> {
+        let value = Value::Text(text.to_owned());
+        let base = BaseValue {
+            a: value.clone(),
+            b: value,
+        };
+        BTreeMap::from([("note".to_owned(), base)])
+    }
+
+    fn update(fields: &Fields) -> OpenWrite<'_> {
+        OpenWrite {
+            side: Side::B,
+            op: WriteOp::Update,
+            fields,
+            was_sent: true,
+            under_way: true,
+        }
+    }
+
+    #[test]
+    fn what_was_sent_and_stands_there_is_ours_also_in_the_systems_form() {
+        let (base, sent) = (agreed_on("old"), note("a long note of many words"));
+        for stands in ["a long note of many words", "a long note of"] {
+            let found = note(stands);
+            let write = update(&sent);
+            let became = recover(&policy(), &base, write, Seen::Here(&found));
+            assert_eq!(became, Recovered::Confirmed, "{stands}");
+            let now = base_with(&policy(), &base, [(write, Seen::Here(&found))]);
+            assert_eq!(now["note"].a, sent["note"]);
+            assert_eq!(now["note"].b, found["note"]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_under_way_until_it_can_no_longer_arrive() {
+        let (base, sent, found) = (agreed_on("old"), note("new"), note("old"));
+        let write = update(&sent);
+        let seen = Seen::Here(&found);
+        assert_eq!(recover(&policy(), &base, write, seen), Recovered::UnderWay);
+        let late = OpenWrite {
+            under_way: false,
+            ..write
+        };
+        assert_eq!(recover(&policy(), &base, late, seen), Recovered::Failed);
+        assert_eq!(base_with(&policy(), &base, [(write, seen)]), base);
+    }
+
+    #[test]
+    fn what_was_never_sent_has_failed_even_if_the_value_stands_there() {
+        let (base, sent) = (agreed_on("old"), note("new"));
+        let planned = OpenWrite {
+            was_sent: false,
+            ..update(&sent)
+        };
+        assert_eq!(
+            recover(&policy(), &base, planned, Seen::Here(&sent)),
+            Recovered::Failed
+        );
+    }
+
+    #[test]
+    fn another_value_is_an_edit_and_an_old_one_that_begins_alike_is_not_ours() {
+        let sent = note("a long note of many words");
+        let edited = note("something else");
+        let seen = Seen::Here(&edited);
+        assert_eq!(
+            base_with(&policy(), &agreed_on("old"), [(update(&sent), seen)]),
+            agreed_on("old")
+        );
+        let before = note("a long note");
+        let became = recover(
+            &policy(),
+            &agreed_on("a long note"),
+            update(&sent),
+            Seen::Here(&before),
+        );
+        assert_eq!(became, Recovered::UnderWay);
+    }
+}

@@ -1,0 +1,171 @@
+//! What a system says of a linked record and is not believed at once: that it is not there, or that it is as it was
+//! long ago. Both are what a replica shows that lags behind, for a moment. So it is looked for again, after waits that
+//! grow, and believed only when it still says so after a while; sooner where an event said that the record was deleted.
+
+use std::time::Duration;
+
+use tandem_domain::Side;
+use tandem_engine::{Marks, Mistaken, mistaken};
+use tandem_store::{
+    Confirmation, Doubt, EventFilter, EventKind, JobOutcome, Link, LinkUpdate, SideState, Waiting,
+};
+
+use super::pair::Pair;
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::Reading;
+
+/// The wait before the second look; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// No wait between two looks is longer.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// A delete that an event told of is believed after this long, if that is sooner.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+/// It is never believed on fewer looks.
+const LOOKS_MIN: u32 = 2;
+/// Events of a record that are looked at.
+const EVENTS_MAX: usize = 10;
+
+/// What a reading says that is not believed at once.
+enum Said {
+    /// There is no such record.
+    Missing,
+    /// It is as it was before.
+    Older,
+}
+
+/// Looks again later when one of the records is in doubt, and has not been for long enough.
+pub(super) async fn wait(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+) -> Result<Option<Performed>, WorkError> {
+    let now = work.context.now();
+    let mut states = [link.a.clone(), link.b.clone()];
+    let mut wait: Option<Duration> = None;
+    for (side, state) in Side::BOTH.into_iter().zip(&mut states) {
+        let Some(said) = said(work, link, side, pair.side(side)) else {
+            continue;
+        };
+        let doubt = match state.memory.doubt {
+            Some(doubt) => Doubt {
+                looks: doubt.looks.saturating_add(1),
+                ..doubt
+            },
+            None => Doubt {
+                since: now,
+                looks: 1,
+            },
+        };
+        state.memory.doubt = Some(doubt);
+        if doubt.looks < LOOKS_MIN
+            || now.since(doubt.since) < patience(work, side, state, &said).await?
+        {
+            let backoff = FIRST_WAIT.saturating_mul(1 << doubt.looks.saturating_sub(1).min(8));
+            wait = Some(wait.unwrap_or(Duration::ZERO).max(backoff.min(WAIT_MAX)));
+        }
+    }
+    let Some(wait) = wait else { return Ok(None) };
+    let [a, b] = states;
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Update {
+            id: link.id,
+            expected_revision: link.revision,
+            a,
+            b,
+            base: link.base.clone(),
+            state: link.state,
+        }),
+        outcome: Some(JobOutcome::Snooze {
+            run_at: now.plus(wait),
+            failure: None,
+            reason: Waiting::Elsewhere,
+        }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await.map(Some)
+}
+
+fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> Option<Said> {
+    link.side(side).id.as_ref()?;
+    let Some(reading) = reading else {
+        return Some(Said::Missing);
+    };
+    match mistake(work, link, side, reading) {
+        Some(Mistaken::Older(_)) => return Some(Said::Older),
+        Some(Mistaken::Other(_)) | None => {}
+    }
+    is_as_before_our_write(work, link, side, reading).then_some(Said::Older)
+}
+
+/// What speaks against a record being the one that was linked.
+pub(super) fn mistake(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    reading: &Reading,
+) -> Option<Mistaken> {
+    let state = link.side(side);
+    let known = Marks {
+        made_at: state.memory.made_at,
+        updated_at: state.updated_at,
+        version: state.version.as_deref(),
+    };
+    let found = Marks {
+        made_at: reading.record.created_at,
+        updated_at: reading.record.updated_at,
+        version: reading.record.version.as_deref(),
+    };
+    mistaken(
+        &work.sync.policy,
+        &link.base,
+        side,
+        known,
+        found,
+        &reading.fields,
+    )
+}
+
+/// A system without times and versions shows a moment after our write what the write replaced: that is a reading that
+/// lags behind, rather than somebody who put it back at once.
+fn is_as_before_our_write(work: Work<'_>, link: &Link, side: Side, reading: &Reading) -> bool {
+    let state = link.side(side);
+    let Some(own) = &state.memory.own_write else {
+        return false;
+    };
+    let checksum = Some(reading.checksum());
+    reading.record.updated_at.is_none()
+        && checksum.as_deref() == Some(own.replaced.as_str())
+        && checksum != state.checksum
+        && work.context.now().since(own.read_at) < work.sync.confirm_gone
+}
+
+/// How long it must have been said before it is believed.
+async fn patience(
+    work: Work<'_>,
+    side: Side,
+    state: &SideState,
+    said: &Said,
+) -> Result<Duration, WorkError> {
+    let whole = work.sync.confirm_gone;
+    match said {
+        Said::Older => Ok(whole),
+        Said::Missing if is_told(work, side, state).await? => Ok(whole.min(TOLD_AFTER)),
+        Said::Missing => Ok(whole),
+    }
+}
+
+/// Whether the newest event about the record says that it was deleted.
+async fn is_told(work: Work<'_>, side: Side, state: &SideState) -> Result<bool, WorkError> {
+    let filter = EventFilter {
+        connection: Some(work.sync.end(side).connection.clone()),
+        record: state.id.clone(),
+        limit: EVENTS_MAX,
+        ..EventFilter::default()
+    };
+    let events = work.context.store.events(&filter).await?;
+    Ok(events
+        .first()
+        .is_some_and(|event| event.kind == EventKind::Deleted))
+}

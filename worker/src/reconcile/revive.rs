@@ -1,0 +1,114 @@
+//! A retired link whose record has come back: restored, made again under its id, taken out of the archive. When both
+//! records are seen alive and belong together, the pair is held again, from the values on which both last agreed.
+
+use tandem_domain::{RecordId, Side};
+use tandem_engine::{keeps_any, match_keys};
+use tandem_store::{
+    Change, Confirmation, JobOutcome, Link, LinkState, LinkUpdate, Operation, PairContext,
+    SideMemory, SideState, Waiting,
+};
+
+use super::pair::read_both;
+use super::unlinked::{self, is_linked};
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::Reading;
+
+pub(super) async fn run(
+    work: Work<'_>,
+    link: Link,
+    side: Side,
+    record: &RecordId,
+    context: PairContext,
+) -> Result<Performed, WorkError> {
+    if link.kept_apart {
+        return Ok(Performed::done(
+            "retired: an operator took this pair apart, and it is left alone",
+        ));
+    }
+    let pair = read_both(work, &link).await?;
+    let alive = |side: Side| {
+        pair.side(side)
+            .filter(|reading| !reading.record.archived && reading.takes_part(work.sync, side))
+    };
+    match (alive(side), alive(side.other())) {
+        (Some(here), Some(there)) => {
+            let partner = &there.record.id;
+            let is_pair = belong_together(work, &link, side, here, there)
+                && !is_linked(work, side.other(), partner).await?;
+            if !is_pair {
+                return unlinked::run(work, side, record, context).await;
+            }
+            let (a, b) = match side {
+                Side::A => (here, there),
+                Side::B => (there, here),
+            };
+            hold_again(work, &link, a, b).await
+        }
+        // It was the one that was gone; its partner has gone since, perhaps by our own delete.
+        (Some(_), None) if link.side(side).memory.doubt.is_some() => {
+            unlinked::run(work, side, record, context).await
+        }
+        _ => Ok(Performed::done(
+            "retired: its partner is gone, and the policy is to leave it alone",
+        )),
+    }
+}
+
+/// Whether both records still hold something of what they agreed on, or share a match key.
+fn belong_together(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    here: &Reading,
+    there: &Reading,
+) -> bool {
+    let policy = &work.sync.policy;
+    let keeps =
+        |side: Side, reading: &Reading| keeps_any(policy, &link.base, side, &reading.fields);
+    let keys = match_keys(policy, &here.fields);
+    let shared = match_keys(policy, &there.fields);
+    (keeps(side, here) && keeps(side.other(), there)) || keys.iter().any(|key| shared.contains(key))
+}
+
+async fn hold_again(
+    work: Work<'_>,
+    link: &Link,
+    a: &Reading,
+    b: &Reading,
+) -> Result<Performed, WorkError> {
+    // Whatever was known of times and versions was of the records before they were gone.
+    let state = |reading: &Reading| SideState {
+        checksum: None,
+        memory: SideMemory {
+            made_at: reading.record.created_at,
+            ..SideMemory::default()
+        },
+        ..reading.side_state(&reading.fields)
+    };
+    let now = work.context.now();
+    let change = Change {
+        link: Some(link.id),
+        ..work.change(Operation::Revive, link.a.id.as_ref(), link.b.id.as_ref())
+    };
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Update {
+            id: link.id,
+            expected_revision: link.revision,
+            a: state(a),
+            b: state(b),
+            base: link.base.clone(),
+            state: LinkState::Active,
+        }),
+        changes: vec![change],
+        // It goes on in the lane of the link, where it compares both.
+        outcome: Some(JobOutcome::Snooze {
+            run_at: now,
+            failure: None,
+            reason: Waiting::Progress,
+        }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
+}
