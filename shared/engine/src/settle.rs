@@ -23,7 +23,9 @@ pub enum Between {
     /// Nobody knows.
     #[default]
     Unknown,
-    /// Somebody did, or had the time to: only what looks like a form of our value is one.
+    /// Nobody knows, and there was time enough for it: only what looks like a form of our value is one.
+    Perhaps,
+    /// Somebody did: the record's times say so.
     Somebody,
 }
 
@@ -201,12 +203,14 @@ impl<'a> End<'a> {
     }
 
     fn is_edit(&self, sent: &Value, after: &Value) -> bool {
-        let speaks_for_an_edit = match self.result.between {
+        let looks_like_a_form = is_form_of(after, sent);
+        match self.result.between {
             Between::Nobody => false,
-            Between::Unknown => self.others_moved,
-            Between::Somebody => true,
-        };
-        speaks_for_an_edit && !is_form_of(after, sent)
+            Between::Unknown => self.others_moved && !looks_like_a_form,
+            Between::Perhaps => !looks_like_a_form,
+            // What stands where nothing was sent may be a default; but somebody was there.
+            Between::Somebody => !looks_like_a_form || sent.is_null(),
+        }
     }
 }
 

@@ -145,11 +145,11 @@ pub(super) fn between(
     }
 }
 
-/// What the times of a record say of the time since it was made by a create whose answer was lost. Long enough for
-/// somebody to have edited it, so unless its times deny it, only what looks like a form of our value is one.
+/// What the times of a record say of the time since it was made by a create whose answer was lost.
 pub(super) fn since_made(reading: &Reading) -> Between {
     match (reading.record.created_at, reading.record.updated_at) {
         (Some(made), Some(changed)) if changed == made => Between::Nobody,
-        _ => Between::Somebody,
+        (Some(_), Some(_)) => Between::Somebody,
+        _ => Between::Perhaps,
     }
 }
