@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{Disposition, ErrorCode, SyncName};
+use tandem_domain::{Disposition, ErrorCode, RecordId, SyncName};
 use tandem_store::{Failure, StoreError};
 
 /// The storage is asked again after this long.
@@ -23,30 +23,6 @@ pub enum WorkError {
         "the sync `{0}` is not in the configuration any more; apply it again, or discard its jobs"
     )]
     UnknownSync(SyncName),
-<<<<<<< HEAD
-=======
-    /// An operator chose a partner that another record has by now.
-    #[error(
-        "record {record} was to be linked with {partner}, which has another partner by now; look at both, and discard this or answer anew"
-    )]
-    PartnerTaken {
-        /// The record that was asked about.
-        record: RecordId,
-        /// The partner that was chosen.
-        partner: RecordId,
-    },
-    /// An operator chose a partner that is not there.
-    #[error(
-        "record {record} was to be linked with {partner}, which {system} does not have; nothing was changed: discard this, and answer with a record that is there"
-    )]
-    PartnerMissing {
-        /// The record that was asked about.
-        record: RecordId,
-        /// The partner that was chosen.
-        partner: RecordId,
-        /// The connection that does not have it.
-        system: String,
-    },
     /// A system gave a new record an id that a linked record has.
     #[error(
         "{system} gave the new record the id {record}, which is that of the partner of {partner}: look at both in {system}; nothing was linked"
@@ -59,7 +35,6 @@ pub enum WorkError {
         /// The record that is linked with it.
         partner: String,
     },
->>>>>>> 0af6187 (Take what a system makes of our value for its form of it, and believe nothing of a record on one word)
     /// An operator gave a value that cannot be written.
     #[error(
         "the value that was given for `{field}` cannot be written: {reason}; replay this with another, or with none"
@@ -97,12 +72,7 @@ impl WorkError {
             ) => Disposition::RetryAfter(STORAGE_PAUSE),
             Self::Store(StoreError::Corrupt { .. })
             | Self::UnknownSync(_)
-<<<<<<< HEAD
-=======
-            | Self::PartnerTaken { .. }
-            | Self::PartnerMissing { .. }
             | Self::IdTaken { .. }
->>>>>>> 0af6187 (Take what a system makes of our value for its form of it, and believe nothing of a record on one word)
             | Self::WrongEdit { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,
         }
@@ -115,14 +85,7 @@ impl WorkError {
             Self::Connector(error) => error.code(),
             Self::Store(_) => ErrorCode::Storage,
             Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
-<<<<<<< HEAD
-            Self::WrongEdit { .. } => ErrorCode::Refused,
-=======
-            Self::PartnerTaken { .. }
-            | Self::PartnerMissing { .. }
-            | Self::IdTaken { .. }
-            | Self::WrongEdit { .. } => ErrorCode::Refused,
->>>>>>> 0af6187 (Take what a system makes of our value for its form of it, and believe nothing of a record on one word)
+            Self::IdTaken { .. } | Self::WrongEdit { .. } => ErrorCode::Refused,
         };
         let mut chain = vec![self.to_string()];
         let mut cause = std::error::Error::source(self);

@@ -27,12 +27,18 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
 
 /// A record of which an event or a listing told, and that cannot be read: a replica may lag behind, so it is looked
 /// for again, after waits that grow, before it counts as gone.
-fn not_there(work: Work<'_>) -> Performed {
+async fn not_there(work: Work<'_>, side: Side, record: &RecordId) -> Result<Performed, WorkError> {
     let age = work.context.now().since(work.claimed.job.created_at);
     if age < work.sync.confirm_gone {
-        return work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Elsewhere);
+        return Ok(work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Elsewhere));
     }
-    Performed::done("gone: the record was deleted before it had a partner")
+    let store = &work.context.store;
+    store
+        .close_questions_of(&work.sync.name, side, record, work.context.now())
+        .await?;
+    Ok(Performed::done(
+        "gone: the record was deleted before it had a partner",
+    ))
 }
 
 /// The record that the job is about.
@@ -62,17 +68,7 @@ pub(super) async fn run(
     }
     let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
     else {
-<<<<<<< HEAD
-        let store = &work.context.store;
-        store
-            .close_questions_of(&work.sync.name, side, record, work.context.now())
-            .await?;
-        return Ok(Performed::done(
-            "gone: the record was deleted before it had a partner",
-        ));
-=======
-        return Ok(not_there(work));
->>>>>>> 0af6187 (Take what a system makes of our value for its form of it, and believe nothing of a record on one word)
+        return not_there(work, side, record).await;
     };
     if reading.record.archived {
         return Ok(Performed::done(
@@ -126,11 +122,7 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
             let side = here.side.other();
             let partner = readings::read(work.sync, side, record, work.claimed.job.hints).await?;
             if partner.is_none() {
-                return Err(WorkError::PartnerMissing {
-                    record: here.id().clone(),
-                    partner: record.clone(),
-                    system: work.sync.end(side).connection.to_string(),
-                });
+                return ask_anew(work, ruling.conflict).await.map(Some);
             }
             link_to(work, here, record, vec![ruling.conflict])
                 .await
