@@ -74,6 +74,12 @@ pub async fn start(
         address: format!("http://{address}"),
     }));
     let (ingress, committer) = Ingress::start(ingress_parts, ingress_limits(configuration));
+    let distrust = ingress.distrust().watch(
+        Arc::clone(&platform.store),
+        Arc::clone(&platform.clock),
+        platform.shutdown.clone(),
+    );
+    tasks.spawn_endless("watching signatures", distrust);
     let surface = Arc::new(Surface {
         ingress: Some(ingress),
         router: routes(platform, &hooks, systems, access, options.metrics),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tandem_api::ApiToken;
 use tandem_api::service::{self as http, ServiceOptions};
 use tandem_domain::{Clock, Entropy};
@@ -22,6 +22,8 @@ use tandem_store::Store;
 use tandem_worker::service as worker;
 use tokio_util::sync::CancellationToken;
 
+use crate::removal::{listed, removals};
+
 /// The database in the data folder.
 pub const DATABASE: &str = "tandem.db";
 
@@ -34,6 +36,8 @@ pub struct EmbeddedOptions {
     pub storage: Storage,
     /// Where to listen, instead of where the configuration says.
     pub listen: Option<SocketAddr>,
+    /// Whether what is stored and not configured any more is removed; otherwise it refuses the start.
+    pub prune: bool,
     /// Where secrets and addresses come from.
     pub environment: Box<Environment>,
     /// The file to read again when asked to.
@@ -71,6 +75,9 @@ impl Embedded {
             reloading: Reloading::default(),
             shutdown: CancellationToken::new(),
         };
+        if !options.prune {
+            require_all_named(&platform, &built).await?;
+        }
         apply(&platform, &built).await?;
         if matches!(options.storage, Storage::Sqlite { .. }) {
             take_up(&platform).await?;
@@ -138,6 +145,21 @@ pub async fn open(storage: &Storage) -> anyhow::Result<Arc<dyn Store>> {
         Storage::Sqlite { file, .. } => format!("opening {}", file.display()),
         Storage::Postgres { .. } => "opening the database of TANDEM_DATABASE_URL".to_owned(),
     })
+}
+
+/// Refuses a configuration that would end a sync by not naming it.
+async fn require_all_named(platform: &Platform, built: &Built) -> anyhow::Result<()> {
+    let (store, now) = (&*platform.store, platform.clock.now());
+    let found = removals(store, &built.documents, now).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the database has what this configuration does not name any more:\n{}\nNothing was changed. Is it the right file \
+         (--config) and the right folder (--data)? If this is to be removed, start with --prune once, or run \
+         `tandem apply --prune`",
+        listed(&found)
+    )
 }
 
 async fn apply(platform: &Platform, built: &Built) -> anyhow::Result<()> {

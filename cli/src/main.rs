@@ -3,6 +3,7 @@
 mod commands;
 mod demo;
 mod embedded;
+mod removal;
 
 use std::process::ExitCode;
 

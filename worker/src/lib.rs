@@ -20,6 +20,7 @@ mod reconcile;
 pub mod service;
 mod survey;
 mod trace;
+mod witness;
 
 pub use compare::{Comparison, Difference, compare};
 pub use context::Context;

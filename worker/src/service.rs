@@ -14,6 +14,7 @@ use tandem_store::{ConnectionRow, Store};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::witness::Witness;
 use crate::{Context, Health, Worker};
 
 /// How often it is looked what operators said of connections in another process.
@@ -41,6 +42,15 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
         hands(platform, built, &breakers),
         Arc::clone(&breakers),
     ));
+    let witness = Witness::new(
+        Arc::clone(&platform.store),
+        Arc::clone(&platform.clock),
+        Arc::clone(&topology),
+    );
+    tasks.spawn_endless(
+        "watching the systems",
+        witness.watch(platform.shutdown.clone()),
+    );
     platform.reloading.add(Arc::new(Changing {
         platform: platform.clone(),
         topology,

@@ -24,9 +24,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(value) = Path::from_request_parts(parts, state)
-            .await
-            .map_err(|rejection: PathRejection| bad_request(&rejection.body_text()))?;
+        let Path(value) =
+            Path::from_request_parts(parts, state)
+                .await
+                .map_err(|rejection: PathRejection| {
+                    bad_request(&words::plain(&rejection.body_text()))
+                })?;
         Ok(Self(value))
     }
 }
@@ -35,9 +38,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(value) = Query::from_request_parts(parts, state)
-            .await
-            .map_err(|rejection: QueryRejection| bad_request(&rejection.body_text()))?;
+        let Query(value) = Query::from_request_parts(parts, state).await.map_err(
+            |rejection: QueryRejection| bad_request(&words::plain(&rejection.body_text())),
+        )?;
         Ok(Self(value))
     }
 }

@@ -69,6 +69,7 @@ impl From<OperatorError> for Problem {
     fn from(error: OperatorError) -> Self {
         let status = match &error {
             OperatorError::NotFound { .. } => StatusCode::NOT_FOUND,
+            OperatorError::Unmeant(_) => StatusCode::BAD_REQUEST,
             OperatorError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             OperatorError::NotNow { .. } => StatusCode::CONFLICT,
             OperatorError::NotChecked { .. } => StatusCode::BAD_GATEWAY,

@@ -1,6 +1,8 @@
 //! What the libraries that take requests apart say, in words for whoever calls the API: they speak of Rust's
 //! types and of how they work.
 
+use tandem_domain::suggest::full_advice;
+
 /// What the libraries begin their messages with.
 const PREFIXES: [&str; 7] = [
     "Failed to deserialize query string: ",
@@ -141,14 +143,13 @@ fn one_sentence(said: &str) -> String {
 
 /// `` `colour`, expected one of `a`, `b` ``.
 fn unknown(rest: &str, what: &str) -> String {
-    let (name, expected) = rest.split_once(", ").unwrap_or((rest, ""));
-    let known = expected.strip_prefix("expected ").unwrap_or(expected);
-    let known = known.strip_prefix("one of ").unwrap_or(known);
-    if known.contains('`') {
-        format!("{name} {what}; there is {known}")
-    } else {
-        format!("{name} {what}, and nothing can be given")
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let name = quoted.next().unwrap_or(rest);
+    let known: Vec<&str> = quoted.collect();
+    if known.is_empty() {
+        return format!("`{name}` {what}, and nothing can be given");
     }
+    format!("`{name}` {what}{}", full_advice(name, known))
 }
 
 fn kind(words: &str) -> &str {
@@ -185,7 +186,11 @@ mod tests {
             ),
             (
                 "Failed to deserialize query string: colour: unknown field `colour`, expected `state` or `sync`",
-                "`colour` is not known here; there is `state` or `sync`",
+                "`colour` is not known here; there is `state`, `sync`",
+            ),
+            (
+                "Failed to deserialize query string: state: unknown variant `opne`, expected one of `open`, `closed`",
+                "`state`: `opne` is not known; did you mean `open`? There is `open`, `closed`",
             ),
             (
                 "Failed to deserialize query string: limit: invalid digit found in string",

@@ -9,6 +9,7 @@ mod body;
 mod committer;
 mod decoy;
 mod delivery;
+mod distrust;
 mod failures;
 mod follow;
 mod handshake;
@@ -40,6 +41,7 @@ use failures::{Failures, sender_address};
 use memory::{BodyMemory, BodyShare};
 use traced::Arriving;
 
+pub use distrust::Distrust;
 pub use failures::FailureLimit;
 pub use follow::follow_connections;
 
@@ -108,6 +110,7 @@ pub struct Ingress {
     memory: BodyMemory,
     long_bodies: Arc<Semaphore>,
     failures: Failures,
+    distrust: Arc<Distrust>,
     queue: CommitQueue,
 }
 
@@ -134,9 +137,16 @@ impl Ingress {
             memory: BodyMemory::new(limits.body_memory_bytes),
             long_bodies: Arc::new(Semaphore::new(LONG_BODIES_AT_ONCE)),
             failures: Failures::new(limits.failures),
+            distrust: Arc::default(),
             queue,
         };
         (Arc::new(ingress), task)
+    }
+
+    /// The webhooks whose signature was wrong, for whoever tells of them.
+    #[must_use]
+    pub fn distrust(&self) -> Arc<Distrust> {
+        Arc::clone(&self.distrust)
     }
 
     /// Answers one request whose path starts with [`HOOKS_PREFIX`].
@@ -291,6 +301,7 @@ impl Ingress {
             return Answer::misconfigured(reason.as_str());
         }
         self.failures.note(sender, self.clock.now());
+        self.distrust.note(&hook.connection);
         tracing::debug!(connection = %hook.connection, %reason, "a webhook was rejected");
         Answer::rejected(refusal_of(&hook.verifier), reason)
     }

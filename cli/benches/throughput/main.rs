@@ -25,6 +25,8 @@ mod jobs;
 mod latency;
 mod pair;
 mod reconcile;
+#[path = "../../src/removal.rs"]
+mod removal;
 mod rows;
 mod scaling;
 mod servers;

@@ -49,6 +49,7 @@ impl Pair {
         };
         let options = EmbeddedOptions {
             listen: None,
+            prune: false,
             storage: Storage::Sqlite {
                 file: folder.join(DATABASE),
                 exclusive: true,

@@ -2,24 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use tandem_runtime::Configuration;
+use tandem_runtime::config::Built;
 use tandem_store::Store;
 
 use super::options::{ConfigOptions, DataOptions};
 use super::output::{say, say_exactly, say_json, shown};
-use super::storage::{build, now, open, open_or_make, somebody_runs};
+use super::storage::{build, now, open, open_or_make, open_to_look, somebody_runs};
+use crate::removal::{Removal, listed, removals};
 
 /// What to store, and where.
 #[derive(Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
     config: ConfigOptions,
+    /// Only say what would change.
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove connections and syncs that the file does not name, without asking.
+    #[arg(long, visible_alias = "yes")]
+    prune: bool,
     #[command(flatten)]
     data: DataOptions,
 }
@@ -55,24 +64,99 @@ struct FieldEdit {
 pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     let built = build(&args.config.config)?;
     let data = &args.data.storage;
+    if args.dry_run {
+        let looked_at = open_to_look(data).await?;
+        let removed = removals(looked_at.store.as_ref(), &built.documents, now()).await?;
+        let before = documents(looked_at.store.as_ref()).await?;
+        return report(&args, &before, &wanted(&built), &removed).await;
+    }
     let store = open_or_make(data).await?;
+    let removed = removals(store.as_ref(), &built.documents, now()).await?;
+    if !removed.is_empty() && !args.prune {
+        ask_to_remove(&args, &removed)?;
+    }
     let before = documents(store.as_ref()).await?;
     let written = built.documents;
     store
         .apply_config(written.connections, written.syncs, built.schedules, now())
         .await?;
     let after = documents(store.as_ref()).await?;
-    let edits = compare(&before, &after);
-    let unchanged = after.len() - edits.iter().filter(|edit| edit.change != "removed").count();
-    let running = somebody_runs(data).await?;
+    report(&args, &before, &after, &removed).await
+}
+
+/// Says what has changed, or would.
+async fn report(
+    args: &ApplyArgs,
+    before: &Documents,
+    after: &Documents,
+    removed: &[Removal],
+) -> anyhow::Result<ExitCode> {
+    let edits = compare(before, after);
+    let unchanged = after
+        .len()
+        .saturating_sub(edits.iter().filter(|edit| edit.change != "removed").count());
+    let dry_run = args.dry_run;
+    let running = !dry_run && somebody_runs(&args.data.storage).await?;
     if args.data.output.json {
-        say_json(
-            &json!({ "changes": edits, "unchanged": unchanged, "taken_over_by_running": running && !edits.is_empty() }),
-        )?;
-    } else {
-        say(&told(&edits, unchanged, running))?;
+        say_json(&json!({
+            "changes": edits,
+            "unchanged": unchanged,
+            "removed": removed,
+            "dry_run": dry_run,
+            "taken_over_by_running": running && !edits.is_empty(),
+        }))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let mut text = told(&edits, unchanged, running);
+    if dry_run {
+        text = format!("Nothing was stored; this would change:\n\n{text}");
+        if !removed.is_empty() {
+            let _ = write!(text, "\nIt would remove\n{}", listed(removed));
+        }
+    }
+    say(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks whether what is not named any more is to be removed. Where nobody can be asked, it is not.
+fn ask_to_remove(args: &ApplyArgs, removed: &[Removal]) -> anyhow::Result<()> {
+    let what = format!(
+        "{} does not name any more what is stored:\n{}",
+        args.config.config.display(),
+        listed(removed)
+    );
+    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !can_ask || args.data.output.json {
+        bail!(
+            "{what}\nNothing was changed. If this is to be removed, say so with --prune; `tandem apply --dry-run` shows every change"
+        );
+    }
+    eprint!("{what}\nRemove this? Their jobs are not done any more. [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .context("reading the answer")?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    bail!("nothing was changed")
+}
+
+/// All that would be stored.
+fn wanted(built: &Built) -> Documents {
+    let mut all = Documents::new();
+    let written = &built.documents;
+    for (name, document) in &written.connections {
+        all.insert(("connection", name.to_string()), document.clone());
+    }
+    for (name, document) in &written.syncs {
+        all.insert(("sync", name.to_string()), document.clone());
+    }
+    for row in &built.schedules {
+        let name = format!("{} {}", row.key.sync, row.key.purpose.as_str());
+        all.insert(("schedule", name), json!({ "spec": row.spec }));
+    }
+    all
 }
 
 /// Prints the configuration that is stored, in the form of a configuration file.

@@ -13,7 +13,7 @@ use tandem_runtime::Topology;
 use tandem_runtime::config::{Built, ConfigError};
 
 use super::options::{ConfigOptions, NO, OutputOptions};
-use super::output::{or_dash, say, say_json, spinner, table, word};
+use super::output::{fitted, or_dash, say, say_json, spinner, table, word};
 use super::storage::{build_of, load};
 
 /// What to look at. Exit code 1 when the configuration is wrong, a system does not answer, or a stream
@@ -275,7 +275,7 @@ fn tell_connection(text: &mut String, connection: &CheckedConnection) {
                     truth(info.required).to_owned(),
                 ]);
             }
-            for line in listed.trim_fmt().lines() {
+            for line in fitted(&listed).lines() {
                 let _ = writeln!(text, "    {line}");
             }
         }

@@ -1,20 +1,21 @@
 //! `tandem conflicts …`: questions that only a person can answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use comfy_table::Table;
 use tandem_domain::{ConflictId, RecordId, Side, SyncName};
 use tandem_operator::ConflictQuery;
-use tandem_operator::views::ConflictView;
+use tandem_operator::views::{ConflictView, ShownView};
 use tandem_store::{ConflictKind, ConflictState, Resolution};
 
 use super::ask::YesOption;
 use super::desk::Desk;
 use super::hooks::HookOptions;
 use super::options::{DataOptions, NO, PageOptions, record_id, words};
-use super::output::{cell, moment, or_dash, say, say_json, say_page, shown, table, word};
+use super::output::{cell, fitted, moment, or_dash, say, say_json, say_page, shown, table, word};
 use super::span::SpanOptions;
 use super::storage::{operator, operator_with_systems, require_sync};
 
@@ -24,6 +25,9 @@ const STATES: [ConflictState; 3] = [
     ConflictState::Answered,
     ConflictState::Closed,
 ];
+
+/// So many records are shown beside each other.
+const RECORDS_ABREAST: usize = 3;
 
 /// What to do with questions.
 #[derive(Args)]
@@ -161,8 +165,7 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
             if json {
                 say_json(&page)?;
             } else {
-                let mut rows =
-                    table(&["id", "sync", "kind", "record", "question", "state", "since"]);
+                let mut rows = table(&["id", "sync", "kind", "state", "since", "question"]);
                 for conflict in &page.items {
                     rows.add_row(row(conflict));
                 }
@@ -267,74 +270,135 @@ fn word_of(resolution: &Resolution) -> String {
     }
 }
 
-fn row(conflict: &ConflictView) -> [String; 7] {
+fn row(conflict: &ConflictView) -> [String; 6] {
     [
         conflict.id.to_string(),
         conflict.sync.to_string(),
         conflict.kind.clone().into_owned(),
-        format!("{} {}", conflict.side, conflict.record),
-        cell(&asked(conflict)),
         conflict.state.as_str().to_owned(),
         moment(conflict.created_at),
+        cell(&conflict.asks),
     ]
 }
 
-/// The question as `name: value` pairs.
-fn asked(conflict: &ConflictView) -> String {
-    let Some(question) = conflict.question.as_object() else {
-        return shown(&conflict.question);
-    };
-    let pairs: Vec<String> = question
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", shown(value)))
-        .collect();
-    pairs.join(", ")
-}
-
 fn told(conflict: &ConflictView) -> String {
-    let ConflictView {
-        id,
-        sync,
-        side,
-        record,
-        kind,
-        ..
-    } = conflict;
+    let ConflictView { id, sync, kind, .. } = conflict;
     let mut lines = vec![
         format!("{id}: {kind}, {}", conflict.state.as_str()),
+        format!("  {}", conflict.asks),
         format!("  sync      {sync}"),
-        format!("  record    {record} on side {side}"),
         format!("  link      {}", or_dash(conflict.link)),
         format!("  since     {}", moment(conflict.created_at)),
     ];
-    if let Some(question) = conflict.question.as_object() {
-        lines.extend(
-            question
-                .iter()
-                .map(|(name, value)| format!("  {name:<8}  {}", shown(value))),
-        );
-    }
     if let Some(resolution) = &conflict.resolution {
         let at = or_dash(conflict.answered_at.map(moment));
         lines.push(format!("  answered  {} at {at}", word(resolution)));
     }
-    if conflict.state == ConflictState::Open {
-        lines.push("\nAnswer with one of".to_owned());
-        let options = conflict
-            .answers
-            .iter()
-            .map(|answer| format!("  tandem conflicts resolve {id} {}", option(answer)));
-        lines.extend(options);
+    for some in conflict.records.chunks(RECORDS_ABREAST) {
+        lines.push(String::new());
+        lines.push(fitted(&abreast(some)));
     }
+    let how = match conflict.state {
+        ConflictState::Open => "Answer with one of",
+        ConflictState::Answered => "Until the answer is carried out it can be changed, with one of",
+        ConflictState::Closed => return lines.join("\n"),
+    };
+    lines.push(format!("\n{how}"));
+    lines.extend(options(conflict));
     lines.join("\n")
+}
+
+/// Records beside each other, a row a field; what differs is marked.
+fn abreast(records: &[ShownView]) -> Table {
+    let mut header = vec![String::new()];
+    header.extend(records.iter().map(|one| {
+        let ShownView { part, side, id, .. } = one;
+        format!("{} {side} {id}", part.as_str())
+    }));
+    header.push(String::new());
+    let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<&str>>());
+    let fields: BTreeSet<&String> = records
+        .iter()
+        .filter_map(|one| one.fields.as_object())
+        .flat_map(serde_json::Map::keys)
+        .collect();
+    for field in fields {
+        let values: Vec<String> = records
+            .iter()
+            .map(|one| cell(&shown(&one.fields[field.as_str()])))
+            .collect();
+        let differs = values.windows(2).any(|pair| pair[0] != pair[1]);
+        let mut row = vec![format!("  {field}")];
+        row.extend(values);
+        row.push(if differs { "differs" } else { "" }.to_owned());
+        rows.add_row(row);
+    }
+    rows
+}
+
+/// The answers that fit, ready to be copied, and what each means.
+fn options(conflict: &ConflictView) -> Vec<String> {
+    let command = format!("  tandem conflicts resolve {}", conflict.id);
+    let other = conflict.side.other();
+    let mut lines = Vec::new();
+    for answer in &conflict.answers {
+        match answer.as_ref() {
+            "take" => lines.extend(Side::BOTH.map(|side| {
+                let value = value_of(conflict, side);
+                format!("{command} --take {side}  # {value}")
+            })),
+            "link_to" => {
+                let candidates = conflict.question["candidates"].as_array();
+                lines.extend(candidates.into_iter().flatten().filter_map(|candidate| {
+                    let id = candidate.as_str()?;
+                    let name = name_of(conflict, other, id);
+                    Some(format!("{command} --link {}{name}", for_shell(id)))
+                }));
+                if candidates.is_none_or(Vec::is_empty) {
+                    lines.push(format!("{command} --link RECORD"));
+                }
+            }
+            plain => lines.push(format!("{command} {}", option(plain))),
+        }
+    }
+    lines
+}
+
+/// The value that a side has for the field that is asked about.
+fn value_of(conflict: &ConflictView, side: Side) -> String {
+    let question = &conflict.question;
+    let name = match (conflict.kind.as_ref(), side == conflict.side) {
+        ("not_kept", true) => "kept",
+        ("not_kept", false) => "sent",
+        _ => side.as_str(),
+    };
+    shown(&question[name])
+}
+
+fn name_of(conflict: &ConflictView, side: Side, id: &str) -> String {
+    let found = conflict
+        .records
+        .iter()
+        .find(|one| one.side == side && one.id.as_str() == id);
+    found
+        .and_then(|one| one.name.as_deref())
+        .map_or_else(String::new, |name| format!("  # {name}"))
+}
+
+/// An id as it can be pasted.
+fn for_shell(id: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+".contains(c);
+    if !id.is_empty() && id.chars().all(plain) {
+        return id.to_owned();
+    }
+    format!("'{}'", id.replace('\'', "'\\''"))
 }
 
 /// The option of `resolve` for an answer.
 fn option(answer: &str) -> &str {
     match answer {
-        "take" => "--take a|b",
-        "link_to" => "--link RECORD",
         "create_new" => "--create",
+        "dismiss" => "--dismiss",
         "approve" => "--approve",
         "reject" => "--reject",
         _ => "--ignore",

@@ -9,7 +9,7 @@ use tandem_operator::views::ConnectionView;
 
 use super::desk::Desk;
 use super::options::DataOptions;
-use super::output::{or_dash, say, say_json, shown, table};
+use super::output::{fitted, or_dash, say, say_json, shown, table};
 use super::storage::operator;
 
 /// What to do with connections.
@@ -85,16 +85,17 @@ async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
     if connections.is_empty() {
         return say("no connection is configured; see `tandem apply --help`");
     }
-    let mut rows = table(&["connection", "connector", "address", "state"]);
+    let mut rows = table(&["connection", "connector", "address", "use", "state"]);
     for connection in &connections {
         rows.add_row([
             connection.name.to_string(),
             text_of(connection, "connector"),
             text_of(connection, "base_url"),
             state(connection).to_owned(),
+            connection.health.words.clone(),
         ]);
     }
-    say(&rows.trim_fmt())
+    say(&fitted(&rows))
 }
 
 async fn switch(

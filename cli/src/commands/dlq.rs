@@ -17,7 +17,7 @@ use super::ask::YesOption;
 use super::desk::Desk;
 use super::hooks::HookOptions;
 use super::options::{DataOptions, NO, PageOptions, error_code};
-use super::output::{cell, moment, say, say_json, say_page, table};
+use super::output::{cell, fitted, moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
 use super::storage::{operator, operator_with_hooks, require_sync};
 
@@ -203,7 +203,7 @@ fn groups_table(groups: &[CauseGroup]) -> String {
             group.cause.clone(),
         ]);
     }
-    rows.trim_fmt()
+    fitted(&rows)
 }
 
 fn what(letter: &DeadLetter) -> String {

@@ -5,16 +5,16 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tandem_domain::{Side, Timestamp};
 use tandem_operator::views::Page;
 use tandem_runtime::SyncDefinition;
 
-/// Longer texts are cut in a cell of a table, in characters; `show` tells them whole.
-const CELL_CHARS_MAX: usize = 60;
+/// A column is wrapped to no fewer characters than this.
+const WRAPPED_CHARS_MIN: u16 = 24;
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
 
@@ -65,16 +65,45 @@ pub fn say_page<T>(page: &Page<T>, table: &Table, nothing: &str) -> anyhow::Resu
         .next
         .as_ref()
         .map_or_else(String::new, |next| format!("\n\nmore: --cursor {next}"));
-    say(&format!("{}{more}", table.trim_fmt()))
+    say(&format!("{}{more}", fitted(table)))
 }
 
-/// A text as it fits into a cell.
-pub fn cell(text: &str) -> String {
-    let flat = text.replace(['\n', '\r', '\t'], " ");
-    if flat.chars().count() <= CELL_CHARS_MAX {
-        return flat;
+/// A table as it fits where it is printed: on a terminal its widest column is wrapped; into a pipe or a file
+/// each row is one line, whole.
+pub fn fitted(table: &Table) -> String {
+    let terminal = console::Term::stdout();
+    fit(table, terminal.is_term().then(|| terminal.size().1))
+}
+
+fn fit(table: &Table, width: Option<u16>) -> String {
+    let widths = table.column_max_content_widths();
+    let widest = widths.iter().enumerate().max_by_key(|(_, width)| **width);
+    let (Some(width), Some((widest, _))) = (width, widest) else {
+        return table.trim_fmt();
+    };
+    let others: u16 = widths
+        .iter()
+        .enumerate()
+        .filter(|(column, _)| *column != widest)
+        // Each has a space on both sides.
+        .map(|(_, width)| width.saturating_add(2))
+        .fold(0, u16::saturating_add);
+    let left = width.saturating_sub(others).saturating_sub(2);
+    let left = left.max(WRAPPED_CHARS_MIN);
+    let mut table = table.clone();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(others.saturating_add(left).saturating_add(2));
+    for (column, cells) in table.column_iter_mut().enumerate() {
+        if column != widest {
+            cells.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
-    flat.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect()
+    table.trim_fmt()
+}
+
+/// A text as one line of a cell.
+pub fn cell(text: &str) -> String {
+    text.replace(['\n', '\r', '\t'], " ")
 }
 
 /// What there may not be.
@@ -181,11 +210,32 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_to_fit_a_cell() {
-        assert_eq!(cell("one\ntwo"), "one two");
-        let long = cell(&"ä".repeat(CELL_CHARS_MAX + 1));
-        assert_eq!(long.chars().count(), CELL_CHARS_MAX);
-        assert!(long.ends_with('…'));
+    fn a_long_text_is_whole_in_a_pipe_and_wrapped_on_a_terminal() {
+        let mut rows = table(&["id", "reason", "since"]);
+        let reason = "the system refuses this record because its number is taken by another one";
+        rows.add_row(["job_01j00000000000000000000000", reason, "today"]);
+        let piped = fit(&rows, None);
+        assert_eq!(piped.lines().count(), 2, "{piped}");
+        assert!(piped.contains(reason), "{piped}");
+        let shown = fit(&rows, Some(80));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines.len() > 2, "{shown}");
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= 80),
+            "{shown}"
+        );
+        assert!(
+            lines[1].starts_with("job_01j00000000000000000000000 "),
+            "{shown}"
+        );
+        let words = |text: &str| {
+            let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            words.sort();
+            words
+        };
+        assert_eq!(words(&shown), words(&piped), "nothing is cut");
+        let narrow = fit(&rows, Some(20));
+        assert_eq!(words(&narrow), words(&piped), "{narrow}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tandem_store::{ScheduleKey, SchedulePurpose};
 
 use super::desk::Desk;
 use super::options::{DataOptions, words};
-use super::output::{moment, or_dash, say, say_json, table};
+use super::output::{fitted, moment, or_dash, say, say_json, table};
 use super::storage::{operator, require_sync};
 
 /// What to do with schedules.
@@ -86,7 +86,7 @@ async fn list(
     say(&if schedules.is_empty() {
         "no schedules".to_owned()
     } else {
-        rows.trim_fmt()
+        fitted(&rows)
     })?;
     Ok(ExitCode::SUCCESS)
 }

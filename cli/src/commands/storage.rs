@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use tandem_api::ConfiguredSystems;
+use tandem_domain::suggest::full_advice;
 use tandem_domain::{SyncName, Timestamp};
 use tandem_operator::hooks::{HookRegistry, HookTable};
 use tandem_operator::{NoSystems, Operator, OperatorParts, Systems};
@@ -208,5 +209,6 @@ fn unknown_sync<'a>(name: &SyncName, known: impl Iterator<Item = &'a str>, none:
     if known.is_empty() {
         return format!("there is no sync `{name}`: {none}");
     }
-    format!("there is no sync `{name}`; there is: {}", known.join(", "))
+    let advice = full_advice(name.as_str(), known);
+    format!("there is no sync `{name}`{advice}")
 }

@@ -21,6 +21,10 @@ pub struct UpArgs {
     /// Where to listen for webhooks and the API, instead of where the configuration says.
     #[arg(long, env = "TANDEM_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Remove connections and syncs that are stored and that the configuration does not name; without this, such a
+    /// configuration refuses the start.
+    #[arg(long)]
+    prune: bool,
     /// Log as JSON, one object a line.
     #[arg(long)]
     json_logs: bool,
@@ -46,6 +50,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let options = EmbeddedOptions {
         storage: args.storage.storage(true),
         listen: args.listen,
+        prune: args.prune,
         environment: Box::new(environment),
         file: Some(args.config.config.clone()),
     };

@@ -51,6 +51,7 @@ impl World {
         };
         let options = EmbeddedOptions {
             listen: None,
+            prune: false,
             storage: Storage::Sqlite {
                 file: folder.path().join(DATABASE),
                 exclusive: true,

@@ -147,3 +147,48 @@ async fn apply_says_what_changes_and_export_gives_it_back() {
         "crm"
     );
 }
+
+#[tokio::test]
+async fn a_file_that_names_nothing_removes_nothing_unless_it_is_told_to() {
+    let site = Site::start(5).await;
+    site.tandem(&["apply"]).await.expect(0);
+    site.write_config("{}\n");
+
+    let refused = site.tandem(&["apply"]).await.expect(3);
+    for part in [
+        "sync customers: 0 links, 0 jobs",
+        "connection crm",
+        "Nothing was changed",
+        "--prune",
+    ] {
+        assert!(refused.err.contains(part), "{part}: {refused:?}");
+    }
+    let up = site.tandem(&["up"]).await.expect(3);
+    assert!(up.err.contains("sync customers: 0 links"), "{up:?}");
+    assert!(up.err.contains("--prune"), "{up:?}");
+
+    let dry = site.json(0, &["apply", "--dry-run"]).await;
+    assert_eq!(
+        texts(&dry["removed"], "name"),
+        ["books", "crm", "customers"]
+    );
+    let export = site.json(0, &["export"]).await;
+    assert!(export["syncs"]["customers"].is_object(), "{export}");
+
+    let pruned = site.tandem(&["apply", "--prune"]).await.expect(0);
+    assert!(pruned.out.contains("removed sync customers"), "{pruned:?}");
+    let export = site.json(0, &["export"]).await;
+    assert_eq!(
+        export["syncs"].as_object().map(serde_json::Map::len),
+        Some(0)
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_change_and_makes_nothing() {
+    let site = Site::start(5).await;
+    let dry = site.tandem(&["apply", "--dry-run"]).await.expect(0);
+    assert!(dry.out.contains("Nothing was stored"), "{dry:?}");
+    assert!(dry.out.contains("added sync customers"), "{dry:?}");
+    assert!(!site.data().exists());
+}

@@ -47,10 +47,23 @@ async fn an_unclear_match_is_asked_about_and_answered() {
         .out;
     assert!(
         shown.contains(&format!(
-            "tandem conflicts resolve {about_first} --link RECORD"
+            "tandem conflicts resolve {about_first} --link {}",
+            id_of(&site.books, EMAIL)
         )),
         "{shown}"
     );
+    for part in [
+        "\"Twin\"",
+        "\"Twin Too\"",
+        EMAIL,
+        "CANDIDATE B",
+        "RIVAL A",
+        "differs",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let listed = site.tandem(&["conflicts", "list"]).await.expect(0).out;
+    assert!(listed.contains("could be the same as \"Twin\""), "{listed}");
     let wrong = site
         .tandem(&["conflicts", "resolve", &about_first, "--take", "a"])
         .await

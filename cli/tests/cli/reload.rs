@@ -84,6 +84,9 @@ async fn empty_file_keeps_all(site: &Site, up: &Up) {
         .until(&["status"], |status| !notices(status).is_empty())
         .await;
     let text = notices(&told)[0]["text"].as_str().expect("a text");
-    assert!(text.contains("has no sync any more"), "{text}");
+    assert!(
+        text.contains("does not name the sync customers, the connection"),
+        "{text}"
+    );
     assert_eq!(told["syncs"][0]["name"], "customers");
 }

@@ -233,3 +233,59 @@ async fn first_pair(site: &Site) -> (String, String) {
     let of = |side: &Json| side["id"].as_str().expect("an id").to_owned();
     (of(&first["a"]), of(&first["b"]))
 }
+
+#[tokio::test]
+async fn a_connection_in_trouble_is_told_of_in_status_with_what_to_do() {
+    let site = Site::start(5).await;
+    let mut command = site.command(&["up"]);
+    command.env("CRM_TOKEN", "wrong");
+    let up = site.up_by(command).await;
+    let status = site
+        .until(&["sync", "status"], |status| {
+            let connections = status["connections"].as_array().expect("a list");
+            let crm = connections.iter().find(|one| one["name"] == "crm");
+            crm.is_some_and(|crm| crm["health"]["state"] == "unauthorized")
+        })
+        .await;
+    assert_eq!(status["connections"][1]["health"]["in_trouble"], true);
+    let text = site.tandem(&["sync", "status"]).await.expect(0).out;
+    assert!(
+        text.contains("! connection crm: refuses the credentials since"),
+        "{text}"
+    );
+    assert!(text.contains("tandem check"), "{text}");
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_there_is_answered_with_the_nearest_and_the_known_ones() {
+    let site = Site::start(5).await;
+    site.tandem(&["apply"]).await.expect(0);
+    let commands: [&[&str]; 6] = [
+        &["dlq", "list", "--sync", "costumers"],
+        &["dlq", "list", "--group", "--sync", "costumers"],
+        &["conflicts", "list", "--sync", "costumers"],
+        &["runs", "--sync", "costumers"],
+        &["jobs", "list", "--sync", "costumers"],
+        &["changes", "--sync", "costumers"],
+    ];
+    for command in commands {
+        let answer = site.tandem(command).await.expect(3);
+        assert!(
+            answer
+                .err
+                .contains("there is no sync `costumers`; did you mean `customers`?"),
+            "{command:?}: {answer:?}"
+        );
+    }
+    let answer = site
+        .tandem(&["events", "list", "--connection", "crn"])
+        .await
+        .expect(3);
+    assert!(
+        answer
+            .err
+            .contains("there is no connection `crn`; did you mean `crm`? There is `books`, `crm`"),
+        "{answer:?}"
+    );
+}

@@ -92,7 +92,7 @@ async fn an_unknown_sync_is_answered_with_those_that_there_are() {
         assert!(
             answer
                 .err
-                .contains("there is no sync `clients`; there is: customers"),
+                .contains("there is no sync `clients`; there is `customers`"),
             "{answer:?}"
         );
     }
@@ -110,7 +110,7 @@ async fn an_unknown_sync_is_answered_with_those_that_there_are() {
         assert!(
             answer
                 .err
-                .contains("there is no sync `clients`; there is: customers"),
+                .contains("there is no sync `clients`; there is `customers`"),
             "{answer:?}"
         );
     }

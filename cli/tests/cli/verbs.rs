@@ -109,7 +109,7 @@ async fn jobs_and_changes_are_found_by_what_and_when() {
         .expect(3);
     assert!(
         typo.err
-            .contains("there is no sync `custmers`; there is: customers"),
+            .contains("there is no sync `custmers`; did you mean `customers`?"),
         "{typo:?}"
     );
     up.stop().await;

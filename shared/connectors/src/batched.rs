@@ -17,6 +17,7 @@ use crate::connector::{
     CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, Write, Written,
 };
+use crate::pulse::Pulse;
 
 /// Batches of one stream under way at once; readings gather only beyond that.
 const BATCHES_IN_FLIGHT: usize = 3;
@@ -151,6 +152,10 @@ impl Connector for BatchedReads {
 
     fn timeout(&self) -> Duration {
         self.shared.inner.timeout()
+    }
+
+    fn pulse(&self) -> Option<Pulse> {
+        self.shared.inner.pulse()
     }
 
     async fn check(&self) -> Result<CheckReport, ConnectorError> {

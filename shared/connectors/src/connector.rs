@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{Disposition, ErrorCode, FieldType, Fields, RecordId, StreamName, Timestamp};
 
+use crate::pulse::Pulse;
+
 /// A record as a system holds it now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteRecord {
@@ -390,6 +392,11 @@ pub trait Connector: Send + Sync {
 
     /// How long a request is waited for before its answer counts as lost.
     fn timeout(&self) -> Duration;
+
+    /// How the system is, by the last requests to it; `None` where nobody takes its pulse, or before the first.
+    fn pulse(&self) -> Option<Pulse> {
+        None
+    }
 
     /// Reaches the system, signs in, and reads the first page of each stream.
     async fn check(&self) -> Result<CheckReport, ConnectorError>;

@@ -13,6 +13,7 @@ pub mod manifest;
 mod needed_fields;
 mod path;
 mod percent;
+pub mod pulse;
 mod rest;
 mod send_right;
 mod settings;

@@ -68,6 +68,7 @@ impl Operator {
     ) -> Result<Page<ConflictView>, OperatorError> {
         check_kind(query.kind.as_deref())?;
         let limit = page_rows(query.limit)?;
+        self.check_sync(query.sync.as_ref()).await?;
         let filter = ConflictFilter {
             sync: query.sync,
             state: query.state,

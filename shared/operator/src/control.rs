@@ -41,8 +41,11 @@ impl Operator {
     /// When the storage fails.
     pub async fn connections(&self) -> Result<Vec<ConnectionView>, OperatorError> {
         let rows = self.store().connections().await?;
+        let (known, now) = (self.store().health().await?, self.now());
         let present = rows.into_iter().filter(|row| row.deleted_at.is_none());
-        Ok(present.map(ConnectionView::from).collect())
+        Ok(present
+            .map(|row| ConnectionView::new(row, &known, now))
+            .collect())
     }
 
     /// One connection.
@@ -50,7 +53,9 @@ impl Operator {
     /// # Errors
     /// When there is no such connection, or the storage fails.
     pub async fn connection(&self, name: &ConnectionName) -> Result<ConnectionView, OperatorError> {
-        self.known_connection(name).await.map(ConnectionView::from)
+        let row = self.known_connection(name).await?;
+        let known = self.store().health().await?;
+        Ok(ConnectionView::new(row, &known, self.now()))
     }
 
     /// Pauses or resumes a connection. Its webhooks are kept while it is paused.
@@ -149,6 +154,7 @@ impl Operator {
         &self,
         sync: Option<&SyncName>,
     ) -> Result<Vec<ScheduleView>, OperatorError> {
+        self.check_sync(sync).await?;
         let rows = self.store().schedules().await?;
         let wanted = |row: &StoredSchedule| sync.is_none_or(|sync| row.key.sync == *sync);
         Ok(rows

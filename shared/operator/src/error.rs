@@ -16,6 +16,9 @@ pub enum OperatorError {
         /// What to do.
         advice: &'static str,
     },
+    /// What a list was to be narrowed to, or how long it was to be, cannot be.
+    #[error("{0}")]
+    Unmeant(String),
     /// The request itself makes no sense.
     #[error("{problem}; {advice}")]
     Invalid {

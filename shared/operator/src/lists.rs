@@ -86,6 +86,7 @@ impl Operator {
     /// When the storage fails.
     pub async fn jobs(&self, query: JobQuery) -> Result<Page<JobView>, OperatorError> {
         let limit = page_rows(query.limit)?;
+        self.check_sync(query.sync.as_ref()).await?;
         let filter = JobFilter {
             state: query.state,
             sync: query.sync,
@@ -152,6 +153,7 @@ impl Operator {
     /// When the storage fails.
     pub async fn changes(&self, query: ChangeQuery) -> Result<Page<ChangeView>, OperatorError> {
         let limit = page_rows(query.limit)?;
+        self.check_sync(query.sync.as_ref()).await?;
         let filter = ChangeFilter {
             sync: query.sync,
             record: query.record,
@@ -172,6 +174,7 @@ impl Operator {
     /// When the storage fails.
     pub async fn runs(&self, query: RunQuery) -> Result<Page<RunView>, OperatorError> {
         let limit = page_rows(query.limit)?;
+        self.check_sync(query.sync.as_ref()).await?;
         let filter = RunFilter {
             sync: query.sync,
             kind: query.kind,

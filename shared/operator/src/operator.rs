@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tandem_domain::suggest::full_advice;
 use tandem_domain::{Clock, ConnectionName, Entropy, JobId, SyncName, Timestamp};
 use tandem_queue::Doorbell;
 use tandem_store::{ConnectionRow, PAGE_ROWS_MAX, Store, SyncRow};
@@ -74,6 +75,26 @@ impl Operator {
             })
     }
 
+    /// Refuses a list that is narrowed to a sync that never was: it would look as if there were nothing.
+    /// One that was removed still has jobs and questions.
+    pub(crate) async fn check_sync(&self, name: Option<&SyncName>) -> Result<(), OperatorError> {
+        let Some(name) = name else { return Ok(()) };
+        let rows = self.store().syncs().await?;
+        let known = rows.iter().map(|row| row.name.as_str());
+        check_name("sync", name.as_str(), known)
+    }
+
+    /// As [`Operator::check_sync`], of a connection.
+    pub(crate) async fn check_connection(
+        &self,
+        name: Option<&ConnectionName>,
+    ) -> Result<(), OperatorError> {
+        let Some(name) = name else { return Ok(()) };
+        let rows = self.store().connections().await?;
+        let known = rows.iter().map(|row| row.name.as_str());
+        check_name("connection", name.as_str(), known)
+    }
+
     /// The connection of this name, unless it was removed.
     pub(crate) async fn known_connection(
         &self,
@@ -90,6 +111,20 @@ impl Operator {
                 )
             })
     }
+}
+
+fn check_name<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), OperatorError> {
+    if known.clone().any(|one| one == name) {
+        return Ok(());
+    }
+    let advice = full_advice(name, known);
+    Err(OperatorError::Unmeant(format!(
+        "there is no {what} `{name}`{advice}"
+    )))
 }
 
 /// How many rows to fetch when `asked` were asked for.

@@ -7,7 +7,7 @@ use tandem_store::{
     RunFilter, SyncTotals,
 };
 
-use crate::views::{ConnectionView, RunView, ScheduleView, SyncView};
+use crate::views::{ConnectionView, HealthView, RunView, ScheduleView, SyncView};
 use crate::{Operator, OperatorError};
 
 /// Runs shown of each sync.
@@ -64,6 +64,8 @@ pub struct SyncStatus {
     /// The sync.
     #[serde(flatten)]
     pub sync: SyncView,
+    /// The connections of both sides.
+    pub connections: Vec<ConnectionStatus>,
     /// Pairs held equal.
     pub links: u64,
     /// Its jobs.
@@ -107,6 +109,8 @@ pub struct ConnectionStatus {
     pub name: String,
     /// Whether it is paused.
     pub paused: bool,
+    /// How its system stands.
+    pub health: HealthView,
 }
 
 impl From<ConnectionView> for ConnectionStatus {
@@ -114,6 +118,7 @@ impl From<ConnectionView> for ConnectionStatus {
         Self {
             name: view.name.into(),
             paused: view.paused,
+            health: view.health,
         }
     }
 }
@@ -198,7 +203,11 @@ impl Operator {
             ..RunFilter::default()
         };
         let runs = self.store().runs(&runs).await?;
+        let ends = ["a", "b"].map(|side| sync.document[side]["connection"].as_str());
+        let connections = self.connections().await?.into_iter();
+        let own = connections.filter(|one| ends.contains(&Some(one.name.as_str())));
         Ok(SyncStatus {
+            connections: own.map(ConnectionStatus::from).collect(),
             sync,
             links: self.store().link_count(&name).await?,
             queue: QueueStatus::new(&counts, now),

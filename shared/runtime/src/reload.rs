@@ -156,10 +156,12 @@ impl Reloader {
 
     async fn take_file(&mut self) -> Result<(), NotTaken> {
         let configuration = Configuration::load(&self.file)?;
-        if configuration.syncs.is_empty() && !self.running.syncs.is_empty() {
+        let gone = unnamed(&self.running, &configuration);
+        if !gone.is_empty() {
             return Err(NotTaken::Other(format!(
-                "{} has no sync any more; if that is meant, apply it with `tandem apply`",
-                self.file.display()
+                "{} does not name {} any more; if that is to be removed, run `tandem apply --prune`",
+                self.file.display(),
+                gone.join(", ")
             )));
         }
         let built = (self.build)(&configuration)?;
@@ -230,6 +232,20 @@ impl Reloader {
             .put_notice(&self.process, text, SystemClock.now())
             .await
     }
+}
+
+/// What works now and is not named any more.
+fn unnamed(old: &Configuration, new: &Configuration) -> Vec<String> {
+    let syncs = old
+        .syncs
+        .keys()
+        .filter(|name| !new.syncs.contains_key(*name));
+    let syncs = syncs.map(|name| format!("the sync {name}"));
+    let connections = old.connections.keys();
+    let connections = connections.filter(|name| !new.connections.contains_key(*name));
+    syncs
+        .chain(connections.map(|name| format!("the connection {name}")))
+        .collect()
 }
 
 /// The sections of which a process reads the values at its start alone.

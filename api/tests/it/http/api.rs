@@ -215,14 +215,48 @@ async fn a_question_is_shown_with_its_answers_and_answered() {
         .call("POST", &path, Some(json!({"answer": "approve"})))
         .await;
     assert_eq!(wrong.status, 422);
-    let body = json!({"answer": "link_to", "record": "b2"});
-    assert_eq!(
-        site.post(&path, Some(body.clone())).await["state"],
-        "answered"
-    );
-    assert_eq!(site.call("POST", &path, Some(body)).await.status, 409);
-    assert_eq!(
-        site.get(&format!("/api/v1/conflicts/{id}")).await["resolution"]["record"],
-        "b2"
-    );
+    // No system can be asked here, and a partner is not believed unseen.
+    let unseen = json!({"answer": "link_to", "record": "b2"});
+    assert_eq!(site.call("POST", &path, Some(unseen)).await.status, 502);
+    let question = format!("/api/v1/conflicts/{id}");
+    assert_eq!(site.get(&question).await["state"], "open");
+    let body = json!({"answer": "ignore"});
+    assert_eq!(site.post(&path, Some(body)).await["state"], "closed");
+    assert_eq!(site.get(&question).await["resolution"]["answer"], "ignore");
+}
+
+#[tokio::test]
+async fn a_request_that_makes_no_sense_is_told_so_in_its_own_words() {
+    let site = start().await;
+    for (path, status, part) in [
+        (
+            "/api/v1/jobs?limit=0",
+            422,
+            "a page has from 1 to 1000 rows",
+        ),
+        ("/api/v1/jobs?limit=-1", 400, "a whole number is expected"),
+        (
+            "/api/v1/jobs?sync=customer",
+            400,
+            "did you mean `customers`?",
+        ),
+        ("/api/v1/conflicts?state=opne", 400, "did you mean `open`?"),
+        (
+            "/api/v1/jobs?synk=customers",
+            400,
+            "`synk` is not known here; did you mean `sync`?",
+        ),
+        (
+            "/api/v1/events?connection=cr",
+            400,
+            "there is no connection `cr`",
+        ),
+    ] {
+        let answer = site.call("GET", path, None).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.body.contains(part), "{path}: {}", answer.body);
+        for word in ["deserialize", "variant", "usize", "u64"] {
+            assert!(!answer.body.contains(word), "{path}: {}", answer.body);
+        }
+    }
 }

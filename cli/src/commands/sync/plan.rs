@@ -11,7 +11,9 @@ use tandem_runtime::SyncDefinition;
 use tandem_worker::{Preview, PreviewItem, survey};
 
 use crate::commands::options::{ConfigOptions, DataOptions};
-use crate::commands::output::{ReadingProgress, cell, or_dash, say, say_json, shown, table};
+use crate::commands::output::{
+    ReadingProgress, cell, fitted, or_dash, say, say_json, shown, table,
+};
 use crate::commands::storage::{build, open_to_look, sync_of};
 
 /// Items shown to a person unless asked for others.
@@ -130,7 +132,7 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
                 cell(&item.reason),
             ]);
         }
-        lines.extend([String::new(), items.trim_fmt()]);
+        lines.extend([String::new(), fitted(&items)]);
     }
     let left_out = preview.items.len().saturating_sub(limit);
     if left_out > 0 {

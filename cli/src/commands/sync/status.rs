@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use tandem_domain::SyncName;
 use tandem_operator::views::ScheduleView;
-use tandem_operator::{Counted, SyncStatus};
+use tandem_operator::{ConnectionStatus, Counted, SyncStatus};
 
 use crate::commands::options::DataOptions;
-use crate::commands::output::{moment, say, say_json};
+use crate::commands::output::{fitted, moment, say, say_json};
 use crate::commands::runs::runs_table;
 use crate::commands::storage::{operator, require_sync};
 
@@ -20,13 +20,8 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
             say_json(&status)?;
         } else {
             let mut texts: Vec<String> = status.syncs.iter().map(told).collect();
-            texts.extend(
-                status
-                    .connections
-                    .iter()
-                    .filter(|one| one.paused)
-                    .map(|one| format!("the connection {} is paused", one.name)),
-            );
+            let lines: Vec<String> = status.connections.iter().map(connection).collect();
+            texts.push(lines.join("\n"));
             texts.extend(
                 status
                     .notices
@@ -51,9 +46,20 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
     if data.output.json {
         say_json(&status)?;
     } else {
-        say(&told(&status))?;
+        let lines: Vec<String> = status.connections.iter().map(connection).collect();
+        say(&format!("{}\n\n{}", told(&status), lines.join("\n")))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A connection in a line, with what to do when it is in trouble.
+fn connection(status: &ConnectionStatus) -> String {
+    let mark = if status.health.in_trouble { "! " } else { "" };
+    let paused = if status.paused { "PAUSED; " } else { "" };
+    format!(
+        "{mark}connection {}: {paused}{}",
+        status.name, status.health.words
+    )
 }
 
 fn told(status: &SyncStatus) -> String {
@@ -106,7 +112,7 @@ fn told(status: &SyncStatus) -> String {
     if status.runs.is_empty() {
         lines.push("  runs       none yet".to_owned());
     } else {
-        let table = runs_table(&status.runs).trim_fmt();
+        let table = fitted(&runs_table(&status.runs));
         lines.extend(table.lines().map(|line| format!("  {line}")));
     }
     lines.join("\n")

@@ -23,6 +23,7 @@ use super::restraint::Restraint;
 use crate::budget::RequestBudget;
 use crate::connector::ConnectorError;
 use crate::manifest::{Auth, ErrorRule, Manifest, Request};
+use crate::pulse::PulseWatch;
 use crate::send_right::{self, GuardedBody};
 use crate::settings::Redactor;
 use crate::template::Scope;
@@ -45,6 +46,7 @@ pub(super) struct Exchange {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) offset: ClockOffset,
     pub(super) restraint: Restraint,
+    pub(super) pulse: PulseWatch,
     pub(super) redactor: Redactor,
 }
 
@@ -83,6 +85,17 @@ impl Exchange {
     }
 
     async fn send_prepared(
+        &self,
+        operation: &Operation<'_>,
+        request: &Request,
+        prepared: &Prepared,
+    ) -> Result<Answer, ConnectorError> {
+        let answer = self.send_signed_in(operation, request, prepared).await;
+        self.pulse.note(answer.as_ref().err());
+        answer
+    }
+
+    async fn send_signed_in(
         &self,
         operation: &Operation<'_>,
         request: &Request,

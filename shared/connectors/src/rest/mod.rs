@@ -46,6 +46,7 @@ use crate::connector::{
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
 use crate::manifest::{Manifest, Stream};
+use crate::pulse::{Pulse, PulseWatch};
 use crate::settings::{ConnectionSettings, Redactor};
 use crate::template::Scope;
 
@@ -127,6 +128,7 @@ impl RestConnector {
             clock,
             offset: ClockOffset::default(),
             restraint: Restraint::default(),
+            pulse: PulseWatch::default(),
             redactor,
             manifest,
         };
@@ -184,6 +186,10 @@ impl Connector for RestConnector {
 
     fn timeout(&self) -> Duration {
         self.exchange.timeout
+    }
+
+    fn pulse(&self) -> Option<Pulse> {
+        self.exchange.pulse.pulse()
     }
 
     async fn check(&self) -> Result<CheckReport, ConnectorError> {

@@ -156,6 +156,7 @@ impl Operator {
         query: &DeadLetterQuery,
         wanted: usize,
     ) -> Result<Vec<DeadLetter>, OperatorError> {
+        self.check_sync(query.sync.as_ref()).await?;
         let mut cursor = query.cursor.clone();
         let mut found: Vec<DeadLetter> = Vec::new();
         let mut seen = 0;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
-use tandem_store::{ConnectionRow, SchedulePurpose, StoredSchedule, SyncRow};
+use tandem_store::{ConnectionHealth, ConnectionRow, SchedulePurpose, StoredSchedule, SyncRow};
 
-use super::when_opt;
+use super::{HealthView, when_opt};
 
 /// A connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,13 +21,19 @@ pub struct ConnectionView {
     /// When an operator last had it tried again at once.
     #[serde(with = "when_opt")]
     pub reset_at: Option<Timestamp>,
+    /// How its system stands.
+    pub health: HealthView,
     /// Its configuration; secrets only as references.
     pub document: serde_json::Value,
 }
 
-impl From<ConnectionRow> for ConnectionView {
-    fn from(row: ConnectionRow) -> Self {
+impl ConnectionView {
+    /// A connection, and what is known of its system.
+    #[must_use]
+    pub fn new(row: ConnectionRow, known: &[ConnectionHealth], now: Timestamp) -> Self {
+        let own = known.iter().find(|health| health.connection == row.name);
         Self {
+            health: HealthView::new(&row.name, own, now),
             name: row.name,
             paused: row.paused,
             version: row.version,

@@ -3,7 +3,9 @@
 
 mod config;
 mod events;
+mod health;
 mod jobs;
+mod questions;
 mod records;
 mod runs;
 
@@ -13,7 +15,9 @@ use tandem_domain::{Fields, Value};
 
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
+pub use health::{HealthView, badly_signed_words};
 pub use jobs::{AttemptView, JobDetail, JobView};
+pub use questions::{Part, ShownView};
 pub use records::{
     BaseView, ChangeView, ConflictView, FieldView, IntentView, LinkView, SideView, StandingView,
 };

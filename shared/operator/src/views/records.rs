@@ -14,6 +14,7 @@ use tandem_store::{
     Link, LinkState, Operation, Outcome, Resolution, SideState, Trigger,
 };
 
+use super::questions::{self, ShownView};
 use super::{plain, plain_fields, when, when_opt};
 
 /// One side of a link.
@@ -296,8 +297,12 @@ pub struct ConflictView {
     pub record: RecordId,
     /// `field`, `ambiguous`, `not_kept` or `delete_held`.
     pub kind: Cow<'static, str>,
+    /// What is asked, in a sentence.
+    pub asks: String,
     /// What is asked, by kind.
     pub question: Json,
+    /// The records that it is about, as they were read when it was asked.
+    pub records: Vec<ShownView>,
     /// The answers that fit this kind.
     pub answers: Vec<Cow<'static, str>>,
     /// Where it stands.
@@ -316,6 +321,8 @@ impl From<Conflict> for ConflictView {
     fn from(conflict: Conflict) -> Self {
         Self {
             kind: conflict.kind.as_str().into(),
+            asks: questions::sentence(&conflict),
+            records: questions::records(&conflict),
             question: question(&conflict.kind),
             answers: crate::conflicts::answers(&conflict.kind)
                 .iter()

@@ -300,3 +300,72 @@ async fn records_are_linked_by_hand_only_when_both_are_there_and_free() {
     );
     link("2", "b1").await.expect("it is free again");
 }
+
+#[tokio::test]
+async fn a_question_names_its_records_and_shows_their_values() {
+    let world = world().await;
+    let question = NewConflict {
+        shown: vec![
+            Make::shown(Side::A, "7", "Acme"),
+            Make::shown(Side::B, "b1", "Acme Ltd"),
+        ],
+        ..world.make.conflict(None, "7", Make::ambiguous())
+    };
+    let id = open(&world, question).await;
+    let view = world.operator.conflict(id).await.expect("it is there");
+    assert!(
+        view.asks.contains("\"Acme\" (7) on side a"),
+        "{}",
+        view.asks
+    );
+    assert!(view.asks.contains("\"Acme Ltd\" (b1)"), "{}", view.asks);
+    assert_eq!(view.records[0].fields["name"], "Acme");
+    assert_eq!(view.records[1].name.as_deref(), Some("Acme Ltd"));
+
+    let held = world.make.conflict(
+        None,
+        "8",
+        tandem_store::ConflictKind::DeleteHeld {
+            gone: Side::B,
+            reason: String::new(),
+        },
+    );
+    let held = NewConflict {
+        shown: vec![
+            Make::shown(Side::A, "8", "Basin"),
+            Make::shown(Side::B, "b8", "Basin"),
+        ],
+        ..held
+    };
+    let id = open(&world, held).await;
+    let asks = world.operator.conflict(id).await.expect("it is there").asks;
+    for part in [
+        "\"Basin\" (8) on side a would be deleted",
+        "\"Basin\" (b8) on side b is gone",
+        "deletes.brake",
+    ] {
+        assert!(asks.contains(part), "{asks}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_a_sync_that_never_was_or_of_no_rows_is_refused() {
+    let world = world().await;
+    let query = ConflictQuery {
+        sync: Some(Make::sync("customer")),
+        ..ConflictQuery::default()
+    };
+    let refused = world.operator.conflicts(query).await.expect_err("a typo");
+    assert!(
+        refused.to_string().contains("did you mean `customers`?"),
+        "{refused}"
+    );
+    for limit in [0, 1_001] {
+        let query = ConflictQuery {
+            limit: Some(limit),
+            ..ConflictQuery::default()
+        };
+        let refused = world.operator.conflicts(query).await.expect_err("no page");
+        assert!(refused.to_string().contains("1 to 1000"), "{refused}");
+    }
+}

@@ -1,0 +1,209 @@
+//! Questions in words: what is asked, and of which records, so that they can be answered where they stand.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use tandem_domain::{Fields, RecordId, Side, Value};
+use tandem_store::{Conflict, ConflictKind, ShownRecord};
+
+use super::plain_fields;
+
+/// Fields by which people know a record, the best first.
+const NAMES: [&str; 6] = ["name", "title", "full_name", "last_name", "email", "number"];
+/// A sentence names so many records one by one.
+const NAMED_MAX: usize = 5;
+
+/// What a record is in a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The one that it is about.
+    Record,
+    /// Its partner.
+    Partner,
+    /// One that it may be the same as.
+    Candidate,
+    /// Another of its own side that may be the same as the candidates.
+    Rival,
+    /// One that is gone; shown as it was when both sides last agreed.
+    Gone,
+}
+
+impl Part {
+    /// The word as shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Partner => "partner",
+            Self::Candidate => "candidate",
+            Self::Rival => "rival",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// A record that a question is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShownView {
+    /// What it is in the question.
+    pub part: Part,
+    /// Its side.
+    pub side: Side,
+    /// Its id.
+    pub id: RecordId,
+    /// What people call it, if it has a name.
+    pub name: Option<String>,
+    /// Its mapped fields.
+    pub fields: Json,
+}
+
+/// The records of a question.
+pub(super) fn records(conflict: &Conflict) -> Vec<ShownView> {
+    let shown = conflict.shown.iter().map(|record| ShownView {
+        part: part(conflict, record),
+        side: record.side,
+        id: record.id.clone(),
+        name: name(&record.fields),
+        fields: plain_fields(&record.fields),
+    });
+    shown.collect()
+}
+
+fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
+    let own = record.side == conflict.side;
+    match &conflict.kind {
+        _ if own && record.id == conflict.record => Part::Record,
+        ConflictKind::DeleteHeld { gone, .. } if record.side == *gone => Part::Gone,
+        ConflictKind::Ambiguous { .. } if own => Part::Rival,
+        ConflictKind::Ambiguous { .. } => Part::Candidate,
+        ConflictKind::Field { .. }
+        | ConflictKind::NotKept { .. }
+        | ConflictKind::DeleteHeld { .. }
+        | ConflictKind::Overwritten { .. }
+        | ConflictKind::Replaced { .. } => Part::Partner,
+    }
+}
+
+fn name(fields: &Fields) -> Option<String> {
+    let text = |name: &&str| match fields.get(*name) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    NAMES.iter().find_map(text)
+}
+
+/// What is asked, in a sentence.
+pub(super) fn sentence(conflict: &Conflict) -> String {
+    let (side, other) = (conflict.side, conflict.side.other());
+    let record = called(conflict, side, &conflict.record);
+    match &conflict.kind {
+        ConflictKind::Field { field, a, b } => {
+            format!(
+                "both sides changed `{field}` of {record}: side a has {}, side b has {}",
+                quoted(a),
+                quoted(b)
+            )
+        }
+        ConflictKind::Ambiguous {
+            candidates, rivals, ..
+        } => {
+            let theirs = listed(conflict, other, candidates);
+            match (candidates.as_slice(), rivals.as_slice()) {
+                ([], _) => format!(
+                    "{record} on side {side} is alike to {} of its own side: are they one?",
+                    listed(conflict, side, rivals)
+                ),
+                (_, []) => {
+                    format!("{record} on side {side} could be the same as {theirs} on side {other}")
+                }
+                _ => format!(
+                    "{record} on side {side} could be the same as {theirs} on side {other}, but so could {}",
+                    listed(conflict, side, rivals)
+                ),
+            }
+        }
+        ConflictKind::NotKept { field, sent, kept } => format!(
+            "side {side} took {} for `{field}` of {record}, and has {} now",
+            quoted(sent),
+            quoted(kept)
+        ),
+        ConflictKind::Overwritten {
+            edited_at,
+            event,
+            written,
+        } => format!(
+            "our write to {record} on side {side} went over an edit of {edited_at}: we wrote {}; the event {event} may say what the edit was: enter it again there if it is missing",
+            pairs(written)
+        ),
+        ConflictKind::Replaced {
+            reason,
+            known,
+            found,
+        } => format!(
+            "under the id of {record} on side {side} stands another record now, or an older state of it ({reason}): it had {}, it has {}",
+            pairs(known),
+            pairs(found)
+        ),
+        ConflictKind::DeleteHeld { gone, reason } => {
+            let partner = conflict.shown.iter().find(|shown| shown.side == *gone);
+            let partner = partner.map_or_else(
+                || "its partner".to_owned(),
+                |shown| format!("its partner {}", called(conflict, *gone, &shown.id)),
+            );
+            // Questions from before the reason was kept were all of the brake's.
+            let reason = if reason.is_empty() {
+                "more were deleted within the hour than `deletes.brake` of the sync allows"
+            } else {
+                reason
+            };
+            format!(
+                "{record} on side {side} would be deleted, because {partner} on side {gone} is gone; held: {reason}"
+            )
+        }
+    }
+}
+
+/// A record by its name and id.
+fn called(conflict: &Conflict, side: Side, id: &RecordId) -> String {
+    let shown = conflict
+        .shown
+        .iter()
+        .find(|shown| shown.side == side && shown.id == *id);
+    match shown.and_then(|shown| name(&shown.fields)) {
+        Some(name) => format!("\"{name}\" ({id})"),
+        None => id.to_string(),
+    }
+}
+
+fn listed(conflict: &Conflict, side: Side, ids: &[RecordId]) -> String {
+    let mut names: Vec<String> = ids
+        .iter()
+        .take(NAMED_MAX)
+        .map(|id| called(conflict, side, id))
+        .collect();
+    if ids.len() > NAMED_MAX {
+        names.push(format!("{} more", ids.len() - NAMED_MAX));
+    }
+    names.join(" or ")
+}
+
+/// Fields and their values in a sentence.
+fn pairs(fields: &Fields) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(name, value)| format!("{name} {}", quoted(value)))
+        .collect();
+    if pairs.is_empty() {
+        return "nothing".to_owned();
+    }
+    pairs.join(", ")
+}
+
+fn quoted(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Text(text) => format!("\"{text}\""),
+        other => super::plain(other).to_string().trim_matches('"').to_owned(),
+    }
+}
