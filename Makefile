@@ -1,7 +1,7 @@
 # What a developer runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench demo kill-test chaos
+.PHONY: help test lint bench demo kill-test chaos worlds
 
 # How `make kill-test` and `make test` differ; see cli/tests/processes/kills.rs.
 KILL_TEST = TANDEM_TEST_RECORDS=1000 TANDEM_TEST_EDITS=20 TANDEM_TEST_KILLS=20
@@ -42,3 +42,6 @@ chaos: ## Do to a fleet what production does, for some minutes; both sides must 
 	@.ci/install-test-servers
 	cargo build --release --workspace --bins --locked
 	$(CHAOS) cargo test --release --locked -p tandem --test fleet -- --nocapture chaos::
+
+worlds: ## Live through 2,000 seeded worlds of odd systems; with TANDEM_TEST_SEED=7 through that one alone.
+	TANDEM_TEST_WORLDS=2000 cargo test --release --locked -p tandem-worker --test simulation -- odd::life

@@ -4,10 +4,10 @@
 #[expect(dead_code, reason = "the tests of other processes use the rest of it")]
 #[path = "../common/mod.rs"]
 mod common;
-#[allow(dead_code, reason = "tests of the mends use the rest of it")]
 mod kit;
 
 mod forms;
+mod gone;
 mod hooks;
 mod listings;
 mod records;

@@ -1,6 +1,13 @@
 //! Single records that nobody can make sense of: they are set aside, told of, and the others go on.
 
+use std::time::Duration;
+
+use tandem_domain::Clock;
+use tandem_runtime::SystemClock;
+
 use crate::kit::{Answer, Asked, Books, Mock, Site, json};
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A system in whose answers a text is replaced, as no library would write it.
 async fn replacing(from: &'static str, to: &'static str) -> Mock {
@@ -42,6 +49,11 @@ async fn others_go_on(a: Mock) {
 }
 
 #[tokio::test]
+async fn half_a_character_in_one_record_stops_no_other() {
+    others_go_on(replacing("BROKEN", "Ghent \\ud83d").await).await;
+}
+
+#[tokio::test]
 async fn a_nul_in_one_record_stops_no_other() {
     others_go_on(replacing("BROKEN", "Gh\\u0000ent").await).await;
 }
@@ -72,4 +84,38 @@ async fn half_a_page_of_rows_that_cannot_be_read_stops_not_the_other_half() {
         site.b.books().all("city").contains(&"Lyon".to_owned())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_record_from_the_future_hides_no_later_change() {
+    let (a, b) = (Mock::plain(1).await, Mock::plain(500).await);
+    a.books()
+        .add(&json!({ "name": "Ann", "email": "ann@x.example", "city": "Ghent" }));
+    a.books()
+        .add(&json!({ "name": "Zoe", "email": "zoe@x.example", "city": "Ghent" }));
+    let ahead = SystemClock.now().plus(YEAR * 10);
+    if let Some(zoe) = a.books().rows.get_mut("2") {
+        zoe.changed = ahead;
+    }
+    let site = Site::up(a, b).await;
+    site.until("both have arrived", async || site.b.books().rows.len() == 2)
+        .await;
+    for city in ["Lyon", "Turin", "Bremen"] {
+        let polls = site
+            .a
+            .books()
+            .count(|asked| asked.query.contains_key("since"));
+        site.until("a poll has seen her", async || {
+            site.a
+                .books()
+                .count(|asked| asked.query.contains_key("since"))
+                > polls
+        })
+        .await;
+        site.a.books().edit("1", &json!({ "city": city }));
+        site.until("the edit arrives", async || {
+            site.b.books().all("city").contains(&city.to_owned())
+        })
+        .await;
+    }
 }

@@ -2,10 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::kit::{Answer, Asked, Books, Deletes, Manifest, Mock, Site, json};
+
+/// So many requests are refused.
+const REFUSED: usize = 6;
+/// Six requests that wait for each other at all take longer than this; in a hot loop they take a fifth of a second.
+const LEAST: Duration = Duration::from_secs(2);
 
 fn ann() -> serde_json::Value {
     json!({ "name": "Ann", "email": "ann@x.example", "city": "Ghent" })
@@ -28,6 +34,41 @@ async fn refusing(
         answer()
     };
     (Mock::odd(500, behaves).await, left, times)
+}
+
+async fn slowed_down(retry_after: &'static str) {
+    let answer = move || {
+        let body = json!({ "message": "slow down" });
+        Answer::new(429, &body).with("Retry-After", retry_after)
+    };
+    let (b, left, times) = refusing(|_| true, answer).await;
+    let a = Mock::plain(1).await;
+    a.books().add(&ann());
+    let site = Site::up(a, b).await;
+    site.until("b has Ann", async || {
+        site.b.books().all("city") == ["Ghent"]
+    })
+    .await;
+    left.store(REFUSED, Ordering::SeqCst);
+    site.a.books().edit("1", &json!({ "city": "Lyon" }));
+    site.until("the edit arrives", async || {
+        site.b.books().all("city") == ["Lyon"]
+    })
+    .await;
+    let times = times.lock().expect("nobody panics").clone();
+    let took = times[times.len() - 1] - times[0];
+    assert!(took >= LEAST, "{REFUSED} requests in {took:?}");
+    assert_eq!(site.dead_letters().await.len(), 0);
+}
+
+#[tokio::test]
+async fn retry_after_nothing_is_no_leave_to_ask_at_once() {
+    slowed_down("0").await;
+}
+
+#[tokio::test]
+async fn retry_after_a_time_that_has_passed_is_none_either() {
+    slowed_down("Wed, 21 Oct 2015 07:28:00 GMT").await;
 }
 
 #[tokio::test]

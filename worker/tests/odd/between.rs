@@ -1,5 +1,6 @@
 //! People who edit at exact moments of Tandem's own work.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
@@ -112,4 +113,24 @@ async fn where_versions_are_compared_a_record_that_is_edited_at_the_last_moment_
         "Turin",
         "an edit beats a delete"
     );
+}
+
+#[tokio::test]
+async fn our_own_write_to_another_field_does_not_make_that_side_the_later_one() {
+    let (world, a, b) = one_pair(policy(), false).await;
+    world.a.user_edits(&a, "name", "Anna");
+    // While the name is on its way, both cities are edited, first on b and then on a. Then the name lands on b.
+    let (of_a, a_id, b_id) = (Arc::clone(&world.a), a.clone(), b.clone());
+    let clock = Arc::clone(&world.clock);
+    world.b.once(Moment::BeforeWrite, &b, move |system| {
+        system.user_edits(&b_id, "city", "Turin");
+        clock.advance(Duration::from_secs(1));
+        of_a.user_edits(&a_id, "city", "Lyon");
+        clock.advance(Duration::from_secs(1));
+    });
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.sweep().await;
+    assert_eq!(world.a.contents()[0]["city"], "Lyon");
+    world.judge(1).await;
 }

@@ -2,4 +2,5 @@
 
 mod between;
 mod fake;
+mod life;
 mod lost_track;

@@ -66,7 +66,10 @@ pub enum Meanwhile {
 impl Form {
     fn of_text(self, text: &str) -> String {
         match self {
-            Self::Cut(chars) => text.chars().take(chars).collect(),
+            Self::Cut(chars) => {
+                let cut: String = text.chars().take(chars).collect();
+                cut.trim_end().to_owned()
+            }
             Self::Escaped => text.replace('&', "&amp;"),
             Self::Spaced => text.split_whitespace().collect::<Vec<_>>().join(" "),
             Self::Upper => text.to_uppercase(),

@@ -1,0 +1,320 @@
+//! Seeded lives of systems that are odd at random. How many: `TANDEM_TEST_WORLDS`; one alone: `TANDEM_TEST_SEED`.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tandem_domain::{Entropy, RecordId, Side};
+use tandem_runtime::Archived;
+use tandem_testkit::SeededEntropy;
+
+use crate::world::system::faults::Moment;
+use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
+use crate::world::system::{FakeSystem, Fault, Talents};
+use crate::world::{World, policy};
+
+/// How many worlds `make test` lives through; `make worlds` sets more.
+const WORLDS: u64 = 60;
+const STEPS: u64 = 30;
+/// A write lands before its sender may take it for lost: twice the time-out of the fake systems.
+const LATE: Duration = Duration::from_millis(3_500);
+
+/// What is odd in a world, besides what may go wrong in any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Odd {
+    Nothing,
+    Forms,
+    Lag,
+    Late,
+    Moments,
+    Everything,
+}
+
+/// Each kind gets its share of the worlds, and its own seeds.
+const KINDS: u64 = 6;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is a number, not `{text}`")))
+}
+
+async fn live_through(odd: Odd) {
+    let kind = odd as u64;
+    if let Some(seed) = number("TANDEM_TEST_SEED") {
+        if seed % KINDS == kind {
+            live(seed, odd).await;
+        }
+        return;
+    }
+    let worlds = number("TANDEM_TEST_WORLDS").unwrap_or(WORLDS);
+    let mut failed = Vec::new();
+    for seed in (0..worlds).filter(|seed| seed % KINDS == kind) {
+        let life = AssertUnwindSafe(live(seed, odd)).catch_unwind();
+        if life.await.is_err() {
+            eprintln!(
+                "alone: TANDEM_TEST_SEED={seed} cargo test -p tandem-worker --test simulation odd::life"
+            );
+            failed.push(seed);
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of the worlds fell short; TANDEM_TEST_SEED runs one alone: {failed:?}",
+        failed.len()
+    );
+}
+
+#[tokio::test]
+async fn plain_systems_agree_at_rest_and_nobody_is_lost() {
+    live_through(Odd::Nothing).await;
+}
+
+#[tokio::test]
+async fn so_do_systems_that_keep_another_form_of_what_they_are_told() {
+    live_through(Odd::Forms).await;
+}
+
+#[tokio::test]
+async fn so_do_systems_that_show_late_what_they_keep() {
+    live_through(Odd::Lag).await;
+}
+
+#[tokio::test]
+async fn so_do_systems_whose_writes_land_late() {
+    live_through(Odd::Late).await;
+}
+
+#[tokio::test]
+async fn so_do_systems_whose_people_come_between() {
+    live_through(Odd::Moments).await;
+}
+
+#[tokio::test]
+async fn so_do_systems_with_all_of_that_at_once() {
+    live_through(Odd::Everything).await;
+}
+
+type Forms = Vec<(&'static str, Form)>;
+
+/// Draws for one world, of its own: what Tandem draws does not change what happens in it.
+struct Draw {
+    entropy: SeededEntropy,
+    odd: Odd,
+}
+
+impl Draw {
+    fn below(&self, limit: u64) -> u64 {
+        self.entropy.next_u64() % limit
+    }
+
+    fn one_in(&self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    fn of<T: Copy>(&self, choices: &[T]) -> T {
+        choices[usize::try_from(self.below(choices.len() as u64)).expect("a small number")]
+    }
+
+    fn side(&self) -> Side {
+        self.of(&Side::BOTH)
+    }
+
+    fn talents(&self) -> Talents {
+        Talents {
+            external_reference: self.one_in(2),
+            idempotent_create: self.one_in(3),
+            answers_with_record: self.one_in(2),
+            changed_since: self.one_in(2),
+        }
+    }
+
+    fn has(&self, odd: Odd) -> bool {
+        self.odd == odd || self.odd == Odd::Everything
+    }
+
+    fn oddities(&self) -> Oddities {
+        let (forms, defaults) = if self.has(Odd::Forms) {
+            self.forms()
+        } else {
+            (vec![], vec![])
+        };
+        Oddities {
+            forms,
+            defaults,
+            lag: self.lag(),
+            listing_lag: self.lag(),
+            creates_answer_id_alone: self.one_in(2),
+            updates_answer_nothing: self.one_in(2),
+            compares_versions: self.odd == Odd::Moments || self.one_in(2),
+            hides_birth: self.one_in(2),
+            page: if self.one_in(2) { 0 } else { 3 },
+            ..Oddities::default()
+        }
+    }
+
+    fn forms(&self) -> (Forms, Vec<(&'static str, &'static str)>) {
+        let all = [
+            Form::Cut(14),
+            Form::Escaped,
+            Form::Spaced,
+            Form::Upper,
+            Form::Rounded(1),
+        ];
+        let fields = ["name", "city", "note"].into_iter();
+        let odd = fields.filter(|_| self.one_in(2));
+        let mut forms: Forms = odd.map(|field| (field, self.of(&all))).collect();
+        if self.one_in(5) {
+            forms.push(("note", Form::Dropped));
+        }
+        let shows_default = self.one_in(4);
+        let default = Some(("note", "none")).filter(|_| shows_default);
+        (forms, default.into_iter().collect())
+    }
+
+    fn lag(&self) -> Lag {
+        if !self.has(Odd::Lag) || self.one_in(2) {
+            return Lag::default();
+        }
+        Lag {
+            by: Duration::from_millis(500 + self.below(3_000)),
+            shows: self.of(&[Meanwhile::Before, Meanwhile::Missing]),
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        if self.has(Odd::Late) && self.one_in(2) {
+            return Fault::Late(LATE);
+        }
+        self.of(&[
+            Fault::LostRequest,
+            Fault::LostResponse,
+            Fault::CrashBefore,
+            Fault::CrashAfter,
+            Fault::Down,
+            Fault::Locked,
+        ])
+    }
+
+    /// What a person types into a field; no two steps type the same, in whatever form.
+    fn text(&self, field: &str, side: Side, step: u64) -> String {
+        let unlike = format!("{side}{step}{field}");
+        match self.below(6) {
+            0 => String::new(),
+            1 => format!("{unlike} & Sons"),
+            2 => format!("{unlike}   of  the north"),
+            3 => format!("{unlike}, which is far too long for some"),
+            4 => format!("{step}{}.129", if side == Side::A { 1 } else { 2 }),
+            _ => unlike,
+        }
+    }
+}
+
+async fn live(seed: u64, odd: Odd) {
+    let entropy = SeededEntropy::new(seed ^ 0x0dd5);
+    let draw = Draw { entropy, odd };
+    let (a, b) = (
+        (draw.talents(), draw.oddities()),
+        (draw.talents(), draw.oddities()),
+    );
+    let world = World::odd(seed, policy(), a, b, Archived::Gone).await;
+    populate(&world, &draw);
+    // What was just made is not shown everywhere yet; a first sync of a system that is behind is another subject.
+    world.clock.advance(Duration::from_secs(10));
+    world.first_sync().await;
+    for step in 0..STEPS {
+        act(&world, &draw, step).await;
+        for _ in 0..draw.below(3) {
+            world.turn().await;
+        }
+    }
+    come_to_rest(&world).await;
+    assert_eq!(world.dead().await, [], "seed {seed}: no dead letters");
+    world.judge(seed).await;
+    let writes = (world.a.writes(), world.b.writes());
+    world.sweep().await;
+    assert_eq!(
+        (world.a.writes(), world.b.writes()),
+        writes,
+        "seed {seed}: at rest nothing is written"
+    );
+}
+
+fn populate(world: &World, draw: &Draw) {
+    for number in 0..6 {
+        let email = format!("seed{number}@x.example");
+        let both = number % 3 == 0;
+        if both || number % 3 == 2 {
+            let city = draw.text("city", Side::A, 100 + number);
+            world.a.user_creates(&[
+                ("name", &format!("Seed {number}")),
+                ("email", &email),
+                ("city", &city),
+            ]);
+        }
+        if both || number % 3 == 1 {
+            world
+                .b
+                .user_creates(&[("name", &format!("SEED {number}")), ("email", &email)]);
+        }
+    }
+}
+
+async fn come_to_rest(world: &World) {
+    world.a.heal();
+    world.b.heal();
+    // Twice: what one comparison writes, a system that is behind shows to the next only.
+    for _ in 0..2 {
+        world.rest().await;
+        world.clock.advance(Duration::from_secs(60));
+        world.sweep().await;
+    }
+}
+
+async fn act(world: &World, draw: &Draw, step: u64) {
+    let side = draw.side();
+    let system = world.system(side);
+    if draw.one_in(3) {
+        system.go_wrong(&[draw.fault()]);
+    }
+    if draw.one_in(4) {
+        world
+            .clock
+            .advance(Duration::from_millis(draw.below(5_000)));
+    }
+    let ids = system.ids();
+    let record = if draw.one_in(6) || ids.is_empty() {
+        let (email, name) = (format!("new{step}@x.example"), format!("New {step}"));
+        system.user_creates(&[("name", &name), ("email", &email)])
+    } else {
+        let id = ids[usize::try_from(draw.below(ids.len() as u64)).expect("small")].clone();
+        edit(system, draw, &id, step);
+        id
+    };
+    // A webhook may come twice, or never.
+    for _ in 0..draw.below(3) {
+        world.hear(side, &record).await;
+    }
+}
+
+/// A person edits now, or at an exact moment of the next request about the record.
+fn edit(system: &FakeSystem, draw: &Draw, id: &RecordId, step: u64) {
+    let field = draw.of(&["city", "note", "name"]);
+    let text = draw.text(field, draw.side(), step);
+    let text = if field == "name" && text.is_empty() {
+        format!("Name {step}")
+    } else {
+        text
+    };
+    let moments: &[Moment] = if system.oddities().compares_versions {
+        &[Moment::BeforeRead, Moment::AfterRead, Moment::BeforeWrite]
+    } else {
+        &[Moment::BeforeRead]
+    };
+    if !draw.has(Odd::Moments) || draw.one_in(2) {
+        return system.user_edits(id, field, &text);
+    }
+    let whose = id.clone();
+    let deed = move |system: &FakeSystem| system.user_edits(&whose, field, &text);
+    system.once(draw.of(moments), id, deed);
+}
