@@ -9,8 +9,8 @@ use tandem_engine::{PlannedWrite, WriteOp, to_stream};
 use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Change, ClaimedJob, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
-    JobOutcome, JournalError, LinkSeen, Operation, Outcome, Waiting,
+    Change, ClaimedJob, Confirmation, FieldChange, IndexedRecord, Intent, IntentOp, IntentState,
+    IntentVerdict, JobOutcome, JournalError, LinkSeen, Operation, Outcome, Waiting,
 };
 use tracing::Instrument;
 
@@ -86,6 +86,7 @@ impl<'a> Work<'a> {
             created_at: now,
             sent_at: None,
             error: None,
+            decided: about.decided,
         }
     }
 
@@ -320,6 +321,8 @@ pub struct About<'a> {
     pub source: Option<&'a RecordId>,
     pub target: Option<&'a Reading>,
     pub match_key: Option<String>,
+    /// What was decided for the fields that are written.
+    pub decided: Vec<FieldChange>,
 }
 
 /// The end of an intent.

@@ -33,8 +33,8 @@ fn number(value: &Value) -> Option<Decimal> {
         Value::Decimal(number) => Some(*number),
         Value::Integer(number) => Some(Decimal::from(*number)),
         Value::Money(money) => Some(money.amount),
+        Value::Text(text) => text.trim().parse().ok(),
         Value::Null
-        | Value::Text(_)
         | Value::Boolean(_)
         | Value::Date(_)
         | Value::Instant(_)
@@ -115,6 +115,7 @@ mod tests {
             (decimal("10.35"), decimal("10.3456")),
             (decimal("10.34"), decimal("10.3456")),
             (decimal("10"), decimal("10.3456")),
+            (text("2.1"), text("02.129")),
         ] {
             assert!(is_form_of(&kept, &sent), "{kept} of {sent}");
         }

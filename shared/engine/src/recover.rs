@@ -121,8 +121,10 @@ fn standing(
     }
     // What stood there before is no form of what was sent, even if it looks like one.
     let known = base.get(&rule.name)?.side(write.side);
-    let is_form =
-        !same(rule.equality, known, &found) && !found.is_null() && is_form_of(&found, sent);
+    let is_form = !same(rule.equality, known, &found)
+        && !found.is_null()
+        && !sent.is_null()
+        && is_form_of(&found, sent);
     is_form.then_some(found)
 }
 

@@ -9,7 +9,7 @@ use tandem_domain::{
 };
 
 use crate::StoreError;
-use crate::changes::Change;
+use crate::changes::{Change, FieldChange};
 use crate::conflicts::NewConflict;
 use crate::jobs::{JobOutcome, Lease, NewJob};
 
@@ -41,6 +41,10 @@ pub struct SideMemory {
     /// What our own last write did to its time of change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_write: Option<OwnWrite>,
+    /// Values that its system took and did not show when it was read back: it may drop them, or lag behind. Should
+    /// it show them later they are ours, not an edit.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub unseen: Fields,
 }
 
 impl SideMemory {
@@ -247,6 +251,8 @@ pub struct Intent {
     pub sent_at: Option<Timestamp>,
     /// What went wrong last.
     pub error: Option<String>,
+    /// What was decided for the fields that it writes; empty for writes from before this was kept.
+    pub decided: Vec<FieldChange>,
 }
 
 /// A question that an operator has answered, and that no plan has used yet.

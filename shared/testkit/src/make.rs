@@ -273,6 +273,7 @@ impl Make {
             created_at: self.now(),
             sent_at: None,
             error: None,
+            decided: Vec::new(),
         }
     }
 

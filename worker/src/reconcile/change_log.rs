@@ -1,6 +1,6 @@
 //! What the change log says of a plan that was carried out.
 
-use tandem_domain::{Side, Value};
+use tandem_domain::{Fields, Side, Value};
 use tandem_engine::{Decision, LinkFate, Plan, Settled};
 use tandem_store::{Change, FieldChange, Intent, IntentOp, Operation, Outcome};
 
@@ -72,10 +72,6 @@ pub(super) fn written(
         IntentOp::Update => Operation::Update,
         IntentOp::Delete => Operation::Delete,
     };
-    let decided = planned
-        .decisions
-        .iter()
-        .filter(|decision| one.intent.fields.contains_key(&decision.field));
     let kept = !settled
         .not_kept
         .iter()
@@ -83,9 +79,7 @@ pub(super) fn written(
     Change {
         written: Some(one.intent.side),
         intent: Some(one.intent.id),
-        fields: decided
-            .map(|decision| field_change(open, decision))
-            .collect(),
+        fields: decided(open, planned, &one.intent.fields),
         outcome: if kept {
             Outcome::Applied
         } else {
@@ -96,8 +90,23 @@ pub(super) fn written(
     }
 }
 
+/// What was decided for the fields of a write.
+pub(super) fn decided(open: &Open, planned: &Plan, fields: &Fields) -> Vec<FieldChange> {
+    planned
+        .decisions
+        .iter()
+        .filter(|decision| fields.contains_key(&decision.field))
+        .map(|decision| field_change(open, decision))
+        .collect()
+}
+
 pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change {
-    let fields = intent.fields.iter().map(|(name, value)| FieldChange {
+    const LATE: &str = "the answer to this write was lost; it was seen when read back";
+    let known = intent.decided.iter().map(|decided| FieldChange {
+        reason: format!("{}; {LATE}", decided.reason),
+        ..decided.clone()
+    });
+    let unknown = intent.fields.iter().map(|(name, value)| FieldChange {
         field: name.clone(),
         a: Value::Null,
         b: Value::Null,
@@ -105,7 +114,7 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
         chosen: value.clone(),
         from: Some(intent.side.other()),
         lost: None,
-        reason: "the answer to this write was lost; it was seen when read back".to_owned(),
+        reason: LATE.to_owned(),
     });
     let operation = match intent.op {
         IntentOp::Create => Operation::Create,
@@ -115,7 +124,11 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
     Change {
         written: Some(intent.side),
         intent: Some(intent.id),
-        fields: fields.collect(),
+        fields: if intent.decided.is_empty() {
+            unknown.collect()
+        } else {
+            known.collect()
+        },
         ..blank(work, open, operation)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{Side, Timestamp};
+use tandem_domain::{Fields, Side, Timestamp};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Confirmation, Doubt, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState, LinkUpdate,
@@ -199,8 +199,34 @@ fn side_state(open: &Open, carried: &[Carried], settled: &Settled, side: Side) -
             .or(open.link.side(side).memory.made_at),
         doubt: None,
         own_write: own_write(open, side, reading, written.is_some()),
+        unseen: unseen(open, carried, settled, side),
     };
     state
+}
+
+/// Values that a system took and does not show: those of this write, and those of earlier ones whose field was not
+/// written since and still shows what it did then.
+fn unseen(open: &Open, carried: &[Carried], settled: &Settled, side: Side) -> Fields {
+    let write = carried.iter().find(|one| one.intent.side == side);
+    let is_written =
+        |field: &String| write.is_some_and(|one| one.intent.fields.contains_key(field));
+    let earlier = open.link.side(side).memory.unseen.iter();
+    let still = earlier.filter(|(field, _)| {
+        let known = open.link.base.get(*field).map(|base| base.side(side));
+        !is_written(field) && known == settled.known(side).get(*field)
+    });
+    let lost = settled.not_kept.iter().filter(|lost| lost.side == side);
+    let unchanged = lost.filter(|lost| {
+        let before = open
+            .pair
+            .side(side)
+            .and_then(|before| before.fields.get(&lost.field));
+        !lost.sent.is_null() && before.cloned().unwrap_or_default() == lost.kept
+    });
+    still
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .chain(unchanged.map(|lost| (lost.field.clone(), lost.sent.clone())))
+        .collect()
 }
 
 /// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an

@@ -35,6 +35,7 @@ pub(super) async fn create(
             source: Some(here.id()),
             target: None,
             match_key,
+            decided: Vec::new(),
         },
     );
     match work.journal(None, std::slice::from_ref(&intent)).await? {

@@ -10,6 +10,7 @@ use tandem_store::{
     PairContext, Resolution, Waiting,
 };
 
+use super::change_log::decided;
 use super::confirm::{finish, seen};
 use super::delete_hold::hold;
 use super::doubt;
@@ -198,7 +199,7 @@ async fn carry_out(
     let steps: Vec<Step> = planned
         .writes
         .iter()
-        .map(|write| Step::new(work, &open, recovery, write))
+        .map(|write| Step::new(work, &open, &planned, recovery, write))
         .collect();
     let Some(first) = steps.first() else {
         return finish(work, open, planned, Vec::new())
@@ -236,14 +237,20 @@ struct Step {
 }
 
 impl Step {
-    fn new(work: Work<'_>, open: &Open, recovery: &Recovery, write: &PlannedWrite) -> Self {
+    fn new(
+        work: Work<'_>,
+        open: &Open,
+        planned: &Plan,
+        recovery: &Recovery,
+        write: &PlannedWrite,
+    ) -> Self {
         match recovery.again(write.side) {
             Some(intent) => Self {
                 intent: intent.clone(),
                 is_again: true,
             },
             None => Self {
-                intent: intent_for(work, open, write),
+                intent: intent_for(work, open, planned, write),
                 is_again: false,
             },
         }
@@ -344,7 +351,7 @@ async fn put_off(work: Work<'_>, intent: &Intent) -> Result<Round, WorkError> {
     Ok(Round::Overtaken)
 }
 
-fn intent_for(work: Work<'_>, open: &Open, write: &PlannedWrite) -> Intent {
+fn intent_for(work: Work<'_>, open: &Open, planned: &Plan, write: &PlannedWrite) -> Intent {
     let source = open.link.side(write.side.other()).id.as_ref();
     let target = if write.op == WriteOp::Create {
         None
@@ -358,6 +365,7 @@ fn intent_for(work: Work<'_>, open: &Open, write: &PlannedWrite) -> Intent {
             source,
             target,
             match_key: None,
+            decided: decided(open, planned, &write.fields),
         },
     )
 }

@@ -145,11 +145,11 @@ pub(super) fn between(
     }
 }
 
-/// What the times of a record say of the time since it was made by a create whose answer was lost.
+/// What the times of a record say of the time since it was made by a create whose answer was lost. Equal times say
+/// little: many systems count in whole seconds.
 pub(super) fn since_made(reading: &Reading) -> Between {
     match (reading.record.created_at, reading.record.updated_at) {
-        (Some(made), Some(changed)) if changed == made => Between::Nobody,
-        (Some(_), Some(_)) => Between::Somebody,
+        (Some(made), Some(changed)) if changed > made => Between::Somebody,
         _ => Between::Perhaps,
     }
 }

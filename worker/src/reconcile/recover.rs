@@ -28,15 +28,14 @@ impl Recovery {
     pub(super) fn of(work: Work<'_>, link: &Link, intents: &[Intent], pair: &Pair) -> Self {
         let policy = &work.sync.policy;
         let now = work.context.now();
+        // What was taken and not shown at first, then what was sent since.
+        let unseen = Side::BOTH.map(|side| (unseen(link, side), seen(pair, side)));
+        let open = intents
+            .iter()
+            .map(|intent| (open_write(work, intent, now), seen(pair, intent.side)));
         let mut recovery = Self {
             verdicts: Vec::new(),
-            base: base_with(
-                policy,
-                &link.base,
-                intents
-                    .iter()
-                    .map(|intent| (open_write(work, intent, now), seen(pair, intent.side))),
-            ),
+            base: base_with(policy, &link.base, unseen.into_iter().chain(open)),
             under_way: Vec::new(),
         };
         for intent in intents {
@@ -73,6 +72,16 @@ impl Recovery {
     /// The write that may be under way and is planned again: it is sent again under the same transaction id.
     pub(super) fn again(&self, side: Side) -> Option<&Intent> {
         self.under_way.iter().find(|intent| intent.side == side)
+    }
+}
+
+fn unseen(link: &Link, side: Side) -> OpenWrite<'_> {
+    OpenWrite {
+        side,
+        op: WriteOp::Update,
+        fields: &link.side(side).memory.unseen,
+        was_sent: true,
+        under_way: false,
     }
 }
 

@@ -36,6 +36,7 @@ struct IntentRow<'a> {
     state: IntentState,
     sends: i64,
     sent_at: Option<i64>,
+    decided: Option<String>,
 }
 
 /// What is to be journalled, and what the plan saw.
@@ -195,12 +196,12 @@ fitting AS MATERIALIZED (
     WHERE NOT h.newer),
 stored AS (
     INSERT INTO intents (id, sync, link, side, op, source, target, match_key, expected_version,
-                         state, sends, job, created_at, sent_at, fields)
+                         state, sends, job, created_at, sent_at, fields, decided)
     SELECT g.id, g.sync, g.link, g.side, g.op, g.source, g.target, g.match_key, g.expected_version,
-           g.state, g.sends, f.job, f.now, g.sent_at, g.fields
+           g.state, g.sends, f.job, f.now, g.sent_at, g.fields, g.decided
     FROM json_to_recordset($2::json) AS g (
         place bigint, id text, sync text, link text, side text, op text, source text, target text,
-        match_key text, expected_version text, state text, sends bigint, sent_at bigint, fields text)
+        match_key text, expected_version text, state text, sends bigint, sent_at bigint, fields text, decided text)
     JOIN fitting f ON f.place = g.place
     ON CONFLICT DO NOTHING)
 SELECT h.place, h.newer, h.place IN (SELECT f.place FROM fitting f) AS fits FROM held h";
@@ -230,6 +231,9 @@ fn intent_row(intent: &Intent, first: bool, now: Timestamp) -> Result<IntentRow<
         },
         sends: i64::from(first),
         sent_at: first.then(|| now.as_micros()),
+        decided: (!intent.decided.is_empty())
+            .then(|| sql::json("intent", &intent.decided))
+            .transpose()?,
     })
 }
 
@@ -275,7 +279,7 @@ const JOURNAL: &str = "-- journal
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::json) AS g (
         id text, sync text, link text, side text, from_side text, op text, source text, target text,
-        match_key text, expected_version text, state text, sends bigint, sent_at bigint, fields text)),
+        match_key text, expected_version text, state text, sends bigint, sent_at bigint, fields text, decided text)),
 held AS MATERIALIZED (
     SELECT id FROM jobs WHERE id = $2 AND lease_token = $3 FOR NO KEY UPDATE),
 seen AS MATERIALIZED (
@@ -302,9 +306,9 @@ known AS MATERIALIZED (
     SELECT i.id FROM given g JOIN intents i ON i.id = g.id),
 stored AS (
     INSERT INTO intents (id, sync, link, side, op, source, target, match_key, expected_version,
-                         state, sends, job, created_at, sent_at, fields)
+                         state, sends, job, created_at, sent_at, fields, decided)
     SELECT g.id, g.sync, g.link, g.side, g.op, g.source, g.target, g.match_key, g.expected_version,
-           g.state, g.sends, $2, $6, g.sent_at, g.fields
+           g.state, g.sends, $2, $6, g.sent_at, g.fields, g.decided
     FROM answer a, given g
     WHERE a.held AND a.fits AND NOT a.source_busy AND NOT a.key_busy
     ON CONFLICT DO NOTHING

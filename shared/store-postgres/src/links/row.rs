@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use tandem_domain::{IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Intent, IntentOp, IntentState, Link, LinkState, NewLink, SideMemory, SideState, StoreError,
+    FieldChange, Intent, IntentOp, IntentState, Link, LinkState, NewLink, SideMemory, SideState,
+    StoreError,
 };
 
 use crate::{rows, sql};
@@ -132,6 +133,8 @@ pub(super) struct IntentDocument {
     error: Option<String>,
     /// JSON in itself.
     fields: String,
+    /// JSON in itself.
+    decided: Option<String>,
 }
 
 impl TryFrom<IntentDocument> for Intent {
@@ -158,8 +161,19 @@ impl TryFrom<IntentDocument> for Intent {
             created_at: Timestamp::from_micros(stored.created_at),
             sent_at: stored.sent_at.map(Timestamp::from_micros),
             error: stored.error,
+            decided: decided(stored.decided.as_deref())?,
         })
     }
+}
+
+fn decided(text: Option<&str>) -> Result<Vec<FieldChange>, StoreError> {
+    let Some(text) = text else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
+        what: "intent",
+        reason: error.to_string(),
+    })
 }
 
 /// Reads the intent in the column of that name.

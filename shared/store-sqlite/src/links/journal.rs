@@ -4,7 +4,8 @@
 use serde::Serialize;
 use tandem_domain::{Fields, IntentId, RecordId, Timestamp};
 use tandem_store::{
-    Causes, Intent, IntentOp, IntentState, JournalError, Lane, Lease, LinkSeen, StoreError,
+    Causes, FieldChange, Intent, IntentOp, IntentState, JournalError, Lane, Lease, LinkSeen,
+    StoreError,
 };
 
 use super::Refusal;
@@ -28,6 +29,8 @@ struct IntentRow<'a> {
     state: IntentState,
     sends: i64,
     sent_at: Option<i64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    decided: &'a [FieldChange],
 }
 
 /// Journals intents, the first as sent.
@@ -73,6 +76,7 @@ fn intent_row(intent: &Intent, first: bool, now: Timestamp) -> IntentRow<'_> {
         },
         sends: i64::from(first),
         sent_at: first.then(|| now.as_micros()),
+        decided: &intent.decided,
     }
 }
 
@@ -138,10 +142,10 @@ SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND lease_token = ?2) AS held,
 
 const INSERT: &str = "-- journal
 INSERT INTO intents (id, sync, link, side, op, source, target, match_key, expected_version, state,
-                     sends, job, created_at, sent_at, fields)
+                     sends, job, created_at, sent_at, fields, decided)
 SELECT value ->> 'id', value ->> 'sync', value ->> 'link', value ->> 'side', value ->> 'op',
        value ->> 'source', value ->> 'target', value ->> 'match_key', value ->> 'expected_version',
-       value ->> 'state', value ->> 'sends', ?2, ?3, value ->> 'sent_at', value ->> 'fields'
+       value ->> 'state', value ->> 'sends', ?2, ?3, value ->> 'sent_at', value ->> 'fields', value ->> 'decided'
 FROM json_each(?1) WHERE true
 ON CONFLICT (id) DO NOTHING";
 

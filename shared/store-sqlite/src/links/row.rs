@@ -115,5 +115,6 @@ pub(super) fn intent(row: &SqliteRow) -> Result<Intent, StoreError> {
         created_at: rows::instant(row, "created_at")?,
         sent_at: rows::instant_opt(row, "sent_at")?,
         error: rows::get(row, "error")?,
+        decided: rows::document_opt(row, "decided")?.unwrap_or_default(),
     })
 }
