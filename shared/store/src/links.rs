@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{
     BaseValue, ConflictId, Fields, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp,
+    Value,
 };
 
 use crate::StoreError;
@@ -43,8 +44,8 @@ pub struct SideMemory {
     pub own_write: Option<OwnWrite>,
     /// Values that its system took and did not show when it was read back: it may drop them, or lag behind. Should
     /// it show them later they are ours, not an edit.
-    #[serde(default, skip_serializing_if = "Fields::is_empty")]
-    pub unseen: Fields,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<String, Unseen>,
 }
 
 impl SideMemory {
@@ -62,6 +63,17 @@ pub struct Doubt {
     pub since: Timestamp,
     /// How often it was looked for since.
     pub looks: u32,
+}
+
+/// A value that a system took and did not show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// The value.
+    pub value: Value,
+    /// When it was taken.
+    pub since: Timestamp,
+    /// Whether it was looked for again in vain, and a person was asked.
+    pub asked: bool,
 }
 
 /// A write of ours, and what it did to the record's time of change.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{Fields, Side, Timestamp};
+use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Confirmation, Doubt, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState, LinkUpdate,
@@ -12,6 +12,7 @@ use tandem_store::{
 use super::change_log::changes;
 use super::linked::{Carried, Open};
 use super::questions::conflicts;
+use super::unshown::Unshown;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -38,11 +39,18 @@ pub(super) async fn finish(
         side_result(&open, &carried, Side::A),
         side_result(&open, &carried, Side::B),
     );
+    let unshown = Unshown::of(work, &open, &carried, &settled);
     let outcome = if settled.moved {
         JobOutcome::Snooze {
             run_at: work.context.now(),
             failure: None,
             reason: Waiting::Progress,
+        }
+    } else if let Some(wait) = unshown.wait {
+        JobOutcome::Snooze {
+            run_at: work.context.now().plus(wait),
+            failure: None,
+            reason: Waiting::Elsewhere,
         }
     } else {
         JobOutcome::Done {
@@ -51,10 +59,10 @@ pub(super) async fn finish(
     };
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),
-        link: link_update(work, &open, &planned, &carried, &settled),
+        link: link_update(work, &open, &planned, &carried, (&settled, &unshown)),
         seen: seen(work, &open, &carried),
         changes: changes(work, &open, &planned, &carried, &settled),
-        conflicts: conflicts(work, &open, &planned, &settled),
+        conflicts: conflicts(work, &open, &planned, &unshown.ask),
         used_rulings: open
             .context
             .rulings
@@ -129,7 +137,7 @@ fn link_update(
     open: &Open,
     planned: &Plan,
     carried: &[Carried],
-    settled: &Settled,
+    known: (&Settled, &Unshown),
 ) -> Option<LinkUpdate> {
     let link = &open.link;
     let state = if planned.link == LinkFate::Keep {
@@ -139,9 +147,9 @@ fn link_update(
     };
     let (a, b, base) = match planned.link {
         LinkFate::Keep => (
-            side_state(open, carried, settled, Side::A),
-            side_state(open, carried, settled, Side::B),
-            settled.base.clone(),
+            side_state(open, carried, known, Side::A),
+            side_state(open, carried, known, Side::B),
+            known.0.base.clone(),
         ),
         LinkFate::Retire => (
             retired(work, open, Side::A),
@@ -183,7 +191,12 @@ fn retired(work: Work<'_>, open: &Open, side: Side) -> SideState {
     state
 }
 
-fn side_state(open: &Open, carried: &[Carried], settled: &Settled, side: Side) -> SideState {
+fn side_state(
+    open: &Open,
+    carried: &[Carried],
+    (settled, unshown): (&Settled, &Unshown),
+    side: Side,
+) -> SideState {
     let written = carried
         .iter()
         .find(|one| one.intent.side == side)
@@ -199,34 +212,9 @@ fn side_state(open: &Open, carried: &[Carried], settled: &Settled, side: Side) -
             .or(open.link.side(side).memory.made_at),
         doubt: None,
         own_write: own_write(open, side, reading, written.is_some()),
-        unseen: unseen(open, carried, settled, side),
+        unseen: unshown.of_side(side).clone(),
     };
     state
-}
-
-/// Values that a system took and does not show: those of this write, and those of earlier ones whose field was not
-/// written since and still shows what it did then.
-fn unseen(open: &Open, carried: &[Carried], settled: &Settled, side: Side) -> Fields {
-    let write = carried.iter().find(|one| one.intent.side == side);
-    let is_written =
-        |field: &String| write.is_some_and(|one| one.intent.fields.contains_key(field));
-    let earlier = open.link.side(side).memory.unseen.iter();
-    let still = earlier.filter(|(field, _)| {
-        let known = open.link.base.get(*field).map(|base| base.side(side));
-        !is_written(field) && known == settled.known(side).get(*field)
-    });
-    let lost = settled.not_kept.iter().filter(|lost| lost.side == side);
-    let unchanged = lost.filter(|lost| {
-        let before = open
-            .pair
-            .side(side)
-            .and_then(|before| before.fields.get(&lost.field));
-        !lost.sent.is_null() && before.cloned().unwrap_or_default() == lost.kept
-    });
-    still
-        .map(|(field, value)| (field.clone(), value.clone()))
-        .chain(unchanged.map(|lost| (lost.field.clone(), lost.sent.clone())))
-        .collect()
 }
 
 /// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an

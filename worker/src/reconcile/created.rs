@@ -1,6 +1,6 @@
 //! Links a record that a create of ours made with the record that it was made from.
 
-use tandem_domain::{ConflictId, Fields, LinkId, Side};
+use tandem_domain::{ConflictId, LinkId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState, LinkUpdate,
@@ -151,7 +151,7 @@ fn target_state(intent: &Intent, created: &Reading, settled: &Settled) -> SideSt
             read_at: intent.created_at,
             replaced: String::new(),
         }),
-        unseen: Fields::new(),
+        unseen: std::collections::BTreeMap::new(),
     };
     state
 }

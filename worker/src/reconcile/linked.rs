@@ -164,7 +164,8 @@ fn plan(
         fields: rulings(context),
         values: edits::values(work.sync, &work.claimed.job.edits)?,
     };
-    let [a, b] = Side::BOTH.map(|side| presence(work, link, &context.intents, side, pair));
+    let late = recovery.confirmed(&context.intents);
+    let [a, b] = Side::BOTH.map(|side| presence(work, link, &late, side, pair));
     let view = View {
         base: Some(&recovery.base),
         a: &a,

@@ -18,6 +18,7 @@ mod replaced;
 mod revive;
 mod unclear;
 mod unlinked;
+mod unshown;
 
 use tandem_domain::{RecordId, Side};
 use tandem_queue::LeaseEnd;

@@ -76,7 +76,7 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
 pub(super) fn presence(
     work: Work<'_>,
     link: &Link,
-    intents: &[Intent],
+    late: &[&Intent],
     side: Side,
     pair: &Pair,
 ) -> Presence {
@@ -88,7 +88,7 @@ pub(super) fn presence(
         Some(reading) if reading.counts_as_gone => Presence::Gone(Gone::Archived),
         Some(reading) => Presence::Here(Snapshot {
             fields: reading.fields.clone(),
-            edited_at: edited_at(work, link, intents, side, reading),
+            edited_at: edited_at(work, link, late, side, reading),
         }),
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn presence(
 fn edited_at(
     work: Work<'_>,
     link: &Link,
-    intents: &[Intent],
+    late: &[&Intent],
     side: Side,
     reading: &Reading,
 ) -> Option<Timestamp> {
@@ -112,7 +112,7 @@ fn edited_at(
             .filter(|told| *told < changed && own.before.is_none_or(|before| *told > before));
         return Some(told.map_or(own.read_at, |told| told.shifted(-offset)));
     }
-    let ours = intents
+    let ours = late
         .iter()
         .find(|intent| intent.side == side && could_be_of(work, intent, changed.shifted(-offset)));
     match ours {

@@ -1,7 +1,7 @@
 //! What only a person can decide about a pair.
 
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
-use tandem_engine::{NotKept, Plan, Settled};
+use tandem_engine::{NotKept, Plan};
 use tandem_store::{ConflictKind, NewConflict, ShownRecord};
 
 use super::linked::Open;
@@ -59,7 +59,7 @@ pub(super) fn conflicts(
     work: Work<'_>,
     open: &Open,
     planned: &Plan,
-    settled: &Settled,
+    not_kept: &[NotKept],
 ) -> Vec<NewConflict> {
     let record = |side: Side| open.link.side(side).id.clone();
     let asked = planned.questions.iter().filter_map(|asked| {
@@ -70,7 +70,7 @@ pub(super) fn conflicts(
         };
         Some(question(work, open, Side::A, record(Side::A)?, kind))
     });
-    let not_kept = settled.not_kept.iter().cloned().chain(late(work, open));
+    let not_kept = not_kept.iter().cloned().chain(late(work, open));
     let not_kept = not_kept.filter_map(|lost| {
         let record = record(lost.side)?;
         let shown = both_shown(open);

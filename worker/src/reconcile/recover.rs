@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_domain::{BaseValue, Side, Timestamp};
+use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
 use tandem_engine::{OpenWrite, Plan, Recovered, Seen, WriteOp, base_with, recover};
 use tandem_store::{Intent, IntentOp, IntentState, IntentVerdict, Link};
 
@@ -29,13 +29,17 @@ impl Recovery {
         let policy = &work.sync.policy;
         let now = work.context.now();
         // What was taken and not shown at first, then what was sent since.
-        let unseen = Side::BOTH.map(|side| (unseen(link, side), seen(pair, side)));
+        let values = Side::BOTH.map(|side| unseen_values(link, side));
+        let unseen = Side::BOTH
+            .into_iter()
+            .zip(&values)
+            .map(|(side, values)| (unseen(side, values), seen(pair, side)));
         let open = intents
             .iter()
             .map(|intent| (open_write(work, intent, now), seen(pair, intent.side)));
         let mut recovery = Self {
             verdicts: Vec::new(),
-            base: base_with(policy, &link.base, unseen.into_iter().chain(open)),
+            base: base_with(policy, &link.base, unseen.chain(open)),
             under_way: Vec::new(),
         };
         for intent in intents {
@@ -58,6 +62,16 @@ impl Recovery {
         recovery
     }
 
+    /// The writes of which only now is known that they took effect.
+    pub(super) fn confirmed<'i>(&self, intents: &'i [Intent]) -> Vec<&'i Intent> {
+        let is_confirmed = |intent: &&Intent| {
+            self.verdicts.iter().any(|verdict| {
+                verdict.intent == intent.id && verdict.state == IntentState::Confirmed
+            })
+        };
+        intents.iter().filter(is_confirmed).collect()
+    }
+
     /// How long to wait, because something that may still arrive would go over what is planned, or because nothing
     /// is planned that would put it right. The same write may be sent again at once.
     pub(super) fn wait(&self, planned: &Plan) -> Option<Duration> {
@@ -65,6 +79,8 @@ impl Recovery {
             planned
                 .write_to(intent.side)
                 .is_some_and(|write| is_same(intent, write.op, &write.fields))
+                && losers(intent.decided.iter().map(|one| (&one.field, &one.lost)))
+                    == losers_of(planned, intent)
         };
         (!self.under_way.iter().all(fits)).then_some(LOOK_AGAIN)
     }
@@ -75,17 +91,41 @@ impl Recovery {
     }
 }
 
-fn unseen(link: &Link, side: Side) -> OpenWrite<'_> {
+fn unseen_values(link: &Link, side: Side) -> Fields {
+    let unseen = &link.side(side).memory.unseen;
+    unseen
+        .iter()
+        .map(|(field, unseen)| (field.clone(), unseen.value.clone()))
+        .collect()
+}
+
+fn unseen(side: Side, values: &Fields) -> OpenWrite<'_> {
     OpenWrite {
         side,
         op: WriteOp::Update,
-        fields: &link.side(side).memory.unseen,
+        fields: values,
         was_sent: true,
         under_way: false,
     }
 }
 
-fn is_same(intent: &Intent, op: WriteOp, fields: &tandem_domain::Fields) -> bool {
+/// By field, the value that lost. A write that is sent again must have won over the same values: the journal says
+/// what it won over.
+fn losers<'d>(
+    decided: impl Iterator<Item = (&'d String, &'d Option<Value>)>,
+) -> BTreeMap<&'d String, &'d Value> {
+    decided
+        .filter_map(|(field, lost)| Some((field, lost.as_ref()?)))
+        .collect()
+}
+
+fn losers_of<'p>(planned: &'p Plan, intent: &Intent) -> BTreeMap<&'p String, &'p Value> {
+    let decisions = planned.decisions.iter();
+    let about = decisions.filter(|decision| intent.fields.contains_key(&decision.field));
+    losers(about.map(|decision| (&decision.field, &decision.lost)))
+}
+
+fn is_same(intent: &Intent, op: WriteOp, fields: &Fields) -> bool {
     operation(intent.op) == op && intent.fields == *fields
 }
 
