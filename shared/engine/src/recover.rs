@@ -22,6 +22,8 @@ pub struct OpenWrite<'a> {
     pub op: WriteOp,
     /// The mapped fields that it writes.
     pub fields: &'a Fields,
+    /// What stood in them before, as far as the base does not say.
+    pub before: &'a Fields,
     /// Whether it was sent, or about to be.
     pub was_sent: bool,
     /// Whether the request may still be on its way.
@@ -120,7 +122,10 @@ fn standing(
         return Some(found);
     }
     // What stood there before is no form of what was sent, even if it looks like one.
-    let known = base.get(&rule.name)?.side(write.side);
+    let known = match base.get(&rule.name) {
+        Some(base) => base.side(write.side),
+        None => write.before.get(&rule.name)?,
+    };
     let is_form = !same(rule.equality, known, &found)
         && !found.is_null()
         && !sent.is_null()
@@ -170,11 +175,14 @@ mod tests {
         BTreeMap::from([("note".to_owned(), base)])
     }
 
+    static NOTHING: std::sync::OnceLock<Fields> = std::sync::OnceLock::new();
+
     fn update(fields: &Fields) -> OpenWrite<'_> {
         OpenWrite {
             side: Side::B,
             op: WriteOp::Update,
             fields,
+            before: NOTHING.get_or_init(Fields::new),
             was_sent: true,
             under_way: true,
         }
@@ -192,6 +200,20 @@ mod tests {
             assert_eq!(now["note"].a, sent["note"]);
             assert_eq!(now["note"].b, found["note"]);
         }
+    }
+
+    #[test]
+    fn before_both_ever_agreed_a_form_is_told_from_what_stood_there() {
+        let (sent, cut) = (note("a long note of many words"), note("a long note of"));
+        let other = note("other");
+        let (nothing, seen) = (BTreeMap::new(), Seen::Here(&cut));
+        let over = |before| OpenWrite {
+            before,
+            ..update(&sent)
+        };
+        let became = |before| recover(&policy(), &nothing, over(before), seen);
+        assert_eq!(became(&other), Recovered::Confirmed);
+        assert_eq!(became(&cut), Recovered::UnderWay);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(super) fn changes(
             .map(|intent| seen_late(work, open, intent)),
     );
     changes.extend(
+        open.unseen_intents()
+            .map(|intent| never_seen(work, open, intent)),
+    );
+    changes.extend(
         open.overwritten
             .iter()
             .map(|edit| edit.change(work, &open.link)),
@@ -130,6 +134,24 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
             known.collect()
         },
         ..blank(work, open, operation)
+    }
+}
+
+/// A write that may have stood there until somebody edited the record: what it won over is not lost from the log.
+fn never_seen(work: Work<'_>, open: &Open, intent: &Intent) -> Change {
+    const GONE: &str = "the answer to this write was lost, and it was not seen when read back";
+    Change {
+        outcome: Outcome::Failed,
+        fields: intent
+            .decided
+            .iter()
+            .map(|decided| FieldChange {
+                reason: format!("{}; {GONE}", decided.reason),
+                ..decided.clone()
+            })
+            .collect(),
+        written: None,
+        ..seen_late(work, open, intent)
     }
 }
 

@@ -16,7 +16,7 @@ use super::delete_hold::hold;
 use super::doubt;
 use super::lost_create::{lost_create, settle_create};
 use super::overwritten::{self, Overwritten};
-use super::pair::{Pair, between, look, presence, read_both};
+use super::pair::{Pair, between, look, presences, read_both};
 use super::recover::Recovery;
 use super::replaced::{self, Sameness};
 use crate::edits;
@@ -55,11 +55,21 @@ pub(super) struct Open {
 impl Open {
     /// Writes of which only now is known that they took effect.
     pub(super) fn late_intents(&self) -> impl Iterator<Item = &Intent> {
-        let confirmed = self
+        self.settled_as(IntentState::Confirmed)
+    }
+
+    /// Writes that were sent, and are not seen now that they can no longer be under way.
+    pub(super) fn unseen_intents(&self) -> impl Iterator<Item = &Intent> {
+        let failed = self.settled_as(IntentState::Failed);
+        failed.filter(|intent| intent.state != IntentState::Planned)
+    }
+
+    fn settled_as(&self, state: IntentState) -> impl Iterator<Item = &Intent> {
+        let settled = self
             .verdicts
             .iter()
-            .filter(|verdict| verdict.state == IntentState::Confirmed);
-        confirmed.filter_map(|verdict| {
+            .filter(move |verdict| verdict.state == state);
+        settled.filter_map(|verdict| {
             let mut intents = self.context.intents.iter();
             intents.find(|intent| intent.id == verdict.intent)
         })
@@ -165,7 +175,7 @@ fn plan(
         values: edits::values(work.sync, &work.claimed.job.edits)?,
     };
     let late = recovery.confirmed(&context.intents);
-    let [a, b] = Side::BOTH.map(|side| presence(work, link, &late, side, pair));
+    let [a, b] = presences(work, link, &late, pair);
     let view = View {
         base: Some(&recovery.base),
         a: &a,

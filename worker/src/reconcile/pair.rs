@@ -71,15 +71,29 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
     })
 }
 
-/// A side as the engine looks at it. A record that is out of use, and whose partner is deleted, is not made again
+/// Both sides as the engine looks at them. A record that is out of use, and whose partner is deleted, is not made again
 /// elsewhere: it counts as gone even where the sync keeps such records in agreement.
-pub(super) fn presence(
+pub(super) fn presences(
     work: Work<'_>,
     link: &Link,
     late: &[&Intent],
-    side: Side,
     pair: &Pair,
-) -> Presence {
+) -> [Presence; 2] {
+    let edits = Side::BOTH.map(|side| {
+        let reading = pair.side(side)?;
+        edited(work, link, late, side, reading)
+    });
+    let is_guessed = |edit: &Option<Edited>| matches!(edit, Some(Edited::Guessed { .. }));
+    // Where both times may be those of our own writes, neither says more than the system does.
+    let plain = edits.iter().all(is_guessed);
+    let mut edits = edits.into_iter();
+    Side::BOTH.map(|side| {
+        let edited_at = edits.next().flatten().map(|edit| edit.at(plain));
+        presence(side, pair, edited_at)
+    })
+}
+
+fn presence(side: Side, pair: &Pair, edited_at: Option<Timestamp>) -> Presence {
     match pair.side(side) {
         None => Presence::Gone(Gone::Deleted),
         Some(reading) if reading.record.archived && pair.side(side.other()).is_none() => {
@@ -88,37 +102,68 @@ pub(super) fn presence(
         Some(reading) if reading.counts_as_gone => Presence::Gone(Gone::Archived),
         Some(reading) => Presence::Here(Snapshot {
             fields: reading.fields.clone(),
-            edited_at: edited_at(work, link, late, side, reading),
+            edited_at,
         }),
     }
 }
 
-/// When somebody edited a record, by our clock. A write of ours, be it to another field, moves the record's time of
-/// change; it must not make that side the later one. What was edited all the same was edited before our write: at the
-/// time that an event told, or at the earliest when we read the record for that write.
-fn edited_at(
+/// When somebody edited a record, by our clock.
+enum Edited {
+    /// The system says so, or an event does.
+    At(Timestamp),
+    /// Its last change may be a write of ours whose answer was lost.
+    Guessed {
+        /// As the system says.
+        changed: Timestamp,
+        /// The earliest.
+        earliest: Timestamp,
+    },
+}
+
+impl Edited {
+    const fn at(self, plain: bool) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Guessed { changed, .. } if plain => changed,
+            Self::Guessed { earliest, .. } => earliest,
+        }
+    }
+}
+
+/// A write of ours, be it to another field, moves the record's time of change; it must not make that side the later
+/// one. What was edited all the same was edited before our write: at the time that an event told, or at the earliest
+/// when we read the record for that write.
+fn edited(
     work: Work<'_>,
     link: &Link,
     late: &[&Intent],
     side: Side,
     reading: &Reading,
-) -> Option<Timestamp> {
-    let changed = reading.record.updated_at?;
+) -> Option<Edited> {
+    let Some(changed) = reading.record.updated_at else {
+        return reading.edited_at.map(Edited::At);
+    };
     let offset = work.sync.end(side).connector.clock_offset_micros();
     if let Some(own) = &link.side(side).memory.own_write
         && own.after == Some(changed)
     {
         let told = readings::hint(work.claimed.job.hints, side)
             .filter(|told| *told < changed && own.before.is_none_or(|before| *told > before));
-        return Some(told.map_or(own.read_at, |told| told.shifted(-offset)));
+        let at = told.map_or(own.read_at, |told| told.shifted(-offset));
+        return Some(Edited::At(at));
     }
+    let changed = changed.shifted(-offset);
+    // A write of which only now is known that it took effect has moved the time as well.
     let ours = late
         .iter()
-        .find(|intent| intent.side == side && could_be_of(work, intent, changed.shifted(-offset)));
-    match ours {
-        Some(intent) => Some(intent.created_at),
-        None => reading.edited_at,
-    }
+        .find(|intent| intent.side == side && could_be_of(work, intent, changed));
+    Some(match ours {
+        Some(intent) => Edited::Guessed {
+            changed,
+            earliest: intent.created_at,
+        },
+        None => Edited::At(changed),
+    })
 }
 
 /// Whether a change at this time, by our clock, can be that of a write whose answer was lost.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
 use tandem_engine::{OpenWrite, Plan, Recovered, Seen, WriteOp, base_with, recover};
-use tandem_store::{Intent, IntentOp, IntentState, IntentVerdict, Link};
+use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link};
 
 use super::lost_create::RESEND_TIMEOUTS;
 use super::pair::Pair;
@@ -34,16 +34,20 @@ impl Recovery {
             .into_iter()
             .zip(&values)
             .map(|(side, values)| (unseen(side, values), seen(pair, side)));
-        let open = intents
-            .iter()
-            .map(|intent| (open_write(work, intent, now), seen(pair, intent.side)));
+        let before: Vec<Fields> = intents.iter().map(stood_before).collect();
+        let open = intents.iter().zip(&before).map(|(intent, before)| {
+            (
+                open_write(work, intent, before, now),
+                seen(pair, intent.side),
+            )
+        });
         let mut recovery = Self {
             verdicts: Vec::new(),
             base: base_with(policy, &link.base, unseen.chain(open)),
             under_way: Vec::new(),
         };
-        for intent in intents {
-            let write = open_write(work, intent, now);
+        for (intent, before) in intents.iter().zip(&before) {
+            let write = open_write(work, intent, before, now);
             match recover(policy, &link.base, write, seen(pair, intent.side)) {
                 Recovered::Confirmed => {
                     recovery
@@ -104,6 +108,7 @@ fn unseen(side: Side, values: &Fields) -> OpenWrite<'_> {
         side,
         op: WriteOp::Update,
         fields: values,
+        before: values,
         was_sent: true,
         under_way: false,
     }
@@ -137,11 +142,30 @@ const fn operation(op: IntentOp) -> WriteOp {
     }
 }
 
-fn open_write<'i>(work: Work<'_>, intent: &'i Intent, now: Timestamp) -> OpenWrite<'i> {
+/// What the record held in the fields of a write when it was decided.
+fn stood_before(intent: &Intent) -> Fields {
+    let of_side = |decided: &FieldChange| match intent.side {
+        Side::A => decided.a.clone(),
+        Side::B => decided.b.clone(),
+    };
+    intent
+        .decided
+        .iter()
+        .map(|decided| (decided.field.clone(), of_side(decided)))
+        .collect()
+}
+
+fn open_write<'i>(
+    work: Work<'_>,
+    intent: &'i Intent,
+    before: &'i Fields,
+    now: Timestamp,
+) -> OpenWrite<'i> {
     OpenWrite {
         side: intent.side,
         op: operation(intent.op),
         fields: &intent.fields,
+        before,
         was_sent: intent.state != IntentState::Planned,
         under_way: may_be_under_way(work, intent, now),
     }
