@@ -152,8 +152,8 @@ fn link_update(
             known.0.base.clone(),
         ),
         LinkFate::Retire => (
-            retired(work, open, Side::A),
-            retired(work, open, Side::B),
+            retired(work, open, known.1, Side::A),
+            retired(work, open, known.1, Side::B),
             link.base.clone(),
         ),
         LinkFate::Dissolve => (
@@ -175,8 +175,9 @@ fn link_update(
 
 /// What a retired link keeps of a side: which record it was, and whether that one was gone. Should it come back, it is
 /// known by that.
-fn retired(work: Work<'_>, open: &Open, side: Side) -> SideState {
+fn retired(work: Work<'_>, open: &Open, unshown: &Unshown, side: Side) -> SideState {
     let mut state = open.link.side(side).clone();
+    state.memory.unseen = unshown.of_side(side).clone();
     let is_gone = open
         .pair
         .side(side)
@@ -211,7 +212,9 @@ fn side_state(
             .created_at
             .or(open.link.side(side).memory.made_at),
         doubt: None,
-        own_write: own_write(open, side, reading, written.is_some()),
+        own_write: own_write(open, side, reading, written.is_some())
+            // Somebody has edited it in the same moment: the time of change is theirs.
+            .filter(|_| written.is_none() || state.checksum == Some(reading.checksum())),
         unseen: unshown.of_side(side).clone(),
     };
     state

@@ -79,10 +79,11 @@ async fn hold_again(
     b: &Reading,
 ) -> Result<Performed, WorkError> {
     // Whatever was known of times and versions was of the records before they were gone.
-    let state = |reading: &Reading| SideState {
+    let state = |side: Side, reading: &Reading| SideState {
         checksum: None,
         memory: SideMemory {
             made_at: reading.record.created_at,
+            unseen: link.side(side).memory.unseen.clone(),
             ..SideMemory::default()
         },
         ..reading.side_state(&reading.fields)
@@ -96,8 +97,8 @@ async fn hold_again(
         link: Some(LinkUpdate::Update {
             id: link.id,
             expected_revision: link.revision,
-            a: state(a),
-            b: state(b),
+            a: state(Side::A, a),
+            b: state(Side::B, b),
             base: link.base.clone(),
             state: LinkState::Active,
         }),

@@ -32,6 +32,17 @@ impl Unshown {
             let write = carried.iter().find(|one| one.intent.side == side);
             unshown.look_at_earlier(work, open, write, settled, side);
         }
+        // What was sent and never seen may land yet, over whatever stands there.
+        for intent in open.unseen_intents() {
+            for (field, value) in &intent.fields {
+                let unseen = Unseen {
+                    value: value.clone(),
+                    since: work.context.now(),
+                    asked: true,
+                };
+                unshown.keep(intent.side, field, unseen);
+            }
+        }
         for lost in &settled.not_kept {
             let write = carried.iter().find(|one| one.intent.side == lost.side);
             unshown.look_at_new(work, open, write, lost);

@@ -175,6 +175,10 @@ impl Judge<'_> {
             }
             let seed = self.seed;
             let story = || self.story(&lost.thing, &lost.field);
+            // What both had agreed on is no edit, whatever stood there in between.
+            if self.was_the_base(lost) {
+                continue;
+            }
             // A system that lags behind does not show what was typed a moment ago.
             if !lost.shown && self.world.system(lost.side).is_blind() {
                 continue;
@@ -215,6 +219,21 @@ impl Judge<'_> {
         })
     }
 
+    /// Whether a write was decided when this value was what both had last agreed on.
+    fn was_the_base(&self, lost: &Typed) -> bool {
+        self.logged(lost)
+            .filter(|change| change.field == lost.field)
+            .any(|change| {
+                change.base.as_ref().is_some_and(|(a, b)| {
+                    let base = match lost.side {
+                        Side::A => a,
+                        Side::B => b,
+                    };
+                    base.to_string() == lost.value
+                })
+            })
+    }
+
     /// Who types what the other side has too agrees with it.
     fn was_typed_on_both(&self, one: &Typed) -> bool {
         self.about(&one.thing, &one.field)
@@ -223,19 +242,23 @@ impl Judge<'_> {
 
     fn is_logged_as_lost(&self, lost: &Typed) -> bool {
         let is_value = |value: &Value| value.to_string() == lost.value;
-        let of_record = |change: &&Change| match lost.side {
-            Side::A => change.a.as_ref() == Some(&lost.record),
-            Side::B => change.b.as_ref() == Some(&lost.record),
+        self.logged(lost).any(|field| {
+            field.field == lost.field
+                && field.lost.as_ref().is_some_and(is_value)
+                && !field.reason.is_empty()
+        })
+    }
+
+    /// What the log says of fields of the record.
+    fn logged<'l>(&'l self, one: &'l Typed) -> impl Iterator<Item = &'l tandem_store::FieldChange> {
+        let of_record = |change: &&Change| match one.side {
+            Side::A => change.a.as_ref() == Some(&one.record),
+            Side::B => change.b.as_ref() == Some(&one.record),
         };
         self.changes
             .iter()
             .filter(of_record)
             .flat_map(|change| &change.fields)
-            .any(|field| {
-                field.field == lost.field
-                    && field.lost.as_ref().is_some_and(is_value)
-                    && !field.reason.is_empty()
-            })
     }
 
     fn about(&self, thing: &str, field: &str) -> impl Iterator<Item = &Typed> {
