@@ -198,10 +198,8 @@ fn side_state(
     (settled, unshown): (&Settled, &Unshown),
     side: Side,
 ) -> SideState {
-    let written = carried
-        .iter()
-        .find(|one| one.intent.side == side)
-        .and_then(|one| one.after.as_ref());
+    let write = carried.iter().find(|one| one.intent.side == side);
+    let written = write.and_then(|one| one.after.as_ref());
     let Some(reading) = written.or_else(|| open.pair.side(side)) else {
         return open.link.side(side).clone();
     };
@@ -213,8 +211,12 @@ fn side_state(
             .or(open.link.side(side).memory.made_at),
         doubt: None,
         own_write: own_write(open, side, reading, written.is_some())
-            // Somebody has edited it in the same moment: the time of change is theirs.
-            .filter(|_| written.is_none() || state.checksum == Some(reading.checksum())),
+            // What was read back shows an edit that may have come after our write: then the time of change is theirs.
+            // What came with the answer shows only what was there before.
+            .filter(|_| {
+                write.is_none_or(|one| one.between == Between::Nobody)
+                    || state.checksum == Some(reading.checksum())
+            }),
         unseen: unshown.of_side(side).clone(),
     };
     state

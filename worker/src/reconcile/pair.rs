@@ -111,7 +111,7 @@ fn presence(side: Side, pair: &Pair, edited_at: Option<Timestamp>) -> Presence {
 enum Edited {
     /// The system says so, or an event does.
     At(Timestamp),
-    /// Its last change may be a write of ours whose answer was lost.
+    /// Its last change is a write of ours, or may be one whose answer was lost.
     Guessed {
         /// As the system says.
         changed: Timestamp,
@@ -149,8 +149,13 @@ fn edited(
     {
         let told = readings::hint(work.claimed.job.hints, side)
             .filter(|told| *told < changed && own.before.is_none_or(|before| *told > before));
-        let at = told.map_or(own.read_at, |told| told.shifted(-offset));
-        return Some(Edited::At(at));
+        return Some(match told {
+            Some(told) => Edited::At(told.shifted(-offset)),
+            None => Edited::Guessed {
+                changed: changed.shifted(-offset),
+                earliest: own.read_at,
+            },
+        });
     }
     let changed = changed.shifted(-offset);
     // A write of which only now is known that it took effect has moved the time as well.
