@@ -1,10 +1,11 @@
-//! Fails the runs that no job carries any more: their process died before it could end them.
+//! Fails the runs that no job carries any more and none can go on with: their process died before it could
+//! end them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tandem_domain::Timestamp;
+use tandem_domain::{Side, Timestamp};
 use tandem_store::{
     JobFilter, JobState, PAGE_ROWS_MAX, Run, RunFilter, RunState, Store, StoreError,
 };
@@ -28,16 +29,37 @@ impl OrphanedRuns {
         Self { store }
     }
 
-    /// Whether some running job could be the one that carries this run.
+    /// Whether a job carries this run, or will: one that waits (its process was killed or ended, its system
+    /// is down, no slot is free) goes on with the run when it is claimed.
     async fn is_carried(&self, run: &Run) -> Result<bool, StoreError> {
         for lane in run.lanes() {
-            let filter = JobFilter {
-                state: Some(JobState::Running),
-                lane: Some(lane),
-                limit: 1,
-                ..JobFilter::default()
-            };
-            if !self.store.jobs(&filter).await?.is_empty() {
+            // A job may go back to waiting between the first two questions.
+            for state in [JobState::Available, JobState::Running, JobState::Available] {
+                let filter = JobFilter {
+                    state: Some(state),
+                    lane: Some(lane.clone()),
+                    limit: 1,
+                    ..JobFilter::default()
+                };
+                if !self.store.jobs(&filter).await?.is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the next job of its sync can go on with it: pages of it are stored, and the sync is there.
+    async fn can_go_on(&self, run: &Run) -> Result<bool, StoreError> {
+        let syncs = self.store.syncs().await?;
+        if !syncs
+            .iter()
+            .any(|row| row.name == run.sync && row.deleted_at.is_none())
+        {
+            return Ok(false);
+        }
+        for side in Side::BOTH {
+            if self.store.listing_place(run, side).await?.is_some() {
                 return Ok(true);
             }
         }
@@ -61,7 +83,10 @@ impl Pass for OrphanedRuns {
         // The runs are read before the jobs, and a run ends before its job does: a run found without a
         // job has either just ended, which the store then keeps, or lost it.
         for run in self.store.runs(&filter).await? {
-            if run.started_at.plus(GRACE) > now || self.is_carried(&run).await? {
+            if run.started_at.plus(GRACE) > now
+                || self.is_carried(&run).await?
+                || self.can_go_on(&run).await?
+            {
                 continue;
             }
             tracing::warn!(run = %run.id, sync = %run.sync, "the run lost its process; marked as failed");
@@ -83,7 +108,7 @@ impl Pass for OrphanedRuns {
 
 #[cfg(test)]
 mod tests {
-    use tandem_store::RunKind;
+    use tandem_store::{JobOutcome, ListingPlace, RunKind, StoredPage, Waiting};
 
     use super::super::support::{Fixture, poll_job};
     use super::*;
@@ -111,6 +136,50 @@ mod tests {
             (RunState::Failed, Some(REASON))
         );
     }
+
+    #[tokio::test]
+    async fn a_run_whose_job_waits_to_be_taken_up_again_is_left() {
+        let fixture = Fixture::open().await;
+        fixture.enqueue(poll_job("handed_back")).await;
+        let claimed = fixture.claim_one().await;
+        let run = fixture.begin_run("handed_back", RunKind::Sweep).await;
+        let outcome = JobOutcome::Snooze {
+            run_at: fixture.now(),
+            failure: None,
+            reason: Waiting::Stopping,
+        };
+        let finished = fixture
+            .store
+            .finish(vec![(claimed.lease, outcome)], fixture.now())
+            .await;
+        assert_eq!(finished.expect("asked"), [true]);
+        let pass = OrphanedRuns::new(fixture.store.shared());
+        let later = fixture.now().plus(GRACE);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
+        let run = fixture.store.run(run.id).await.expect("asked");
+        assert_eq!(run.expect("it is there").state, RunState::Running);
+    }
+
+    #[tokio::test]
+    async fn a_run_with_stored_pages_is_left_for_the_next_job_while_its_sync_is_there() {
+        let fixture = Fixture::open().await;
+        fixture.apply(&["customers"], &[]).await;
+        let run = fixture.begin_run("customers", RunKind::Backfill).await;
+        let page = StoredPage {
+            side: Side::B,
+            records: Vec::new(),
+            unreadable: Vec::new(),
+            place: ListingPlace::default(),
+        };
+        let kept = fixture.store.keep_page(&run, page).await;
+        kept.expect("kept");
+        let pass = OrphanedRuns::new(fixture.store.shared());
+        let later = fixture.now().plus(GRACE);
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
+        fixture.apply(&["others"], &[]).await;
+        assert_eq!(pass.run(later).await.expect("it runs").handled, 1);
+    }
+
     /// More jobs than a list gives at once.
     const MANY: usize = PAGE_ROWS_MAX + 1;
 
