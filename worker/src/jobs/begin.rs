@@ -3,9 +3,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tandem_domain::Side;
+use tandem_queue::outcome_for;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    ClaimedJob, JobFilter, JobState, NewRun, PAGE_ROWS_MAX, Run, RunFilter, RunState,
+    ClaimedJob, Job, JobFilter, JobOutcome, JobState, NewRun, PAGE_ROWS_MAX, Run, RunFilter,
+    RunState, StoreError, Verdict,
 };
 
 use crate::context::Context;
@@ -62,6 +64,58 @@ async fn can_go_on(context: &Context, sync: &SyncDefinition, run: &Run) -> Resul
         }
     }
     Ok(has_pages)
+}
+
+/// A run that waits is given up with every so many waits of its job, and begins anew: a system may answer as
+/// if it were down because of the place itself. With the longest wait between two, this is about a day.
+const WAITS_MAX: u32 = 300;
+
+/// Whether a run that met this error is left as it stands. Its job waits or is tried again, and goes on with the
+/// page at which it stopped; a first sync of many hours does not begin at the beginning because a system was
+/// down for a while.
+pub async fn goes_on(
+    context: &Context,
+    sync: &SyncDefinition,
+    claimed: &ClaimedJob,
+    run: &Run,
+    error: &WorkError,
+) -> bool {
+    if matches!(error, WorkError::Store(StoreError::LeaseLost)) {
+        // Another process has the job, and the run with it.
+        return true;
+    }
+    if !comes_again(context, sync, &claimed.job, error) {
+        return false;
+    }
+    // A storage that does not answer now could not end the run either.
+    can_go_on(context, sync, run).await.unwrap_or(true)
+}
+
+/// Whether the queue lets the job try again, rather than make a dead letter of it.
+fn comes_again(context: &Context, sync: &SyncDefinition, job: &Job, error: &WorkError) -> bool {
+    let now = context.now();
+    let disposition = error.disposition();
+    match outcome_for(
+        disposition,
+        job.attempt,
+        &sync.retry,
+        error.failure(),
+        now,
+        0,
+    ) {
+        JobOutcome::Done { .. } | JobOutcome::Dead { .. } => false,
+        JobOutcome::Retry { .. } => true,
+        JobOutcome::Snooze {
+            run_at,
+            failure,
+            reason,
+        } => match job.waits.again(reason, run_at, failure.as_ref(), now) {
+            Verdict::Wait { waits, .. } => {
+                waits.count == 0 || !waits.count.is_multiple_of(WAITS_MAX)
+            }
+            Verdict::TooLong { .. } => false,
+        },
+    }
 }
 
 /// What stored pages depend on: the streams, the mapping, the match keys and the filters.

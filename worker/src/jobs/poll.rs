@@ -46,6 +46,13 @@ pub async fn run(
     let mut listed = Listed::resumed(context, sync, side, &run).await?;
     listed.dates.note(cursor);
     let result = list_side(context, sync, claimed, extent, &run, &mut listed).await;
+    let result = match result {
+        Err(error) if super::begin::goes_on(context, sync, claimed, &run, &error).await => {
+            tracing::info!(run = %run.id, sync = %run.sync, %error, "a run stops; its job goes on with it");
+            return Err(error);
+        }
+        result => result,
+    };
     end(context, &run, &listed, result.as_ref().err()).await?;
     result.map(|()| Performed::done(format!("listed {}", listed.place.progress.listed)))
 }

@@ -82,6 +82,52 @@ async fn a_first_sync_goes_on_with_the_page_at_which_its_process_died() {
 }
 
 #[tokio::test]
+async fn a_first_sync_goes_on_where_it_stood_when_a_system_is_back_after_an_outage() {
+    let world = paged().await;
+    make(&world, Side::A, 0..10);
+    make(&world, Side::B, 4..14);
+    for _ in 0..3 {
+        world.a.goes_wrong_at_page(6, PageFault::Down);
+    }
+    world.first_sync().await;
+    assert_eq!(world.a.pages_asked(), [0, 3, 6, 6, 6, 6, 9]);
+    let runs = runs(&world).await;
+    assert_eq!(runs.len(), 1, "the same run went on: {runs:?}");
+    assert_eq!(runs[0].state, RunState::Succeeded);
+    assert_eq!((runs[0].progress.listed, runs[0].progress.matched), (20, 6));
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn a_first_sync_that_never_comes_past_a_page_begins_again_in_the_end() {
+    let world = paged().await;
+    make(&world, Side::A, 0..10);
+    for _ in 0..300 {
+        world.a.goes_wrong_at_page(6, PageFault::Down);
+    }
+    world.first_sync().await;
+    let states: Vec<RunState> = runs(&world).await.iter().map(|run| run.state).collect();
+    assert_eq!(states, [RunState::Failed, RunState::Succeeded]);
+    let asked = world.a.pages_asked();
+    assert_eq!(asked.iter().filter(|row| **row == 0).count(), 2);
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn a_sweep_goes_on_where_it_stood_when_a_system_is_back_after_an_outage() {
+    let world = paged().await;
+    let a = make(&world, Side::A, 0..10);
+    world.first_sync().await;
+    world.a.user_deletes(&a[1]);
+    let asked_before = world.a.pages_asked().len();
+    world.a.goes_wrong_at_page(6, PageFault::Down);
+    world.sweep().await;
+    assert_eq!(world.a.pages_asked()[asked_before..], [0, 3, 6, 6]);
+    let link = world.link_of(Side::A, &a[1]).await.expect("it is known");
+    assert_eq!(link.state, LinkState::Retired);
+}
+
+#[tokio::test]
 async fn a_listing_whose_place_has_expired_begins_again_once() {
     let world = paged().await;
     make(&world, Side::A, 0..10);

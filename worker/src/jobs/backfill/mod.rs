@@ -45,6 +45,13 @@ pub async fn run(
     forget_pages(context).await?;
     let mut progress = Progress::default();
     let result = compare_all(context, sync, claimed, &run, &mut progress).await;
+    let result = match result {
+        Err(error) if super::begin::goes_on(context, sync, claimed, &run, &error).await => {
+            tracing::info!(run = %run.id, sync = %run.sync, %error, "a run stops; its job goes on with it");
+            return Err(error);
+        }
+        result => result,
+    };
     let state = match &result {
         Err(_) => RunState::Failed,
         Ok(()) if progress.unreadable > 0 => RunState::Partial,

@@ -1,10 +1,14 @@
 //! What goes wrong with single pages of listings.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
 
 use super::{FakeSystem, locked};
+
+/// So long a system that is down asks to be left alone.
+const DOWN: Duration = Duration::from_secs(600);
 
 /// What happens once when a page is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub enum PageFault {
     Dies,
     /// The system says that it knows no such place.
     Expired,
+    /// The system is down, for longer than a listing sits out.
+    Down,
 }
 
 /// The pages that were asked for, by their first row, and what is to go wrong with which.
@@ -48,6 +54,11 @@ impl FakeSystem {
                 operation: "list things".into(),
                 message: "the cursor has expired".into(),
                 field: None,
+            }),
+            Some(PageFault::Down) => Err(ConnectorError::Unreachable {
+                system: self.name().into(),
+                reason: "it is being maintained".into(),
+                retry_after: Some(DOWN),
             }),
         }
     }
