@@ -354,6 +354,10 @@ fn what_is_wrong_with_a_policy_is_named_with_its_place() {
             "tandem.yaml:18:50: syncs.customers.schedule.time_zone: `Mars` is not a time zone; write a name such as `Europe/Brussels` or `UTC`",
         ),
         (
+            "create: a\n    deletes: { confirm_secs: 7200 }",
+            "tandem.yaml:18:30: syncs.customers.deletes.confirm_secs: 7200 is out of range: write 1 to 3000 seconds",
+        ),
+        (
             "create: a\n    concurrency: 0",
             "tandem.yaml:18:18: syncs.customers.concurrency: 0 is out of range: write 1 to 10000 jobs at once; to run none, pause the sync",
         ),

@@ -14,6 +14,9 @@ use tandem_engine::Equality;
 const AT_ONCE_MAX: usize = 10_000;
 /// A day, in seconds.
 const DAY_SECS: u32 = 86_400;
+/// The job that doubts whether a record is gone waits so long at most. It gives up after an hour, and must
+/// have looked a second time by then.
+const CONFIRM_SECS_MAX: u32 = 3_000;
 /// A hundred years, in days.
 const CENTURY_DAYS: u32 = 36_500;
 /// 1 GiB, in bytes.
@@ -170,6 +173,12 @@ impl Builder<'_> {
             );
             self.problems.add(place.key("max_secs"), message);
         }
+        self.range(
+            at.key("deletes").key("confirm_secs"),
+            config.deletes.confirm_secs,
+            1..=CONFIRM_SECS_MAX,
+            "seconds",
+        );
         let (brake, place) = (config.deletes.brake, at.key("deletes").key("brake"));
         self.range(place.key("count"), brake.count, 0..=1_000_000, "deletes");
         self.range(place.key("percent"), brake.percent, 0..=100, "percent");
