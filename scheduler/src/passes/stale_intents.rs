@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use tandem_domain::{Entropy, IntentId, JobId, RecordId, Side, SyncName, Timestamp};
 use tandem_queue::Doorbell;
 use tandem_store::{
-    Hints, Intent, JobClass, JobFilter, JobKind, JobState, NewJob, Store, StoreError, Trigger,
+    Hints, Intent, Job, JobClass, JobFilter, JobKind, JobState, NewJob, PAGE_ROWS_MAX, Store,
+    StoreError, Trigger,
 };
 
 use super::{Pass, PassReport};
@@ -61,16 +62,34 @@ impl StaleIntents {
         })
     }
 
-    /// Whether a dead letter about the record waits for a person: another job would only make another.
-    async fn is_dead(&self, sync: &SyncName, record: &RecordId) -> Result<bool, StoreError> {
+    /// Whether a dead letter about the record waits for a person: another job would only make another. A
+    /// record of the other side may have the same id.
+    async fn is_dead(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<bool, StoreError> {
         let filter = JobFilter {
             state: Some(JobState::Dead),
             sync: Some(sync.clone()),
             record: Some(record.clone()),
-            limit: 1,
+            limit: PAGE_ROWS_MAX,
             ..JobFilter::default()
         };
-        Ok(!self.store.jobs(&filter).await?.is_empty())
+        let is_of_side =
+            |job: &Job| matches!(&job.kind, JobKind::Reconcile { side: of, .. } if *of == side);
+        Ok(self.store.jobs(&filter).await?.iter().any(is_of_side))
+    }
+
+    /// Whether a person has said to leave the record alone: a job would end without a look at the write.
+    async fn is_ignored(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<bool, StoreError> {
+        Ok(self.store.pair(sync, side, record).await?.ignored)
     }
 
     async fn known_syncs(&self) -> Result<BTreeSet<SyncName>, StoreError> {
@@ -98,7 +117,11 @@ impl StaleIntents {
             let Some((side, record)) = subject(intent) else {
                 continue;
             };
-            if self.is_forgotten(intent).await? && !self.is_dead(&intent.sync, &record).await? {
+            let sync = &intent.sync;
+            if self.is_forgotten(intent).await?
+                && !self.is_dead(sync, side, &record).await?
+                && !self.is_ignored(sync, side, &record).await?
+            {
                 jobs.push(self.reconcile(&intent.sync, side, record, now));
             }
         }
@@ -174,7 +197,7 @@ impl Pass for StaleIntents {
 
 #[cfg(test)]
 mod tests {
-    use tandem_store::{JobOutcome, PAGE_ROWS_MAX};
+    use tandem_store::JobOutcome;
     use tandem_testkit::Make;
 
     use super::super::support::Fixture;
@@ -289,5 +312,39 @@ mod tests {
         assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
         assert_eq!(pass.run(later).await.expect("it runs").handled, 0);
         assert_eq!(waiting(&fixture).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_of_the_same_id_on_the_other_side_does_not_hide_a_forgotten_write() {
+        let fixture = Fixture::open().await;
+        let note = "ended".to_owned();
+        leave_open(&fixture, JobOutcome::Done { note }).await;
+        fixture.enqueue(Make::reconcile(Side::B, "a1")).await;
+        let dead = fixture.claim_one().await.lease;
+        let failure = Make::failure(tandem_domain::ErrorCode::Refused, "no");
+        let dead = vec![(dead, JobOutcome::Dead { failure })];
+        let finished = fixture.store.finish(dead, fixture.now()).await;
+        assert_eq!(finished.expect("asked"), [true]);
+        let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));
+        let report = pass_of(&fixture).run(later).await;
+        assert_eq!(report.expect("it runs").handled, 1);
+    }
+
+    #[tokio::test]
+    async fn the_record_of_a_forgotten_write_that_a_person_leaves_alone_is_left_alone() {
+        let fixture = Fixture::open().await;
+        let note = "ended".to_owned();
+        leave_open(&fixture, JobOutcome::Done { note }).await;
+        let (store, make) = (&fixture.store, &fixture.make);
+        let question = make.conflict(None, "a1", Make::ambiguous());
+        let id = question.id;
+        let opened = store.open_conflicts(vec![question], fixture.now()).await;
+        assert_eq!(opened.expect("opened"), 1);
+        let (answer, job) = (tandem_store::Resolution::Ignore, make.job_id());
+        let answered = store.resolve_conflict(id, answer, job, fixture.now()).await;
+        assert!(answered.expect("asked").is_some());
+        let later = fixture.now().plus(STALE_AFTER + Duration::from_secs(1));
+        let report = pass_of(&fixture).run(later).await;
+        assert_eq!(report.expect("it runs").handled, 0);
     }
 }
