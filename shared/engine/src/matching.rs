@@ -4,7 +4,7 @@
 //! one: two records whose stronger keys are both present and differ are not the same, whatever their
 //! weaker keys say. What is not one to one is never guessed; it is an [`Ambiguity`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tandem_domain::{Fields, RecordId, Value};
 
@@ -225,23 +225,73 @@ fn groups<'a>(
         }
     }
     for group in groups.values_mut() {
-        drop_contradicted(group);
+        drop_contradicted(rank, group);
     }
     groups
 }
 
-fn drop_contradicted(group: &mut Group<'_>) {
-    let everyone: Vec<&Candidate> = group.a.iter().chain(&group.b).copied().collect();
-    if everyone.len() < 2 {
+/// Takes out whose stronger keys contradict those of everyone else. It counts instead of comparing each with
+/// each: a weak key may be shared by very many.
+fn drop_contradicted(rank: usize, group: &mut Group<'_>) {
+    if group.a.len() + group.b.len() < 2 {
         return;
     }
-    let fits_someone = |one: &&Candidate| {
-        everyone
-            .iter()
-            .any(|other| other.id != one.id && !contradicts(one, other))
-    };
-    group.a.retain(|one| fits_someone(one));
-    group.b.retain(|one| fits_someone(one));
+    let everyone = group.a.iter().chain(&group.b);
+    let counts = Counts::of(rank, everyone.copied());
+    group.a.retain(|one| counts.has_fitting(one));
+    group.b.retain(|one| counts.has_fitting(one));
+}
+
+/// The ranks of the keys that a record has, of those stronger than the one that its group shares.
+type Ranks = Vec<usize>;
+
+/// How many records of a group have which keys. The combinations of ranks are few, whatever the size of the
+/// group.
+struct Counts<'a> {
+    rank: usize,
+    records: BTreeMap<Ranks, usize>,
+    by_key: HashMap<(&'a MatchKey, Ranks), usize>,
+}
+
+impl<'a> Counts<'a> {
+    fn of(rank: usize, everyone: impl Iterator<Item = &'a Candidate>) -> Self {
+        let mut counts = Self {
+            rank,
+            records: BTreeMap::new(),
+            by_key: HashMap::new(),
+        };
+        for one in everyone {
+            let ranks = counts.ranks(one);
+            for key in one.keys.iter().filter(|key| key.rank < rank) {
+                *counts.by_key.entry((key, ranks.clone())).or_default() += 1;
+            }
+            *counts.records.entry(ranks).or_default() += 1;
+        }
+        counts
+    }
+
+    fn ranks(&self, one: &Candidate) -> Ranks {
+        let ranks = one.keys.iter().map(|key| key.rank);
+        let ranks: BTreeSet<usize> = ranks.filter(|rank| *rank < self.rank).collect();
+        ranks.into_iter().collect()
+    }
+
+    /// Whether somebody else in the group is not contradicted: the strongest key that both have is the same,
+    /// or they have none in common.
+    fn has_fitting(&self, one: &'a Candidate) -> bool {
+        let own = self.ranks(one);
+        self.records.iter().any(|(theirs, records)| {
+            let common = own.iter().find(|rank| theirs.contains(rank));
+            let fitting = match common.and_then(|rank| key_of_rank(one, *rank)) {
+                None => *records,
+                Some(key) => {
+                    let counted = self.by_key.get(&(key, theirs.clone()));
+                    counted.copied().unwrap_or_default()
+                }
+            };
+            fitting > usize::from(own == *theirs)
+        })
+    }
 }
 
 fn key_of_rank(one: &Candidate, rank: usize) -> Option<&MatchKey> {
@@ -364,6 +414,60 @@ mod tests {
             (matching.only_a, matching.only_b),
             (vec![id("a1")], vec![id("b1")])
         );
+    }
+
+    #[test]
+    fn records_that_have_the_same_id_on_both_sides_are_a_pair_like_others() {
+        let matching = match_all(&[one("17", &["0:x"])], &[one("17", &["0:x"])]);
+        assert_eq!(matching.pairs, [(id("17"), id("17"))]);
+    }
+
+    /// Compared each with each, this would take billions of comparisons.
+    #[test]
+    fn a_weak_key_that_very_many_share_is_counted_and_not_compared_each_with_each() {
+        const MANY: usize = 100_000;
+        let many = |side: &str| -> Vec<Candidate> {
+            let names =
+                (0..MANY).map(|number| (format!("{side}{number}"), format!("0:{side}{number}")));
+            names
+                .map(|(id, strong)| one(&id, &[&strong, "1:ghent"]))
+                .collect()
+        };
+        let matching = match_all(&many("a"), &many("b"));
+        assert!(matching.pairs.is_empty() && matching.ambiguous.is_empty());
+        assert_eq!((matching.only_a.len(), matching.only_b.len()), (MANY, MANY));
+    }
+
+    #[test]
+    fn what_is_counted_is_what_comparing_each_with_each_finds() {
+        let strong = ["0:x", "0:y", "1:x", "1:y"];
+        let all: Vec<Candidate> = (0..16_usize)
+            .map(|bits| {
+                let mut keys: Vec<&str> = (0..4)
+                    .filter(|bit| bits >> bit & 1 == 1)
+                    .map(|bit| strong[bit])
+                    .collect();
+                keys.dedup_by_key(|key| key.as_bytes()[0]);
+                keys.push("2:ghent");
+                one(&format!("r{bits}"), &keys)
+            })
+            .collect();
+        for left_out in 0..1_usize << 16 {
+            let some: Vec<&Candidate> = (0..16)
+                .filter(|bit| left_out >> bit & 1 == 0)
+                .map(|bit| &all[bit])
+                .collect();
+            if some.len() > 4 {
+                continue;
+            }
+            let counts = Counts::of(2, some.iter().copied());
+            for one in &some {
+                let fits = some
+                    .iter()
+                    .any(|other| other.id != one.id && !contradicts(one, other));
+                assert_eq!(counts.has_fitting(one), fits, "{one:?} among {some:?}");
+            }
+        }
     }
 
     #[test]

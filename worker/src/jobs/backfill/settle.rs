@@ -50,10 +50,10 @@ async fn candidates(jobs: &Jobs<'_>, run: &Run, side: Side) -> Result<Vec<Candid
         candidates.extend(page.into_iter().map(|(id, keys)| {
             let keys = keys.iter();
             let keys = keys.filter_map(|key| MatchKey::parse(&jobs.sync.policy, key));
-            Candidate {
-                id,
-                keys: keys.collect(),
-            }
+            let mut keys: Vec<MatchKey> = keys.collect();
+            // Stored in the order of strength at that time.
+            keys.sort();
+            Candidate { id, keys }
         }));
         if is_last {
             return Ok(candidates);
