@@ -1,5 +1,8 @@
 //! Looking at connections, jobs and changes, by hand and by filter.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::support::{Site, texts};
 
 #[tokio::test]
@@ -133,7 +136,11 @@ async fn the_database_is_checked_and_copied_while_it_is_in_use() {
     );
     let kept = site.tandem(&["db", "backup", copy]).await.expect(3);
     assert!(kept.err.contains("is kept"), "{kept:?}");
-    let elsewhere = tempfile::tempdir().expect("a folder");
+    // As a person would make it for a database: one that others may look into is refused.
+    let elsewhere = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .expect("a folder");
     std::fs::copy(copy, elsewhere.path().join("tandem.db")).expect("copied");
     let folder = elsewhere.path().to_str().expect("UTF-8");
     site.tandem(&["db", "check", "--data", folder])
