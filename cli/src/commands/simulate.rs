@@ -32,8 +32,8 @@ pub struct SimulateArgs {
     /// Where it listens on 127.0.0.1; a free port when left out.
     #[arg(long)]
     port: Option<u16>,
-    /// How many companies the shared population has; each side holds about 80 % of them.
-    #[arg(long, default_value_t = 500, value_parser = number(1, RECORDS_MAX))]
+    /// How many companies the shared population has; each side holds about 80 % of them. 0: it begins empty.
+    #[arg(long, default_value_t = 500, value_parser = number(0, RECORDS_MAX))]
     records: usize,
     /// The same seed gives the same data, edits and faults.
     #[arg(long, default_value_t = 1)]

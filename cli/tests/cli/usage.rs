@@ -23,11 +23,12 @@ async fn a_command_line_that_is_not_understood_ends_with_2() {
 
 #[tokio::test]
 async fn a_number_out_of_its_range_is_refused_with_the_range() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["demo", "--faults", "7"], "0 to 1"),
         (&["demo", "--faults", "nan"], "0 to 1"),
         (&["demo", "--records", "0"], "1 to 100000"),
         (&["simulate", "crm", "--faults", "7"], "0 to 1"),
+        (&["simulate", "crm", "--records=-1"], "0 to 1000000"),
         (&["simulate", "crm", "--edits=-3"], "0 to 1000"),
         (&["simulate", "crm", "--latency", "soon"], "0 to 600000"),
         (&["simulate", "crm", "--hang=-1"], "0 to 3600"),

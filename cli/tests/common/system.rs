@@ -89,18 +89,22 @@ impl System {
     pub async fn start(options: &SystemOptions) -> Self {
         let mut command = options.command();
         command.stdout(Stdio::null()).stderr(Stdio::inherit());
-        let child = command.spawn().expect("the program starts");
-        let system = Self {
+        let mut child = command.spawn().expect("the program starts");
+        let name = options.kind.name();
+        let url = format!("{}/_sim/state", options.base_url());
+        let up = within(START_MAX, async || {
+            let ended = child.try_wait().expect("it is a child of this process");
+            assert_eq!(
+                ended, None,
+                "the simulated {name} ended, and says above why"
+            );
+            get::<SimState>(&url).await
+        });
+        assert!(up.await.is_some(), "the simulated {name} does not answer");
+        Self {
             base_url: options.base_url(),
             _child: child,
-        };
-        let up = within(START_MAX, async || system.try_state().await).await;
-        assert!(
-            up.is_some(),
-            "the simulated {} does not answer",
-            options.kind.name()
-        );
-        system
+        }
     }
 
     /// All that it holds.
