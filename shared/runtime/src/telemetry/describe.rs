@@ -74,6 +74,21 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Whether requests to a connection are let through: 0 closed (all are), 1 half open, 2 open (none is).",
     ),
     (
+        Gauge,
+        "tandem_connection_state",
+        "1 for the state in which a connection is, 0 for the others: up, unreachable, unauthorized.",
+    ),
+    (
+        Counter,
+        "tandem_webhooks_badly_signed_total",
+        "Webhooks whose signature was wrong, by connection.",
+    ),
+    (
+        Counter,
+        "tandem_values_not_kept_total",
+        "Values that a system took and did not keep, by sync and field.",
+    ),
+    (
         Counter,
         "tandem_remote_requests_total",
         "Requests to connected systems, by how they ended.",
