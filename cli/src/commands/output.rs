@@ -53,6 +53,10 @@ pub fn table(header: &[&str]) -> Table {
     table
         .load_style(NOTHING)
         .set_header(header.iter().map(|title| title.to_uppercase()));
+    // Lines begin at the margin, so that `cut` and `^` find what is first.
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table
 }
 
@@ -85,7 +89,7 @@ fn fit(table: &Table, width: Option<u16>) -> String {
         .iter()
         .enumerate()
         .filter(|(column, _)| *column != widest)
-        // Each has a space on both sides.
+        // Each has a space on both sides, but for the first: one column stays free.
         .map(|(_, width)| width.saturating_add(2))
         .fold(0, u16::saturating_add);
     let left = width.saturating_sub(others).saturating_sub(2);
@@ -217,6 +221,7 @@ mod tests {
         let piped = fit(&rows, None);
         assert_eq!(piped.lines().count(), 2, "{piped}");
         assert!(piped.contains(reason), "{piped}");
+        assert!(piped.starts_with("ID "), "{piped}");
         let shown = fit(&rows, Some(80));
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines.len() > 2, "{shown}");
