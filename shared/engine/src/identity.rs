@@ -100,13 +100,17 @@ pub fn keeps_any(
 
 fn went_back(known: Marks<'_>, found: Marks<'_>) -> Option<String> {
     if let (Some(then), Some(now)) = (known.updated_at, found.updated_at)
-        && now < then
+        && then.since(now) > SAME_MOMENT
     {
         return Some(format!(
             "it says that it last changed at {now}, and it was seen with a change of {then}"
         ));
     }
-    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+    if known.updated_at.is_some() && found.updated_at.is_some() {
+        return None;
+    }
+    // A version is often only a mark, and a mark may look like a number: only small ones count.
+    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u32>().ok());
     match (number(known.version), number(found.version)) {
         (Some(then), Some(now)) if now < then => Some(format!(
             "it is at version {now}, and it was seen at version {then}"

@@ -171,6 +171,10 @@ async fn resolve(txn: &mut Txn, answer: &Answer) -> Result<Option<JobId>, Failed
             .bind(conflict.side.as_str())
             .bind(conflict.record.as_str());
         txn.run(statement).await?;
+        if let Some(link) = conflict.link {
+            let statement = sqlx::query(IGNORE_PAIR).bind(link.to_string());
+            txn.run(statement).await?;
+        }
     }
     let job = job_for(&conflict, answer.job, answer.now);
     let standing = enqueue(txn, &[job], answer.now).await?;
@@ -189,6 +193,14 @@ SELECT * FROM conflicts WHERE id = $1 FOR NO KEY UPDATE";
 
 const IGNORE: &str = "-- ignore_record
 INSERT INTO records (sync, side, id, generation, ignored, keys) VALUES ($1, $2, $3, 0, true, '[]')
+ON CONFLICT (sync, side, id) DO UPDATE SET ignored = true";
+
+/// A pair is left alone as a whole: what is heard of either record must not write to the other.
+const IGNORE_PAIR: &str = "-- ignore_pair
+INSERT INTO records (sync, side, id, generation, ignored, keys)
+SELECT sync, 'a', a_id, 0, true, '[]' FROM links WHERE id = $1 AND a_id IS NOT NULL
+UNION ALL
+SELECT sync, 'b', b_id, 0, true, '[]' FROM links WHERE id = $1 AND b_id IS NOT NULL
 ON CONFLICT (sync, side, id) DO UPDATE SET ignored = true";
 
 fn job_for(conflict: &Conflict, id: JobId, now: Timestamp) -> NewJob {

@@ -166,6 +166,10 @@ async fn resolve(
             .bind(conflict.side.as_str())
             .bind(conflict.record.as_str().to_owned());
         txn.run(statement).await?;
+        if let Some(link) = conflict.link {
+            let statement = sqlx::query(IGNORE_PAIR).bind(link.to_string());
+            txn.run(statement).await?;
+        }
     }
     let standing = enqueue(txn, &[job_for(&conflict, job, now)], now).await?;
     Ok(standing.first().map(|standing| standing.job))
@@ -183,6 +187,14 @@ SELECT * FROM conflicts WHERE id = ?1";
 
 const IGNORE: &str = "-- ignore_record
 INSERT INTO records (sync, side, id, generation, ignored, keys) VALUES (?1, ?2, ?3, 0, 1, '[]')
+ON CONFLICT (sync, side, id) DO UPDATE SET ignored = 1";
+
+/// A pair is left alone as a whole: what is heard of either record must not write to the other.
+const IGNORE_PAIR: &str = "-- ignore_pair
+INSERT INTO records (sync, side, id, generation, ignored, keys)
+SELECT sync, 'a', a_id, 0, 1, '[]' FROM links WHERE id = ?1 AND a_id IS NOT NULL
+UNION ALL
+SELECT sync, 'b', b_id, 0, 1, '[]' FROM links WHERE id = ?1 AND b_id IS NOT NULL
 ON CONFLICT (sync, side, id) DO UPDATE SET ignored = 1";
 
 fn job_for(conflict: &Conflict, id: JobId, now: Timestamp) -> NewJob {

@@ -63,6 +63,12 @@ pub struct Doubt {
     pub since: Timestamp,
     /// How often it was looked for since.
     pub looks: u32,
+    /// When it was last looked for: what was said long before says nothing.
+    #[serde(default)]
+    pub last: Timestamp,
+    /// Whether an older state was shown, and not nothing.
+    #[serde(default)]
+    pub is_older: bool,
 }
 
 /// A value that a system took and did not show.
@@ -74,6 +80,9 @@ pub struct Unseen {
     pub since: Timestamp,
     /// Whether it was looked for again in vain, and a person was asked.
     pub asked: bool,
+    /// Whether the answer to the write was lost, and nobody knows whether it will land.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// A write of ours, and what it did to the record's time of change.
@@ -295,6 +304,8 @@ pub struct PairContext {
     pub held: Option<ConflictId>,
     /// The open question whether the records of the link are still the ones that were linked.
     pub replaced: Option<ConflictId>,
+    /// The open question whether the remaining record of the link is to be deleted.
+    pub delete_held: Option<ConflictId>,
     /// Whether an operator said to leave this record alone.
     pub ignored: bool,
     /// What waits in the lane of the link. Whatever comes later is newer than what is read after this.

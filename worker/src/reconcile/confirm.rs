@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tandem_connectors::ConnectorError;
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
@@ -10,13 +11,15 @@ use tandem_store::{
 };
 
 use super::change_log::changes;
+use super::create::keep_id;
 use super::linked::{Carried, Open};
 use super::questions::conflicts;
 use super::unshown::Unshown;
+use crate::context::Cause;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
-use crate::readings::Reading;
+use crate::readings::{Reading, hints_of};
 
 /// What was written and could not be read back is looked for after this long.
 const UNREAD_PAUSE: Duration = Duration::from_secs(1);
@@ -28,6 +31,17 @@ pub(super) async fn finish(
     carried: Vec<Carried>,
 ) -> Result<Performed, WorkError> {
     let is_unread = |one: &Carried| one.after.is_none() && one.intent.op != IntentOp::Delete;
+    if let Some(made) = carried
+        .iter()
+        .find(|one| is_unread(one) && one.intent.op == IntentOp::Create)
+    {
+        let error = ConnectorError::ResponseLost {
+            system: work.sync.end(made.intent.side).connection.to_string(),
+            operation: format!("create {}", made.id),
+            reason: "the new record cannot be read yet".to_owned(),
+        };
+        return keep_id(work, &made.intent, &made.id, error.into()).await;
+    }
     if carried.iter().any(is_unread) {
         // What was written stays open in the journal: without it, the next run would not know whose it is.
         return Ok(work.again_after(UNREAD_PAUSE, Waiting::Elsewhere));
@@ -68,11 +82,37 @@ pub(super) async fn finish(
             .rulings
             .iter()
             .map(|ruling| ruling.conflict)
+            // Both records are the ones that were linked, after all.
+            .chain(open.context.replaced)
             .collect(),
         settled_fields: moot(work, &open, &settled),
         outcome: Some(outcome),
     };
-    work.confirm(confirmation).await
+    let dissolved = planned.link == LinkFate::Dissolve;
+    let performed = work.confirm(confirmation).await?;
+    if dissolved {
+        look_at_the_rest(work, &open).await?;
+    }
+    Ok(performed)
+}
+
+/// The records of a link that is dissolved are like any without a partner: somebody must look at them.
+async fn look_at_the_rest(work: Work<'_>, open: &Open) -> Result<(), WorkError> {
+    let jobs = Side::BOTH.into_iter().filter_map(|side| {
+        let reading = open.pair.side(side)?;
+        let cause = Cause {
+            sync: &work.sync.name,
+            side,
+            class: work.claimed.job.class,
+            trigger: work.claimed.job.trigger,
+        };
+        let hints = hints_of(side, reading.edited_at);
+        Some(
+            work.context
+                .reconcile_job(cause, reading.record.id.clone(), hints),
+        )
+    });
+    work.context.enqueue(jobs.collect()).await
 }
 
 pub(super) fn verdicts_so_far(open: &Open, carried: &[Carried]) -> Vec<IntentVerdict> {
@@ -187,6 +227,8 @@ fn retired(work: Work<'_>, open: &Open, unshown: &Unshown, side: Side) -> SideSt
         state.memory.doubt.unwrap_or(Doubt {
             since: now,
             looks: 1,
+            last: now,
+            is_older: false,
         })
     });
     state

@@ -1,9 +1,9 @@
 //! Makes the partner of a record that has none.
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{ConflictId, Side};
+use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{Between, Plan, Presence, Ruled, View, key_texts};
-use tandem_store::{IntentState, Waiting};
+use tandem_store::{Intent, IntentState, Waiting};
 
 use super::created::{Source, link_created};
 use super::pair::between;
@@ -47,7 +47,10 @@ pub(super) async fn create(
         Sent::Written { written, millis } => {
             let answered = work.context.now();
             let is_whole = written.record.is_some();
-            let created = read_created(work, write.side, written).await?;
+            let created = match read_created(work, write.side, written.clone()).await {
+                Ok(created) => created,
+                Err(error) => return keep_id(work, &intent, &written.id, error).await,
+            };
             let source = Source {
                 reading: &here.reading,
                 between: if is_whole {
@@ -85,6 +88,22 @@ pub(super) fn plan_create(work: Work<'_>, here: &Here) -> Result<Plan, WorkError
         ruled: &ruled,
     };
     Ok(trace::planned(&work.sync.policy, view))
+}
+
+/// What was made cannot be read yet. Its id is kept in the journal: it is looked for by that, and not made again.
+pub(super) async fn keep_id(
+    work: Work<'_>,
+    intent: &Intent,
+    id: &RecordId,
+    error: WorkError,
+) -> Result<Performed, WorkError> {
+    let known = Intent {
+        target: Some(id.clone()),
+        ..intent.clone()
+    };
+    work.close(&known, IntentState::Unknown, Vec::new(), error.to_string())
+        .await?;
+    Err(error)
 }
 
 /// Some systems answer a create with the id alone.

@@ -13,7 +13,7 @@ use super::questions::not_kept_question;
 use crate::executor::{Work, both};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
-use crate::readings::Reading;
+use crate::readings::{self, Reading};
 
 /// The record that a create carried over, when it was just read.
 pub(super) struct Source<'a> {
@@ -190,6 +190,37 @@ fn settled(
     settle(&work.sync.policy, None, &Plan::keep(), a, b)
 }
 
+/// As [`settled`], for a record that was made again. What is not ours to write to it the source still holds, and the
+/// new record has nothing to say about it.
+async fn resettled(
+    work: Work<'_>,
+    intent: &Intent,
+    created: &Reading,
+    link: &Link,
+) -> Result<Settled, WorkError> {
+    let mut settled = settled(work, intent, created, None);
+    let side = intent.side.other();
+    let Some(id) = &link.side(side).id else {
+        return Ok(settled);
+    };
+    let Some(source) = readings::read(work.sync, side, id, work.claimed.job.hints).await? else {
+        return Ok(settled);
+    };
+    for rule in &work.sync.policy.fields {
+        if rule.direction.writes(intent.side) {
+            continue;
+        }
+        let value = source.fields.get(&rule.name).cloned().unwrap_or_default();
+        if let Some(base) = settled.base.get_mut(&rule.name) {
+            match side {
+                Side::A => base.a = value,
+                Side::B => base.b = value,
+            }
+        }
+    }
+    Ok(settled)
+}
+
 /// The effect of making again, for an existing link, a record that was deleted.
 pub(super) async fn relink(
     work: Work<'_>,
@@ -197,7 +228,7 @@ pub(super) async fn relink(
     created: &Reading,
     link: &Link,
 ) -> Result<Performed, WorkError> {
-    let settled = settled(work, intent, created, None);
+    let settled = resettled(work, intent, created, link).await?;
     let state = target_state(intent, created, &settled);
     let (a, b) = match intent.side {
         Side::A => (state, link.b.clone()),

@@ -36,6 +36,12 @@ pub(super) async fn hold(
     if answer(Resolution::Approve) {
         return Ok(None);
     }
+    if open.context.delete_held.is_some() {
+        // It is asked already. The brake is not asked again: it lets more pass each hour.
+        return Ok(Some(Performed::done(
+            "held: a person must say whether the other record is to be deleted",
+        )));
+    }
     let reason = match planned.held.take() {
         Some(reason) => reason,
         None if brake::admits(work.context, work.sync, open.link.id).await? => return Ok(None),
@@ -55,7 +61,6 @@ pub(super) async fn hold(
         },
     );
     let confirmation = Confirmation {
-        verdicts: open.verdicts.clone(),
         conflicts: vec![question],
         outcome: Some(JobOutcome::Done {
             note: format!("held: {reason}"),

@@ -22,6 +22,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// A delete that an event told of is believed after this long, if that is sooner.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
+/// What was said longer before the last look says nothing: the record may have been there in between.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// It is never believed on fewer looks.
 const LOOKS_MIN: u32 = 2;
 /// Events of a record that are looked at.
@@ -48,14 +50,22 @@ pub(super) async fn wait(
         let Some(said) = said(work, link, side, pair.side(side)) else {
             continue;
         };
+        let is_older = matches!(said, Said::Older);
         let doubt = match state.memory.doubt {
-            Some(doubt) => Doubt {
-                looks: doubt.looks.saturating_add(1),
-                ..doubt
-            },
-            None => Doubt {
+            Some(doubt)
+                if doubt.is_older == is_older && now.since(doubt.last) < FORGOTTEN_AFTER =>
+            {
+                Doubt {
+                    looks: doubt.looks.saturating_add(1),
+                    last: now,
+                    ..doubt
+                }
+            }
+            Some(_) | None => Doubt {
                 since: now,
                 looks: 1,
+                last: now,
+                is_older,
             },
         };
         state.memory.doubt = Some(doubt);
@@ -165,7 +175,9 @@ async fn is_told(work: Work<'_>, side: Side, state: &SideState) -> Result<bool, 
         ..EventFilter::default()
     };
     let events = work.context.store.events(&filter).await?;
-    Ok(events
-        .first()
-        .is_some_and(|event| event.kind == EventKind::Deleted))
+    let stream = Some(&work.sync.end(side).stream);
+    let newest = events
+        .iter()
+        .find(|event| event.stream.is_none() || event.stream.as_ref() == stream);
+    Ok(newest.is_some_and(|event| event.kind == EventKind::Deleted))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tandem_connectors::ConnectorError;
 use tandem_domain::{BaseValue, RecordId, Side};
 use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, Ruled, View, WriteOp};
 use tandem_store::{
@@ -278,8 +279,8 @@ async fn is_as_read(
 ) -> Result<bool, WorkError> {
     let side = step.intent.side;
     let before = open.pair.look(side);
-    let is_trusted = step.intent.op == IntentOp::Create
-        || (!again && step.intent.op == IntentOp::Update && before.is_fresh(work.context.now()));
+    let is_trusted =
+        !again && step.intent.op == IntentOp::Update && before.is_fresh(work.context.now());
     if is_trusted {
         return Ok(true);
     }
@@ -327,6 +328,10 @@ async fn send_all(
         match work.send(intent, target).await {
             Sent::Written { written, millis } => {
                 carried.push(read_back(work, intent, written, millis).await);
+            }
+            // It names the version that the first sending named: that one cannot arrive either.
+            Sent::NoEffect(ConnectorError::VersionConflict { .. }) if step.is_again => {
+                return put_off(work, intent).await;
             }
             // What was sent before may still arrive.
             Sent::NoEffect(error) if step.is_again => {

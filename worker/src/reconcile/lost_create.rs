@@ -6,6 +6,7 @@ use tandem_connectors::{Lookup, RemoteRecord};
 use tandem_engine::{MatchKey, match_keys};
 use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 
+use super::create::{keep_id, read_created};
 use super::created::{link_created, relink};
 use super::lookup::find_by_key;
 use crate::executor::{Sent, Work};
@@ -43,6 +44,9 @@ pub(super) async fn settle_create(
             Some(link) => relink(work, intent, &found, link).await,
         };
     }
+    if intent.target.is_some() {
+        return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
+    }
     let end = work.sync.end(intent.side);
     let idempotent = end
         .connector
@@ -65,6 +69,10 @@ pub(super) async fn find_effect(
 ) -> Result<Option<Reading>, WorkError> {
     let end = work.sync.end(intent.side);
     let transaction = intent.id.to_string();
+    if let Some(id) = &intent.target {
+        // The system has told its id: nothing else is the effect.
+        return Ok(readings::read(work.sync, intent.side, id, work.claimed.job.hints).await?);
+    }
     let by_reference = end
         .connector
         .find(&end.stream, &Lookup::Reference(&transaction))
@@ -129,17 +137,14 @@ pub(super) async fn resend(
     }
     match work.send(intent, None).await {
         Sent::Written { written, .. } => {
-            let created = match written.record {
-                Some(record) => Some(Reading::new(work.sync, intent.side, *record, None)),
-                None => {
-                    readings::read(work.sync, intent.side, &written.id, work.claimed.job.hints)
-                        .await?
-                }
+            let id = written.id.clone();
+            let created = match read_created(work, intent.side, written).await {
+                Ok(created) => created,
+                Err(error) => return keep_id(work, intent, &id, error).await,
             };
-            match (created, link) {
-                (Some(created), None) => link_created(work, intent, &created, None).await,
-                (Some(created), Some(link)) => relink(work, intent, &created, link).await,
-                (None, _) => Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere)),
+            match link {
+                None => link_created(work, intent, &created, None).await,
+                Some(link) => relink(work, intent, &created, link).await,
             }
         }
         // The first sending may have had its effect, whatever becomes of the second.

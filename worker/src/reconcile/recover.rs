@@ -29,7 +29,7 @@ impl Recovery {
         let policy = &work.sync.policy;
         let now = work.context.now();
         // What was taken and not shown at first, then what was sent since.
-        let values = Side::BOTH.map(|side| unseen_values(link, side));
+        let values = Side::BOTH.map(|side| unseen_values(link, side, now));
         let unseen = Side::BOTH
             .into_iter()
             .zip(&values)
@@ -95,10 +95,23 @@ impl Recovery {
     }
 }
 
-fn unseen_values(link: &Link, side: Side) -> Fields {
+/// A write whose answer was lost lands within this long, or never.
+const LANDS_WITHIN: Duration = Duration::from_secs(600);
+
+/// Values that were taken and not shown count as ours only as long as the other side still agrees to them, and those
+/// whose answer was lost for some minutes: later somebody may have typed the same.
+fn unseen_values(link: &Link, side: Side, now: Timestamp) -> Fields {
     let unseen = &link.side(side).memory.unseen;
     unseen
         .iter()
+        .filter(|(field, unseen)| {
+            let agreed = link.base.get(*field).map(|base| base.side(side.other()));
+            if unseen.lost {
+                now.since(unseen.since) < LANDS_WITHIN
+            } else {
+                agreed == Some(&unseen.value)
+            }
+        })
         .map(|(field, unseen)| (field.clone(), unseen.value.clone()))
         .collect()
 }

@@ -46,19 +46,30 @@ pub(super) async fn check(
         Some(_) => return Ok(Sameness::Same),
         None => {}
     }
+    let is_asked = context.replaced.is_some();
     for side in Side::BOTH {
         let Some(reading) = pair.side(side) else {
+            if is_asked {
+                return Ok(Sameness::Asked(held()));
+            }
             continue;
         };
         if let Some(Mistaken::Older(reason) | Mistaken::Other(reason)) =
             mistake(work, link, side, reading)
         {
+            if is_asked {
+                return Ok(Sameness::Asked(held()));
+            }
             return ask(work, link, side, pair, reading, reason)
                 .await
                 .map(Sameness::Asked);
         }
     }
     Ok(Sameness::Same)
+}
+
+fn held() -> Performed {
+    Performed::done("held: a person must say whether it is still the same record")
 }
 
 /// The word of the question.

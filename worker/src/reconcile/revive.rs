@@ -8,8 +8,9 @@ use tandem_store::{
     SideMemory, SideState, Waiting,
 };
 
+use super::lost_create::{lost_create, settle_create};
 use super::pair::read_both;
-use super::unlinked::{self, is_linked};
+use super::unlinked::{self, LOOK_AGAIN_MIN, is_linked};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -26,6 +27,9 @@ pub(super) async fn run(
         return Ok(Performed::done(
             "retired: an operator took this pair apart, and it is left alone",
         ));
+    }
+    if let Some(intent) = lost_create(&context.intents) {
+        return settle_create(work, intent, None).await;
     }
     let pair = read_both(work, &link).await?;
     let alive = |side: Side| {
@@ -48,6 +52,12 @@ pub(super) async fn run(
         }
         // It was the one that was gone; its partner has gone since, perhaps by our own delete.
         (Some(_), None) if link.side(side).memory.doubt.is_some() => {
+            let is_there = pair.side(side.other()).is_some();
+            let age = work.context.now().since(work.claimed.job.created_at);
+            if !is_there && age < work.sync.confirm_gone {
+                // The partner may only be hidden for a moment.
+                return Ok(work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Elsewhere));
+            }
             unlinked::run(work, side, record, context).await
         }
         _ => Ok(Performed::done(

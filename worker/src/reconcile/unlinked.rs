@@ -23,7 +23,7 @@ use crate::readings::{self, Reading};
 pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
 
 /// A record that cannot be read yet is looked for again after this long at first.
-const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
+pub(super) const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
 
 /// A record of which an event or a listing told, and that cannot be read: a replica may lag behind, so it is looked
 /// for again, after waits that grow, before it counts as gone.
@@ -109,7 +109,7 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
         .pair
         .rulings
         .iter()
-        .find(|ruling| ruling.field.is_none())
+        .find(|ruling| ruling.asked == "ambiguous")
     else {
         return Ok(None);
     };

@@ -39,6 +39,7 @@ impl Unshown {
                     value: value.clone(),
                     since: work.context.now(),
                     asked: true,
+                    lost: true,
                 };
                 unshown.keep(intent.side, field, unseen);
             }
@@ -80,7 +81,9 @@ impl Unshown {
             let then = open.link.base.get(field).map(|base| base.side(side));
             let known = settled.known(side).get(field);
             let is_written = write.is_some_and(|one| one.intent.fields.contains_key(field));
-            if is_written || then != known {
+            let agreed = settled.known(side.other()).get(field);
+            let is_dropped = !unseen.lost && agreed != Some(&unseen.value);
+            if is_written || then != known || is_dropped {
                 continue;
             }
             let mut unseen = unseen.clone();
@@ -122,6 +125,7 @@ impl Unshown {
                 value: lost.sent.clone(),
                 since: work.context.now(),
                 asked,
+                lost: false,
             };
             self.keep(lost.side, &lost.field, unseen);
         }

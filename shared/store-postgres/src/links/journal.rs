@@ -244,6 +244,13 @@ async fn in_turn(txn: &mut Txn, entry: &Entry) -> Result<(), Stop<JournalError>>
         let sources: Vec<Lane> = entry.intents.iter().filter_map(source).collect();
         write::lock_records(txn, &sources).await?;
     }
+    if let Some(lane) = entry.watched() {
+        let statement = sqlx::query(WAITS_IN_LANE).bind(lane.as_str().to_owned());
+        let waits: Option<String> = rows::get(&txn.one(statement).await?, "waits")?;
+        if waits.is_some() && waits != entry.seen() {
+            return Err(Stop::Refused(JournalError::NewerCause));
+        }
+    }
     let intents = entry.rows().collect::<Result<Vec<_>, _>>()?;
     let statement = sqlx::query(JOURNAL)
         .bind(sql::json("intent", &intents)?)
@@ -260,6 +267,9 @@ async fn in_turn(txn: &mut Txn, entry: &Entry) -> Result<(), Stop<JournalError>>
     }
     Ok(())
 }
+
+const WAITS_IN_LANE: &str = "-- waits_in_lane
+SELECT (SELECT id || '/' || merged FROM jobs WHERE state = 'available' AND lane = $1) AS waits";
 
 fn judge(row: &PgRow) -> Result<Result<(), JournalError>, StoreError> {
     if !rows::get::<bool>(row, "held")? {

@@ -166,6 +166,9 @@ fn context(row: &PgRow) -> Result<PairContext, StoreError> {
             (ConflictState::Open, None, _) if asked == "replaced" => {
                 context.replaced = Some(conflict);
             }
+            (ConflictState::Open, None, _) if asked == "delete_held" => {
+                context.delete_held = Some(conflict);
+            }
             (ConflictState::Open, None, _) => {}
             (ConflictState::Answered, field, Some(resolution)) => context.rulings.push(Ruling {
                 conflict,
