@@ -96,6 +96,10 @@ pub struct OwnWrite {
     pub read_at: Timestamp,
     /// The checksum of the mapped fields that it replaced: a reading that shows them may be an old one.
     pub replaced: String,
+    /// The mapped fields that it wrote. As long as nobody has changed the record since, what stands there is the
+    /// system's form of our value, also where its answer said otherwise.
+    #[serde(default)]
+    pub fields: Vec<String>,
 }
 
 /// How a link stands.

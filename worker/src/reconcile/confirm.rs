@@ -252,7 +252,7 @@ fn side_state(
             .created_at
             .or(open.link.side(side).memory.made_at),
         doubt: None,
-        own_write: own_write(open, side, reading, written.is_some())
+        own_write: own_write(open, side, reading, write.filter(|one| one.after.is_some()))
             // What was read back shows an edit that may have come after our write: then the time of change is theirs.
             // What came with the answer shows only what was there before.
             .filter(|_| {
@@ -266,7 +266,7 @@ fn side_state(
 
 /// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an
 /// earlier one as long as nobody has changed the record since.
-fn own_write(open: &Open, side: Side, now: &Reading, is_written: bool) -> Option<OwnWrite> {
+fn own_write(open: &Open, side: Side, now: &Reading, write: Option<&Carried>) -> Option<OwnWrite> {
     let look = open.pair.look(side);
     let fresh = |read_at: Timestamp| OwnWrite {
         before: look
@@ -280,9 +280,18 @@ fn own_write(open: &Open, side: Side, now: &Reading, is_written: bool) -> Option
             .as_ref()
             .map(Reading::checksum)
             .unwrap_or_default(),
+        fields: Vec::new(),
     };
-    if is_written {
-        return Some(fresh(look.began));
+    if let Some(write) = write {
+        return Some(OwnWrite {
+            // Only an answer may say something else than what is kept.
+            fields: if write.between == Between::Nobody {
+                write.intent.fields.keys().cloned().collect()
+            } else {
+                Vec::new()
+            },
+            ..fresh(look.began)
+        });
     }
     let late = open.late_intents().find(|intent| intent.side == side);
     if let Some(intent) = late {

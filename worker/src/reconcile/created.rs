@@ -48,7 +48,10 @@ pub(super) async fn link_created(
             ..SideState::default()
         },
     };
-    let target_state = target_state(intent, created, &settled);
+    let is_answered = source
+        .as_ref()
+        .is_some_and(|source| source.between == Between::Nobody);
+    let target_state = target_state(intent, created, &settled, is_answered);
     let (state_a, state_b) = match intent.side {
         Side::A => (target_state, source_state),
         Side::B => (source_state, target_state),
@@ -140,7 +143,12 @@ const fn outcome(settled: &Settled) -> Outcome {
     }
 }
 
-fn target_state(intent: &Intent, created: &Reading, settled: &Settled) -> SideState {
+fn target_state(
+    intent: &Intent,
+    created: &Reading,
+    settled: &Settled,
+    is_answered: bool,
+) -> SideState {
     let mut state = created.side_state(settled.known(intent.side));
     state.memory = SideMemory {
         made_at: created.record.created_at,
@@ -150,6 +158,11 @@ fn target_state(intent: &Intent, created: &Reading, settled: &Settled) -> SideSt
             after: created.record.updated_at,
             read_at: intent.created_at,
             replaced: String::new(),
+            fields: if is_answered {
+                intent.fields.keys().cloned().collect()
+            } else {
+                Vec::new()
+            },
         }),
         unseen: std::collections::BTreeMap::new(),
     };
@@ -229,7 +242,7 @@ pub(super) async fn relink(
     link: &Link,
 ) -> Result<Performed, WorkError> {
     let settled = resettled(work, intent, created, link).await?;
-    let state = target_state(intent, created, &settled);
+    let state = target_state(intent, created, &settled, false);
     let (a, b) = match intent.side {
         Side::A => (state, link.b.clone()),
         Side::B => (link.a.clone(), state),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::Side;
+use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Marks, Mistaken, mistaken};
 use tandem_store::{
     Confirmation, Doubt, EventFilter, EventKind, JobOutcome, Link, LinkUpdate, SideState, Waiting,
@@ -14,7 +14,7 @@ use super::pair::Pair;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
-use crate::readings::Reading;
+use crate::readings::{Reading, hint};
 
 /// The wait before the second look; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -26,6 +26,11 @@ const TOLD_AFTER: Duration = Duration::from_secs(5);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// It is never believed on fewer looks.
 const LOOKS_MIN: u32 = 2;
+/// An event that is later than the record by less than this tells of the same change: clocks are known to about one
+/// second.
+const BEHIND_BY: Duration = Duration::from_secs(2);
+/// A record that stays behind an event for so long is as it is: some systems tell the time of sending.
+const BEHIND_FOR: Duration = Duration::from_secs(8);
 /// Events of a record that are looked at.
 const EVENTS_MAX: usize = 10;
 
@@ -35,6 +40,8 @@ enum Said {
     Missing,
     /// It is as it was before.
     Older,
+    /// It is as it was before an edit that an event told of.
+    Behind,
 }
 
 /// Looks again later when one of the records is in doubt, and has not been for long enough.
@@ -50,10 +57,13 @@ pub(super) async fn wait(
         let Some(said) = said(work, link, side, pair.side(side)) else {
             continue;
         };
-        let is_older = matches!(said, Said::Older);
+        let is_older = matches!(said, Said::Older | Said::Behind);
         let doubt = match state.memory.doubt {
             Some(doubt)
-                if doubt.is_older == is_older && now.since(doubt.last) < FORGOTTEN_AFTER =>
+                if doubt.is_older == is_older
+                    && now.since(doubt.last) < FORGOTTEN_AFTER
+                    && !(matches!(said, Said::Missing)
+                        && is_told_since(work, side, doubt.since)) =>
             {
                 Doubt {
                     looks: doubt.looks.saturating_add(1),
@@ -106,7 +116,27 @@ fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> O
         Some(Mistaken::Older(_)) => return Some(Said::Older),
         Some(Mistaken::Other(_)) | None => {}
     }
-    is_as_before_our_write(work, link, side, reading).then_some(Said::Older)
+    if is_as_before_our_write(work, link, side, reading) {
+        return Some(Said::Older);
+    }
+    is_behind(work, side, reading).then_some(Said::Behind)
+}
+
+/// An event told of a later edit than the record shows.
+fn is_behind(work: Work<'_>, side: Side, reading: &Reading) -> bool {
+    let (Some(told), Some(changed)) = (
+        hint(work.claimed.job.hints, side),
+        reading.record.updated_at,
+    ) else {
+        return false;
+    };
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    told > changed.shifted(-offset).plus(BEHIND_BY)
+}
+
+/// Whether a listing or an event has told of the record since it was first missed.
+fn is_told_since(work: Work<'_>, side: Side, since: Timestamp) -> bool {
+    hint(work.claimed.job.hints, side).is_some_and(|told| told > since.plus(BEHIND_BY))
 }
 
 /// What speaks against a record being the one that was linked.
@@ -161,6 +191,7 @@ async fn patience(
     let whole = work.sync.confirm_gone;
     match said {
         Said::Older => Ok(whole),
+        Said::Behind => Ok(whole.min(BEHIND_FOR)),
         Said::Missing if is_told(work, side, state).await? => Ok(whole.min(TOLD_AFTER)),
         Said::Missing => Ok(whole),
     }

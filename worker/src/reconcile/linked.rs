@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
 use tandem_domain::{BaseValue, RecordId, Side};
-use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, Ruled, View, WriteOp};
+use tandem_engine::{Between, LinkFate, NotKept, Plan, PlannedWrite, Ruled, View, WriteOp};
 use tandem_store::{
     Causes, Intent, IntentOp, IntentState, IntentVerdict, JobKind, Link, LinkSeen, LinkState,
     PairContext, Resolution, Waiting,
@@ -50,6 +50,8 @@ pub(super) struct Open {
     pub(super) pair: Pair,
     pub(super) verdicts: Vec<IntentVerdict>,
     pub(super) overwritten: Vec<Overwritten>,
+    /// Values that a system kept in another form than its answer to an earlier write said.
+    pub(super) not_kept: Vec<NotKept>,
     pub(super) context: PairContext,
 }
 
@@ -149,6 +151,7 @@ async fn attempt(
         overwritten: overwritten::find(work, &link, &pair).await?,
         base: recovery.base.clone(),
         verdicts: recovery.verdicts.clone(),
+        not_kept: recovery.not_kept.clone(),
         link,
         pair,
         context,

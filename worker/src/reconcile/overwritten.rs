@@ -1,10 +1,12 @@
 //! An edit that came in the moment between our reading and our write, and that the write went over. The value is
 //! lost; that it was there is known from the event, so the change log and a person are told.
 
+use std::time::Duration;
+
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
 use tandem_store::{
     Change, ConflictKind, Event, EventFilter, EventKind, IntentOp, IntentState, Link, NewConflict,
-    Operation, OwnWrite, ShownRecord,
+    Operation, OwnWrite, ShownRecord, Trigger,
 };
 
 use super::pair::Pair;
@@ -14,8 +16,15 @@ use crate::readings::hint;
 
 /// Events of a record that are looked at.
 const EVENTS_MAX: usize = 20;
-/// An event this close to our own change may be its echo, told with another clock.
-const ECHO_MICROS: i64 = 2_000;
+/// Only events that came after our reading, or hardly before, can be of an edit that it does not show.
+const HEARD_BEFORE: Duration = Duration::from_secs(2);
+/// What is known of a clock may have changed from one event to the next: an event this close to the change before may
+/// be of that change.
+const APART_FROM_BEFORE: Duration = Duration::from_secs(1);
+/// Some systems tell of one change in several events, moments apart.
+const APART_FROM_ECHO: Duration = Duration::from_millis(5);
+/// So long after a write its echo, and what went under, are looked for.
+const LOOKED_FOR: Duration = Duration::from_secs(300);
 
 /// An edit that a write of ours went over.
 pub(super) struct Overwritten {
@@ -26,8 +35,8 @@ pub(super) struct Overwritten {
     written: Fields,
 }
 
-/// Looks for edits that our last write to each side went over. Events are only asked for when there is a reason: more
-/// than one cause came for the pair, or the cause was earlier than our write.
+/// Looks for edits that our last write to each side went over. Events are only asked for when one has come for a record
+/// that we wrote a moment ago.
 pub(super) async fn find(
     work: Work<'_>,
     link: &Link,
@@ -45,8 +54,9 @@ pub(super) async fn find(
             continue;
         };
         let job = &work.claimed.job;
-        let is_hinted = job.merged > 0 || hint(job.hints, side).is_some_and(|told| told < changed);
-        if own.after != Some(changed) || !is_hinted {
+        let is_recent = work.context.now().since(own.read_at) < LOOKED_FOR;
+        let is_told = job.trigger == Trigger::Webhook && hint(job.hints, side).is_some();
+        if own.after != Some(changed) || !is_recent || !is_told {
             continue;
         }
         if let Some(event) = event_between(work, side, record, own).await? {
@@ -62,6 +72,9 @@ pub(super) async fn find(
     Ok(found)
 }
 
+/// The event of an edit between our reading and our write. Events carry times that were corrected by a clock that is
+/// known to about a second; but the echo of our write is among them, and it happened when the record says. So the others
+/// are placed by their distance from it.
 async fn event_between(
     work: Work<'_>,
     side: Side,
@@ -77,16 +90,27 @@ async fn event_between(
         limit: EVENTS_MAX,
         ..EventFilter::default()
     };
-    let latest = Timestamp::from_micros(after.as_micros() - ECHO_MICROS);
-    let is_between = |event: &Event| {
-        event.kind != EventKind::Deleted
-            && event.occurred_at.is_some_and(|at| {
-                // A time in whole seconds is too coarse to say on which side of our write it lies.
-                at > before && at < latest && at.as_micros() % 1_000_000 != 0
-            })
+    let mut events = work.context.store.events(&filter).await?;
+    let since = own.read_at.minus(HEARD_BEFORE);
+    events.retain(|event| event.kind != EventKind::Deleted && event.received_at >= since);
+    let Some(echo) = events.iter().filter_map(exact_time).max() else {
+        return Ok(None);
     };
-    let events = work.context.store.events(&filter).await?;
+    let offset = after.as_micros() - echo.as_micros();
+    let is_between = |event: &Event| {
+        exact_time(event).is_some_and(|at| {
+            let at = at.shifted(offset);
+            at > before.plus(APART_FROM_BEFORE) && at < after.minus(APART_FROM_ECHO)
+        })
+    };
     Ok(events.into_iter().find(is_between))
+}
+
+/// A time in whole seconds is too coarse to say on which side of our write it lies.
+fn exact_time(event: &Event) -> Option<Timestamp> {
+    event
+        .occurred_at
+        .filter(|at| at.as_micros() % 1_000_000 != 0)
 }
 
 /// What our last confirmed write put there.

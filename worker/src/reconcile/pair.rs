@@ -147,10 +147,13 @@ fn edited(
     if let Some(own) = &link.side(side).memory.own_write
         && own.after == Some(changed)
     {
+        // An event this close to our write is its echo: clocks are known to about a second.
+        let until = changed.shifted(-offset).minus(CLOCK_SLACK);
+        let from = own.before.map(|before| before.shifted(-offset));
         let told = readings::hint(work.claimed.job.hints, side)
-            .filter(|told| *told < changed && own.before.is_none_or(|before| *told > before));
+            .filter(|told| *told < until && from.is_none_or(|from| *told > from));
         return Some(match told {
-            Some(told) => Edited::At(told.shifted(-offset)),
+            Some(told) => Edited::At(told),
             None => Edited::Guessed {
                 changed: changed.shifted(-offset),
                 earliest: own.read_at,

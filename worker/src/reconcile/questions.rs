@@ -70,7 +70,11 @@ pub(super) fn conflicts(
         };
         Some(question(work, open, Side::A, record(Side::A)?, kind))
     });
-    let not_kept = not_kept.iter().cloned().chain(late(work, open));
+    let not_kept = not_kept
+        .iter()
+        .chain(&open.not_kept)
+        .cloned()
+        .chain(late(work, open));
     let not_kept = not_kept.filter_map(|lost| {
         let record = record(lost.side)?;
         let shown = both_shown(open);

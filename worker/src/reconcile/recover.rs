@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
-use tandem_engine::{OpenWrite, Plan, Recovered, Seen, WriteOp, base_with, recover};
+use tandem_engine::{
+    NotKept, OpenWrite, Plan, Recovered, Seen, WriteOp, base_with, is_form_of, recover, same,
+};
 use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link};
 
 use super::lost_create::RESEND_TIMEOUTS;
@@ -22,6 +24,8 @@ pub(super) struct Recovery {
     pub(super) base: BTreeMap<String, BaseValue>,
     /// Those that may still arrive.
     pub(super) under_way: Vec<Intent>,
+    /// Values that a system kept in another form than its answer said.
+    pub(super) not_kept: Vec<NotKept>,
 }
 
 impl Recovery {
@@ -45,7 +49,11 @@ impl Recovery {
             verdicts: Vec::new(),
             base: base_with(policy, &link.base, unseen.chain(open)),
             under_way: Vec::new(),
+            not_kept: Vec::new(),
         };
+        for side in Side::BOTH {
+            recovery.take_forms(work, link, pair, side);
+        }
         for (intent, before) in intents.iter().zip(&before) {
             let write = open_write(work, intent, before, now);
             match recover(policy, &link.base, write, seen(pair, intent.side)) {
@@ -64,6 +72,46 @@ impl Recovery {
             }
         }
         recovery
+    }
+
+    /// A system may answer with what it was told and keep something else. As long as its time of change is that of our
+    /// write nobody has edited the record since: what stands in the fields that we wrote is its form of our values.
+    fn take_forms(&mut self, work: Work<'_>, link: &Link, pair: &Pair, side: Side) {
+        let (Some(own), Some(reading)) = (&link.side(side).memory.own_write, pair.side(side))
+        else {
+            return;
+        };
+        let Some(changed) = reading.record.updated_at else {
+            return;
+        };
+        let versions = (&link.side(side).version, &reading.record.version);
+        let is_other_version = matches!(versions, (Some(then), Some(now)) if then != now);
+        if own.after != Some(changed) || is_other_version {
+            return;
+        }
+        // A time in whole seconds does not tell our write from an edit right after it.
+        let is_exact = versions.0.is_some() || changed.as_micros() % 1_000_000 != 0;
+        for rule in &work.sync.policy.fields {
+            let Some(base) = self.base.get_mut(&rule.name) else {
+                continue;
+            };
+            let found = reading.fields.get(&rule.name).cloned().unwrap_or_default();
+            let is_ours = own.fields.contains(&rule.name);
+            let is_form = is_exact || is_form_of(&found, base.side(side));
+            if !is_ours || !is_form || same(rule.equality, base.side(side), &found) {
+                continue;
+            }
+            self.not_kept.push(NotKept {
+                side,
+                field: rule.name.clone(),
+                sent: base.side(side.other()).clone(),
+                kept: found.clone(),
+            });
+            match side {
+                Side::A => base.a = found,
+                Side::B => base.b = found,
+            }
+        }
     }
 
     /// The writes of which only now is known that they took effect.

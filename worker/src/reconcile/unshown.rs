@@ -14,6 +14,9 @@ use crate::executor::Work;
 /// A system is given so long to show what it was told.
 const SECOND_LOOK: Duration = Duration::from_secs(5);
 
+/// A write that was answered is carried out within this long.
+const OVERTAKEN_WITHIN: Duration = Duration::from_secs(60);
+
 /// What is to be remembered, asked, and looked at again.
 #[derive(Default)]
 pub(super) struct Unshown {
@@ -43,6 +46,9 @@ impl Unshown {
                 };
                 unshown.keep(intent.side, field, unseen);
             }
+        }
+        for write in carried {
+            unshown.keep_overtaken(work, open, write);
         }
         for lost in &settled.not_kept {
             let write = carried.iter().find(|one| one.intent.side == lost.side);
@@ -100,6 +106,36 @@ impl Unshown {
                 self.look_again_after(SECOND_LOOK.saturating_sub(since));
             }
             self.keep(side, field, unseen);
+        }
+    }
+
+    /// A system may say yes and carry out later: what we wrote a moment before this write may land over it.
+    fn keep_overtaken(&mut self, work: Work<'_>, open: &Open, write: &Carried) {
+        let side = write.intent.side;
+        let Some(own) = &open.link.side(side).memory.own_write else {
+            return;
+        };
+        if work.context.now().since(own.read_at) > OVERTAKEN_WITHIN {
+            return;
+        }
+        for (field, value) in &write.intent.fields {
+            let earlier = open
+                .link
+                .base
+                .get(field)
+                .map(|base| base.side(side.other()));
+            let Some(earlier) = earlier.filter(|earlier| *earlier != value) else {
+                continue;
+            };
+            if own.fields.contains(field) {
+                let unseen = Unseen {
+                    value: earlier.clone(),
+                    since: own.read_at,
+                    asked: true,
+                    lost: true,
+                };
+                self.keep(side, field, unseen);
+            }
         }
     }
 

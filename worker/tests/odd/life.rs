@@ -14,7 +14,7 @@ use crate::world::system::{FakeSystem, Fault, Talents};
 use crate::world::{World, policy};
 
 /// How many worlds `make test` lives through; `make worlds` sets more.
-const WORLDS: u64 = 60;
+const WORLDS: u64 = 40;
 const STEPS: u64 = 30;
 /// A write lands before its sender may take it for lost: twice the time-out of the fake systems.
 const LATE: Duration = Duration::from_millis(3_500);

@@ -229,6 +229,10 @@ impl Judge<'_> {
 
     /// Whether a write was decided when this value was what both had last agreed on.
     fn was_the_base(&self, lost: &Typed) -> bool {
+        let form = self
+            .world
+            .system(lost.side)
+            .form_of(&lost.field, &lost.value);
         self.logged(lost)
             .filter(|change| change.field == lost.field)
             .any(|change| {
@@ -237,7 +241,7 @@ impl Judge<'_> {
                         Side::A => a,
                         Side::B => b,
                     };
-                    base.to_string() == lost.value
+                    [&lost.value, &form].contains(&&base.to_string())
                 })
             })
     }
