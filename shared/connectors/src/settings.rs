@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::budget::RateLimit;
+use crate::percent::escape_segment;
 
 /// Secrets shorter than this are not searched for in texts: too much harmless text would match.
 const REDACTED_BYTES_MIN: usize = 5;
@@ -65,9 +70,52 @@ pub struct ConnectionSettings {
 pub(crate) struct Redactor(Vec<String>);
 
 impl Redactor {
+    /// Takes note of a secret, in every form that a system may repeat it in.
     pub(crate) fn add(&mut self, secret: &str) {
-        if secret.len() >= REDACTED_BYTES_MIN && !self.0.iter().any(|known| known == secret) {
-            self.0.push(secret.to_owned());
+        if secret.len() >= REDACTED_BYTES_MIN {
+            forms(secret).into_iter().for_each(|form| self.note(form));
+        }
+    }
+
+    /// Takes note of a header that is sent: of its last words where it lets in, or where it has a secret in it.
+    pub(crate) fn add_header(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let Ok(value_text) = value.to_str() else {
+            return;
+        };
+        let lets_in = value.is_sensitive()
+            || [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name)
+            || self.is_in(value_text);
+        if !lets_in {
+            return;
+        }
+        let words: Vec<&str> = value_text.split_whitespace().collect();
+        // The first of several is the scheme, as in `Basic dXNlcjpwYXNz`.
+        let scheme = usize::from(words.len() > 1);
+        for word in &words[scheme..] {
+            // A system may leave the padding away.
+            self.add(word.trim_end_matches(['=', ';', ',']));
+            self.add(word);
+        }
+    }
+
+    /// Whether a text has a secret in it, also where a word of it is base64.
+    fn is_in(&self, text: &str) -> bool {
+        let known = |text: &str| self.0.iter().any(|form| text.contains(form.as_str()));
+        let decoded = |word: &str| {
+            let word = word.trim_end_matches('=');
+            let bytes = STANDARD_NO_PAD
+                .decode(word)
+                .or_else(|_| URL_SAFE_NO_PAD.decode(word));
+            bytes.is_ok_and(|bytes| known(&String::from_utf8_lossy(&bytes)))
+        };
+        known(text) || text.split_whitespace().any(decoded)
+    }
+
+    /// The longest first: a short one may be a part of it, and what is left of it would show.
+    fn note(&mut self, form: String) {
+        if form.len() >= REDACTED_BYTES_MIN && !self.0.contains(&form) {
+            let place = self.0.partition_point(|known| known.len() >= form.len());
+            self.0.insert(place, form);
         }
     }
 
@@ -86,6 +134,43 @@ impl Redactor {
             })
             .unwrap_or_else(|| text.to_owned())
     }
+}
+
+/// A secret, and the forms in which it travels: as JSON writes it, in base64, in a URL, in a form.
+fn forms(secret: &str) -> Vec<String> {
+    let mut escaped = String::new();
+    escape_segment(secret, &mut escaped);
+    let in_json = serde_json::Value::from(secret).to_string();
+    let mut forms = vec![
+        secret.to_owned(),
+        in_json.trim_matches('"').to_owned(),
+        lower_escapes(&escaped),
+        escaped,
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+    ];
+    for unpadded in [
+        STANDARD_NO_PAD.encode(secret),
+        URL_SAFE_NO_PAD.encode(secret),
+    ] {
+        let padding = "=".repeat((4 - unpadded.len() % 4) % 4);
+        forms.extend([format!("{unpadded}{padding}"), unpadded]);
+    }
+    forms
+}
+
+/// With `%2f` for `%2F`.
+fn lower_escapes(escaped: &str) -> String {
+    let mut left = 0;
+    let lower = |c: char| {
+        if c == '%' {
+            left = 2;
+            return c;
+        }
+        let in_escape = left > 0;
+        left = usize::saturating_sub(left, 1);
+        if in_escape { c.to_ascii_lowercase() } else { c }
+    };
+    escaped.chars().map(lower).collect()
 }
 
 impl ConnectionSettings {
@@ -108,5 +193,49 @@ mod tests {
         let mut redactor = Redactor::default();
         redactor.add("tok_123456");
         assert_eq!(redactor.clean("bad token tok_123456!"), "bad token ***!");
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_in_every_form_in_which_it_travels() {
+        let mut redactor = Redactor::default();
+        redactor.add("p/ss?w\u{f6}rd>>+\"1");
+        for form in [
+            "p/ss?w\u{f6}rd>>+\"1",
+            "p/ss?w\u{f6}rd>>+\\\"1",
+            "cC9zcz93w7ZyZD4+KyIx",
+            "cC9zcz93w7ZyZD4-KyIx",
+            "p%2Fss%3Fw%C3%B6rd%3E%3E%2B%221",
+            "p%2fss%3fw%c3%b6rd%3e%3e%2b%221",
+        ] {
+            assert_eq!(
+                redactor.clean(&format!("got {form}!")),
+                "got ***!",
+                "{form}"
+            );
+        }
+        redactor.add("tok_1234567");
+        for form in ["dG9rXzEyMzQ1Njc=", "dG9rXzEyMzQ1Njc", "dG9rXzEyMzQ1Njc%3D"] {
+            let cleaned = redactor.clean(&format!("got {form}"));
+            assert!(!cleaned.contains("dG9r"), "{cleaned}");
+        }
+    }
+
+    #[test]
+    fn of_a_header_the_value_that_lets_in_is_taken_out_and_no_other() {
+        let mut redactor = Redactor::default();
+        redactor.add("hunter22");
+        let mut add = |name: &'static str, value: &'static str| {
+            let value = HeaderValue::from_static(value);
+            redactor.add_header(&HeaderName::from_static(name), &value);
+        };
+        add("authorization", "Basic YWRtaW46cGFzcw==");
+        // `eve:hunter22`
+        add("x-login", "ZXZlOmh1bnRlcjIy");
+        add("accept", "application/json");
+        let said = "got Basic YWRtaW46cGFzcw==, YWRtaW46cGFzcw, ZXZlOmh1bnRlcjIy, application/json";
+        assert_eq!(
+            redactor.clean(said),
+            "got Basic ***, ***, ***, application/json"
+        );
     }
 }

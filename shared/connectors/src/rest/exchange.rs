@@ -138,8 +138,9 @@ impl Exchange {
         drop(turn);
         let judged = answered.and_then(|answer| self.judge(operation, request, answer));
         self.count(&judged);
-        let judged =
-            judged.map_err(|error| self.restrained(operation, sent, self.redacted(error, session)));
+        let judged = judged.map_err(|error| {
+            self.restrained(operation, sent, self.redacted(error, prepared, session))
+        });
         match &judged {
             Ok(_) => {
                 self.authority.note_accepted();
@@ -323,8 +324,9 @@ impl Exchange {
                 .map_err(|reason| self.misconfigured(reason))?;
                 let answer = self
                     .exchange(&LOGIN, &prepared, None, &login.request.errors)
-                    .await?;
-                let answer = self.judge(&LOGIN, &login.request, answer)?;
+                    .await
+                    .and_then(|answer| self.judge(&LOGIN, &login.request, answer))
+                    .map_err(|error| self.redacted_login(error, &prepared))?;
                 login_answer(login, &answer, &self.secret_scope)
                     .map_err(|reason| self.unauthorized(reason))
             }
@@ -347,7 +349,8 @@ impl Exchange {
                 };
                 let answer = self.exchange(&LOGIN, &prepared, None, &[]).await?;
                 if !answer.is_success() {
-                    return Err(self.judge_by(&[]).failure(&LOGIN, &answer));
+                    let error = self.judge_by(&[]).failure(&LOGIN, &answer);
+                    return Err(self.redacted_login(error, &prepared));
                 }
                 token_answer(&answer).map_err(|reason| self.unauthorized(reason))
             }
@@ -359,7 +362,7 @@ impl Exchange {
     /// What a failed login means: refusals close the door for a while, whatever words they come in.
     fn login_failed(&self, error: ConnectorError) -> ConnectorError {
         let now = self.clock.now();
-        let error = self.redact(error, &[]);
+        let error = redact(&self.redactor, error);
         let error = match error {
             ConnectorError::Refused { message, .. } => self.unauthorized(message),
             other => other,
@@ -388,78 +391,30 @@ impl Exchange {
         }
     }
 
-    fn redacted(&self, error: ConnectorError, session: &Session) -> ConnectorError {
-        self.redact(error, &session.secrets)
+    fn redacted(
+        &self,
+        error: ConnectorError,
+        prepared: &Prepared,
+        session: &Session,
+    ) -> ConnectorError {
+        let mut redactor = self.redactor.clone();
+        session
+            .secrets
+            .iter()
+            .for_each(|secret| redactor.add(secret));
+        for (name, value) in session.headers.iter().chain(&prepared.headers) {
+            redactor.add_header(name, value);
+        }
+        redact(&redactor, error)
     }
 
-    fn redact(&self, error: ConnectorError, more: &[String]) -> ConnectorError {
+    /// As [`Self::redacted`], of what is sent to sign in.
+    fn redacted_login(&self, error: ConnectorError, prepared: &Prepared) -> ConnectorError {
         let mut redactor = self.redactor.clone();
-        more.iter().for_each(|secret| redactor.add(secret));
-        let clean = |text: String| redactor.clean(&text);
-        match error {
-            ConnectorError::Unreachable {
-                system,
-                reason,
-                retry_after,
-            } => ConnectorError::Unreachable {
-                system,
-                reason: clean(reason),
-                retry_after,
-            },
-            ConnectorError::Unauthorized { system, reason } => ConnectorError::Unauthorized {
-                system,
-                reason: clean(reason),
-            },
-            ConnectorError::Refused {
-                system,
-                operation,
-                message,
-                field,
-            } => ConnectorError::Refused {
-                system,
-                operation,
-                message: clean(message),
-                field,
-            },
-            ConnectorError::VersionConflict { system, message } => {
-                ConnectorError::VersionConflict {
-                    system,
-                    message: clean(message),
-                }
-            }
-            ConnectorError::ResponseLost {
-                system,
-                operation,
-                reason,
-            } => ConnectorError::ResponseLost {
-                system,
-                operation,
-                reason: clean(reason),
-            },
-            ConnectorError::Malformed {
-                system,
-                operation,
-                reason,
-            } => ConnectorError::Malformed {
-                system,
-                operation,
-                reason: clean(reason),
-            },
-            ConnectorError::Unreadable {
-                system,
-                record,
-                reason,
-            } => ConnectorError::Unreadable {
-                system,
-                record,
-                reason: clean(reason),
-            },
-            other @ (ConnectorError::RateLimited { .. }
-            | ConnectorError::NotFound { .. }
-            | ConnectorError::Endless { .. }
-            | ConnectorError::RightEnded { .. }
-            | ConnectorError::Misconfigured { .. }) => other,
+        for (name, value) in &prepared.headers {
+            redactor.add_header(name, value);
         }
+        redact(&redactor, error)
     }
 
     fn count(&self, judged: &Result<Answer, ConnectorError>) {
@@ -468,5 +423,71 @@ impl Exchange {
             .map_or_else(|error| error.code().as_str(), |_| "ok");
         metrics::counter!("tandem_remote_requests_total", "connection" => self.label.clone(), "outcome" => outcome)
             .increment(1);
+    }
+}
+
+fn redact(redactor: &Redactor, error: ConnectorError) -> ConnectorError {
+    let clean = |text: String| redactor.clean(&text);
+    match error {
+        ConnectorError::Unreachable {
+            system,
+            reason,
+            retry_after,
+        } => ConnectorError::Unreachable {
+            system,
+            reason: clean(reason),
+            retry_after,
+        },
+        ConnectorError::Unauthorized { system, reason } => ConnectorError::Unauthorized {
+            system,
+            reason: clean(reason),
+        },
+        ConnectorError::Refused {
+            system,
+            operation,
+            message,
+            field,
+        } => ConnectorError::Refused {
+            system,
+            operation,
+            message: clean(message),
+            field,
+        },
+        ConnectorError::VersionConflict { system, message } => ConnectorError::VersionConflict {
+            system,
+            message: clean(message),
+        },
+        ConnectorError::ResponseLost {
+            system,
+            operation,
+            reason,
+        } => ConnectorError::ResponseLost {
+            system,
+            operation,
+            reason: clean(reason),
+        },
+        ConnectorError::Malformed {
+            system,
+            operation,
+            reason,
+        } => ConnectorError::Malformed {
+            system,
+            operation,
+            reason: clean(reason),
+        },
+        ConnectorError::Unreadable {
+            system,
+            record,
+            reason,
+        } => ConnectorError::Unreadable {
+            system,
+            record,
+            reason: clean(reason),
+        },
+        other @ (ConnectorError::RateLimited { .. }
+        | ConnectorError::NotFound { .. }
+        | ConnectorError::Endless { .. }
+        | ConnectorError::RightEnded { .. }
+        | ConnectorError::Misconfigured { .. }) => other,
     }
 }

@@ -211,3 +211,41 @@ async fn a_fixed_key_that_is_refused_three_times_in_a_row_rests() {
     list(&connector).await.expect_err("still bad");
     assert_eq!(server.seen().len(), 4);
 }
+
+#[tokio::test]
+async fn a_system_that_repeats_what_it_was_sent_gives_nothing_away() {
+    let basic = "auth: { basic: { user: '{{ credentials.key }}', password: 'x' } }";
+    for (top, signs_in) in [
+        (basic, false),
+        (LOGIN, false),
+        (OAUTH, false),
+        (OAUTH, true),
+    ] {
+        let server = Server::start(move |seen, _| match seen.path.as_str() {
+            "/login" => json(200, json!({"token": "session-token-1"})),
+            "/token" if !signs_in => json(200, json!({"access_token": "session-token-1"})),
+            _ => json(
+                422,
+                json!({"message": format!("no: Authorization: {}", seen.header("authorization"))}),
+            ),
+        })
+        .await;
+        let connector = server.connector(&manifest(top, LIST, ""));
+        let error = list(&connector)
+            .await
+            .expect_err("it is refused")
+            .to_string();
+        let sent = server
+            .seen()
+            .last()
+            .expect("requests")
+            .header("authorization")
+            .to_owned();
+        let sent = sent.split_once(' ').expect("a scheme and more").1;
+        assert!(!error.contains(sent.trim_end_matches('=')), "{error}");
+        assert!(
+            error.contains("***"),
+            "the system's words are kept: {error}"
+        );
+    }
+}
