@@ -7,6 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use tandem_connectors::read_short_file;
 use tandem_domain::{ErrorCode, RecordId};
 use tandem_runtime::process::{API_TOKEN_VARIABLE, PostgresUrl, Storage};
 
@@ -139,8 +140,11 @@ impl StorageOptions {
     }
 }
 
+/// The longest file with a token, in bytes.
+const TOKEN_BYTES_MAX: u64 = 64 * 1024;
+
 fn token_of(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file)
+    let text = read_short_file(file, TOKEN_BYTES_MAX)
         .with_context(|| format!("reading the API token from {}", file.display()))?;
     let token = text.trim();
     if token.is_empty() {

@@ -4,6 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::manifest::{Manifest, ManifestError};
+use crate::short_file::read_short_file;
+
+/// The longest manifest, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The shipped manifests: name and text.
 const SHIPPED: [(&str, &str); 4] = [
@@ -80,10 +84,11 @@ impl Catalog {
                 known,
             });
         }
-        let text = std::fs::read_to_string(path).map_err(|source| CatalogError::Unreadable {
-            path: name_or_path.to_owned(),
-            source,
-        })?;
+        let text =
+            read_short_file(path, FILE_BYTES_MAX).map_err(|source| CatalogError::Unreadable {
+                path: name_or_path.to_owned(),
+                source,
+            })?;
         Ok(Arc::new(Manifest::parse(name_or_path, &text)?))
     }
 }
@@ -98,6 +103,17 @@ mod tests {
             let manifest = Catalog::load(name).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(manifest.name, name);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_manifest_that_is_a_device_is_refused() {
+        let link = std::env::temp_dir().join(format!("tandem-zero-{}.yaml", std::process::id()));
+        std::os::unix::fs::symlink("/dev/zero", &link).expect("a link");
+        let error = Catalog::load(link.to_str().expect("UTF-8"));
+        std::fs::remove_file(&link).expect("removed");
+        let error = error.expect_err("it is refused").to_string();
+        assert!(error.contains("a regular file is needed"), "{error}");
     }
 
     #[test]

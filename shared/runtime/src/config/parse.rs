@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use tandem_domain::Clock;
 
+use tandem_connectors::read_short_file;
+
 use super::error::{ConfigError, Problem};
 use super::mending::{Read, read};
 use super::places::Places;
 use super::{Configuration, Environment, Source};
+
+/// The longest configuration, in bytes.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 impl Configuration {
     /// Reads a configuration file. Paths in it are relative to its folder.
@@ -67,7 +72,7 @@ impl Configuration {
 
     fn read_file(file: &Path) -> Result<Read, ConfigError> {
         let unreadable = |error: std::io::Error| ConfigError::unreadable(file, &error);
-        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let text = read_short_file(file, FILE_BYTES_MAX).map_err(unreadable)?;
         // What is stored must mean the same in a process that starts elsewhere.
         let folder = std::path::absolute(file).map_err(unreadable)?;
         let folder = folder.parent().unwrap_or(Path::new("/"));
@@ -107,6 +112,16 @@ fn whole(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_configuration_that_is_a_device_is_refused() {
+        let error = Configuration::load(Path::new("/dev/zero")).expect_err("it is refused");
+        assert!(
+            error.to_string().contains("a regular file is needed"),
+            "{error}"
+        );
+    }
 
     fn refusal(text: &str) -> String {
         Configuration::parse(Path::new("tandem.yaml"), text)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
+use tandem_connectors::read_short_file;
 
 /// The longest file that a reference may name, in bytes: a secret is a line, not a database.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -66,15 +67,7 @@ impl Reference {
 
 fn read_short(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let size = std::fs::metadata(path)
-        .map_err(|error| format!("the file {shown} cannot be read: {error}"))?
-        .len();
-    if size > FILE_BYTES_MAX {
-        return Err(format!(
-            "the file {shown} has {size} bytes; a value has at most {FILE_BYTES_MAX}"
-        ));
-    }
-    let text = std::fs::read_to_string(path)
+    let text = read_short_file(path, FILE_BYTES_MAX)
         .map_err(|error| format!("the file {shown} cannot be read: {error}"))?;
     match text.trim_end() {
         "" => Err(format!(
@@ -217,6 +210,20 @@ mod tests {
         let mut file = Reference::File("token".into());
         file.anchor(folder.path());
         assert_eq!(file.resolve(&environment), Ok("from file".to_owned()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_never_ends_or_never_begins_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo").success());
+        for path in [pipe, "/dev/zero".into()] {
+            let refused = Reference::File(path).resolve(&|_: &str| None);
+            let refused = refused.expect_err("it is refused");
+            assert!(refused.contains("a regular file is needed"), "{refused}");
+        }
     }
 
     #[test]
