@@ -89,6 +89,14 @@ fn close(path: &Path, wanted: u32) {
     if mode & !wanted == 0 {
         return;
     }
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        // What a link leads to may be somebody else's.
+        tracing::warn!(
+            path = %path.display(),
+            "this is a symbolic link, and others can read what it leads to ({mode:03o}); let its owner run `chmod go=` on that"
+        );
+        return;
+    }
     let closed = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & wanted));
     match closed {
         Ok(()) => tracing::warn!(

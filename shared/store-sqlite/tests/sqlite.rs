@@ -172,6 +172,19 @@ async fn the_folder_and_every_file_in_it_are_the_owners_alone_also_those_that_we
 
 #[cfg(unix)]
 #[tokio::test]
+async fn what_a_link_beside_the_database_leads_to_keeps_its_mode() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = folder.path().join("letters.txt");
+    std::fs::write(&target, "of somebody else").expect("a file");
+    set_mode(&target, 0o644);
+    let lock = folder.path().join("tandem.db.lock");
+    std::os::unix::fs::symlink(&target, lock).expect("a link");
+    open(&folder.path().join("tandem.db"), RUNNING).await;
+    assert_eq!(mode(&target), 0o644);
+}
+
+#[cfg(unix)]
+#[tokio::test]
 async fn a_folder_that_holds_other_things_too_keeps_its_mode() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("letters.txt"), "of somebody else").expect("a file");

@@ -1,14 +1,18 @@
 //! The token of the API that lies in the data folder: made at the first start, readable for the owner
 //! alone, so that whoever may read the database may use the API, and nobody else needs to be guessed at.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use tandem_connectors::{open_regular, read_at_most};
 use tandem_domain::Entropy;
 
 /// The name of the file in the data folder.
 pub const API_TOKEN_FILE: &str = "api-token";
+
+/// The longest file, in bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Draws of 64 bits in a token.
 const TOKEN_DRAWS: usize = 4;
@@ -30,11 +34,33 @@ pub struct ApiTokenFileError {
 /// [`ApiTokenFileError`] when there is a file and it cannot be read.
 pub fn read_api_token(folder: &Path) -> Result<Option<String>, ApiTokenFileError> {
     let path = folder.join(API_TOKEN_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ApiTokenFileError { path, source }),
+    let failed = |source| ApiTokenFileError {
+        path: path.clone(),
+        source,
+    };
+    match open_token(&path).map_err(failed)? {
+        Some(file) => token_in(&file).map_err(failed),
+        None => Ok(None),
     }
+}
+
+/// The file, if there is one. Where a link leads is for whoever made it to say, so none is followed.
+fn open_token(path: &Path) -> io::Result<Option<File>> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(io::Error::other(
+            "it is a symbolic link, and those are not followed: remove it, and a token is made",
+        ));
+    }
+    match open_regular(path, false) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn token_in(file: &File) -> io::Result<Option<String>> {
+    let text = read_at_most(file, FILE_BYTES_MAX)?;
+    Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 
 /// The token in a data folder; made if there is none. The folder is there already.
@@ -47,10 +73,19 @@ pub fn keep_api_token(folder: &Path, entropy: &dyn Entropy) -> Result<String, Ap
         path: path.clone(),
         source,
     };
-    if let Some(token) = read_api_token(folder)? {
-        // A copied folder may have lost the mode.
-        owner_only(&path).map_err(failed)?;
-        return Ok(token);
+    if let Some(file) = open_token(&path).map_err(failed)? {
+        let open_to_others = mode_for_others(&file).map_err(failed)?;
+        let token = token_in(&file).map_err(failed)?;
+        match token {
+            Some(token) if open_to_others == 0 => return Ok(token),
+            // Others may have read it, or put one there that they know.
+            Some(_) => tracing::warn!(
+                path = %path.display(),
+                "others could read or write the token of the API (mode {open_to_others:03o} for them), so it is \
+                 replaced by a new one; whoever used the old one reads this file again"
+            ),
+            None => {}
+        }
     }
     let token = draw(entropy);
     write(&path, &token).map_err(failed)?;
@@ -80,15 +115,16 @@ fn write(path: &Path, token: &str) -> io::Result<()> {
     std::fs::rename(&unfinished, path)
 }
 
+/// What group and others may do with it.
 #[cfg(unix)]
-fn owner_only(path: &Path) -> io::Result<()> {
+fn mode_for_others(file: &File) -> io::Result<u32> {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+    Ok(file.metadata()?.permissions().mode() & 0o077)
 }
 
 #[cfg(not(unix))]
-fn owner_only(_path: &Path) -> io::Result<()> {
-    Ok(())
+fn mode_for_others(_file: &File) -> io::Result<u32> {
+    Ok(0)
 }
 
 #[cfg(test)]
@@ -123,7 +159,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_the_owner_may_read_the_token_also_after_the_mode_was_lost() {
+    fn a_token_that_others_could_read_is_replaced_by_one_that_they_cannot() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join(API_TOKEN_FILE);
@@ -134,11 +170,36 @@ mod tests {
                 .mode()
                 & 0o777
         };
-        keep_api_token(folder.path(), &SystemEntropy).expect("it is made");
+        let read_by_others = keep_api_token(folder.path(), &SystemEntropy).expect("it is made");
         assert_eq!(mode(), 0o600);
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(&path, open).expect("it is ours");
-        keep_api_token(folder.path(), &SystemEntropy).expect("it is read");
+        let made = keep_api_token(folder.path(), &SystemEntropy).expect("it is made anew");
+        assert_ne!(made, read_by_others);
         assert_eq!(mode(), 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_the_place_of_the_token_is_refused_and_what_it_leads_to_left_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let target = folder.path().join("other");
+        std::fs::write(&target, "known to others").expect("it is written");
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(&target, open).expect("it is ours");
+        std::os::unix::fs::symlink(&target, folder.path().join(API_TOKEN_FILE)).expect("a link");
+        let refused = keep_api_token(folder.path(), &SystemEntropy).expect_err("it is refused");
+        assert!(
+            refused
+                .to_string()
+                .contains("remove it, and a token is made"),
+            "{refused}"
+        );
+        let mode = std::fs::metadata(&target)
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o644);
     }
 }
