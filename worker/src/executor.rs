@@ -9,8 +9,9 @@ use tandem_engine::{PlannedWrite, WriteOp, to_stream};
 use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Change, ClaimedJob, Confirmation, FieldChange, IndexedRecord, Intent, IntentOp, IntentState,
-    IntentVerdict, JobOutcome, JournalError, LinkSeen, Operation, Outcome, Waiting,
+    Change, ClaimedJob, Confirmation, Event, EventFilter, FieldChange, IndexedRecord, Intent,
+    IntentOp, IntentState, IntentVerdict, JobOutcome, JournalError, LinkSeen, Operation, Outcome,
+    Waiting,
 };
 use tracing::Instrument;
 
@@ -284,6 +285,22 @@ impl<'a> Work<'a> {
             }
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
         }
+    }
+
+    /// The newest events about a record, newest first.
+    pub async fn events_of(
+        &self,
+        side: Side,
+        record: &RecordId,
+        limit: usize,
+    ) -> Result<Vec<Event>, WorkError> {
+        let filter = EventFilter {
+            connection: Some(self.sync.end(side).connection.clone()),
+            record: Some(record.clone()),
+            limit,
+            ..EventFilter::default()
+        };
+        Ok(self.context.store.events(&filter).await?)
     }
 
     /// A blank entry of the change log for this job.

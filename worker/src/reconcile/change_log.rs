@@ -64,6 +64,14 @@ pub(super) fn blank(work: Work<'_>, open: &Open, operation: Operation) -> Change
     }
 }
 
+const fn operation(op: IntentOp) -> Operation {
+    match op {
+        IntentOp::Create => Operation::Create,
+        IntentOp::Update => Operation::Update,
+        IntentOp::Delete => Operation::Delete,
+    }
+}
+
 pub(super) fn written(
     work: Work<'_>,
     open: &Open,
@@ -71,11 +79,6 @@ pub(super) fn written(
     one: &Carried,
     settled: &Settled,
 ) -> Change {
-    let operation = match one.intent.op {
-        IntentOp::Create => Operation::Create,
-        IntentOp::Update => Operation::Update,
-        IntentOp::Delete => Operation::Delete,
-    };
     let kept = !settled
         .not_kept
         .iter()
@@ -90,7 +93,7 @@ pub(super) fn written(
             Outcome::NotKept
         },
         duration_ms: one.millis,
-        ..blank(work, open, operation)
+        ..blank(work, open, operation(one.intent.op))
     }
 }
 
@@ -120,11 +123,6 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
         lost: None,
         reason: LATE.to_owned(),
     });
-    let operation = match intent.op {
-        IntentOp::Create => Operation::Create,
-        IntentOp::Update => Operation::Update,
-        IntentOp::Delete => Operation::Delete,
-    };
     Change {
         written: Some(intent.side),
         intent: Some(intent.id),
@@ -133,7 +131,7 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
         } else {
             known.collect()
         },
-        ..blank(work, open, operation)
+        ..blank(work, open, operation(intent.op))
     }
 }
 

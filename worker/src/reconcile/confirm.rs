@@ -12,7 +12,7 @@ use tandem_store::{
 
 use super::change_log::changes;
 use super::create::keep_id;
-use super::linked::{Carried, Open};
+use super::linked::{Carried, Open, write_to};
 use super::questions::conflicts;
 use super::unshown::Unshown;
 use crate::context::Cause;
@@ -126,9 +126,7 @@ pub(super) fn verdicts_so_far(open: &Open, carried: &[Carried]) -> Vec<IntentVer
 }
 
 fn side_result<'r>(open: &'r Open, carried: &'r [Carried], side: Side) -> SideResult<'r> {
-    let write = carried
-        .iter()
-        .find(|one| one.intent.side == side && one.intent.op != IntentOp::Delete);
+    let write = write_to(carried, side).filter(|one| one.intent.op != IntentOp::Delete);
     let created = write.is_some_and(|one| one.intent.op == IntentOp::Create);
     SideResult {
         before: open
@@ -240,7 +238,7 @@ fn side_state(
     (settled, unshown): (&Settled, &Unshown),
     side: Side,
 ) -> SideState {
-    let write = carried.iter().find(|one| one.intent.side == side);
+    let write = write_to(carried, side);
     let written = write.and_then(|one| one.after.as_ref());
     let Some(reading) = written.or_else(|| open.pair.side(side)) else {
         return open.link.side(side).clone();
@@ -314,10 +312,7 @@ pub(super) fn seen(
     Side::BOTH
         .into_iter()
         .filter_map(|side| {
-            let written = carried
-                .iter()
-                .find(|one| one.intent.side == side)
-                .and_then(|one| one.after.as_ref());
+            let written = write_to(carried, side).and_then(|one| one.after.as_ref());
             let reading = written.or_else(|| open.pair.side(side))?;
             Some((side, reading.indexed(work.sync)))
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Marks, Mistaken, mistaken};
 use tandem_store::{
-    Confirmation, Doubt, EventFilter, EventKind, JobOutcome, Link, LinkUpdate, SideState, Waiting,
+    Confirmation, Doubt, EventKind, JobOutcome, Link, LinkUpdate, SideState, Waiting,
 };
 
 use super::pair::Pair;
@@ -50,13 +50,15 @@ pub(super) async fn wait(
     link: &Link,
     pair: &Pair,
 ) -> Result<Option<Performed>, WorkError> {
+    let said = Side::BOTH.map(|side| said(work, link, side, pair.side(side)));
+    if said.iter().all(Option::is_none) {
+        return Ok(None);
+    }
     let now = work.context.now();
     let mut states = [link.a.clone(), link.b.clone()];
     let mut wait: Option<Duration> = None;
-    for (side, state) in Side::BOTH.into_iter().zip(&mut states) {
-        let Some(said) = said(work, link, side, pair.side(side)) else {
-            continue;
-        };
+    for ((side, state), said) in Side::BOTH.into_iter().zip(&mut states).zip(said) {
+        let Some(said) = said else { continue };
         let is_older = matches!(said, Said::Older | Said::Behind);
         let doubt = match state.memory.doubt {
             Some(doubt)
@@ -199,13 +201,10 @@ async fn patience(
 
 /// Whether the newest event about the record says that it was deleted.
 async fn is_told(work: Work<'_>, side: Side, state: &SideState) -> Result<bool, WorkError> {
-    let filter = EventFilter {
-        connection: Some(work.sync.end(side).connection.clone()),
-        record: state.id.clone(),
-        limit: EVENTS_MAX,
-        ..EventFilter::default()
+    let Some(record) = &state.id else {
+        return Ok(false);
     };
-    let events = work.context.store.events(&filter).await?;
+    let events = work.events_of(side, record, EVENTS_MAX).await?;
     let stream = Some(&work.sync.end(side).stream);
     let newest = events
         .iter()

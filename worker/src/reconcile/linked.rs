@@ -42,6 +42,11 @@ pub(super) struct Carried {
     pub(super) millis: u64,
 }
 
+/// What was written to one side, if anything was.
+pub(super) fn write_to(carried: &[Carried], side: Side) -> Option<&Carried> {
+    carried.iter().find(|one| one.intent.side == side)
+}
+
 /// Everything that is known before the plan is carried out.
 pub(super) struct Open {
     pub(super) link: Link,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
 use tandem_store::{
-    Change, ConflictKind, Event, EventFilter, EventKind, IntentOp, IntentState, Link, NewConflict,
-    Operation, OwnWrite, ShownRecord, Trigger,
+    Change, ConflictKind, Event, EventKind, IntentOp, IntentState, Link, NewConflict, Operation,
+    OwnWrite, ShownRecord, Trigger,
 };
 
 use super::pair::Pair;
@@ -84,13 +84,7 @@ async fn event_between(
     let (Some(before), Some(after)) = (own.before, own.after) else {
         return Ok(None);
     };
-    let filter = EventFilter {
-        connection: Some(work.sync.end(side).connection.clone()),
-        record: Some(record.clone()),
-        limit: EVENTS_MAX,
-        ..EventFilter::default()
-    };
-    let mut events = work.context.store.events(&filter).await?;
+    let mut events = work.events_of(side, record, EVENTS_MAX).await?;
     let since = own.read_at.minus(HEARD_BEFORE);
     events.retain(|event| event.kind != EventKind::Deleted && event.received_at >= since);
     let Some(echo) = events.iter().filter_map(exact_time).max() else {

@@ -8,7 +8,7 @@ use tandem_domain::{Side, Value};
 use tandem_engine::{Between, NotKept, Settled};
 use tandem_store::Unseen;
 
-use super::linked::{Carried, Open};
+use super::linked::{Carried, Open, write_to};
 use crate::executor::Work;
 
 /// A system is given so long to show what it was told.
@@ -32,7 +32,7 @@ impl Unshown {
     pub(super) fn of(work: Work<'_>, open: &Open, carried: &[Carried], settled: &Settled) -> Self {
         let mut unshown = Self::default();
         for side in Side::BOTH {
-            let write = carried.iter().find(|one| one.intent.side == side);
+            let write = write_to(carried, side);
             unshown.look_at_earlier(work, open, write, settled, side);
         }
         // What was sent and never seen may land yet, over whatever stands there.
@@ -51,7 +51,7 @@ impl Unshown {
             unshown.keep_overtaken(work, open, write);
         }
         for lost in &settled.not_kept {
-            let write = carried.iter().find(|one| one.intent.side == lost.side);
+            let write = write_to(carried, lost.side);
             unshown.look_at_new(work, open, write, lost);
         }
         unshown
