@@ -18,10 +18,9 @@ pub fn values(sync: &SyncDefinition, edits: &Edits) -> Result<BTreeMap<String, V
             field: field.clone(),
             reason,
         };
-        let rules = &sync.policy.fields;
-        let rule = rules.iter().find(|rule| rule.name == *field);
-        let rule = rule.ok_or_else(|| {
-            let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+        let rule = sync.policy.rule(field).ok_or_else(|| {
+            let rules = sync.policy.fields.iter();
+            let names: Vec<&str> = rules.map(|rule| rule.name.as_str()).collect();
             wrong(format!("the sync has only {}", names.join(", ")))
         })?;
         let value = Value::parse(rule.field_type, text);

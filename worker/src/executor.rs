@@ -354,7 +354,7 @@ pub fn verdict(intent: &Intent, state: IntentState, error: Option<String>) -> In
 
 /// Whether a reading shows a value that was to be written.
 pub fn shows_field(sync: &SyncDefinition, name: &str, wanted: &Value, fields: &Fields) -> bool {
-    let rule = sync.policy.fields.iter().find(|rule| rule.name == name);
+    let rule = sync.policy.rule(name);
     let found = fields.get(name).cloned().unwrap_or_default();
     rule.is_none_or(|rule| tandem_engine::same(rule.equality, wanted, &found))
 }

@@ -66,6 +66,14 @@ impl BaseValue {
             Side::B => &self.b,
         }
     }
+
+    /// Puts another value on one side.
+    pub fn set(&mut self, side: Side, value: Value) {
+        match side {
+            Side::A => self.a = value,
+            Side::B => self.b = value,
+        }
+    }
 }
 
 /// The type of a field in a mapping.

@@ -103,7 +103,7 @@ pub fn key_texts(policy: &SyncPolicy, mapped: &Fields) -> Vec<String> {
 #[must_use]
 pub fn match_form(policy: &SyncPolicy) -> String {
     let of_field = |name: &String| {
-        let rule = policy.fields.iter().find(|rule| rule.name == *name);
+        let rule = policy.rule(name);
         rule.map_or_else(String::new, |rule| {
             format!("{}={}={:?}", rule.a, rule.b, rule.transforms)
         })

@@ -24,6 +24,14 @@ pub struct SyncPolicy {
     pub filters: Vec<Filter>,
 }
 
+impl SyncPolicy {
+    /// The rule of a mapped field.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<&FieldRule> {
+        self.fields.iter().find(|rule| rule.name == name)
+    }
+}
+
 /// One mapping rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldRule {

@@ -4,8 +4,9 @@ use tandem_domain::{Fields, Side, Value};
 use tandem_engine::{Decision, LinkFate, Plan, Settled};
 use tandem_store::{Change, FieldChange, Intent, IntentOp, Operation, Outcome};
 
-use super::linked::{Carried, Open};
+use super::linked::Open;
 use super::questions::new_questions;
+use super::sending::Carried;
 use crate::executor::Work;
 
 pub(super) fn changes(

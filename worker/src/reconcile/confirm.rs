@@ -12,8 +12,9 @@ use tandem_store::{
 
 use super::change_log::changes;
 use super::create::keep_id;
-use super::linked::{Carried, Open, write_to};
+use super::linked::Open;
 use super::questions::conflicts;
+use super::sending::{Carried, write_to};
 use super::unshown::Unshown;
 use crate::context::Cause;
 use crate::executor::Work;
@@ -322,12 +323,7 @@ pub(super) fn seen(
 /// Fields whose open question has answered itself, because both sides agree by now.
 pub(super) fn moot(work: Work<'_>, open: &Open, settled: &Settled) -> Vec<String> {
     let agree = |field: &String| {
-        let rule = work
-            .sync
-            .policy
-            .fields
-            .iter()
-            .find(|rule| rule.name == *field);
+        let rule = work.sync.policy.rule(field);
         let (a, b) = (settled.known_a.get(field), settled.known_b.get(field));
         match (rule, a, b) {
             (Some(rule), Some(a), Some(b)) => tandem_engine::same(rule.equality, a, b),

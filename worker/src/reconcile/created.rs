@@ -225,10 +225,7 @@ async fn resettled(
         }
         let value = source.fields.get(&rule.name).cloned().unwrap_or_default();
         if let Some(base) = settled.base.get_mut(&rule.name) {
-            match side {
-                Side::A => base.a = value,
-                Side::B => base.b = value,
-            }
+            base.set(side, value);
         }
     }
     Ok(settled)

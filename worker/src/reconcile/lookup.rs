@@ -115,7 +115,7 @@ pub(super) async fn find_by_key(
     let policy = &work.sync.policy;
     let names = policy.match_keys.get(key.rank());
     for name in names.into_iter().flatten() {
-        let rule = policy.fields.iter().find(|rule| rule.name == *name);
+        let rule = policy.rule(name);
         let (Some(rule), Some(value)) = (rule, fields.get(name)) else {
             continue;
         };

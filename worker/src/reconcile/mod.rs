@@ -16,6 +16,7 @@ mod questions;
 mod recover;
 mod replaced;
 mod revive;
+mod sending;
 mod unclear;
 mod unlinked;
 mod unshown;

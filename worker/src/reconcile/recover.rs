@@ -107,10 +107,7 @@ impl Recovery {
                 sent: base.side(side.other()).clone(),
                 kept: found.clone(),
             });
-            match side {
-                Side::A => base.a = found,
-                Side::B => base.b = found,
-            }
+            base.set(side, found);
         }
     }
 

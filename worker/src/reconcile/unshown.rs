@@ -8,7 +8,8 @@ use tandem_domain::{Side, Value};
 use tandem_engine::{Between, NotKept, Settled};
 use tandem_store::Unseen;
 
-use super::linked::{Carried, Open, write_to};
+use super::linked::Open;
+use super::sending::{Carried, write_to};
 use crate::executor::Work;
 
 /// A system is given so long to show what it was told.

@@ -1,0 +1,252 @@
+//! Carrying a plan of a linked pair out: what is right before each write, what is sent, and what is read back.
+
+use tandem_connectors::ConnectorError;
+use tandem_domain::{RecordId, Side};
+use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
+use tandem_store::{Causes, Intent, IntentOp, IntentState, LinkSeen};
+
+use super::change_log::decided;
+use super::confirm::{finish, seen};
+use super::linked::{Open, Round};
+use super::pair::{between, look};
+use super::recover::Recovery;
+use crate::executor::{About, Journalled, Sent, Work};
+use crate::failure::WorkError;
+use crate::readings::{self, Reading};
+
+/// One write that was carried out.
+pub(super) struct Carried {
+    pub(super) intent: Intent,
+    pub(super) id: RecordId,
+    pub(super) after: Option<Reading>,
+    pub(super) between: Between,
+    pub(super) millis: u64,
+}
+
+/// What was written to one side, if anything was.
+pub(super) fn write_to(carried: &[Carried], side: Side) -> Option<&Carried> {
+    carried.iter().find(|one| one.intent.side == side)
+}
+
+/// Journals and sends what is planned. The statement that journals asks whether a newer cause has come since both
+/// sides were read; a record whose reading is older than it took, and one that is written second or deleted, is read
+/// again right before.
+pub(super) async fn carry_out(
+    work: Work<'_>,
+    open: Open,
+    planned: Plan,
+    recovery: &Recovery,
+    causes: Causes,
+) -> Result<Round, WorkError> {
+    let steps: Vec<Step> = planned
+        .writes
+        .iter()
+        .map(|write| Step::new(work, &open, &planned, recovery, write))
+        .collect();
+    let Some(first) = steps.first() else {
+        return finish(work, open, planned, Vec::new())
+            .await
+            .map(Round::Ended);
+    };
+    if !is_as_read(work, &open, first, false).await? {
+        return Ok(Round::Overtaken);
+    }
+    let fresh: Vec<Intent> = steps
+        .iter()
+        .filter(|step| !step.is_again)
+        .map(|step| step.intent.clone())
+        .collect();
+    if !fresh.is_empty() {
+        let seen = LinkSeen {
+            id: open.link.id,
+            revision: open.link.revision,
+            causes,
+        };
+        match work.journal(Some(seen), &fresh).await? {
+            Journalled::Yes => {}
+            Journalled::Overtaken => return Ok(Round::Overtaken),
+            Journalled::No(ended) => return Ok(Round::Ended(ended)),
+        }
+    }
+    send_all(work, open, planned, steps).await
+}
+
+/// One write of a plan.
+struct Step {
+    intent: Intent,
+    /// Whether it was sent before, and nobody knows what became of it.
+    is_again: bool,
+}
+
+impl Step {
+    fn new(
+        work: Work<'_>,
+        open: &Open,
+        planned: &Plan,
+        recovery: &Recovery,
+        write: &PlannedWrite,
+    ) -> Self {
+        match recovery.again(write.side) {
+            Some(intent) => Self {
+                intent: intent.clone(),
+                is_again: true,
+            },
+            None => Self {
+                intent: intent_for(work, open, planned, write),
+                is_again: false,
+            },
+        }
+    }
+}
+
+/// Whether the record that is written is as the plan saw it. It is only asked again where the reading is old, or
+/// `again` says so, or the write cannot be undone.
+async fn is_as_read(
+    work: Work<'_>,
+    open: &Open,
+    step: &Step,
+    again: bool,
+) -> Result<bool, WorkError> {
+    let side = step.intent.side;
+    let before = open.pair.look(side);
+    let is_trusted =
+        !again && step.intent.op == IntentOp::Update && before.is_fresh(work.context.now());
+    if is_trusted {
+        return Ok(true);
+    }
+    let now = look(work, &open.link, side).await?;
+    Ok(match (&before.reading, &now.reading) {
+        (Some(before), Some(now)) => {
+            before.fields == now.fields
+                && before.record.version == now.record.version
+                && before.record.archived == now.record.archived
+        }
+        (None, None) => true,
+        _ => false,
+    })
+}
+
+async fn send_all(
+    work: Work<'_>,
+    open: Open,
+    planned: Plan,
+    steps: Vec<Step>,
+) -> Result<Round, WorkError> {
+    let mut carried = Vec::with_capacity(steps.len());
+    let mut was_journalled_as_sent = false;
+    for step in &steps {
+        let intent = &step.intent;
+        if !carried.is_empty() && !is_as_read(work, &open, step, true).await? {
+            return put_off(work, intent).await;
+        }
+        // The journal marked the first as sent; each further one is fenced by the lease again.
+        let is_marked = !step.is_again && !std::mem::replace(&mut was_journalled_as_sent, true);
+        if !is_marked
+            && !work
+                .context
+                .store
+                .mark_sent(work.claimed.lease, intent.id, work.context.now())
+                .await?
+        {
+            return Err(tandem_store::StoreError::LeaseLost.into());
+        }
+        let target = if intent.op == IntentOp::Create {
+            None
+        } else {
+            open.pair.side(intent.side)
+        };
+        match work.send(intent, target).await {
+            Sent::Written { written, millis } => {
+                carried.push(read_back(work, intent, written, millis).await);
+            }
+            // It names the version that the first sending named: that one cannot arrive either.
+            Sent::NoEffect(ConnectorError::VersionConflict { .. }) if step.is_again => {
+                return put_off(work, intent).await;
+            }
+            // What was sent before may still arrive.
+            Sent::NoEffect(error) if step.is_again => {
+                return work
+                    .give_up(intent, IntentState::Unknown, error)
+                    .await
+                    .map(Round::Ended);
+            }
+            Sent::NoEffect(error) => {
+                let seen = seen(work, &open, &carried);
+                return work
+                    .give_up_having_seen(intent, IntentState::Failed, seen, error)
+                    .await
+                    .map(Round::Ended);
+            }
+            Sent::Unknown(error) => {
+                return work
+                    .give_up(intent, IntentState::Unknown, error)
+                    .await
+                    .map(Round::Ended);
+            }
+        }
+    }
+    finish(work, open, planned, carried).await.map(Round::Ended)
+}
+
+/// The record of the second write has changed since it was read: it is left alone, and everything is planned anew. The
+/// first write stays open in the journal until the base moves with it.
+async fn put_off(work: Work<'_>, intent: &Intent) -> Result<Round, WorkError> {
+    let reason = "the record was edited meanwhile; planned anew".to_owned();
+    work.close(intent, IntentState::Failed, Vec::new(), reason)
+        .await?;
+    Ok(Round::Overtaken)
+}
+
+fn intent_for(work: Work<'_>, open: &Open, planned: &Plan, write: &PlannedWrite) -> Intent {
+    let source = open.link.side(write.side.other()).id.as_ref();
+    let target = if write.op == WriteOp::Create {
+        None
+    } else {
+        open.pair.side(write.side)
+    };
+    work.intent(
+        write,
+        About {
+            link: Some(open.link.id),
+            source,
+            target,
+            match_key: None,
+            decided: decided(open, planned, &write.fields),
+        },
+    )
+}
+
+/// A write whose reading back fails is looked for by the next run.
+async fn read_back(
+    work: Work<'_>,
+    intent: &Intent,
+    written: tandem_connectors::Written,
+    millis: u64,
+) -> Carried {
+    let hints = work.claimed.job.hints;
+    let answered = work.context.now();
+    let (after, between) = match written.record {
+        Some(record) => (
+            Some(Reading::new(work.sync, intent.side, *record, None)),
+            Between::Nobody,
+        ),
+        None if intent.op == IntentOp::Delete => (None, Between::Nobody),
+        None => {
+            let after = readings::read(work.sync, intent.side, &written.id, hints)
+                .await
+                .ok()
+                .flatten();
+            let between = after.as_ref().map_or(Between::Unknown, |after| {
+                between(work, intent.side, after, answered)
+            });
+            (after, between)
+        }
+    };
+    Carried {
+        intent: intent.clone(),
+        id: written.id,
+        after,
+        between,
+        millis,
+    }
+}
