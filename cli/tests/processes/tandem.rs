@@ -52,6 +52,11 @@ impl Tandem {
         get(&format!("{}/api/v1/status", self.base_url)).await
     }
 
+    /// What its API says of its jobs.
+    pub async fn jobs(&self) -> Option<Json> {
+        get(&format!("{}/api/v1/jobs", self.base_url)).await
+    }
+
     /// SIGKILL: it has no say in this.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");

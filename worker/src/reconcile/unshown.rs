@@ -36,7 +36,10 @@ impl Unshown {
             let write = write_to(carried, side);
             unshown.look_at_earlier(work, open, write, settled, side);
         }
-        // What was sent and never seen may land yet, over whatever stands there.
+        for write in carried {
+            unshown.keep_overtaken(work, open, write);
+        }
+        // What was sent and never seen may land yet, over whatever stands there: rather than what was answered before.
         for intent in open.unseen_intents() {
             for (field, value) in &intent.fields {
                 let unseen = Unseen {
@@ -47,9 +50,6 @@ impl Unshown {
                 };
                 unshown.keep(intent.side, field, unseen);
             }
-        }
-        for write in carried {
-            unshown.keep_overtaken(work, open, write);
         }
         for lost in &settled.not_kept {
             let write = write_to(carried, lost.side);
