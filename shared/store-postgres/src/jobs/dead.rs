@@ -109,12 +109,13 @@ RETURNING *";
 /// Of jobs that have just died, those whose record has a dead letter already update that one, and those about
 /// which a person was asked before are let be. The others are dead letters of their own.
 async fn keep_one_a_record(txn: &mut Txn, dead: &[Waiting], now: Timestamp) -> Result<(), Failed> {
-    let older = find_older(txn, dead).await?;
+    let mut older = find_older(txn, dead).await?;
     let told: Vec<(&Waiting, String)> = dead
         .iter()
         .filter_map(|job| Some((job, older.get(&job.id)?.clone())))
         .collect();
-    update_older(txn, &told, now).await?;
+    let taken = update_older(txn, &told, now).await?;
+    older.retain(|newer, _| taken.contains(newer));
     let let_be = let_be(txn, dead, &older, now).await?;
     for job in dead {
         if !older.contains_key(&job.id) && !let_be.contains(&job.id) {
@@ -172,46 +173,63 @@ struct Told<'a> {
     says: &'a Waiting,
 }
 
-/// The older says what the newer would, and keeps its id and the history of both.
+/// The older says what the newer would, and keeps its id and the history of both. Returns the newer ones whose older
+/// was still dead: one that somebody has replayed meanwhile may have ended, and says nothing for another.
 async fn update_older(
     txn: &mut Txn,
     told: &[(&Waiting, String)],
     now: Timestamp,
-) -> Result<(), Failed> {
+) -> Result<HashSet<String>, Failed> {
     if told.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
-    let rows: Vec<Told<'_>> = told
+    let rows = sql::json("job", &tellings(told))?;
+    let update = sqlx::query(UPDATE_OLDER).bind(rows).bind(now.as_micros());
+    let taken: HashSet<String> = txn
+        .all(update)
+        .await?
         .iter()
+        .map(|row| rows::get(row, "newer"))
+        .collect::<Result<_, StoreError>>()?;
+    let told: Vec<(&Waiting, String)> = told
+        .iter()
+        .filter(|(newer, _)| taken.contains(&newer.id))
+        .cloned()
+        .collect();
+    let rows = sql::json("job", &tellings(&told))?;
+    txn.run(sqlx::query(HAND_OVER_ATTEMPTS).bind(rows.clone()))
+        .await?;
+    let trim = sqlx::query(TRIM_ATTEMPTS).bind(rows).bind(ATTEMPTS_KEPT);
+    txn.run(trim).await?;
+    end_merged(txn, &told, now).await?;
+    Ok(taken)
+}
+
+fn tellings<'t>(told: &'t [(&Waiting, String)]) -> Vec<Told<'t>> {
+    told.iter()
         .map(|(newer, older)| Told {
             newer: &newer.id,
             older,
             says: newer,
         })
-        .collect();
-    let rows = sql::json("job", &rows)?;
-    let update = sqlx::query(UPDATE_OLDER)
-        .bind(rows.clone())
-        .bind(now.as_micros());
-    txn.run(update).await?;
-    txn.run(sqlx::query(HAND_OVER_ATTEMPTS).bind(rows.clone()))
-        .await?;
-    let trim = sqlx::query(TRIM_ATTEMPTS).bind(rows).bind(ATTEMPTS_KEPT);
-    txn.run(trim).await?;
-    end_merged(txn, told, now).await
+        .collect()
 }
 
-/// One that is being replayed at this moment waits by then, and does for both.
+/// One that is being replayed at this moment is waited for, and then left out.
 const UPDATE_OLDER: &str = "-- update_older_dead_jobs
-UPDATE jobs SET ended_at = CASE WHEN jobs.ended_at IS NOT NULL THEN $2::bigint END, lane = n.lane, class = least(jobs.class, n.class), attempt = n.attempt,
+WITH n AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($1::json) AS n (
+        newer text, older text, lane text, class bigint, attempt bigint, merged bigint, failure_code text,
+        failure_chain text, edits text, edited_a bigint, edited_b bigint)
+)
+UPDATE jobs SET ended_at = $2, lane = n.lane, class = least(jobs.class, n.class), attempt = n.attempt,
                 merged = jobs.merged + n.merged + 1, failure_code = n.failure_code,
                 failure_chain = n.failure_chain, edits = coalesce(n.edits, jobs.edits),
                 edited_a = greatest(jobs.edited_a, n.edited_a),
                 edited_b = greatest(jobs.edited_b, n.edited_b)
-FROM json_to_recordset($1::json) AS n (
-    older text, lane text, class bigint, attempt bigint, merged bigint, failure_code text,
-    failure_chain text, edits text, edited_a bigint, edited_b bigint)
-WHERE jobs.id = n.older";
+FROM n
+WHERE jobs.id = n.older AND jobs.id = ANY (ARRAY(SELECT older FROM n)) AND jobs.state || '' = 'dead'
+RETURNING n.newer";
 
 const HAND_OVER_ATTEMPTS: &str = "-- hand_over_attempts
 UPDATE job_attempts SET job = t.older
