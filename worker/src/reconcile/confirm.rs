@@ -6,12 +6,13 @@ use tandem_connectors::ConnectorError;
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Confirmation, Doubt, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState, LinkUpdate,
-    OwnWrite, SideMemory, SideState, Waiting,
+    Confirmation, Doubt, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState,
+    LinkUpdate, OwnWrite, SideMemory, SideState, Waiting,
 };
 
 use super::change_log::changes;
 use super::create::keep_id;
+use super::deleted_over;
 use super::linked::Open;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
@@ -186,13 +187,13 @@ fn link_update(
     };
     let (a, b, base) = match planned.link {
         LinkFate::Keep => (
-            side_state(open, carried, known, Side::A),
-            side_state(open, carried, known, Side::B),
+            side_state(work, open, carried, known, Side::A),
+            side_state(work, open, carried, known, Side::B),
             known.0.base.clone(),
         ),
         LinkFate::Retire => (
-            retired(work, open, known.1, Side::A),
-            retired(work, open, known.1, Side::B),
+            retired(work, open, carried, known.1, Side::A),
+            retired(work, open, carried, known.1, Side::B),
             link.base.clone(),
         ),
         LinkFate::Dissolve => (
@@ -214,9 +215,16 @@ fn link_update(
 
 /// What a retired link keeps of a side: which record it was, and whether that one was gone. Should it come back, it is
 /// known by that.
-fn retired(work: Work<'_>, open: &Open, unshown: &Unshown, side: Side) -> SideState {
+fn retired(
+    work: Work<'_>,
+    open: &Open,
+    carried: &[Carried],
+    unshown: &Unshown,
+    side: Side,
+) -> SideState {
     let mut state = open.link.side(side).clone();
     state.memory.unseen = unshown.of_side(side).clone();
+    state.memory.own_write = deleted_over::remembered(open, carried, side);
     let is_gone = open
         .pair
         .side(side)
@@ -234,6 +242,7 @@ fn retired(work: Work<'_>, open: &Open, unshown: &Unshown, side: Side) -> SideSt
 }
 
 fn side_state(
+    work: Work<'_>,
     open: &Open,
     carried: &[Carried],
     (settled, unshown): (&Settled, &Unshown),
@@ -251,13 +260,19 @@ fn side_state(
             .created_at
             .or(open.link.side(side).memory.made_at),
         doubt: None,
-        own_write: own_write(open, side, reading, write.filter(|one| one.after.is_some()))
-            // What was read back shows an edit that may have come after our write: then the time of change is theirs.
-            // What came with the answer shows only what was there before.
-            .filter(|_| {
-                write.is_none_or(|one| one.between == Between::Nobody)
-                    || state.checksum == Some(reading.checksum())
-            }),
+        own_write: own_write(
+            work,
+            open,
+            side,
+            reading,
+            write.filter(|one| one.after.is_some()),
+        )
+        // What was read back shows an edit that may have come after our write: then the time of change is theirs.
+        // What came with the answer shows only what was there before.
+        .filter(|_| {
+            write.is_none_or(|one| one.between == Between::Nobody)
+                || state.checksum == Some(reading.checksum())
+        }),
         unseen: unshown.of_side(side).clone(),
     };
     state
@@ -265,7 +280,13 @@ fn side_state(
 
 /// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an
 /// earlier one as long as nobody has changed the record since.
-fn own_write(open: &Open, side: Side, now: &Reading, write: Option<&Carried>) -> Option<OwnWrite> {
+fn own_write(
+    work: Work<'_>,
+    open: &Open,
+    side: Side,
+    now: &Reading,
+    write: Option<&Carried>,
+) -> Option<OwnWrite> {
     let look = open.pair.look(side);
     let fresh = |read_at: Timestamp| OwnWrite {
         before: look
@@ -280,9 +301,14 @@ fn own_write(open: &Open, side: Side, now: &Reading, write: Option<&Carried>) ->
             .map(Reading::checksum)
             .unwrap_or_default(),
         fields: Vec::new(),
+        others_moved: false,
     };
     if let Some(write) = write {
         return Some(OwnWrite {
+            others_moved: look
+                .reading
+                .as_ref()
+                .is_some_and(|before| others_moved(work, &write.intent, before, now)),
             // Only an answer may say something else than what is kept.
             fields: if write.between == Between::Nobody {
                 write.intent.fields.keys().cloned().collect()
@@ -303,6 +329,26 @@ fn own_write(open: &Open, side: Side, now: &Reading, write: Option<&Carried>) ->
     let earlier = open.link.side(side).memory.own_write.clone();
     let is_told = open.overwritten.iter().any(|one| one.side == side);
     earlier.filter(|own| own.after == now.record.updated_at && !is_told)
+}
+
+/// Whether a field that a write did not name changed with it, be it one of the sync or another that people can edit.
+fn others_moved(work: Work<'_>, intent: &Intent, before: &Reading, after: &Reading) -> bool {
+    let side = intent.side;
+    let policy = &work.sync.policy;
+    let written: Vec<&str> = policy
+        .fields
+        .iter()
+        .filter(|rule| intent.fields.contains_key(&rule.name))
+        .map(|rule| rule.stream_field(side))
+        .collect();
+    let end = work.sync.end(side);
+    let Some(stream) = end.connector.stream(&end.stream) else {
+        return false;
+    };
+    // What nobody can write is worked out by the system, and may follow from our write.
+    let editable = stream.fields.iter().filter(|(_, info)| info.writable);
+    let mut others = editable.filter(|(name, _)| !written.contains(&name.as_str()));
+    others.any(|(name, _)| before.record.fields.get(name) != after.record.fields.get(name))
 }
 
 pub(super) fn seen(

@@ -163,6 +163,7 @@ fn target_state(
             } else {
                 Vec::new()
             },
+            others_moved: false,
         }),
         unseen: std::collections::BTreeMap::new(),
     };

@@ -128,7 +128,11 @@ async fn attempt(
     if let Sameness::Asked(asked) = sameness {
         return Ok(Round::Ended(asked));
     }
-    let recovery = Recovery::of(work, &link, &context.intents, &pair);
+    let around = overwritten::find(work, &link, &pair).await?;
+    let mut recovery = Recovery::of(work, &link, &context.intents, &pair);
+    for edit in &around.came_after {
+        recovery.take_for_edited(edit);
+    }
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
         Sameness::Same | Sameness::Asked(_) => plan(work, &link, &pair, &context, &recovery)?,
@@ -137,7 +141,7 @@ async fn attempt(
         return Ok(Round::Ended(work.again_after(pause, Waiting::Elsewhere)));
     }
     let open = Open {
-        overwritten: overwritten::find(work, &link, &pair).await?,
+        overwritten: around.overwritten,
         base: recovery.base.clone(),
         verdicts: recovery.verdicts.clone(),
         not_kept: recovery.not_kept.clone(),

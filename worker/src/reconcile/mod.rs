@@ -5,6 +5,7 @@ mod confirm;
 mod create;
 mod created;
 mod delete_hold;
+mod deleted_over;
 mod doubt;
 mod link_to;
 mod linked;

@@ -1,9 +1,12 @@
-//! An edit that came in the moment between our reading and our write, and that the write went over. The value is
-//! lost; that it was there is known from the event, so the change log and a person are told.
+//! What events tell of the moments around our writes. An edit that came between our reading and our write, and that the
+//! write went over, is lost; that it was there is known from its event, so the change log and a person are told. An edit
+//! that came right after our write, before that was read back, looked like the system's form of our value: two events
+//! tell the two apart.
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
+use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp, Value};
+use tandem_engine::{FieldRule, is_form_of, same};
 use tandem_store::{
     Change, ConflictKind, Event, EventKind, IntentOp, IntentState, Link, NewConflict, Operation,
     OwnWrite, ShownRecord, Trigger,
@@ -12,19 +15,22 @@ use tandem_store::{
 use super::pair::Pair;
 use crate::executor::Work;
 use crate::failure::WorkError;
-use crate::readings::hint;
+use crate::readings::{Reading, hint};
 
 /// Events of a record that are looked at.
-const EVENTS_MAX: usize = 20;
+pub(super) const EVENTS_MAX: usize = 20;
 /// Only events that came after our reading, or hardly before, can be of an edit that it does not show.
-const HEARD_BEFORE: Duration = Duration::from_secs(2);
+pub(super) const HEARD_BEFORE: Duration = Duration::from_secs(2);
 /// What is known of a clock may have changed from one event to the next: an event this close to the change before may
 /// be of that change.
-const APART_FROM_BEFORE: Duration = Duration::from_secs(1);
+pub(super) const APART_FROM_BEFORE: Duration = Duration::from_secs(1);
 /// Some systems tell of one change in several events, moments apart.
-const APART_FROM_ECHO: Duration = Duration::from_millis(5);
+pub(super) const APART_FROM_ECHO: Duration = Duration::from_millis(5);
+/// An edit that came after our write was made after its answer: what is closer may be one change told of twice, and what
+/// stands there the system's form of our value.
+const APART_FROM_OURS: Duration = Duration::from_millis(20);
 /// So long after a write its echo, and what went under, are looked for.
-const LOOKED_FOR: Duration = Duration::from_secs(300);
+pub(super) const LOOKED_FOR: Duration = Duration::from_secs(300);
 
 /// An edit that a write of ours went over.
 pub(super) struct Overwritten {
@@ -35,73 +41,142 @@ pub(super) struct Overwritten {
     written: Fields,
 }
 
-/// Looks for edits that our last write to each side went over. Events are only asked for when one has come for a record
+/// What events tell of the moments before and after our last writes.
+#[derive(Default)]
+pub(super) struct Around {
+    /// Edits that a write went over.
+    pub(super) overwritten: Vec<Overwritten>,
+    /// Edits that came right after a write that was read back, and that were taken for the system's form of it.
+    pub(super) came_after: Vec<CameAfter>,
+}
+
+/// Fields that somebody edited right after our write, with what the write had put there.
+pub(super) struct CameAfter {
+    pub(super) side: Side,
+    pub(super) written: Fields,
+}
+
+/// Looks for edits around our last write to each side. Events are only asked for when one has come for a record
 /// that we wrote a moment ago.
-pub(super) async fn find(
-    work: Work<'_>,
-    link: &Link,
-    pair: &Pair,
-) -> Result<Vec<Overwritten>, WorkError> {
-    let mut found = Vec::new();
+pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Around, WorkError> {
+    let mut around = Around::default();
     for side in Side::BOTH {
-        let state = link.side(side);
-        let changed = pair
-            .side(side)
-            .and_then(|reading| reading.record.updated_at);
-        let (Some(own), Some(record), Some(changed)) =
-            (&state.memory.own_write, &state.id, changed)
-        else {
+        let (Some(own), Some(record), Some(reading)) = (
+            &link.side(side).memory.own_write,
+            &link.side(side).id,
+            pair.side(side),
+        ) else {
             continue;
         };
         let job = &work.claimed.job;
         let is_recent = work.context.now().since(own.read_at) < LOOKED_FOR;
         let is_told = job.trigger == Trigger::Webhook && hint(job.hints, side).is_some();
-        if own.after != Some(changed) || !is_recent || !is_told {
+        if own.after.is_none() || own.after != reading.record.updated_at || !is_recent || !is_told {
             continue;
         }
-        if let Some(event) = event_between(work, side, record, own).await? {
-            found.push(Overwritten {
+        let earlier = earlier_events(work, side, record, own).await?;
+        if earlier.is_empty() {
+            continue;
+        }
+        let written = last_written(work, side, record).await?;
+        let edited = edited_after(work, link, side, reading, &written);
+        if !edited.is_empty() {
+            // The last event is of that edit, the one before it of our write.
+            let apart = earlier.iter().any(|(_, apart)| *apart > APART_FROM_OURS);
+            if own.fields.is_empty() && apart {
+                around.came_after.push(CameAfter {
+                    side,
+                    written: edited,
+                });
+            }
+            continue;
+        }
+        if let Some(event) = went_under(own, earlier) {
+            around.overwritten.push(Overwritten {
                 side,
                 record: record.clone(),
                 edited_at: event.occurred_at.unwrap_or(event.received_at),
-                written: last_written(work, side, record).await?,
+                written,
                 event,
             });
         }
     }
-    Ok(found)
+    Ok(around)
 }
 
-/// The event of an edit between our reading and our write. Events carry times that were corrected by a clock that is
-/// known to about a second; but the echo of our write is among them, and it happened when the record says. So the others
-/// are placed by their distance from it.
-async fn event_between(
+/// The events of changes before the one that the record shows, newest first, each with how long before that one it
+/// was. Events carry times that were corrected by a clock that is known to about a second; but the event of the change
+/// that the record shows is among them. So the others are placed by their distance from it.
+async fn earlier_events(
     work: Work<'_>,
     side: Side,
     record: &RecordId,
     own: &OwnWrite,
-) -> Result<Option<Event>, WorkError> {
-    let (Some(before), Some(after)) = (own.before, own.after) else {
-        return Ok(None);
+) -> Result<Vec<(Event, Duration)>, WorkError> {
+    let Some(after) = own.after else {
+        return Ok(Vec::new());
     };
     let mut events = work.events_of(side, record, EVENTS_MAX).await?;
     let since = own.read_at.minus(HEARD_BEFORE);
     events.retain(|event| event.kind != EventKind::Deleted && event.received_at >= since);
-    let Some(echo) = events.iter().filter_map(exact_time).max() else {
-        return Ok(None);
+    let Some(last) = events.iter().filter_map(exact_time).max() else {
+        return Ok(Vec::new());
     };
-    let offset = after.as_micros() - echo.as_micros();
-    let is_between = |event: &Event| {
-        exact_time(event).is_some_and(|at| {
-            let at = at.shifted(offset);
-            at > before.plus(APART_FROM_BEFORE) && at < after.minus(APART_FROM_ECHO)
-        })
+    let offset = after.as_micros() - last.as_micros();
+    let earlier = events.into_iter().filter_map(|event| {
+        let at = exact_time(&event)?.shifted(offset);
+        let is_later_than_before = own
+            .before
+            .is_none_or(|before| at > before.plus(APART_FROM_BEFORE));
+        (is_later_than_before && at < after.minus(APART_FROM_ECHO))
+            .then(|| (event, after.since(at)))
+    });
+    Ok(earlier.collect())
+}
+
+/// The event of an edit that our write went over. Where an edit of another field stands beside our write, one of the
+/// events is of that.
+fn went_under(own: &OwnWrite, earlier: Vec<(Event, Duration)>) -> Option<Event> {
+    own.before?;
+    let mut apart: Vec<Duration> = Vec::new();
+    for (_, one) in &earlier {
+        if apart
+            .iter()
+            .all(|other| one.abs_diff(*other) > APART_FROM_ECHO)
+        {
+            apart.push(*one);
+        }
+    }
+    let standing = usize::from(own.others_moved);
+    let event = earlier.into_iter().next().map(|(event, _)| event);
+    event.filter(|_| apart.len() > standing)
+}
+
+/// The fields of our last write that show something else, which is no form of what was written, and was taken for one
+/// all the same; with what was written.
+fn edited_after(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    reading: &Reading,
+    written: &Fields,
+) -> Fields {
+    let is_taken_for_a_form = |rule: &&FieldRule| {
+        let (Some(sent), Some(base)) = (written.get(&rule.name), link.base.get(&rule.name)) else {
+            return false;
+        };
+        let shown = reading.fields.get(&rule.name).cloned().unwrap_or_default();
+        let is = |known: &Value| same(rule.equality, known, &shown);
+        is(base.side(side)) && !is(sent) && !is_form_of(&shown, sent)
     };
-    Ok(events.into_iter().find(is_between))
+    let fields = work.sync.policy.fields.iter().filter(is_taken_for_a_form);
+    fields
+        .map(|rule| (rule.name.clone(), written[&rule.name].clone()))
+        .collect()
 }
 
 /// A time in whole seconds is too coarse to say on which side of our write it lies.
-fn exact_time(event: &Event) -> Option<Timestamp> {
+pub(super) fn exact_time(event: &Event) -> Option<Timestamp> {
     event
         .occurred_at
         .filter(|at| at.as_micros() % 1_000_000 != 0)
@@ -113,7 +188,7 @@ async fn last_written(work: Work<'_>, side: Side, record: &RecordId) -> Result<F
     let intents = store.intents_of(&work.sync.name, record).await?;
     let last = intents.into_iter().rev().find(|intent| {
         intent.side == side
-            && intent.op == IntentOp::Update
+            && intent.op != IntentOp::Delete
             && intent.state == IntentState::Confirmed
     });
     Ok(last.map(|intent| intent.fields).unwrap_or_default())

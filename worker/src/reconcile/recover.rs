@@ -10,6 +10,7 @@ use tandem_engine::{
 use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link};
 
 use super::lost_create::RESEND_TIMEOUTS;
+use super::overwritten::CameAfter;
 use super::pair::Pair;
 use crate::executor::{Work, verdict};
 
@@ -108,6 +109,15 @@ impl Recovery {
                 kept: found.clone(),
             });
             base.set(side, found);
+        }
+    }
+
+    /// What our write had put into these fields is what both agreed on: what stands there now was typed since.
+    pub(super) fn take_for_edited(&mut self, edit: &CameAfter) {
+        for (field, written) in &edit.written {
+            if let Some(base) = self.base.get_mut(field) {
+                base.set(edit.side, written.clone());
+            }
         }
     }
 

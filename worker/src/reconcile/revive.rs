@@ -8,6 +8,7 @@ use tandem_store::{
     SideMemory, SideState, Waiting,
 };
 
+use super::deleted_over;
 use super::lost_create::{lost_create, settle_create};
 use super::pair::read_both;
 use super::unlinked::{self, LOOK_AGAIN_MIN, is_linked};
@@ -32,6 +33,9 @@ pub(super) async fn run(
         return settle_create(work, intent, None).await;
     }
     let pair = read_both(work, &link).await?;
+    if let Some(told) = deleted_over::tell(work, &link, side, record, &pair).await? {
+        return Ok(told);
+    }
     let alive = |side: Side| {
         pair.side(side)
             .filter(|reading| !reading.record.archived && reading.takes_part(work.sync, side))

@@ -4,3 +4,4 @@ mod between;
 mod fake;
 mod life;
 mod lost_track;
+mod told;

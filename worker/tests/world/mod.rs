@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::{
-    Clock, Entropy, ErrorCode, JobId, LeaseToken, RecordId, RunId, Side, SyncName, Timestamp,
+    Clock, DeliveryId, Entropy, ErrorCode, EventId, JobId, LeaseToken, RecordId, RunId, Side,
+    SyncName, Timestamp,
 };
 use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
@@ -19,9 +20,9 @@ use tandem_queue::{
 };
 use tandem_runtime::{Archived, Topology};
 use tandem_store::{
-    ClaimRequest, ClaimedJob, Confirmation, ConflictFilter, Failure, Hints, JobClass, JobFilter,
-    JobKind, JobOutcome, JobState, LinkState, LinkUpdate, NewJob, NewRun, RunKind, RunState,
-    Trigger,
+    ClaimRequest, ClaimedJob, Confirmation, ConflictFilter, EventKind, Failure, Hints, JobClass,
+    JobFilter, JobKind, JobOutcome, JobState, JobTarget, LinkState, LinkUpdate, NewDelivery,
+    NewEvent, NewJob, NewRun, RunKind, RunState, Trigger,
 };
 use tandem_testkit::{SeededEntropy, TemporaryStore, TestClock};
 use tandem_worker::{Context, Worker};
@@ -182,6 +183,39 @@ impl World {
             record: record.clone(),
         })
         .await;
+    }
+
+    /// A webhook of which the storage keeps the event; what it tells of happened at this instant.
+    pub async fn tell(&self, side: Side, record: &RecordId, kind: EventKind, at: Timestamp) {
+        let now = self.clock.now();
+        let id = EventId::new(now, self.entropy.as_ref());
+        let event = NewEvent {
+            id,
+            dedupe_key: id.to_string(),
+            stream: Some("things".parse().expect("a name")),
+            record: Some(record.clone()),
+            kind,
+            occurred_at: Some(at),
+            problem: None,
+            targets: vec![JobTarget {
+                sync: self.sync.clone(),
+                side,
+                job: JobId::new(now, self.entropy.as_ref()),
+                run_at: now,
+            }],
+        };
+        let delivery = NewDelivery {
+            id: DeliveryId::new(now, self.entropy.as_ref()),
+            connection: side.as_str().parse().expect("a name"),
+            headers: vec![],
+            body: Arc::from(&b"{}"[..]),
+            received_at: now,
+            secret_index: 0,
+            traceparent: None,
+            events: vec![event],
+        };
+        let recorded = self.store.record_deliveries(vec![delivery], now);
+        recorded.await.expect("the storage answers");
     }
 
     /// Leaves what a process leaves that died in the middle of a first sync, after its job was rescued.

@@ -131,6 +131,13 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             edited_at,
             event,
             written,
+        } if written.is_empty() => format!(
+            "we deleted {record} on side {side} right after an edit of {edited_at}, because its partner was deleted; the event {event} may say what the edit was: make the record again if it is to stay"
+        ),
+        ConflictKind::Overwritten {
+            edited_at,
+            event,
+            written,
         } => format!(
             "our write to {record} on side {side} went over an edit of {edited_at}: we wrote {}; the event {event} may say what the edit was: enter it again there if it is missing",
             pairs(written)

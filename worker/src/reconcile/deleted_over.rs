@@ -1,0 +1,153 @@
+//! An edit that came in the moment between our last reading and our delete, where the system compares no versions. The
+//! record is gone; that somebody edited it is known from the event, so the change log and a person are told.
+
+use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
+use tandem_store::{
+    Change, Confirmation, ConflictKind, Event, EventKind, Intent, IntentOp, JobOutcome, Link,
+    LinkUpdate, NewConflict, Operation, OwnWrite, ShownRecord, Trigger,
+};
+
+use super::linked::Open;
+use super::overwritten::{
+    APART_FROM_BEFORE, APART_FROM_ECHO, EVENTS_MAX, HEARD_BEFORE, LOOKED_FOR, exact_time,
+};
+use super::pair::Pair;
+use super::sending::{Carried, write_to};
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+
+/// What is remembered of a delete of ours, so that an edit which it went over is known when its event comes.
+pub(super) fn remembered(open: &Open, carried: &[Carried], side: Side) -> Option<OwnWrite> {
+    let deletes = |intent: &&Intent| intent.side == side && intent.op == IntentOp::Delete;
+    let carried = write_to(carried, side).map(|one| &one.intent);
+    let delete = carried
+        .filter(deletes)
+        .or_else(|| open.late_intents().find(deletes))?;
+    let reading = open.pair.side(side);
+    let last_known = open.link.side(side).updated_at;
+    Some(OwnWrite {
+        before: reading.map_or(last_known, |reading| reading.record.updated_at),
+        after: None,
+        read_at: delete.created_at,
+        replaced: String::new(),
+        fields: Vec::new(),
+        others_moved: false,
+    })
+}
+
+/// Tells of an edit that our delete of this record went over, once.
+pub(super) async fn tell(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    record: &RecordId,
+    pair: &Pair,
+) -> Result<Option<Performed>, WorkError> {
+    let own = link.side(side).memory.own_write.as_ref();
+    let Some(own) = own.filter(|own| own.after.is_none()) else {
+        return Ok(None);
+    };
+    let is_recent = work.context.now().since(own.read_at) < LOOKED_FOR;
+    if !is_recent || work.claimed.job.trigger != Trigger::Webhook {
+        return Ok(None);
+    }
+    let Some(event) = edit_before(work, side, record, own, pair).await? else {
+        return Ok(None);
+    };
+    let confirmation = told(work, link, side, record, &event);
+    work.confirm(confirmation).await.map(Some)
+}
+
+/// The event of an edit that came after the last change that we had seen, and before our delete.
+async fn edit_before(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+    own: &OwnWrite,
+    pair: &Pair,
+) -> Result<Option<Event>, WorkError> {
+    let Some(before) = own.before else {
+        return Ok(None);
+    };
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let from = before.shifted(-offset).plus(APART_FROM_BEFORE);
+    let since = own.read_at.minus(HEARD_BEFORE);
+    let mut events = work.events_of(side, record, EVENTS_MAX).await?;
+    events.retain(|event| event.received_at >= since);
+    let until = ours(&events, pair, side);
+    let is_edit = |event: &Event| {
+        let at = event.occurred_at.or(Some(event.received_at));
+        event.kind != EventKind::Deleted
+            && at.is_some_and(|at| at > from && until.is_none_or(|until| at < until))
+    };
+    Ok(events.into_iter().find(is_edit))
+}
+
+/// When we deleted it, by the events: some systems tell of a delete as such, and where it is out of use and still there,
+/// the last event is of that.
+fn ours(events: &[Event], pair: &Pair, side: Side) -> Option<Timestamp> {
+    let deleted = events
+        .iter()
+        .filter(|event| event.kind == EventKind::Deleted)
+        .filter_map(|event| event.occurred_at)
+        .max();
+    let is_out_of_use = pair.side(side).is_some();
+    let last = || events.iter().filter_map(exact_time).max();
+    let echo = deleted.or_else(|| is_out_of_use.then(last).flatten());
+    echo.map(|echo| echo.minus(APART_FROM_ECHO))
+}
+
+fn told(work: Work<'_>, link: &Link, side: Side, record: &RecordId, event: &Event) -> Confirmation {
+    let edited_at = event.occurred_at.unwrap_or(event.received_at);
+    let connection = &work.sync.end(side).connection;
+    tracing::warn!(sync = %work.sync.name, %connection, %record, event = %event.id, "a record was deleted a moment after somebody edited it");
+    let agreed = link.base.iter();
+    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
+    let question = NewConflict {
+        id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
+        sync: work.sync.name.clone(),
+        link: Some(link.id),
+        side,
+        record: record.clone(),
+        kind: ConflictKind::Overwritten {
+            edited_at,
+            event: event.id,
+            written: Fields::new(),
+        },
+        shown: vec![ShownRecord {
+            side,
+            id: record.clone(),
+            fields: agreed.collect(),
+        }],
+    };
+    let change = Change {
+        link: Some(link.id),
+        error: Some(format!(
+            "side {side} was edited at {edited_at} (event {}), between our last reading and our delete",
+            event.id
+        )),
+        ..work.change(Operation::Overwrite, link.a.id.as_ref(), link.b.id.as_ref())
+    };
+    let (mut a, mut b) = (link.a.clone(), link.b.clone());
+    match side {
+        Side::A => a.memory.own_write = None,
+        Side::B => b.memory.own_write = None,
+    }
+    Confirmation {
+        conflicts: vec![question],
+        changes: vec![change],
+        link: Some(LinkUpdate::Update {
+            id: link.id,
+            expected_revision: link.revision,
+            a,
+            b,
+            base: link.base.clone(),
+            state: link.state,
+        }),
+        outcome: Some(JobOutcome::Done {
+            note: "retired: its partner was deleted, and so was an edit of it".to_owned(),
+        }),
+        ..Confirmation::default()
+    }
+}
