@@ -11,8 +11,9 @@ use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Li
 
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
-use super::pair::Pair;
+use super::pair::{Look, Pair};
 use crate::executor::{Work, verdict};
+use crate::readings::Reading;
 
 /// How soon a write that may be under way is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -246,8 +247,20 @@ fn may_be_under_way(work: Work<'_>, intent: &Intent, now: Timestamp) -> bool {
     since < timeout * RESEND_TIMEOUTS
 }
 
+/// Whether a record shows what was sent to it.
+pub(super) fn has_landed(work: Work<'_>, link: &Link, intent: &Intent, now: &Look) -> bool {
+    let before = stood_before(intent);
+    let write = open_write(work, intent, &before, work.context.now());
+    let seen = seen_in(now.reading.as_ref());
+    recover(&work.sync.policy, &link.base, write, seen) == Recovered::Confirmed
+}
+
 fn seen(pair: &Pair, side: Side) -> Seen<'_> {
-    match pair.side(side) {
+    seen_in(pair.side(side))
+}
+
+fn seen_in(reading: Option<&Reading>) -> Seen<'_> {
+    match reading {
         Some(reading) if !reading.record.archived => Seen::Here(&reading.fields),
         Some(_) | None => Seen::Gone,
     }

@@ -9,7 +9,7 @@ use super::change_log::decided;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
 use super::pair::{between, look};
-use super::recover::Recovery;
+use super::recover::{Recovery, has_landed};
 use crate::executor::{About, Journalled, Sent, Work};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
@@ -159,9 +159,8 @@ async fn send_all(
             Sent::Written { written, millis } => {
                 carried.push(read_back(work, intent, written, millis).await);
             }
-            // It names the version that the first sending named: that one cannot arrive either.
             Sent::NoEffect(ConnectorError::VersionConflict { .. }) if step.is_again => {
-                return put_off(work, intent).await;
+                return conflicted_again(work, &open, intent).await;
             }
             // What was sent before may still arrive.
             Sent::NoEffect(error) if step.is_again => {
@@ -195,6 +194,21 @@ async fn put_off(work: Work<'_>, intent: &Intent) -> Result<Round, WorkError> {
     work.close(intent, IntentState::Failed, Vec::new(), reason)
         .await?;
     Ok(Round::Overtaken)
+}
+
+/// A write that was sent again names the version that its first sending named. Either that one has landed, and made the
+/// version another: then it stays open, and is known for ours when everything is planned anew. Or somebody has edited the
+/// record: then it cannot arrive any more.
+async fn conflicted_again(
+    work: Work<'_>,
+    open: &Open,
+    intent: &Intent,
+) -> Result<Round, WorkError> {
+    let now = look(work, &open.link, intent.side).await?;
+    if has_landed(work, &open.link, intent, &now) {
+        return Ok(Round::Overtaken);
+    }
+    put_off(work, intent).await
 }
 
 fn intent_for(work: Work<'_>, open: &Open, planned: &Plan, write: &PlannedWrite) -> Intent {

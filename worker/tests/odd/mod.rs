@@ -1,7 +1,9 @@
 //! Systems that are odd: they keep another form of what they are told, show late what they keep, lose track.
 
+mod asked;
 mod between;
 mod fake;
 mod life;
+mod lost_answers;
 mod lost_track;
 mod told;

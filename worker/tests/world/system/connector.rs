@@ -60,7 +60,7 @@ impl FakeSystem {
         self.comes(Moment::BeforeRead, id);
         let (target, hidden, garbled) = {
             let state = self.state();
-            let hidden = state.hidden.get(id).is_some_and(|at| *at > self.real_now());
+            let hidden = state.is_hidden(id, self.real_now());
             let target = state.merged.get(id).unwrap_or(id).clone();
             (target, hidden, state.garbled.contains(id))
         };
@@ -96,11 +96,20 @@ impl FakeSystem {
     }
 
     /// The record as an answer to a write holds it, if such answers hold one.
-    fn answered(&self, id: &RecordId, id_alone: bool) -> Option<Box<RemoteRecord>> {
+    fn answered(
+        &self,
+        id: &RecordId,
+        write: &Write<'_>,
+        id_alone: bool,
+    ) -> Option<Box<RemoteRecord>> {
         if id_alone || !self.talents().answers_with_record {
             return None;
         }
-        self.seen(id, Lag::default()).map(Box::new)
+        let mut record = self.seen(id, Lag::default())?;
+        if self.oddities().echoes {
+            record.fields.extend(write.fields.clone());
+        }
+        Some(Box::new(record))
     }
 }
 
@@ -189,7 +198,8 @@ impl Connector for FakeSystem {
         lookup: &Lookup<'_>,
     ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
         let lag = Lag::default();
-        let ids = self.ids();
+        let mut ids = self.ids();
+        ids.retain(|id| !self.state().is_hidden(id, self.real_now()));
         let records = ids.iter().filter_map(|id| self.seen(id, lag));
         let found = match lookup {
             Lookup::Reference(_) if !self.talents().external_reference => return Ok(None),
@@ -214,7 +224,7 @@ impl Connector for FakeSystem {
             fields: write.fields.clone(),
         };
         let id = self.write(effect).await?;
-        let record = self.answered(&id, self.oddities().creates_answer_id_alone);
+        let record = self.answered(&id, write, self.oddities().creates_answer_id_alone);
         self.comes(Moment::AfterWrite, &id);
         Ok(Written { id, record })
     }
@@ -234,7 +244,7 @@ impl Connector for FakeSystem {
             expected: expected.map(ToOwned::to_owned),
         };
         let id = self.write(effect).await?;
-        let record = self.answered(&id, self.oddities().updates_answer_nothing);
+        let record = self.answered(&id, write, self.oddities().updates_answer_nothing);
         self.comes(Moment::AfterWrite, &id);
         Ok(Written { id, record })
     }

@@ -21,6 +21,8 @@ pub struct Oddities {
     pub creates_answer_id_alone: bool,
     /// Answers to updates hold no record, whatever the system's talents.
     pub updates_answer_nothing: bool,
+    /// Answers to writes hold what was sent, whatever is kept of it.
+    pub echoes: bool,
     /// Writes can name the version that they expect, and are refused where it is another.
     pub compares_versions: bool,
     /// It does not say when a record was made.

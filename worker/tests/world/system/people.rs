@@ -96,7 +96,7 @@ impl FakeSystem {
         }
     }
 
-    /// Reads by id do not find the record for so long, though listings show it.
+    /// Reads by id and searches do not find the record for so long, though listings show it.
     pub fn hides(&self, id: &RecordId, how_long: Duration) {
         let until = self.real_now().plus(how_long);
         self.state().hidden.insert(id.clone(), until);

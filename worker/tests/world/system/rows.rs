@@ -34,7 +34,7 @@ pub struct State {
     pub bin: BTreeMap<RecordId, Row>,
     /// Records that became part of others.
     pub merged: BTreeMap<RecordId, RecordId>,
-    /// Records that reads by id do not find before this instant.
+    /// Records that reads by id and searches do not find before this instant.
     pub hidden: BTreeMap<RecordId, Timestamp>,
     /// Records that listings and reads cannot make sense of.
     pub garbled: std::collections::BTreeSet<RecordId>,
@@ -65,6 +65,11 @@ impl State {
         let then = past.iter().rposition(|(at, _)| at.plus(ago) <= now);
         let row = then.and_then(|number| past[number].1.as_ref());
         (row, then.map_or(0, |number| number + 1) < past.len())
+    }
+
+    /// Whether reads by id, and searches, do not find the record for now.
+    pub fn is_hidden(&self, id: &RecordId, now: Timestamp) -> bool {
+        self.hidden.get(id).is_some_and(|until| *until > now)
     }
 
     /// Every id that a listing could show, whether the record is still there or not.

@@ -1,0 +1,311 @@
+//! Answers that are lost, or that say less or other than what is kept, and what is known all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_domain::{RecordId, Side};
+use tandem_engine::{DeletePolicies, DeletePolicy, Direction, SyncPolicy};
+use tandem_runtime::Archived;
+use tandem_store::{ConflictState, LinkState};
+
+use crate::world::system::faults::Moment;
+use crate::world::system::oddities::{Form, Oddities};
+use crate::world::system::{FakeSystem, Fault, Talents};
+use crate::world::{World, policy};
+
+const TALENTS: Talents = Talents {
+    external_reference: true,
+    idempotent_create: false,
+    answers_with_record: true,
+    changed_since: true,
+};
+const ANN: [(&str, &str); 3] = [
+    ("name", "Ann"),
+    ("email", "ann@x.example"),
+    ("city", "Ghent"),
+];
+const WEEKS: Duration = Duration::from_secs(21 * 24 * 3_600);
+
+fn propagates() -> SyncPolicy {
+    SyncPolicy {
+        deletes: DeletePolicies {
+            a_gone: DeletePolicy::Propagate,
+            b_gone: DeletePolicy::Propagate,
+        },
+        ..policy()
+    }
+}
+
+async fn one_pair(
+    policy: SyncPolicy,
+    talents: Talents,
+    b: Oddities,
+) -> (World, RecordId, RecordId) {
+    let a = (TALENTS, Oddities::default());
+    let world = World::odd(1, policy, a, (talents, b), Archived::Gone).await;
+    let a = world.a.user_creates(&ANN);
+    world.first_sync().await;
+    world.clock.advance(Duration::from_secs(60));
+    let b = world.b.ids().remove(0);
+    (world, a, b)
+}
+
+async fn is_held(world: &World, a: &RecordId) -> bool {
+    let link = world.link_of(Side::A, a).await;
+    link.is_some_and(|link| link.state == LinkState::Active)
+}
+
+#[tokio::test]
+async fn what_is_missed_again_weeks_later_is_missed_for_the_first_time() {
+    let (world, a, b) = one_pair(propagates(), TALENTS, Oddities::default()).await;
+    world.a.hides(&a, WEEKS + Duration::from_secs(3));
+    world.hear(Side::A, &a).await;
+    world.turn().await;
+    // Nobody looked meanwhile: the sync was paused, or Tandem was stopped.
+    world.clock.advance(WEEKS);
+    world.turn().await;
+    assert!(is_held(&world, &a).await);
+    assert_eq!(world.b.ids(), [b]);
+    world.a.user_edits(&a, "city", "Lyon");
+    world.rest().await;
+    assert_eq!(world.b.contents()[0]["city"], "Lyon");
+    world.judge(1).await;
+}
+
+#[tokio::test]
+async fn a_record_that_was_seen_as_of_before_and_then_not_at_all_is_missed_for_the_first_time() {
+    let (world, a, b) = one_pair(propagates(), TALENTS, Oddities::default()).await;
+    let before = world.a.backup();
+    world.clock.advance(Duration::from_secs(60));
+    world.a.user_edits(&a, "city", "Lyon");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.a.restores(&before);
+    world.hear(Side::A, &a).await;
+    world.turn().await;
+    world.clock.advance(Duration::from_secs(40));
+    world.a.hides(&a, Duration::from_secs(2));
+    world.turn().await;
+    world.rest().await;
+    assert!(is_held(&world, &a).await);
+    assert_eq!(world.b.ids(), [b.clone()]);
+    assert_eq!(world.b.contents()[0]["city"], "Lyon");
+}
+
+/// A system without references, whose new records cannot be read or found for a while.
+const FORGETFUL: Talents = Talents {
+    external_reference: false,
+    idempotent_create: false,
+    answers_with_record: true,
+    changed_since: true,
+};
+
+/// Long after a create without an answer would be sent again.
+const HIDDEN_FOR: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn a_new_record_that_cannot_be_read_or_found_yet_is_known_by_its_id_and_not_made_again() {
+    for dies in [false, true] {
+        let odd = Oddities {
+            creates_answer_id_alone: true,
+            ..Oddities::default()
+        };
+        let (world, _, _) = one_pair(policy(), FORGETFUL, odd).await;
+        let bob = world.a.user_creates(&[
+            ("name", "Bob"),
+            ("email", "bob@x.example"),
+            ("city", "Lyon"),
+        ]);
+        let made = RecordId::new("b0002");
+        world.b.hides(&made, HIDDEN_FOR);
+        world.hear(Side::A, &bob).await;
+        world.turn().await;
+        assert_eq!(world.b.ids().len(), 2, "it was made");
+        if dies {
+            // The process that made it is gone before it looks again.
+            world.clock.advance(Duration::from_secs(5));
+        }
+        world.rest().await;
+        assert_eq!(world.b.writes(), 2);
+        let link = world.link_of(Side::A, &bob).await.expect("it is linked");
+        assert_eq!(link.b.id, Some(made));
+        assert_eq!(world.dead().await, []);
+        world.judge(1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_made_again_that_cannot_be_read_yet_is_known_by_its_id_too() {
+    let odd = Oddities {
+        creates_answer_id_alone: true,
+        ..Oddities::default()
+    };
+    let (world, a, b) = one_pair(propagates(), FORGETFUL, odd).await;
+    world.b.user_deletes(&b);
+    world.a.user_edits(&a, "city", "Lyon");
+    let made = RecordId::new("b0002");
+    world.b.hides(&made, HIDDEN_FOR + Duration::from_secs(60));
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.b.ids(), [made]);
+    assert_eq!(world.b.contents()[0]["city"], "Lyon");
+    assert_eq!(world.dead().await, []);
+}
+
+#[tokio::test]
+async fn one_way_fields_keep_their_values_when_the_answer_to_a_record_made_again_is_lost() {
+    let mut policy = propagates();
+    for rule in &mut policy.fields {
+        if rule.name == "note" {
+            rule.direction = Direction::BToA;
+        }
+    }
+    for fault in [Fault::LostResponse, Fault::CrashAfter] {
+        let (world, a, b) = one_pair(policy.clone(), TALENTS, Oddities::default()).await;
+        world.b.user_edits(&b, "note", "of b");
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        assert_eq!(world.a.contents()[0]["note"], "of b");
+        world.b.user_deletes(&b);
+        world.a.user_edits(&a, "city", "Lyon");
+        world.b.go_wrong(&[fault]);
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+        world.sweep().await;
+        assert_eq!(world.b.contents()[0]["city"], "Lyon", "{fault:?}");
+        assert_eq!(world.a.contents()[0]["note"], "of b", "{fault:?}");
+    }
+}
+
+/// b compares versions. Our write lands there late; it is sent again, and somebody was at either record meanwhile.
+async fn sent_again(
+    between: impl FnOnce(&FakeSystem, &FakeSystem, &dyn Fn(u64)) + Send + 'static,
+) -> World {
+    let odd = Oddities {
+        compares_versions: true,
+        ..Oddities::default()
+    };
+    let (world, a, b) = one_pair(policy(), TALENTS, odd).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    world
+        .b
+        .go_wrong(&[Fault::Late(Duration::from_millis(1_500))]);
+    world.hear(Side::A, &a).await;
+    world.turn().await;
+    let (of_a, clock) = (Arc::clone(&world.a), Arc::clone(&world.clock));
+    world.b.once(Moment::BeforeWrite, &b, move |system| {
+        let wait = |millis: u64| {
+            clock.advance(Duration::from_millis(millis));
+        };
+        between(&of_a, system, &wait);
+    });
+    world.rest().await;
+    for (side, id) in [(Side::A, &a), (Side::B, &b)] {
+        world.hear(side, id).await;
+    }
+    world.rest().await;
+    world.sweep().await;
+    world
+}
+
+fn first(system: &FakeSystem) -> RecordId {
+    system.ids().remove(0)
+}
+
+fn cities(world: &World) -> [String; 2] {
+    [&world.a, &world.b].map(|system| system.contents()[0]["city"].clone())
+}
+
+#[tokio::test]
+async fn a_write_that_has_landed_when_it_is_sent_again_is_written_once() {
+    let world = sent_again(|_, _, wait| wait(2_000)).await;
+    assert_eq!(cities(&world), ["Lyon", "Lyon"]);
+    assert_eq!(world.questions().await, []);
+    world.judge(1).await;
+}
+
+#[tokio::test]
+async fn an_edit_of_the_source_made_before_our_write_landed_late_does_not_lose_against_it() {
+    let world = sent_again(|a, b, wait| {
+        wait(300);
+        a.user_edits(&first(a), "city", "Oslo");
+        wait(2_000);
+        assert_eq!(b.contents()[0]["city"], "Lyon", "it has landed");
+    })
+    .await;
+    assert_eq!(cities(&world), ["Oslo", "Oslo"]);
+    world.judge(1).await;
+}
+
+#[tokio::test]
+async fn an_edit_of_the_target_is_kept_whether_our_write_has_landed_before_it_or_never_will() {
+    for landed in [true, false] {
+        let world = sent_again(move |_, b, wait| {
+            wait(if landed { 2_000 } else { 200 });
+            b.user_edits(&first(b), "city", "Turin");
+            wait(2_500);
+        })
+        .await;
+        assert_eq!(cities(&world), ["Turin", "Turin"], "{landed}");
+        world.judge(1).await;
+    }
+}
+
+#[tokio::test]
+async fn an_edit_of_another_field_of_the_target_is_kept_and_our_write_arrives() {
+    for landed in [true, false] {
+        let world = sent_again(move |_, b, wait| {
+            wait(if landed { 2_000 } else { 200 });
+            b.user_edits(&first(b), "note", "new");
+            wait(2_500);
+        })
+        .await;
+        assert_eq!(cities(&world), ["Lyon", "Lyon"], "{landed}");
+        assert_eq!(world.a.contents()[0]["note"], "new");
+        world.judge(1).await;
+    }
+}
+
+/// b answers with what it was told, and keeps something else.
+async fn echoed(form: Form, text: &'static str, fault: Option<Fault>) {
+    let odd = Oddities {
+        forms: vec![("city", form)],
+        echoes: true,
+        ..Oddities::default()
+    };
+    let (world, a, _) = one_pair(policy(), TALENTS, odd).await;
+    world.a.user_edits(&a, "city", text);
+    world.b.go_wrong(fault.as_slice());
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let b = world.b.ids().remove(0);
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_secs(60));
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        world.sweep().await;
+    }
+    let kept = world.b.form_of("city", text);
+    assert_eq!(
+        cities(&world),
+        [text.to_owned(), kept],
+        "{form:?} {fault:?}"
+    );
+    let asked = world.questions().await;
+    let open = asked.iter().filter(|one| one.state == ConflictState::Open);
+    assert_eq!(open.count(), 1, "{form:?} {fault:?} {asked:?}");
+    world.judge(1).await;
+    let writes = (world.a.writes(), world.b.writes());
+    world.sweep().await;
+    assert_eq!((world.a.writes(), world.b.writes()), writes);
+}
+
+#[tokio::test]
+async fn what_a_system_keeps_is_its_form_also_where_its_answer_said_otherwise_or_was_lost() {
+    for fault in [None, Some(Fault::LostResponse), Some(Fault::CrashAfter)] {
+        for form in [Form::Cut(8), Form::Upper] {
+            echoed(form, "Antwerp on the Scheldt", fault).await;
+        }
+        echoed(Form::Escaped, "Antwerp & Scheldt", fault).await;
+    }
+}
