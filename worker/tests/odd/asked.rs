@@ -360,3 +360,32 @@ async fn what_somebody_types_where_our_value_was_dropped_is_an_edit_even_if_it_i
         typed_where_ours_was_dropped("Lyon", is_heard).await;
     }
 }
+
+#[tokio::test]
+async fn a_value_that_was_dropped_and_that_the_source_has_taken_back_is_an_edit_when_somebody_types_it()
+ {
+    let odd = Oddities {
+        forms: vec![("city", Form::Dropped)],
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    };
+    let world = world(policy(), odd).await;
+    let a = world.a.user_creates(&ANN);
+    world.first_sync().await;
+    let b = world.b.ids().remove(0);
+    world.b.user_edits(&b, "city", "Ghent");
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    for text in ["Lyon", "Ghent"] {
+        world.clock.advance(Duration::from_secs(60));
+        world.a.user_edits(&a, "city", text);
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+    }
+    world.clock.advance(Duration::from_secs(60));
+    world.b.user_edits(&b, "city", "Lyon");
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    assert_eq!(city(&world.a, &a), "Lyon");
+    assert_eq!(city(&world.b, &b), "Lyon");
+}
