@@ -157,7 +157,7 @@ async fn whoever_ignores_a_question_of_a_pair_has_both_records_left_alone() {
         before,
         "nothing is written, made or deleted"
     );
-    assert_eq!(world.b.ids(), [b.clone()]);
+    assert_eq!(world.b.ids(), std::slice::from_ref(&b));
     world.a.user_restores(&a);
     world.b.user_deletes(&b);
     world.hear(Side::B, &b).await;

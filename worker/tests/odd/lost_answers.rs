@@ -88,7 +88,7 @@ async fn a_record_that_was_seen_as_of_before_and_then_not_at_all_is_missed_for_t
     world.turn().await;
     world.rest().await;
     assert!(is_held(&world, &a).await);
-    assert_eq!(world.b.ids(), [b.clone()]);
+    assert_eq!(world.b.ids(), [b]);
     assert_eq!(world.b.contents()[0]["city"], "Lyon");
 }
 

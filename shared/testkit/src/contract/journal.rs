@@ -145,6 +145,46 @@ pub async fn a_cause_that_came_after_the_reading_stops_a_write(store: Subject) {
     assert_eq!(write(regardless).await, Ok(()));
 }
 
+/// A record of a link is not made again once a newer cause has come: nothing is journalled, neither the create nor what
+/// goes with it, and the create is free to be journalled later.
+pub async fn a_cause_that_came_after_the_reading_stops_a_record_from_being_made_again(
+    store: Subject,
+) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    let inserted = store.insert_links(vec![link.clone()], make.now()).await;
+    inserted.expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let seen = |causes| LinkSeen {
+        id: link.id,
+        revision: 1,
+        causes,
+    };
+    let again = || Intent {
+        link: Some(link.id),
+        ..make.create("a1", Some("email:x@y.z"))
+    };
+    let write = async |seen: LinkSeen, intents: Vec<Intent>| {
+        let journalled = store.journal(running.lease, Some(seen), intents, make.now());
+        journalled.await.expect("journal")
+    };
+    enqueue(&store, &make, make.job("a1")).await;
+    let nothing_waited = seen(Causes::Only(None));
+    let both = vec![make.update(&link), again()];
+    for intents in [vec![again()], both] {
+        let answer = write(nothing_waited, intents).await;
+        assert_eq!(answer, Err(JournalError::NewerCause));
+        assert_eq!(ids_of(&store, "a1").await, Vec::new());
+    }
+    let pair = store.pair(&link.sync, Side::A, &RecordId::new("a1")).await;
+    let waiting = pair.expect("pair").waiting;
+    let create = again();
+    let id = create.id;
+    let answer = write(seen(Causes::Only(waiting)), vec![create]).await;
+    assert_eq!(answer, Ok(()));
+    assert_eq!(ids_of(&store, "a1").await, vec![id]);
+}
+
 /// An intent comes back as it was journalled.
 pub async fn an_intent_comes_back_as_it_was_journalled(store: Subject) {
     let make = Make::default();

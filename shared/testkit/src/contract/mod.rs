@@ -161,6 +161,7 @@ macro_rules! contract_suite {
             links: relane_without_the_lease_changes_nothing;
             journal: the_first_intent_is_sent_and_the_others_are_planned;
             journal: a_cause_that_came_after_the_reading_stops_a_write;
+            journal: a_cause_that_came_after_the_reading_stops_a_record_from_being_made_again;
             journal: an_intent_comes_back_as_it_was_journalled;
             journal: a_worker_that_lost_its_lease_journals_nothing;
             journal: a_plan_for_another_revision_is_superseded;
