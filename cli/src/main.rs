@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::options::FAILED;
+use tandem_domain::line::lines;
 
 /// What the exit codes mean, for the end of the help.
 const EXIT_CODES: &str = "\
@@ -123,6 +124,6 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Prints an error with its causes, and gives the exit code of a failure.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", lines(&format!("{error:#}")));
     ExitCode::from(FAILED)
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use tandem_domain::line::lines;
 
 /// The answer given beforehand.
 #[derive(Args, Clone, Copy)]
@@ -24,7 +25,7 @@ impl YesOption {
             bail!("{what}: nothing was done. Say --yes to do it");
         }
         let mut out = std::io::stderr().lock();
-        write!(out, "{what}. Go on? [y/N] ").context("asking")?;
+        write!(out, "{}. Go on? [y/N] ", lines(what)).context("asking")?;
         out.flush().context("asking")?;
         let mut answer = String::new();
         std::io::stdin()

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use tandem_domain::line::line;
 use tandem_domain::{LinkId, RecordId, Side, SyncName};
 use tandem_operator::ChangeQuery;
 use tandem_operator::views::{ChangeView, FieldView};
@@ -87,7 +88,12 @@ fn told(change: &ChangeView) -> Vec<String> {
     );
     let mut lines = vec![first];
     lines.extend(change.fields.iter().map(field));
-    lines.extend(change.error.iter().map(|error| format!("    {error}")));
+    lines.extend(
+        change
+            .error
+            .iter()
+            .map(|error| format!("    {}", line(error))),
+    );
     lines
 }
 
@@ -103,10 +109,10 @@ fn field(field: &FieldView) -> String {
         .map_or_else(String::new, |lost| format!("; {} lost", shown(lost)));
     format!(
         "    {}: {}{from} (a had {}, b had {}): {}{lost}",
-        field.field,
+        line(&field.field),
         shown(&field.chosen),
         shown(&field.a),
         shown(&field.b),
-        field.reason
+        line(&field.reason)
     )
 }

@@ -5,7 +5,9 @@ mod show;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
+use tandem_domain::line::line;
 use tandem_domain::{ErrorCode, SyncName};
 use tandem_operator::{
     CauseGroup, DeadLetter, DeadLetterId, DeadLetterQuery, Discarded, EventQuery, Letter, Replayed,
@@ -17,7 +19,7 @@ use super::ask::YesOption;
 use super::desk::Desk;
 use super::hooks::HookOptions;
 use super::options::{DataOptions, NO, PageOptions, error_code};
-use super::output::{cell, fitted, moment, say, say_json, say_page, table};
+use super::output::{fitted, moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
 use super::storage::{operator, operator_with_hooks, require_sync};
 
@@ -110,6 +112,25 @@ struct Chosen {
 }
 
 impl Chosen {
+    /// Refuses filters beside ids: they would be dropped without a word.
+    fn require_alone(&self, ids: &[DeadLetterId]) -> anyhow::Result<()> {
+        let given = [
+            ("--sync", self.sync.is_some()),
+            ("--code", self.code.is_some()),
+            ("--cause", self.cause.is_some()),
+            ("--since", self.span.since.is_some()),
+            ("--until", self.span.until.is_some()),
+        ];
+        let filter = given.into_iter().find(|(_, is_given)| *is_given);
+        if let (Some((filter, _)), false) = (filter, ids.is_empty()) {
+            bail!(
+                "dead letters are named, and {filter} would choose among all: nothing was done. Leave the ids out and say \
+                 --all, or leave the filter out"
+            );
+        }
+        Ok(())
+    }
+
     fn query(self) -> DeadLetterQuery {
         DeadLetterQuery {
             sync: self.sync,
@@ -182,10 +203,10 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
     for letter in &page.items {
         rows.add_row([
             letter.id.to_string(),
-            cell(&what(letter)),
+            what(letter),
             letter.code.to_string(),
             moment(letter.since),
-            cell(&letter.message),
+            letter.message.clone(),
         ]);
     }
     say_page(&page, &rows, "no dead letters")?;
@@ -234,7 +255,7 @@ fn edit(text: &str) -> Result<(String, String), String> {
 
 async fn replay_edited(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
     let [id @ DeadLetterId::Job(job)] = args.ids.as_slice() else {
-        anyhow::bail!("--set goes with one job; name its id alone");
+        bail!("--set goes with one job; name its id alone");
     };
     let edits = args.set.into_iter().collect();
     let operator = operator(&data.storage).await?;
@@ -247,6 +268,7 @@ async fn replay_edited(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<E
 }
 
 async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    args.chosen.require_alone(&args.ids)?;
     if !args.set.is_empty() {
         return replay_edited(args, data).await;
     }
@@ -267,6 +289,7 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
 
 /// What is discarded is exactly what was counted.
 async fn discard(args: DiscardArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    args.chosen.require_alone(&args.ids)?;
     if !args.all {
         return discard_letters(&args.ids, &args.reason, data).await;
     }
@@ -355,7 +378,7 @@ pub async fn discard_letters(
 fn with_skipped(first: String, skipped: &[Skipped]) -> String {
     let lines = skipped
         .iter()
-        .map(|one| format!("left as it is: {}, because {}", one.id, one.reason));
+        .map(|one| format!("left as it is: {}, because {}", one.id, line(&one.reason)));
     std::iter::once(first)
         .chain(lines)
         .collect::<Vec<String>>()

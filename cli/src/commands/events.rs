@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, EventId, RecordId};
 use tandem_operator::views::EventDetail;
 use tandem_operator::{DeadLetterId, EventQuery};
@@ -11,7 +12,7 @@ use tandem_store::EventState;
 use super::dlq::{discard_letters, say_replayed};
 use super::hooks::HookOptions;
 use super::options::{DataOptions, PageOptions, record_id, words};
-use super::output::{cell, moment, or_dash, say, say_json, say_page, table, word};
+use super::output::{moment, or_dash, say, say_json, say_page, table, word};
 use super::span::SpanOptions;
 use super::storage::{operator, operator_with_hooks};
 
@@ -133,7 +134,7 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
             word(&event.kind),
             state_word(event.state).to_owned(),
             moment(event.received_at),
-            event.problem.as_deref().map_or_else(String::new, cell),
+            event.problem.clone().unwrap_or_default(),
         ]);
     }
     say_page(&page, &rows, "no such event")?;
@@ -166,7 +167,7 @@ pub fn told(detail: &EventDetail) -> String {
         format!("  happened    {}", or_dash(event.occurred_at.map(moment))),
         format!("  stream      {}", or_dash(event.stream.as_ref())),
         format!("  record      {}", or_dash(event.record.as_ref())),
-        format!("  dedupe key  {}", event.dedupe_key),
+        format!("  dedupe key  {}", line(&event.dedupe_key)),
         format!("  delivery    {}", event.delivery),
         format!(
             "  jobs        {}",
@@ -181,20 +182,21 @@ pub fn told(detail: &EventDetail) -> String {
         event
             .problem
             .iter()
-            .map(|problem| format!("  problem     {problem}")),
+            .map(|problem| format!("  problem     {}", line(problem))),
     );
     lines.push("\nHeaders".to_owned());
     lines.extend(
         detail
             .headers
             .iter()
-            .map(|(name, value)| format!("  {name}: {value}")),
+            .map(|(name, value)| format!("  {}: {}", line(name), line(value))),
     );
     lines.push("\nBody".to_owned());
-    lines.push(match &detail.body_text {
-        Some(text) => text.clone(),
-        None => format!("not UTF-8; in base64: {}", detail.body_base64),
-    });
+    match &detail.body_text {
+        // Its lines are marked, so that none looks like one of ours.
+        Some(text) => lines.extend(text.lines().map(|text| format!("  | {}", line(text)))),
+        None => lines.push(format!("  not UTF-8; in base64: {}", detail.body_base64)),
+    }
     lines.join("\n")
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use tandem_domain::line::line;
 use tandem_domain::{ErrorCode, JobId, RecordId, SyncName};
 use tandem_operator::JobQuery;
 use tandem_operator::views::{JobDetail, JobView};
@@ -120,11 +121,8 @@ fn what(job: &JobView) -> String {
         job.side.map(|side| side.to_string()),
         job.record.as_ref().map(ToString::to_string),
     ];
-    parts
-        .into_iter()
-        .flatten()
-        .collect::<Vec<String>>()
-        .join(" ")
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    line(&parts.join(" ")).into_owned()
 }
 
 /// The failure that it waits for or ended with, else what it did.
@@ -134,7 +132,6 @@ fn why(job: &JobView) -> String {
     failure
         .and_then(|failure| failure.chain.first().cloned())
         .or_else(|| job.note.clone())
-        .map(|text| text.replace(['\n', '\r', '\t'], " "))
         .unwrap_or_default()
 }
 
@@ -149,20 +146,29 @@ fn told(detail: &JobDetail) -> String {
             job.merged
         ),
         format!("  class      {}", job.class.as_str()),
-        format!("  lane       {}", job.lane),
+        format!("  lane       {}", line(&job.lane)),
         format!("  due        {}", moment(job.run_at)),
         format!("  ended      {}", or_dash(job.ended_at.map(moment))),
         format!("  attempts   {}", job.attempt),
     ];
-    lines.extend(job.note.iter().map(|note| format!("  note       {note}")));
+    lines.extend(
+        job.note
+            .iter()
+            .map(|note| format!("  note       {}", line(note))),
+    );
     lines.extend(
         job.edits
             .iter()
-            .map(|(field, value)| format!("  to write   {field}: \"{value}\"")),
+            .map(|(field, value)| format!("  to write   {}: \"{}\"", line(field), line(value))),
     );
     if let Some(failure) = &job.failure {
         lines.push(format!("  failure    {}", failure.code));
-        lines.extend(failure.chain.iter().map(|message| format!("    {message}")));
+        lines.extend(
+            failure
+                .chain
+                .iter()
+                .map(|message| format!("    {}", line(message))),
+        );
     }
     if !detail.attempts.is_empty() {
         lines.push("\nAttempts that failed".to_owned());
@@ -178,7 +184,7 @@ fn told(detail: &JobDetail) -> String {
             attempt
                 .chain
                 .iter()
-                .map(|message| format!("     {message}")),
+                .map(|message| format!("     {}", line(message))),
         );
     }
     if job.state == JobState::Dead {

@@ -4,12 +4,14 @@ mod hand;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
+use tandem_domain::line::line;
 use tandem_domain::{LinkId, SyncName};
 use tandem_operator::views::LinkView;
 
 use super::options::{DataOptions, PageOptions};
-use super::output::{moment, or_dash, say, say_json, say_page, shown, table, word};
+use super::output::{moment, or_dash, say, say_json, say_page, shown, table};
 use super::storage::{operator, require_sync};
 
 /// Which links, or what to do with one.
@@ -31,7 +33,8 @@ pub struct LinksArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Link two records by hand. Both must be there now, and linked to nothing; a job then compares them.
+    /// Link two records by hand. Both must be there now, and linked to nothing else; a job then compares them. A pair
+    /// that is left alone is held equal again.
     Link(hand::LinkArgs),
     /// Take a pair apart. Both records stay, and are left alone until they are linked by hand again.
     Unlink(hand::UnlinkArgs),
@@ -59,6 +62,12 @@ async fn show(
     let json = data.output.json;
     if let Some(id) = link {
         let link = operator.link(id).await?;
+        if link.sync != *sync {
+            bail!(
+                "the link {id} is one of the sync `{}`, not of `{sync}`",
+                link.sync
+            );
+        }
         if json {
             say_json(&link)?;
         } else {
@@ -77,7 +86,7 @@ async fn show(
             link.id.to_string(),
             or_dash(link.a.id.as_ref()),
             or_dash(link.b.id.as_ref()),
-            word(&link.state),
+            link.standing().to_owned(),
             moment(link.created_at),
             moment(link.updated_at),
         ]);
@@ -89,7 +98,7 @@ async fn show(
 fn told(link: &LinkView) -> String {
     let (a, b) = (or_dash(link.a.id.as_ref()), or_dash(link.b.id.as_ref()));
     let mut lines = vec![
-        format!("{} of {}: {}", link.id, link.sync, word(&link.state)),
+        format!("{} of {}: {}", link.id, link.sync, link.standing()),
         format!(
             "  a        {a}, changed {}",
             or_dash(link.a.updated_at.map(moment))
@@ -104,15 +113,22 @@ fn told(link: &LinkView) -> String {
     ];
     let base = link.base.iter().map(|(field, base)| {
         if base.a == base.b {
-            format!("  {field}: {}", shown(&base.a))
+            format!("  {}: {}", line(field), shown(&base.a))
         } else {
             format!(
-                "  {field}: {} on side a, {} on side b",
+                "  {}: {} on side a, {} on side b",
+                line(field),
                 shown(&base.a),
                 shown(&base.b)
             )
         }
     });
     lines.extend(base);
+    if link.left_alone {
+        lines.push(format!(
+            "\nA person said to leave both alone. To hold them equal again: tandem links link {} {a} {b}",
+            link.sync
+        ));
+    }
     lines.join("\n")
 }

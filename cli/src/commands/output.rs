@@ -9,6 +9,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tandem_domain::line::{json, line, lines};
 use tandem_domain::{Side, Timestamp};
 use tandem_operator::views::Page;
 use tandem_runtime::SyncDefinition;
@@ -18,24 +19,16 @@ const WRAPPED_CHARS_MIN: u16 = 24;
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Prints text for a person. Texts of other systems may hold control characters, which would steer the
-/// terminal; they are replaced.
+/// Prints text for a person. What is from outside in it went through [`line`] already, so that it forges no line of
+/// its own; whatever did not still cannot steer the terminal.
 pub fn say(text: &str) -> anyhow::Result<()> {
-    say_exactly(&harmless(text))
+    say_exactly(&lines(text.trim_end()))
 }
 
-fn harmless(text: &str) -> String {
-    let shown = |c: char| if steers(c) { '\u{fffd}' } else { c };
-    text.trim_end().chars().map(shown).collect()
-}
-
-fn steers(c: char) -> bool {
-    c.is_control() && c != '\n' && c != '\t'
-}
-
-/// Prints one JSON document.
+/// Prints one JSON document. It holds the exact values, written so that none steers the terminal.
 pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
-    say_exactly(&serde_json::to_string_pretty(value).context("making JSON of the answer")?)
+    let document = serde_json::to_string_pretty(value).context("making JSON of the answer")?;
+    say_exactly(&json(&document))
 }
 
 /// Prints text as it is. A reader that has seen enough (`tandem links customers | head`) is no failure.
@@ -47,21 +40,34 @@ pub fn say_exactly(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A table whose cells are one line each, whatever is in them.
+#[derive(Clone)]
+pub struct Rows(Table);
+
+impl Rows {
+    /// Adds a row.
+    pub fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+        let cells = cells.into_iter();
+        self.0
+            .add_row(cells.map(|cell| line(cell.as_ref()).into_owned()));
+    }
+}
+
 /// A table with this header.
-pub fn table(header: &[&str]) -> Table {
+pub fn table(header: &[&str]) -> Rows {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
-        .set_header(header.iter().map(|title| title.to_uppercase()));
+        .set_header(header.iter().map(|title| line(title).to_uppercase()));
     // Lines begin at the margin, so that `cut` and `^` find what is first.
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));
     }
-    table
+    Rows(table)
 }
 
 /// Prints a page of a list: the table, or what there is instead, and how to go on.
-pub fn say_page<T>(page: &Page<T>, table: &Table, nothing: &str) -> anyhow::Result<()> {
+pub fn say_page<T>(page: &Page<T>, table: &Rows, nothing: &str) -> anyhow::Result<()> {
     if page.items.is_empty() {
         return say(nothing);
     }
@@ -74,12 +80,12 @@ pub fn say_page<T>(page: &Page<T>, table: &Table, nothing: &str) -> anyhow::Resu
 
 /// A table as it fits where it is printed: on a terminal its widest column is wrapped; into a pipe or a file
 /// each row is one line, whole.
-pub fn fitted(table: &Table) -> String {
+pub fn fitted(table: &Rows) -> String {
     let terminal = console::Term::stdout();
     fit(table, terminal.is_term().then(|| terminal.size().1))
 }
 
-fn fit(table: &Table, width: Option<u16>) -> String {
+fn fit(Rows(table): &Rows, width: Option<u16>) -> String {
     let widths = table.column_max_content_widths();
     let widest = widths.iter().enumerate().max_by_key(|(_, width)| **width);
     let (Some(width), Some((widest, _))) = (width, widest) else {
@@ -105,14 +111,12 @@ fn fit(table: &Table, width: Option<u16>) -> String {
     table.trim_fmt()
 }
 
-/// A text as one line of a cell.
-pub fn cell(text: &str) -> String {
-    text.replace(['\n', '\r', '\t'], " ")
-}
-
-/// What there may not be.
+/// What there may not be; of what is from outside, as one line.
 pub fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+    value.map_or_else(
+        || "-".to_owned(),
+        |value| line(&value.to_string()).into_owned(),
+    )
 }
 
 /// An instant to the second.
@@ -133,12 +137,12 @@ pub fn word(value: &impl Serialize) -> String {
     }
 }
 
-/// Plain JSON as a person writes it: no quotes around a text, `nothing` for null.
+/// Plain JSON as a person writes it, on one line: no escapes in a text that needs none, `nothing` for null.
 pub fn shown(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Null => "nothing".to_owned(),
-        serde_json::Value::String(text) => format!("\"{text}\""),
-        other => other.to_string(),
+        serde_json::Value::String(text) => format!("\"{}\"", line(text)),
+        other => json(&other.to_string()).into_owned(),
     }
 }
 
@@ -206,11 +210,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_of_another_system_cannot_steer_the_terminal() {
-        assert_eq!(
-            harmless("a\u{1b}[2Jb\r\n\tc\n"),
-            "a\u{fffd}[2Jb\u{fffd}\n\tc"
-        );
+    fn a_cell_is_one_line_whatever_a_system_calls_its_records() {
+        let mut rows = table(&["id", "name"]);
+        rows.add_row(["1", "x\n2   forged\u{202e}\u{1b}[2J"]);
+        let told = fit(&rows, None);
+        assert_eq!(told.lines().count(), 2, "{told}");
+        assert!(told.contains("x\\n2   forged\\u{202e}\\u{1b}[2J"), "{told}");
     }
 
     #[test]

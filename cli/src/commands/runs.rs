@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use comfy_table::Table;
-use tandem_domain::{RunId, SyncName};
+use tandem_domain::line::line;
+use tandem_domain::{RecordId, RunId, SyncName};
 use tandem_operator::RunQuery;
 use tandem_operator::views::RunView;
 use tandem_store::{Progress, RowError, RunKind, RunState};
 
 use super::options::{DataOptions, PageOptions, words};
-use super::output::{cell, moment, or_dash, say, say_json, say_page, table};
+use super::output::{Rows, moment, or_dash, say, say_json, say_page, table};
 use super::span::SpanOptions;
 use super::storage::operator;
 
@@ -68,7 +68,7 @@ pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs as a table.
-pub fn runs_table(runs: &[RunView]) -> Table {
+pub fn runs_table(runs: &[RunView]) -> Rows {
     let mut table = table(&[
         "run", "sync", "kind", "side", "state", "began", "listed", "queued", "held", "error",
     ]);
@@ -83,7 +83,7 @@ pub fn runs_table(runs: &[RunView]) -> Table {
             run.progress.listed.to_string(),
             run.progress.queued.to_string(),
             run.progress.held.to_string(),
-            run.error.as_deref().map_or_else(String::new, cell),
+            run.error.clone().unwrap_or_default(),
         ]);
     }
     table
@@ -118,13 +118,13 @@ fn told(run: &RunView) -> String {
     lines.extend(
         run.error
             .iter()
-            .map(|error| format!("  error       {error}")),
+            .map(|error| format!("  error       {}", line(error))),
     );
     lines.extend(
         progress
             .problems
             .iter()
-            .map(|problem| format!("  problem     {problem}")),
+            .map(|problem| format!("  problem     {}", line(problem))),
     );
     lines.extend(unreadable(progress));
     lines.join("\n")
@@ -132,17 +132,17 @@ fn told(run: &RunView) -> String {
 
 /// The records that could not be read, one a line, and how many more there are.
 pub fn unreadable(progress: &Progress) -> Vec<String> {
-    let line = |error: &RowError| {
-        let record = error
-            .record
-            .as_ref()
-            .map_or_else(|| "one without an id".to_owned(), ToString::to_string);
+    let told = |error: &RowError| {
+        let record = error.record.as_ref();
+        let record = record.map_or("one without an id", RecordId::as_str);
         format!(
-            "  unreadable  side {}: {record}: {}",
-            error.side, error.reason
+            "  unreadable  side {}: {}: {}",
+            error.side,
+            line(record),
+            line(&error.reason)
         )
     };
-    let mut lines: Vec<String> = progress.row_errors.iter().map(line).collect();
+    let mut lines: Vec<String> = progress.row_errors.iter().map(told).collect();
     match progress.row_errors_left_out() {
         0 => {}
         more => lines.push(format!("  unreadable  {more} more")),
@@ -159,7 +159,7 @@ pub fn unreadable(progress: &Progress) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_domain::{RecordId, Side};
+    use tandem_domain::Side;
 
     #[test]
     fn unreadable_records_are_named_and_those_beyond_are_counted() {

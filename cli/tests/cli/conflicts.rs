@@ -83,9 +83,19 @@ async fn an_unclear_match_is_asked_about_and_answered() {
         )
         .await;
     assert_eq!(linked["resolution"]["answer"], "link_to");
-    site.tandem(&["conflicts", "resolve", &about_second, "--ignore"])
-        .await
-        .expect(0);
+    let ignore = ["conflicts", "resolve", &about_second, "--ignore"];
+    let unasked = site.tandem(&ignore).await.expect(3);
+    assert!(
+        unasked.err.contains("Twin")
+            && unasked
+                .err
+                .contains("the answer would leave the record alone from now on"),
+        "{unasked:?}"
+    );
+    let ignore = ["conflicts", "resolve", &about_second, "--ignore", "--yes"];
+    let ignored = site.tandem(&ignore).await.expect(0);
+    let back = format!("`tandem conflicts reopen {about_second}` takes it back");
+    assert!(ignored.out.contains(&back), "{ignored:?}");
     site.until(&["conflicts", "list", "--state", "closed"], |list| {
         texts(&list["items"], "id").len() == 2
     })
@@ -108,6 +118,100 @@ async fn an_unclear_match_is_asked_about_and_answered() {
     assert!(again.err.contains("closed already"), "{again:?}");
     let agreed = site.json(0, &["sync", "verify", "customers"]).await;
     assert_eq!(agreed["left_alone"], 1, "{agreed}");
+
+    let told = site.tandem(&["explain", "customers", &second]).await;
+    assert!(told.out.contains("conflicts reopen"), "{told:?}");
+    let reopened = site.json(0, &["conflicts", "reopen", &about_second]).await;
+    assert_eq!(
+        (&reopened["state"], &reopened["resolution"]),
+        (&"open".into(), &serde_json::Value::Null)
+    );
+    let again = ["conflicts", "reopen", &about_second];
+    let refused = site.tandem(&again).await.expect(3);
+    assert!(refused.err.contains("was not answered"), "{refused:?}");
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_to_many_is_given_only_to_the_kinds_that_it_fits() {
+    let site = Site::start(3).await;
+    twins(&site).await;
+    let up = site.up().await;
+    site.sync(1).await;
+    let refused = site
+        .tandem(&["conflicts", "resolve", "--all", "--take", "a", "--yes"])
+        .await
+        .expect(3);
+    assert!(
+        refused
+            .err
+            .contains("`take` answers none of the questions that match: 2 (2 ambiguous)"),
+        "{refused:?}"
+    );
+    let open = site.json(0, &["conflicts", "list"]).await;
+    assert_eq!(texts(&open["items"], "id").len(), 2, "{open}");
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_pair_that_is_left_alone_says_so_and_is_held_again_when_it_is_linked_by_hand() {
+    let site = Site::start(3).await;
+    let name = |name: &str| company(&[(Field::Name, name), (Field::Email, EMAIL)]);
+    let a = site.crm.create(name("One")).expect("created");
+    let b = site.books.create(name("One")).expect("created");
+    let asking = site
+        .configuration()
+        .replace("name: {}", "name: { conflict: manual }");
+    site.write_config(&asking);
+    let up = site.up().await;
+    site.sync(0).await;
+    site.crm.edit(&a, Field::Name, "Two").expect("edited");
+    site.books.edit(&b, Field::Name, "Three").expect("edited");
+    site.tandem(&["sync", "run", "customers", "--wait"]).await;
+    let asked = site
+        .json(0, &["conflicts", "list", "--kind", "field"])
+        .await;
+    let question = texts(&asked["items"], "id")[0].to_owned();
+    let mixed = ["conflicts", "resolve", "--all", "--ignore"];
+    let unasked = site.tandem(&mixed).await.expect(3);
+    assert!(
+        unasked.err.contains("leave both records of the pair alone"),
+        "{unasked:?}"
+    );
+    site.tandem(&["conflicts", "resolve", &question, "--ignore", "--yes"])
+        .await
+        .expect(0);
+
+    let links = site.tandem(&["links", "customers"]).await.expect(0).out;
+    assert!(links.contains("left alone"), "{links}");
+    let told = site
+        .tandem(&["explain", "customers", &a])
+        .await
+        .expect(0)
+        .out;
+    let back = format!("tandem links link customers {a} {b}");
+    assert!(
+        told.contains("left alone") && told.contains(&back),
+        "{told}"
+    );
+    let status = site.json(0, &["sync", "status", "customers"]).await;
+    assert_eq!(status["left_alone"], 2, "{status}");
+
+    let link = ["links", "link", "customers", &a, &b, "--yes"];
+    site.tandem(&link).await.expect(0);
+    let links = site.json(0, &["links", "customers"]).await;
+    let alone = links["items"].as_array().expect("a list").iter();
+    assert!(
+        alone.into_iter().all(|link| link["left_alone"] == false),
+        "{links}"
+    );
+    // The same is asked again, because both still differ.
+    site.until(&["conflicts", "list", "--kind", "field"], |list| {
+        list["items"]
+            .as_array()
+            .is_some_and(|items| items.len() == 1)
+    })
+    .await;
     up.stop().await;
 }
 

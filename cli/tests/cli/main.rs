@@ -3,6 +3,8 @@
 mod configuration;
 mod conflicts;
 mod dead_letters;
+mod filters;
+mod hostile;
 mod reload;
 mod remote;
 mod schedules;

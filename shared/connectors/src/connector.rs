@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tandem_domain::line::line;
 use tandem_domain::{Disposition, ErrorCode, FieldType, Fields, RecordId, StreamName, Timestamp};
 
 use crate::pulse::Pulse;
@@ -189,7 +190,10 @@ pub enum Lookup<'a> {
 #[derive(Debug, thiserror::Error, Clone)]
 pub enum ConnectorError {
     /// No effect has happened: the system could not be reached, or said that it is down.
-    #[error("{system} cannot be reached: {reason}. Its jobs wait and go on by themselves")]
+    #[error(
+        "{system} cannot be reached: {}. Its jobs wait and go on by themselves",
+        line(reason)
+    )]
     Unreachable {
         /// Connection name.
         system: String,
@@ -208,7 +212,8 @@ pub enum ConnectorError {
     },
     /// The credentials were not accepted, also after a fresh login.
     #[error(
-        "{system} does not accept the credentials: {reason}. Check the secret of this connection, then resume it"
+        "{system} does not accept the credentials: {}. Check the secret of this connection, then resume it",
+        line(reason)
     )]
     Unauthorized {
         /// Connection name.
@@ -217,7 +222,7 @@ pub enum ConnectorError {
         reason: String,
     },
     /// The system refused this write for what it says.
-    #[error("{system} refused {operation}: {}{message}", prefix(.field.as_deref()))]
+    #[error("{system} refused {operation}: {}{}", prefix(.field.as_deref()), line(message))]
     Refused {
         /// Connection name.
         system: String,
@@ -229,7 +234,7 @@ pub enum ConnectorError {
         field: Option<String>,
     },
     /// The record to write has changed since it was read, or is gone.
-    #[error("{system}: the record changed meanwhile: {message}")]
+    #[error("{system}: the record changed meanwhile: {}", line(message))]
     VersionConflict {
         /// Connection name.
         system: String,
@@ -237,7 +242,7 @@ pub enum ConnectorError {
         message: String,
     },
     /// The record to write does not exist.
-    #[error("{system} has no record {id}")]
+    #[error("{system} has no record {}", line(id.as_str()))]
     NotFound {
         /// Connection name.
         system: String,
@@ -246,7 +251,8 @@ pub enum ConnectorError {
     },
     /// A write was sent and no clear answer came: its effect may have happened.
     #[error(
-        "{system}: the answer to {operation} was lost: {reason}. It will be looked up before anything is sent again"
+        "{system}: the answer to {operation} was lost: {}. It will be looked up before anything is sent again",
+        line(reason)
     )]
     ResponseLost {
         /// Connection name.
@@ -257,7 +263,10 @@ pub enum ConnectorError {
         reason: String,
     },
     /// An answer that does not fit the manifest.
-    #[error("{system} answered something the manifest does not expect ({operation}): {reason}")]
+    #[error(
+        "{system} answered something the manifest does not expect ({operation}): {}",
+        line(reason)
+    )]
     Malformed {
         /// Connection name.
         system: String,
@@ -268,7 +277,9 @@ pub enum ConnectorError {
     },
     /// One record cannot be read; the system and its other records are fine.
     #[error(
-        "record {record} of {system} cannot be read: {reason}. Correct it there; the other records go on"
+        "record {} of {system} cannot be read: {}. Correct it there; the other records go on",
+        line(record.as_str()),
+        line(reason)
     )]
     Unreadable {
         /// Connection name.

@@ -7,6 +7,7 @@ mod checksum;
 mod day;
 mod disposition;
 mod id;
+pub mod line;
 mod names;
 mod retry;
 pub mod suggest;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{ChangeId, LinkId, RecordId, Side, SyncName};
+use tandem_domain::{ChangeId, ConflictId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
     Change, HandLink, Hints, JobClass, JobKind, Link, LinkState, NewJob, NewLink, Operation,
-    Outcome, SideState, Trigger, Unlinked,
+    Outcome, SideState, TakeUp, Trigger, Unlinked,
 };
 
 use crate::systems::Standing;
@@ -39,7 +39,8 @@ impl Operator {
         })
     }
 
-    /// Links two records by hand. Both must be there now and linked to nothing. A job compares them.
+    /// Links two records by hand. Both must be there now and linked to nothing else. A job compares them. A pair that
+    /// was to be left alone takes part again.
     ///
     /// # Errors
     /// When there is no such sync, a record is not there or is linked, a system does not answer, or the storage
@@ -51,6 +52,9 @@ impl Operator {
         b: &RecordId,
     ) -> Result<LinkView, OperatorError> {
         self.known_sync(sync).await?;
+        if let Some(link) = self.take_up_pair(sync, a, b).await? {
+            return self.link(link).await;
+        }
         for (side, record) in [(Side::A, a), (Side::B, b)] {
             self.in_use(sync, side, record).await?;
             self.require_free(sync, side, record).await?;
@@ -66,19 +70,7 @@ impl Operator {
                 base: BTreeMap::new(),
             },
             change: self.change_by_hand(sync, id, Operation::Link, Some(a), Some(b)),
-            job: NewJob {
-                id: self.new_job_id(now),
-                kind: JobKind::Reconcile {
-                    sync: sync.clone(),
-                    side: Side::A,
-                    record: a.clone(),
-                },
-                class: JobClass::Interactive,
-                trigger: Trigger::Manual,
-                run_at: now,
-                hints: Hints::default(),
-                traceparent: None,
-            },
+            job: self.job_about(sync, Side::A, a),
         };
         let Some(job) = self.store().link_by_hand(hand, now).await? else {
             return Err(OperatorError::NotNow {
@@ -91,6 +83,64 @@ impl Operator {
         self.ring(&[job]);
         tracing::info!(link = %id, %sync, %a, %b, "an operator linked two records");
         self.link(id).await
+    }
+
+    /// Has these two take part again, if they are a pair that was to be left alone. Gives their link.
+    async fn take_up_pair(
+        &self,
+        sync: &SyncName,
+        a: &RecordId,
+        b: &RecordId,
+    ) -> Result<Option<LinkId>, OperatorError> {
+        let pair = self.store().pair(sync, Side::A, a).await?;
+        let link = pair.link.filter(|link| {
+            link.state == LinkState::Active && link.side(Side::B).id.as_ref() == Some(b)
+        });
+        let Some(link) = link else { return Ok(None) };
+        let taken_up = self.take_up(sync, Side::A, a, None).await?;
+        Ok(taken_up.then_some(link.id))
+    }
+
+    /// Has a record take part again, and its partner with it. Says whether it was left alone.
+    pub(crate) async fn take_up(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+        question: Option<ConflictId>,
+    ) -> Result<bool, OperatorError> {
+        let now = self.now();
+        let taken = TakeUp {
+            sync: sync.clone(),
+            side,
+            record: record.clone(),
+            question,
+            job: self.job_about(sync, side, record),
+        };
+        let Some(job) = self.store().take_up(taken, now).await? else {
+            return Ok(false);
+        };
+        self.ring(&[job]);
+        tracing::info!(%sync, %side, %record, "an operator had a record take part again");
+        Ok(true)
+    }
+
+    /// A job that looks at a record because a person said so.
+    fn job_about(&self, sync: &SyncName, side: Side, record: &RecordId) -> NewJob {
+        let now = self.now();
+        NewJob {
+            id: self.new_job_id(now),
+            kind: JobKind::Reconcile {
+                sync: sync.clone(),
+                side,
+                record: record.clone(),
+            },
+            class: JobClass::Interactive,
+            trigger: Trigger::Manual,
+            run_at: now,
+            hints: Hints::default(),
+            traceparent: None,
+        }
     }
 
     /// Takes a pair apart. Both records stay as they are, and are left alone until they are linked by hand again.

@@ -1,6 +1,7 @@
 //! Questions that only a person can answer.
 
 use serde::{Deserialize, Serialize};
+use tandem_domain::suggest::full_advice;
 use tandem_domain::{ConflictId, SyncName, Timestamp};
 use tandem_store::{Conflict, ConflictFilter, ConflictKind, ConflictState, Resolution};
 
@@ -17,7 +18,7 @@ pub struct ConflictQuery {
     pub sync: Option<SyncName>,
     /// Only in this state.
     pub state: Option<ConflictState>,
-    /// Only of this kind: `field`, `ambiguous`, `not_kept` or `delete_held`.
+    /// Only of this kind, by one of [`ConflictKind::WORDS`].
     pub kind: Option<String>,
     /// Only since this instant.
     #[serde(with = "crate::views::when_opt")]
@@ -31,31 +32,67 @@ pub struct ConflictQuery {
     pub limit: Option<usize>,
 }
 
-/// The answers that fit a question.
+/// The answers that fit a question, with what each does: it completes "the answer would …".
 #[must_use]
-pub(crate) const fn answers(kind: &ConflictKind) -> &'static [&'static str] {
+pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'static str)] {
     match kind {
-        ConflictKind::Field { .. } => &["take", "ignore"],
-        ConflictKind::NotKept { .. } => &["take", "dismiss", "ignore"],
-        ConflictKind::Ambiguous { .. } => &["link_to", "create_new", "ignore"],
-        ConflictKind::DeleteHeld { .. } | ConflictKind::Replaced { .. } => {
-            &["approve", "reject", "ignore"]
-        }
-        ConflictKind::Overwritten { .. } => &["dismiss", "ignore"],
+        ConflictKind::Field { .. } => &[
+            (
+                "take",
+                "give both sides the value of the side that is named",
+            ),
+            IGNORE_PAIR,
+        ],
+        ConflictKind::NotKept { .. } => &[
+            (
+                "take",
+                "give both sides the value of the side that is named",
+            ),
+            ("dismiss", DISMISS),
+            IGNORE_PAIR,
+        ],
+        ConflictKind::Ambiguous { .. } => &[
+            (
+                "link_to",
+                "link the two records and bring them into agreement",
+            ),
+            (
+                "create_new",
+                "make a new record on the other side, and link it",
+            ),
+            (
+                "ignore",
+                "leave the record alone from now on: it gets no partner, and its changes go nowhere",
+            ),
+        ],
+        ConflictKind::DeleteHeld { .. } => &[
+            ("approve", "delete the partner of the record that is gone"),
+            (
+                "reject",
+                "keep the record that is still there, no longer as one of a pair, and leave it alone",
+            ),
+            IGNORE_PAIR,
+        ],
+        ConflictKind::Replaced { .. } => &[
+            (
+                "approve",
+                "hold the two records equal again: what differs from what both last had counts as an edit, and goes to the other side",
+            ),
+            (
+                "reject",
+                "take the pair apart; each of the two records is then looked at as one without a partner",
+            ),
+            IGNORE_PAIR,
+        ],
+        ConflictKind::Overwritten { .. } => &[("dismiss", DISMISS), IGNORE_PAIR],
     }
 }
 
-const fn word(resolution: &Resolution) -> &'static str {
-    match resolution {
-        Resolution::Take { .. } => "take",
-        Resolution::LinkTo { .. } => "link_to",
-        Resolution::CreateNew => "create_new",
-        Resolution::Ignore => "ignore",
-        Resolution::Approve => "approve",
-        Resolution::Reject => "reject",
-        Resolution::Dismiss => "dismiss",
-    }
-}
+const DISMISS: &str = "leave both records as they are, and close the question";
+const IGNORE_PAIR: (&str, &str) = (
+    "ignore",
+    "leave both records of the pair alone from now on: no change of either goes to the other",
+);
 
 impl Operator {
     /// Questions, newest first.
@@ -68,6 +105,7 @@ impl Operator {
     ) -> Result<Page<ConflictView>, OperatorError> {
         check_kind(query.kind.as_deref())?;
         let limit = page_rows(query.limit)?;
+        span::check(query.since, query.until)?;
         self.check_sync(query.sync.as_ref()).await?;
         let filter = ConflictFilter {
             sync: query.sync,
@@ -110,9 +148,9 @@ impl Operator {
     ) -> Result<ConflictView, OperatorError> {
         let conflict = self.store().conflict(id).await?;
         let conflict = conflict.ok_or_else(|| no_conflict(id))?;
-        let given = word(&resolution);
-        let fitting = answers(&conflict.kind);
-        if !fitting.contains(&given) {
+        let given = resolution.as_str();
+        let fitting = choices(&conflict.kind);
+        if !fitting.iter().any(|(answer, _)| *answer == given) {
             return Err(OperatorError::Invalid {
                 problem: format!(
                     "`{given}` does not answer a question of kind `{}`",
@@ -139,13 +177,46 @@ impl Operator {
     }
 }
 
+impl Operator {
+    /// Takes the answer `ignore` back: the record takes part again, its partner too, and the question is open again,
+    /// unless the same is asked already. A job looks at them.
+    ///
+    /// # Errors
+    /// When there is no such question, it was not answered with `ignore`, the records take part already, or the
+    /// storage fails.
+    pub async fn reopen(&self, id: ConflictId) -> Result<ConflictView, OperatorError> {
+        let conflict = self.store().conflict(id).await?;
+        let conflict = conflict.ok_or_else(|| no_conflict(id))?;
+        if conflict.resolution != Some(Resolution::Ignore) {
+            return Err(OperatorError::NotNow {
+                problem: format!("the question {id} was not answered with `ignore`"),
+                advice: "an answer that is not carried out yet is changed by giving another one",
+            });
+        }
+        let Conflict {
+            sync, side, record, ..
+        } = conflict;
+        if !self.take_up(&sync, side, &record, Some(id)).await? {
+            return Err(OperatorError::NotNow {
+                problem: format!(
+                    "the record `{record}` on side {side} of {sync} takes part already"
+                ),
+                advice: "nothing is left to take back; `explain` shows how it stands",
+            });
+        }
+        self.conflict(id).await
+    }
+}
+
 /// A misspelt kind would look like "no questions".
 fn check_kind(kind: Option<&str>) -> Result<(), OperatorError> {
     match kind {
-        Some(kind) if !ConflictKind::WORDS.contains(&kind) => Err(OperatorError::Invalid {
-            problem: format!("there are no questions of kind `{kind}`"),
-            advice: "the kinds are field, ambiguous, not_kept, delete_held, overwritten and replaced",
-        }),
+        Some(kind) if !ConflictKind::WORDS.contains(&kind) => {
+            let advice = full_advice(kind, ConflictKind::WORDS);
+            Err(OperatorError::Unmeant(format!(
+                "there are no questions of kind `{kind}`{advice}"
+            )))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -179,10 +250,83 @@ const fn advice(kind: &ConflictKind) -> &'static str {
         }
         ConflictKind::DeleteHeld { .. } => "approve or reject the delete, or ignore the record",
         ConflictKind::Overwritten { .. } => {
-            "put the value right in either system if it is wrong, then dismiss the question"
+            "put the value right in either system if it is wrong, then dismiss the question; or ignore the record"
         }
         ConflictKind::Replaced { .. } => {
             "approve if it is the same record after all, reject to take the pair apart, or ignore the record"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_domain::{EventId, Fields, Side, Value};
+    use tandem_testkit::{Make, SeededEntropy};
+
+    use super::*;
+
+    fn one_of_each() -> [ConflictKind; 6] {
+        [
+            Make::field_conflict("name"),
+            Make::ambiguous(),
+            ConflictKind::NotKept {
+                field: "name".to_owned(),
+                sent: Value::Null,
+                kept: Value::Null,
+            },
+            ConflictKind::DeleteHeld {
+                gone: Side::A,
+                reason: String::new(),
+            },
+            ConflictKind::Overwritten {
+                edited_at: Timestamp::from_secs(0),
+                event: EventId::new(Timestamp::from_secs(0), &SeededEntropy::new(1)),
+                written: Fields::default(),
+            },
+            ConflictKind::Replaced {
+                reason: String::new(),
+                known: Fields::default(),
+                found: Fields::default(),
+            },
+        ]
+    }
+
+    #[test]
+    fn the_readme_names_every_kind_of_question_with_the_answers_that_fit_and_no_others() {
+        let readme = include_str!("../../../README.md");
+        let kinds = one_of_each();
+        assert_eq!(
+            kinds.each_ref().map(ConflictKind::as_str).len(),
+            ConflictKind::WORDS.len()
+        );
+        let options = |answer: &str| match answer {
+            "take" => vec!["--take a", "--take b"],
+            "link_to" => vec!["--link RECORD"],
+            "create_new" => vec!["--create"],
+            "ignore" => vec!["--ignore"],
+            "approve" => vec!["--approve"],
+            "reject" => vec!["--reject"],
+            _ => vec!["--dismiss"],
+        };
+        for kind in kinds {
+            let word = kind.as_str();
+            let mut rows = readme
+                .lines()
+                .filter(|line| line.starts_with(&format!("| `{word}` |")));
+            let row = rows
+                .next()
+                .unwrap_or_else(|| panic!("README lacks `{word}`"));
+            let mut named: Vec<&str> = row
+                .split('`')
+                .filter(|part| part.starts_with("--"))
+                .collect();
+            let mut fitting: Vec<&str> = choices(&kind)
+                .iter()
+                .flat_map(|(answer, _)| options(answer))
+                .collect();
+            named.sort_unstable();
+            fitting.sort_unstable();
+            assert_eq!(named, fitting, "{word}");
         }
     }
 }

@@ -1,26 +1,29 @@
 //! Why an operator's wish was not done, and what to do about it.
 
+use std::borrow::Cow;
+
 use tandem_domain::IdParseError;
+use tandem_domain::line::line;
 use tandem_store::StoreError;
 
 /// A wish that was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// What was named is not there.
-    #[error("there is no {what} `{id}`; {advice}")]
+    #[error("there is no {what} `{}`; {advice}", line(id))]
     NotFound {
         /// The kind of thing.
         what: &'static str,
         /// Its id or name.
         id: String,
-        /// What to do.
-        advice: &'static str,
+        /// What to do, or what there is.
+        advice: Cow<'static, str>,
     },
     /// What a list was to be narrowed to, or how long it was to be, cannot be.
-    #[error("{0}")]
+    #[error("{}", line(.0))]
     Unmeant(String),
     /// The request itself makes no sense.
-    #[error("{problem}; {advice}")]
+    #[error("{}; {advice}", line(problem))]
     Invalid {
         /// What is wrong.
         problem: String,
@@ -28,7 +31,7 @@ pub enum OperatorError {
         advice: &'static str,
     },
     /// The thing is not in a state in which this can be done.
-    #[error("{problem}; {advice}")]
+    #[error("{}; {advice}", line(problem))]
     NotNow {
         /// What stands against it.
         problem: String,
@@ -36,7 +39,7 @@ pub enum OperatorError {
         advice: &'static str,
     },
     /// It could not be made sure of with the system concerned, so nothing was done.
-    #[error("{problem}; {advice}")]
+    #[error("{}; {advice}", line(problem))]
     NotChecked {
         /// What could not be checked, and why.
         problem: String,
@@ -51,11 +54,15 @@ pub enum OperatorError {
 impl OperatorError {
     /// What was named is not there.
     #[must_use]
-    pub fn not_found(what: &'static str, id: impl ToString, advice: &'static str) -> Self {
+    pub fn not_found(
+        what: &'static str,
+        id: impl ToString,
+        advice: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::NotFound {
             what,
             id: id.to_string(),
-            advice,
+            advice: advice.into(),
         }
     }
 }

@@ -41,6 +41,7 @@ impl Operator {
     /// When the storage fails.
     pub async fn events(&self, query: EventQuery) -> Result<Page<EventView>, OperatorError> {
         let limit = page_rows(query.limit)?;
+        span::check(query.since, query.until)?;
         self.check_connection(query.connection.as_ref()).await?;
         let filter = EventFilter {
             connection: query.connection,

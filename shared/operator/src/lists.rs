@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ChangeId, ErrorCode, JobId, LinkId, RecordId, RunId, SyncName, Timestamp};
-use tandem_store::{ChangeFilter, JobFilter, JobState, Operation, RunFilter, RunKind, RunState};
+use tandem_store::{
+    ChangeFilter, JobFilter, JobState, Link, Operation, RunFilter, RunKind, RunState,
+};
 
 use crate::operator::page_rows;
 use crate::span::{self, before};
@@ -86,6 +88,7 @@ impl Operator {
     /// When the storage fails.
     pub async fn jobs(&self, query: JobQuery) -> Result<Page<JobView>, OperatorError> {
         let limit = page_rows(query.limit)?;
+        span::check(query.since, query.until)?;
         self.check_sync(query.sync.as_ref()).await?;
         let filter = JobFilter {
             state: query.state,
@@ -130,7 +133,7 @@ impl Operator {
         self.known_sync(sync).await?;
         let limit = page_rows(limit)?;
         let links = self.store().links(sync, cursor, limit).await?;
-        let views = links.into_iter().map(LinkView::from).collect();
+        let views = self.link_views(links).await?;
         Ok(Page::new(views, limit, |link: &LinkView| {
             link.id.to_string()
         }))
@@ -142,9 +145,28 @@ impl Operator {
     /// When there is no such link, or the storage fails.
     pub async fn link(&self, id: LinkId) -> Result<LinkView, OperatorError> {
         let link = self.store().link(id).await?;
-        link.map(LinkView::from).ok_or_else(|| {
-            OperatorError::not_found("link", id, "list the links of the sync to see their ids")
-        })
+        let mut views = self.link_views(link.into_iter().collect()).await?;
+        views.pop().ok_or_else(|| no_link(id))
+    }
+
+    /// Links as they are shown, with whether a person said to leave them alone.
+    async fn link_views(&self, links: Vec<Link>) -> Result<Vec<LinkView>, OperatorError> {
+        let ids: Vec<LinkId> = links.iter().map(|link| link.id).collect();
+        let alone = self.store().left_alone(&ids).await?;
+        let views = links.into_iter().map(|link| LinkView {
+            left_alone: alone.contains(&link.id),
+            ..LinkView::from(link)
+        });
+        Ok(views.collect())
+    }
+
+    /// Refuses a list that is narrowed to a link that never was.
+    async fn check_link(&self, id: Option<LinkId>) -> Result<(), OperatorError> {
+        let Some(id) = id else { return Ok(()) };
+        match self.store().link(id).await? {
+            Some(_) => Ok(()),
+            None => Err(no_link(id)),
+        }
     }
 
     /// The change log, newest first.
@@ -153,7 +175,9 @@ impl Operator {
     /// When the storage fails.
     pub async fn changes(&self, query: ChangeQuery) -> Result<Page<ChangeView>, OperatorError> {
         let limit = page_rows(query.limit)?;
+        span::check(query.since, query.until)?;
         self.check_sync(query.sync.as_ref()).await?;
+        self.check_link(query.link).await?;
         let filter = ChangeFilter {
             sync: query.sync,
             record: query.record,
@@ -174,6 +198,7 @@ impl Operator {
     /// When the storage fails.
     pub async fn runs(&self, query: RunQuery) -> Result<Page<RunView>, OperatorError> {
         let limit = page_rows(query.limit)?;
+        span::check(query.since, query.until)?;
         self.check_sync(query.sync.as_ref()).await?;
         let filter = RunFilter {
             sync: query.sync,
@@ -198,4 +223,8 @@ impl Operator {
             OperatorError::not_found("run", id, "runs that ended long ago are pruned")
         })
     }
+}
+
+fn no_link(id: LinkId) -> OperatorError {
+    OperatorError::not_found("link", id, "list the links of the sync to see their ids")
 }

@@ -67,12 +67,16 @@ impl Operator {
 
     /// The sync of this name, unless it was removed.
     pub(crate) async fn known_sync(&self, name: &SyncName) -> Result<SyncRow, OperatorError> {
-        let rows = self.store().syncs().await?;
-        rows.into_iter()
-            .find(|row| row.name == *name && row.deleted_at.is_none())
-            .ok_or_else(|| {
-                OperatorError::not_found("sync", name, "list the syncs to see their names")
-            })
+        let mut rows = self.store().syncs().await?;
+        rows.retain(|row| row.deleted_at.is_none());
+        match rows.iter().position(|row| row.name == *name) {
+            Some(at) => Ok(rows.swap_remove(at)),
+            None => Err(unknown(
+                "sync",
+                name,
+                rows.iter().map(|row| row.name.as_str()),
+            )),
+        }
     }
 
     /// Refuses a list that is narrowed to a sync that never was: it would look as if there were nothing.
@@ -100,17 +104,29 @@ impl Operator {
         &self,
         name: &ConnectionName,
     ) -> Result<ConnectionRow, OperatorError> {
-        let rows = self.store().connections().await?;
-        rows.into_iter()
-            .find(|row| row.name == *name && row.deleted_at.is_none())
-            .ok_or_else(|| {
-                OperatorError::not_found(
-                    "connection",
-                    name,
-                    "list the connections to see their names",
-                )
-            })
+        let mut rows = self.store().connections().await?;
+        rows.retain(|row| row.deleted_at.is_none());
+        match rows.iter().position(|row| row.name == *name) {
+            Some(at) => Ok(rows.swap_remove(at)),
+            None => Err(unknown(
+                "connection",
+                name,
+                rows.iter().map(|row| row.name.as_str()),
+            )),
+        }
     }
+}
+
+/// What was named is not there; says what is.
+fn unknown<'a>(
+    what: &'static str,
+    name: impl ToString,
+    known: impl Iterator<Item = &'a str>,
+) -> OperatorError {
+    let id = name.to_string();
+    let advice = full_advice(&id, known);
+    let advice = advice.trim_start_matches("; ").to_owned();
+    OperatorError::not_found(what, id, advice)
 }
 
 fn check_name<'a>(

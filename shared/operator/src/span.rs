@@ -5,10 +5,24 @@ use std::time::Duration;
 
 use tandem_domain::Timestamp;
 
+use crate::OperatorError;
 use crate::views::Page;
 
 /// The step in which ids tell the time.
 const STEP: Duration = Duration::from_millis(1);
+
+/// Refuses a span that ends before it begins: it would look as if there were nothing.
+pub(crate) fn check(
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> Result<(), OperatorError> {
+    match (since, until) {
+        (Some(since), Some(until)) if since > until => Err(OperatorError::Unmeant(format!(
+            "the span ends before it begins: since {since}, until {until}"
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// Where a list begins that goes on after `cursor` and shows nothing made after `until`.
 pub(crate) fn before<Id: Ord>(
@@ -61,6 +75,17 @@ mod tests {
         assert!(early < ended && ended < late);
         let with_its_own_instant = before(None, Some(at(20)), JobId::least).expect("a bound");
         assert!(late < with_its_own_instant);
+    }
+
+    #[test]
+    fn a_span_that_ends_before_it_begins_is_refused() {
+        assert!(check(Some(at(10)), Some(at(10))).is_ok());
+        assert!(check(Some(at(10)), None).is_ok());
+        let refused = check(Some(at(20)), Some(at(10))).expect_err("turned around");
+        assert_eq!(
+            refused.to_string(),
+            "the span ends before it begins: since 1970-01-01T00:00:20Z, until 1970-01-01T00:00:10Z"
+        );
     }
 
     #[test]

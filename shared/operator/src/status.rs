@@ -68,6 +68,9 @@ pub struct SyncStatus {
     pub connections: Vec<ConnectionStatus>,
     /// Pairs held equal.
     pub links: u64,
+    /// Records that a person said to leave alone.
+    #[serde(default)]
+    pub left_alone: u64,
     /// Its jobs.
     pub queue: QueueStatus,
     /// Questions that wait for an answer.
@@ -210,6 +213,7 @@ impl Operator {
             connections: own.map(ConnectionStatus::from).collect(),
             sync,
             links: self.store().link_count(&name).await?,
+            left_alone: self.store().left_alone_count(&name).await?,
             queue: QueueStatus::new(&counts, now),
             open_conflicts: Counted::of(self.store().conflicts(&open).await?.len()),
             totals: self.store().totals(Some(&name)).await?,

@@ -46,7 +46,7 @@ const SMALL_INDEXES: [&str; 9] = [
 const COARSE: [&str; 5] = ["sync", "side", "state", "class", "connection"];
 
 /// They count: what waits and what is dead, the links of a sync; and so read the indexes of these.
-const COUNT_AN_INDEX: [&str; 2] = ["count_jobs", "link_count"];
+const COUNT_AN_INDEX: [&str; 3] = ["count_jobs", "link_count", "count_left_alone"];
 
 /// A connection of the storage, with plans as they are kept for good: made for no particular values.
 async fn connection() -> (PoolConnection<Postgres>, TestDatabase) {

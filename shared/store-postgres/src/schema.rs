@@ -54,6 +54,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0007_questions.up.sql"),
         include_str!("../../../migrations/postgres/0007_questions.down.sql"),
     ),
+    (
+        8,
+        "left_alone",
+        include_str!("../../../migrations/postgres/0008_left_alone.up.sql"),
+        include_str!("../../../migrations/postgres/0008_left_alone.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

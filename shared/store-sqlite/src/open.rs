@@ -72,6 +72,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0007_questions.up.sql"),
         include_str!("../../../migrations/sqlite/0007_questions.down.sql"),
     ),
+    (
+        8,
+        "left_alone",
+        include_str!("../../../migrations/sqlite/0008_left_alone.up.sql"),
+        include_str!("../../../migrations/sqlite/0008_left_alone.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -132,6 +132,22 @@ pub enum Resolution {
     Dismiss,
 }
 
+impl Resolution {
+    /// The word as stored and shown.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Take { .. } => "take",
+            Self::LinkTo { .. } => "link_to",
+            Self::CreateNew => "create_new",
+            Self::Ignore => "ignore",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Dismiss => "dismiss",
+        }
+    }
+}
+
 /// Where a question stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -30,6 +30,21 @@ pub enum Unlinked {
     WriteUnderWay,
 }
 
+/// Records that were to be left alone, and take part again.
+#[derive(Clone, Debug)]
+pub struct TakeUp {
+    /// The sync.
+    pub sync: SyncName,
+    /// The side of `record`.
+    pub side: Side,
+    /// The record; its partner too, if it has one.
+    pub record: RecordId,
+    /// The question whose answer is taken back.
+    pub question: Option<ConflictId>,
+    /// The job that looks at them.
+    pub job: NewJob,
+}
+
 /// What operators do to pairs and questions by hand.
 #[async_trait]
 pub trait HandStore: Send + Sync {
@@ -50,6 +65,17 @@ pub trait HandStore: Send + Sync {
         change: Change,
         now: Timestamp,
     ) -> Result<Unlinked, StoreError>;
+
+    /// Has a record take part again that was to be left alone, and its partner with it; the question whose answer is
+    /// taken back is open again, unless the same is asked already. `None`, with nothing changed, when neither record
+    /// was left alone.
+    async fn take_up(&self, taken: TakeUp, now: Timestamp) -> Result<Option<JobId>, StoreError>;
+
+    /// Those of these links that are active and have a record that is to be left alone.
+    async fn left_alone(&self, links: &[LinkId]) -> Result<Vec<LinkId>, StoreError>;
+
+    /// How many records of a sync are to be left alone.
+    async fn left_alone_count(&self, sync: &SyncName) -> Result<u64, StoreError>;
 
     /// Closes questions that nobody has to answer any more: what a record matches, when it has a partner or is
     /// left alone by now; anything about a pair that is no pair any more. At most `limit`; returns how many.

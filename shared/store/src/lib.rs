@@ -39,7 +39,7 @@ pub use events::{
     DeliveryOutcome, Event, EventFilter, EventKind, EventState, EventStore, JobTarget, NewDelivery,
     NewEvent,
 };
-pub use hand::{HandLink, HandStore, Unlinked};
+pub use hand::{HandLink, HandStore, TakeUp, Unlinked};
 pub use health::{ConnectionHealth, ConnectionState, HealthStore};
 pub use jobs::{
     ATTEMPTS_KEPT, CRASHES_MAX, ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt,

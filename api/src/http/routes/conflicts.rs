@@ -18,6 +18,7 @@ pub fn routes() -> Router<Operator> {
         .route("/conflicts/resolve", post(resolve_all))
         .route("/conflicts/{id}", get(show))
         .route("/conflicts/{id}/resolve", post(resolve))
+        .route("/conflicts/{id}/reopen", post(reopen))
 }
 
 async fn list(
@@ -35,13 +36,21 @@ async fn show(
 }
 
 /// `{"answer": "take", "side": "a"}`, `{"answer": "link_to", "record": "17"}`, `{"answer": "create_new"}`,
-/// `{"answer": "ignore"}`, `{"answer": "approve"}`, `{"answer": "reject"}`.
+/// `{"answer": "ignore"}`, `{"answer": "approve"}`, `{"answer": "reject"}`, `{"answer": "dismiss"}`.
 async fn resolve(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<ConflictId>,
     ApiJson(resolution): ApiJson<Resolution>,
 ) -> Answer<ConflictView> {
     Ok(Json(operator.resolve(id, resolution).await?))
+}
+
+/// Takes `ignore` back.
+async fn reopen(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<ConflictId>,
+) -> Answer<ConflictView> {
+    Ok(Json(operator.reopen(id).await?))
 }
 
 /// Some questions by id, and one answer.

@@ -563,6 +563,17 @@ impl Desk {
         Ok(whole)
     }
 
+    /// Takes `ignore` back.
+    pub async fn reopen(&self, id: ConflictId) -> anyhow::Result<ConflictView> {
+        match self {
+            Self::Local(operator) => Ok(operator.reopen(id).await?),
+            Self::Remote(remote) => {
+                let at = path(&["conflicts", &id.to_string(), "reopen"]);
+                remote.post(at, &json!({})).await
+            }
+        }
+    }
+
     /// Answers a question.
     pub async fn resolve(
         &self,

@@ -1,5 +1,6 @@
 //! A dead letter as text: what happened, in the order in which a person asks.
 
+use tandem_domain::line::line;
 use tandem_operator::DeadLetterDetail;
 use tandem_operator::views::{AttemptView, ChangeView, EventView, IntentView, JobDetail};
 
@@ -57,7 +58,10 @@ fn head(detail: &JobDetail) -> Vec<String> {
     let job = &detail.job;
     let about = match (&job.sync, job.side, &job.record) {
         (Some(sync), Some(side), Some(record)) => {
-            format!(" of record {record} on side {side} of {sync}")
+            format!(
+                " of record {} on side {side} of {sync}",
+                line(record.as_str())
+            )
         }
         (Some(sync), Some(side), None) => format!(" of side {side} of {sync}"),
         (Some(sync), None, _) => format!(" of {sync}"),
@@ -79,9 +83,18 @@ fn head(detail: &JobDetail) -> Vec<String> {
     );
     if let Some(failure) = &job.failure {
         lines.push(format!("  failure     {}", failure.code));
-        lines.extend(failure.chain.iter().map(|message| format!("    {message}")));
+        lines.extend(
+            failure
+                .chain
+                .iter()
+                .map(|message| format!("    {}", line(message))),
+        );
     }
-    lines.extend(job.note.iter().map(|note| format!("  note        {note}")));
+    lines.extend(
+        job.note
+            .iter()
+            .map(|note| format!("  note        {}", line(note))),
+    );
     lines
 }
 
@@ -96,7 +109,7 @@ fn attempt(attempt: &AttemptView) -> Vec<String> {
     let took = ended_at.since(*started_at).as_millis();
     let first = format!("{number}. {}, {took} ms: {code}", moment(*started_at));
     std::iter::once(first)
-        .chain(chain.iter().map(|message| format!("   {message}")))
+        .chain(chain.iter().map(|message| format!("   {}", line(message))))
         .collect()
 }
 
@@ -105,7 +118,7 @@ fn intent(intent: &IntentView) -> Vec<String> {
     let target = intent
         .target
         .as_ref()
-        .map_or_else(String::new, |id| format!(" {id}"));
+        .map_or_else(String::new, |id| format!(" {}", line(id.as_str())));
     let mut lines = vec![format!(
         "{}: {op} on side {}{target}, {state}, sent {} times ({})",
         moment(intent.created_at),
@@ -117,10 +130,15 @@ fn intent(intent: &IntentView) -> Vec<String> {
         lines.extend(
             fields
                 .iter()
-                .map(|(name, value)| format!("   {name}: {}", shown(value))),
+                .map(|(name, value)| format!("   {}: {}", line(name), shown(value))),
         );
     }
-    lines.extend(intent.error.iter().map(|error| format!("   {error}")));
+    lines.extend(
+        intent
+            .error
+            .iter()
+            .map(|error| format!("   {}", line(error))),
+    );
     lines
 }
 
@@ -144,11 +162,12 @@ fn change(change: &ChangeView) -> Vec<String> {
         .iter()
         .map(|field| field.field.as_str())
         .collect();
+    let fields = fields.join(", ");
     let (operation, outcome) = (word(&change.operation), word(&change.outcome));
     vec![format!(
         "{}: {operation}, {outcome}: {} ({})",
         moment(change.at),
-        fields.join(", "),
+        line(&fields),
         change.id
     )]
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use tandem_domain::line::line;
 use tandem_domain::{LinkId, RecordId, Side, SyncName};
 use tandem_operator::views::StandingView;
 
@@ -57,7 +58,11 @@ pub async fn link(args: &LinkArgs, data: &DataOptions) -> anyhow::Result<ExitCod
     } else {
         say(&format!(
             "{}: `{}` of {} and `{}` of {} are linked; a running `tandem up` compares them",
-            link.id, args.a, a.connection, args.b, b.connection
+            link.id,
+            line(args.a.as_str()),
+            a.connection,
+            line(args.b.as_str()),
+            b.connection
         ))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -89,12 +94,12 @@ fn told(record: &StandingView) -> String {
     let fields = record.fields.as_object().into_iter().flatten();
     let values: Vec<String> = fields
         .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| format!("{name}: {}", shown(value)))
+        .map(|(name, value)| format!("{}: {}", line(name), shown(value)))
         .collect();
     format!(
         "{} {}: {}",
         record.connection,
-        record.record,
+        line(record.record.as_str()),
         values.join(", ")
     )
 }

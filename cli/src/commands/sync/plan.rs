@@ -11,9 +11,7 @@ use tandem_runtime::SyncDefinition;
 use tandem_worker::{Preview, PreviewItem, survey};
 
 use crate::commands::options::{ConfigOptions, DataOptions};
-use crate::commands::output::{
-    ReadingProgress, cell, fitted, or_dash, say, say_json, shown, table,
-};
+use crate::commands::output::{ReadingProgress, fitted, or_dash, say, say_json, shown, table};
 use crate::commands::storage::{build, open_to_look, sync_of};
 
 /// Items shown to a person unless asked for others.
@@ -128,8 +126,8 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
                 action(sync, item),
                 or_dash(item.a.as_ref()),
                 or_dash(item.b.as_ref()),
-                cell(&fields(item)),
-                cell(&item.reason),
+                fields(item),
+                item.reason.clone(),
             ]);
         }
         lines.extend([String::new(), fitted(&items)]);

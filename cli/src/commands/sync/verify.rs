@@ -161,7 +161,8 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             )
         }
     };
-    lines.extend(differences.iter().map(line));
+    let told = differences.iter().map(line);
+    lines.extend(told.map(|told| tandem_domain::line::line(&told).into_owned()));
     if *seen_once > 0 {
         lines.push(format!(
             "{seen_once} of these were not looked at a second time; some may be edits that were on their way"

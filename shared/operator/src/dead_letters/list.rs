@@ -1,8 +1,9 @@
 //! Listing and grouping. Jobs and events are read page by page and merged by their ids, which sort by time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use tandem_domain::suggest::full_advice;
 use tandem_domain::{ErrorCode, JobId, RecordId, SyncName, Timestamp};
 use tandem_store::{
     ChangeFilter, Event, EventFilter, EventState, Job, JobFilter, JobKind, JobState, PAGE_ROWS_MAX,
@@ -157,6 +158,7 @@ impl Operator {
         wanted: usize,
     ) -> Result<Vec<DeadLetter>, OperatorError> {
         self.check_sync(query.sync.as_ref()).await?;
+        crate::span::check(query.since, query.until)?;
         let mut cursor = query.cursor.clone();
         let mut found: Vec<DeadLetter> = Vec::new();
         let mut seen = 0;
@@ -176,8 +178,36 @@ impl Operator {
             };
             found.extend(page.into_iter().filter(fits));
             if found.len() >= wanted || !full || seen >= SCAN_MAX {
+                if let (Some(cause), true) = (&query.cause, found.is_empty()) {
+                    self.check_cause(cause).await?;
+                }
                 found.truncate(wanted);
                 return Ok(found);
+            }
+        }
+    }
+
+    /// Refuses a cause that no dead letter has: the list would look as if nothing were left of it. It is looked for
+    /// among all, because the other filters may leave out those that have it.
+    async fn check_cause(&self, cause: &str) -> Result<(), OperatorError> {
+        let mut cursor = None;
+        let mut known = BTreeSet::new();
+        let mut seen = 0;
+        loop {
+            let all = DeadLetterQuery::default();
+            let page = self.scan_page(&all, cursor.as_deref()).await?;
+            seen += page.len();
+            cursor = page.last().map(cursor_of);
+            let is_last = page.len() < PAGE_ROWS_MAX || seen >= SCAN_MAX;
+            known.extend(page.into_iter().map(|letter| letter.cause));
+            if known.contains(cause) {
+                return Ok(());
+            }
+            if is_last {
+                let advice = full_advice(cause, known.iter().map(String::as_str));
+                return Err(OperatorError::Unmeant(format!(
+                    "no dead letter has the cause `{cause}`{advice}"
+                )));
             }
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tandem_domain::{RecordId, Side, SyncName};
 use tandem_store::{
-    ChangeFilter, Conflict, ConflictFilter, ConflictState, EventFilter, JobFilter, PAGE_ROWS_MAX,
-    PairContext, SyncRow,
+    ChangeFilter, Conflict, ConflictFilter, ConflictState, EventFilter, JobFilter, LinkState,
+    PAGE_ROWS_MAX, PairContext, SyncRow,
 };
 
 use super::{End, Ends, Story};
@@ -101,7 +101,10 @@ impl Operator {
             ends,
             ignored: context.ignored,
             held: context.held.is_some(),
-            link: context.link.map(LinkView::from),
+            link: context.link.map(|link| LinkView {
+                left_alone: context.ignored && link.state == LinkState::Active,
+                ..LinkView::from(link)
+            }),
         })
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 use tandem_domain::Side;
+use tandem_domain::line::{json, line};
 use tandem_store::{IntentOp, LinkState, Operation, Outcome};
 
 use super::Story;
@@ -15,7 +16,7 @@ impl fmt::Display for Story {
             f,
             "{} {} in sync {}",
             self.ends.name(self.side),
-            self.record,
+            line(self.record.as_str()),
             self.sync
         )?;
         self.write_link(f)?;
@@ -50,9 +51,10 @@ impl Story {
         let Some(link) = &self.link else {
             return writeln!(f, "not linked to any record of the other side");
         };
-        let state = match link.state {
-            LinkState::Active => "held equal",
-            LinkState::Retired => "no longer held equal",
+        let state = match (link.state, link.left_alone) {
+            (LinkState::Active, false) => "held equal",
+            (LinkState::Active, true) => "linked, and left alone as an operator said",
+            (LinkState::Retired, _) => "no longer held equal",
         };
         writeln!(
             f,
@@ -89,7 +91,7 @@ impl Story {
         };
         let name = self.ends.name(side);
         match &state.id {
-            Some(id) => format!("{name} {id}"),
+            Some(id) => format!("{name} {}", line(id.as_str())),
             None => format!("{name} (gone)"),
         }
     }
@@ -114,7 +116,7 @@ impl Story {
             self.write_field(f, field)?;
         }
         match &change.error {
-            Some(error) => writeln!(f, "      {error}"),
+            Some(error) => writeln!(f, "      {}", line(error)),
             None => Ok(()),
         }
     }
@@ -129,7 +131,7 @@ impl Story {
             shown(&field.b),
             self.ends.name(Side::B),
             shown(&field.chosen),
-            field.reason
+            line(&field.reason)
         )?;
         match &field.lost {
             Some(lost) => writeln!(f, ", lost: {}", shown(lost)),
@@ -146,7 +148,7 @@ impl Story {
         let target = intent
             .target
             .as_ref()
-            .map_or_else(String::new, |id| format!(" {id}"));
+            .map_or_else(String::new, |id| format!(" {}", line(id.as_str())));
         writeln!(
             f,
             "  {}  {op} {}{target}: {}, sent {} times ({})",
@@ -157,7 +159,7 @@ impl Story {
             intent.id
         )?;
         match &intent.error {
-            Some(error) => writeln!(f, "      {error}"),
+            Some(error) => writeln!(f, "      {}", line(error)),
             None => Ok(()),
         }
     }
@@ -169,7 +171,7 @@ impl Story {
         let note = job
             .note
             .as_ref()
-            .map_or_else(String::new, |note| format!(": {note}"));
+            .map_or_else(String::new, |note| format!(": {}", line(note)));
         writeln!(
             f,
             "  {}  {}{side} by {}, {}, attempt {}, {} merged{note} ({})",
@@ -182,7 +184,10 @@ impl Story {
             job.id
         )?;
         match &job.failure {
-            Some(failure) => writeln!(f, "      {}: {}", failure.code, failure.chain.join(": ")),
+            Some(failure) => {
+                let chain = failure.chain.join(": ");
+                writeln!(f, "      {}: {}", failure.code, line(&chain))
+            }
             None => Ok(()),
         }
     }
@@ -190,12 +195,34 @@ impl Story {
     /// The last lines say what happens next.
     fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.ignored {
-            writeln!(f, "\nAn operator said to leave this record alone.")?;
+            writeln!(
+                f,
+                "\nAn operator said to leave this record alone. {}",
+                self.way_back()
+            )?;
         }
         if self.held {
             writeln!(f, "\nIt waits until a question about it is answered.")?;
         }
         Ok(())
+    }
+}
+
+impl Story {
+    /// How to have the record take part again.
+    fn way_back(&self) -> String {
+        let ids = self.link.as_ref().map(|link| (&link.a.id, &link.b.id));
+        let Some((Some(a), Some(b))) = ids else {
+            return "To take that back: `tandem conflicts reopen ID`, with the question that was answered so, or link it with \
+                    `tandem links link`."
+                .to_owned();
+        };
+        format!(
+            "To hold the pair equal again: `tandem links link {} {} {}`.",
+            self.sync,
+            line(a.as_str()),
+            line(b.as_str())
+        )
     }
 }
 
@@ -213,7 +240,7 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &EventView) -> fmt::Result {
         event.id
     )?;
     match &event.problem {
-        Some(problem) => writeln!(f, "      {problem}"),
+        Some(problem) => writeln!(f, "      {}", line(problem)),
         None => Ok(()),
     }
 }
@@ -221,10 +248,10 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &EventView) -> fmt::Result {
 fn write_question(f: &mut fmt::Formatter<'_>, conflict: &ConflictView) -> fmt::Result {
     writeln!(
         f,
-        "  {}  {} {}, {}: answer with {} ({})",
+        "  {}  {}: {}, {}: answer with {} ({})",
         conflict.created_at,
         conflict.kind,
-        conflict.question,
+        conflict.asks,
         word(&conflict.state),
         conflict.answers.join(", "),
         conflict.id
@@ -256,6 +283,6 @@ fn word<T: serde::Serialize>(state: &T) -> String {
 fn shown(value: &Json) -> String {
     match value {
         Json::Null => "nothing".to_owned(),
-        other => other.to_string(),
+        other => json(&other.to_string()).into_owned(),
     }
 }

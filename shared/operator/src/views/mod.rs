@@ -19,7 +19,8 @@ pub use health::{HealthView, badly_signed_words};
 pub use jobs::{AttemptView, JobDetail, JobView};
 pub use questions::{Part, ShownView};
 pub use records::{
-    BaseView, ChangeView, ConflictView, FieldView, IntentView, LinkView, SideView, StandingView,
+    BaseView, ChangeView, Choice, ConflictView, FieldView, IntentView, LinkView, SideView,
+    StandingView,
 };
 pub use runs::RunView;
 

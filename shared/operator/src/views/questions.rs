@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use tandem_domain::line::{json, line};
 use tandem_domain::{Fields, RecordId, Side, Value};
 use tandem_store::{Conflict, ConflictKind, ShownRecord};
 
@@ -92,7 +93,7 @@ fn name(fields: &Fields) -> Option<String> {
     NAMES.iter().find_map(text)
 }
 
-/// What is asked, in a sentence.
+/// What is asked, in a sentence on one line.
 pub(super) fn sentence(conflict: &Conflict) -> String {
     let (side, other) = (conflict.side, conflict.side.other());
     let record = called(conflict, side, &conflict.record);
@@ -177,8 +178,8 @@ fn called(conflict: &Conflict, side: Side, id: &RecordId) -> String {
         .iter()
         .find(|shown| shown.side == side && shown.id == *id);
     match shown.and_then(|shown| name(&shown.fields)) {
-        Some(name) => format!("\"{name}\" ({id})"),
-        None => id.to_string(),
+        Some(name) => format!("\"{}\" ({})", line(&name), line(id.as_str())),
+        None => line(id.as_str()).into_owned(),
     }
 }
 
@@ -210,7 +211,7 @@ fn pairs(fields: &Fields) -> String {
 fn quoted(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
-        Value::Text(text) => format!("\"{text}\""),
-        other => super::plain(other).to_string().trim_matches('"').to_owned(),
+        Value::Text(text) => format!("\"{}\"", line(text)),
+        other => json(super::plain(other).to_string().trim_matches('"')).into_owned(),
     }
 }

@@ -75,6 +75,9 @@ pub struct LinkView {
     pub base: BTreeMap<String, BaseView>,
     /// How it stands.
     pub state: LinkState,
+    /// Whether a person said to leave its records alone: then they are not held equal.
+    #[serde(default)]
+    pub left_alone: bool,
     /// Rises with each change.
     pub revision: i64,
     /// When it was made.
@@ -83,6 +86,18 @@ pub struct LinkView {
     /// When it last changed.
     #[serde(with = "when")]
     pub updated_at: Timestamp,
+}
+
+impl LinkView {
+    /// How it stands, in a word or two.
+    #[must_use]
+    pub const fn standing(&self) -> &'static str {
+        match (self.state, self.left_alone) {
+            (LinkState::Active, false) => "active",
+            (LinkState::Active, true) => "left alone",
+            (LinkState::Retired, _) => "retired",
+        }
+    }
 }
 
 impl From<Link> for LinkView {
@@ -97,6 +112,7 @@ impl From<Link> for LinkView {
             a: link.a.into(),
             b: link.b.into(),
             state: link.state,
+            left_alone: false,
             revision: link.revision,
             created_at: link.created_at,
             updated_at: link.updated_at,
@@ -282,6 +298,15 @@ impl From<Change> for ChangeView {
     }
 }
 
+/// An answer that fits a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Its word.
+    pub answer: Cow<'static, str>,
+    /// What it does; completes "the answer would …".
+    pub does: Cow<'static, str>,
+}
+
 /// A question for an operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConflictView {
@@ -295,7 +320,7 @@ pub struct ConflictView {
     pub side: Side,
     /// The record that it is about.
     pub record: RecordId,
-    /// `field`, `ambiguous`, `not_kept` or `delete_held`.
+    /// One of [`ConflictKind::WORDS`].
     pub kind: Cow<'static, str>,
     /// What is asked, in a sentence.
     pub asks: String,
@@ -305,6 +330,9 @@ pub struct ConflictView {
     pub records: Vec<ShownView>,
     /// The answers that fit this kind.
     pub answers: Vec<Cow<'static, str>>,
+    /// The same, with what each does.
+    #[serde(default)]
+    pub choices: Vec<Choice>,
     /// Where it stands.
     pub state: ConflictState,
     /// The answer.
@@ -319,15 +347,20 @@ pub struct ConflictView {
 
 impl From<Conflict> for ConflictView {
     fn from(conflict: Conflict) -> Self {
+        let choices: Vec<Choice> = crate::conflicts::choices(&conflict.kind)
+            .iter()
+            .map(|(answer, does)| Choice {
+                answer: Cow::Borrowed(answer),
+                does: Cow::Borrowed(does),
+            })
+            .collect();
         Self {
             kind: conflict.kind.as_str().into(),
             asks: questions::sentence(&conflict),
             records: questions::records(&conflict),
             question: question(&conflict.kind),
-            answers: crate::conflicts::answers(&conflict.kind)
-                .iter()
-                .map(|answer| Cow::Borrowed(*answer))
-                .collect(),
+            answers: choices.iter().map(|choice| choice.answer.clone()).collect(),
+            choices,
             id: conflict.id,
             sync: conflict.sync,
             link: conflict.link,

@@ -85,7 +85,7 @@ async fn what_is_not_there_is_named_with_advice() {
         .expect_err("no such sync");
     assert_eq!(
         error.to_string(),
-        "there is no sync `nobody`; list the syncs to see their names"
+        "there is no sync `nobody`; there is `customers`"
     );
 }
 

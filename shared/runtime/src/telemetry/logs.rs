@@ -11,6 +11,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use super::TelemetryError;
 use super::json::JsonLines;
+use super::one_line::OneLine;
 
 /// What is logged when `RUST_LOG` does not say: what an operator wants to see, and the warnings of others.
 const FILTER_DEFAULT: &str = "warn,tandem=info,tandem_api=info,tandem_worker=info,tandem_scheduler=info,\
@@ -44,9 +45,10 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
+    let in_colour = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(writer);
+        .with_ansi(in_colour)
+        .with_writer(OneLine::new(writer, format, in_colour));
     match format {
         LogFormat::Human => lines.boxed(),
         LogFormat::Json => lines
@@ -99,19 +101,41 @@ mod tests {
         }
     }
 
-    /// What is logged by some work, as JSON.
-    fn logged(rust_log: Option<&str>, work: impl FnOnce()) -> Vec<serde_json::Value> {
+    /// What is logged by some work, as text.
+    fn text(format: LogFormat, rust_log: Option<&str>, work: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::registry()
             .with(filter(rust_log).expect("a filter"))
-            .with(layer(LogFormat::Json, move || writer.clone()));
+            .with(layer(format, move || writer.clone()));
         tracing::subscriber::with_default(subscriber, work);
         let bytes = lines.0.lock().expect("all is written").clone();
-        let text = String::from_utf8(bytes).expect("JSON is UTF-8");
-        text.lines()
+        String::from_utf8(bytes).expect("log lines are UTF-8")
+    }
+
+    /// What is logged by some work, as JSON.
+    fn logged(rust_log: Option<&str>, work: impl FnOnce()) -> Vec<serde_json::Value> {
+        text(LogFormat::Json, rust_log, work)
+            .lines()
             .map(|line| serde_json::from_str(line).expect("each line is JSON"))
             .collect()
+    }
+
+    #[test]
+    fn a_value_from_outside_forges_no_line_of_the_log_and_turns_none_around() {
+        const HOSTILE: &str = "x\n2026-01-01T00:00:00Z  WARN forged\u{202e}\u{2028}\u{9b}";
+        let work = || tracing::warn!(record = %HOSTILE, "{HOSTILE}");
+        let human = text(LogFormat::Human, None, work);
+        assert_eq!(human.lines().count(), 1, "{human}");
+        let whole = human.trim_end();
+        assert!(!whole.contains(tandem_domain::line::is_unsafe), "{human:?}");
+        let json = logged(None, work);
+        assert_eq!((json.len(), &json[0]["record"]), (1, &HOSTILE.into()));
+        let json = text(LogFormat::Json, None, work);
+        assert!(
+            !json.trim_end().contains(tandem_domain::line::is_unsafe),
+            "{json:?}"
+        );
     }
 
     #[test]

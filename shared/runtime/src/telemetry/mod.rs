@@ -11,6 +11,7 @@ mod headers;
 mod json;
 mod logs;
 mod metrics;
+mod one_line;
 mod options;
 mod start;
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{Change, HandLink, HandStore, Link, LinkState, StoreError, Unlinked};
+use tandem_store::{Change, HandLink, HandStore, Link, LinkState, StoreError, TakeUp, Unlinked};
 
 use super::{row, write};
 use crate::jobs::enqueue::enqueue;
@@ -132,6 +132,74 @@ WHERE id IN (
         END
     LIMIT ?1)";
 
+/// Has a record take part again. Says whether it was left alone.
+async fn take_part(
+    txn: &mut Txn,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+) -> Result<bool, StoreError> {
+    let statement = sqlx::query(TAKE_PART)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(record.as_str().to_owned());
+    Ok(txn.run(statement).await? > 0)
+}
+
+const TAKE_PART: &str = "-- take_part
+UPDATE records SET ignored = 0 WHERE sync = ?1 AND side = ?2 AND id = ?3 AND ignored";
+
+async fn take_up(
+    txn: &mut Txn,
+    taken: &TakeUp,
+    now: Timestamp,
+) -> Result<Option<JobId>, StoreError> {
+    let TakeUp {
+        sync, side, record, ..
+    } = taken;
+    let mut changed = take_part(txn, sync, *side, record).await?;
+    let partner = sqlx::query(match side {
+        Side::A => PARTNER_OF_A,
+        Side::B => PARTNER_OF_B,
+    })
+    .bind(sync.as_str().to_owned())
+    .bind(record.as_str().to_owned());
+    if let Some(row) = txn.first(partner).await?
+        && let Some(partner) = rows::record_opt(&row, "partner")?
+    {
+        changed |= take_part(txn, sync, side.other(), &partner).await?;
+    }
+    if !changed {
+        return Ok(None);
+    }
+    if let Some(question) = taken.question {
+        let reopen = sqlx::query(REOPEN).bind(question.to_string());
+        txn.run(reopen).await?;
+    }
+    let standing = enqueue(txn, std::slice::from_ref(&taken.job), now).await?;
+    Ok(standing.first().map(|standing| standing.job))
+}
+
+const PARTNER_OF_A: &str = "-- partner_of_a
+SELECT b_id AS partner FROM links WHERE sync = ?1 AND a_id = ?2 AND state = 'active'";
+
+const PARTNER_OF_B: &str = "-- partner_of_b
+SELECT a_id AS partner FROM links WHERE sync = ?1 AND b_id = ?2 AND state = 'active'";
+
+const REOPEN: &str = "-- reopen_conflict
+UPDATE conflicts SET state = 'open', resolution = NULL, answered_at = NULL, closed_at = NULL
+WHERE id = ?1 AND state = 'closed' AND resolution ->> 'answer' = 'ignore' AND (
+    SELECT o.id FROM conflicts o
+    WHERE o.subject = conflicts.subject AND o.state IN ('open', 'answered') LIMIT 1) IS NULL";
+
+const ALONE: &str = "-- links_left_alone
+SELECT l.id FROM links l WHERE l.id IN (SELECT value FROM json_each(?1)) AND l.state = 'active' AND (
+    EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND r.ignored)
+    OR EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND r.ignored))";
+
+const ALONE_COUNT: &str = "-- count_left_alone
+SELECT count(*) AS n FROM records INDEXED BY records_left_alone WHERE sync = ?1 AND ignored";
+
 #[async_trait]
 impl HandStore for SqliteStore {
     async fn link_by_hand(
@@ -153,6 +221,24 @@ impl HandStore for SqliteStore {
         self.writer
             .write(move |txn| Box::pin(async move { unlink(txn, link, &change, now).await }))
             .await
+    }
+
+    async fn take_up(&self, taken: TakeUp, now: Timestamp) -> Result<Option<JobId>, StoreError> {
+        self.writer
+            .write(move |txn| Box::pin(async move { take_up(txn, &taken, now).await }))
+            .await
+    }
+
+    async fn left_alone(&self, links: &[LinkId]) -> Result<Vec<LinkId>, StoreError> {
+        let statement = sqlx::query(ALONE).bind(sql::json("link", links)?);
+        let rows = sql::all(&self.readers, statement).await?;
+        rows.iter().map(|row| rows::parsed(row, "id")).collect()
+    }
+
+    async fn left_alone_count(&self, sync: &SyncName) -> Result<u64, StoreError> {
+        let statement = sqlx::query(ALONE_COUNT).bind(sync.as_str().to_owned());
+        let row = sql::first(&self.readers, statement).await?;
+        row.map_or(Ok(0), |row| rows::count(&row, "n"))
     }
 
     async fn close_moot_conflicts(

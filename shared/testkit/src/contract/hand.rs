@@ -3,7 +3,7 @@
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_store::{
     Change, ChangeFilter, ConflictFilter, ConflictKind, ConflictState, HandLink, JobState, Lane,
-    LinkState, NewConflict, NewLink, Operation, Resolution, Unlinked,
+    LinkState, NewConflict, NewLink, Operation, Resolution, TakeUp, Unlinked,
 };
 
 use super::journal::journal;
@@ -185,6 +185,64 @@ pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
         .close_questions_of(&sync, Side::A, &record, make.now())
         .await;
     assert_eq!(gone.expect("closed"), [of_free]);
+}
+
+/// A pair whose question was answered with "ignore" is known to be left alone, and takes part again whichever of its
+/// records is named; the question is open again, unless the same is asked already.
+pub async fn what_was_left_alone_is_known_and_takes_part_again_with_its_question(store: Subject) {
+    let make = Make::default();
+    let links = [make.link("a1", "b1"), make.link("a2", "b2")];
+    let linked = store.insert_links(links.to_vec(), make.now()).await;
+    assert_eq!(linked.expect("linked"), 2);
+    let asked = make.conflict(Some(links[0].id), "a1", Make::field_conflict("name"));
+    let question = open(&store, &make, asked.clone()).await;
+    let ignore = || async {
+        let job = make.job_id();
+        store
+            .resolve_conflict(question, Resolution::Ignore, job, make.now())
+            .await
+            .expect("answered")
+            .expect("it was open")
+    };
+    ignore().await;
+    let both = links.each_ref().map(|link| link.id);
+    let alone = store.left_alone(&both).await;
+    assert_eq!(alone.expect("asked"), [links[0].id]);
+    let count = store.left_alone_count(&Make::customers()).await;
+    assert_eq!(count.expect("counted"), 2);
+
+    let take_up = |question: Option<ConflictId>| {
+        let (store, make) = (&store, &make);
+        let taken = TakeUp {
+            sync: Make::customers(),
+            side: Side::B,
+            record: RecordId::new("b1"),
+            question,
+            job: make.job_of(Make::reconcile(Side::B, "b1")),
+        };
+        async move { store.take_up(taken, make.now()).await.expect("taken up") }
+    };
+    let id = take_up(Some(question)).await.expect("it was left alone");
+    assert_eq!(job(&store, id).await.lane, Lane::of_link(links[0].id));
+    assert!(!is_ignored(&store, Side::A, "a1").await && !is_ignored(&store, Side::B, "b1").await);
+    let stored = store.conflict(question).await.expect("asked");
+    let stored = stored.expect("it is there");
+    assert_eq!(
+        (stored.state, stored.resolution),
+        (ConflictState::Open, None)
+    );
+    assert_eq!(take_up(Some(question)).await, None, "nothing is left alone");
+    let count = store.left_alone_count(&Make::customers()).await;
+    assert_eq!(count.expect("counted"), 0);
+
+    ignore().await;
+    let newer = NewConflict {
+        id: make.conflict(None, "a1", Make::ambiguous()).id,
+        ..asked
+    };
+    open(&store, &make, newer).await;
+    assert!(take_up(Some(question)).await.is_some());
+    assert_eq!(state(&store, question).await, ConflictState::Closed);
 }
 
 /// An answer can be changed until a job carries it out.

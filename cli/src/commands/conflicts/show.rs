@@ -1,0 +1,240 @@
+//! A question as text: what is asked, the records beside each other, and the answers, ready to be copied.
+
+use std::collections::BTreeSet;
+
+use tandem_domain::Side;
+use tandem_domain::line::line;
+use tandem_operator::views::{Choice, ConflictView, ShownView};
+use tandem_store::{ConflictState, Resolution};
+
+use crate::commands::output::{Rows, fitted, moment, or_dash, shown, table, word};
+
+/// So many records are shown beside each other.
+const RECORDS_ABREAST: usize = 3;
+
+/// All of it.
+pub fn told(conflict: &ConflictView) -> String {
+    let ConflictView { id, sync, kind, .. } = conflict;
+    let mut lines = vec![
+        format!("{id}: {kind}, {}", conflict.state.as_str()),
+        format!("  {}", line(&conflict.asks)),
+        format!("  sync      {sync}"),
+        format!("  link      {}", or_dash(conflict.link)),
+        format!("  since     {}", moment(conflict.created_at)),
+    ];
+    if let Some(resolution) = &conflict.resolution {
+        let at = or_dash(conflict.answered_at.map(moment));
+        lines.push(format!("  answered  {} at {at}", line(&word(resolution))));
+    }
+    for some in conflict.records.chunks(RECORDS_ABREAST) {
+        lines.push(String::new());
+        lines.push(fitted(&abreast(some)));
+    }
+    let how = match conflict.state {
+        ConflictState::Open => "Answer with one of",
+        ConflictState::Answered => "Until the answer is carried out it can be changed, with one of",
+        ConflictState::Closed => {
+            if conflict.resolution == Some(Resolution::Ignore) {
+                lines.push(format!(
+                    "\nTo take it back\n  tandem conflicts reopen {id}  # the records take part again"
+                ));
+            }
+            return lines.join("\n");
+        }
+    };
+    lines.push(format!("\n{how}"));
+    lines.extend(options(conflict));
+    lines.join("\n")
+}
+
+/// Records beside each other, a row a field; what differs is marked.
+fn abreast(records: &[ShownView]) -> Rows {
+    let mut header = vec![String::new()];
+    header.extend(records.iter().map(|one| {
+        let ShownView { part, side, id, .. } = one;
+        format!("{} {side} {id}", part.as_str())
+    }));
+    header.push(String::new());
+    let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<&str>>());
+    let fields: BTreeSet<&String> = records
+        .iter()
+        .filter_map(|one| one.fields.as_object())
+        .flat_map(serde_json::Map::keys)
+        .collect();
+    for field in fields {
+        let values: Vec<String> = records
+            .iter()
+            .map(|one| shown(&one.fields[field.as_str()]))
+            .collect();
+        let differs = values.windows(2).any(|pair| pair[0] != pair[1]);
+        let mut row = vec![format!("  {field}")];
+        row.extend(values);
+        row.push(if differs { "differs" } else { "" }.to_owned());
+        rows.add_row(row);
+    }
+    rows
+}
+
+/// The answers that fit, ready to be copied, each once and with what it does.
+fn options(conflict: &ConflictView) -> Vec<String> {
+    let choices = conflict.choices.iter();
+    let each = choices.flat_map(|choice| {
+        let words = match choice.answer.as_ref() {
+            "take" => takes(conflict),
+            "link_to" => partners(conflict),
+            "create_new" => vec![("--create".to_owned(), None)],
+            plain => vec![(format!("--{plain}"), None)],
+        };
+        words.into_iter().map(|one| option(conflict, choice, one))
+    });
+    each.collect()
+}
+
+fn option(
+    conflict: &ConflictView,
+    choice: &Choice,
+    (words, names): (String, Option<String>),
+) -> String {
+    let does = names.map_or_else(
+        || choice.does.to_string(),
+        |names| format!("{names}: {}", choice.does),
+    );
+    format!(
+        "  tandem conflicts resolve {} {words}  # {does}",
+        conflict.id
+    )
+}
+
+/// Of both sides, with the value that each has.
+fn takes(conflict: &ConflictView) -> Vec<(String, Option<String>)> {
+    let sides = Side::BOTH.into_iter();
+    sides
+        .map(|side| (format!("--take {side}"), Some(value_of(conflict, side))))
+        .collect()
+}
+
+/// Of each candidate, with its name.
+fn partners(conflict: &ConflictView) -> Vec<(String, Option<String>)> {
+    let candidates = conflict.question["candidates"].as_array();
+    let candidates = candidates.into_iter().flatten();
+    let named = candidates.filter_map(|candidate| {
+        let id = candidate.as_str()?;
+        let name = name_of(conflict, conflict.side.other(), id);
+        // An id that begins with a dash would be taken for an option.
+        let between = if id.starts_with('-') { '=' } else { ' ' };
+        Some((format!("--link{between}{}", for_shell(id)), name))
+    });
+    let named: Vec<_> = named.collect();
+    let others = conflict.question["more_candidates"].as_u64().unwrap_or(0);
+    if named.is_empty() || others > 0 {
+        let any = ("--link RECORD".to_owned(), None);
+        return named.into_iter().chain([any]).collect();
+    }
+    named
+}
+
+/// The value that a side has for the field that is asked about.
+fn value_of(conflict: &ConflictView, side: Side) -> String {
+    let question = &conflict.question;
+    let name = match (conflict.kind.as_ref(), side == conflict.side) {
+        ("not_kept", true) => "kept",
+        ("not_kept", false) => "sent",
+        _ => side.as_str(),
+    };
+    shown(&question[name])
+}
+
+fn name_of(conflict: &ConflictView, side: Side, id: &str) -> Option<String> {
+    let found = conflict
+        .records
+        .iter()
+        .find(|one| one.side == side && one.id.as_str() == id);
+    let name = found.and_then(|one| one.name.as_deref())?;
+    Some(line(name).into_owned())
+}
+
+/// An id as it can be pasted, on one line.
+fn for_shell(id: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+".contains(c);
+    if !id.is_empty() && id.chars().all(plain) {
+        return id.to_owned();
+    }
+    if line(id) == id {
+        return format!("'{}'", id.replace('\'', "'\\''"));
+    }
+    // Bash, ksh and zsh read this form; it shows each byte that is not plain.
+    let bytes = id.bytes().map(|byte| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        other => format!("\\x{other:02x}"),
+    });
+    format!("$'{}'", bytes.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A question of this kind as the API shows it.
+    fn asked(kind: &str, question: serde_json::Value, answers: &[&str]) -> ConflictView {
+        let choices: Vec<_> = answers
+            .iter()
+            .map(|answer| json!({ "answer": answer, "does": format!("does {answer}") }))
+            .collect();
+        serde_json::from_value(json!({
+            "id": "cfl_00000000000000000000000000",
+            "sync": "customers", "link": null, "side": "a", "record": "17", "kind": kind, "asks": "which?",
+            "question": question, "records": [], "answers": answers, "choices": choices, "state": "open",
+            "resolution": null, "created_at": "2026-01-01T00:00:00Z", "answered_at": null,
+        }))
+        .expect("a question")
+    }
+
+    #[test]
+    fn every_answer_of_every_kind_is_printed_once_with_what_it_does() {
+        for (kind, answers) in [
+            ("field", &["take", "ignore"][..]),
+            ("not_kept", &["take", "dismiss", "ignore"]),
+            ("ambiguous", &["link_to", "create_new", "ignore"]),
+            ("delete_held", &["approve", "reject", "ignore"]),
+            ("replaced", &["approve", "reject", "ignore"]),
+            ("overwritten", &["dismiss", "ignore"]),
+        ] {
+            let text = told(&asked(kind, json!({ "candidates": ["b1"] }), answers));
+            for answer in answers {
+                let (words, count) = match *answer {
+                    "take" => ("--take", 2),
+                    "link_to" => ("--link b1", 1),
+                    "create_new" => ("--create", 1),
+                    "dismiss" => ("--dismiss", 1),
+                    "approve" => ("--approve", 1),
+                    "reject" => ("--reject", 1),
+                    _ => ("--ignore", 1),
+                };
+                assert_eq!(text.matches(words).count(), count, "{words}: {text}");
+                assert_eq!(
+                    text.matches(&format!("does {answer}")).count(),
+                    count,
+                    "{text}"
+                );
+            }
+            assert_eq!(text.matches("tandem conflicts resolve").count(), {
+                answers.len() + usize::from(answers.contains(&"take"))
+            });
+        }
+    }
+
+    #[test]
+    fn an_id_can_be_pasted_whatever_it_is() {
+        for (id, pasted) in [
+            ("b-17", "b-17"),
+            ("two words", "'two words'"),
+            ("it's", "'it'\\''s'"),
+            ("x\ny\u{202e}", "$'x\\x0ay\\xe2\\x80\\xae'"),
+        ] {
+            assert_eq!(for_shell(id), pasted);
+        }
+    }
+}
