@@ -19,8 +19,8 @@ pub use matching::{
     match_form, match_keys, match_one,
 };
 pub use plan::{
-    Decision, FieldQuestion, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled, Snapshot, View,
-    WriteOp, plan,
+    Contest, Decision, FieldQuestion, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled,
+    Snapshot, View, WriteOp, plan,
 };
 pub use policy::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, DeletePolicy, Direction, Equality,

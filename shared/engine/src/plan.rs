@@ -49,13 +49,29 @@ pub enum Gone {
     Archived,
 }
 
-/// A person's answer to a question that an earlier plan asked.
+/// What was decided before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ruled {
-    /// By field, the side whose value is right.
+    /// By field, the side whose value is right: a person's answer to a question that an earlier plan asked.
     pub fields: BTreeMap<String, Side>,
-    /// By field, a value that both sides are to have, whatever they hold.
+    /// By field, a value that a person wants on both sides, whatever they hold.
     pub values: BTreeMap<String, Value>,
+    /// By field, who won a contest in a plan that may not have been carried out to its end.
+    pub contests: BTreeMap<String, Contest>,
+}
+
+/// A contest that an earlier plan has decided. Between the same values it is not decided anew: our own writes may have
+/// moved the times since.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contest {
+    /// The value on side a.
+    pub a: Value,
+    /// The value on side b.
+    pub b: Value,
+    /// The side that won.
+    pub winner: Side,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// Everything that a plan looks at.
@@ -243,6 +259,7 @@ struct FieldView<'a> {
     b_edited: Option<Timestamp>,
     ruled: Option<Side>,
     given: Option<&'a Value>,
+    contest: Option<&'a Contest>,
 }
 
 static NO_VALUE: Value = Value::Null;
@@ -258,6 +275,7 @@ impl<'a> FieldView<'a> {
             b_edited: b.edited_at,
             ruled: view.ruled.fields.get(&rule.name).copied(),
             given: view.ruled.values.get(&rule.name),
+            contest: view.ruled.contests.get(&rule.name),
         }
     }
 
@@ -395,6 +413,11 @@ fn contest(policy: &SyncPolicy, field: &FieldView<'_>, what: &str) -> Verdict {
         ConflictPolicy::PreferA => field.win(Side::A, format!("{what}; side a is preferred")),
         ConflictPolicy::PreferB => field.win(Side::B, format!("{what}; side b is preferred")),
         ConflictPolicy::LastWriteWins => {
+            if let Some(earlier) = field.contest
+                && (&earlier.a, &earlier.b) == (field.a, field.b)
+            {
+                return field.win(earlier.winner, earlier.reason.clone());
+            }
             let (side, why) = later(policy.prefer, field.a_edited, field.b_edited);
             field.win(side, format!("{what}; {why}"))
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{BaseValue, Fields, Side};
+use tandem_domain::{BaseValue, Fields, Side, Value};
 
 use crate::equality::same;
 use crate::form::is_form_of;
@@ -28,6 +28,8 @@ pub struct OpenWrite<'a> {
     pub was_sent: bool,
     /// Whether the request may still be on its way.
     pub under_way: bool,
+    /// Whether the record was last changed at a time when this write may have changed it.
+    pub at_its_time: bool,
 }
 
 /// What is seen of a record.
@@ -62,7 +64,14 @@ pub fn recover(
         (WriteOp::Delete, Seen::Gone) => true,
         (WriteOp::Create | WriteOp::Update, Seen::Here(fields)) => {
             let mut rules = written(policy, write.fields);
-            rules.all(|(rule, _)| standing(rule, base, write, fields).is_some())
+            let stands = |rule: &FieldRule| standing(rule, base, write, fields);
+            // A system may drop some of the fields; a write lands whole, so that one value is new says that it did.
+            rules.clone().all(|(rule, _)| stands(rule).is_some())
+                || rules.any(|(rule, _)| {
+                    let known = known(rule, base, write);
+                    stands(rule)
+                        .is_some_and(|found| known.is_some_and(|k| !same(rule.equality, k, &found)))
+                })
         }
         (WriteOp::Delete, Seen::Here(_)) | (WriteOp::Create | WriteOp::Update, Seen::Gone) => false,
     };
@@ -102,7 +111,7 @@ pub fn base_with<'w>(
 fn written<'a>(
     policy: &'a SyncPolicy,
     fields: &'a Fields,
-) -> impl Iterator<Item = (&'a FieldRule, &'a tandem_domain::Value)> {
+) -> impl Iterator<Item = (&'a FieldRule, &'a Value)> + Clone {
     policy
         .fields
         .iter()
@@ -115,27 +124,37 @@ fn standing(
     base: &BTreeMap<String, BaseValue>,
     write: OpenWrite<'_>,
     fields: &Fields,
-) -> Option<tandem_domain::Value> {
+) -> Option<Value> {
     let sent = write.fields.get(&rule.name)?;
     let found = fields.get(&rule.name).cloned().unwrap_or_default();
     if same(rule.equality, sent, &found) {
         return Some(found);
     }
     // What stood there before is no form of what was sent, even if it looks like one.
-    let known = match base.get(&rule.name) {
-        Some(base) => base.side(write.side),
-        None => write.before.get(&rule.name)?,
-    };
+    let known = known(rule, base, write)?;
+    // Nothing is the form of anything, and a default that of nothing: only the time tells these from an edit.
+    let is_plain = !found.is_null() && !sent.is_null();
     let is_form = !same(rule.equality, known, &found)
-        && !found.is_null()
-        && !sent.is_null()
+        && (is_plain || write.at_its_time)
         && is_form_of(&found, sent);
     is_form.then_some(found)
 }
 
+/// What stood in a field before a write.
+fn known<'a>(
+    rule: &FieldRule,
+    base: &'a BTreeMap<String, BaseValue>,
+    write: OpenWrite<'a>,
+) -> Option<&'a Value> {
+    match base.get(&rule.name) {
+        Some(base) => Some(base.side(write.side)),
+        None => write.before.get(&rule.name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use tandem_domain::{FieldType, Value};
+    use tandem_domain::FieldType;
 
     use super::*;
     use crate::policy::{Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality};
@@ -185,6 +204,7 @@ mod tests {
             before: NOTHING.get_or_init(Fields::new),
             was_sent: true,
             under_way: true,
+            at_its_time: false,
         }
     }
 
@@ -214,6 +234,49 @@ mod tests {
         let became = |before| recover(&policy(), &nothing, over(before), seen);
         assert_eq!(became(&other), Recovered::Confirmed);
         assert_eq!(became(&cut), Recovered::UnderWay);
+    }
+
+    #[test]
+    fn a_default_is_the_form_of_nothing_where_the_time_says_so() {
+        let (base, found) = (agreed_on("old"), note("none"));
+        let sent = Fields::from([("note".to_owned(), Value::Null)]);
+        let write = update(&sent);
+        let seen = Seen::Here(&found);
+        assert_eq!(recover(&policy(), &base, write, seen), Recovered::UnderWay);
+        let in_time = OpenWrite {
+            at_its_time: true,
+            ..write
+        };
+        let became = recover(&policy(), &base, in_time, seen);
+        assert_eq!(became, Recovered::Confirmed);
+        let now = base_with(&policy(), &base, [(in_time, seen)]);
+        assert_eq!(
+            (&now["note"].a, &now["note"].b),
+            (&Value::Null, &found["note"])
+        );
+    }
+
+    #[test]
+    fn a_write_of_which_the_system_dropped_a_field_took_effect() {
+        let both = |name: &str, other: &str| {
+            let value = |text: &str| Value::Text(text.to_owned());
+            Fields::from([
+                ("note".to_owned(), value(name)),
+                ("city".to_owned(), value(other)),
+            ])
+        };
+        let mut policy = policy();
+        let mut city = policy.fields[0].clone();
+        city.name = "city".into();
+        policy.fields.push(city);
+        let (sent, found) = (both("new", "Ghent"), both("new", "old"));
+        let mut base = agreed_on("old");
+        base.insert("city".to_owned(), base["note"].clone());
+        let became = recover(&policy, &base, update(&sent), Seen::Here(&found));
+        assert_eq!(became, Recovered::Confirmed);
+        let untouched = both("old", "old");
+        let became = recover(&policy, &base, update(&sent), Seen::Here(&untouched));
+        assert_eq!(became, Recovered::UnderWay);
     }
 
     #[test]

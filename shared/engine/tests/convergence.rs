@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tandem_domain::{BaseValue, FieldType, Fields, Side, Timestamp, Value};
 use tandem_engine::{
-    Ambiguous, Between, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule,
-    Gone, LinkFate, Plan, Presence, Ruled, SideResult, Snapshot, SyncPolicy, View, WriteOp, plan,
-    settle,
+    Ambiguous, Between, ConflictPolicy, Contest, Creates, DeletePolicies, Direction, Equality,
+    FieldRule, Gone, LinkFate, Plan, Presence, Ruled, SideResult, Snapshot, SyncPolicy, View,
+    WriteOp, plan, settle,
 };
 
 const NAMES: [&str; 3] = ["name", "email", "limit"];
@@ -285,6 +285,49 @@ fn the_later_edit_wins_and_the_loser_is_named() {
         plan.decisions[0].reason.contains("later edit"),
         "{}",
         plan.decisions[0].reason
+    );
+}
+
+#[test]
+fn a_contest_that_was_decided_is_not_decided_anew_between_the_same_values() {
+    let policy = policy(Direction::Both, ConflictPolicy::LastWriteWins);
+    let named = |name: &str, at: i64| {
+        let fields = Fields::from([("name".to_owned(), text(name))]);
+        let edited_at = Some(Timestamp::from_micros(at));
+        Presence::Here(Snapshot { fields, edited_at })
+    };
+    let base = BTreeMap::from([(
+        "name".to_owned(),
+        BaseValue {
+            a: text("old"),
+            b: text("old"),
+        },
+    )]);
+    let contest = Contest {
+        a: text("from a"),
+        b: text("from b"),
+        winner: Side::A,
+        reason: "the later edit wins".to_owned(),
+    };
+    let ruled = Ruled {
+        contests: BTreeMap::from([("name".to_owned(), contest)]),
+        ..Ruled::default()
+    };
+    // A write of ours to another field has moved the time of b since.
+    let chosen = |a: &Presence| {
+        let view = View {
+            base: Some(&base),
+            a,
+            b: &named("from b", 9),
+            ruled: &ruled,
+        };
+        plan(&policy, view).decisions.remove(0).chosen
+    };
+    assert_eq!(chosen(&named("from a", 5)), text("from a"));
+    assert_eq!(
+        chosen(&named("another", 5)),
+        text("from b"),
+        "another contest"
     );
 }
 

@@ -1,7 +1,5 @@
 //! The end of a plan: what the store is to keep of it, in one transaction.
 
-use std::time::Duration;
-
 use tandem_connectors::ConnectorError;
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
@@ -23,14 +21,11 @@ use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::{Reading, hints_of};
 
-/// What was written and could not be read back is looked for after this long.
-const UNREAD_PAUSE: Duration = Duration::from_secs(1);
-
 pub(super) async fn finish(
     work: Work<'_>,
     open: Open,
     planned: Plan,
-    carried: Vec<Carried>,
+    mut carried: Vec<Carried>,
 ) -> Result<Performed, WorkError> {
     let is_unread = |one: &Carried| one.after.is_none() && one.intent.op != IntentOp::Delete;
     if let Some(made) = carried
@@ -44,9 +39,9 @@ pub(super) async fn finish(
         };
         return keep_id(work, &made.intent, &made.id, error.into()).await;
     }
-    if carried.iter().any(is_unread) {
-        // What was written stays open in the journal: without it, the next run would not know whose it is.
-        return Ok(work.again_after(UNREAD_PAUSE, Waiting::Elsewhere));
+    // The system has taken it: what cannot be read back for the moment is as if it did not show yet.
+    for one in carried.iter_mut().filter(|one| is_unread(one)) {
+        one.after = open.pair.side(one.intent.side).cloned();
     }
     let settled = settle(
         &work.sync.policy,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_domain::{BaseValue, Side};
-use tandem_engine::{LinkFate, NotKept, Plan, Ruled, View};
+use tandem_engine::{Contest, LinkFate, NotKept, Plan, Ruled, View};
 use tandem_store::{
     Causes, Intent, IntentState, IntentVerdict, JobKind, Link, LinkState, PairContext, Resolution,
     Waiting,
@@ -170,6 +170,7 @@ fn plan(
     let ruled = Ruled {
         fields: rulings(context),
         values: edits::values(work.sync, &work.claimed.job.edits)?,
+        contests: contests(&context.intents),
     };
     let late = recovery.confirmed(&context.intents);
     let [a, b] = presences(work, link, &late, pair);
@@ -180,6 +181,23 @@ fn plan(
         ruled: &ruled,
     };
     Ok(trace::planned(&work.sync.policy, view))
+}
+
+/// Who won contests in plans of which nobody knows how far they came.
+fn contests(intents: &[Intent]) -> BTreeMap<String, Contest> {
+    let decided = intents.iter().flat_map(|intent| &intent.decided);
+    let contests = decided.filter(|decided| decided.lost.is_some());
+    contests
+        .filter_map(|decided| {
+            let contest = Contest {
+                a: decided.a.clone(),
+                b: decided.b.clone(),
+                winner: decided.from?,
+                reason: decided.reason.clone(),
+            };
+            Some((decided.field.clone(), contest))
+        })
+        .collect()
 }
 
 fn rulings(context: &PairContext) -> BTreeMap<String, Side> {

@@ -161,6 +161,17 @@ fn edited(
         });
     }
     let changed = changed.shifted(-offset);
+    // A write that was answered and did not show when it was read back moves the time when it shows.
+    if let Some(own) = &link.side(side).memory.own_write
+        && own.after.is_some()
+        && own.after == own.before
+        && is_about(work, side, own.read_at, changed)
+    {
+        return Some(Edited::Guessed {
+            changed,
+            earliest: own.read_at,
+        });
+    }
     // A write of which only now is known that it took effect has moved the time as well.
     let ours = late
         .iter()
@@ -174,12 +185,23 @@ fn edited(
     })
 }
 
+/// When the record of a side was last changed, by our clock.
+pub(super) fn changed(work: Work<'_>, pair: &Pair, side: Side) -> Option<Timestamp> {
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let changed = pair.side(side)?.record.updated_at?;
+    Some(changed.shifted(-offset))
+}
+
 /// Whether a change at this time, by our clock, can be that of a write whose answer was lost.
-fn could_be_of(work: Work<'_>, intent: &Intent, changed: Timestamp) -> bool {
-    let timeout = work.sync.end(intent.side).connector.timeout();
-    intent.sent_at.is_some_and(|sent| {
-        changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(timeout).plus(CLOCK_SLACK)
-    })
+pub(super) fn could_be_of(work: Work<'_>, intent: &Intent, changed: Timestamp) -> bool {
+    let sent = intent.sent_at;
+    sent.is_some_and(|sent| is_about(work, intent.side, sent, changed))
+}
+
+/// Whether a write that was sent, or answered, at `sent` can have changed a record at `changed`.
+pub(super) fn is_about(work: Work<'_>, side: Side, sent: Timestamp, changed: Timestamp) -> bool {
+    let timeout = work.sync.end(side).connector.timeout();
+    changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(timeout).plus(CLOCK_SLACK)
 }
 
 /// What the times of a record say of the moment between a write that was answered at `answered`, by our clock, and

@@ -123,7 +123,13 @@ fn late(work: Work<'_>, open: &Open) -> Vec<NotKept> {
             continue;
         };
         for (field, sent) in &intent.fields {
-            if !shows_field(work.sync, field, sent, &reading.fields) {
+            // What does not stand there because of the write is planned anew, or is somebody's edit.
+            let base = open.base.get(field).filter(|base| {
+                let was_known = open.link.base.get(field) == Some(*base);
+                !was_known && base.side(intent.side.other()) == sent
+            });
+            let is_ours = base.is_some();
+            if is_ours && !shows_field(work.sync, field, sent, &reading.fields) {
                 lost.push(NotKept {
                     side: intent.side,
                     field: field.clone(),

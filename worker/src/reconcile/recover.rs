@@ -11,7 +11,7 @@ use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Li
 
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
-use super::pair::{Look, Pair};
+use super::pair::{Look, Pair, changed, could_be_of, is_about};
 use crate::executor::{Work, verdict};
 use crate::readings::Reading;
 
@@ -36,29 +36,32 @@ impl Recovery {
         let now = work.context.now();
         // What was taken and not shown at first, then what was sent since.
         let values = Side::BOTH.map(|side| unseen_values(link, side, now));
-        let unseen = Side::BOTH
-            .into_iter()
-            .zip(&values)
-            .map(|(side, values)| (unseen(side, values), seen(pair, side)));
+        let unseen = || {
+            Side::BOTH.into_iter().zip(&values).map(|(side, values)| {
+                let at_its_time = shows_time_of_unseen(work, link, pair, side);
+                (unseen(side, values, at_its_time), seen(pair, side))
+            })
+        };
+        let shown_late = base_with(policy, &link.base, unseen());
         let before: Vec<Fields> = intents.iter().map(stood_before).collect();
-        let open = intents.iter().zip(&before).map(|(intent, before)| {
-            (
-                open_write(work, intent, before, now),
-                seen(pair, intent.side),
-            )
-        });
+        let open_write = |(intent, before)| {
+            let at_its_time = shows_time_of(work, pair, intent);
+            open_write(work, intent, before, at_its_time)
+        };
+        let open: Vec<OpenWrite<'_>> = intents.iter().zip(&before).map(open_write).collect();
+        let sent = open.iter().map(|write| (*write, seen(pair, write.side)));
         let mut recovery = Self {
             verdicts: Vec::new(),
-            base: base_with(policy, &link.base, unseen.chain(open)),
+            base: base_with(policy, &link.base, unseen().chain(sent)),
             under_way: Vec::new(),
             not_kept: Vec::new(),
         };
         for side in Side::BOTH {
+            recovery.tell_shown_late(work, link, &shown_late, side);
             recovery.take_forms(work, link, pair, side);
         }
-        for (intent, before) in intents.iter().zip(&before) {
-            let write = open_write(work, intent, before, now);
-            match recover(policy, &link.base, write, seen(pair, intent.side)) {
+        for (intent, write) in intents.iter().zip(&open) {
+            match recover(policy, &link.base, *write, seen(pair, intent.side)) {
                 Recovered::Confirmed => {
                     recovery
                         .verdicts
@@ -74,6 +77,32 @@ impl Recovery {
             }
         }
         recovery
+    }
+
+    /// A value that was taken and not shown at first shows now in another form: a person is told.
+    fn tell_shown_late(
+        &mut self,
+        work: Work<'_>,
+        link: &Link,
+        shown_late: &BTreeMap<String, BaseValue>,
+        side: Side,
+    ) {
+        let unseen = link.side(side).memory.unseen.iter();
+        for (field, unseen) in unseen.filter(|(_, unseen)| !unseen.lost) {
+            let (Some(rule), Some(base)) = (work.sync.policy.rule(field), shown_late.get(field))
+            else {
+                continue;
+            };
+            let kept = base.side(side);
+            if link.base.get(field) != Some(base) && !same(rule.equality, &unseen.value, kept) {
+                self.not_kept.push(NotKept {
+                    side,
+                    field: field.clone(),
+                    sent: unseen.value.clone(),
+                    kept: kept.clone(),
+                });
+            }
+        }
     }
 
     /// A system may answer with what it was told and keep something else. As long as its time of change is that of our
@@ -99,6 +128,11 @@ impl Recovery {
             };
             let found = reading.fields.get(&rule.name).cloned().unwrap_or_default();
             let is_ours = own.fields.contains(&rule.name);
+            // What was known to stand there is no form of what a late write to the other side has made of the base.
+            let was_known = link.base.get(&rule.name);
+            if was_known.is_some_and(|known| same(rule.equality, known.side(side), &found)) {
+                continue;
+            }
             let is_form = is_exact || is_form_of(&found, base.side(side));
             if !is_ours || !is_form || same(rule.equality, base.side(side), &found) {
                 continue;
@@ -172,7 +206,18 @@ fn unseen_values(link: &Link, side: Side, now: Timestamp) -> Fields {
         .collect()
 }
 
-fn unseen(side: Side, values: &Fields) -> OpenWrite<'_> {
+/// Whether the record was last changed about when the values were sent that it did not show.
+fn shows_time_of_unseen(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> bool {
+    let mut unseen = link.side(side).memory.unseen.values();
+    changed(work, pair, side)
+        .is_some_and(|changed| unseen.any(|unseen| is_about(work, side, unseen.since, changed)))
+}
+
+fn shows_time_of(work: Work<'_>, pair: &Pair, intent: &Intent) -> bool {
+    changed(work, pair, intent.side).is_some_and(|changed| could_be_of(work, intent, changed))
+}
+
+fn unseen(side: Side, values: &Fields, at_its_time: bool) -> OpenWrite<'_> {
     OpenWrite {
         side,
         op: WriteOp::Update,
@@ -180,6 +225,7 @@ fn unseen(side: Side, values: &Fields) -> OpenWrite<'_> {
         before: values,
         was_sent: true,
         under_way: false,
+        at_its_time,
     }
 }
 
@@ -228,7 +274,7 @@ fn open_write<'i>(
     work: Work<'_>,
     intent: &'i Intent,
     before: &'i Fields,
-    now: Timestamp,
+    at_its_time: bool,
 ) -> OpenWrite<'i> {
     OpenWrite {
         side: intent.side,
@@ -236,7 +282,8 @@ fn open_write<'i>(
         fields: &intent.fields,
         before,
         was_sent: intent.state != IntentState::Planned,
-        under_way: may_be_under_way(work, intent, now),
+        under_way: may_be_under_way(work, intent, work.context.now()),
+        at_its_time,
     }
 }
 

@@ -6,4 +6,5 @@ mod fake;
 mod life;
 mod lost_answers;
 mod lost_track;
+mod shown_late;
 mod told;

@@ -94,35 +94,40 @@ impl Judge<'_> {
             texts.get(field).cloned().unwrap_or_default()
         };
         let (in_a, in_b) = (text(a, &pair.a), text(b, &pair.b));
-        let from_a = is_form_of(b, field, &in_a, &in_b);
-        let from_b = is_form_of(a, field, &in_b, &in_a);
+        // Behind a default that is shown there is nothing, and that is what a person may have wanted.
+        let (under_a, under_b) = (a.kept(&pair.a, field), b.kept(&pair.b, field));
+        let from_a = [&in_a, &under_a]
+            .into_iter()
+            .any(|it| is_form_of(b, field, it, &in_b));
+        let from_b = [&in_b, &under_b]
+            .into_iter()
+            .any(|it| is_form_of(a, field, it, &in_a));
         let stands = match (a.stands(&pair.a, field), b.stands(&pair.b, field)) {
             (true, true) => from_a || from_b,
             (true, false) => from_a,
             (false, true) => from_b,
             (false, false) => self.may_stand_nowhere(pair, field, &in_a, &in_b),
         };
-        // What stands in a field that a create left empty is a default, or somebody's who was quick: a system that does
-        // not say when a record was made does not tell the two apart. Then a person is asked.
-        let stands = stands || self.is_asked_what_a_create_left(pair, field);
+        // What stands where nothing was sent is a default, or somebody's who was quick: where the answer was lost, or the
+        // system does not say when a record was made, nothing tells the two apart. Then a person is asked.
+        let stands = stands || self.is_asked_what_nothing_left(pair, field);
         let seed = self.seed;
         let thing = &pair.thing;
         assert!(
             stands,
             "seed {seed}: {field} of {thing} is `{in_a}` on a and `{in_b}` on b. {}",
-            self.story(thing, field)
+            self.story(thing)
         );
-        let empty = if from_a { &in_a } else { &in_b };
+        let empty = if from_a { &under_a } else { &under_b };
         if in_a != in_b && !empty.is_empty() {
             self.is_asked(pair, field);
         }
     }
 
-    fn is_asked_what_a_create_left(&self, pair: &Pair, field: &str) -> bool {
+    fn is_asked_what_nothing_left(&self, pair: &Pair, field: &str) -> bool {
         self.questions.iter().any(|question| {
             let here = question.record == pair.a || question.record == pair.b;
-            here && self.world.system(question.side).oddities().hides_birth
-                && matches!(&question.kind, ConflictKind::NotKept { field: name, sent, .. }
+            here && matches!(&question.kind, ConflictKind::NotKept { field: name, sent, .. }
                     if name == field && sent.is_null())
         })
     }
@@ -160,7 +165,7 @@ impl Judge<'_> {
         assert!(
             about.count() > 0,
             "seed {seed}: nobody is told that {field} of {thing} differs. {}",
-            self.story(thing, field)
+            self.story(thing)
         );
         assert!(
             open.count() <= 1,
@@ -177,7 +182,7 @@ impl Judge<'_> {
                 continue;
             }
             let seed = self.seed;
-            let story = || self.story(&lost.thing, &lost.field);
+            let story = || self.story(&lost.thing);
             // What both had agreed on is no edit, whatever stood there in between.
             if self.was_the_base(lost) {
                 continue;
@@ -280,14 +285,11 @@ impl Judge<'_> {
             .filter(move |one| one.thing == thing && one.field == field)
     }
 
-    /// All that people typed into the field, and what Tandem says that it did.
-    fn story(&self, thing: &str, field: &str) -> String {
-        let typed: Vec<String> = self
-            .about(thing, field)
-            .map(|one| format!("{one:?}"))
-            .collect();
-        let records: BTreeSet<&RecordId> =
-            self.about(thing, field).map(|one| &one.record).collect();
+    /// All that people typed into the record, and what Tandem says that it did.
+    fn story(&self, thing: &str) -> String {
+        let about = || self.typed.iter().filter(|one| one.thing == thing);
+        let typed: Vec<String> = about().map(|one| format!("{one:?}")).collect();
+        let records: BTreeSet<&RecordId> = about().map(|one| &one.record).collect();
         let logged: Vec<String> = self
             .changes
             .iter()
@@ -298,11 +300,9 @@ impl Judge<'_> {
                     .any(|id| id.as_ref().is_some_and(|id| records.contains(id)))
             })
             .map(|change| {
-                let fields = change.fields.iter().filter(|one| one.field == field);
-                let fields: Vec<_> = fields.collect();
                 format!(
-                    "{} {:?} {:?} {fields:?}",
-                    change.at, change.operation, change.outcome
+                    "{} {:?} to {:?} {:?} {:#?}",
+                    change.at, change.operation, change.written, change.outcome, change.fields
                 )
             })
             .collect();

@@ -148,6 +148,14 @@ impl FakeSystem {
         state.rows.get(id).map(|row| self.texts_of(row))
     }
 
+    /// What a field of a record holds, whatever is shown where it holds nothing.
+    pub fn kept(&self, id: &RecordId, field: &str) -> String {
+        let state = self.state();
+        let row = state.rows.get(id);
+        let value = row.and_then(|row| row.fields.get(field));
+        value.map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The texts of all records, in order.
     pub fn contents(&self) -> Vec<BTreeMap<String, String>> {
         let state = self.state();

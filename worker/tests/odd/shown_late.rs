@@ -1,0 +1,168 @@
+//! Writes that were taken, and of which nothing shows for a while, or only a part.
+
+use std::time::Duration;
+
+use tandem_domain::{RecordId, Side};
+use tandem_runtime::Archived;
+use tandem_store::{Conflict, ConflictKind, ConflictState};
+
+use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
+use crate::world::system::{Fault, Talents};
+use crate::world::{World, policy};
+
+const PLAIN: Talents = Talents {
+    external_reference: false,
+    idempotent_create: false,
+    answers_with_record: true,
+    changed_since: true,
+};
+
+/// Side a is plain, and side b odd; one record is on both.
+async fn pair_with(b: Oddities) -> (World, RecordId, RecordId) {
+    let ends = ((PLAIN, Oddities::default()), (PLAIN, b));
+    let world = World::odd(1, policy(), ends.0, ends.1, Archived::Gone).await;
+    let here = world
+        .a
+        .user_creates(&[("name", "Ann"), ("email", "ann@x.example")]);
+    world.clock.advance(Duration::from_secs(10));
+    world.first_sync().await;
+    let there = world.b.about("ann@x.example").remove(0);
+    world.clock.advance(Duration::from_secs(10));
+    world.rest().await;
+    (world, here, there)
+}
+
+async fn open_about(world: &World, field: &str) -> Vec<Conflict> {
+    let mut questions = world.questions().await;
+    questions.retain(|one| {
+        one.state == ConflictState::Open
+            && matches!(&one.kind, ConflictKind::NotKept { field: name, .. } if name == field)
+    });
+    questions
+}
+
+fn text(world: &World, side: Side, id: &RecordId, field: &str) -> String {
+    let texts = world.system(side).texts(id).expect("it is there");
+    texts.get(field).cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_dropped_value_of_a_record_that_hides_after_each_write_is_asked_once_and_not_written_for_ever()
+ {
+    let (world, here, _) = pair_with(Oddities {
+        forms: vec![("note", Form::Dropped)],
+        lag: Lag {
+            by: Duration::from_secs(2),
+            shows: Meanwhile::Missing,
+        },
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    })
+    .await;
+    let before = world.b.writes();
+    world.a.user_edits(&here, "note", "dropped by b");
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    assert_eq!(world.dead().await, []);
+    assert_eq!(world.b.writes() - before, 1, "one write, however it ends");
+    assert_eq!(open_about(&world, "note").await.len(), 1);
+    assert_eq!(text(&world, Side::A, &here, "note"), "dropped by b");
+}
+
+#[tokio::test]
+async fn a_value_that_shows_late_in_another_form_is_asked_about() {
+    let (world, here, there) = pair_with(Oddities {
+        forms: vec![("note", Form::Upper)],
+        lag: Lag {
+            by: Duration::from_secs(2),
+            shows: Meanwhile::Before,
+        },
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    })
+    .await;
+    world.a.user_edits(&here, "note", "in small letters");
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::A, &here, "note"), "in small letters");
+    assert_eq!(text(&world, Side::B, &there, "note"), "IN SMALL LETTERS");
+    let asked = open_about(&world, "note").await;
+    let [question] = &asked[..] else {
+        panic!("asked once: {asked:?}")
+    };
+    let ConflictKind::NotKept { kept, .. } = &question.kind else {
+        panic!("{question:?}")
+    };
+    assert_eq!(kept.to_string(), "IN SMALL LETTERS");
+}
+
+#[tokio::test]
+async fn of_a_write_whose_answer_was_lost_the_dropped_field_and_the_form_of_another_are_both_asked_about()
+ {
+    let (world, here, there) = pair_with(Oddities {
+        forms: vec![("note", Form::Dropped), ("city", Form::Upper)],
+        ..Oddities::default()
+    })
+    .await;
+    world.a.user_edits(&here, "note", "dropped by b");
+    world.a.user_edits(&here, "city", "Ghent");
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::A, &here, "city"), "Ghent");
+    assert_eq!(text(&world, Side::B, &there, "city"), "GHENT");
+    assert_eq!(open_about(&world, "city").await.len(), 1);
+    assert_eq!(open_about(&world, "note").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_default_that_shows_after_a_value_was_taken_away_is_no_edit_though_the_answer_was_lost() {
+    let (world, here, there) = pair_with(Oddities {
+        defaults: vec![("note", "none")],
+        ..Oddities::default()
+    })
+    .await;
+    world.a.user_edits(&here, "note", "to go");
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::B, &there, "note"), "to go");
+    world.a.user_edits(&here, "note", "");
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    assert_eq!(
+        text(&world, Side::A, &here, "note"),
+        "",
+        "nobody typed the default"
+    );
+    assert_eq!(text(&world, Side::B, &there, "note"), "none");
+}
+
+#[tokio::test]
+async fn a_write_that_lands_over_a_later_edit_is_put_right_though_both_sides_were_written_meanwhile()
+ {
+    let (world, here, there) = pair_with(Oddities {
+        lag: Lag {
+            by: Duration::from_millis(1_900),
+            shows: Meanwhile::Before,
+        },
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    })
+    .await;
+    world.a.user_edits(&here, "note", "the earlier");
+    // It lands when nobody waits for it any more, and the system shows it later still.
+    world
+        .b
+        .go_wrong(&[Fault::Late(Duration::from_millis(3_500))]);
+    world.hear(Side::A, &here).await;
+    world.turn().await;
+    world.b.user_edits(&there, "note", "the later");
+    world.clock.advance(Duration::from_secs(2));
+    world.hear(Side::B, &there).await;
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(60));
+    world.sweep().await;
+    assert_eq!(text(&world, Side::B, &there, "note"), "the later");
+    assert_eq!(text(&world, Side::A, &here, "note"), "the later");
+}
