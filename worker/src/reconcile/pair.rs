@@ -185,10 +185,10 @@ fn edited(
     })
 }
 
-/// When the record of a side was last changed, by our clock.
-pub(super) fn changed(work: Work<'_>, pair: &Pair, side: Side) -> Option<Timestamp> {
+/// When a record was last changed, by our clock.
+pub(super) fn changed(work: Work<'_>, side: Side, reading: Option<&Reading>) -> Option<Timestamp> {
     let offset = work.sync.end(side).connector.clock_offset_micros();
-    let changed = pair.side(side)?.record.updated_at?;
+    let changed = reading?.record.updated_at?;
     Some(changed.shifted(-offset))
 }
 

@@ -45,7 +45,7 @@ impl Recovery {
         let shown_late = base_with(policy, &link.base, unseen());
         let before: Vec<Fields> = intents.iter().map(stood_before).collect();
         let open_write = |(intent, before)| {
-            let at_its_time = shows_time_of(work, pair, intent);
+            let at_its_time = shows_time_of(work, pair.side(intent.side), intent);
             open_write(work, intent, before, at_its_time)
         };
         let open: Vec<OpenWrite<'_>> = intents.iter().zip(&before).map(open_write).collect();
@@ -209,12 +209,12 @@ fn unseen_values(link: &Link, side: Side, now: Timestamp) -> Fields {
 /// Whether the record was last changed about when the values were sent that it did not show.
 fn shows_time_of_unseen(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> bool {
     let mut unseen = link.side(side).memory.unseen.values();
-    changed(work, pair, side)
+    changed(work, side, pair.side(side))
         .is_some_and(|changed| unseen.any(|unseen| is_about(work, side, unseen.since, changed)))
 }
 
-fn shows_time_of(work: Work<'_>, pair: &Pair, intent: &Intent) -> bool {
-    changed(work, pair, intent.side).is_some_and(|changed| could_be_of(work, intent, changed))
+fn shows_time_of(work: Work<'_>, reading: Option<&Reading>, intent: &Intent) -> bool {
+    changed(work, intent.side, reading).is_some_and(|changed| could_be_of(work, intent, changed))
 }
 
 fn unseen(side: Side, values: &Fields, at_its_time: bool) -> OpenWrite<'_> {
@@ -297,8 +297,10 @@ fn may_be_under_way(work: Work<'_>, intent: &Intent, now: Timestamp) -> bool {
 /// Whether a record shows what was sent to it.
 pub(super) fn has_landed(work: Work<'_>, link: &Link, intent: &Intent, now: &Look) -> bool {
     let before = stood_before(intent);
-    let write = open_write(work, intent, &before, work.context.now());
-    let seen = seen_in(now.reading.as_ref());
+    let reading = now.reading.as_ref();
+    let at_its_time = shows_time_of(work, reading, intent);
+    let write = open_write(work, intent, &before, at_its_time);
+    let seen = seen_in(reading);
     recover(&work.sync.policy, &link.base, write, seen) == Recovered::Confirmed
 }
 
