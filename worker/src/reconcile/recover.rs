@@ -44,11 +44,11 @@ impl Recovery {
         };
         let shown_late = base_with(policy, &link.base, unseen());
         let before: Vec<Fields> = intents.iter().map(stood_before).collect();
-        let open_write = |(intent, before)| {
-            let at_its_time = shows_time_of(work, pair.side(intent.side), intent);
-            open_write(work, intent, before, at_its_time)
-        };
-        let open: Vec<OpenWrite<'_>> = intents.iter().zip(&before).map(open_write).collect();
+        let at_its_time = |intent: &Intent| shows_time_of(work, pair.side(intent.side), intent);
+        let writes = intents.iter().zip(&before);
+        let open: Vec<OpenWrite<'_>> = writes
+            .map(|(intent, before)| open_write(work, intent, before, at_its_time(intent)))
+            .collect();
         let sent = open.iter().map(|write| (*write, seen(pair, write.side)));
         let mut recovery = Self {
             verdicts: Vec::new(),
