@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_connectors::ReadOutcome;
+use tandem_connectors::{ConnectorError, ReadOutcome};
 use tandem_domain::{LinkId, RecordId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, Store};
@@ -116,8 +116,17 @@ enum Seen {
 
 impl Seen {
     async fn read(sync: &SyncDefinition, side: Side, id: &RecordId) -> Result<Self, WorkError> {
-        let mut outcomes = read_outcomes(sync, side, std::slice::from_ref(id)).await?;
-        Ok(match outcomes.pop() {
+        let outcome = match read_outcomes(sync, side, std::slice::from_ref(id)).await {
+            Ok(mut outcomes) => outcomes.pop(),
+            Err(error) if is_about_the_record(&error) => {
+                return Ok(Self::Unreadable(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(match outcome {
+            Some(ReadOutcome::Found(record)) if record.id != *id => {
+                Self::Unreadable(format!("the answer is record {}", record.id))
+            }
             Some(ReadOutcome::Found(record)) => {
                 Self::Here(Box::new(Reading::new(sync, side, *record, None)))
             }
@@ -144,5 +153,24 @@ impl Seen {
             record: Some(id.clone()),
             reason: reason.clone(),
         })
+    }
+}
+
+/// Whether what went wrong says something of the one record that was asked for, and nothing of the others: its system
+/// answered, but with another record, or with what is none.
+const fn is_about_the_record(error: &ConnectorError) -> bool {
+    match error {
+        ConnectorError::Malformed { .. }
+        | ConnectorError::Refused { .. }
+        | ConnectorError::NotFound { .. }
+        | ConnectorError::Unreadable { .. } => true,
+        ConnectorError::Unreachable { .. }
+        | ConnectorError::RateLimited { .. }
+        | ConnectorError::Unauthorized { .. }
+        | ConnectorError::VersionConflict { .. }
+        | ConnectorError::ResponseLost { .. }
+        | ConnectorError::Endless { .. }
+        | ConnectorError::RightEnded { .. }
+        | ConnectorError::Misconfigured { .. } => false,
     }
 }

@@ -77,6 +77,10 @@ pub struct Comparison {
     pub records_b: usize,
     /// Linked pairs compared.
     pub pairs: usize,
+    /// Linked records that the listing of side a did not show; each was read by its id.
+    pub unlisted_a: usize,
+    /// The same of side b.
+    pub unlisted_b: usize,
     /// Records of side a in use that are not held equal with anything: an operator said so, or their link is
     /// retired.
     pub left_alone_a: usize,
@@ -93,6 +97,38 @@ impl Comparison {
     #[must_use]
     pub const fn left_alone(&self) -> usize {
         self.left_alone_a + self.left_alone_b
+    }
+
+    /// Linked records that the listing of a side did not show.
+    #[must_use]
+    pub const fn unlisted(&self, side: Side) -> usize {
+        match side {
+            Side::A => self.unlisted_a,
+            Side::B => self.unlisted_b,
+        }
+    }
+
+    /// Whether a side listed nothing at all although it has linked records. Whoever may not see records often gets
+    /// an empty list, so nothing is known of that side then, whatever its single records answer.
+    #[must_use]
+    pub const fn is_blind(&self, side: Side) -> bool {
+        let listed = match side {
+            Side::A => self.records_a,
+            Side::B => self.records_b,
+        };
+        listed == 0 && self.unlisted(side) > 0
+    }
+
+    /// Whether both sides could be seen, so that there is an answer.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        !self.is_blind(Side::A) && !self.is_blind(Side::B)
+    }
+
+    fn count(&mut self, (a, b): &(Standing<'_>, Standing<'_>)) {
+        self.pairs += 1;
+        self.unlisted_a += usize::from(matches!(a, Standing::Missing));
+        self.unlisted_b += usize::from(matches!(b, Standing::Missing));
     }
 
     const fn leave_alone(&mut self, side: Side) {
@@ -200,7 +236,7 @@ fn compare_links(
         let superseded = link.state == LinkState::Retired
             && (named[0].contains(a_id) || named[1].contains(b_id));
         if link.state == LinkState::Active {
-            comparison.pairs += 1;
+            comparison.count(&pair);
         }
         let told = differences(sync, link, &pair);
         if !superseded && !told.is_empty() {

@@ -70,7 +70,8 @@ async fn what_is_left_alone_is_counted_by_side() {
 }
 
 #[tokio::test]
-async fn a_record_that_a_listing_does_not_show_yet_is_not_called_gone() {
+async fn a_record_that_a_listing_does_not_show_yet_is_not_called_gone_and_an_empty_list_is_no_agreement()
+ {
     let odd = Oddities {
         listing_lag: crate::world::system::oddities::Lag {
             by: Duration::from_secs(60),
@@ -90,6 +91,42 @@ async fn a_record_that_a_listing_does_not_show_yet_is_not_called_gone() {
     let compared = verify(&world).await;
     assert_eq!(compared.records_b, 0, "the listing of b is behind");
     assert_eq!(compared.differences, []);
+    assert_eq!((compared.unlisted_a, compared.unlisted_b), (0, 1));
+    assert!(compared.is_blind(Side::B) && !compared.is_blind(Side::A));
+    assert!(!compared.is_complete());
+
+    world.clock.advance(Duration::from_secs(61));
+    let compared = verify(&world).await;
+    assert_eq!(compared.records_b, 1);
+    assert!(compared.is_complete(), "{compared:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_answers_with_another_is_told_by_its_id_and_the_rest_is_compared() {
+    let (world, merged, _) = with_a_pair().await;
+    let other = world
+        .a
+        .user_creates(&[("name", "Bolt"), ("email", "b@x.example")]);
+    world.hear(Side::A, &other).await;
+    world.rest().await;
+    world.a.user_merges(&merged, &other);
+    world.a.user_edits(&other, "city", "Ghent");
+    let compared = verify(&world).await;
+    assert_eq!(compared.pairs, 2);
+    let told = |side: Side, id: &RecordId| {
+        compared.differences.iter().any(|one| {
+            matches!(one, Difference::Unreadable { side: at, record, reason }
+                if *at == side && record.as_ref() == Some(id) && reason.contains(other.as_str()))
+        })
+    };
+    assert!(told(Side::A, &merged), "{:?}", compared.differences);
+    let differs = |one: &Difference| matches!(one, Difference::Field { a, field, .. } if *a == other && field == "city");
+    assert!(
+        compared.differences.iter().any(differs),
+        "{:?}",
+        compared.differences
+    );
+    assert_eq!(compared.differences.len(), 2);
 }
 
 #[tokio::test]

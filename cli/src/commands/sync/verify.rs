@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use tandem_domain::SyncName;
+use tandem_domain::{Side, SyncName};
 use tandem_operator::views::plain;
 use tandem_runtime::SyncDefinition;
 use tandem_worker::{Comparison, Difference, compare};
 
-use crate::commands::options::{ConfigOptions, DataOptions, NO};
+use crate::commands::options::{ConfigOptions, DataOptions, FAILED, NO};
 use crate::commands::output::{ReadingProgress, say, say_json, shown};
 use crate::commands::storage::{build, open, sync_of};
 
@@ -43,7 +43,9 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     } else {
         say(&told(&sync, &comparison))?;
     }
-    Ok(if comparison.differences.is_empty() {
+    Ok(if !comparison.is_complete() {
+        ExitCode::from(FAILED)
+    } else if comparison.differences.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(NO)
@@ -53,12 +55,15 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
 fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
     json!({
         "sync": sync.name,
-        "agree": comparison.differences.is_empty(),
+        "agree": comparison.is_complete() && comparison.differences.is_empty(),
+        "complete": comparison.is_complete(),
         "a": sync.a.connection,
         "b": sync.b.connection,
         "records_a": comparison.records_a,
         "records_b": comparison.records_b,
         "pairs": comparison.pairs,
+        "unlisted_a": comparison.unlisted_a,
+        "unlisted_b": comparison.unlisted_b,
         "left_alone": comparison.left_alone(),
         "left_alone_a": comparison.left_alone_a,
         "left_alone_b": comparison.left_alone_b,
@@ -107,19 +112,58 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
         left_alone_b,
         differences,
         seen_once,
+        ..
     } = comparison;
     let mut lines = vec![format!(
         "{a} holds {records_a} records, {b} holds {records_b}; {pairs} pairs compared"
     )];
-    let left_alone = comparison.left_alone();
-    if left_alone > 0 {
+    lines.extend(
+        Side::BOTH
+            .into_iter()
+            .filter_map(|side| unlisted(sync, comparison, side)),
+    );
+    if comparison.left_alone() > 0 {
         lines.push(format!(
             "left alone and not compared: {left_alone_a} records in {a}, {left_alone_b} in {b}, because a person \
              said so or their partner is gone (`tandem links {}` shows which)",
             sync.name
         ));
     }
-    let line = |difference: &Difference| match difference {
+    lines.extend(
+        differences
+            .iter()
+            .map(|one| format!("  {}", line(sync, one))),
+    );
+    if *seen_once > 0 {
+        lines.push(format!(
+            "{seen_once} of these were not looked at a second time; some may be edits that were on their way"
+        ));
+    }
+    lines.push(verdict(sync, comparison));
+    lines.join("\n")
+}
+
+/// What the listing of a side did not show.
+fn unlisted(sync: &SyncDefinition, comparison: &Comparison, side: Side) -> Option<String> {
+    let count = comparison.unlisted(side);
+    let name = &sync.end(side).connection;
+    if comparison.is_blind(side) {
+        return Some(format!(
+            "{name} lists no record at all, though {count} pairs have one there: these could not be seen. Check what \
+             the credentials of {name} may read, and its account, with `tandem check`"
+        ));
+    }
+    (count > 0).then(|| {
+        format!(
+            "{name} did not list {count} records that are linked; each of them was read by its id"
+        )
+    })
+}
+
+fn line(sync: &SyncDefinition, difference: &Difference) -> String {
+    let (a, b) = (&sync.a.connection, &sync.b.connection);
+    let name = |side: &Side| &sync.end(*side).connection;
+    match difference {
         Difference::Field {
             a: a_id,
             b: b_id,
@@ -128,23 +172,20 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             value_b,
         } => {
             let (value_a, value_b) = (shown(&plain(value_a)), shown(&plain(value_b)));
-            format!("  {a} {a_id} / {b} {b_id}: {field} is {value_a} in {a}, {value_b} in {b}")
+            format!("{a} {a_id} / {b} {b_id}: {field} is {value_a} in {a}, {value_b} in {b}")
         }
         Difference::Missing { side, record } => {
-            format!(
-                "  {} {record}: is gone, though it is linked",
-                sync.end(*side).connection
-            )
+            format!("{} {record}: is gone, though it is linked", name(side))
         }
         Difference::Unlinked { side, record } => {
-            format!("  {} {record}: has no partner", sync.end(*side).connection)
+            format!("{} {record}: has no partner", name(side))
         }
         Difference::Apart {
             a: a_id,
             b: b_id,
             fields,
         } => format!(
-            "  {a} {a_id} / {b} {b_id}: both are in use and differ in {}, but are not linked any more",
+            "{a} {a_id} / {b} {b_id}: both are in use and differ in {}, but are not linked any more",
             fields.join(", ")
         ),
         Difference::Unreadable {
@@ -152,26 +193,25 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             record,
             reason,
         } => {
-            let record = record
-                .as_ref()
-                .map_or_else(|| "a record".to_owned(), |id| id.to_string());
-            format!(
-                "  {} {record}: cannot be read: {reason}",
-                sync.end(*side).connection
-            )
+            let record = record.as_ref();
+            let record = record.map_or_else(|| "a record".to_owned(), ToString::to_string);
+            format!("{} {record}: cannot be read: {reason}", name(side))
         }
-    };
-    let told = differences.iter().map(line);
-    lines.extend(told.map(|told| tandem_domain::line::line(&told).into_owned()));
-    if *seen_once > 0 {
-        lines.push(format!(
-            "{seen_once} of these were not looked at a second time; some may be edits that were on their way"
-        ));
     }
-    lines.push(match (differences.len(), left_alone) {
-        (0, 0) => "both sides agree".to_owned(),
-        (0, left_alone) => format!("both sides agree, but for the {left_alone} records left alone"),
-        (count, _) => format!("both sides do NOT agree: {count} differences"),
-    });
-    lines.join("\n")
+}
+
+fn verdict(sync: &SyncDefinition, comparison: &Comparison) -> String {
+    if !comparison.is_complete() {
+        return "NOT compared: an empty list says nothing of agreement".to_owned();
+    }
+    let (differences, left_alone) = (comparison.differences.len(), comparison.left_alone());
+    match (differences, comparison.pairs, left_alone) {
+        (0, 0, 0) => format!(
+            "no pair of {} is linked and nothing waits for a partner: there was nothing to compare",
+            sync.name
+        ),
+        (0, _, 0) => "both sides agree".to_owned(),
+        (0, ..) => format!("both sides agree, but for the {left_alone} records left alone"),
+        (count, ..) => format!("both sides do NOT agree: {count} differences"),
+    }
 }

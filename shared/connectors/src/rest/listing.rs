@@ -132,9 +132,13 @@ impl RestConnector {
                         Some(row) => ReadOutcome::Unreadable(row.reason.clone()),
                         None if absent_is_missing => ReadOutcome::Missing,
                         None => {
+                            let other = found.keys().min().filter(|_| ids.len() == 1);
+                            let instead = other.map_or_else(String::new, |other| {
+                                format!(", but record {other} instead")
+                            });
                             return Err(self.malformed(
                                 operation,
-                                format!("the answer does not hold record {id}"),
+                                format!("the answer does not hold record {id}{instead}"),
                             ));
                         }
                     }
