@@ -78,7 +78,11 @@ impl Reading {
             version: self.record.version.clone(),
             checksum: Some(checksum(known)),
             updated_at: self.record.updated_at,
-            memory: SideMemory::default(),
+            // Without it another record under this id, after a restore, could not be told from it.
+            memory: SideMemory {
+                made_at: self.record.created_at,
+                ..SideMemory::default()
+            },
         }
     }
 
