@@ -5,8 +5,8 @@ use serde::Serialize;
 use sqlx::postgres::PgRow;
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::{
-    ConfigStore, ConnectionRow, Notice, ScheduleKey, SchedulePurpose, ScheduleRow, StoreError,
-    StoredSchedule, SyncRow,
+    ConfigStore, ConnectionRow, Notice, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
+    StoreError, StoredSchedule, SyncRow,
 };
 
 use crate::sql::{Failed, Statement};
@@ -105,6 +105,16 @@ fn named<N: AsRef<str>>(documents: &[(N, serde_json::Value)]) -> Result<String, 
     sql::json("configuration", &rows)
 }
 
+/// How a connection or a sync is paused.
+fn pause(row: &PgRow) -> Result<Option<Pause>, StoreError> {
+    let paused: bool = rows::get(row, "paused")?;
+    let pause = Pause {
+        since: rows::instant_opt(row, "paused_at")?,
+        because: rows::get(row, "paused_because")?,
+    };
+    Ok(paused.then_some(pause))
+}
+
 fn schedule(row: &PgRow) -> Result<StoredSchedule, StoreError> {
     Ok(StoredSchedule {
         key: ScheduleKey {
@@ -168,7 +178,7 @@ impl ConfigStore for PostgresStore {
                     name: rows::parsed(row, "name")?,
                     document: rows::document(row, "document")?,
                     version: rows::get(row, "version")?,
-                    paused: rows::get(row, "paused")?,
+                    pause: pause(row)?,
                     deleted_at: rows::instant_opt(row, "deleted_at")?,
                     reset_at: rows::instant_opt(row, "reset_at")?,
                 })
@@ -186,7 +196,7 @@ impl ConfigStore for PostgresStore {
                     name: rows::parsed(row, "name")?,
                     document: rows::document(row, "document")?,
                     version: rows::get(row, "version")?,
-                    paused: rows::get(row, "paused")?,
+                    pause: pause(row)?,
                     deleted_at: rows::instant_opt(row, "deleted_at")?,
                 })
             })
@@ -196,12 +206,19 @@ impl ConfigStore for PostgresStore {
     async fn pause_connection(
         &self,
         name: &ConnectionName,
-        paused: bool,
-        _now: Timestamp,
+        because: Option<&str>,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         const PAUSE: &str = "-- pause_connection
-UPDATE connections SET paused = $2 WHERE name = $1 AND deleted_at IS NULL";
-        let statement = sqlx::query(PAUSE).bind(name.as_str()).bind(paused);
+UPDATE connections SET
+    paused = $2::text IS NOT NULL,
+    paused_at = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_at ELSE $3 END,
+    paused_because = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_because ELSE $2 END
+WHERE name = $1 AND deleted_at IS NULL";
+        let statement = sqlx::query(PAUSE)
+            .bind(name.as_str())
+            .bind(because)
+            .bind(now.as_micros());
         self.change_one(statement).await
     }
 
@@ -255,12 +272,19 @@ DELETE FROM notices WHERE process = $1";
     async fn pause_sync(
         &self,
         name: &SyncName,
-        paused: bool,
-        _now: Timestamp,
+        because: Option<&str>,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         const PAUSE: &str = "-- pause_sync
-UPDATE syncs SET paused = $2 WHERE name = $1 AND deleted_at IS NULL";
-        let statement = sqlx::query(PAUSE).bind(name.as_str()).bind(paused);
+UPDATE syncs SET
+    paused = $2::text IS NOT NULL,
+    paused_at = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_at ELSE $3 END,
+    paused_because = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_because ELSE $2 END
+WHERE name = $1 AND deleted_at IS NULL";
+        let statement = sqlx::query(PAUSE)
+            .bind(name.as_str())
+            .bind(because)
+            .bind(now.as_micros());
         self.change_one(statement).await
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use tandem_domain::{RecordId, Side, SyncName};
-use tandem_store::{ListingPlace, ListingStore, Run, StoreError, StoredPage, SurveyedRecord};
+use tandem_store::{Lane, ListingPlace, ListingStore, Run, StoreError, StoredPage, SurveyedRecord};
 
 use crate::sql::Failed;
 use crate::txn::{self, Txn};
@@ -32,8 +32,16 @@ async fn keep(
     txn: &mut Txn,
     number: i64,
     sync: &SyncName,
+    lanes: &[Lane],
     page: &StoredPage,
 ) -> Result<(), Failed> {
+    let progress = &page.place.progress;
+    let got_on = sqlx::query(GET_ON)
+        .bind(number)
+        .bind(page.side.as_str())
+        .bind(i64::try_from(progress.listed + progress.unreadable).unwrap_or(i64::MAX))
+        .bind(sql::json("lane", lanes)?);
+    txn.run(got_on).await?;
     let place = sqlx::query(KEEP_PLACE)
         .bind(number)
         .bind(page.side.as_str())
@@ -63,6 +71,18 @@ async fn keep(
     }
     Ok(())
 }
+
+/// The job of a run that has stored more rows than ever before has got on: what killed its processes was not one and
+/// the same place. A listing that begins again has to come past where it was.
+const GET_ON: &str = "-- get_on
+UPDATE jobs SET crashes = 0, furthest = p.rows
+FROM (
+    SELECT $3::bigint + coalesce(sum(
+        (document::json -> 'progress' ->> 'listed')::bigint
+        + (document::json -> 'progress' ->> 'unreadable')::bigint), 0)::bigint AS rows
+    FROM listing_places WHERE run = $1 AND side <> $2) p
+WHERE jobs.state = 'running' AND jobs.lane = ANY (ARRAY(SELECT json_array_elements_text($4::json)))
+  AND jobs.furthest < p.rows AND EXISTS (SELECT 1 FROM runs WHERE number = $1 AND state = 'running')";
 
 /// Nothing is kept of a run that was given up meanwhile.
 const KEEP_PLACE: &str = "-- keep_place
@@ -146,9 +166,9 @@ fn keys_of(row: &PgRow) -> Result<(RecordId, Vec<String>), StoreError> {
 #[async_trait]
 impl ListingStore for PostgresStore {
     async fn keep_page(&self, run: &Run, page: StoredPage) -> Result<(), StoreError> {
-        let args = (run.number, run.sync.clone(), page);
-        txn::write(&self.pool, args, |txn, (number, sync, page)| {
-            Box::pin(keep(txn, *number, sync, page))
+        let args = (run.number, run.sync.clone(), run.lanes(), page);
+        txn::write(&self.pool, args, |txn, (number, sync, lanes, page)| {
+            Box::pin(keep(txn, *number, sync, lanes, page))
         })
         .await
     }

@@ -60,6 +60,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0008_left_alone.up.sql"),
         include_str!("../../../migrations/postgres/0008_left_alone.down.sql"),
     ),
+    (
+        9,
+        "pauses",
+        include_str!("../../../migrations/postgres/0009_pauses.up.sql"),
+        include_str!("../../../migrations/postgres/0009_pauses.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -5,8 +5,8 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::{
-    ConfigStore, ConnectionRow, Notice, ScheduleKey, SchedulePurpose, ScheduleRow, StoreError,
-    StoredSchedule, SyncRow,
+    ConfigStore, ConnectionRow, Notice, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
+    StoreError, StoredSchedule, SyncRow,
 };
 
 use crate::sql::Statement;
@@ -100,6 +100,16 @@ fn named<N: AsRef<str>>(documents: &[(N, serde_json::Value)]) -> Result<String, 
     sql::json("configuration", &rows)
 }
 
+/// How a connection or a sync is paused.
+fn pause(row: &SqliteRow) -> Result<Option<Pause>, StoreError> {
+    let paused: bool = rows::get(row, "paused")?;
+    let pause = Pause {
+        since: rows::instant_opt(row, "paused_at")?,
+        because: rows::get(row, "paused_because")?,
+    };
+    Ok(paused.then_some(pause))
+}
+
 fn schedule(row: &SqliteRow) -> Result<StoredSchedule, StoreError> {
     Ok(StoredSchedule {
         key: ScheduleKey {
@@ -164,7 +174,7 @@ impl ConfigStore for SqliteStore {
                     name: rows::parsed(row, "name")?,
                     document: rows::document(row, "document")?,
                     version: rows::get(row, "version")?,
-                    paused: rows::get(row, "paused")?,
+                    pause: pause(row)?,
                     deleted_at: rows::instant_opt(row, "deleted_at")?,
                     reset_at: rows::instant_opt(row, "reset_at")?,
                 })
@@ -182,7 +192,7 @@ impl ConfigStore for SqliteStore {
                     name: rows::parsed(row, "name")?,
                     document: rows::document(row, "document")?,
                     version: rows::get(row, "version")?,
-                    paused: rows::get(row, "paused")?,
+                    pause: pause(row)?,
                     deleted_at: rows::instant_opt(row, "deleted_at")?,
                 })
             })
@@ -192,14 +202,19 @@ impl ConfigStore for SqliteStore {
     async fn pause_connection(
         &self,
         name: &ConnectionName,
-        paused: bool,
-        _now: Timestamp,
+        because: Option<&str>,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         const PAUSE: &str = "-- pause_connection
-UPDATE connections SET paused = ?2 WHERE name = ?1 AND deleted_at IS NULL";
+UPDATE connections SET
+    paused = ?2 IS NOT NULL,
+    paused_at = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_at ELSE ?3 END,
+    paused_because = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_because ELSE ?2 END
+WHERE name = ?1 AND deleted_at IS NULL";
         let statement = sqlx::query(PAUSE)
             .bind(name.as_str().to_owned())
-            .bind(paused);
+            .bind(because.map(ToOwned::to_owned))
+            .bind(now.as_micros());
         self.change_one(statement).await
     }
 
@@ -255,14 +270,19 @@ DELETE FROM notices WHERE process = ?1";
     async fn pause_sync(
         &self,
         name: &SyncName,
-        paused: bool,
-        _now: Timestamp,
+        because: Option<&str>,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         const PAUSE: &str = "-- pause_sync
-UPDATE syncs SET paused = ?2 WHERE name = ?1 AND deleted_at IS NULL";
+UPDATE syncs SET
+    paused = ?2 IS NOT NULL,
+    paused_at = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_at ELSE ?3 END,
+    paused_because = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_because ELSE ?2 END
+WHERE name = ?1 AND deleted_at IS NULL";
         let statement = sqlx::query(PAUSE)
             .bind(name.as_str().to_owned())
-            .bind(paused);
+            .bind(because.map(ToOwned::to_owned))
+            .bind(now.as_micros());
         self.change_one(statement).await
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{RecordId, Side, SyncName};
-use tandem_store::{ListingPlace, ListingStore, Run, StoreError, StoredPage, SurveyedRecord};
+use tandem_store::{Lane, ListingPlace, ListingStore, Run, StoreError, StoredPage, SurveyedRecord};
 
 use crate::writer::Txn;
 use crate::{SqliteStore, rows, sql};
@@ -31,8 +31,16 @@ async fn keep(
     txn: &mut Txn,
     number: i64,
     sync: &SyncName,
+    lanes: &[Lane],
     page: &StoredPage,
 ) -> Result<(), StoreError> {
+    let progress = &page.place.progress;
+    let got_on = sqlx::query(GET_ON)
+        .bind(number)
+        .bind(page.side.as_str())
+        .bind(i64::try_from(progress.listed + progress.unreadable).unwrap_or(i64::MAX))
+        .bind(sql::json("lane", lanes)?);
+    txn.run(got_on).await?;
     let place = sqlx::query(KEEP_PLACE)
         .bind(number)
         .bind(page.side.as_str())
@@ -62,6 +70,17 @@ async fn keep(
     }
     Ok(())
 }
+
+/// The job of a run that has stored more rows than ever before has got on: what killed its processes was not one and
+/// the same place. A listing that begins again has to come past where it was.
+const GET_ON: &str = "-- get_on
+UPDATE jobs SET crashes = 0, furthest = p.rows
+FROM (
+    SELECT ?3 + coalesce(sum(
+        (document -> 'progress' ->> 'listed') + (document -> 'progress' ->> 'unreadable')), 0) AS rows
+    FROM listing_places WHERE run = ?1 AND side <> ?2) p
+WHERE jobs.state = 'running' AND jobs.lane IN (SELECT value FROM json_each(?4)) AND jobs.furthest < p.rows
+  AND EXISTS (SELECT 1 FROM runs WHERE number = ?1 AND state = 'running')";
 
 /// Nothing is kept of a run that was given up meanwhile.
 const KEEP_PLACE: &str = "-- keep_place
@@ -136,9 +155,11 @@ fn keys_of(row: &SqliteRow) -> Result<(RecordId, Vec<String>), StoreError> {
 #[async_trait]
 impl ListingStore for SqliteStore {
     async fn keep_page(&self, run: &Run, page: StoredPage) -> Result<(), StoreError> {
-        let (number, sync) = (run.number, run.sync.clone());
+        let (number, sync, lanes) = (run.number, run.sync.clone(), run.lanes());
         self.writer
-            .write(move |txn| Box::pin(async move { keep(txn, number, &sync, &page).await }))
+            .write(move |txn| {
+                Box::pin(async move { keep(txn, number, &sync, &lanes, &page).await })
+            })
             .await
     }
 

@@ -78,6 +78,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0008_left_alone.up.sql"),
         include_str!("../../../migrations/sqlite/0008_left_alone.down.sql"),
     ),
+    (
+        9,
+        "pauses",
+        include_str!("../../../migrations/sqlite/0009_pauses.up.sql"),
+        include_str!("../../../migrations/sqlite/0009_pauses.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -16,11 +16,20 @@ pub struct ConnectionRow {
     /// Rises with each change.
     pub version: i64,
     /// While paused, webhooks are stored and answered 200, and its syncs' jobs wait.
-    pub paused: bool,
+    pub pause: Option<Pause>,
     /// When it was removed; its hook then answers 410.
     pub deleted_at: Option<Timestamp>,
     /// When an operator last had the system tried again at once: workers close its breaker when this moves.
     pub reset_at: Option<Timestamp>,
+}
+
+/// Since when something is paused, and why. Both are unknown of pauses that are older than their being kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Why, for people.
+    pub because: Option<String>,
 }
 
 /// A stored sync.
@@ -33,7 +42,7 @@ pub struct SyncRow {
     /// Rises with each change.
     pub version: i64,
     /// While paused its jobs wait.
-    pub paused: bool,
+    pub pause: Option<Pause>,
     /// When it was removed.
     pub deleted_at: Option<Timestamp>,
 }
@@ -132,11 +141,12 @@ pub trait ConfigStore: Send + Sync {
     /// All syncs, deleted ones too.
     async fn syncs(&self) -> Result<Vec<SyncRow>, StoreError>;
 
-    /// Pauses or resumes a connection. False when there is none.
+    /// Pauses a connection for a reason, or with `None` resumes it. What is paused already stays so since when and
+    /// why it is. False when there is none.
     async fn pause_connection(
         &self,
         name: &ConnectionName,
-        paused: bool,
+        because: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
@@ -158,11 +168,11 @@ pub trait ConfigStore: Send + Sync {
     /// What processes have to say, in the order of their names.
     async fn notices(&self) -> Result<Vec<Notice>, StoreError>;
 
-    /// Pauses or resumes a sync. False when there is none.
+    /// Pauses or resumes a sync, as [`ConfigStore::pause_connection`] does a connection. False when there is none.
     async fn pause_sync(
         &self,
         name: &SyncName,
-        paused: bool,
+        because: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 

@@ -302,7 +302,7 @@ pub struct Job {
     pub edits: Edits,
     /// How long and for what it has waited since it last came forward.
     pub waits: Waits,
-    /// How often in a row its process went away while it ran.
+    /// How often in a row its process went away while it ran, without its having got on meanwhile.
     pub crashes: u32,
 }
 

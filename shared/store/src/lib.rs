@@ -27,8 +27,8 @@ use async_trait::async_trait;
 pub use brake::BrakeStore;
 pub use changes::{Change, ChangeFilter, ChangeStore, FieldChange, Operation, Outcome, SyncTotals};
 pub use config::{
-    ConfigStore, ConnectionRow, Notice, ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule,
-    SyncRow,
+    ConfigStore, ConnectionRow, Notice, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
+    StoredSchedule, SyncRow,
 };
 pub use conflicts::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NewConflict, Resolution,

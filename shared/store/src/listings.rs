@@ -61,7 +61,8 @@ pub struct StoredPage {
 pub trait ListingStore: Send + Sync {
     /// Stores a page of a run and where its listing goes on, in one transaction, if the run still runs.
     /// Records that could not be read count as seen: they are not gone. A record that came before is
-    /// replaced.
+    /// replaced. The job that carries the run and has come further than ever before is not held to be what killed
+    /// its processes so far, see [`crate::Job::crashes`].
     async fn keep_page(&self, run: &Run, page: StoredPage) -> Result<(), StoreError>;
 
     /// Where the listing of a side stands; `None` before its first page.

@@ -82,6 +82,33 @@ async fn a_first_sync_goes_on_with_the_page_at_which_its_process_died() {
 }
 
 #[tokio::test]
+async fn a_first_sync_whose_process_dies_again_and_again_comes_to_its_end_all_the_same() {
+    let world = paged().await;
+    make(&world, Side::A, 0..20);
+    for page in 1..6 {
+        world.a.goes_wrong_at_page(page * PAGE, PageFault::Dies);
+    }
+    world.first_sync().await;
+    assert_eq!(world.a.pages_asked().len(), 7 + 5);
+    assert_eq!(world.dead().await.len(), 0);
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn a_page_that_kills_each_process_makes_a_dead_letter_of_a_first_sync() {
+    let world = paged().await;
+    make(&world, Side::A, 0..20);
+    for _ in 0..9 {
+        world.a.goes_wrong_at_page(2 * PAGE, PageFault::Dies);
+    }
+    world.begin_first_sync().await;
+    while world.dead().await.is_empty() {
+        world.turn().await;
+    }
+    assert_eq!(world.a.pages_asked(), [0, 3, 6, 6, 6]);
+}
+
+#[tokio::test]
 async fn a_first_sync_goes_on_where_it_stood_when_a_system_is_back_after_an_outage() {
     let world = paged().await;
     make(&world, Side::A, 0..10);

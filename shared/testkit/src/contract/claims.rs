@@ -169,12 +169,12 @@ pub async fn jobs_of_paused_syncs_are_left_alone(store: Subject) {
         .expect("apply");
     enqueue(&store, &make, make.job("a1")).await;
     store
-        .pause_sync(&Make::customers(), true, make.now())
+        .pause_sync(&Make::customers(), Some("by hand"), make.now())
         .await
         .expect("pause");
     assert_eq!(claim(&store, &make, 9).await.len(), 0);
     store
-        .pause_sync(&Make::customers(), false, make.now())
+        .pause_sync(&Make::customers(), None, make.now())
         .await
         .expect("resume");
     assert_eq!(claim(&store, &make, 9).await.len(), 1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tandem_domain::Timestamp;
-use tandem_store::{ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule};
+use tandem_store::{Pause, ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule};
 
 use super::Subject;
 use crate::Make;
@@ -77,8 +77,8 @@ pub async fn applying_stores_documents_at_version_one(store: Subject) {
     );
     assert_eq!(connections[0].document, document);
     assert_eq!(
-        (connections[0].paused, connections[0].deleted_at),
-        (false, None)
+        (connections[0].pause.clone(), connections[0].deleted_at),
+        (None, None)
     );
     let syncs = store.syncs().await.expect("syncs");
     assert_eq!(
@@ -141,7 +141,7 @@ pub async fn a_missing_document_is_marked_deleted_and_can_come_back(store: Subje
     assert_eq!(store.syncs().await.expect("syncs")[0].deleted_at, deleted);
     assert!(
         !store
-            .pause_sync(&Make::customers(), true, make.now())
+            .pause_sync(&Make::customers(), Some("by hand"), make.now())
             .await
             .expect("pause")
     );
@@ -323,35 +323,42 @@ pub async fn a_schedule_is_made_due(store: Subject) {
     assert!(!edited.expect("edit"));
 }
 
-/// Connections and syncs are paused and resumed.
+/// Connections and syncs are paused and resumed, and say since when and why.
 pub async fn connections_and_syncs_are_paused_and_resumed(store: Subject) {
     let make = Make::default();
-    assert!(
-        !store
-            .pause_connection(&Make::crm(), true, make.now())
-            .await
-            .expect("pause")
-    );
+    let pause = |because: Option<&'static str>, at| {
+        let store = &store;
+        async move {
+            let connection = store.pause_connection(&Make::crm(), because, at).await;
+            let sync = store.pause_sync(&Make::customers(), because, at).await;
+            (connection.expect("pause"), sync.expect("pause"))
+        }
+    };
+    let pauses = || async {
+        let connections = store.connections().await.expect("connections");
+        let syncs = store.syncs().await.expect("syncs");
+        assert_eq!(connections[0].pause, syncs[0].pause);
+        connections[0].pause.clone()
+    };
+    assert_eq!(pause(Some("x"), make.now()).await, (false, false));
     apply(&store, &make, Some(json!({})), Some(json!({})), Vec::new()).await;
-    for paused in [true, false] {
-        assert!(
-            store
-                .pause_connection(&Make::crm(), paused, make.now())
-                .await
-                .expect("pause")
-        );
-        assert!(
-            store
-                .pause_sync(&Make::customers(), paused, make.now())
-                .await
-                .expect("pause")
-        );
-        assert_eq!(
-            store.connections().await.expect("connections")[0].paused,
-            paused
-        );
-        assert_eq!(store.syncs().await.expect("syncs")[0].paused, paused);
-    }
+    assert_eq!(pauses().await, None);
+    let first = Pause {
+        since: Some(make.now()),
+        because: Some("the audit".to_owned()),
+    };
+    assert_eq!(pause(Some("the audit"), make.now()).await, (true, true));
+    assert_eq!(pauses().await, Some(first.clone()));
+    assert_eq!(pause(Some("another"), make.after(9)).await, (true, true));
+    assert_eq!(pauses().await, Some(first), "it is paused since then");
+    assert_eq!(pause(None, make.after(10)).await, (true, true));
+    assert_eq!(pauses().await, None);
+    let later = Pause {
+        since: Some(make.after(11)),
+        because: Some("another".to_owned()),
+    };
+    assert_eq!(pause(Some("another"), make.after(11)).await, (true, true));
+    assert_eq!(pauses().await, Some(later));
     assert_eq!(versions(&store).await, (1, 1));
 }
 

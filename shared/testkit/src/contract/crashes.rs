@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use tandem_domain::ErrorCode;
-use tandem_store::{JobOutcome, JobState, SUSPECTS_APART, Waiting};
+use tandem_domain::{ErrorCode, Side};
+use tandem_store::{
+    JobKind, JobOutcome, JobState, ListingPlace, Progress, Run, RunKind, SUSPECTS_APART,
+    StoredPage, Waiting,
+};
 
 use super::{Subject, claim, claim_this, claimed, enqueue, enqueue_all, finish, job};
 use crate::Make;
@@ -100,4 +103,56 @@ pub async fn jobs_that_ran_beside_each_other_are_told_apart(store: Subject) {
     assert_eq!(claim(&store, &make, 9).await.len(), 1);
     // Others are not held up by that.
     claimed(&store, &make, "a9").await;
+}
+
+/// A page after which so many rows of a side are stored.
+async fn keep_rows(store: &Subject, run: &Run, side: Side, rows: u64) {
+    let progress = Progress {
+        listed: rows - 1,
+        unreadable: 1,
+        ..Progress::default()
+    };
+    let page = StoredPage {
+        side,
+        records: Vec::new(),
+        unreadable: Vec::new(),
+        place: ListingPlace {
+            progress,
+            ..ListingPlace::default()
+        },
+    };
+    store.keep_page(run, page).await.expect("keep_page");
+}
+
+/// A job whose run comes further each time is not what kills its processes. One that begins again and again does
+/// not come further.
+pub async fn a_job_whose_run_comes_further_each_time_is_not_what_kills_its_processes(
+    store: Subject,
+) {
+    let make = Make::default();
+    let sync = Make::customers();
+    let mut new = make.job("any");
+    new.kind = JobKind::Backfill { sync };
+    let id = enqueue(&store, &make, new).await;
+    let run = make.run(RunKind::Backfill, None);
+    let run = store.begin_run(run, make.now()).await.expect("begin_run");
+    let dies = async |pages: &[(Side, u64)]| {
+        claim_this(&store, &make, id).await;
+        for (side, rows) in pages {
+            keep_rows(&store, &run, *side, *rows).await;
+        }
+        store.release_all(make.now()).await.expect("release");
+        let job = job(&store, id).await;
+        (job.state, job.crashes)
+    };
+    let waits = |crashes| (JobState::Available, crashes);
+    for round in 1..5 {
+        let pages = [(Side::A, round * 10), (Side::B, 7)];
+        assert_eq!(dies(&pages).await, waits(1), "round {round}");
+    }
+    assert_eq!(dies(&[]).await, waits(2), "it came no further");
+    assert_eq!(dies(&[(Side::B, 8)]).await, waits(1));
+    let again = [(Side::A, 10), (Side::A, 20), (Side::A, 40)];
+    assert_eq!(dies(&again).await, waits(2), "it began again");
+    assert_eq!(dies(&again).await.0, JobState::Dead);
 }

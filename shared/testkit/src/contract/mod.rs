@@ -140,6 +140,7 @@ macro_rules! contract_suite {
             crashes: a_lease_that_ended_counts_as_a_process_that_died;
             crashes: any_end_of_its_own_forgets_the_processes_that_died;
             crashes: jobs_that_ran_beside_each_other_are_told_apart;
+            crashes: a_job_whose_run_comes_further_each_time_is_not_what_kills_its_processes;
             brake: no_more_deletes_pass_than_the_limit_until_the_time_is_over;
             brake: a_delete_that_was_let_pass_may_be_tried_again;
             brake: of_many_deletes_at_once_no_more_pass_than_the_limit;
