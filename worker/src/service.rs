@@ -170,7 +170,7 @@ impl Follower {
     fn pause(&self, connections: &[ConnectionRow]) {
         let paused: Vec<&ConnectionName> = connections
             .iter()
-            .filter(|row| row.paused)
+            .filter(|row| row.pause.is_some())
             .map(|row| &row.name)
             .collect();
         let topology = self.topology.current();

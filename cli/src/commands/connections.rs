@@ -8,7 +8,7 @@ use tandem_operator::Switch;
 use tandem_operator::views::ConnectionView;
 
 use super::desk::Desk;
-use super::options::DataOptions;
+use super::options::{DataOptions, WhyOption};
 use super::output::{fitted, or_dash, say, say_json, shown, table};
 use super::storage::operator;
 
@@ -34,6 +34,8 @@ enum Action {
     Pause {
         /// The connection.
         name: ConnectionName,
+        #[command(flatten)]
+        why: WhyOption,
     },
     /// Let a paused system be worked with again.
     Resume {
@@ -61,8 +63,15 @@ pub async fn run(args: ConnectionsArgs) -> anyhow::Result<ExitCode> {
                 say(&told(&connection))?;
             }
         }
-        Action::Pause { name } => switch(&desk, &name, Switch::Pause, json).await?,
-        Action::Resume { name } => switch(&desk, &name, Switch::Resume, json).await?,
+        Action::Pause { name, why } => {
+            let because = why.because.as_deref();
+            let connection = desk.switch_connection(&name, Switch::Pause, because);
+            say_switched(&connection.await?, json)?;
+        }
+        Action::Resume { name } => {
+            let connection = desk.switch_connection(&name, Switch::Resume, None);
+            say_switched(&connection.await?, json)?;
+        }
         Action::Reset { name } => {
             let connection = desk.reset_connection(&name).await?;
             if json {
@@ -91,35 +100,35 @@ async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
             connection.name.to_string(),
             text_of(connection, "connector"),
             text_of(connection, "base_url"),
-            state(connection).to_owned(),
-            connection.health.words.clone(),
+            in_use(connection).to_owned(),
+            state(connection),
         ]);
     }
     say(&fitted(&rows))
 }
 
-async fn switch(
-    desk: &Desk,
-    name: &ConnectionName,
-    switch: Switch,
-    json: bool,
-) -> anyhow::Result<()> {
-    let connection = desk.switch_connection(name, switch).await?;
+fn say_switched(connection: &ConnectionView, json: bool) -> anyhow::Result<()> {
     if json {
-        return say_json(&connection);
+        return say_json(connection);
     }
-    if connection.paused {
-        return say(&format!(
-            "{name} is paused: its webhooks are kept and the jobs of its syncs wait until `tandem connections resume \
-             {name}`"
-        ));
+    let name = &connection.name;
+    match &connection.pause {
+        Some(pause) => say(&format!("{name} is {}", pause.words)),
+        None => say(&format!("{name} goes on")),
     }
-    say(&format!("{name} goes on"))
 }
 
-const fn state(connection: &ConnectionView) -> &'static str {
+/// How a connection is used, and how its system stands.
+fn state(connection: &ConnectionView) -> String {
+    match &connection.pause {
+        Some(pause) => format!("{}; {}", pause.words, connection.health.words),
+        None => connection.health.words.clone(),
+    }
+}
+
+const fn in_use(connection: &ConnectionView) -> &'static str {
     if connection.paused {
-        "paused"
+        "PAUSED"
     } else {
         "in use"
     }
@@ -136,12 +145,15 @@ fn text_of(connection: &ConnectionView, key: &str) -> String {
 }
 
 fn told(connection: &ConnectionView) -> String {
-    let mut lines = vec![format!(
-        "{}: {}, version {}",
-        connection.name,
-        state(connection),
-        connection.version
-    )];
+    let mut lines = vec![
+        format!(
+            "{}: {}, version {}",
+            connection.name,
+            in_use(connection),
+            connection.version
+        ),
+        format!("  {}", state(connection)),
+    ];
     lines.extend(
         connection
             .reset_at

@@ -161,6 +161,14 @@ pub struct OutputOptions {
     pub json: bool,
 }
 
+/// Why something is paused.
+#[derive(Args, Clone)]
+pub struct WhyOption {
+    /// Why, for whoever looks at it later: it is shown until it goes on.
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+}
+
 /// The configuration, for commands that talk to the systems.
 #[derive(Args, Clone)]
 pub struct ConfigOptions {

@@ -189,7 +189,11 @@ async fn a_paused_sync_is_not_run_until_it_is_resumed() {
     let site = Site::start(5).await;
     let up = site.up().await;
     assert_eq!(
-        site.json(0, &["sync", "pause", "customers"]).await["paused"],
+        site.json(
+            0,
+            &["sync", "pause", "customers", "--because", "the migration"]
+        )
+        .await["paused"],
         true
     );
     let answer = site.tandem(&["sync", "run", "customers"]).await.expect(3);
@@ -197,10 +201,67 @@ async fn a_paused_sync_is_not_run_until_it_is_resumed() {
         answer.err.contains("paused") && answer.err.contains("resume it first"),
         "{answer:?}"
     );
+    for command in [
+        &["status"][..],
+        &["sync", "list"],
+        &["sync", "status", "customers"],
+    ] {
+        let text = site.tandem(command).await.expect(0).out;
+        for part in [
+            "PAUSED: paused since",
+            "the migration",
+            "tandem sync resume customers",
+        ] {
+            assert!(text.contains(part), "{command:?} says {part}: {text}");
+        }
+    }
     assert_eq!(
         site.json(0, &["sync", "resume", "customers"]).await["paused"],
         false
     );
+    site.sync(0).await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_connection_is_told_of_wherever_one_looks_for_the_reason() {
+    let site = Site::start(5).await;
+    let up = site.up().await;
+    let pause = ["connections", "pause", "crm", "--because", "their audit"];
+    let said = site.tandem(&pause).await.expect(0).out;
+    assert!(said.contains("crm is paused since"), "{said}");
+    let commands: [&[&str]; 5] = [
+        &["status"],
+        &["sync", "status", "customers"],
+        &["sync", "list"],
+        &["connections", "list"],
+        &["connections", "show", "crm"],
+    ];
+    for command in commands {
+        let text = site.tandem(command).await.expect(0).out;
+        for part in [
+            "paused since",
+            "(their audit)",
+            "tandem connections resume crm",
+        ] {
+            assert!(text.contains(part), "{command:?} says {part}: {text}");
+        }
+    }
+    for command in [
+        &["sync", "run", "customers", "--wait"][..],
+        &["sync", "run", "customers"],
+        &["schedules", "trigger", "customers", "full"],
+    ] {
+        let refused = site.tandem(command).await.expect(3).err;
+        assert!(
+            refused.contains("the connection `crm` is paused since")
+                && refused.contains("their audit"),
+            "{command:?}: {refused}"
+        );
+    }
+    site.tandem(&["connections", "resume", "crm"])
+        .await
+        .expect(0);
     site.sync(0).await;
     up.stop().await;
 }

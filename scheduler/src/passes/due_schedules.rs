@@ -72,7 +72,7 @@ impl DueSchedules {
         let syncs = self.store.syncs().await?;
         let live: BTreeSet<SyncName> = syncs
             .into_iter()
-            .filter(|sync| !sync.paused && sync.deleted_at.is_none())
+            .filter(|sync| sync.pause.is_none() && sync.deleted_at.is_none())
             .map(|sync| sync.name)
             .collect();
         let mut schedules: Vec<(Timestamp, StoredSchedule)> = self

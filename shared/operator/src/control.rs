@@ -34,6 +34,27 @@ impl Switch {
     }
 }
 
+/// The longest reason that is kept with a pause, in characters.
+const REASON_CHARS_MAX: usize = 500;
+/// What is said of a pause for which nobody gave a reason.
+const BY_HAND: &str = "an operator paused it";
+
+/// The reason to keep with a pause; `None` to resume.
+fn reason(switch: Switch, because: Option<&str>) -> Result<Option<&str>, OperatorError> {
+    if !switch.pauses() {
+        return Ok(None);
+    }
+    let because = because.map(str::trim).filter(|because| !because.is_empty());
+    let length = because.map_or(0, |because| because.chars().count());
+    if length > REASON_CHARS_MAX {
+        return Err(OperatorError::Invalid {
+            problem: format!("the reason has {length} characters, and {REASON_CHARS_MAX} are kept"),
+            advice: "say it shorter; nothing was paused",
+        });
+    }
+    Ok(because.or(Some(BY_HAND)))
+}
+
 impl Operator {
     /// All connections that were not removed.
     ///
@@ -58,22 +79,24 @@ impl Operator {
         Ok(ConnectionView::new(row, &known, self.now()))
     }
 
-    /// Pauses or resumes a connection. Its webhooks are kept while it is paused.
+    /// Pauses or resumes a connection. Its webhooks are kept while it is paused. `because` says why it is paused.
     ///
     /// # Errors
-    /// When there is no such connection, or the storage fails.
+    /// When there is no such connection, the reason is too long, or the storage fails.
     pub async fn switch_connection(
         &self,
         name: &ConnectionName,
         switch: Switch,
+        because: Option<&str>,
     ) -> Result<ConnectionView, OperatorError> {
         self.known_connection(name).await?;
-        let paused = switch.pauses();
+        let because = reason(switch, because)?;
         self.store()
-            .pause_connection(name, paused, self.now())
+            .pause_connection(name, because, self.now())
             .await?;
+        let paused = switch.pauses();
         self.parts.hooks.set_paused(name.as_str(), paused);
-        tracing::info!(connection = %name, paused, "an operator switched a connection");
+        tracing::info!(connection = %name, paused, because, "an operator switched a connection");
         self.connection(name).await
     }
 
@@ -101,31 +124,32 @@ impl Operator {
         Ok(present.map(SyncView::from).collect())
     }
 
-    /// Pauses or resumes a sync. Its jobs wait while it is paused.
+    /// Pauses or resumes a sync. Its jobs wait while it is paused. `because` says why it is paused.
     ///
     /// # Errors
-    /// When there is no such sync, or the storage fails.
+    /// When there is no such sync, the reason is too long, or the storage fails.
     pub async fn switch_sync(
         &self,
         name: &SyncName,
         switch: Switch,
+        because: Option<&str>,
     ) -> Result<SyncView, OperatorError> {
         self.known_sync(name).await?;
-        let paused = switch.pauses();
-        self.store().pause_sync(name, paused, self.now()).await?;
-        tracing::info!(sync = %name, paused, "an operator switched a sync");
+        let because = reason(switch, because)?;
+        self.store().pause_sync(name, because, self.now()).await?;
+        tracing::info!(sync = %name, paused = switch.pauses(), because, "an operator switched a sync");
         self.known_sync(name).await.map(SyncView::from)
     }
 
     /// Starts something by hand. If the same waits already, that one stands for it.
     ///
     /// # Errors
-    /// When there is no such sync, or it is paused, or the storage fails.
+    /// When there is no such sync, or it or one of its connections is paused, or the storage fails.
     pub async fn start(&self, sync: &SyncName, start: Start) -> Result<JobId, OperatorError> {
-        if self.known_sync(sync).await?.paused {
+        if let Some(problem) = self.standstill(sync).await? {
             return Err(OperatorError::NotNow {
-                problem: format!("the sync `{sync}` is paused"),
-                advice: "resume it first",
+                problem,
+                advice: "nothing was started; resume it first",
             });
         }
         let now = self.now();
@@ -144,6 +168,33 @@ impl Operator {
         self.ring(&standing);
         tracing::info!(%sync, job = %id, ?start, "an operator started a run");
         Ok(standing.first().copied().unwrap_or(id))
+    }
+
+    /// Why no job of a sync runs, if a person or Tandem itself has paused it, or one of its connections.
+    ///
+    /// # Errors
+    /// When there is no such sync, or the storage fails.
+    async fn standstill(&self, name: &SyncName) -> Result<Option<String>, OperatorError> {
+        let sync = SyncView::from(self.known_sync(name).await?);
+        if let Some(pause) = &sync.pause {
+            return Ok(Some(format!("the sync `{name}` is {}", pause.words)));
+        }
+        let connections = self.connections_of(&sync).await?;
+        Ok(connections.into_iter().find_map(|connection| {
+            let words = connection.pause?.words;
+            Some(format!("the connection `{}` is {words}", connection.name))
+        }))
+    }
+
+    /// The connections of both sides of a sync.
+    pub(crate) async fn connections_of(
+        &self,
+        sync: &SyncView,
+    ) -> Result<Vec<ConnectionView>, OperatorError> {
+        let ends = ["a", "b"].map(|side| sync.document[side]["connection"].as_str());
+        let mut connections = self.connections().await?;
+        connections.retain(|one| ends.contains(&Some(one.name.as_str())));
+        Ok(connections)
     }
 
     /// The schedules, of one sync or of all.

@@ -7,7 +7,7 @@ use tandem_store::{
     RunFilter, SyncTotals,
 };
 
-use crate::views::{ConnectionView, HealthView, RunView, ScheduleView, SyncView};
+use crate::views::{ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView};
 use crate::{Operator, OperatorError};
 
 /// Runs shown of each sync.
@@ -112,6 +112,9 @@ pub struct ConnectionStatus {
     pub name: String,
     /// Whether it is paused.
     pub paused: bool,
+    /// Since when and why it is paused.
+    #[serde(default)]
+    pub pause: Option<PauseView>,
     /// How its system stands.
     pub health: HealthView,
 }
@@ -121,6 +124,7 @@ impl From<ConnectionView> for ConnectionStatus {
         Self {
             name: view.name.into(),
             paused: view.paused,
+            pause: view.pause,
             health: view.health,
         }
     }
@@ -206,11 +210,9 @@ impl Operator {
             ..RunFilter::default()
         };
         let runs = self.store().runs(&runs).await?;
-        let ends = ["a", "b"].map(|side| sync.document[side]["connection"].as_str());
-        let connections = self.connections().await?.into_iter();
-        let own = connections.filter(|one| ends.contains(&Some(one.name.as_str())));
+        let connections = self.connections_of(&sync).await?.into_iter();
         Ok(SyncStatus {
-            connections: own.map(ConnectionStatus::from).collect(),
+            connections: connections.map(ConnectionStatus::from).collect(),
             sync,
             links: self.store().link_count(&name).await?,
             left_alone: self.store().left_alone_count(&name).await?,

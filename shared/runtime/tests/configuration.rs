@@ -396,7 +396,7 @@ fn what_the_store_keeps_builds_the_same_and_holds_no_secret() {
             name: name.clone(),
             document: document.clone(),
             version: 1,
-            paused: false,
+            pause: None,
             deleted_at: None,
             reset_at: None,
         })
@@ -408,7 +408,7 @@ fn what_the_store_keeps_builds_the_same_and_holds_no_secret() {
             name: name.clone(),
             document: document.clone(),
             version: 1,
-            paused: false,
+            pause: None,
             deleted_at: None,
         })
         .collect();
@@ -435,7 +435,7 @@ fn a_stored_document_of_another_version_is_named() {
         name: "customers".parse().expect("a name"),
         document: serde_json::json!({ "from_the_future": true }),
         version: 1,
-        paused: false,
+        pause: None,
         deleted_at: None,
     };
     let error = Configuration::from_store(&[], &[row]).expect_err("it cannot be read");

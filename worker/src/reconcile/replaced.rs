@@ -134,7 +134,12 @@ async fn stop_if_many(work: Work<'_>) -> Result<(), WorkError> {
     let pairs = replaced.count();
     if pairs >= STOP_AT {
         let (sync, now) = (&work.sync.name, work.context.now());
-        store.pause_sync(sync, true, now).await?;
+        let because = format!(
+            "{pairs} linked records are not the ones that were linked: a system was restored from a backup, or emptied \
+             and filled anew. Nothing was written over them; answer the questions (`tandem conflicts list --sync \
+             {sync}`) first"
+        );
+        store.pause_sync(sync, Some(&because), now).await?;
         tracing::error!(%sync, pairs, "several linked records are not the ones that were linked: a system was restored, or emptied and filled anew. The sync is paused; answer the questions (`tandem conflicts list`), then resume it");
     }
     Ok(())

@@ -55,11 +55,22 @@ async fn connection(
     Ok(Json(operator.connection(&name).await?))
 }
 
+/// `{"because": "their audit"}`: why something is paused. May be left out.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SwitchBody {
+    because: Option<String>,
+}
+
 async fn switch_connection(
     State(operator): State<Operator>,
     ApiPath((name, switch)): ApiPath<(ConnectionName, SwitchWord)>,
+    body: Option<ApiJson<SwitchBody>>,
 ) -> Answer<ConnectionView> {
-    let view = operator.switch_connection(&name, switch.into()).await?;
+    let because = body.and_then(|ApiJson(body)| body.because);
+    let view = operator
+        .switch_connection(&name, switch.into(), because.as_deref())
+        .await?;
     Ok(Json(view))
 }
 
@@ -85,8 +96,12 @@ async fn sync(
 async fn switch_sync(
     State(operator): State<Operator>,
     ApiPath((name, switch)): ApiPath<(SyncName, SwitchWord)>,
+    body: Option<ApiJson<SwitchBody>>,
 ) -> Answer<SyncView> {
-    let view = operator.switch_sync(&name, switch.into()).await?;
+    let because = body.and_then(|ApiJson(body)| body.because);
+    let view = operator
+        .switch_sync(&name, switch.into(), because.as_deref())
+        .await?;
     Ok(Json(view))
 }
 

@@ -98,7 +98,7 @@ async fn a_pause_that_another_process_stored_reaches_the_hook() {
     ));
     let now = site.make.now();
     site.store
-        .pause_connection(&Make::crm(), true, now)
+        .pause_connection(&Make::crm(), Some("by hand"), now)
         .await
         .expect("it is stored");
     while !matches!(hooks.lookup("crm"), Some(HookState::Paused(_))) {

@@ -104,12 +104,13 @@ impl Desk {
         &self,
         name: &ConnectionName,
         switch: Switch,
+        because: Option<&str>,
     ) -> anyhow::Result<ConnectionView> {
         match self {
-            Self::Local(operator) => Ok(operator.switch_connection(name, switch).await?),
+            Self::Local(operator) => Ok(operator.switch_connection(name, switch, because).await?),
             Self::Remote(remote) => {
                 let at = path(&["connections", name.as_str(), switch_word(switch)]);
-                remote.post(at, &json!({})).await
+                remote.post(at, &json!({ "because": because })).await
             }
         }
     }
@@ -145,12 +146,17 @@ impl Desk {
     }
 
     /// Pauses or resumes a sync.
-    pub async fn switch_sync(&self, name: &SyncName, switch: Switch) -> anyhow::Result<SyncView> {
+    pub async fn switch_sync(
+        &self,
+        name: &SyncName,
+        switch: Switch,
+        because: Option<&str>,
+    ) -> anyhow::Result<SyncView> {
         match self {
-            Self::Local(operator) => Ok(operator.switch_sync(name, switch).await?),
+            Self::Local(operator) => Ok(operator.switch_sync(name, switch, because).await?),
             Self::Remote(remote) => {
                 let at = path(&["syncs", name.as_str(), switch_word(switch)]);
-                remote.post(at, &json!({})).await
+                remote.post(at, &json!({ "because": because })).await
             }
         }
     }

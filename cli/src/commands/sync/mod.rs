@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use tandem_domain::SyncName;
 use tandem_operator::Switch;
 
-use super::options::DataOptions;
+use super::options::{DataOptions, WhyOption};
 use super::output::{say, say_json};
 use super::storage::{operator, require_sync};
 use super::watch::WatchOption;
@@ -31,14 +31,19 @@ enum Action {
     Plan(plan::PlanArgs),
     /// Let the running `tandem up` compare both sides whole and bring them into agreement.
     Run(run::RunArgs),
-    /// Read both sides afresh and whole, and list every difference. Exit code 1 when there is one.
+    /// Read both sides afresh and whole, and list every difference. Exit code 1 when there is one, 3 when a side
+    /// could not be seen.
     Verify(verify::VerifyArgs),
+    /// List the syncs: what they pair, and whether they run.
+    List,
     /// Show how syncs stand: links, jobs, questions, runs, schedules.
     Status(StatusOf),
     /// Stop a sync: its jobs wait, and its events are kept.
     Pause {
         /// The sync.
         name: SyncName,
+        #[command(flatten)]
+        why: WhyOption,
     },
     /// Let a paused sync go on.
     Resume {
@@ -82,22 +87,28 @@ pub async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         Action::Plan(plan) => plan::run(&plan, &args.data).await,
         Action::Run(run) => run::run(&run, &args.data).await,
         Action::Verify(verify) => verify::run(&verify, &args.data).await,
+        Action::List => status::list(&args.data).await,
         Action::Status(of) => show_status(&of, &args.data).await,
-        Action::Pause { name } => switch(&name, Switch::Pause, &args.data).await,
-        Action::Resume { name } => switch(&name, Switch::Resume, &args.data).await,
+        Action::Pause { name, why } => {
+            switch(&name, Switch::Pause, why.because.as_deref(), &args.data).await
+        }
+        Action::Resume { name } => switch(&name, Switch::Resume, None, &args.data).await,
     }
 }
 
-async fn switch(name: &SyncName, switch: Switch, data: &DataOptions) -> anyhow::Result<ExitCode> {
+async fn switch(
+    name: &SyncName,
+    switch: Switch,
+    because: Option<&str>,
+    data: &DataOptions,
+) -> anyhow::Result<ExitCode> {
     let operator = operator(&data.storage).await?;
     require_sync(&operator, name).await?;
-    let sync = operator.switch_sync(name, switch).await?;
+    let sync = operator.switch_sync(name, switch, because).await?;
     if data.output.json {
         say_json(&sync)?;
-    } else if sync.paused {
-        say(&format!(
-            "{name} is paused: its jobs wait until `tandem sync resume {name}`"
-        ))?;
+    } else if let Some(pause) = &sync.pause {
+        say(&format!("{name} is {}", pause.words))?;
     } else {
         say(&format!("{name} goes on"))?;
     }

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use tandem_domain::SyncName;
-use tandem_operator::views::ScheduleView;
+use tandem_operator::views::{ScheduleView, SyncView};
 use tandem_operator::{ConnectionStatus, Counted, SyncStatus};
 
 use crate::commands::options::DataOptions;
-use crate::commands::output::{fitted, moment, say, say_json};
+use crate::commands::output::{fitted, moment, say, say_json, table};
 use crate::commands::runs::runs_table;
 use crate::commands::storage::{operator, require_sync};
 
@@ -35,7 +35,7 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
                 ));
             }
             if status.syncs.is_empty() {
-                texts.push("no sync is configured; see `tandem apply --help`".to_owned());
+                texts.push(NONE.to_owned());
             }
             say(&texts.join("\n\n"))?;
         }
@@ -54,35 +54,97 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
 
 /// A connection in a line, with what to do when it is in trouble.
 fn connection(status: &ConnectionStatus) -> String {
-    let mark = if status.health.in_trouble { "! " } else { "" };
-    let paused = if status.paused { "PAUSED; " } else { "" };
-    format!(
-        "{mark}connection {}: {paused}{}",
-        status.name, status.health.words
-    )
+    let name = &status.name;
+    let mark = if status.health.in_trouble || status.paused {
+        "! "
+    } else {
+        ""
+    };
+    let paused = status.pause.as_ref();
+    let paused = paused.map_or_else(String::new, |pause| {
+        format!("PAUSED: {}\n    ", pause.words)
+    });
+    format!("{mark}connection {name}: {paused}{}", status.health.words)
 }
 
-fn told(status: &SyncStatus) -> String {
-    let end = |side: &str, part: &str| {
-        let value = status.sync.document.get(side).and_then(|end| end.get(part));
-        value
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or(side)
-            .to_owned()
+/// Why no job of a sync runs, if that was said by a person or by Tandem itself.
+fn standstill(status: &SyncStatus) -> Vec<String> {
+    let sync = status.sync.pause.iter();
+    let sync = sync.map(|pause| format!("  ! PAUSED: {}", pause.words));
+    let of = |connection: &ConnectionStatus| {
+        let words = &connection.pause.as_ref()?.words;
+        Some(format!(
+            "  ! STANDS STILL: connection {} is {words}",
+            connection.name
+        ))
     };
+    sync.chain(status.connections.iter().filter_map(of))
+        .collect()
+}
+
+/// Lists all syncs, one a line.
+pub async fn list(data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let operator = operator(&data.storage).await?;
+    let status = operator.status().await?;
+    if data.output.json {
+        let syncs: Vec<&SyncView> = status.syncs.iter().map(|one| &one.sync).collect();
+        say_json(&syncs)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if status.syncs.is_empty() {
+        say(NONE)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(&["sync", "side a", "side b", "links", "use", "why"]);
+    for one in &status.syncs {
+        let still = standstill(one);
+        let end = |side| {
+            format!(
+                "{} {}",
+                end(one, side, "connection"),
+                end(one, side, "stream")
+            )
+        };
+        rows.add_row([
+            one.sync.name.to_string(),
+            end("a"),
+            end("b"),
+            one.links.to_string(),
+            if still.is_empty() { "in use" } else { "PAUSED" }.to_owned(),
+            still.join("; ").replace("  ! ", ""),
+        ]);
+    }
+    say(&fitted(&rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A word of the configuration of a side.
+fn end(status: &SyncStatus, side: &str, part: &str) -> String {
+    let value = status.sync.document.get(side).and_then(|end| end.get(part));
+    value
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or(side)
+        .to_owned()
+}
+
+/// What is said when there is no sync.
+const NONE: &str = "no sync is configured; see `tandem apply --help`";
+
+fn told(status: &SyncStatus) -> String {
+    let end = |side: &str, part: &str| end(status, side, part);
     let (a, b) = (end("a", "connection"), end("b", "connection"));
     let (queue, totals) = (&status.queue, &status.totals);
-    let paused = if status.sync.paused { "  PAUSED" } else { "" };
     let oldest = queue
         .oldest_due_secs
         .map_or_else(String::new, |secs| format!(", the oldest due for {secs} s"));
-    let mut lines = vec![
-        format!(
-            "{}: {a} {} <-> {b} {}{paused}",
-            status.sync.name,
-            end("a", "stream"),
-            end("b", "stream")
-        ),
+    let mut lines = vec![format!(
+        "{}: {a} {} <-> {b} {}",
+        status.sync.name,
+        end("a", "stream"),
+        end("b", "stream")
+    )];
+    lines.extend(standstill(status));
+    lines.extend([
         format!("  links      {}", status.links),
         format!(
             "  jobs       {} waiting{oldest}, {} running, {} dead",
@@ -102,7 +164,7 @@ fn told(status: &SyncStatus) -> String {
             "  writes     {} to {a}, {} to {b}",
             totals.writes_a, totals.writes_b
         ),
-    ];
+    ]);
     lines.extend(
         status
             .schedules

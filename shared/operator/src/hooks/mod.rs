@@ -128,7 +128,7 @@ impl HookTable {
             if row.deleted_at.is_some() {
                 hooks.insert(row.name.clone(), HookState::Deleted);
             } else if let Some(state) = hooks.get_mut(&row.name) {
-                *state = state.with_pause(row.paused);
+                *state = state.with_pause(row.pause.is_some());
             }
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::{ConnectionHealth, ConnectionRow, SchedulePurpose, StoredSchedule, SyncRow};
 
-use super::{HealthView, when_opt};
+use super::{HealthView, PauseView, when_opt};
 
 /// A connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct ConnectionView {
     pub name: ConnectionName,
     /// While paused, its webhooks are kept and its syncs' jobs wait.
     pub paused: bool,
+    /// Since when and why it is paused.
+    #[serde(default)]
+    pub pause: Option<PauseView>,
     /// Rises with each change of the configuration.
     pub version: i64,
     /// When it was removed.
@@ -34,8 +37,11 @@ impl ConnectionView {
         let own = known.iter().find(|health| health.connection == row.name);
         Self {
             health: HealthView::new(&row.name, own, now),
+            paused: row.pause.is_some(),
+            pause: row
+                .pause
+                .map(|pause| PauseView::of_connection(&row.name, pause)),
             name: row.name,
-            paused: row.paused,
             version: row.version,
             deleted_at: row.deleted_at,
             reset_at: row.reset_at,
@@ -51,6 +57,9 @@ pub struct SyncView {
     pub name: SyncName,
     /// While paused its jobs wait.
     pub paused: bool,
+    /// Since when and why it is paused.
+    #[serde(default)]
+    pub pause: Option<PauseView>,
     /// Rises with each change of the configuration.
     pub version: i64,
     /// When it was removed.
@@ -63,8 +72,9 @@ pub struct SyncView {
 impl From<SyncRow> for SyncView {
     fn from(row: SyncRow) -> Self {
         Self {
+            paused: row.pause.is_some(),
+            pause: row.pause.map(|pause| PauseView::of_sync(&row.name, pause)),
             name: row.name,
-            paused: row.paused,
             version: row.version,
             deleted_at: row.deleted_at,
             document: row.document,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{ConnectionName, Timestamp};
 use tandem_store::{ConnectionHealth, ConnectionState};
 
-use super::when_opt;
+use super::{to_the_second, when_opt};
 
 /// Webhooks that were signed wrongly are told of for so long.
 const BADLY_SIGNED_SHOWN: Duration = Duration::from_secs(15 * 60);
@@ -71,23 +71,18 @@ impl HealthView {
 }
 
 fn state_words(state: ConnectionState, known: Option<&ConnectionHealth>) -> String {
-    let since = known.map_or_else(String::new, |known| known.since.to_string());
-    let seconds = since
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('Z');
+    let since = known.map_or_else(String::new, |known| to_the_second(known.since));
     let reason = known.and_then(|known| known.reason.as_deref());
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     match state {
         ConnectionState::Unknown => "nothing was asked of it yet".to_owned(),
-        ConnectionState::Up => format!("answers, since {seconds}Z"),
+        ConnectionState::Up => format!("answers, since {since}"),
         ConnectionState::Unreachable => format!(
-            "unreachable since {seconds}Z{reason}: its jobs wait, and go on by themselves when it answers; check its \
+            "unreachable since {since}{reason}: its jobs wait, and go on by themselves when it answers; check its \
              address (`base_url`) and whether it runs, `tandem check` tries it"
         ),
         ConnectionState::Unauthorized => format!(
-            "refuses the credentials since {seconds}Z{reason}: its jobs wait; correct what `credentials` of this \
+            "refuses the credentials since {since}{reason}: its jobs wait; correct what `credentials` of this \
              connection names, `tandem check` tries it, and start Tandem again"
         ),
     }

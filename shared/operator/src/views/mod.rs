@@ -5,18 +5,20 @@ mod config;
 mod events;
 mod health;
 mod jobs;
+mod pause;
 mod questions;
 mod records;
 mod runs;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
-use tandem_domain::{Fields, Value};
+use tandem_domain::{Fields, Timestamp, Value};
 
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
 pub use health::{HealthView, badly_signed_words};
 pub use jobs::{AttemptView, JobDetail, JobView};
+pub use pause::PauseView;
 pub use questions::{Part, ShownView};
 pub use records::{
     BaseView, ChangeView, Choice, ConflictView, FieldView, IntentView, LinkView, SideView,
@@ -60,6 +62,15 @@ pub(crate) mod when_opt {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(serde::de::Error::custom))
             .transpose()
+    }
+}
+
+/// An instant to the second.
+pub(crate) fn to_the_second(at: Timestamp) -> String {
+    let text = at.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
     }
 }
 

@@ -35,7 +35,7 @@ async fn a_paused_sync_is_not_started() {
     let sync = Make::customers();
     let paused = world
         .operator
-        .switch_sync(&sync, Switch::Pause)
+        .switch_sync(&sync, Switch::Pause, None)
         .await
         .expect("it pauses");
     assert!(paused.paused);
@@ -46,14 +46,63 @@ async fn a_paused_sync_is_not_started() {
         .expect_err("it is paused");
     assert_eq!(
         refused.to_string(),
-        "the sync `customers` is paused; resume it first"
+        format!(
+            "the sync `customers` is paused since {} (an operator paused it): its jobs wait and its events are kept \
+             until `tandem sync resume customers`; nothing was started; resume it first",
+            world.make.now()
+        )
     );
     world
         .operator
-        .switch_sync(&sync, Switch::Resume)
+        .switch_sync(&sync, Switch::Resume, None)
         .await
         .expect("it resumes");
     assert!(world.operator.start(&sync, Start::Backfill).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_sync_of_a_paused_connection_is_not_started_and_everybody_says_why() {
+    let world = world().await;
+    let (operator, sync) = (&world.operator, Make::customers());
+    let because = Some("  their audit ");
+    operator
+        .switch_connection(&Make::crm(), Switch::Pause, because)
+        .await
+        .expect("it pauses");
+    let refused = operator.start(&sync, Start::Backfill).await;
+    let refused = refused.expect_err("crm is paused").to_string();
+    for part in [
+        "the connection `crm` is paused since",
+        "(their audit)",
+        "tandem connections resume crm",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let status = operator.status().await.expect("it answers");
+    let crm = status.connections.iter().find(|one| one.name == "crm");
+    let pause = crm.and_then(|crm| crm.pause.clone()).expect("it is told");
+    assert_eq!(pause.because.as_deref(), Some("their audit"));
+    assert_eq!(pause.since, Some(world.make.now()));
+    let of_sync = &status.syncs[0].connections;
+    assert!(of_sync.iter().any(|one| one.pause.as_ref() == Some(&pause)));
+    operator
+        .switch_connection(&Make::crm(), Switch::Resume, None)
+        .await
+        .expect("it resumes");
+    assert!(operator.start(&sync, Start::Backfill).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_reason_that_is_too_long_pauses_nothing() {
+    let world = world().await;
+    let long = "x".repeat(501);
+    let refused = world
+        .operator
+        .switch_sync(&Make::customers(), Switch::Pause, Some(&long))
+        .await;
+    assert!(matches!(refused, Err(OperatorError::Invalid { .. })));
+    let syncs = world.operator.syncs().await.expect("it lists");
+    assert_eq!((syncs[0].paused, syncs[0].pause.clone()), (false, None));
 }
 
 #[tokio::test]
@@ -63,7 +112,7 @@ async fn a_paused_connection_is_known_to_its_hook_at_once() {
     world.add_hook();
     world
         .operator
-        .switch_connection(&Make::crm(), Switch::Pause)
+        .switch_connection(&Make::crm(), Switch::Pause, None)
         .await
         .expect("it pauses");
     assert!(matches!(
@@ -71,7 +120,10 @@ async fn a_paused_connection_is_known_to_its_hook_at_once() {
         Some(HookState::Paused(_))
     ));
     let rows = world.store.connections().await.expect("it lists");
-    assert!(rows.iter().any(|row| row.name == Make::crm() && row.paused));
+    assert!(
+        rows.iter()
+            .any(|row| row.name == Make::crm() && row.pause.is_some())
+    );
 }
 
 #[tokio::test]
