@@ -149,6 +149,13 @@ pub(super) fn mistake(
     reading: &Reading,
 ) -> Option<Mistaken> {
     let state = link.side(side);
+    let answered = &reading.record.id;
+    if state.id.as_ref().is_some_and(|id| id != answered) {
+        // Systems follow merges, and some were asked by another id than they keep.
+        return Some(Mistaken::Other(format!(
+            "it answers with record {answered}"
+        )));
+    }
     let known = Marks {
         made_at: state.memory.made_at,
         updated_at: state.updated_at,
