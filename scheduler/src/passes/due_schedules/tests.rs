@@ -152,19 +152,19 @@ async fn what_is_paused_or_removed_is_not_due() {
         .await;
     let (store, now) = (fixture.store.shared(), fixture.now());
     let paused = "paused".parse().expect("a name");
-    assert!(store.pause_sync(&paused, true, now).await.expect("paused"));
+    assert!(
+        store
+            .pause_sync(&paused, Some("by hand"), now)
+            .await
+            .expect("paused")
+    );
     let resting = key("resting", SchedulePurpose::PollA);
     let edited = store.edit_schedule(&resting, Some(true), None, now).await;
     assert!(edited.expect("paused"));
     let pass = pass_of(&fixture, &SchedulerSettings::default());
     let due = fixture.make.after(10);
     assert_eq!(pass.run(due).await.expect("it runs"), PassReport::default());
-    assert!(
-        store
-            .pause_sync(&paused, false, now)
-            .await
-            .expect("resumed")
-    );
+    assert!(store.pause_sync(&paused, None, now).await.expect("resumed"));
     assert_eq!(pass.run(due).await.expect("it runs").handled, 1);
 }
 
