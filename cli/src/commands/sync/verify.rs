@@ -129,11 +129,8 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             sync.name
         ));
     }
-    lines.extend(
-        differences
-            .iter()
-            .map(|one| format!("  {}", line(sync, one))),
-    );
+    let told = differences.iter().map(|one| line(sync, one));
+    lines.extend(told.map(|told| format!("  {}", tandem_domain::line::line(&told))));
     if *seen_once > 0 {
         lines.push(format!(
             "{seen_once} of these were not looked at a second time; some may be edits that were on their way"
