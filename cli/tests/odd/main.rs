@@ -6,6 +6,7 @@
 mod common;
 mod kit;
 
+mod edits;
 mod forms;
 mod gone;
 mod hooks;

@@ -11,6 +11,7 @@ mod disk;
 mod door;
 mod ending;
 mod kills;
+mod people;
 mod reach;
 mod site;
 mod tandem;
