@@ -12,7 +12,7 @@ use tandem_store::{
     OwnWrite, ShownRecord, Trigger,
 };
 
-use super::pair::Pair;
+use super::pair::{Look, Pair};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::{Reading, hint};
@@ -24,11 +24,10 @@ pub(super) const HEARD_BEFORE: Duration = Duration::from_secs(2);
 /// What is known of a clock may have changed from one event to the next: an event this close to the change before may
 /// be of that change.
 pub(super) const APART_FROM_BEFORE: Duration = Duration::from_secs(1);
+/// What is known of a clock changes by less than this, so the event of the change that a record shows is this close.
+const APART_FROM_RECORD: Duration = APART_FROM_BEFORE;
 /// Some systems tell of one change in several events, moments apart.
 pub(super) const APART_FROM_ECHO: Duration = Duration::from_millis(5);
-/// An edit that came after our write was made after its answer: what is closer may be one change told of twice, and what
-/// stands there the system's form of our value.
-const APART_FROM_OURS: Duration = Duration::from_millis(20);
 /// So long after a write its echo, and what went under, are looked for.
 pub(super) const LOOKED_FOR: Duration = Duration::from_secs(300);
 
@@ -74,7 +73,7 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
         if own.after.is_none() || own.after != reading.record.updated_at || !is_recent || !is_told {
             continue;
         }
-        let earlier = earlier_events(work, side, record, own).await?;
+        let earlier = earlier_events(work, side, pair.look(side), own).await?;
         if earlier.is_empty() {
             continue;
         }
@@ -82,8 +81,7 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
         let edited = edited_after(work, link, side, reading, &written);
         if !edited.is_empty() {
             // The last event is of that edit, the one before it of our write.
-            let apart = earlier.iter().any(|(_, apart)| *apart > APART_FROM_OURS);
-            if own.fields.is_empty() && apart {
+            if own.fields.is_empty() {
                 around.came_after.push(CameAfter {
                     side,
                     written: edited,
@@ -106,20 +104,27 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
 
 /// The events of changes before the one that the record shows, newest first, each with how long before that one it
 /// was. Events carry times that were corrected by a clock that is known to about a second; but the event of the change
-/// that the record shows is among them. So the others are placed by their distance from it.
+/// that the record shows is among them. So the others are placed by their distance from it. What was heard since the
+/// record was read may be of a change that the reading does not show.
 async fn earlier_events(
     work: Work<'_>,
     side: Side,
-    record: &RecordId,
+    look: &Look,
     own: &OwnWrite,
 ) -> Result<Vec<(Event, Duration)>, WorkError> {
-    let Some(after) = own.after else {
+    let (Some(after), Some(reading)) = (own.after, &look.reading) else {
         return Ok(Vec::new());
     };
-    let mut events = work.events_of(side, record, EVENTS_MAX).await?;
+    let known = work.sync.end(side).connector.clock_offset_micros();
+    let mut events = work.events_of(side, &reading.record.id, EVENTS_MAX).await?;
     let since = own.read_at.minus(HEARD_BEFORE);
-    events.retain(|event| event.kind != EventKind::Deleted && event.received_at >= since);
-    let Some(last) = events.iter().filter_map(exact_time).max() else {
+    events.retain(|event| {
+        let is_heard = event.received_at >= since && event.received_at <= look.began;
+        event.kind != EventKind::Deleted && is_heard
+    });
+    let is_near = |at: &Timestamp| apart(at.shifted(known), after) < APART_FROM_RECORD;
+    let last = events.iter().filter_map(exact_time).filter(is_near).max();
+    let Some(last) = last else {
         return Ok(Vec::new());
     };
     let offset = after.as_micros() - last.as_micros();
@@ -132,6 +137,10 @@ async fn earlier_events(
             .then(|| (event, after.since(at)))
     });
     Ok(earlier.collect())
+}
+
+fn apart(one: Timestamp, other: Timestamp) -> Duration {
+    one.since(other).max(other.since(one))
 }
 
 /// The event of an edit that our write went over. Where an edit of another field stands beside our write, one of the

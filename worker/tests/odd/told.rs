@@ -209,6 +209,53 @@ async fn our_own_writes_and_edits_long_before_or_after_are_no_overwritten_edits(
 }
 
 #[tokio::test]
+async fn an_edit_that_is_told_of_while_the_echo_of_our_write_is_looked_at_is_no_overwritten_edit() {
+    let (world, a, b) = one_pair(policy(), Oddities::default()).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    let ours = world.clock.now();
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.tell(Side::B, &b, EventKind::Updated, ours).await;
+    let (is_read, read) = (Arc::new(tokio::sync::Notify::new()), b.clone());
+    let tells = Arc::clone(&is_read);
+    world
+        .b
+        .once(Moment::AfterRead, &read, move |_| tells.notify_one());
+    let reading = world.a.slow_reads.write().await;
+    let edited = async {
+        is_read.notified().await;
+        let at = world.clock.advance(APART);
+        world.b.user_edits(&b, "note", "new");
+        world.tell(Side::B, &b, EventKind::Updated, at).await;
+        drop(reading);
+    };
+    tokio::join!(world.turn(), edited);
+    world.rest().await;
+    assert_eq!(world.asked("overwritten").await, []);
+    assert_eq!(world.a.contents()[0]["note"], "new");
+    world.judge(1).await;
+}
+
+#[tokio::test]
+async fn late_events_of_edits_that_were_seen_before_our_write_are_no_overwritten_edits() {
+    let (world, a, b) = one_pair(policy(), Oddities::default()).await;
+    let mut seen = Vec::new();
+    for note in ["one", "two"] {
+        seen.push(world.clock.advance(Duration::from_millis(300)));
+        world.b.user_edits(&b, "note", note);
+    }
+    world.clock.advance(Duration::from_millis(2_500));
+    world.a.user_edits(&a, "city", "Lyon");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    // They are heard before the echo of our write is, and all of them after the write.
+    world.tell_b(&b, &seen).await;
+    world.tell_b(&b, &seen).await;
+    assert_eq!(world.asked("overwritten").await, []);
+    world.judge(1).await;
+}
+
+#[tokio::test]
 async fn an_edit_right_after_a_write_that_is_read_back_is_told_by_its_events() {
     let odd = Oddities {
         updates_answer_nothing: true,
