@@ -68,6 +68,7 @@ pub(super) async fn finish(
             note: note(&open, &planned, &carried),
         }
     };
+    let dissolved = planned.link == LinkFate::Dissolve;
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),
         link: link_update(work, &open, &planned, &carried, (&settled, &unshown)),
@@ -81,11 +82,11 @@ pub(super) async fn finish(
             .map(|ruling| ruling.conflict)
             // Both records are the ones that were linked, after all.
             .chain(open.context.replaced)
+            .chain(open.context.delete_held.filter(|_| dissolved))
             .collect(),
         settled_fields: moot(work, &open, &settled),
         outcome: Some(outcome),
     };
-    let dissolved = planned.link == LinkFate::Dissolve;
     let performed = work.confirm(confirmation).await?;
     if dissolved {
         look_at_the_rest(work, &open).await?;

@@ -14,6 +14,7 @@ use super::confirm::finish;
 use super::delete_hold::hold;
 use super::doubt;
 use super::lost_create::{lost_create, settle_create};
+use super::made_again;
 use super::overwritten::{self, Overwritten};
 use super::pair::{Pair, presences, read_both};
 use super::recover::Recovery;
@@ -149,6 +150,7 @@ async fn attempt(
         pair,
         context,
     };
+    made_again::look(work, &open, &mut planned).await?;
     if let Some(held) = hold(work, &open, &mut planned).await? {
         return Ok(Round::Ended(held));
     }

@@ -11,6 +11,7 @@ mod link_to;
 mod linked;
 mod lookup;
 mod lost_create;
+mod made_again;
 mod overwritten;
 mod pair;
 mod questions;

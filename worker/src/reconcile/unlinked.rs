@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{Candidate, Single, key_texts, match_one};
-use tandem_store::{Confirmation, Intent, JobOutcome, LinkState, PairContext, Resolution, Waiting};
+use tandem_store::{
+    Confirmation, Hints, Intent, JobOutcome, LinkState, PairContext, Resolution, Waiting,
+};
 
 use super::create::create;
 use super::created::link_created;
@@ -13,6 +15,7 @@ use super::lookup::known;
 use super::lookup::{candidate, others};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
 use super::unclear::{Found, hold};
+use crate::context::Cause;
 use crate::executor::{KEY_BUSY_PAUSE, Work};
 use crate::failure::WorkError;
 use crate::first_sync;
@@ -205,6 +208,11 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
     };
     match match_one(&own, &candidates(&others), &candidates(&rivals)) {
         Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
+            if partner_is_missing(work, here, &partner).await? {
+                // It may be this one, made again: whether the other is gone is being found out.
+                let age = work.context.now().since(work.claimed.job.created_at);
+                return Ok(work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Partner));
+            }
             let theirs = candidates(&others)
                 .into_iter()
                 .find(|one| one.id == partner);
@@ -224,6 +232,42 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             rivals,
         } => hold(work, here, found, key.into(), candidates, rivals).await,
     }
+}
+
+/// Whether the record with which `other` is linked cannot be read. Then somebody is to look at that pair.
+async fn partner_is_missing(
+    work: Work<'_>,
+    here: &Here,
+    other: &RecordId,
+) -> Result<bool, WorkError> {
+    let store = &work.context.store;
+    let pair = store
+        .pair(&work.sync.name, here.side.other(), other)
+        .await?;
+    if pair.delete_held.is_some() {
+        // A person is asked about that pair: this record is not to wait for the answer unseen.
+        return Ok(false);
+    }
+    let linked = pair.link.and_then(|link| link.side(here.side).id.clone());
+    let Some(linked) = linked.filter(|linked| linked != here.id()) else {
+        return Ok(false);
+    };
+    let hints = work.claimed.job.hints;
+    if readings::read(work.sync, here.side, &linked, hints)
+        .await?
+        .is_some()
+    {
+        return Ok(false);
+    }
+    let cause = Cause {
+        sync: &work.sync.name,
+        side: here.side,
+        class: work.claimed.job.class,
+        trigger: work.claimed.job.trigger,
+    };
+    let job = work.context.reconcile_job(cause, linked, Hints::default());
+    work.context.enqueue(vec![job]).await?;
+    Ok(true)
 }
 
 pub(super) async fn is_linked(

@@ -6,5 +6,6 @@ mod fake;
 mod life;
 mod lost_answers;
 mod lost_track;
+mod made_again;
 mod shown_late;
 mod told;

@@ -1,0 +1,119 @@
+//! Records that somebody deletes and makes again: the system gives them another id.
+
+use std::time::Duration;
+
+use tandem_domain::{RecordId, Side};
+use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
+use tandem_runtime::Archived;
+use tandem_store::ConflictState;
+
+use crate::world::system::Talents;
+use crate::world::system::oddities::Oddities;
+use crate::world::{World, policy};
+
+const PLAIN: Talents = Talents {
+    external_reference: false,
+    idempotent_create: false,
+    answers_with_record: true,
+    changed_since: true,
+};
+
+const ANN: [(&str, &str); 3] = [
+    ("name", "Ann"),
+    ("email", "ann@x.example"),
+    ("city", "Ghent"),
+];
+
+fn policies() -> [SyncPolicy; 2] {
+    let propagate = DeletePolicies {
+        a_gone: DeletePolicy::Propagate,
+        b_gone: DeletePolicy::Propagate,
+    };
+    [DeletePolicies::default(), propagate].map(|deletes| SyncPolicy {
+        deletes,
+        ..policy()
+    })
+}
+
+async fn one_pair(policy: SyncPolicy) -> (World, RecordId, RecordId) {
+    let plain = || (PLAIN, Oddities::default());
+    let world = World::odd(1, policy, plain(), plain(), Archived::Gone).await;
+    let a = world.a.user_creates(&ANN);
+    world.first_sync().await;
+    let b = world.b.ids().remove(0);
+    (world, a, b)
+}
+
+async fn is_held_again(world: &World, again: &RecordId, b: &RecordId) {
+    assert_eq!(world.b.ids(), [b.clone()], "neither deleted nor doubled");
+    let link = world.link_of(Side::A, again).await.expect("linked");
+    assert_eq!(link.b.id.as_ref(), Some(b));
+    world.a.user_edits(again, "note", "made again");
+    world.hear(Side::A, again).await;
+    world.rest().await;
+    assert_eq!(world.b.contents()[0]["note"], "made again");
+    let questions = world.questions().await;
+    let open = questions
+        .iter()
+        .filter(|one| one.state == ConflictState::Open);
+    assert_eq!(open.count(), 0, "{questions:?}");
+    assert_eq!(world.dead().await, []);
+}
+
+#[tokio::test]
+async fn a_record_that_was_made_again_under_another_id_takes_the_place_of_the_old_one() {
+    for policy in policies() {
+        for new_is_heard_first in [false, true] {
+            let (world, a, b) = one_pair(policy.clone()).await;
+            world.a.user_deletes(&a);
+            let again = world.a.user_creates(&ANN);
+            let heard = if new_is_heard_first {
+                [&again, &a]
+            } else {
+                [&a, &again]
+            };
+            for record in heard {
+                world.hear(Side::A, record).await;
+            }
+            world.rest().await;
+            is_held_again(&world, &again, &b).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn so_it_does_where_nobody_hears_of_either_and_what_is_left_was_edited() {
+    for policy in policies() {
+        let (world, a, b) = one_pair(policy).await;
+        world.a.user_deletes(&a);
+        world.b.user_edits(&b, "city", "Bruges");
+        world.clock.advance(Duration::from_secs(60));
+        let again = world.a.user_creates(&ANN[..2]);
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        world.sweep().await;
+        assert_eq!(
+            world.a.ids(),
+            [again.clone()],
+            "it is not made a third time"
+        );
+        assert_eq!(world.a.contents()[0]["city"], "Bruges");
+        is_held_again(&world, &again, &b).await;
+    }
+}
+
+#[tokio::test]
+async fn a_delete_of_one_of_two_that_share_no_key_is_carried_over() {
+    let [_, propagates] = policies();
+    let (world, a, _) = one_pair(propagates).await;
+    let other = world
+        .a
+        .user_creates(&[("name", "Bob"), ("email", "bob@x.example")]);
+    world.a.user_deletes(&a);
+    world.hear(Side::A, &a).await;
+    world.hear(Side::A, &other).await;
+    world.rest().await;
+    let names = world.b.contents();
+    assert_eq!(names.len(), 1);
+    assert_eq!(names[0]["name"], "Bob");
+}
