@@ -45,7 +45,11 @@ async fn one_pair(policy: SyncPolicy) -> (World, RecordId, RecordId) {
 }
 
 async fn is_held_again(world: &World, again: &RecordId, b: &RecordId) {
-    assert_eq!(world.b.ids(), std::slice::from_ref(b), "neither deleted nor doubled");
+    assert_eq!(
+        world.b.ids(),
+        std::slice::from_ref(b),
+        "neither deleted nor doubled"
+    );
     let link = world.link_of(Side::A, again).await.expect("linked");
     assert_eq!(link.b.id.as_ref(), Some(b));
     world.a.user_edits(again, "note", "made again");
