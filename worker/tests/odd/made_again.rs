@@ -98,7 +98,7 @@ async fn so_it_does_where_nobody_hears_of_either_and_what_is_left_was_edited() {
         world.sweep().await;
         assert_eq!(
             world.a.ids(),
-            [again.clone()],
+            std::slice::from_ref(&again),
             "it is not made a third time"
         );
         assert_eq!(world.a.contents()[0]["city"], "Bruges");
