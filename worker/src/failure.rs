@@ -18,9 +18,9 @@ pub enum WorkError {
     /// The storage.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The sync was removed from the configuration while its jobs waited.
+    /// The sync was removed from the configuration while its jobs waited, or this process has not taken it over yet.
     #[error(
-        "the sync `{0}` is not in the configuration any more; apply it again, or discard its jobs"
+        "the sync `{0}` is not in the configuration; its jobs go on when it is applied again, otherwise discard them"
     )]
     UnknownSync(SyncName),
     /// A system gave a new record an id that a linked record has.
@@ -70,8 +70,9 @@ impl WorkError {
                 | StoreError::NotFound { .. }
                 | StoreError::Schema(_),
             ) => Disposition::RetryAfter(STORAGE_PAUSE),
+            // It may have been applied a moment ago. For those that have given up, see `back_again`.
+            Self::UnknownSync(_) => Disposition::Retry,
             Self::Store(StoreError::Corrupt { .. })
-            | Self::UnknownSync(_)
             | Self::IdTaken { .. }
             | Self::WrongEdit { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tandem_domain::{Clock, ConnectionName, Timestamp};
 use tandem_queue::{BreakerConfig, Breakers, Gates, Runner, RunnerConfig, RunnerParts, SyncLimits};
-use tandem_runtime::Configuration;
 use tandem_runtime::config::{Built, WorkerConfig};
 use tandem_runtime::process::{Platform, Tasks};
 use tandem_runtime::reload::{LiveTopology, Reloads};
+use tandem_runtime::{Configuration, Topology};
 use tandem_store::{ConnectionRow, Store};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::witness::Witness;
-use crate::{Context, Health, Worker};
+use crate::{Context, Health, Worker, back_again};
 
 /// How often it is looked what operators said of connections in another process.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +34,7 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
         breakers: Arc::clone(&breakers),
         clock: Arc::clone(&platform.clock),
         resets: None,
+        put_to_work: None,
     };
     let (known, is_known) = oneshot::channel();
     let following = follower.follow(known, platform.shutdown.clone());
@@ -141,6 +142,8 @@ struct Follower {
     clock: Arc<dyn Clock>,
     /// When each connection was last reset, as seen the time before; nothing before the first look.
     resets: Option<Resets>,
+    /// The topology whose syncs had their jobs put back to work.
+    put_to_work: Option<Arc<Topology>>,
 }
 
 type Resets = BTreeMap<ConnectionName, Timestamp>;
@@ -155,6 +158,7 @@ impl Follower {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            self.put_to_work().await;
             if let Ok(connections) = self.store.connections().await {
                 self.pause(&connections);
                 self.reset(&connections);
@@ -162,6 +166,22 @@ impl Follower {
                     // The runner may be gone already.
                     let _gone = known.send(());
                 }
+            }
+        }
+    }
+
+    /// Once for each configuration that is taken over; a storage that fails is asked again at the next look.
+    async fn put_to_work(&mut self) {
+        let topology = self.topology.current();
+        let is_done = self.put_to_work.as_ref();
+        if is_done.is_some_and(|done| Arc::ptr_eq(done, &topology)) {
+            return;
+        }
+        let (syncs, now) = (topology.syncs.keys(), self.clock.now());
+        match back_again::put_to_work(self.store.as_ref(), syncs, now).await {
+            Ok(_) => self.put_to_work = Some(Arc::clone(&topology)),
+            Err(error) => {
+                tracing::debug!(%error, "jobs that had given up were not looked for; it is tried again");
             }
         }
     }
