@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 use tandem_simulator::Field;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::support::{Site, company, id_of, texts};
 
@@ -263,6 +264,44 @@ async fn a_paused_connection_is_told_of_wherever_one_looks_for_the_reason() {
         .await
         .expect(0);
     site.sync(0).await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_says_for_what_and_ends_when_it_is_paused_or_its_time_is_over() {
+    let site = Site::start(5).await;
+    let mut command = site.command(&["up"]);
+    command.env("CRM_TOKEN", "wrong");
+    let up = site.up_by(command).await;
+    let wait = ["sync", "run", "customers", "--wait", "--json"];
+    let timed = site
+        .tandem(&[&wait[..], &["--timeout", "1"]].concat())
+        .await
+        .expect(1);
+    assert_eq!(timed.json()["state"], "waiting", "{timed:?}");
+    assert_eq!(timed.json()["waiting"]["jobs"], 1);
+
+    let mut waiting = site.command(&wait).spawn().expect("the program starts");
+    let stderr = waiting.stderr.take().expect("it is read");
+    let mut lines = BufReader::new(stderr).lines();
+    let line = lines.next_line().await.expect("text").expect("a line");
+    for part in [
+        "waiting: for a system that does not answer",
+        "connection crm refuses the credentials",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let pause = ["connections", "pause", "crm", "--because", "their audit"];
+    site.tandem(&pause).await.expect(0);
+    let ended = waiting.wait_with_output().await.expect("it ends");
+    assert_eq!(ended.status.code(), Some(1));
+    let ended: Json = serde_json::from_slice(&ended.stdout).expect("JSON");
+    assert_eq!(
+        (&ended["state"], &ended["ok"]),
+        (&"paused".into(), &false.into())
+    );
+    let paused = ended["paused"].as_str().expect("in words");
+    assert!(paused.contains("their audit"), "{paused}");
     up.stop().await;
 }
 

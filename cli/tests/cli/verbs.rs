@@ -23,7 +23,7 @@ async fn connections_are_listed_paused_and_reset() {
         .expect(0)
         .out;
     assert!(
-        shown.starts_with("crm: paused") && shown.contains("hubspot"),
+        shown.starts_with("crm: PAUSED") && shown.contains("hubspot"),
         "{shown}"
     );
     assert!(

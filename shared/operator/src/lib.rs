@@ -32,6 +32,8 @@ pub use error::OperatorError;
 pub use inbox::EventQuery;
 pub use lists::{ChangeQuery, JobQuery, RunQuery};
 pub use operator::{Operator, OperatorParts, PAGE_ROWS};
-pub use status::{ConnectionStatus, Counted, NoticeView, QueueStatus, Status, SyncStatus};
+pub use status::{
+    ConnectionStatus, Counted, NoticeView, OpenWrites, QueueStatus, Status, SyncStatus,
+};
 pub use story::{End, Ends, Story};
 pub use systems::{NoSystems, Standing, Systems};

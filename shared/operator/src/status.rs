@@ -1,10 +1,12 @@
 //! The state of everything at a glance.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tandem_domain::{SyncName, Timestamp};
 use tandem_store::{
-    ConflictFilter, ConflictState, EventFilter, EventState, JobCounts, Notice, PAGE_ROWS_MAX,
-    RunFilter, SyncTotals,
+    ConflictFilter, ConflictState, EventFilter, EventState, Intent, JobCounts, Notice,
+    PAGE_ROWS_MAX, RunFilter, SyncTotals,
 };
 
 use crate::views::{ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView};
@@ -58,6 +60,30 @@ impl QueueStatus {
     }
 }
 
+/// Writes whose end is not known: they were sent, or were about to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenWrites {
+    /// How many were found.
+    pub count: usize,
+    /// Whether there may be more.
+    pub more: bool,
+    /// When the oldest of them was decided; null when there is none.
+    #[serde(with = "crate::views::when_opt")]
+    pub oldest: Option<Timestamp>,
+}
+
+impl OpenWrites {
+    /// Those of a sync among the open ones, which are in the order of their age.
+    fn of(sync: &SyncName, open: &[Intent]) -> Self {
+        let own: Vec<&Intent> = open.iter().filter(|one| one.sync == *sync).collect();
+        Self {
+            count: own.len(),
+            more: open.len() >= PAGE_ROWS_MAX,
+            oldest: own.first().map(|one| one.created_at),
+        }
+    }
+}
+
 /// The state of one sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncStatus {
@@ -75,6 +101,9 @@ pub struct SyncStatus {
     pub queue: QueueStatus,
     /// Questions that wait for an answer.
     pub open_conflicts: Counted,
+    /// Writes whose end is not known yet.
+    #[serde(default)]
+    pub open_writes: Option<OpenWrites>,
     /// What it did since its start.
     pub totals: SyncTotals,
     /// Its newest runs.
@@ -160,8 +189,9 @@ impl Operator {
     pub async fn status(&self) -> Result<Status, OperatorError> {
         let now = self.now();
         let mut syncs = Vec::new();
+        let writes = self.open_writes(now).await?;
         for sync in self.syncs().await? {
-            syncs.push(self.status_of(sync, now).await?);
+            syncs.push(self.status_of(sync, &writes, now).await?);
         }
         let quarantined = EventFilter {
             state: Some(EventState::Quarantined),
@@ -190,11 +220,25 @@ impl Operator {
     /// # Errors
     /// When there is no such sync, or the storage fails.
     pub async fn sync_status(&self, name: &SyncName) -> Result<SyncStatus, OperatorError> {
-        let sync = self.known_sync(name).await?;
-        self.status_of(sync.into(), self.now()).await
+        let (sync, now) = (self.known_sync(name).await?, self.now());
+        let writes = self.open_writes(now).await?;
+        self.status_of(sync.into(), &writes, now).await
     }
 
-    async fn status_of(&self, sync: SyncView, now: Timestamp) -> Result<SyncStatus, OperatorError> {
+    /// The oldest writes whose end is not known, of all syncs.
+    async fn open_writes(&self, now: Timestamp) -> Result<Vec<Intent>, OperatorError> {
+        // Those that were decided in this very moment, too.
+        let until = now.plus(Duration::from_millis(1));
+        let open = self.store().stale_intents(until, None, PAGE_ROWS_MAX);
+        Ok(open.await?)
+    }
+
+    async fn status_of(
+        &self,
+        sync: SyncView,
+        writes: &[Intent],
+        now: Timestamp,
+    ) -> Result<SyncStatus, OperatorError> {
         let name = sync.name.clone();
         let counts = self.store().job_counts(Some(&name), now).await?;
         let open = ConflictFilter {
@@ -218,6 +262,7 @@ impl Operator {
             left_alone: self.store().left_alone_count(&name).await?,
             queue: QueueStatus::new(&counts, now),
             open_conflicts: Counted::of(self.store().conflicts(&open).await?.len()),
+            open_writes: Some(OpenWrites::of(&name, writes)).filter(|writes| writes.count > 0),
             totals: self.store().totals(Some(&name)).await?,
             runs: runs.into_iter().map(RunView::from).collect(),
             schedules: self.schedules(Some(&name)).await?,

@@ -1,5 +1,8 @@
 //! `tandem sync run`: tells the running Tandem to compare both sides whole, and follows it if asked to.
 
+mod outcome;
+mod waiting;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,41 +12,34 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_operator::views::{ConflictView, JobView, RunView};
-use tandem_operator::{ConflictQuery, DeadLetter, DeadLetterQuery, JobQuery, RunQuery, Start};
-use tandem_store::{ConflictState, JobClass, JobState, RunKind, RunState};
+use tandem_operator::{ConflictQuery, DeadLetter, DeadLetterQuery, RunQuery, Start, SyncStatus};
+use tandem_store::{ConflictState, JobState, RunKind};
 
+use self::outcome::{End, Outcome};
+use self::waiting::StillOpen;
 use crate::commands::desk::Desk;
-use crate::commands::options::{DataOptions, NO};
+use crate::commands::options::DataOptions;
 use crate::commands::output::{bar, say, say_json};
-use crate::commands::storage::{operator, require_sync, somebody_runs};
+use crate::commands::storage::{now, operator, require_sync, somebody_runs};
 
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// After so many looks it is made sure that somebody is still there to do the work.
 const LOOKS_BETWEEN_SIGNS_OF_LIFE: u32 = 25;
 
-/// So many dead letters and questions are named.
-const NAMED_MAX: usize = 10;
-
 /// What to run.
 #[derive(Args)]
 pub struct RunArgs {
     /// The sync.
     name: SyncName,
-    /// Wait until the run has ended and what it found is done; exit code 1 when something could not be, or
-    /// a question came of it.
+    /// Wait until the run has ended and everything that it found is done. Exit code 1 when something of the sync
+    /// could not be done, waits for a person, or stands still.
     #[arg(long)]
     wait: bool,
-}
-
-/// How a run that was waited for has come out.
-struct Outcome {
-    run: Option<RunView>,
-    job: JobView,
-    /// Dead letters of the sync that came of it.
-    letters: Vec<DeadLetter>,
-    /// Questions of the sync that came of it and are open.
-    questions: Vec<ConflictView>,
+    /// Wait so many seconds at most; what still waits then is named, and the exit code is 1. It goes on without being
+    /// waited for.
+    #[arg(long, value_name = "SECS", requires = "wait", value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: Option<u32>,
 }
 
 /// Starts the run.
@@ -64,7 +60,7 @@ pub async fn run(args: &RunArgs, data: &DataOptions) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = follow(&operator, args, data, job).await?;
-    answer(args, data, &outcome)
+    outcome::answer(&args.name, data, &outcome)
 }
 
 async fn require_running(data: &DataOptions) -> anyhow::Result<()> {
@@ -78,36 +74,30 @@ async fn require_running(data: &DataOptions) -> anyhow::Result<()> {
     );
 }
 
-/// Waits until the job, its run, and the jobs that the run queued have ended.
+/// Waits until the job, its run, and the jobs that the run queued have ended, or until waiting is of no use.
 async fn follow(
-    operator: &Desk,
+    desk: &Desk,
     args: &RunArgs,
     data: &DataOptions,
     id: JobId,
 ) -> anyhow::Result<Outcome> {
-    let progress = bar(format!("{}: reading both sides", args.name));
+    let mut shown = Shown::new(&args.name);
+    let deadline = args
+        .timeout
+        .map(|secs| now().plus(Duration::from_secs(u64::from(secs))));
     let mut looks = 0;
     loop {
-        let job = operator.job(id).await?.job;
-        let ended = matches!(
-            job.state,
-            JobState::Done | JobState::Dead | JobState::Discarded
-        );
-        let run = newest_run(operator, &args.name, job.created_at).await?;
-        let queue = operator.sync_status(&args.name).await?.queue;
-        let [.., waiting] = queue.available_by_class;
-        let open = waiting + running_of_the_run(operator, &args.name).await?;
-        show(&progress, run.as_ref(), ended, open);
-        if ended && open == 0 {
-            progress.finish_and_clear();
-            let since = Some(job.created_at);
-            return Ok(Outcome {
-                letters: new_letters(operator, &args.name, since).await?,
-                questions: new_questions(operator, &args.name, since).await?,
-                run,
-                job,
-            });
+        let job = desk.job(id).await?.job;
+        let status = desk.sync_status(&args.name).await?;
+        let run = newest_run(desk, &args.name, job.created_at).await?;
+        let open = StillOpen::of(desk, &args.name, &job, &status).await?;
+        let end = end(&status, &open, deadline);
+        if let Some(end) = end {
+            shown.progress.finish_and_clear();
+            return outcome(desk, &args.name, end, open, run, job).await;
         }
+        shown.show(run.as_ref(), &job, &open);
+        shown.tell(&open, &status);
         looks += 1;
         if looks % LOOKS_BETWEEN_SIGNS_OF_LIFE == 0 {
             require_running(data).await?;
@@ -116,30 +106,62 @@ async fn follow(
     }
 }
 
-/// Dead letters since the run was asked for.
-async fn new_letters(
+/// Why there is nothing more to wait for, if so.
+fn end(status: &SyncStatus, open: &StillOpen, deadline: Option<Timestamp>) -> Option<End> {
+    if open.is_empty() {
+        return Some(End::Drained);
+    }
+    if let Some(words) = standstill(status) {
+        return Some(End::StandsStill(words));
+    }
+    deadline
+        .is_some_and(|deadline| now() >= deadline)
+        .then_some(End::TimedOut)
+}
+
+/// Why no job of the sync runs, if it was paused, or one of its connections was.
+fn standstill(status: &SyncStatus) -> Option<String> {
+    if let Some(pause) = &status.sync.pause {
+        return Some(format!("the sync {} is {}", status.sync.name, pause.words));
+    }
+    status.connections.iter().find_map(|connection| {
+        let words = &connection.pause.as_ref()?.words;
+        Some(format!("the connection {} is {words}", connection.name))
+    })
+}
+
+async fn outcome(
     desk: &Desk,
     sync: &SyncName,
-    since: Option<Timestamp>,
-) -> anyhow::Result<Vec<DeadLetter>> {
+    end: End,
+    open: StillOpen,
+    run: Option<RunView>,
+    job: JobView,
+) -> anyhow::Result<Outcome> {
+    Ok(Outcome {
+        letters: open_letters(desk, sync).await?,
+        questions: open_questions(desk, sync).await?,
+        end,
+        open,
+        run,
+        job,
+    })
+}
+
+/// All dead letters of the sync. Those from before this run count as well: their records are not in agreement.
+async fn open_letters(desk: &Desk, sync: &SyncName) -> anyhow::Result<Vec<DeadLetter>> {
     let query = DeadLetterQuery {
         sync: Some(sync.clone()),
-        since,
         ..DeadLetterQuery::default()
     };
     desk.all_dead_letters(&query).await
 }
 
-/// Questions since the run was asked for that nobody has answered meanwhile.
-async fn new_questions(
-    desk: &Desk,
-    sync: &SyncName,
-    since: Option<Timestamp>,
-) -> anyhow::Result<Vec<ConflictView>> {
+/// All questions of the sync that nobody has answered.
+async fn open_questions(desk: &Desk, sync: &SyncName) -> anyhow::Result<Vec<ConflictView>> {
     let query = ConflictQuery {
         sync: Some(sync.clone()),
         state: Some(ConflictState::Open),
-        since,
         ..ConflictQuery::default()
     };
     desk.all_conflicts(&query).await
@@ -147,7 +169,7 @@ async fn new_questions(
 
 /// The run that the job began; none while it waits.
 async fn newest_run(
-    operator: &Desk,
+    desk: &Desk,
     sync: &SyncName,
     since: Timestamp,
 ) -> anyhow::Result<Option<RunView>> {
@@ -157,133 +179,62 @@ async fn newest_run(
         limit: Some(1),
         ..RunQuery::default()
     };
-    let runs = operator.runs(query).await?;
+    let runs = desk.runs(query).await?;
     Ok(runs.items.into_iter().find(|run| run.started_at >= since))
 }
 
-/// Jobs at work in the class of whole comparisons and what they find.
-async fn running_of_the_run(operator: &Desk, sync: &SyncName) -> anyhow::Result<u64> {
-    let query = JobQuery {
-        sync: Some(sync.clone()),
-        state: Some(JobState::Running),
-        limit: Some(tandem_store::PAGE_ROWS_MAX),
-        ..JobQuery::default()
-    };
-    let running = operator.jobs(query).await?.items;
-    Ok(running
-        .iter()
-        .filter(|job| job.class == JobClass::Backfill)
-        .count() as u64)
+const fn has_ended(job: &JobView) -> bool {
+    match job.state {
+        JobState::Done | JobState::Dead | JobState::Discarded => true,
+        JobState::Available | JobState::Running => false,
+    }
 }
 
-fn show(progress: &ProgressBar, run: Option<&RunView>, listed: bool, open: u64) {
-    let Some(run) = run else { return };
-    if !listed {
-        let so_far = run.progress.listed;
-        progress.set_message(format!(
-            "{}: reading both sides, {so_far} records",
-            run.sync
-        ));
-        return;
-    }
-    progress.set_message(format!("{}: bringing into agreement", run.sync));
-    progress.set_length(run.progress.queued.max(open));
-    progress.set_position(run.progress.queued.saturating_sub(open));
+/// What a person sees meanwhile, on standard error.
+struct Shown {
+    progress: ProgressBar,
+    /// What was told last of what is waited for.
+    told: String,
 }
 
-fn answer(args: &RunArgs, data: &DataOptions, outcome: &Outcome) -> anyhow::Result<ExitCode> {
-    let Outcome {
-        run,
-        job,
-        letters,
-        questions,
-    } = outcome;
-    let ended_well = run
-        .as_ref()
-        .is_some_and(|run| run.state == RunState::Succeeded);
-    let well = ended_well && job.state == JobState::Done;
-    let well = well && letters.is_empty() && questions.is_empty();
-    if data.output.json {
-        say_json(&json!({
-            "sync": args.name, "ok": well, "job": job, "run": run,
-            "dead": letters.len(), "dead_letters": letters, "questions": questions,
-        }))?;
-    } else {
-        say(&told(args, outcome, well))?;
+impl Shown {
+    fn new(sync: &SyncName) -> Self {
+        Self {
+            progress: bar(format!("{sync}: reading both sides")),
+            told: String::new(),
+        }
     }
-    Ok(if well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NO)
-    })
-}
 
-fn told(args: &RunArgs, outcome: &Outcome, well: bool) -> String {
-    let mut lines = Vec::new();
-    if let Some(run) = &outcome.run {
-        let progress = &run.progress;
-        lines.push(format!(
-            "{} {}: {} records listed, {} pairs newly matched, {} records worked on, {} as they were, {} held for a person",
-            args.name, run.state.as_str(), progress.listed, progress.matched, progress.queued, progress.unchanged, progress.held
-        ));
-        lines.extend(run.error.iter().cloned());
-        lines.extend(
-            progress
-                .problems
-                .iter()
-                .map(|problem| format!("  {problem}")),
-        );
-        lines.extend(crate::commands::runs::unreadable(progress));
+    fn show(&self, run: Option<&RunView>, job: &JobView, open: &StillOpen) {
+        let Some(run) = run else { return };
+        if !has_ended(job) {
+            let so_far = run.progress.listed;
+            self.progress.set_message(format!(
+                "{}: reading both sides, {so_far} records",
+                run.sync
+            ));
+            return;
+        }
+        let open = open.jobs as u64;
+        self.progress
+            .set_message(format!("{}: bringing into agreement", run.sync));
+        self.progress.set_length(run.progress.queued.max(open));
+        self.progress
+            .set_position(run.progress.queued.saturating_sub(open));
     }
-    if let (None, Some(note)) = (&outcome.run, &outcome.job.note) {
-        lines.push(note.clone());
-    }
-    let failure = outcome
-        .job
-        .failure
-        .as_ref()
-        .filter(|_| outcome.job.state == JobState::Dead);
-    lines.extend(failure.map(|failure| failure.chain.join(": ")));
-    let letters = outcome.letters.iter();
-    lines.extend(named(
-        letters.map(|letter| format!("{}: {}", letter.id, letter.message)),
-    ));
-    if !outcome.letters.is_empty() {
-        lines.push(format!(
-            "{} could not be done; see `tandem dlq list --sync {}`",
-            outcome.letters.len(),
-            args.name
-        ));
-    }
-    let questions = outcome.questions.iter();
-    lines.extend(named(questions.map(|question| {
-        let (id, side, record) = (question.id, question.side, &question.record);
-        format!("{id}: {} of {record} on side {side}", question.kind)
-    })));
-    if !outcome.questions.is_empty() {
-        lines.push(format!(
-            "{} wait for a person; see `tandem conflicts list --sync {}`",
-            outcome.questions.len(),
-            args.name
-        ));
-    }
-    lines.push(if well {
-        "done".to_owned()
-    } else {
-        "NOT all of it could be done".to_owned()
-    });
-    lines.join("\n")
-}
 
-/// The first of many, and how many more.
-fn named(lines: impl ExactSizeIterator<Item = String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(NAMED_MAX);
-    let mut named: Vec<String> = lines
-        .take(NAMED_MAX)
-        .map(|line| format!("  {line}"))
-        .collect();
-    if more > 0 {
-        named.push(format!("  and {more} more"));
+    /// Says what is waited for, each time that this is something else.
+    fn tell(&mut self, open: &StillOpen, status: &SyncStatus) {
+        let text = open.stalled(status);
+        if text.is_empty() || text == self.told {
+            return;
+        }
+        let line = format!("waiting: {text}{}", open.until_words());
+        if self.progress.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.progress.println(line);
+        }
+        self.told = text;
     }
-    named
 }

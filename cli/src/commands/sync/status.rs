@@ -165,6 +165,13 @@ fn told(status: &SyncStatus) -> String {
             totals.writes_a, totals.writes_b
         ),
     ]);
+    lines.extend(status.open_writes.as_ref().map(|open| {
+        let (count, more) = (open.count, if open.more { " or more" } else { "" });
+        let oldest = open.oldest.map_or_else(String::new, |at| {
+            format!(", the oldest since {}", moment(at))
+        });
+        format!("  unknown    {count}{more} writes were sent or are being sent, and no answer has come yet{oldest}")
+    }));
     lines.extend(
         status
             .schedules

@@ -1,0 +1,234 @@
+//! What of a sync is still open once its run is: jobs that wait, for what and until when, and writes whose end is not
+//! known.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use tandem_domain::{SyncName, Timestamp};
+use tandem_operator::views::JobView;
+use tandem_operator::{JobQuery, OpenWrites, SyncStatus};
+use tandem_store::JobState;
+
+use super::has_ended;
+use crate::commands::desk::Desk;
+use crate::commands::output::moment;
+use crate::commands::storage::now;
+
+/// So many jobs of each state are looked at: what they wait for is the same for many.
+const LOOKED_AT: usize = 200;
+
+/// Kinds of jobs that a run and what it found are made of. Polls come and go by their schedule.
+const KINDS: [&str; 2] = ["reconcile", "backfill"];
+
+/// Jobs that wait for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Group {
+    jobs: usize,
+    /// When the last of them looks again.
+    until: Timestamp,
+}
+
+/// What is open.
+#[derive(Debug)]
+pub(super) struct StillOpen {
+    /// Jobs that were there when the run ended, and are not done.
+    pub(super) jobs: usize,
+    /// Whether there may be more of them.
+    more: bool,
+    /// Those that go on by themselves at once.
+    moving: usize,
+    /// Those that wait, by what they wait for.
+    groups: BTreeMap<String, Group>,
+    /// Writes from before the end of the run.
+    pub(super) writes: Option<OpenWrites>,
+}
+
+impl StillOpen {
+    /// What is open now. While the run itself has not ended that is its job alone.
+    pub(super) async fn of(
+        desk: &Desk,
+        sync: &SyncName,
+        job: &JobView,
+        status: &SyncStatus,
+    ) -> anyhow::Result<Self> {
+        if !has_ended(job) {
+            return Ok(Self::made_of(std::slice::from_ref(job), false, now()));
+        }
+        let until = job.ended_at;
+        let mut jobs = Vec::new();
+        let mut more = false;
+        for state in [JobState::Available, JobState::Running] {
+            let query = JobQuery {
+                sync: Some(sync.clone()),
+                state: Some(state),
+                until,
+                limit: Some(LOOKED_AT),
+                ..JobQuery::default()
+            };
+            let page = desk.jobs(query).await?;
+            more |= page.next.is_some();
+            jobs.extend(page.items);
+        }
+        let mut open = Self::made_of(&jobs, more, now());
+        let is_older = |at: Timestamp| until.is_none_or(|until| at <= until);
+        open.writes = status
+            .open_writes
+            .clone()
+            .filter(|writes| writes.oldest.is_some_and(is_older));
+        Ok(open)
+    }
+
+    fn made_of(jobs: &[JobView], more: bool, now: Timestamp) -> Self {
+        let mut open = Self {
+            jobs: 0,
+            more,
+            moving: 0,
+            groups: BTreeMap::new(),
+            writes: None,
+        };
+        for job in jobs.iter().filter(|job| KINDS.contains(&&*job.kind)) {
+            open.jobs += 1;
+            if job.state == JobState::Running || job.run_at <= now {
+                open.moving += 1;
+                continue;
+            }
+            let group = open.groups.entry(what_for(job)).or_insert(Group {
+                jobs: 0,
+                until: job.run_at,
+            });
+            group.jobs += 1;
+            group.until = group.until.max(job.run_at);
+        }
+        open
+    }
+
+    /// Whether no job is left to wait for.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.jobs == 0
+    }
+
+    /// What everything that is left waits for, and which system is in trouble; nothing while something moves.
+    pub(super) fn stalled(&self, status: &SyncStatus) -> String {
+        if self.moving > 0 || self.groups.is_empty() {
+            return String::new();
+        }
+        let waits = self.groups.keys().map(|why| format!("for {why}"));
+        let troubled = status
+            .connections
+            .iter()
+            .filter(|one| one.health.in_trouble);
+        let troubled = troubled.map(|one| format!("connection {} {}", one.name, one.health.words));
+        waits.chain(troubled).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Until when, at the latest, the next look is taken.
+    pub(super) fn until_words(&self) -> String {
+        let latest = self.groups.values().map(|group| group.until).max();
+        latest.map_or_else(String::new, |until| {
+            format!(" (all of it is looked at again by {})", moment(until))
+        })
+    }
+
+    /// One line for each thing that is waited for.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.moving > 0 {
+            let more = if self.more { " or more" } else { "" };
+            lines.push(format!("{}{more} jobs are at work or in line", self.moving));
+        }
+        lines.extend(self.groups.iter().map(|(why, group)| {
+            format!(
+                "{} jobs wait for {why}, and look again until {}",
+                group.jobs,
+                moment(group.until)
+            )
+        }));
+        if let Some(writes) = &self.writes {
+            let more = if writes.more { " or more" } else { "" };
+            lines.push(format!(
+                "{}{more} writes were sent of which it is not known whether they arrived; they are looked up before \
+                 anything is sent again",
+                writes.count
+            ));
+        }
+        lines
+    }
+
+    /// The same for programs.
+    pub(super) fn as_json(&self) -> Json {
+        let groups = self.groups.iter().map(|(why, group)| {
+            json!({ "jobs": group.jobs, "for": why, "until": group.until.to_string() })
+        });
+        json!({
+            "jobs": self.jobs,
+            "more": self.more,
+            "moving": self.moving,
+            "groups": groups.collect::<Vec<Json>>(),
+            "writes": self.writes.as_ref().map_or(0, |writes| writes.count),
+        })
+    }
+}
+
+/// What a job waits for, in words.
+fn what_for(job: &JobView) -> String {
+    let failure = job.failure.as_ref();
+    match (
+        &job.waits_for,
+        failure.and_then(|failure| failure.chain.first()),
+    ) {
+        (Some(what), _) => what.clone(),
+        (None, Some(failed)) => format!("another try after this failed: {failed}"),
+        (None, None) => "its time".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn job(kind: &str, class: &str, state: &str, run_at: i64, waits_for: Option<&str>) -> JobView {
+        let job = json!({
+            "id": "job_01j00000000000000000000000", "kind": kind, "sync": "customers", "side": null,
+            "record": null, "lane": "any", "class": class, "trigger": "webhook", "state": state,
+            "attempt": 1, "merged": 0, "run_at": at(run_at).to_string(), "created_at": at(0).to_string(),
+            "ended_at": null, "failure": null, "note": null, "traceparent": null, "waits_for": waits_for,
+        });
+        serde_json::from_value(job).expect("a job")
+    }
+
+    #[test]
+    fn what_waits_for_the_end_of_a_write_is_open_whatever_its_class() {
+        let shown = Some("the effect of an earlier write to show");
+        let jobs = [
+            job("reconcile", "interactive", "available", 40, shown),
+            job("reconcile", "backfill", "available", 30, shown),
+            job("poll", "poll", "available", 50, None),
+        ];
+        let open = StillOpen::made_of(&jobs, false, at(10));
+        assert_eq!((open.jobs, open.moving), (2, 0));
+        assert_eq!(
+            open.lines(),
+            [
+                "2 jobs wait for the effect of an earlier write to show, and look again until 1970-01-01T00:00:40Z"
+            ]
+        );
+        assert!(open.until_words().contains("1970-01-01T00:00:40Z"));
+    }
+
+    #[test]
+    fn what_is_due_or_at_work_moves() {
+        let jobs = [
+            job("reconcile", "backfill", "running", 5, None),
+            job("reconcile", "backfill", "available", 10, None),
+            job("reconcile", "backfill", "available", 11, Some("its turn")),
+        ];
+        let open = StillOpen::made_of(&jobs, false, at(10));
+        assert_eq!((open.jobs, open.moving), (3, 2));
+        assert_eq!(open.lines()[0], "2 jobs are at work or in line");
+        assert!(StillOpen::made_of(&[], false, at(10)).is_empty());
+    }
+}
