@@ -4,7 +4,7 @@
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
 use tandem_store::{
     Change, Confirmation, ConflictKind, Event, EventKind, Intent, IntentOp, JobOutcome, Link,
-    LinkUpdate, NewConflict, Operation, OwnWrite, ShownRecord, Trigger,
+    LinkUpdate, NewConflict, Operation, OwnWrite, ShownRecord,
 };
 
 use super::linked::Open;
@@ -49,7 +49,7 @@ pub(super) async fn tell(
         return Ok(None);
     };
     let is_recent = work.context.now().since(own.read_at) < LOOKED_FOR;
-    if !is_recent || work.claimed.job.trigger != Trigger::Webhook {
+    if !is_recent {
         return Ok(None);
     }
     let Some(event) = edit_before(work, side, record, own, pair).await? else {

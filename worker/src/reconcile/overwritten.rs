@@ -9,7 +9,7 @@ use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, is_form_of, same};
 use tandem_store::{
     Change, ConflictKind, Event, EventKind, IntentOp, IntentState, Link, NewConflict, Operation,
-    OwnWrite, ShownRecord, Trigger,
+    OwnWrite, ShownRecord,
 };
 
 use super::pair::{Look, Pair};
@@ -67,9 +67,9 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
         ) else {
             continue;
         };
-        let job = &work.claimed.job;
         let is_recent = work.context.now().since(own.read_at) < LOOKED_FOR;
-        let is_told = job.trigger == Trigger::Webhook && hint(job.hints, side).is_some();
+        // An event may have been merged into a job that something else caused.
+        let is_told = hint(work.claimed.job.hints, side).is_some();
         if own.after.is_none() || own.after != reading.record.updated_at || !is_recent || !is_told {
             continue;
         }

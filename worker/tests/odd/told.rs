@@ -7,7 +7,8 @@ use tandem_domain::{Clock, RecordId, Side, Timestamp, Value};
 use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 use tandem_store::{
-    Change, ChangeFilter, Conflict, ConflictKind, ConflictState, EventKind, Operation,
+    Change, ChangeFilter, Conflict, ConflictKind, ConflictState, EventKind, JobKind, Operation,
+    Trigger,
 };
 
 use crate::world::system::faults::Moment;
@@ -146,6 +147,26 @@ async fn an_edit_that_our_write_went_over_is_asked_about_once_in_whatever_order_
             assert_eq!(world.b.contents()[0]["city"], "Lyon");
         }
     }
+}
+
+#[tokio::test]
+async fn so_it_is_where_its_events_are_merged_into_the_job_of_a_poll() {
+    let (world, a, b) = one_pair(policy(), Oddities::default()).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    let instants = edited_at(&world, Moment::BeforeWrite, &b, ("city", "Turin"));
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let kind = JobKind::Reconcile {
+        sync: world.sync.clone(),
+        side: Side::B,
+        record: b.clone(),
+    };
+    world.enqueue_by(Trigger::Poll, kind).await;
+    for at in instants.all() {
+        world.tell(Side::B, &b, EventKind::Updated, at).await;
+    }
+    world.rest().await;
+    assert_eq!(world.asked("overwritten").await.len(), 1);
 }
 
 #[tokio::test]

@@ -159,12 +159,16 @@ impl World {
     }
 
     pub async fn enqueue(&self, kind: JobKind) {
+        self.enqueue_by(Trigger::Webhook, kind).await;
+    }
+
+    pub async fn enqueue_by(&self, trigger: Trigger, kind: JobKind) {
         let now = self.clock.now();
         let job = NewJob {
             id: JobId::new(now, self.entropy.as_ref()),
             kind,
             class: JobClass::Interactive,
-            trigger: Trigger::Webhook,
+            trigger,
             run_at: now,
             hints: Hints::default(),
             traceparent: None,

@@ -1,6 +1,7 @@
 //! What a system holds, and how a well-behaved one answers. Odd ones answer otherwise where a test says so.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 use tandem_domain::{Clock, Timestamp};
@@ -100,6 +101,8 @@ pub struct Books {
     pub kept: Kept,
     /// Rows of a page.
     pub page: usize,
+    /// How long each request takes: half of it on its way here, half on its way back.
+    pub latency: Duration,
     keys: BTreeMap<String, String>,
     next_id: u64,
 }
@@ -111,6 +114,7 @@ impl Books {
             log: Vec::new(),
             kept: Box::new(|_, value| value),
             page: 10,
+            latency: Duration::ZERO,
             keys: BTreeMap::new(),
             next_id: first_id,
         }

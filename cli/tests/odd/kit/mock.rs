@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -87,9 +88,15 @@ impl Inside {
 
 async fn serve(State(inside): State<Arc<Inside>>, request: Request) -> Response<Body> {
     let asked = read(request).await;
-    let mut books = inside.books();
-    let answer = (inside.behaves)(&mut books, &asked);
-    books.log.push((asked, answer.status));
+    let way = inside.books().latency / 2;
+    travel(way).await;
+    let answer = {
+        let mut books = inside.books();
+        let answer = (inside.behaves)(&mut books, &asked);
+        books.log.push((asked, answer.status));
+        answer
+    };
+    travel(way).await;
     let mut response = Response::builder()
         .status(answer.status)
         .header("content-type", "application/json");
@@ -99,6 +106,12 @@ async fn serve(State(inside): State<Arc<Inside>>, request: Request) -> Response<
     response
         .body(Body::from(answer.body))
         .expect("what tests answer is HTTP")
+}
+
+async fn travel(way: Duration) {
+    if !way.is_zero() {
+        tokio::time::sleep(way).await;
+    }
 }
 
 async fn read(request: Request) -> Asked {
