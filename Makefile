@@ -31,6 +31,7 @@ bench: ## Measure webhooks, jobs and changes a second, over SQLite and as a flee
 	@.ci/install-test-servers
 	cargo build --release --locked --workspace --bins
 	cargo bench --locked -p tandem --bench throughput
+	cargo bench --locked -p tandem --bench window
 
 demo: ## Show the product at work: two simulated systems that go wrong, kept in agreement.
 	cargo run --release -- demo
