@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -44,6 +44,14 @@ const FORWARDING_PREFIXES: [&str; 8] = [
     "x-azure-",
     "x-appengine-",
     "cf-",
+];
+/// And those that end with this: who the client is, by whatever proxy.
+const FORWARDING_SUFFIXES: [&str; 5] = [
+    "-ip",
+    "-client-addr",
+    "-remote-addr",
+    "-peer-address",
+    "-external-address",
 ];
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
@@ -182,7 +190,10 @@ fn was_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         let name = name.as_str();
         let begins = |prefix: &&str| name.starts_with(prefix);
-        FORWARDING.contains(&name) || FORWARDING_PREFIXES.iter().any(begins)
+        let ends = |suffix: &&str| name.ends_with(suffix);
+        FORWARDING.contains(&name)
+            || FORWARDING_PREFIXES.iter().any(begins)
+            || FORWARDING_SUFFIXES.iter().any(ends)
     })
 }
 
@@ -197,17 +208,17 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
 /// Against web pages that send forms to this machine.
 fn from_here(headers: &HeaderMap) -> bool {
     let own_site = |value: &HeaderValue| matches!(value.as_bytes(), b"same-origin" | b"none");
+    let host = headers.get(header::HOST);
+    let is_own = |origin: &HeaderValue| host.is_some_and(|host| is_own_origin(origin, host));
     headers.get_all(SEC_FETCH_SITE).iter().all(own_site)
-        && headers.get_all(header::ORIGIN).iter().all(is_local_origin)
+        && headers.get_all(header::ORIGIN).iter().all(is_own)
 }
 
-fn is_local_origin(origin: &HeaderValue) -> bool {
-    let uri = origin
-        .to_str()
-        .ok()
-        .and_then(|text| text.parse::<Uri>().ok());
-    let authority = uri.as_ref().and_then(Uri::authority);
-    authority.is_some_and(|host| is_local_authority(host.as_str()))
+/// Whether a page comes from the very address that it calls. Whatever else listens on this machine, a page of it is
+/// not ours.
+fn is_own_origin(origin: &HeaderValue, host: &HeaderValue) -> bool {
+    let authority = origin.as_bytes().strip_prefix(b"http://");
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
 }
 
 fn is_local_authority(authority: &str) -> bool {
@@ -314,6 +325,13 @@ mod tests {
             ("forwarded", "for=1.2.3.4"),
             ("via", "1.1 proxy"),
             ("x-real-ip", "1.2.3.4"),
+            ("x-client-ip", "1.2.3.4"),
+            ("fastly-client-ip", "1.2.3.4"),
+            ("x-cluster-client-ip", "1.2.3.4"),
+            ("x-envoy-external-address", "1.2.3.4"),
+            ("client-ip", "1.2.3.4"),
+            ("do-connecting-ip", "1.2.3.4"),
+            ("x-remote-addr", "1.2.3.4"),
             ("cf-connecting-ip", "1.2.3.4"),
             ("true-client-ip", "1.2.3.4"),
             ("sec-fetch-site", "cross-site"),
@@ -361,8 +379,33 @@ mod tests {
             ),
             (
                 "127.0.0.1:5",
-                &[("host", "localhost"), ("origin", "http://localhost:8080")],
+                &[
+                    ("host", "localhost:8080"),
+                    ("origin", "http://localhost:8080"),
+                ],
                 true,
+            ),
+            // A page of another program on this machine, a file, a frame without an origin.
+            (
+                "127.0.0.1:5",
+                &[
+                    ("host", "localhost:8080"),
+                    ("origin", "http://localhost:3000"),
+                ],
+                false,
+            ),
+            (
+                "127.0.0.1:5",
+                &[
+                    ("host", "localhost:8080"),
+                    ("origin", "http://127.0.0.1:8080"),
+                ],
+                false,
+            ),
+            (
+                "127.0.0.1:5",
+                &[("host", "localhost:8080"), ("origin", "null")],
+                false,
             ),
         ] {
             let allowed = check_local(&request(peer, headers)).is_ok();

@@ -42,6 +42,27 @@ pub(crate) fn with_sound_texts(bytes: &[u8]) -> Option<Vec<u8>> {
     mended(bytes, Extent::Texts)
 }
 
+/// How many values a document holds, at most: each stands at the beginning, behind a comma, or first in a list or an
+/// object. Nothing is parsed for it.
+pub(crate) fn values_in(bytes: &[u8]) -> usize {
+    let mut values = 1;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at += 1;
+                while let Some(byte) = bytes.get(at).filter(|byte| **byte != b'"') {
+                    at += if *byte == b'\\' { 2 } else { 1 };
+                }
+            }
+            b',' | b'[' | b'{' => values += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    values
+}
+
 /// Whether something in this text could not be read.
 pub(crate) fn is_damaged(text: &str) -> bool {
     text.contains(DAMAGED)

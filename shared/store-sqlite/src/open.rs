@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool};
 use tandem_store::StoreError;
 
-use crate::place::{beside, cannot_open, no_access, open_private, prepare};
+use crate::place::{beside, cannot_open, no_access, open_private_here, prepare};
 use crate::watch::Watch;
 use crate::writer::Writer;
 use crate::{SqliteStore, rows, sql};
@@ -151,7 +151,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
 /// Takes the lock file beside the database. The file stays; only the lock on it counts.
 fn lock_file(path: &Path) -> Result<File, StoreError> {
     let lock_path = beside(path, ".lock");
-    let file = open_private(&lock_path).map_err(|error| no_access(&lock_path, &error))?;
+    let file = open_private_here(&lock_path).map_err(|error| no_access(&lock_path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(

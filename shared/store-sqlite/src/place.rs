@@ -41,12 +41,35 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Opens a file to write to it, and makes it for its owner alone if it is not there.
-pub(crate) fn open_private(path: &Path) -> std::io::Result<File> {
+fn open_private(path: &Path) -> std::io::Result<File> {
+    private().open(path)
+}
+
+/// The same, but never through a symbolic link: what that leads to would be made, or held, in its place.
+pub(crate) fn open_private_here(path: &Path) -> std::io::Result<File> {
+    let mut options = private();
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+            return Err(std::io::Error::other(
+                "it is a symbolic link, and those are not followed: remove it, and a file is made",
+            ));
+        }
+        // It may become one between this look and the opening.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = i32::try_from(flags.bits()).map_err(std::io::Error::other)?;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
+    options.open(path)
+}
+
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    options
 }
 
 fn make_folder(folder: &Path) -> std::io::Result<()> {

@@ -34,6 +34,23 @@ async fn a_second_long_running_process_is_refused_by_name_of_the_file() {
     open(&path, RUNNING).await;
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn the_lock_is_not_taken_through_a_symbolic_link() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let elsewhere = folder.path().join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, folder.path().join("tandem.db.lock"))
+        .expect("a link is made");
+    let refused = SqliteStore::open(&path, RUNNING).await.err();
+    let message = refused.expect("it is refused").to_string();
+    assert!(
+        message.contains("tandem.db.lock") && message.contains("symbolic link"),
+        "{message}"
+    );
+    assert!(!elsewhere.exists(), "nothing was made in its place");
+}
+
 #[tokio::test]
 async fn a_command_works_beside_the_running_process() {
     let folder = tempfile::tempdir().expect("a temporary folder");

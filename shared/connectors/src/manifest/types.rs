@@ -82,6 +82,8 @@ pub struct Limits {
     pub timeout_secs: u32,
     /// The longest answer, in bytes.
     pub response_bytes_max: usize,
+    /// The most values (texts, numbers, lists, objects) in an answer: each takes far more memory than it has bytes.
+    pub response_values_max: usize,
     /// Whether a write answered with 503 may have happened all the same.
     pub unavailable_may_have_effect: bool,
 }
@@ -93,6 +95,7 @@ impl Default for Limits {
             requests_per_second: 0.0,
             timeout_secs: 30,
             response_bytes_max: 32 * 1024 * 1024,
+            response_values_max: 1_000_000,
             unavailable_may_have_effect: false,
         }
     }

@@ -18,7 +18,7 @@ use super::call::Call;
 use super::clock_offset::{ClockOffset, http_date};
 use super::errors::{Judge, Operation};
 use super::request::{Prepared, prepare};
-use super::response::{Answer, Body, BodyError, read_body};
+use super::response::{Answer, Body, BodyError, read_body, too_many_values};
 use super::restraint::Restraint;
 use crate::budget::RequestBudget;
 use crate::connector::ConnectorError;
@@ -216,11 +216,17 @@ impl Exchange {
             .await;
         drop(call);
         match body {
-            Ok(bytes) => Ok(Answer::new(status, headers, &bytes)),
+            Ok(bytes) => match too_many_values(&bytes, self.manifest.limits.response_values_max) {
+                Some(reason) => Err(judge.unexpected(operation, reason)),
+                None => Ok(Answer::new(status, headers, &bytes)),
+            },
             Err(BodyError::Broken(error)) => Err(judge.broken(operation, &error)),
             Err(BodyError::TooLong(limit)) => Err(judge.unexpected(
                 operation,
-                format!("the answer is longer than {limit} bytes"),
+                format!(
+                    "the answer is longer than {limit} bytes; ask for smaller pages, or raise \
+                     `limits.response_bytes_max` in the manifest"
+                ),
             )),
         }
     }

@@ -130,6 +130,21 @@ pub(super) enum BodyError {
     Broken(reqwest::Error),
 }
 
+/// Why a body is not to be parsed: of many small values it would take many times its size in memory.
+pub(super) fn too_many_values(body: &[u8], limit: usize) -> Option<String> {
+    // Each value but the first stands behind a byte that counts here, so a short body cannot have too many.
+    if body.len() < limit {
+        return None;
+    }
+    let values = lenient_json::values_in(body);
+    (values > limit).then(|| {
+        format!(
+            "the answer holds {values} values, and {limit} are the most that are taken; ask for smaller pages, or raise \
+             `limits.response_values_max` in the manifest"
+        )
+    })
+}
+
 /// Reads a body up to a limit.
 pub(super) async fn read_body(
     mut response: reqwest::Response,

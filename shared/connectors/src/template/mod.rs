@@ -5,6 +5,7 @@
 //! (`{% … %}`). In a request an undefined value is an error; in a rule about an answer it is false, since
 //! answers differ in what they hold. Expressions are compiled once, when the manifest is read.
 
+mod bounds;
 mod functions;
 mod names;
 mod text;
@@ -53,6 +54,7 @@ static LENIENT: LazyLock<Environment<'static>> =
 fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
+    bounds::add_to(&mut environment);
     functions::add_to(&mut environment);
     environment
 }
@@ -160,9 +162,12 @@ impl Expr {
     }
 
     pub(crate) fn evaluate(&self, scope: &Value) -> Result<Value, TemplateError> {
-        self.compiled
+        let value = self
+            .compiled
             .eval(scope.clone())
-            .map_err(|error| self.error(describe(&error)))
+            .map_err(|error| self.error(describe(&error)))?;
+        bounds::check(&value).map_err(|reason| self.error(reason))?;
+        Ok(value)
     }
 
     /// The value as JSON; `None` when it is `omit`.

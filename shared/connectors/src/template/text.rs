@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value as Json};
 use serde_saphyr::Spanned;
 
+use super::bounds::TEXT_BYTES_MAX;
 use super::{Expr, Place, TemplateError, is_omit};
 
 /// A text with `{{ expressions }}`, or one `=expression`.
@@ -71,6 +72,11 @@ impl Text {
                     match value.as_str() {
                         Some(text) => escape(text, &mut rendered),
                         None => escape(&value.to_string(), &mut rendered),
+                    }
+                    if rendered.len() > TEXT_BYTES_MAX {
+                        return Err(expr.error(format!(
+                            "the text is longer than {TEXT_BYTES_MAX} bytes with it"
+                        )));
                     }
                 }
             }

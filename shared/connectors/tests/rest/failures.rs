@@ -280,6 +280,29 @@ async fn an_answer_beyond_the_limit_is_not_read_to_the_end() {
 }
 
 #[tokio::test]
+async fn an_answer_of_too_many_small_values_is_not_parsed() {
+    let server = Server::start(|_, _| json(200, json!({"data": vec![0; 600]}))).await;
+    let connector = server.connector(&manifest(
+        "limits: { response_values_max: 500 }",
+        LIST,
+        WRITES,
+    ));
+    let error = connector
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect_err("too many");
+    let said = error.to_string();
+    for part in [
+        "(list items)",
+        "the answer holds 602 values, and 500 are the most",
+        "smaller pages",
+        "`limits.response_values_max`",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_manifest_without_its_secret_is_refused_before_any_request() {
     let manifest =
         tandem_connectors::manifest::Manifest::parse("test.yaml", &manifest("", LIST, ""));
