@@ -251,7 +251,9 @@ mod tests {
     fn a_typo_names_the_candidates_that_are_near() {
         let kind = ConflictKind::Ambiguous {
             candidates: vec![RecordId::new("b-1001"), RecordId::new("b-2002")],
+            more_candidates: 0,
             rivals: Vec::new(),
+            more_rivals: 0,
             key: String::new(),
         };
         let told = |wrong: &str| suggestion(&kind, &RecordId::new(wrong));

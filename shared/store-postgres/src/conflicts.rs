@@ -1,6 +1,8 @@
 //! Questions for an operator. The `subject` column names what is asked about; a partial unique
 //! index on it keeps a question from being open twice.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -43,7 +45,8 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
     })
 }
 
-/// Opens questions that are not open already. Returns how many are new.
+/// Opens questions that are not open already; an open one about a field takes over the values of now. Returns how many
+/// are new or have other values.
 pub(crate) async fn open(
     txn: &mut Txn,
     conflicts: &[NewConflict],
@@ -52,10 +55,13 @@ pub(crate) async fn open(
     if conflicts.is_empty() {
         return Ok(0);
     }
-    let rows = conflicts
-        .iter()
-        .map(conflict_row)
-        .collect::<Result<Vec<_>, _>>()?;
+    // One statement cannot change a row twice; of two questions about the same the later knows more.
+    let mut rows = BTreeMap::new();
+    for conflict in conflicts {
+        let row = conflict_row(conflict)?;
+        rows.insert(row.subject.clone(), row);
+    }
+    let rows: Vec<ConflictRow<'_>> = rows.into_values().collect();
     let statement = sqlx::query(OPEN)
         .bind(sql::json("conflict", &rows)?)
         .bind(now.as_micros());
@@ -68,7 +74,10 @@ SELECT c.id, c.sync, c.link, c.side, c.record, c.field, c.subject, 'open', c.kin
 FROM json_to_recordset($1::json) AS c (
     id text, sync text, link text, side text, record text, field text, subject text, kind text, shown text)
 ORDER BY c.subject COLLATE \"C\", c.id COLLATE \"C\"
-ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO NOTHING";
+ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
+SET kind = excluded.kind, shown = excluded.shown
+WHERE conflicts.state = 'open' AND conflicts.field IS NOT NULL AND conflicts.kind <> excluded.kind
+  AND conflicts.kind::json ->> 'kind' = excluded.kind::json ->> 'kind'";
 
 /// Closes questions whose answer was used.
 pub(crate) async fn close(

@@ -24,10 +24,16 @@ pub enum ConflictKind {
     /// A record could be the same as several on the other side, or others on its own side claim the
     /// same partner.
     Ambiguous {
-        /// The records on the other side that match.
+        /// The records on the other side that match, the first of them.
         candidates: Vec<RecordId>,
-        /// Records on its own side with the same match key.
+        /// How many more match.
+        #[serde(default)]
+        more_candidates: usize,
+        /// Records on its own side with the same match key, the first of them.
         rivals: Vec<RecordId>,
+        /// How many more have it.
+        #[serde(default)]
+        more_rivals: usize,
         /// The match key, as compared.
         key: String,
     },
@@ -69,7 +75,39 @@ pub enum ConflictKind {
     },
 }
 
+/// A question names so many candidates and rivals one by one; of more it knows how many. Each record of a group asks,
+/// so that naming all of them in each would take the square of their number.
+pub const NAMED_MAX: usize = 20;
+
 impl ConflictKind {
+    /// A record that could be the same as these, of which there are so many, while these others, of which there are so
+    /// many, claim the same.
+    #[must_use]
+    pub fn ambiguous<'r>(
+        candidates: (impl Iterator<Item = &'r RecordId>, usize),
+        rivals: (impl Iterator<Item = &'r RecordId>, usize),
+        key: String,
+    ) -> Self {
+        let first = |ids: Vec<RecordId>, all: usize| {
+            let more = all.saturating_sub(ids.len());
+            (ids, more)
+        };
+        let named = first(
+            candidates.0.take(NAMED_MAX).cloned().collect(),
+            candidates.1,
+        );
+        let (candidates, more_candidates) = named;
+        let named = first(rivals.0.take(NAMED_MAX).cloned().collect(), rivals.1);
+        let (rivals, more_rivals) = named;
+        Self::Ambiguous {
+            candidates,
+            more_candidates,
+            rivals,
+            more_rivals,
+            key,
+        }
+    }
+
     /// The words of all kinds, for parsing.
     pub const WORDS: [&str; 6] = [
         "field",
@@ -272,7 +310,8 @@ pub struct ConflictFilter {
 #[async_trait]
 pub trait ConflictStore: Send + Sync {
     /// Opens questions outside a job (first sync). One that is open or answered already for the same
-    /// link and field, or the same record, is kept. Returns how many are new.
+    /// link and field, or the same record, is kept; an open one about a field takes over the values of now. Returns how
+    /// many are new or have other values.
     async fn open_conflicts(
         &self,
         conflicts: Vec<NewConflict>,

@@ -31,8 +31,8 @@ pub use config::{
     StoredSchedule, SyncRow,
 };
 pub use conflicts::{
-    Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NewConflict, Resolution,
-    ShownRecord,
+    Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NAMED_MAX, NewConflict,
+    Resolution, ShownRecord,
 };
 pub use error::StoreError;
 pub use events::{

@@ -363,7 +363,9 @@ impl Make {
     pub fn ambiguous() -> ConflictKind {
         ConflictKind::Ambiguous {
             candidates: vec![RecordId::new("b1"), RecordId::new("b2")],
+            more_candidates: 0,
             rivals: Vec::new(),
+            more_rivals: 0,
             key: "email:x@y.z".to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::Ambiguous;
-use tandem_store::{Confirmation, ConflictKind, JobOutcome, NewConflict, ShownRecord};
+use tandem_store::{Confirmation, ConflictKind, JobOutcome, NAMED_MAX, NewConflict, ShownRecord};
 
 use super::create::create;
 use super::link_to::link_to;
@@ -75,12 +75,13 @@ pub(super) async fn hold(
             return create(work, here, Vec::new()).await;
         }
     }
-    let shown = found.shown(here, &candidates, &rivals);
-    let kind = ConflictKind::Ambiguous {
-        candidates,
-        rivals,
+    let named = |ids: &[RecordId]| ids[..ids.len().min(NAMED_MAX)].to_vec();
+    let shown = found.shown(here, &named(&candidates), &named(&rivals));
+    let kind = ConflictKind::ambiguous(
+        (candidates.iter(), candidates.len()),
+        (rivals.iter(), rivals.len()),
         key,
-    };
+    );
     let question = NewConflict {
         id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
         sync: work.sync.name.clone(),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{Candidate, Single, key_texts, match_one};
 use tandem_store::{
-    Confirmation, Hints, Intent, JobOutcome, LinkState, PairContext, Resolution, Waiting,
+    Confirmation, ConflictFilter, ConflictKind, ConflictState, Hints, Intent, JobOutcome,
+    LinkState, PairContext, Resolution, Waiting,
 };
 
 use super::create::create;
@@ -28,6 +29,9 @@ pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
 /// A record that cannot be read yet is looked for again after this long at first.
 pub(super) const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
 
+/// Open questions that are looked through for one that is gone.
+const QUESTIONS_MAX: usize = 1_000;
+
 /// A record of which an event or a listing told, and that cannot be read: a replica may lag behind, so it is looked
 /// for again, after waits that grow, before it counts as gone.
 async fn not_there(work: Work<'_>, side: Side, record: &RecordId) -> Result<Performed, WorkError> {
@@ -39,8 +43,76 @@ async fn not_there(work: Work<'_>, side: Side, record: &RecordId) -> Result<Perf
     store
         .close_questions_of(&work.sync.name, side, record, work.context.now())
         .await?;
+    look_at_those_that_name(work, side, record).await?;
     Ok(Performed::done(
         "gone: the record was deleted before it had a partner",
+    ))
+}
+
+/// Questions of other records that name one that is gone may have answered themselves.
+async fn look_at_those_that_name(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+) -> Result<(), WorkError> {
+    let open = ConflictFilter {
+        sync: Some(work.sync.name.clone()),
+        state: Some(ConflictState::Open),
+        kind: Some("ambiguous".to_owned()),
+        limit: QUESTIONS_MAX,
+        ..ConflictFilter::default()
+    };
+    let open = work.context.store.conflicts(&open).await?;
+    let named = open.into_iter().filter(|question| {
+        let ConflictKind::Ambiguous {
+            candidates, rivals, ..
+        } = &question.kind
+        else {
+            return false;
+        };
+        let named = if question.side == side {
+            rivals
+        } else {
+            candidates
+        };
+        named.contains(record)
+    });
+    let jobs = named.map(|question| {
+        let cause = Cause {
+            sync: &work.sync.name,
+            side: question.side,
+            class: work.claimed.job.class,
+            trigger: work.claimed.job.trigger,
+        };
+        let hints = Hints::default();
+        work.context.reconcile_job(cause, question.record, hints)
+    });
+    work.context.enqueue(jobs.collect()).await
+}
+
+/// A record about which a person was asked is matched again: what made it unclear may be gone. It is linked if just one
+/// is left that it can be; nothing is made for it, because what it matched may only be hard to find for a moment.
+async fn match_again(
+    work: Work<'_>,
+    here: &Here,
+    question: ConflictId,
+) -> Result<Performed, WorkError> {
+    let own = candidate(work, &here.reading);
+    let rivals = known(work, here, here.side, &own).await?;
+    let others = others(work, here, &own).await?;
+    let candidates = |readings: &[Reading]| -> Vec<Candidate> {
+        readings
+            .iter()
+            .map(|reading| candidate(work, reading))
+            .collect()
+    };
+    if let Single::Partner(partner) = match_one(&own, &candidates(&others), &candidates(&rivals))
+        && !is_linked(work, here.side.other(), &partner).await?
+    {
+        return link_to(work, here, &partner, vec![question]).await;
+    }
+    Ok(Performed::done(
+        "held: an operator must say what this record matches",
     ))
 }
 
@@ -91,10 +163,8 @@ pub(super) async fn run(
     if let Some(ended) = ruled(work, &here).await? {
         return Ok(ended);
     }
-    if here.pair.held.is_some() {
-        return Ok(Performed::done(
-            "held: an operator must say what this record matches",
-        ));
+    if let Some(question) = here.pair.held {
+        return match_again(work, &here, question).await;
     }
     if let Some(intent) = own_echo(work, &here).await? {
         return await_partner(work, &here, intent).await;

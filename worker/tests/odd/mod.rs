@@ -7,5 +7,6 @@ mod life;
 mod lost_answers;
 mod lost_track;
 mod made_again;
+mod moot;
 mod shown_late;
 mod told;

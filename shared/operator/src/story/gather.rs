@@ -88,13 +88,16 @@ impl Operator {
         let context = self.store().pair(sync, side, record).await?;
         let names = Names::new(side, record, &context);
         let ends = ends_of(row);
-        let conflicts = self.questions(sync, side, &names, &context).await?;
+        let mut conflicts = Vec::new();
+        for conflict in self.questions(sync, side, &names, &context).await? {
+            conflicts.push(ConflictView::from(self.as_it_stands(conflict).await?));
+        }
         Ok(Story {
             changes: self.changes_of(sync, side, record, &context).await?,
             intents: self.intents_of(sync, side, &names).await?,
             jobs: self.jobs_of(sync, &names).await?,
             events: self.events_of(&names, &ends).await?,
-            conflicts: conflicts.into_iter().map(ConflictView::from).collect(),
+            conflicts,
             sync: sync.clone(),
             side,
             record: record.clone(),

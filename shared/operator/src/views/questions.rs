@@ -106,20 +106,23 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             )
         }
         ConflictKind::Ambiguous {
-            candidates, rivals, ..
+            candidates,
+            more_candidates,
+            rivals,
+            more_rivals,
+            ..
         } => {
-            let theirs = listed(conflict, other, candidates);
+            let theirs = listed(conflict, other, candidates, *more_candidates);
+            let own = listed(conflict, side, rivals, *more_rivals);
             match (candidates.as_slice(), rivals.as_slice()) {
                 ([], _) => format!(
-                    "{record} on side {side} is alike to {} of its own side: are they one?",
-                    listed(conflict, side, rivals)
+                    "{record} on side {side} is alike to {own} of its own side: are they one?"
                 ),
                 (_, []) => {
                     format!("{record} on side {side} could be the same as {theirs} on side {other}")
                 }
                 _ => format!(
-                    "{record} on side {side} could be the same as {theirs} on side {other}, but so could {}",
-                    listed(conflict, side, rivals)
+                    "{record} on side {side} could be the same as {theirs} on side {other}, but so could {own}"
                 ),
             }
         }
@@ -183,14 +186,15 @@ fn called(conflict: &Conflict, side: Side, id: &RecordId) -> String {
     }
 }
 
-fn listed(conflict: &Conflict, side: Side, ids: &[RecordId]) -> String {
+fn listed(conflict: &Conflict, side: Side, ids: &[RecordId], more: usize) -> String {
     let mut names: Vec<String> = ids
         .iter()
         .take(NAMED_MAX)
         .map(|id| called(conflict, side, id))
         .collect();
-    if ids.len() > NAMED_MAX {
-        names.push(format!("{} more", ids.len() - NAMED_MAX));
+    let more = more + ids.len().saturating_sub(NAMED_MAX);
+    if more > 0 {
+        names.push(format!("{more} more"));
     }
     names.join(" or ")
 }

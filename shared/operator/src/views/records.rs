@@ -381,9 +381,14 @@ fn question(kind: &ConflictKind) -> Json {
         }
         ConflictKind::Ambiguous {
             candidates,
+            more_candidates,
             rivals,
+            more_rivals,
             key,
-        } => json!({ "candidates": candidates, "rivals": rivals, "key": key }),
+        } => json!({
+            "candidates": candidates, "more_candidates": more_candidates,
+            "rivals": rivals, "more_rivals": more_rivals, "key": key,
+        }),
         ConflictKind::NotKept { field, sent, kept } => {
             json!({ "field": field, "sent": plain(sent), "kept": plain(kept) })
         }

@@ -1,4 +1,4 @@
-use tandem_domain::{RecordId, Side};
+use tandem_domain::{BaseValue, RecordId, Side, Value};
 use tandem_operator::{ConflictQuery, OperatorError};
 use tandem_store::{ConflictKind, ConflictState, NewConflict, Resolution};
 use tandem_testkit::Make;
@@ -368,4 +368,40 @@ async fn a_list_of_a_sync_that_never_was_or_of_no_rows_is_refused() {
         let refused = world.operator.conflicts(query).await.expect_err("no page");
         assert!(refused.to_string().contains("1 to 1000"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_question_about_a_value_that_was_not_kept_shows_what_stands_now() {
+    let world = world().await;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let mut link = world.make.link("7", "b7");
+    let base = BaseValue {
+        a: text("Ann Newer"),
+        b: text("Ann N"),
+    };
+    link.base.insert("name".to_owned(), base);
+    let now = world.make.now();
+    let linked = world.store.insert_links(vec![link.clone()], now).await;
+    assert_eq!(linked.expect("linked"), 1);
+    let kind = ConflictKind::NotKept {
+        field: "name".to_owned(),
+        sent: text("Ann Old"),
+        kept: text("Ann O"),
+    };
+    let question = NewConflict {
+        side: Side::B,
+        record: RecordId::new("b7"),
+        shown: vec![Make::shown(Side::A, "7", "Ann Old")],
+        ..world.make.conflict(Some(link.id), "b7", kind)
+    };
+    let id = open(&world, question).await;
+    let view = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(
+        (&view.question["sent"], &view.question["kept"]),
+        (&"Ann Newer".into(), &"Ann N".into())
+    );
+    assert!(view.asks.contains("\"Ann Newer\""), "{}", view.asks);
+    assert_eq!(view.records[0].fields["name"], "Ann Newer");
+    let page = world.operator.conflicts(ConflictQuery::default()).await;
+    assert_eq!(page.expect("it lists").items[0], view);
 }

@@ -1,6 +1,6 @@
 //! Pairs that operators make and take apart by hand, and questions that are moot.
 
-use tandem_domain::{ConflictId, RecordId, Side};
+use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_store::{
     Change, ChangeFilter, ConflictFilter, ConflictKind, ConflictState, HandLink, JobState, Lane,
     LinkState, NewConflict, NewLink, Operation, Resolution, TakeUp, Unlinked,
@@ -243,6 +243,46 @@ pub async fn what_was_left_alone_is_known_and_takes_part_again_with_its_question
     open(&store, &make, newer).await;
     assert!(take_up(Some(question)).await.is_some());
     assert_eq!(state(&store, question).await, ConflictState::Closed);
+}
+
+/// A question that is asked again with other values shows those, as long as nobody has answered it.
+pub async fn an_open_question_about_a_field_takes_over_the_values_of_now(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    let linked = store.insert_links(vec![link.clone()], make.now()).await;
+    assert_eq!(linked.expect("linked"), 1);
+    let with = |b: &str| {
+        let kind = ConflictKind::Field {
+            field: "name".to_owned(),
+            a: Value::Text("one".to_owned()),
+            b: Value::Text(b.to_owned()),
+        };
+        make.conflict(Some(link.id), "a1", kind)
+    };
+    let question = open(&store, &make, with("two")).await;
+    let ask_again = |b: &'static str| {
+        let (store, asked) = (&store, vec![with("older"), with(b)]);
+        let now = make.now();
+        async move { store.open_conflicts(asked, now).await.expect("asked") }
+    };
+    assert_eq!(ask_again("three").await, 1);
+    assert_eq!(ask_again("three").await, 0, "nothing is new");
+    let stands = || async {
+        let conflict = store.conflict(question).await.expect("asked");
+        conflict.expect("it is there").kind
+    };
+    assert_eq!(stands().await, with("three").kind);
+    let answered = store
+        .resolve_conflict(
+            question,
+            Resolution::Take { side: Side::A },
+            make.job_id(),
+            make.now(),
+        )
+        .await;
+    assert!(answered.expect("answered").is_some());
+    assert_eq!(ask_again("four").await, 0);
+    assert_eq!(stands().await, with("three").kind);
 }
 
 /// An answer can be changed until a job carries it out.

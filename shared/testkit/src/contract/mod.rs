@@ -194,6 +194,7 @@ macro_rules! contract_suite {
             hand: moot_questions_are_closed_and_no_others;
             hand: an_answer_can_be_changed_until_it_is_carried_out;
             hand: what_was_left_alone_is_known_and_takes_part_again_with_its_question;
+            hand: an_open_question_about_a_field_takes_over_the_values_of_now;
             linking: linking_a_record_whose_create_is_open_is_superseded;
             linking: a_create_settled_beside_a_link_is_not_in_its_way;
             linking: updating_a_link_replaces_its_base_and_raises_its_revision;

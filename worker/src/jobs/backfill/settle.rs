@@ -7,7 +7,7 @@ use tandem_domain::{BaseValue, ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{Ambiguity, Ambiguous, Candidate, MatchKey, match_all, same};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    ConflictKind, NewConflict, NewLink, Progress, Run, ShownRecord, SurveyedRecord,
+    ConflictKind, NAMED_MAX, NewConflict, NewLink, Progress, Run, ShownRecord, SurveyedRecord,
 };
 
 use super::jobs::{CHUNK, Jobs};
@@ -177,8 +177,8 @@ async fn settle_unclear(
     Ok(())
 }
 
-/// A question shows so many records at most; it names all.
-const SHOWN_MAX: usize = 20;
+/// A question shows so many records at most.
+const SHOWN_MAX: usize = NAMED_MAX;
 
 /// The records that every question of a group can show.
 struct Heads {
@@ -210,11 +210,14 @@ async fn ask_all(
             link: None,
             side,
             record: id.clone(),
-            kind: ConflictKind::Ambiguous {
-                candidates: others.clone(),
-                rivals: own.iter().filter(|other| *other != id).cloned().collect(),
-                key: unclear.key.to_string(),
-            },
+            kind: ConflictKind::ambiguous(
+                (others.iter(), others.len()),
+                (
+                    own.iter().filter(|other| *other != id),
+                    own.len().saturating_sub(1),
+                ),
+                unclear.key.to_string(),
+            ),
             shown: shown(side, read.get(id), heads, own, others),
         };
         let questions = ids.iter().map(ask).collect();
