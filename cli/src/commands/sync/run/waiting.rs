@@ -39,18 +39,13 @@ pub(super) struct StillOpen {
     moving: usize,
     /// Those that wait, by what they wait for.
     groups: BTreeMap<String, Group>,
-    /// Writes from before the end of the run.
+    /// Writes from before the end of the run, when no job is left that could settle them.
     pub(super) writes: Option<OpenWrites>,
 }
 
 impl StillOpen {
     /// What is open now. While the run itself has not ended that is its job alone.
-    pub(super) async fn of(
-        desk: &Desk,
-        sync: &SyncName,
-        job: &JobView,
-        status: &SyncStatus,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn of(desk: &Desk, sync: &SyncName, job: &JobView) -> anyhow::Result<Self> {
         if !has_ended(job) {
             return Ok(Self::made_of(std::slice::from_ref(job), false, now()));
         }
@@ -70,11 +65,14 @@ impl StillOpen {
             jobs.extend(page.items);
         }
         let mut open = Self::made_of(&jobs, more, now());
-        let is_older = |at: Timestamp| until.is_none_or(|until| at <= until);
-        open.writes = status
-            .open_writes
-            .clone()
-            .filter(|writes| writes.oldest.is_some_and(is_older));
+        if open.is_empty() {
+            // Only what is open after the last job was seen to have ended is nobody's any more.
+            let status = desk.sync_status(sync).await?;
+            let is_older = |at: Timestamp| until.is_none_or(|until| at <= until);
+            open.writes = status
+                .open_writes
+                .filter(|writes| writes.oldest.is_some_and(is_older));
+        }
         Ok(open)
     }
 
