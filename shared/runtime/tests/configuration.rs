@@ -307,8 +307,7 @@ fn what_is_wrong_with_a_mapping_is_named_with_its_place() {
         ),
         (
             "",
-            "tandem.yaml:15:13: syncs.customers.match[0]: no field `name` is mapped; there is none\n\
-              tandem.yaml:17:5: syncs.customers.fields: at least one field must be mapped, or there is nothing to keep in agreement",
+            "tandem.yaml:17:5: syncs.customers.fields: at least one field must be mapped, or there is nothing to keep in agreement",
         ),
     ] {
         let text = format!("    match: [name]\n    create: none\n    fields: {{ {fields} }}\n");
@@ -544,5 +543,26 @@ retentoin: {}
             "21:44 server.header_secs: 0 is out of range: write 1 to 3600 seconds",
             "22:1 : unknown field `retentoin`; did you mean `retention`?",
         ]
+    );
+}
+
+#[test]
+fn mistakes_of_a_sync_are_told_also_where_one_of_its_ends_is_not_known() {
+    let sync = "\
+syncs:
+  customers:
+    a: { connection: crm, stream: companies }
+    b: { connection: boks, stream: contacts }
+    match: [emial]
+    fields: { name: { a: nmae }, email: {} }
+    filters: [ { side: a, field: activ, any_of: [true] }, { side: b, field: unknown, any_of: [x] } ]
+";
+    assert_eq!(
+        refusal(&format!("{CONNECTIONS}{sync}")),
+        "\
+tandem.yaml:14:22: syncs.customers.b.connection: there is no connection `boks`; did you mean `books`?
+tandem.yaml:15:13: syncs.customers.match[0]: no field `emial` is mapped; did you mean `email`?
+tandem.yaml:16:26: syncs.customers.fields.name.a: crm.companies has no field `nmae`; did you mean `name`?
+tandem.yaml:17:34: syncs.customers.filters[0].field: crm.companies has no field `activ`; did you mean `active`?"
     );
 }

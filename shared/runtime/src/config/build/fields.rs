@@ -20,11 +20,7 @@ impl Builder<'_> {
         ends: &Ends,
         at: &FieldPath,
     ) -> Vec<FieldRule> {
-        if config.fields.is_empty() {
-            let message =
-                "at least one field must be mapped, or there is nothing to keep in agreement";
-            self.problems.add(at.clone(), message);
-        }
+        self.check_mapped(config, at);
         let rules: Vec<FieldRule> = config
             .fields
             .iter()
@@ -36,6 +32,15 @@ impl Builder<'_> {
         rules
     }
 
+    /// Whether anything is mapped at all.
+    pub(super) fn check_mapped(&mut self, config: &SyncConfig, at: &FieldPath) {
+        if config.fields.is_empty() {
+            let message =
+                "at least one field must be mapped, or there is nothing to keep in agreement";
+            self.problems.add(at.clone(), message);
+        }
+    }
+
     fn rule(
         &mut self,
         name: &str,
@@ -43,8 +48,8 @@ impl Builder<'_> {
         ends: &Ends,
         at: &FieldPath,
     ) -> Option<FieldRule> {
-        let a = self.stream_field(name, config, ends, Side::A, at);
-        let b = self.stream_field(name, config, ends, Side::B, at);
+        let a = self.stream_field(name, config, &ends.a, Side::A, at);
+        let b = self.stream_field(name, config, &ends.b, Side::B, at);
         let (a, b) = (a?, b?);
         if a.field_type != b.field_type {
             let message = format!(
@@ -72,15 +77,14 @@ impl Builder<'_> {
         })
     }
 
-    fn stream_field(
+    pub(super) fn stream_field(
         &mut self,
         name: &str,
         config: &FieldConfig,
-        ends: &Ends,
+        stream: &Stream,
         side: Side,
         at: &FieldPath,
     ) -> Option<FieldInfo> {
-        let stream = ends.side(side);
         let field = config.stream_field(name, side);
         let found = stream.info.fields.get(field).cloned();
         if found.is_none() {

@@ -4,7 +4,7 @@ use tandem_domain::{FieldType, Side, Value};
 use tandem_engine::{Creates, DeletePolicies, DeletePolicy, FieldRule, Filter, SyncPolicy};
 
 use super::Builder;
-use super::syncs::Ends;
+use super::syncs::{Ends, Stream};
 use crate::config::error::FieldPath;
 use crate::config::sync::{FilterConfig, SyncConfig};
 use tandem_domain::suggest::advice;
@@ -23,7 +23,7 @@ impl Builder<'_> {
         if self.problems.found.len() == found_before {
             self.check_required(&fields, creates, ends, at);
         }
-        self.check_match_keys(config, ends, at);
+        self.check_match_keys(config, Some(&ends.a), at);
         SyncPolicy {
             fields,
             match_keys: config.match_keys.iter().map(|key| key.0.clone()).collect(),
@@ -36,11 +36,39 @@ impl Builder<'_> {
         }
     }
 
-    fn check_match_keys(&mut self, config: &SyncConfig, ends: &Ends, at: &FieldPath) {
+    /// What can be said of a sync of which not both ends are known, so that not one mistake hides all the others.
+    pub(super) fn check_without_ends(
+        &mut self,
+        config: &SyncConfig,
+        known: &[(Side, Stream)],
+        at: &FieldPath,
+    ) {
+        self.check_mapped(config, &at.key("fields"));
+        for (side, stream) in known {
+            for (name, field) in &config.fields {
+                let place = at.key("fields").key(name);
+                let _found = self.stream_field(name, field, stream, *side, &place);
+            }
+            for (index, filter) in config.filters.iter().enumerate() {
+                if filter.side == *side {
+                    let _made = self.filter(filter, stream, &at.key("filters").index(index));
+                }
+            }
+        }
+        let a = known.iter().find(|(side, _)| *side == Side::A);
+        self.check_match_keys(config, a.map(|(_, stream)| stream), at);
+    }
+
+    /// `a` is the stream of side a, if it is known.
+    fn check_match_keys(&mut self, config: &SyncConfig, a: Option<&Stream>, at: &FieldPath) {
         let at = at.key("match");
         if config.match_keys.is_empty() {
             let message = "at least one match key is needed, or every record that exists on both sides would be doubled";
             self.problems.add(at.clone(), message);
+        }
+        if config.fields.is_empty() {
+            // That nothing is mapped has been told, and perhaps it is only the word `fields` that is misspelt.
+            return;
         }
         for (index, key) in config.match_keys.iter().enumerate() {
             for (part, field) in key.0.iter().enumerate() {
@@ -56,7 +84,7 @@ impl Builder<'_> {
                     self.problems.add(place, message);
                     continue;
                 };
-                let in_a = ends.a.info.fields.get(rule.stream_field(field, Side::A));
+                let in_a = a.and_then(|a| a.info.fields.get(rule.stream_field(field, Side::A)));
                 if in_a.is_some_and(|info| info.field_type == FieldType::Lines) {
                     let message =
                         format!("`{field}` is a list of lines, by which nothing can be matched");
@@ -138,13 +166,13 @@ impl Builder<'_> {
             .iter()
             .enumerate()
             .filter_map(|(index, filter)| {
-                self.filter(filter, ends, &at.key("filters").index(index))
+                let stream = ends.side(filter.side);
+                self.filter(filter, stream, &at.key("filters").index(index))
             })
             .collect()
     }
 
-    fn filter(&mut self, config: &FilterConfig, ends: &Ends, at: &FieldPath) -> Option<Filter> {
-        let stream = ends.side(config.side);
+    fn filter(&mut self, config: &FilterConfig, stream: &Stream, at: &FieldPath) -> Option<Filter> {
         let FilterConfig {
             side,
             field,

@@ -55,12 +55,22 @@ impl Builder<'_> {
     ) -> Option<SyncDefinition> {
         let a = self.end(&config.a, &at.key("a"));
         let b = self.end(&config.b, &at.key("b"));
-        let ((end_a, a), (end_b, b)) = (a?, b?);
         if config.a == config.b {
             let message =
                 "both sides are the same stream; a sync holds two different ones in agreement";
             self.problems.add(at.key("b"), message);
         }
+        let ((end_a, a), (end_b, b)) = match (a, b) {
+            (Some(a), Some(b)) => (a, b),
+            (a, b) => {
+                let known = [(Side::A, a), (Side::B, b)];
+                let known = known
+                    .into_iter()
+                    .filter_map(|(side, end)| Some((side, end?.1)));
+                self.check_without_ends(config, &known.collect::<Vec<_>>(), at);
+                return None;
+            }
+        };
         let policy = self.policy(config, &Ends { a, b }, at);
         Some(SyncDefinition {
             name: name.clone(),
