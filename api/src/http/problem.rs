@@ -67,6 +67,7 @@ impl IntoResponse for Problem {
 
 impl From<OperatorError> for Problem {
     fn from(error: OperatorError) -> Self {
+        // What is wrong in the address is 400; what stands in a body that could be read, and cannot be done, is 422.
         let status = match &error {
             OperatorError::NotFound { .. } => StatusCode::NOT_FOUND,
             OperatorError::Unmeant(_) => StatusCode::BAD_REQUEST,

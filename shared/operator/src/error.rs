@@ -19,10 +19,10 @@ pub enum OperatorError {
         /// What to do, or what there is.
         advice: Cow<'static, str>,
     },
-    /// What a list was to be narrowed to, or how long it was to be, cannot be.
+    /// What the address asks for cannot be: what a list is to be narrowed to, where it goes on, how long it is to be.
     #[error("{}", line(.0))]
     Unmeant(String),
-    /// The request itself makes no sense.
+    /// What is to be done was understood, and makes no sense.
     #[error("{}; {advice}", line(problem))]
     Invalid {
         /// What is wrong.
@@ -69,9 +69,6 @@ impl OperatorError {
 
 impl From<IdParseError> for OperatorError {
     fn from(error: IdParseError) -> Self {
-        Self::Invalid {
-            problem: error.to_string(),
-            advice: "copy the id from a list",
-        }
+        Self::Unmeant(format!("{error}; copy the id from a list"))
     }
 }

@@ -146,14 +146,13 @@ fn check_name<'a>(
 /// How many rows to fetch when `asked` were asked for.
 ///
 /// # Errors
-/// [`OperatorError::Invalid`] when that is none, or more than a page has.
+/// [`OperatorError::Unmeant`] when that is none, or more than a page has.
 pub(crate) fn page_rows(asked: Option<usize>) -> Result<usize, OperatorError> {
     let rows = asked.unwrap_or(PAGE_ROWS);
     if (1..=PAGE_ROWS_MAX).contains(&rows) {
         return Ok(rows);
     }
-    Err(OperatorError::Invalid {
-        problem: format!("`limit` is {rows}, and a page has from 1 to {PAGE_ROWS_MAX} rows"),
-        advice: "a longer list comes in pages, see `cursor`",
-    })
+    Err(OperatorError::Unmeant(format!(
+        "`limit` is {rows}, and a page has from 1 to {PAGE_ROWS_MAX} rows; a longer list comes in pages, see `cursor`"
+    )))
 }

@@ -148,14 +148,14 @@ async fn errors_speak_of_the_request_and_not_of_rust() {
             "GET",
             "/api/v1/jobs?limit=0",
             None,
-            422,
+            400,
             "`limit` is 0, and a page has from 1 to 1000 rows",
         ),
         (
             "GET",
             "/api/v1/jobs?limit=1001",
             None,
-            422,
+            400,
             "`limit` is 1001, and",
         ),
         (

@@ -215,9 +215,13 @@ async fn a_question_is_shown_with_its_answers_and_answered() {
         .call("POST", &path, Some(json!({"answer": "approve"})))
         .await;
     assert_eq!(wrong.status, 422);
-    // No system can be asked here, and a partner is not believed unseen.
-    let unseen = json!({"answer": "link_to", "record": "b2"});
-    assert_eq!(site.call("POST", &path, Some(unseen)).await.status, 502);
+    // A partner is not believed unseen.
+    let link_to = |record: &str| json!({"answer": "link_to", "record": record});
+    let away = site.call("POST", &path, Some(link_to("away-1"))).await;
+    assert_eq!(away.status, 502, "{}", away.body);
+    let gone = site.call("POST", &path, Some(link_to("gone-1"))).await;
+    assert_eq!(gone.status, 422, "{}", gone.body);
+    assert!(gone.body.contains("gone-1"), "{}", gone.body);
     let question = format!("/api/v1/conflicts/{id}");
     assert_eq!(site.get(&question).await["state"], "open");
     let body = json!({"answer": "ignore"});
@@ -226,13 +230,43 @@ async fn a_question_is_shown_with_its_answers_and_answered() {
 }
 
 #[tokio::test]
+async fn a_question_is_answered_with_a_record_that_is_there_and_promised_to_nobody_else() {
+    let site = start().await;
+    let questions = ["7", "8"].map(|record| site.make.conflict(None, record, Make::ambiguous()));
+    let [id, other] = [questions[0].id, questions[1].id];
+    site.store
+        .open_conflicts(questions.to_vec(), site.make.now())
+        .await
+        .expect("they are opened");
+    let path = |id| format!("/api/v1/conflicts/{id}/resolve");
+    let body = || Some(json!({"answer": "link_to", "record": "b2"}));
+    site.post(&path(id), body()).await;
+    let promised = site.call("POST", &path(other), body()).await;
+    assert_eq!(promised.status, 409, "{}", promised.body);
+    assert!(
+        promised.body.contains("is to be linked with `7`"),
+        "{}",
+        promised.body
+    );
+    let answered = site.get(&format!("/api/v1/conflicts/{id}")).await;
+    assert_ne!(answered["state"], "open");
+    assert_eq!(answered["resolution"]["answer"], "link_to");
+    assert_eq!(answered["resolution"]["record"], "b2");
+}
+
+#[tokio::test]
 async fn a_request_that_makes_no_sense_is_told_so_in_its_own_words() {
     let site = start().await;
     for (path, status, part) in [
         (
             "/api/v1/jobs?limit=0",
-            422,
+            400,
             "a page has from 1 to 1000 rows",
+        ),
+        (
+            "/api/v1/dead-letters?cursor=here",
+            400,
+            "copy the id from a list",
         ),
         ("/api/v1/jobs?limit=-1", 400, "a whole number is expected"),
         (

@@ -6,6 +6,7 @@ pub mod fake_store;
 pub mod hooks;
 pub mod server;
 pub mod site;
+pub mod systems;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

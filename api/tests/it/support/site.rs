@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Reply, exchange, post, request};
 use super::hooks::{Parses, sign, table};
+use super::systems::Shelves;
 use super::{Counter, RecordingDoorbell, StoppedClock};
 
 pub struct Site {
@@ -66,7 +67,7 @@ pub async fn start_limited(
     let operator = Operator::new(OperatorParts {
         store: store.shared(),
         hooks,
-        systems: Arc::new(tandem_operator::NoSystems::default()),
+        systems: Arc::new(Shelves),
         doorbell: doorbell.clone(),
         clock: Arc::new(StoppedClock),
         entropy: Arc::new(Counter::default()),

@@ -171,5 +171,5 @@ async fn a_cursor_that_is_none_is_refused() {
         ..DeadLetterQuery::default()
     };
     let refused = world.operator.dead_letters(query).await;
-    assert!(matches!(refused, Err(OperatorError::Invalid { .. })));
+    assert!(matches!(refused, Err(OperatorError::Unmeant(_))));
 }

@@ -1,0 +1,38 @@
+//! Connected systems that have every record, but those whose id says otherwise.
+
+use async_trait::async_trait;
+use tandem_domain::{Fields, RecordId, Side, SyncName};
+use tandem_operator::{OperatorError, Standing, Systems};
+
+/// A record `gone-…` is not there, and whoever asks for `away-…` finds its system away.
+pub struct Shelves;
+
+#[async_trait]
+impl Systems for Shelves {
+    async fn read(
+        &self,
+        _sync: &SyncName,
+        _side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Standing>, OperatorError> {
+        if record.as_str().starts_with("away") {
+            return Err(OperatorError::NotChecked {
+                problem: "books is away".to_owned(),
+                advice: "ask again later",
+            });
+        }
+        let is_there = !record.as_str().starts_with("gone");
+        Ok(is_there.then(|| Standing {
+            id: record.clone(),
+            out_of_use: false,
+            fields: Fields::new(),
+        }))
+    }
+
+    fn name(&self, _sync: &SyncName, side: Side) -> String {
+        match side {
+            Side::A => "crm".to_owned(),
+            Side::B => "books".to_owned(),
+        }
+    }
+}
