@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use futures::future::join_all;
 use serde::Serialize;
+use tandem_connectors::manifest::{Auth, Manifest};
 use tandem_connectors::{Capabilities, CheckReport, Connector, ConnectorError, FieldInfo};
 use tandem_domain::{ConnectionName, ErrorCode, StreamName, SyncName};
 use tandem_runtime::Topology;
@@ -48,6 +49,37 @@ struct ConfigProblem {
     message: String,
 }
 
+/// What is known of the credentials of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Credentials {
+    /// A request that carried them was answered.
+    Accepted,
+    /// Its requests carry none.
+    NotUsed,
+    /// Nothing was asked that was answered well.
+    NotChecked,
+}
+
+impl Credentials {
+    fn of(manifest: &Manifest, streams: &[CheckedStream]) -> Self {
+        let are_none = matches!(manifest.auth, Auth::None) && manifest.credentials.is_empty();
+        match (are_none, streams.iter().any(|stream| stream.ok)) {
+            (true, _) => Self::NotUsed,
+            (false, true) => Self::Accepted,
+            (false, false) => Self::NotChecked,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Accepted => "credentials accepted",
+            Self::NotUsed => "its requests carry no credentials",
+            Self::NotChecked => "credentials NOT checked",
+        }
+    }
+}
+
 /// A connection.
 #[derive(Serialize)]
 struct CheckedConnection {
@@ -56,6 +88,7 @@ struct CheckedConnection {
     ok: bool,
     code: Option<ErrorCode>,
     error: Option<String>,
+    credentials: Credentials,
     latency_ms: Option<u64>,
     clock_offset_ms: Option<i64>,
     streams: Vec<CheckedStream>,
@@ -121,13 +154,17 @@ async fn examine(built: &Built, fields: bool) -> Findings {
         .iter()
         .map(|(name, connector)| async move {
             let result = connector.check().await;
-            let manifest = built
-                .connections
-                .get(name)
-                .map_or_else(String::new, |setup| setup.manifest.name.to_string());
-            connection(&built.topology, name, manifest, connector, result, fields)
+            let manifest = &built.connections.get(name)?.manifest;
+            Some(connection(
+                &built.topology,
+                name,
+                manifest,
+                connector,
+                result,
+                fields,
+            ))
         });
-    let connections = join_all(asked).await;
+    let connections: Vec<CheckedConnection> = join_all(asked).await.into_iter().flatten().collect();
     progress.finish_and_clear();
     Findings {
         ok: connections.iter().all(|connection| connection.ok),
@@ -140,7 +177,7 @@ async fn examine(built: &Built, fields: bool) -> Findings {
 fn connection(
     topology: &Topology,
     name: &ConnectionName,
-    manifest: String,
+    manifest: &Manifest,
     connector: &Arc<dyn Connector>,
     result: Result<CheckReport, ConnectorError>,
     fields: bool,
@@ -165,7 +202,8 @@ fn connection(
             let streams: Vec<CheckedStream> = streams.collect();
             CheckedConnection {
                 name: name.clone(),
-                connector: manifest,
+                connector: manifest.name.to_string(),
+                credentials: Credentials::of(manifest, &streams),
                 // A stream that no sync needs may be closed to these credentials.
                 ok: streams
                     .iter()
@@ -179,7 +217,8 @@ fn connection(
         }
         Err(error) => CheckedConnection {
             name: name.clone(),
-            connector: manifest,
+            connector: manifest.name.to_string(),
+            credentials: Credentials::NotChecked,
             ok: false,
             code: Some(error.code()),
             error: Some(error.to_string()),
@@ -237,9 +276,17 @@ fn tell_connection(text: &mut String, connection: &CheckedConnection) {
         || "clock not known".to_owned(),
         |offset| format!("clock {:+.1} s", offset as f64 / 1_000.0),
     );
+    let credentials = connection.credentials.words();
+    if connection.streams.is_empty() {
+        let _ = writeln!(
+            text,
+            "{name} ({connector}): NOT asked anything: its manifest has no stream that could be read; {credentials}"
+        );
+        return;
+    }
     let _ = writeln!(
         text,
-        "{name} ({connector}): answers in {latency} ms, credentials accepted, {clock}"
+        "{name} ({connector}): answers in {latency} ms, {credentials}, {clock}; asked for the first page of each stream"
     );
     for stream in &connection.streams {
         let needed = if stream.syncs.is_empty() {
@@ -279,5 +326,44 @@ fn tell_connection(text: &mut String, connection: &CheckedConnection) {
                 let _ = writeln!(text, "    {line}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(auth: &str, streams: &str) -> Manifest {
+        let text = format!("manifest: 1\nname: tests\ntitle: Tests\n{auth}\nstreams: {streams}\n");
+        Manifest::parse("tests.yaml", &text).expect("a manifest")
+    }
+
+    fn stream(ok: bool) -> CheckedStream {
+        CheckedStream {
+            name: "people".parse().expect("a name"),
+            syncs: Vec::new(),
+            ok,
+            error: None,
+            first_page: None,
+            capabilities: None,
+            fields: None,
+        }
+    }
+
+    #[test]
+    fn credentials_count_as_accepted_only_where_something_was_asked_with_them_and_answered() {
+        let open = manifest("auth: none", "{}");
+        let closed = manifest(
+            "credentials: { token: A token }\nauth: { headers: { Authorization: \"Bearer {{ credentials.token }}\" } }",
+            "{}",
+        );
+        let of = |manifest: &Manifest, streams: &[bool]| {
+            let streams: Vec<CheckedStream> = streams.iter().map(|ok| stream(*ok)).collect();
+            Credentials::of(manifest, &streams)
+        };
+        assert_eq!(of(&open, &[true]), Credentials::NotUsed);
+        assert_eq!(of(&closed, &[false, true]), Credentials::Accepted);
+        assert_eq!(of(&closed, &[false]), Credentials::NotChecked);
+        assert_eq!(of(&closed, &[]), Credentials::NotChecked);
     }
 }

@@ -18,6 +18,7 @@ use tandem_store::EventState;
 use super::ask::YesOption;
 use super::desk::Desk;
 use super::hooks::HookOptions;
+use super::nothing::Filters;
 use super::options::{DataOptions, NO, PageOptions, error_code};
 use super::output::{fitted, moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
@@ -131,6 +132,14 @@ impl Chosen {
         Ok(())
     }
 
+    fn filters(&self) -> Filters {
+        let filters = Filters::default()
+            .and("--sync", self.sync.as_ref())
+            .and("--code", self.code)
+            .and("--cause", self.cause.as_ref());
+        self.span.among(filters)
+    }
+
     fn query(self) -> DeadLetterQuery {
         DeadLetterQuery {
             sync: self.sync,
@@ -174,6 +183,8 @@ pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
 
 async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
     let operator = operator(&data.storage).await?;
+    let filters = args.chosen.filters();
+    let filters = filters.and("--cursor", args.page.cursor.as_ref());
     let query = DeadLetterQuery {
         cursor: args.page.cursor.clone(),
         limit: args.page.limit(),
@@ -184,7 +195,7 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
         if data.output.json {
             say_json(&groups)?;
         } else if groups.items.is_empty() {
-            say("no dead letters")?;
+            say(&nothing(&operator, &filters).await?)?;
         } else {
             say(&format!(
                 "{} dead letters by cause\n\n{}",
@@ -209,8 +220,22 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
             letter.message.clone(),
         ]);
     }
-    say_page(&page, &rows, "no dead letters")?;
+    if page.items.is_empty() {
+        say(&nothing(&operator, &filters).await?)?;
+    } else {
+        say_page(&page, &rows, "")?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is said where the filters found no dead letter.
+async fn nothing(desk: &Desk, filters: &Filters) -> anyhow::Result<String> {
+    let query = DeadLetterQuery {
+        limit: Some(1),
+        ..DeadLetterQuery::default()
+    };
+    let others = !filters.is_empty() && !desk.dead_letters(query).await?.items.is_empty();
+    Ok(filters.nothing("dead letters", others, "tandem dlq list"))
 }
 
 fn groups_table(groups: &[CauseGroup]) -> String {
@@ -272,6 +297,7 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
     if !args.set.is_empty() {
         return replay_edited(args, data).await;
     }
+    let filters = args.chosen.filters();
     let query = args.chosen.query();
     let mut operator = operator(&data.storage).await?;
     if events_are_meant(&operator, &args.ids, args.all.then_some(&query)).await? {
@@ -279,6 +305,13 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
     }
     let replayed = if args.all {
         let letters = operator.all_dead_letters(&query).await?;
+        if letters.is_empty() && !data.output.json {
+            say(&format!(
+                "{}: nothing to replay",
+                nothing(&operator, &filters).await?
+            ))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let ids: Vec<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
         operator.replay(&ids).await?
     } else {
@@ -297,7 +330,15 @@ async fn discard(args: DiscardArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     if let Some(sync) = &args.chosen.sync {
         require_sync(&desk, sync).await?;
     }
+    let filters = args.chosen.filters();
     let letters = desk.all_dead_letters(&args.chosen.query()).await?;
+    if letters.is_empty() && !data.output.json {
+        say(&format!(
+            "{}: nothing to discard",
+            nothing(&desk, &filters).await?
+        ))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if !letters.is_empty() {
         args.yes.require(&format!(
             "dead letters to be discarded for good: {} ({})",

@@ -9,8 +9,10 @@ use tandem_operator::views::EventDetail;
 use tandem_operator::{DeadLetterId, EventQuery};
 use tandem_store::EventState;
 
+use super::desk::Desk;
 use super::dlq::{discard_letters, say_replayed};
 use super::hooks::HookOptions;
+use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions, record_id, words};
 use super::output::{moment, or_dash, say, say_json, say_page, table, word};
 use super::span::SpanOptions;
@@ -101,6 +103,12 @@ pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
+    let filters = Filters::default()
+        .and("--connection", args.connection.as_ref())
+        .and("--state", args.state.map(state_word))
+        .and("--record", args.record.as_ref())
+        .and("--cursor", args.page.cursor.as_ref());
+    let filters = args.span.among(filters);
     let query = EventQuery {
         connection: args.connection,
         state: args.state,
@@ -110,7 +118,8 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
         since: args.span.since,
         until: args.span.until,
     };
-    let page = operator(&data.storage).await?.events(query).await?;
+    let desk = operator(&data.storage).await?;
+    let page = desk.events(query).await?;
     if data.output.json {
         say_json(&page)?;
         return Ok(ExitCode::SUCCESS);
@@ -137,8 +146,19 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
             event.problem.clone().unwrap_or_default(),
         ]);
     }
-    say_page(&page, &rows, "no such event")?;
+    let others = page.items.is_empty() && !filters.is_empty() && any(&desk).await?;
+    let nothing = filters.nothing("events", others, "tandem events list");
+    say_page(&page, &rows, &nothing)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether there is any event at all.
+async fn any(desk: &Desk) -> anyhow::Result<bool> {
+    let query = EventQuery {
+        limit: Some(1),
+        ..EventQuery::default()
+    };
+    Ok(!desk.events(query).await?.items.is_empty())
 }
 
 async fn show(id: EventId, data: &DataOptions) -> anyhow::Result<ExitCode> {

@@ -10,6 +10,7 @@ use tandem_operator::views::{JobDetail, JobView};
 use tandem_store::JobState;
 
 use super::desk::Desk;
+use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions, error_code, record_id, words};
 use super::output::{moment, or_dash, say, say_json, say_page, table};
 use super::span::SpanOptions;
@@ -77,6 +78,13 @@ async fn list(desk: &Desk, args: ListArgs, json: bool) -> anyhow::Result<()> {
     if let Some(sync) = &args.sync {
         require_sync(desk, sync).await?;
     }
+    let filters = Filters::default()
+        .and("--sync", args.sync.as_ref())
+        .and("--state", args.state.map(JobState::as_str))
+        .and("--code", args.code)
+        .and("--record", args.record.as_ref())
+        .and("--cursor", args.page.cursor.as_ref());
+    let filters = args.span.among(filters);
     let query = JobQuery {
         state: args.state,
         sync: args.sync,
@@ -111,7 +119,21 @@ async fn list(desk: &Desk, args: ListArgs, json: bool) -> anyhow::Result<()> {
             why(job),
         ]);
     }
-    say_page(&page, &rows, "no such job")
+    let others = page.items.is_empty() && !filters.is_empty() && any(desk).await?;
+    say_page(
+        &page,
+        &rows,
+        &filters.nothing("jobs", others, "tandem jobs list"),
+    )
+}
+
+/// Whether there is any job at all.
+async fn any(desk: &Desk) -> anyhow::Result<bool> {
+    let query = JobQuery {
+        limit: Some(1),
+        ..JobQuery::default()
+    };
+    Ok(!desk.jobs(query).await?.items.is_empty())
 }
 
 fn what(job: &JobView) -> String {

@@ -10,6 +10,7 @@ use tandem_domain::line::line;
 use tandem_domain::{LinkId, SyncName};
 use tandem_operator::views::LinkView;
 
+use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions};
 use super::output::{moment, or_dash, say, say_json, say_page, shown, table};
 use super::storage::{operator, require_sync};
@@ -75,6 +76,7 @@ async fn show(
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let args_cursor = page.cursor.as_ref();
     let page = operator.links(sync, page.cursor()?, page.limit()).await?;
     if json {
         say_json(&page)?;
@@ -91,7 +93,15 @@ async fn show(
             moment(link.updated_at),
         ]);
     }
-    say_page(&page, &rows, "no links")?;
+    let filters = Filters::default().and("--cursor", args_cursor);
+    let nothing = if filters.is_empty() {
+        format!(
+            "no records of {sync} are linked yet; `tandem sync run {sync}` compares both sides and links what matches"
+        )
+    } else {
+        filters.nothing("links", true, &format!("tandem links {sync}"))
+    };
+    say_page(&page, &rows, &nothing)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,7 @@ pub mod explain;
 mod hooks;
 pub mod jobs;
 pub mod links;
+mod nothing;
 pub mod options;
 mod output;
 pub mod runs;

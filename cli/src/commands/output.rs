@@ -27,8 +27,25 @@ pub fn say(text: &str) -> anyhow::Result<()> {
 
 /// Prints one JSON document. It holds the exact values, written so that none steers the terminal.
 pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
-    let document = serde_json::to_string_pretty(value).context("making JSON of the answer")?;
-    say_exactly(&json(&document))
+    say_json_as(value, JsonForm::Document)
+}
+
+/// How a JSON document is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonForm {
+    /// For reading.
+    Document,
+    /// In one line, because others follow.
+    Line,
+}
+
+/// Prints a JSON document in a form.
+pub fn say_json_as(value: &impl Serialize, form: JsonForm) -> anyhow::Result<()> {
+    let document = match form {
+        JsonForm::Document => serde_json::to_string_pretty(value),
+        JsonForm::Line => serde_json::to_string(value),
+    };
+    say_exactly(&json(&document.context("making JSON of the answer")?))
 }
 
 /// Prints text as it is. A reader that has seen enough (`tandem links customers | head`) is no failure.

@@ -9,6 +9,8 @@ use tandem_operator::RunQuery;
 use tandem_operator::views::RunView;
 use tandem_store::{Progress, RowError, RunKind, RunState};
 
+use super::desk::Desk;
+use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions, words};
 use super::output::{Rows, moment, or_dash, say, say_json, say_page, table};
 use super::span::SpanOptions;
@@ -49,6 +51,12 @@ pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let filters = Filters::default()
+        .and("--sync", args.sync.as_ref())
+        .and("--kind", args.kind.map(RunKind::as_str))
+        .and("--state", args.state.map(RunState::as_str))
+        .and("--cursor", args.page.cursor.as_ref());
+    let filters = args.span.among(filters);
     let query = RunQuery {
         sync: args.sync,
         kind: args.kind,
@@ -62,9 +70,20 @@ pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
     if json {
         say_json(&page)?;
     } else {
-        say_page(&page, &runs_table(&page.items), "no such run")?;
+        let others = page.items.is_empty() && !filters.is_empty() && any(&operator).await?;
+        let nothing = filters.nothing("runs", others, "tandem runs");
+        say_page(&page, &runs_table(&page.items), &nothing)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether there is any run at all.
+async fn any(desk: &Desk) -> anyhow::Result<bool> {
+    let query = RunQuery {
+        limit: Some(1),
+        ..RunQuery::default()
+    };
+    Ok(!desk.runs(query).await?.items.is_empty())
 }
 
 /// Runs as a table.

@@ -84,7 +84,12 @@ async fn list(
         ]);
     }
     say(&if schedules.is_empty() {
-        "no schedules".to_owned()
+        match sync {
+            Some(sync) => format!("{sync} has no schedules: it runs only by hand and by webhooks"),
+            None => {
+                "there are no schedules; each applied sync has some (`tandem sync list`)".to_owned()
+            }
+        }
     } else {
         fitted(&rows)
     })?;

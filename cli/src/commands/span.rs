@@ -3,6 +3,7 @@
 use clap::Args;
 use tandem_domain::Timestamp;
 
+use super::nothing::Filters;
 use super::storage::now;
 
 /// From when until when.
@@ -14,6 +15,15 @@ pub struct SpanOptions {
     /// Only until then, said in the same ways.
     #[arg(long, value_name = "WHEN", value_parser = instant)]
     pub until: Option<Timestamp>,
+}
+
+impl SpanOptions {
+    /// As filters that found nothing.
+    pub fn among(self, filters: Filters) -> Filters {
+        filters
+            .and("--since", self.since)
+            .and("--until", self.until)
+    }
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {

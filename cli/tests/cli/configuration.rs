@@ -69,6 +69,11 @@ async fn check_reports_every_system_and_every_stream() {
 
     let text = site.tandem(&["check"]).await.expect(0).out;
     assert!(text.contains("crm (hubspot): answers in"), "{text}");
+    assert!(
+        text.contains("credentials accepted") && text.contains("asked for the first page"),
+        "{text}"
+    );
+    assert_eq!(crm["credentials"], "accepted");
     assert!(text.contains("all in order; syncs: customers"), "{text}");
 }
 

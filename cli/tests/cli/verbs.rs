@@ -135,7 +135,7 @@ async fn the_database_is_checked_and_copied_while_it_is_in_use() {
         "{made}"
     );
     let kept = site.tandem(&["db", "backup", copy]).await.expect(3);
-    assert!(kept.err.contains("is kept"), "{kept:?}");
+    assert!(kept.err.contains("was kept"), "{kept:?}");
     // As a person would make it for a database: one that others may look into is refused.
     let elsewhere = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o700))
@@ -183,9 +183,56 @@ async fn the_status_is_shown_again_and_again_until_it_is_stopped() {
     let mut shown = 0;
     while shown < 2 {
         let line = lines.next_line().await.expect("text").expect("it goes on");
-        shown += usize::from(line.contains("\"at\""));
+        let status: serde_json::Value = serde_json::from_str(&line).expect("a document a line");
+        shown += usize::from(status["at"].is_string());
     }
     child.kill().await.expect("it ends");
     let once = site.tandem(&["status"]).await.expect(0).out;
     assert_eq!(once, site.tandem(&["sync", "status"]).await.expect(0).out);
+}
+
+#[tokio::test]
+async fn an_empty_list_names_its_filters_and_what_there_is_without_them() {
+    let site = Site::start(3).await;
+    site.tandem(&["apply"]).await.expect(0);
+    let said = async |command: &[&str]| site.tandem(command).await.expect(0).out;
+    assert_eq!(said(&["runs"]).await.trim(), "there are no runs");
+    let filtered = ["runs", "--sync", "customers", "--since", "2026-01-31"];
+    assert_eq!(
+        said(&filtered).await.trim(),
+        "no runs with --sync customers --since 2026-01-31T00:00:00Z, and none without these filters"
+    );
+    let replay = ["dlq", "replay", "--all", "--sync", "customers"];
+    assert_eq!(
+        said(&replay).await.trim(),
+        "no dead letters with --sync customers, and none without these filters: nothing to replay"
+    );
+    assert!(
+        said(&["links", "customers"])
+            .await
+            .contains("tandem sync run customers")
+    );
+
+    let up = site.up().await;
+    site.sync(0).await;
+    up.stop().await;
+    let failed = ["runs", "--state", "failed"];
+    assert_eq!(
+        said(&failed).await.trim(),
+        "no runs with --state failed; there are others, which `tandem runs` lists without these filters"
+    );
+}
+
+#[tokio::test]
+async fn watching_takes_seconds_and_says_where_a_name_belongs() {
+    let site = Site::start(3).await;
+    site.tandem(&["apply"]).await.expect(0);
+    let turned = site
+        .tandem(&["status", "--watch", "customers"])
+        .await
+        .expect(2);
+    assert!(
+        turned.err.contains("tandem status NAME --watch"),
+        "{turned:?}"
+    );
 }

@@ -1,6 +1,7 @@
 //! `tandem db backup`: a copy of the database file, while it is in use.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -24,11 +25,12 @@ pub async fn run(path: &Path, data: &DataOptions) -> anyhow::Result<ExitCode> {
     };
     if !file.is_file() {
         bail!(
-            "there is no database at {}: name the folder of your `tandem up` with --data or TANDEM_DATA",
+            "there is no database at {}, so nothing was copied: name the folder of your `tandem up` with --data or \
+             TANDEM_DATA; if there is none yet, `tandem apply` and `tandem up` make one",
             file.display()
         );
     }
-    let made = make(path)?;
+    let made = make(path, &file)?;
     let copied = async {
         upkeep::copy(&file, path).await?;
         upkeep::examine(path).await
@@ -67,7 +69,7 @@ pub async fn run(path: &Path, data: &DataOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// The file of the copy, empty and the owner's alone. One that is there is kept.
-fn make(path: &Path) -> anyhow::Result<File> {
+fn make(path: &Path, database: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -75,12 +77,41 @@ fn make(path: &Path) -> anyhow::Result<File> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    options.open(path).with_context(|| {
-        format!(
-            "{} could not be made; a file that is there already is kept, so give another name",
-            path.display()
-        )
+    options.open(path).map_err(|error| {
+        let what = refusal(path, database, error.kind());
+        anyhow::Error::from(error).context(format!("nothing was copied: {what}"))
     })
+}
+
+/// Why the file of the copy could not be made, and what to do.
+fn refusal(path: &Path, database: &Path, kind: ErrorKind) -> String {
+    let shown = path.display();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).display();
+    let is_database = || match (path.canonicalize(), database.canonicalize()) {
+        (Ok(path), Ok(database)) => path == database,
+        _ => false,
+    };
+    match kind {
+        ErrorKind::AlreadyExists if path.is_dir() => {
+            format!("{shown} is a folder; name a file in it, such as {shown}/tandem-backup.db")
+        }
+        ErrorKind::AlreadyExists if is_database() => {
+            format!("{shown} is the database itself; give the copy another name")
+        }
+        ErrorKind::AlreadyExists => {
+            format!("{shown} is there already and was kept; give another name, or move it away")
+        }
+        ErrorKind::NotFound => {
+            format!("there is no folder {folder}; make it, or name a file in another one")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            format!("this user may not write in {folder}; name a file in another folder")
+        }
+        _ => format!("{shown} could not be made"),
+    }
 }
 
 /// The command that copies such a database, without its password.
@@ -101,6 +132,34 @@ fn pg_dump(url: &PostgresUrl, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_that_cannot_be_made_says_why_and_what_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let database = at("tandem.db");
+        std::fs::write(&database, "it").expect("written");
+        std::fs::write(at("kept"), "it").expect("written");
+        let said = |path: &Path| format!("{:#}", make(path, &database).expect_err("refused"));
+        for (path, part) in [
+            (database.clone(), "is the database itself"),
+            (at("kept"), "is there already and was kept"),
+            (folder.path().to_owned(), "is a folder; name a file in it"),
+            (at("missing/copy.db"), "there is no folder"),
+        ] {
+            let said = said(&path);
+            assert!(
+                said.contains(part) && said.starts_with("nothing was copied"),
+                "{said}"
+            );
+        }
+        let denied = refusal(Path::new("copy.db"), &database, ErrorKind::PermissionDenied);
+        assert!(
+            denied.starts_with("this user may not write in ."),
+            "{denied}"
+        );
+        assert!(make(&at("copy.db"), &database).is_ok());
+    }
 
     #[test]
     fn the_command_for_postgresql_holds_no_password() {

@@ -63,7 +63,8 @@ pub async fn run(data: &DataOptions) -> anyhow::Result<ExitCode> {
 async fn file_findings(file: &Path) -> anyhow::Result<Vec<Finding>> {
     if !file.exists() {
         bail!(
-            "there is no database at {}: name the folder of your `tandem up` with --data or TANDEM_DATA",
+            "there is no database at {}: name the folder of your `tandem up` with --data or TANDEM_DATA; if there is none \
+             yet, `tandem apply` and `tandem up` make one",
             file.display()
         );
     }

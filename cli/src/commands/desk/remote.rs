@@ -48,12 +48,7 @@ pub(super) fn path(parts: &[&str]) -> Vec<String> {
 impl Remote {
     /// The Tandem at this address, with the token that its API asks for.
     pub fn new(address: &str, token: Option<String>) -> anyhow::Result<Self> {
-        let parsed: Url = address.parse().with_context(|| {
-            format!("`{address}` is no address such as https://tandem.example.com")
-        })?;
-        if !matches!(parsed.scheme(), "http" | "https") || parsed.cannot_be_a_base() {
-            bail!("`{address}` is no address such as https://tandem.example.com");
-        }
+        let parsed = address_of(address)?;
         Ok(Self {
             client: http_client().map_err(|error| anyhow!("the HTTP client: {error}"))?,
             address: parsed,
@@ -121,10 +116,9 @@ impl Remote {
             None => request,
         };
         let response = request.timeout(TIMEOUT).send().await.map_err(|error| {
-            anyhow!(error.without_url()).context(format!(
-                "no Tandem answers at {}: is it running, and is this its address?",
-                self.address
-            ))
+            let advice = advice(&self.address, &error);
+            anyhow!(error.without_url())
+                .context(format!("no Tandem answers at {}: {advice}", self.address))
         })?;
         if response.status().is_success() {
             return Ok(response);
@@ -148,11 +142,25 @@ impl Remote {
         }
         let text = response.text().await.unwrap_or_default();
         match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) if status == StatusCode::NOT_FOUND && self.address.path() != "/" => {
+                anyhow!(
+                    "{}: {}; is the path `{}` of the address right?",
+                    self.address,
+                    problem.detail,
+                    self.address.path()
+                )
+            }
             Ok(problem) => anyhow!("{}: {}", self.address, problem.detail),
-            Err(_) => anyhow!(
-                "{} answered {status}, and not as the API of a Tandem does: is this its address?",
-                self.address
-            ),
+            Err(_) => {
+                let tls = match self.address.scheme() {
+                    "http" => ", and does it speak TLS (https://)?",
+                    _ => "?",
+                };
+                anyhow!(
+                    "{} answered {status}, and not as the API of a Tandem does: is this its address{tls}",
+                    self.address
+                )
+            }
         }
     }
 
@@ -169,6 +177,55 @@ impl Remote {
     fn broken(&self) -> String {
         format!("the answer of {} broke off", self.address)
     }
+}
+
+/// The address under which the API lies.
+fn address_of(text: &str) -> anyhow::Result<Url> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        bail!(
+            "the address `{text}` does not say how it is spoken to: write http://{text}, or https://{text} where it \
+             speaks TLS"
+        );
+    };
+    if !matches!(scheme, "http" | "https") {
+        bail!("`{scheme}` is not spoken: write an address such as https://tandem.example.com");
+    }
+    let mut url: Url = text.parse().map_err(|error| {
+        // It may hold a password.
+        anyhow!("the address after {scheme}:// cannot be read: {error}; write one such as https://tandem.example.com")
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        bail!(
+            "the address names a user or a password, which the API does not take: leave them out, and give its token \
+             with --api-token-file FILE or TANDEM_API_TOKEN"
+        );
+    }
+    if rest.contains(['?', '#']) {
+        bail!("the address `{text}` has more than a path: leave out what begins with `?` or `#`");
+    }
+    // What people copy is often the address of a verb.
+    if let Some(base) = url.path().trim_end_matches('/').strip_suffix("/api/v1") {
+        let base = base.to_owned();
+        url.set_path(&base);
+    }
+    Ok(url)
+}
+
+/// What to do where nothing answers.
+fn advice(address: &Url, error: &reqwest::Error) -> &'static str {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    let mut speaks_no_tls = false;
+    while let Some(one) = cause {
+        speaks_no_tls |= one.to_string().contains("InvalidContentType");
+        cause = one.source();
+    }
+    if address.scheme() == "https" && speaks_no_tls {
+        return "what answers there does not speak TLS; write http:// instead of https://";
+    }
+    if error.is_timeout() {
+        return "it took too long; is it overloaded, or something else at this address?";
+    }
+    "is it running, and is this its address and port?"
 }
 
 #[cfg(test)]
@@ -192,8 +249,30 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for wrong in ["localhost:8080", "tandem", "ftp://x", "mailto:a@b.example"] {
-            assert!(Remote::new(wrong, None).is_err(), "{wrong}");
+        for (wrong, part) in [
+            ("localhost:8080", "write http://localhost:8080, or https://"),
+            ("tandem", "write http://tandem"),
+            ("ftp://x", "`ftp` is not spoken"),
+            ("mailto:a@b.example", "does not say how"),
+            ("http://", "cannot be read"),
+            ("http://ann:secret@x", "leave them out"),
+            ("http://x/?y=1", "leave out what begins with `?`"),
+        ] {
+            let Err(error) = Remote::new(wrong, None) else {
+                panic!("{wrong} is taken");
+            };
+            let said = error.to_string();
+            assert!(
+                said.contains(part) && !said.contains("secret"),
+                "{wrong}: {said}"
+            );
+        }
+        for (copied, base) in [
+            ("http://x/api/v1/", "http://x/"),
+            ("https://x/t/api/v1", "https://x/t"),
+        ] {
+            let url = address_of(copied).expect("an address");
+            assert_eq!(url.as_str(), base);
         }
     }
 }

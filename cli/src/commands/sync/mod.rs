@@ -12,7 +12,7 @@ use tandem_domain::SyncName;
 use tandem_operator::Switch;
 
 use super::options::{DataOptions, WhyOption};
-use super::output::{say, say_json};
+use super::output::{JsonForm, say, say_json};
 use super::storage::{operator, require_sync};
 use super::watch::WatchOption;
 
@@ -76,7 +76,12 @@ pub async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show_status(of: &StatusOf, data: &DataOptions) -> anyhow::Result<ExitCode> {
-    let show = async || status::run(of.name.as_ref(), data).await.map(|_| ());
+    let form = if of.watch.is_on() {
+        JsonForm::Line
+    } else {
+        JsonForm::Document
+    };
+    let show = async || status::run(of.name.as_ref(), data, form).await.map(|_| ());
     of.watch.run(show).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -90,7 +90,7 @@ async fn follow(
         let job = desk.job(id).await?.job;
         let status = desk.sync_status(&args.name).await?;
         let run = newest_run(desk, &args.name, job.created_at).await?;
-        let open = StillOpen::of(desk, &args.name, &job, &status).await?;
+        let open = StillOpen::of(desk, &args.name, &job).await?;
         let end = end(&status, &open, deadline);
         if let Some(end) = end {
             shown.progress.finish_and_clear();

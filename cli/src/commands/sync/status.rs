@@ -7,17 +7,21 @@ use tandem_operator::views::{ScheduleView, SyncView};
 use tandem_operator::{ConnectionStatus, Counted, SyncStatus};
 
 use crate::commands::options::DataOptions;
-use crate::commands::output::{fitted, moment, say, say_json, table};
+use crate::commands::output::{JsonForm, fitted, moment, say, say_json, say_json_as, table};
 use crate::commands::runs::runs_table;
 use crate::commands::storage::{operator, require_sync};
 
 /// Shows one sync, or all.
-pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<ExitCode> {
+pub async fn run(
+    name: Option<&SyncName>,
+    data: &DataOptions,
+    form: JsonForm,
+) -> anyhow::Result<ExitCode> {
     let operator = operator(&data.storage).await?;
     let Some(name) = name else {
         let status = operator.status().await?;
         if data.output.json {
-            say_json(&status)?;
+            say_json_as(&status, form)?;
         } else {
             let mut texts: Vec<String> = status.syncs.iter().map(told).collect();
             let lines: Vec<String> = status.connections.iter().map(connection).collect();
@@ -44,7 +48,7 @@ pub async fn run(name: Option<&SyncName>, data: &DataOptions) -> anyhow::Result<
     require_sync(&operator, name).await?;
     let status = operator.sync_status(name).await?;
     if data.output.json {
-        say_json(&status)?;
+        say_json_as(&status, form)?;
     } else {
         let lines: Vec<String> = status.connections.iter().map(connection).collect();
         say(&format!("{}\n\n{}", told(&status), lines.join("\n")))?;
