@@ -70,12 +70,18 @@ impl Rows {
     }
 }
 
-/// A table with this header.
+/// A table with this header, in capitals.
 pub fn table(header: &[&str]) -> Rows {
+    let capitals: Vec<String> = header.iter().map(|title| title.to_uppercase()).collect();
+    table_headed(&capitals)
+}
+
+/// A table with this very header: an id in it is one in small letters only if it is written so.
+pub fn table_headed(header: &[String]) -> Rows {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
-        .set_header(header.iter().map(|title| line(title).to_uppercase()));
+        .set_header(header.iter().map(|title| line(title).into_owned()));
     // Lines begin at the margin, so that `cut` and `^` find what is first.
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));

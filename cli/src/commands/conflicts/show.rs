@@ -7,7 +7,7 @@ use tandem_domain::line::line;
 use tandem_operator::views::{Choice, ConflictView, ShownView};
 use tandem_store::{ConflictState, Resolution};
 
-use crate::commands::output::{Rows, fitted, moment, or_dash, shown, table, word};
+use crate::commands::output::{Rows, fitted, moment, or_dash, shown, table_headed, word};
 
 /// So many records are shown beside each other.
 const RECORDS_ABREAST: usize = 3;
@@ -52,10 +52,11 @@ fn abreast(records: &[ShownView]) -> Rows {
     let mut header = vec![String::new()];
     header.extend(records.iter().map(|one| {
         let ShownView { part, side, id, .. } = one;
-        format!("{} {side} {id}", part.as_str())
+        let what = format!("{} {side}", part.as_str()).to_uppercase();
+        format!("{what} {id}")
     }));
     header.push(String::new());
-    let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<&str>>());
+    let mut rows = table_headed(&header);
     let fields: BTreeSet<&String> = records
         .iter()
         .filter_map(|one| one.fields.as_object())
@@ -224,6 +225,16 @@ mod tests {
                 answers.len() + usize::from(answers.contains(&"take"))
             });
         }
+    }
+
+    #[test]
+    fn an_id_above_a_column_keeps_its_letters() {
+        let record: ShownView = serde_json::from_value(json!({
+            "part": "candidate", "side": "b", "id": "ce30-Ab", "name": null, "fields": { "name": "x" },
+        }))
+        .expect("a record");
+        let told = fitted(&abreast(&[record]));
+        assert!(told.contains("CANDIDATE B ce30-Ab"), "{told}");
     }
 
     #[test]
