@@ -132,11 +132,11 @@ impl StillOpen {
         let mut lines = Vec::new();
         if self.moving > 0 {
             let more = if self.more { " or more" } else { "" };
-            lines.push(format!("{}{more} jobs are at work or in line", self.moving));
+            lines.push(format!("jobs at work or in line: {}{more}", self.moving));
         }
         lines.extend(self.groups.iter().map(|(why, group)| {
             format!(
-                "{} jobs wait for {why}, and look again until {}",
+                "jobs that wait for {why}: {}, all looked at again by {}",
                 group.jobs,
                 moment(group.until)
             )
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(
             open.lines(),
             [
-                "2 jobs wait for the effect of an earlier write to show, and look again until 1970-01-01T00:00:40Z"
+                "jobs that wait for the effect of an earlier write to show: 2, all looked at again by 1970-01-01T00:00:40Z"
             ]
         );
         assert!(open.until_words().contains("1970-01-01T00:00:40Z"));
@@ -226,7 +226,7 @@ mod tests {
         ];
         let open = StillOpen::made_of(&jobs, false, at(10));
         assert_eq!((open.jobs, open.moving), (3, 2));
-        assert_eq!(open.lines()[0], "2 jobs are at work or in line");
+        assert_eq!(open.lines()[0], "jobs at work or in line: 2");
         assert!(StillOpen::made_of(&[], false, at(10)).is_empty());
     }
 }
