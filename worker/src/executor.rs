@@ -199,6 +199,18 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// For how long the job has gone back to waiting for the same thing. The age of a job says nothing of that: it may
+    /// have stood in the queue.
+    pub fn waited_for(&self, reason: Waiting) -> Duration {
+        let waits = &self.claimed.job.waits;
+        match waits.since {
+            Some(since) if waits.count > 0 && waits.reason == Some(reason) => {
+                self.context.now().since(since)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Hands the job back without counting the attempt. The pause grows with each time that it is handed
     /// back so, and ends with a dead letter that names what was waited for.
     pub fn again_after(&self, pause: Duration, reason: Waiting) -> Performed {

@@ -132,11 +132,10 @@ fn standing(
     }
     // What stood there before is no form of what was sent, even if it looks like one.
     let known = known(rule, base, write)?;
-    // Nothing is the form of anything, and a default that of nothing: only the time tells these from an edit.
-    let is_plain = !found.is_null() && !sent.is_null();
-    let is_form = !same(rule.equality, known, &found)
-        && (is_plain || write.at_its_time)
-        && is_form_of(&found, sent);
+    // An empty field is rather somebody's edit than a form. Whatever stands where nothing was sent may be a default:
+    // only the time tells that from an edit.
+    let may_be = !found.is_null() && (!sent.is_null() || write.at_its_time);
+    let is_form = may_be && !same(rule.equality, known, &found) && is_form_of(&found, sent);
     is_form.then_some(found)
 }
 

@@ -13,6 +13,15 @@ use crate::readings::{self, Reading};
 /// More records than this with the same key are not looked at one by one: it is unclear anyway.
 pub(super) const SAME_KEY_MAX: usize = 20;
 
+/// Records that share a key with another.
+#[derive(Default)]
+pub(super) struct SameKey {
+    /// As they are now.
+    pub(super) readings: Vec<Reading>,
+    /// Whether one that the index names cannot be read: it is gone, or hidden for a moment.
+    pub(super) is_any_missing: bool,
+}
+
 /// The records of a side that share a key with this one by the index, read afresh: the index may
 /// still name one that is gone, or that has other keys by now.
 pub(super) async fn known(
@@ -20,7 +29,7 @@ pub(super) async fn known(
     here: &Here,
     side: Side,
     own: &Candidate,
-) -> Result<Vec<Reading>, WorkError> {
+) -> Result<SameKey, WorkError> {
     let keys: Vec<String> = own.keys.iter().cloned().map(String::from).collect();
     let known = work
         .context
@@ -32,13 +41,13 @@ pub(super) async fn known(
         .filter(|known| !(known.ignored || side == here.side && known.id == own.id));
     let ids = nearest(work, own, known.collect());
     if ids.is_empty() {
-        return Ok(Vec::new());
+        return Ok(SameKey::default());
     }
-    Ok(readings::read_all(work.sync, side, &ids)
-        .await?
-        .into_iter()
-        .filter(usable(work, side))
-        .collect())
+    let found = readings::read_all(work.sync, side, &ids).await?;
+    Ok(SameKey {
+        is_any_missing: found.len() < ids.len(),
+        readings: found.into_iter().filter(usable(work, side)).collect(),
+    })
 }
 
 /// The records that are looked at: those that by the index share the strongest keys, and before all others
@@ -80,9 +89,10 @@ pub(super) async fn others(
     work: Work<'_>,
     here: &Here,
     own: &Candidate,
-) -> Result<Vec<Reading>, WorkError> {
+) -> Result<SameKey, WorkError> {
     let side = here.side.other();
-    let mut found = known(work, here, side, own).await?;
+    let mut known = known(work, here, side, own).await?;
+    let found = &mut known.readings;
     for key in &own.keys {
         if found.iter().any(|reading| has_key(work, reading, key)) {
             break;
@@ -96,7 +106,7 @@ pub(super) async fn others(
             }
         }
     }
-    Ok(found)
+    Ok(known)
 }
 
 fn has_key(work: Work<'_>, reading: &Reading, key: &MatchKey) -> bool {

@@ -62,7 +62,7 @@ async fn has_successor(
     };
     let own = candidate(work, reading);
     let mut free = Vec::new();
-    for other in others(work, &here, &own).await? {
+    for other in others(work, &here, &own).await?.readings {
         if is_free(work, side.other(), &other.record.id).await? {
             free.push(candidate(work, &other));
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tandem_connectors::ConnectorError;
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, Gone, Presence, Snapshot};
-use tandem_store::{Intent, Link};
+use tandem_store::{Intent, Link, SideMemory};
 
+use super::lost_create::RESEND_TIMEOUTS;
 use crate::executor::Work;
 use crate::readings::{self, Reading};
 
@@ -162,10 +163,9 @@ fn edited(
     }
     let changed = changed.shifted(-offset);
     // A write that was answered and did not show when it was read back moves the time when it shows.
-    if let Some(own) = &link.side(side).memory.own_write
-        && own.after.is_some()
-        && own.after == own.before
-        && is_about(work, side, own.read_at, changed)
+    let memory = &link.side(side).memory;
+    if let Some(own) = &memory.own_write
+        && is_of_acknowledged(memory, changed)
     {
         return Some(Edited::Guessed {
             changed,
@@ -192,16 +192,24 @@ pub(super) fn changed(work: Work<'_>, side: Side, reading: Option<&Reading>) -> 
     Some(changed.shifted(-offset))
 }
 
-/// Whether a change at this time, by our clock, can be that of a write whose answer was lost.
+/// Whether a change at this time, by our clock, can be that of a write whose answer was lost. It may have been on its way
+/// for longer than its answer was waited for.
 pub(super) fn could_be_of(work: Work<'_>, intent: &Intent, changed: Timestamp) -> bool {
+    let timeout = work.sync.end(intent.side).connector.timeout();
+    let until = timeout * RESEND_TIMEOUTS + CLOCK_SLACK;
     let sent = intent.sent_at;
-    sent.is_some_and(|sent| is_about(work, intent.side, sent, changed))
+    sent.is_some_and(|sent| changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(until))
 }
 
-/// Whether a write that was sent, or answered, at `sent` can have changed a record at `changed`.
-pub(super) fn is_about(work: Work<'_>, side: Side, sent: Timestamp, changed: Timestamp) -> bool {
-    let timeout = work.sync.end(side).connector.timeout();
-    changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(timeout).plus(CLOCK_SLACK)
+/// Whether a change at this time, by our clock, can be that of our last write, which was answered and did not show.
+pub(super) fn is_of_acknowledged(memory: &SideMemory, changed: Timestamp) -> bool {
+    let Some(own) = &memory.own_write else {
+        return false;
+    };
+    let mut unseen = memory.unseen.values().filter(|unseen| !unseen.lost);
+    unseen.any(|unseen| {
+        changed >= own.read_at.minus(CLOCK_SLACK) && changed <= unseen.since.plus(CLOCK_SLACK)
+    })
 }
 
 /// What the times of a record say of the moment between a write that was answered at `answered`, by our clock, and

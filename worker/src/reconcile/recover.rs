@@ -11,7 +11,7 @@ use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Li
 
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
-use super::pair::{Look, Pair, changed, could_be_of, is_about};
+use super::pair::{Look, Pair, changed, could_be_of, is_of_acknowledged};
 use crate::executor::{Work, verdict};
 use crate::readings::Reading;
 
@@ -208,9 +208,8 @@ fn unseen_values(link: &Link, side: Side, now: Timestamp) -> Fields {
 
 /// Whether the record was last changed about when the values were sent that it did not show.
 fn shows_time_of_unseen(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> bool {
-    let mut unseen = link.side(side).memory.unseen.values();
-    changed(work, side, pair.side(side))
-        .is_some_and(|changed| unseen.any(|unseen| is_about(work, side, unseen.since, changed)))
+    let memory = &link.side(side).memory;
+    changed(work, side, pair.side(side)).is_some_and(|changed| is_of_acknowledged(memory, changed))
 }
 
 fn shows_time_of(work: Work<'_>, reading: Option<&Reading>, intent: &Intent) -> bool {

@@ -11,7 +11,7 @@ use tandem_store::{
 use super::deleted_over;
 use super::lost_create::{lost_create, settle_create};
 use super::pair::read_both;
-use super::unlinked::{self, LOOK_AGAIN_MIN, is_linked};
+use super::unlinked::{self, is_linked, look_again};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -57,10 +57,9 @@ pub(super) async fn run(
         // It was the one that was gone; its partner has gone since, perhaps by our own delete.
         (Some(_), None) if link.side(side).memory.doubt.is_some() => {
             let is_there = pair.side(side.other()).is_some();
-            let age = work.context.now().since(work.claimed.job.created_at);
-            if !is_there && age < work.sync.confirm_gone {
+            if !is_there && let Some(again) = look_again(work) {
                 // The partner may only be hidden for a moment.
-                return Ok(work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Elsewhere));
+                return Ok(again);
             }
             unlinked::run(work, side, record, context).await
         }

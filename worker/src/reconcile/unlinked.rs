@@ -35,9 +35,8 @@ const QUESTIONS_MAX: usize = 1_000;
 /// A record of which an event or a listing told, and that cannot be read: a replica may lag behind, so it is looked
 /// for again, after waits that grow, before it counts as gone.
 async fn not_there(work: Work<'_>, side: Side, record: &RecordId) -> Result<Performed, WorkError> {
-    let age = work.context.now().since(work.claimed.job.created_at);
-    if age < work.sync.confirm_gone {
-        return Ok(work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Elsewhere));
+    if let Some(again) = look_again(work) {
+        return Ok(again);
     }
     let store = &work.context.store;
     store
@@ -100,6 +99,12 @@ async fn match_again(
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
     let others = others(work, here, &own).await?;
+    let is_any_missing = rivals.is_any_missing || others.is_any_missing;
+    if is_any_missing && let Some(again) = look_again(work) {
+        // What made it unclear may only be hidden for a moment.
+        return Ok(again);
+    }
+    let (rivals, others) = (rivals.readings, others.readings);
     let candidates = |readings: &[Reading]| -> Vec<Candidate> {
         readings
             .iter()
@@ -114,6 +119,18 @@ async fn match_again(
     Ok(Performed::done(
         "held: an operator must say what this record matches",
     ))
+}
+
+/// Something that should be there cannot be read: it is looked for again until that has lasted.
+pub(super) fn look_again(work: Work<'_>) -> Option<Performed> {
+    let waits = &work.claimed.job.waits;
+    if waits.count > 0 && waits.reason != Some(Waiting::Elsewhere) {
+        // What it waited for until now says nothing about this.
+        return Some(work.again_after(Duration::ZERO, Waiting::Progress));
+    }
+    let waited = work.waited_for(Waiting::Elsewhere);
+    let is_over = waited >= work.sync.confirm_gone;
+    (!is_over).then(|| work.again_after(waited.max(LOOK_AGAIN_MIN), Waiting::Elsewhere))
 }
 
 /// The record that the job is about.
@@ -266,6 +283,13 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
     let others = others(work, here, &own).await?;
+    if others.is_any_missing
+        && let Some(again) = look_again(work)
+    {
+        // What the index names may only be hidden for a moment: a second one would double it.
+        return Ok(again);
+    }
+    let (rivals, others) = (rivals.readings, others.readings);
     let candidates = |readings: &[Reading]| -> Vec<Candidate> {
         readings
             .iter()
@@ -280,8 +304,8 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
         Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
             if partner_is_missing(work, here, &partner).await? {
                 // It may be this one, made again: whether the other is gone is being found out.
-                let age = work.context.now().since(work.claimed.job.created_at);
-                return Ok(work.again_after(age.max(LOOK_AGAIN_MIN), Waiting::Partner));
+                let waited = work.waited_for(Waiting::Partner);
+                return Ok(work.again_after(waited.max(LOOK_AGAIN_MIN), Waiting::Partner));
             }
             let theirs = candidates(&others)
                 .into_iter()

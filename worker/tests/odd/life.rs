@@ -27,11 +27,12 @@ enum Odd {
     Lag,
     Late,
     Moments,
+    Tracks,
     Everything,
 }
 
 /// Each kind gets its share of the worlds, and its own seeds.
-const KINDS: u64 = 6;
+const KINDS: u64 = 7;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -88,6 +89,11 @@ async fn so_do_systems_whose_writes_land_late() {
 #[tokio::test]
 async fn so_do_systems_whose_people_come_between() {
     live_through(Odd::Moments).await;
+}
+
+#[tokio::test]
+async fn so_do_systems_that_lose_track_of_records_and_whose_people_make_them_again() {
+    live_through(Odd::Tracks).await;
 }
 
 #[tokio::test]
@@ -300,13 +306,33 @@ async fn act(world: &World, draw: &Draw, step: u64) {
         system.user_creates(&[("name", &name), ("email", &email)])
     } else {
         let id = ids[usize::try_from(draw.below(ids.len() as u64)).expect("small")].clone();
-        edit(system, draw, &id, step);
-        id
+        if draw.has(Odd::Tracks) && draw.one_in(5) {
+            lose_track(world, draw, side, id).await
+        } else {
+            edit(system, draw, &id, step);
+            id
+        }
     };
     // A webhook may come twice, or never.
     for _ in 0..draw.below(3) {
         world.hear(side, &record).await;
     }
+}
+
+/// Reads do not find the record for a moment; or somebody deletes it and makes it again, under another id.
+async fn lose_track(world: &World, draw: &Draw, side: Side, id: RecordId) -> RecordId {
+    let system = world.system(side);
+    if draw.one_in(2) {
+        system.hides(&id, Duration::from_secs(3));
+        return id;
+    }
+    let texts = system.texts(&id).unwrap_or_default();
+    system.user_deletes(&id);
+    if draw.one_in(2) {
+        world.hear(side, &id).await;
+    }
+    let known = ["name", "email"].map(|field| (field, texts.get(field).map_or("", String::as_str)));
+    system.user_creates(&known)
 }
 
 /// A person edits now, or at an exact moment of the next request about the record.

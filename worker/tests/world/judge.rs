@@ -16,6 +16,9 @@ const JUDGED: [&str; 3] = ["name", "city", "note"];
 /// No system of these worlds lags behind for longer.
 const LAG_MAX: std::time::Duration = std::time::Duration::from_secs(4);
 
+/// Edits less apart than this are made at the same time.
+const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What there is to judge by.
 pub struct Judge<'w> {
     world: &'w World,
@@ -77,7 +80,13 @@ impl Judge<'_> {
         let only = |side: Side| {
             let ids = self.world.system(side).about(thing);
             let seed = self.seed;
-            assert_eq!(ids.len(), 1, "seed {seed}: {thing} is once on {side}");
+            let story = || self.story(thing);
+            assert_eq!(
+                ids.len(),
+                1,
+                "seed {seed}: {thing} is once on {side}: {ids:?}. {}",
+                story()
+            );
             ids.into_iter().next().expect("one")
         };
         Pair {
@@ -132,11 +141,12 @@ impl Judge<'_> {
         })
     }
 
-    /// Nobody typed it; or a write that landed late took its place, and Tandem put the value back.
+    /// Nobody typed it; or somebody deleted the record in which it was typed; or a write that landed late took its
+    /// place, and Tandem put the value back.
     fn may_stand_nowhere(&self, pair: &Pair, field: &str, in_a: &str, in_b: &str) -> bool {
         let (a, b) = (&*self.world.a, &*self.world.b);
         let mut typed = self.about(&pair.thing, field).peekable();
-        if typed.peek().is_none() {
+        if typed.peek().is_none() || self.was_made_again(pair) {
             return is_form_of(b, field, in_a, in_b) || is_form_of(a, field, in_b, in_a);
         }
         let late = self
@@ -149,6 +159,11 @@ impl Judge<'_> {
             original(Side::A, in_a, a) && original(Side::B, in_b, b)
         };
         late && typed.any(forms)
+    }
+
+    fn was_made_again(&self, pair: &Pair) -> bool {
+        let mut typed = self.typed.iter().filter(|one| one.thing == pair.thing);
+        typed.any(|one| one.record != pair.a && one.record != pair.b)
     }
 
     /// A difference between both sides is shown to a person, once.
@@ -187,6 +202,11 @@ impl Judge<'_> {
             if self.was_the_base(lost) {
                 continue;
             }
+            // A record that was made again is compared with its partner for the first time: there a value beats an empty
+            // field.
+            if lost.value.is_empty() && self.has_several_records(lost) {
+                continue;
+            }
             // A system that lags behind does not show what was typed a moment ago.
             let is_fresh = by.at.since(lost.at) < LAG_MAX;
             if (!lost.shown || is_fresh) && self.world.system(lost.side).is_blind() {
@@ -221,14 +241,21 @@ impl Judge<'_> {
     }
 
     /// Whether somebody edited the record on the other side later, and before it was overwritten. Systems keep one
-    /// time a record, so any field counts.
+    /// time a record, so any field counts; and clocks are known to about a second, so what is closer is simultaneous.
     fn is_earlier(&self, lost: &Typed) -> bool {
         let until = lost.overwritten.as_ref().map(|by| by.at);
         self.typed.iter().any(|one| {
             one.thing == lost.thing
                 && one.side != lost.side
-                && one.at >= lost.at
+                && one.at.plus(CLOCK_SLACK) >= lost.at
                 && Some(one.at) <= until
+        })
+    }
+
+    fn has_several_records(&self, one: &Typed) -> bool {
+        let mut typed = self.typed.iter();
+        typed.any(|other| {
+            other.thing == one.thing && other.side == one.side && other.record != one.record
         })
     }
 
