@@ -100,6 +100,9 @@ pub struct OwnWrite {
     /// system's form of our value, also where its answer said otherwise.
     #[serde(default)]
     pub fields: Vec<String>,
+    /// The mapped fields that it wrote, however it was answered: an earlier sending of it may land yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<String>,
     /// Whether a field that it did not write changed with it: somebody's edit came right before it, and still stands.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub others_moved: bool,

@@ -84,7 +84,11 @@ pub(super) async fn finish(
             .chain(open.context.replaced)
             .chain(open.context.delete_held.filter(|_| dissolved))
             .collect(),
-        settled_fields: moot(work, &open, &settled),
+        settled_fields: if dissolved {
+            open.context.open_conflict_fields.clone()
+        } else {
+            moot(work, &open, &settled)
+        },
         outcome: Some(outcome),
     };
     let performed = work.confirm(confirmation).await?;
@@ -297,17 +301,20 @@ fn own_write(
             .map(Reading::checksum)
             .unwrap_or_default(),
         fields: Vec::new(),
+        wrote: Vec::new(),
         others_moved: false,
     };
+    let names = |intent: &Intent| -> Vec<String> { intent.fields.keys().cloned().collect() };
     if let Some(write) = write {
         return Some(OwnWrite {
+            wrote: names(&write.intent),
             others_moved: look
                 .reading
                 .as_ref()
                 .is_some_and(|before| others_moved(work, &write.intent, before, now)),
             // Only an answer may say something else than what is kept.
             fields: if write.between == Between::Nobody {
-                write.intent.fields.keys().cloned().collect()
+                names(&write.intent)
             } else {
                 Vec::new()
             },
@@ -319,6 +326,7 @@ fn own_write(
         return Some(OwnWrite {
             before: open.link.side(side).updated_at,
             replaced: open.link.side(side).checksum.clone().unwrap_or_default(),
+            wrote: names(intent),
             ..fresh(intent.created_at)
         });
     }

@@ -158,6 +158,7 @@ fn target_state(
             after: created.record.updated_at,
             read_at: intent.created_at,
             replaced: String::new(),
+            wrote: intent.fields.keys().cloned().collect(),
             fields: if is_answered {
                 intent.fields.keys().cloned().collect()
             } else {

@@ -32,6 +32,7 @@ pub(super) fn remembered(open: &Open, carried: &[Carried], side: Side) -> Option
         read_at: delete.created_at,
         replaced: String::new(),
         fields: Vec::new(),
+        wrote: Vec::new(),
         others_moved: false,
     })
 }

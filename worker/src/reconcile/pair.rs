@@ -7,7 +7,6 @@ use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, Gone, Presence, Snapshot};
 use tandem_store::{Intent, Link, SideMemory};
 
-use super::lost_create::RESEND_TIMEOUTS;
 use crate::executor::Work;
 use crate::readings::{self, Reading};
 
@@ -192,11 +191,10 @@ pub(super) fn changed(work: Work<'_>, side: Side, reading: Option<&Reading>) -> 
     Some(changed.shifted(-offset))
 }
 
-/// Whether a change at this time, by our clock, can be that of a write whose answer was lost. It may have been on its way
-/// for longer than its answer was waited for.
+/// Whether a change at this time, by our clock, can be that of a write whose answer was lost.
 pub(super) fn could_be_of(work: Work<'_>, intent: &Intent, changed: Timestamp) -> bool {
     let timeout = work.sync.end(intent.side).connector.timeout();
-    let until = timeout * RESEND_TIMEOUTS + CLOCK_SLACK;
+    let until = timeout + CLOCK_SLACK;
     let sent = intent.sent_at;
     sent.is_some_and(|sent| changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(until))
 }

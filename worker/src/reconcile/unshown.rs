@@ -128,7 +128,7 @@ impl Unshown {
             let Some(earlier) = earlier.filter(|earlier| *earlier != value) else {
                 continue;
             };
-            if own.fields.contains(field) {
+            if own.fields.contains(field) || own.wrote.contains(field) {
                 let unseen = Unseen {
                     value: earlier.clone(),
                     since: own.read_at,

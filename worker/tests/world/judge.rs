@@ -119,7 +119,9 @@ impl Judge<'_> {
         };
         // What stands where nothing was sent is a default, or somebody's who was quick: where the answer was lost, or the
         // system does not say when a record was made, nothing tells the two apart. Then a person is asked.
-        let stands = stands || self.is_asked_what_nothing_left(pair, field);
+        let stands = stands
+            || self.is_asked_what_nothing_left(pair, field)
+            || self.is_asked_why_it_is_empty(pair, field);
         let seed = self.seed;
         let thing = &pair.thing;
         assert!(
@@ -138,6 +140,17 @@ impl Judge<'_> {
             let here = question.record == pair.a || question.record == pair.b;
             here && matches!(&question.kind, ConflictKind::NotKept { field: name, sent, .. }
                     if name == field && sent.is_null())
+        })
+    }
+
+    /// A field that is empty after our write was dropped by the system, or emptied by somebody right after: without an
+    /// event nothing tells the two apart. Then a person is asked.
+    fn is_asked_why_it_is_empty(&self, pair: &Pair, field: &str) -> bool {
+        self.questions.iter().any(|question| {
+            let here = question.record == pair.a || question.record == pair.b;
+            here && question.state == tandem_store::ConflictState::Open
+                && matches!(&question.kind, ConflictKind::NotKept { field: name, kept, .. }
+                    if name == field && kept.to_string().is_empty())
         })
     }
 
@@ -253,10 +266,12 @@ impl Judge<'_> {
     }
 
     fn has_several_records(&self, one: &Typed) -> bool {
-        let mut typed = self.typed.iter();
-        typed.any(|other| {
-            other.thing == one.thing && other.side == one.side && other.record != one.record
-        })
+        let records = |side: Side| -> BTreeSet<&RecordId> {
+            let typed = self.typed.iter();
+            let about = typed.filter(|it| it.thing == one.thing && it.side == side);
+            about.map(|it| &it.record).collect()
+        };
+        Side::BOTH.into_iter().any(|side| records(side).len() > 1)
     }
 
     /// Whether a write was decided when this value was what both had last agreed on.
