@@ -31,6 +31,9 @@ pub(super) fn lost_create(intents: &[Intent]) -> Option<&Intent> {
         .find(|intent| intent.op == IntentOp::Create && intent.state != IntentState::Planned)
 }
 
+/// A record of which the system has told the id shows within this time, or is gone: nothing is more likely to be doubled.
+const SHOWS_WITHIN: Duration = Duration::from_secs(600);
+
 /// Finds out what became of a create that was sent, and either links its effect or sends it again
 /// under the same transaction id.
 pub(super) async fn settle_create(
@@ -44,22 +47,34 @@ pub(super) async fn settle_create(
             Some(link) => relink(work, intent, &found, link).await,
         };
     }
+    let since = work
+        .context
+        .now()
+        .since(intent.sent_at.unwrap_or(intent.created_at));
     if intent.target.is_some() {
-        return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
+        if since < SHOWS_WITHIN {
+            return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
+        }
+        return made_and_gone(work, intent).await;
     }
     let end = work.sync.end(intent.side);
     let idempotent = end
         .connector
         .stream(&end.stream)
         .is_some_and(|stream| stream.capabilities.idempotent_create);
-    let since = work
-        .context
-        .now()
-        .since(intent.sent_at.unwrap_or(intent.created_at));
     if !idempotent && since < end.connector.timeout() * RESEND_TIMEOUTS {
         return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
     }
     resend(work, intent, link).await
+}
+
+/// The system has told the id of what it made, and for long now there is no such record: somebody deleted it at once, or
+/// merged it. What it was made from is matched and planned anew.
+async fn made_and_gone(work: Work<'_>, intent: &Intent) -> Result<Performed, WorkError> {
+    let reason = "it was made, and is not there any more; planned anew".to_owned();
+    work.close(intent, IntentState::Failed, Vec::new(), reason)
+        .await?;
+    Ok(work.again_after(Duration::ZERO, Waiting::Progress))
 }
 
 /// Looks for the effect by external reference, then by each match key.

@@ -57,7 +57,7 @@ impl Recovery {
             not_kept: Vec::new(),
         };
         for side in Side::BOTH {
-            recovery.tell_shown_late(work, link, &shown_late, side);
+            recovery.tell_shown_late(work, link, pair, &shown_late, side);
             recovery.take_forms(work, link, pair, side);
         }
         for (intent, write) in intents.iter().zip(&open) {
@@ -84,11 +84,18 @@ impl Recovery {
         &mut self,
         work: Work<'_>,
         link: &Link,
+        pair: &Pair,
         shown_late: &BTreeMap<String, BaseValue>,
         side: Side,
     ) {
-        let unseen = link.side(side).memory.unseen.iter();
-        for (field, unseen) in unseen.filter(|(_, unseen)| !unseen.lost) {
+        let source = pair.side(side.other()).map(|reading| &reading.fields);
+        for (field, unseen) in &link.side(side).memory.unseen {
+            // What landed long after it was sent, and is not wanted any more, is written over.
+            let is_wanted =
+                !unseen.lost || source.and_then(|it| it.get(field)) == Some(&unseen.value);
+            if !is_wanted {
+                continue;
+            }
             let (Some(rule), Some(base)) = (work.sync.policy.rule(field), shown_late.get(field))
             else {
                 continue;

@@ -8,7 +8,7 @@ use tandem_runtime::Archived;
 use tandem_store::ConflictState;
 
 use crate::world::system::Talents;
-use crate::world::system::oddities::Oddities;
+use crate::world::system::oddities::{Lag, Meanwhile, Oddities};
 use crate::world::{World, policy};
 
 const PLAIN: Talents = Talents {
@@ -120,4 +120,31 @@ async fn a_delete_of_one_of_two_that_share_no_key_is_carried_over() {
     let names = world.b.contents();
     assert_eq!(names.len(), 1);
     assert_eq!(names[0]["name"], "Bob");
+}
+
+#[tokio::test]
+async fn a_record_that_is_deleted_before_it_could_be_read_back_leaves_nobody_waiting() {
+    let slow = Oddities {
+        lag: Lag {
+            by: Duration::from_secs(2),
+            shows: Meanwhile::Missing,
+        },
+        creates_answer_id_alone: true,
+        ..Oddities::default()
+    };
+    let ends = ((PLAIN, Oddities::default()), (PLAIN, slow));
+    let world = World::odd(1, policy(), ends.0, ends.1, Archived::Gone).await;
+    world.first_sync().await;
+    let a = world.a.user_creates(&ANN);
+    world.hear(Side::A, &a).await;
+    world.turn().await;
+    let made = world.b.ids().remove(0);
+    world.b.user_deletes(&made);
+    let again = world.b.user_creates(&ANN);
+    world.hear(Side::B, &again).await;
+    world.rest().await;
+    assert_eq!(world.dead().await, []);
+    assert_eq!(world.b.ids(), std::slice::from_ref(&again));
+    let link = world.link_of(Side::A, &a).await.expect("linked");
+    assert_eq!(link.b.id, Some(again));
 }
