@@ -187,16 +187,42 @@ async fn the_folder_and_every_file_in_it_are_the_owners_alone_also_those_that_we
     }
 }
 
+/// A file that others may read, of somebody else.
+#[cfg(unix)]
+fn open_to_all(path: &Path) {
+    std::fs::write(path, "").expect("a file");
+    set_mode(path, 0o644);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_that_a_link_in_place_of_the_database_leads_to_keeps_its_mode() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, target) = (
+        folder.path().join("tandem.db"),
+        folder.path().join("elsewhere.db"),
+    );
+    open_to_all(&target);
+    std::os::unix::fs::symlink(&target, &path).expect("a link");
+    open(&path, RUNNING).await;
+    assert_eq!(mode(&target), 0o644);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn what_a_link_beside_the_database_leads_to_keeps_its_mode() {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    drop(open(&path, RUNNING).await);
     let target = folder.path().join("letters.txt");
-    std::fs::write(&target, "of somebody else").expect("a file");
-    set_mode(&target, 0o644);
+    open_to_all(&target);
     let lock = folder.path().join("tandem.db.lock");
+    std::fs::remove_file(&lock).expect("it is there");
     std::os::unix::fs::symlink(&target, lock).expect("a link");
-    open(&folder.path().join("tandem.db"), RUNNING).await;
+    // A command takes no lock; the process that runs on the file refuses this one.
+    open(&path, COMMAND).await;
+    let refused = SqliteStore::open(&path, RUNNING).await;
+    assert!(refused.is_err(), "no lock is taken through a link");
     assert_eq!(mode(&target), 0o644);
 }
 
