@@ -10,7 +10,7 @@ use tandem_store::{
 };
 
 use crate::tally::{Counter, Tally};
-use crate::{PostgresStore, rows, sql};
+use crate::{PostgresStore, alone, rows, sql};
 
 /// An entry as a statement takes it.
 #[derive(Serialize)]
@@ -148,7 +148,7 @@ pub(crate) fn list(filter: &ChangeFilter) -> QueryBuilder<Postgres> {
 #[async_trait]
 impl ChangeStore for PostgresStore {
     async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<Change>, StoreError> {
-        sql::all(&self.pool, list(filter).build())
+        alone::all(&self.pool, list(filter).build())
             .await?
             .iter()
             .map(read)
@@ -158,7 +158,7 @@ impl ChangeStore for PostgresStore {
     async fn totals(&self, sync: Option<&SyncName>) -> Result<SyncTotals, StoreError> {
         let statement = sqlx::query(TOTALS).bind(sync.map(|sync| sync.as_str().to_owned()));
         let mut totals = SyncTotals::default();
-        for row in sql::all(&self.pool, statement).await? {
+        for row in alone::all(&self.pool, statement).await? {
             if let Some(total) = total_of(&mut totals, rows::get(&row, "name")?) {
                 *total = rows::count(&row, "value")?;
             }
@@ -168,7 +168,7 @@ impl ChangeStore for PostgresStore {
 
     async fn duplicate_events(&self) -> Result<u64, StoreError> {
         let statement = sqlx::query(DUPLICATES).bind(Counter::DuplicateEvents.as_str());
-        let row = sql::one(&self.pool, statement).await?;
+        let row = alone::one(&self.pool, statement).await?;
         rows::count(&row, "value")
     }
 
@@ -176,7 +176,7 @@ impl ChangeStore for PostgresStore {
         let statement = sqlx::query(PRUNE)
             .bind(before.as_micros())
             .bind(sql::limit(limit));
-        Ok(sql::run(&self.pool, statement).await?)
+        Ok(alone::run(&self.pool, statement).await?)
     }
 }
 

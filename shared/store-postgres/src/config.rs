@@ -11,7 +11,7 @@ use tandem_store::{
 
 use crate::sql::{Failed, Statement};
 use crate::txn::{self, Txn};
-use crate::{PostgresStore, rows, sql};
+use crate::{PostgresStore, alone, rows, sql};
 
 #[derive(Serialize)]
 struct Named<'a> {
@@ -131,7 +131,7 @@ fn schedule(row: &PgRow) -> Result<StoredSchedule, StoreError> {
 impl PostgresStore {
     /// Runs a statement that changes at most one row. Returns whether it did.
     pub(crate) async fn change_one(&self, statement: Statement<'_>) -> Result<bool, StoreError> {
-        Ok(sql::run(&self.pool, statement).await? == 1)
+        Ok(alone::run(&self.pool, statement).await? == 1)
     }
 }
 
@@ -170,7 +170,7 @@ impl ConfigStore for PostgresStore {
 
     async fn connections(&self) -> Result<Vec<ConnectionRow>, StoreError> {
         const CONNECTIONS: &str = "-- connections\nSELECT * FROM connections ORDER BY name";
-        sql::all(&self.pool, sqlx::query(CONNECTIONS))
+        alone::all(&self.pool, sqlx::query(CONNECTIONS))
             .await?
             .iter()
             .map(|row| {
@@ -188,7 +188,7 @@ impl ConfigStore for PostgresStore {
 
     async fn syncs(&self) -> Result<Vec<SyncRow>, StoreError> {
         const SYNCS: &str = "-- syncs\nSELECT * FROM syncs ORDER BY name";
-        sql::all(&self.pool, sqlx::query(SYNCS))
+        alone::all(&self.pool, sqlx::query(SYNCS))
             .await?
             .iter()
             .map(|row| {
@@ -256,7 +256,7 @@ DELETE FROM notices WHERE process = $1";
 
     async fn notices(&self) -> Result<Vec<Notice>, StoreError> {
         const NOTICES: &str = "-- notices\nSELECT * FROM notices ORDER BY process";
-        sql::all(&self.pool, sqlx::query(NOTICES))
+        alone::all(&self.pool, sqlx::query(NOTICES))
             .await?
             .iter()
             .map(|row| {
@@ -290,7 +290,7 @@ WHERE name = $1 AND deleted_at IS NULL";
 
     async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
         const SCHEDULES: &str = "-- schedules\nSELECT * FROM schedules ORDER BY sync, purpose";
-        sql::all(&self.pool, sqlx::query(SCHEDULES))
+        alone::all(&self.pool, sqlx::query(SCHEDULES))
             .await?
             .iter()
             .map(schedule)

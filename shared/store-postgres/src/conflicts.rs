@@ -16,7 +16,7 @@ use tandem_store::{
 use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
 use crate::txn::{self, Txn};
-use crate::{PostgresStore, rows, sql};
+use crate::{PostgresStore, alone, rows, sql};
 
 #[derive(Serialize)]
 struct ConflictRow<'a> {
@@ -263,7 +263,7 @@ impl ConflictStore for PostgresStore {
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(sql::page(filter.limit));
-        sql::all(&self.pool, query.build())
+        alone::all(&self.pool, query.build())
             .await?
             .iter()
             .map(read)
@@ -272,7 +272,7 @@ impl ConflictStore for PostgresStore {
 
     async fn conflict(&self, id: ConflictId) -> Result<Option<Conflict>, StoreError> {
         const CONFLICT: &str = "-- conflict\nSELECT * FROM conflicts WHERE id = $1";
-        sql::first(&self.pool, sqlx::query(CONFLICT).bind(id.to_string()))
+        alone::first(&self.pool, sqlx::query(CONFLICT).bind(id.to_string()))
             .await?
             .as_ref()
             .map(read)

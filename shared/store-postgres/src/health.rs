@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use tandem_domain::{ConnectionName, Timestamp};
 use tandem_store::{ConnectionHealth, ConnectionState, HealthStore, StoreError};
 
-use crate::{PostgresStore, rows, sql};
+use crate::{PostgresStore, alone, rows};
 
 const NOTE_HEALTH: &str = "-- note_health
 INSERT INTO connection_health (connection, state, reason, since) VALUES ($1, $2, $3, $4)
@@ -64,7 +64,7 @@ impl HealthStore for PostgresStore {
     }
 
     async fn health(&self) -> Result<Vec<ConnectionHealth>, StoreError> {
-        sql::all(&self.pool, sqlx::query(HEALTH))
+        alone::all(&self.pool, sqlx::query(HEALTH))
             .await?
             .iter()
             .map(read)

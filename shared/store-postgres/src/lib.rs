@@ -8,6 +8,7 @@
 //! This crate never reads a clock, never draws a random number, and has no opinion on what to do: it
 //! keeps rows.
 
+mod alone;
 mod brake;
 mod changes;
 mod config;
@@ -62,10 +63,10 @@ impl Store for PostgresStore {
         const PROBE: &str = "-- probe
 INSERT INTO leases (name, holder, held_until) VALUES ('storage-probe', '', 0)
 ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
-        let mut conn = self.pool.acquire().await.map_err(sql::failed)?;
         // A write, because reading goes on when the disk is full; and of something new, because what is there
         // already is not written again.
-        sql::run(&mut *conn, sqlx::query(PROBE)).await?;
+        alone::run(&self.pool, sqlx::query(PROBE)).await?;
+        let mut conn = alone::acquire(&self.pool).await?;
         schema::check(&mut conn).await
     }
 }

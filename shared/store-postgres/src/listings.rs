@@ -10,7 +10,7 @@ use tandem_store::{Lane, ListingPlace, ListingStore, Run, StoreError, StoredPage
 
 use crate::sql::Failed;
 use crate::txn::{self, Txn};
-use crate::{PostgresStore, rows, sql};
+use crate::{PostgresStore, alone, rows, sql};
 
 /// A record as it goes into a statement.
 #[derive(Serialize)]
@@ -179,7 +179,7 @@ impl ListingStore for PostgresStore {
         side: Side,
     ) -> Result<Option<ListingPlace>, StoreError> {
         let statement = sqlx::query(PLACE).bind(run.number).bind(side.as_str());
-        sql::first(&self.pool, statement)
+        alone::first(&self.pool, statement)
             .await?
             .as_ref()
             .map(|row| rows::document(row, "document"))
@@ -201,7 +201,7 @@ impl ListingStore for PostgresStore {
             .bind(run.number)
             .bind(sql::plain(after.map_or("", RecordId::as_str)))
             .bind(sql::limit(limit));
-        sql::all(&self.pool, statement)
+        alone::all(&self.pool, statement)
             .await?
             .iter()
             .map(keys_of)
@@ -218,7 +218,7 @@ impl ListingStore for PostgresStore {
             .bind(run.number)
             .bind(side.as_str())
             .bind(sql::json("record", ids)?);
-        sql::all(&self.pool, statement)
+        alone::all(&self.pool, statement)
             .await?
             .iter()
             .map(|row| rows::document(row, "document"))
@@ -234,7 +234,7 @@ impl ListingStore for PostgresStore {
 
     async fn key_form(&self, sync: &SyncName) -> Result<Option<String>, StoreError> {
         let statement = sqlx::query(KEY_FORM).bind(sync.as_str().to_owned());
-        sql::first(&self.pool, statement)
+        alone::first(&self.pool, statement)
             .await?
             .as_ref()
             .map(|row| rows::get(row, "form"))
@@ -245,7 +245,7 @@ impl ListingStore for PostgresStore {
         let statement = sqlx::query(SET_KEY_FORM)
             .bind(sync.as_str().to_owned())
             .bind(sql::plain(form).into_owned());
-        sql::run(&self.pool, statement).await?;
+        alone::run(&self.pool, statement).await?;
         Ok(())
     }
 }

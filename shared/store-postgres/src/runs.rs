@@ -11,7 +11,7 @@ use tandem_store::{
 use crate::jobs::upkeep::release_waiting;
 use crate::sql::{self, Failed};
 use crate::txn::{self, Txn};
-use crate::{PostgresStore, rows};
+use crate::{PostgresStore, alone, rows};
 
 fn read(row: &PgRow) -> Result<Run, StoreError> {
     Ok(Run {
@@ -127,7 +127,7 @@ UPDATE runs SET progress = $2 WHERE id = $1 AND state = 'running'";
         let statement = sqlx::query(PROGRESS)
             .bind(id.to_string())
             .bind(sql::json("progress", progress)?);
-        sql::run(&self.pool, statement).await?;
+        alone::run(&self.pool, statement).await?;
         Ok(())
     }
 
@@ -165,7 +165,7 @@ WHERE state = 'running' AND started_at < $1
             .bind(before.as_micros())
             .bind(error)
             .bind(now.as_micros());
-        Ok(sql::run(&self.pool, statement).await?)
+        Ok(alone::run(&self.pool, statement).await?)
     }
 
     async fn cursor(&self, sync: &SyncName, side: Side) -> Result<Option<Timestamp>, StoreError> {
@@ -174,7 +174,7 @@ SELECT cursor_at FROM cursors WHERE sync = $1 AND side = $2";
         let statement = sqlx::query(CURSOR)
             .bind(sync.as_str().to_owned())
             .bind(side.as_str());
-        sql::first(&self.pool, statement)
+        alone::first(&self.pool, statement)
             .await?
             .as_ref()
             .map(|row| rows::instant(row, "cursor_at"))
@@ -183,7 +183,7 @@ SELECT cursor_at FROM cursors WHERE sync = $1 AND side = $2";
 
     async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
         const RUN: &str = "-- run\nSELECT * FROM runs WHERE id = $1";
-        sql::first(&self.pool, sqlx::query(RUN).bind(id.to_string()))
+        alone::first(&self.pool, sqlx::query(RUN).bind(id.to_string()))
             .await?
             .as_ref()
             .map(read)
@@ -210,7 +210,7 @@ SELECT cursor_at FROM cursors WHERE sync = $1 AND side = $2";
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(sql::page(filter.limit));
-        sql::all(&self.pool, query.build())
+        alone::all(&self.pool, query.build())
             .await?
             .iter()
             .map(read)
@@ -221,7 +221,7 @@ SELECT cursor_at FROM cursors WHERE sync = $1 AND side = $2";
         let statement = sqlx::query(PRUNE)
             .bind(before.as_micros())
             .bind(sql::limit(limit));
-        Ok(sql::run(&self.pool, statement).await?)
+        Ok(alone::run(&self.pool, statement).await?)
     }
 }
 

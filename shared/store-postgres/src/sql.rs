@@ -8,9 +8,10 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::Postgres;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow};
 use sqlx::query::Query;
-use sqlx::{Executor, Postgres};
 use tandem_store::StoreError;
 
 /// A prepared statement with its values.
@@ -21,6 +22,13 @@ const SCHEMA_CODES: [&str; 2] = ["42P01", "42703"];
 /// SQLSTATE of what passes when the transaction is run again: `serialization_failure`,
 /// `deadlock_detected`.
 const TRANSIENT_CODES: [&str; 2] = ["40001", "40P01"];
+/// SQLSTATE `feature_not_supported`, with which the server refuses a statement that was prepared before a
+/// migration gave a table of it another column, and that lists all columns: it stays refused on its connection
+/// until it is prepared anew. Other things have this code too; the place in the server's source tells them
+/// apart in every language, and the words do where something in between keeps the place back.
+const STALE_CODE: &str = "0A000";
+const STALE_ROUTINE: &str = "RevalidateCachedQuery";
+const STALE_WORDS: &str = "cached plan must not change result type";
 /// SQLSTATE `unique_violation`.
 const UNIQUE_CODE: &str = "23505";
 /// Unique indexes that two correct transactions can meet in: run again, the later one sees the row of
@@ -45,6 +53,9 @@ const KEY_CHARS_KEPT: usize = 100;
 pub(crate) enum Failed {
     /// Another transaction was in the way; the whole transaction is to be run again.
     Raced(String),
+    /// A migration came after the statement was prepared; the connection must forget what it has prepared, and
+    /// the whole transaction is to be run again.
+    Stale(String),
     /// The storage cannot do it.
     Store(StoreError),
 }
@@ -58,7 +69,7 @@ impl From<StoreError> for Failed {
 impl From<Failed> for StoreError {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Raced(reason) => Self::Unavailable(reason),
+            Failed::Raced(reason) | Failed::Stale(reason) => Self::Unavailable(reason),
             Failed::Store(error) => error,
         }
     }
@@ -83,6 +94,8 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
                     .is_some_and(|index| RACED_INDEXES.contains(&index));
             if raced || TRANSIENT_CODES.contains(&&*code) {
                 Failed::Raced(message)
+            } else if code == STALE_CODE && is_stale(&*error) {
+                Failed::Stale(message)
             } else if SCHEMA_CODES.contains(&&*code) {
                 Failed::Store(StoreError::Schema(format!(
                     "{message}: run `tandem db migrate`"
@@ -95,36 +108,43 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
     }
 }
 
+fn is_stale(error: &dyn DatabaseError) -> bool {
+    let routine = error
+        .try_downcast_ref::<PgDatabaseError>()
+        .and_then(PgDatabaseError::routine);
+    routine == Some(STALE_ROUTINE) || error.message() == STALE_WORDS
+}
+
 /// All rows that a statement gives.
-pub(crate) async fn all<'c>(
-    executor: impl Executor<'c, Database = Postgres>,
+pub(crate) async fn all(
+    conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<Vec<PgRow>, Failed> {
-    statement.fetch_all(executor).await.map_err(failed)
+    statement.fetch_all(conn).await.map_err(failed)
 }
 
 /// The first row, if there is one.
-pub(crate) async fn first<'c>(
-    executor: impl Executor<'c, Database = Postgres>,
+pub(crate) async fn first(
+    conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<Option<PgRow>, Failed> {
-    statement.fetch_optional(executor).await.map_err(failed)
+    statement.fetch_optional(conn).await.map_err(failed)
 }
 
 /// The one row of a statement that always gives one.
-pub(crate) async fn one<'c>(
-    executor: impl Executor<'c, Database = Postgres>,
+pub(crate) async fn one(
+    conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<PgRow, Failed> {
-    statement.fetch_one(executor).await.map_err(failed)
+    statement.fetch_one(conn).await.map_err(failed)
 }
 
 /// Runs a statement for its effect. Returns how many rows it changed.
-pub(crate) async fn run<'c>(
-    executor: impl Executor<'c, Database = Postgres>,
+pub(crate) async fn run(
+    conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<usize, Failed> {
-    let result = statement.execute(executor).await.map_err(failed)?;
+    let result = statement.execute(conn).await.map_err(failed)?;
     Ok(usize::try_from(result.rows_affected()).unwrap_or(usize::MAX))
 }
 

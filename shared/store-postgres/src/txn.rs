@@ -11,14 +11,15 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Postgres, Transaction};
 use tandem_store::StoreError;
 
+use crate::alone::Tries;
 use crate::sql::{self, Failed, Statement};
 use crate::tally::Tally;
 
 /// How often a transaction is run again because another one was in the way.
-const RACES_MAX: u32 = 20;
+pub(crate) const RACES_MAX: u32 = 20;
 /// How many connections may turn out to be dead before the database counts as gone: a restart of the
 /// database kills all that the pool holds.
-const DEAD_CONNECTIONS_MAX: u32 = 64;
+pub(crate) const DEAD_CONNECTIONS_MAX: u32 = 64;
 
 /// SQLSTATE `admin_shutdown`, `crash_shutdown`: what the server says as it closes a connection.
 const SHUTDOWN_CODES: [&str; 2] = ["57P01", "57P02"];
@@ -38,7 +39,7 @@ pub(crate) struct Txn {
 impl Txn {
     /// All rows that a statement gives.
     pub(crate) async fn all(&mut self, statement: Statement<'_>) -> Result<Vec<PgRow>, Failed> {
-        sql::all(&mut *self.open, statement).await
+        sql::all(&mut self.open, statement).await
     }
 
     /// The first row, if there is one.
@@ -46,22 +47,17 @@ impl Txn {
         &mut self,
         statement: Statement<'_>,
     ) -> Result<Option<PgRow>, Failed> {
-        sql::first(&mut *self.open, statement).await
+        sql::first(&mut self.open, statement).await
     }
 
     /// The one row of a statement that always gives one.
     pub(crate) async fn one(&mut self, statement: Statement<'_>) -> Result<PgRow, Failed> {
-        sql::one(&mut *self.open, statement).await
+        sql::one(&mut self.open, statement).await
     }
 
     /// Runs a statement for its effect. Returns how many rows it changed.
     pub(crate) async fn run(&mut self, statement: Statement<'_>) -> Result<usize, Failed> {
-        sql::run(&mut *self.open, statement).await
-    }
-
-    async fn commit(mut self) -> Result<(), Failed> {
-        self.tally.flush(&mut self.open).await?;
-        self.open.commit().await.map_err(sql::failed)
+        sql::run(&mut self.open, statement).await
     }
 }
 
@@ -84,20 +80,23 @@ impl<E> From<StoreError> for Stop<E> {
     }
 }
 
-/// Tells whether running the transaction again may help.
-pub(crate) trait MayRace {
-    fn raced(&self) -> bool;
+/// Tells what of the storage made a verb fail, and so whether running the transaction again may help.
+pub(crate) trait Fails {
+    fn failed(&self) -> Option<&Failed>;
 }
 
-impl MayRace for Failed {
-    fn raced(&self) -> bool {
-        matches!(self, Self::Raced(_))
+impl Fails for Failed {
+    fn failed(&self) -> Option<&Failed> {
+        Some(self)
     }
 }
 
-impl<E> MayRace for Stop<E> {
-    fn raced(&self) -> bool {
-        matches!(self, Self::Failed(failed) if failed.raced())
+impl<E> Fails for Stop<E> {
+    fn failed(&self) -> Option<&Failed> {
+        match self {
+            Self::Failed(failed) => Some(failed),
+            Self::Refused(_) => None,
+        }
     }
 }
 
@@ -133,29 +132,6 @@ where
     }
 }
 
-/// Runs a verb that is one statement, which is then a transaction of its own and costs one round trip.
-///
-/// A dead connection is replaced even when it died on the way, and the statement perhaps took effect: what
-/// is run so does no harm a second time. Leases that nobody heard of end by themselves; a job that had
-/// ended already is reported as held by nobody.
-pub(crate) async fn alone<A>(
-    pool: &PgPool,
-    args: &A,
-    statement: for<'a> fn(&'a A) -> Statement<'a>,
-) -> Result<Vec<PgRow>, StoreError> {
-    let (mut races, mut dead) = (0, 0);
-    loop {
-        match statement(args).fetch_all(pool).await {
-            Ok(rows) => return Ok(rows),
-            Err(error) if is_dead(&error) && dead < DEAD_CONNECTIONS_MAX => dead += 1,
-            Err(error) => match sql::failed(error) {
-                Failed::Raced(_) if races < RACES_MAX => races += 1,
-                failed => return Err(failed.into()),
-            },
-        }
-    }
-}
-
 async fn spawned<A, T, X>(
     pool: &PgPool,
     args: A,
@@ -164,7 +140,7 @@ async fn spawned<A, T, X>(
 where
     A: Send + Sync + 'static,
     T: Send + 'static,
-    X: MayRace + Send + 'static,
+    X: Fails + From<Failed> + Send + 'static,
 {
     let pool = pool.clone();
     let task = tokio::spawn(async move { repeat(&pool, &args, verb).await });
@@ -173,29 +149,48 @@ where
 }
 
 /// Runs the transaction until no other one is in its way.
-async fn repeat<A: Sync, T: Send, X: MayRace + Send>(
+async fn repeat<A: Sync, T: Send, X: Fails + From<Failed> + Send>(
     pool: &PgPool,
     args: &A,
     verb: Verb<A, T, X>,
 ) -> Result<Result<T, X>, StoreError> {
-    let mut races = 0;
+    let (mut races, mut tries) = (0, Tries::of(pool));
     loop {
         let mut txn = Txn {
             open: begin(pool).await?,
             tally: Tally::default(),
         };
-        match verb(&mut txn, args).await {
-            Ok(result) => match txn.commit().await {
+        // Dropping the transaction undoes it.
+        let error = match to_the_end(&mut txn, args, verb).await {
+            Ok(result) => match txn.open.commit().await {
                 Ok(()) => return Ok(Ok(result)),
-                Err(failed) if failed.raced() && races < RACES_MAX => {}
-                Err(failed) => return Err(failed.into()),
+                Err(error) => X::from(sql::failed(error)),
             },
-            Err(error) if error.raced() && races < RACES_MAX => {}
-            // Dropping the transaction undoes it.
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                if matches!(error.failed(), Some(Failed::Stale(_)))
+                    && tries.may_forget(&mut txn.open).await
+                {
+                    continue;
+                }
+                error
+            }
+        };
+        if !matches!(error.failed(), Some(Failed::Raced(_))) || races >= RACES_MAX {
+            return Ok(Err(error));
         }
         races += 1;
     }
+}
+
+/// All that a verb does, but for the commit.
+async fn to_the_end<A, T, X: From<Failed>>(
+    txn: &mut Txn,
+    args: &A,
+    verb: Verb<A, T, X>,
+) -> Result<T, X> {
+    let result = verb(txn, args).await?;
+    txn.tally.flush(&mut txn.open).await?;
+    Ok(result)
 }
 
 /// Opens a transaction. A connection that died while it waited in the pool (the database was
@@ -211,7 +206,7 @@ async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreErr
 }
 
 /// Whether the connection was closed by the other end before it was asked anything.
-fn is_dead(error: &sqlx::Error) -> bool {
+pub(crate) fn is_dead(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         sqlx::Error::Database(error) => error

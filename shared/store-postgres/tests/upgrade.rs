@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use tandem_store::Store;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tandem_domain::{ErrorCode, RecordId, Side};
+use tandem_store::{
+    JobFilter, JobOutcome, Progress, Resolution, RunKind, RunState, Store, Unlinked,
+};
 use tandem_store_postgres::{PostgresOptions, PostgresStore};
 use tandem_testkit::servers::shared_database;
-use tandem_testkit::upgrade;
+use tandem_testkit::{Make, upgrade};
 
 async fn opened(url: &str) -> Arc<dyn Store> {
     let opened = PostgresStore::open(url, PostgresOptions::default()).await;
@@ -30,4 +34,133 @@ async fn a_database_of_an_earlier_schema_is_brought_up_to_date_and_works() {
     let moved = PostgresStore::migrate(url).await.expect("it goes up");
     assert_eq!(moved, (2, newest));
     upgrade::works_on(&opened(url).await, &filled).await;
+}
+
+/// Adds a column to every table, as a migration does that comes while others work.
+async fn add_a_column_to_every_table(url: &str) {
+    const TABLES: &str = "SELECT tablename::text FROM pg_tables
+                          WHERE schemaname = 'public' AND tablename NOT LIKE '%sqlx%'";
+    let mut conn = PgConnection::connect(url).await.expect("a connection");
+    let tables: Vec<String> = sqlx::query_scalar(TABLES)
+        .fetch_all(&mut conn)
+        .await
+        .expect("the tables");
+    for table in ["jobs", "links", "syncs", "connections"] {
+        assert!(tables.iter().any(|one| one == table), "{tables:?}");
+    }
+    for table in tables {
+        let add = format!("ALTER TABLE {table} ADD COLUMN later BIGINT NOT NULL DEFAULT 0");
+        let added = sqlx::raw_sql(AssertSqlSafe(add)).execute(&mut conn).await;
+        added.expect("the column is added");
+    }
+}
+
+/// Asks so many things at once that each connection of the pool answers some of them.
+async fn ask_at_once(store: &Arc<dyn Store>) {
+    let asked = (0..64).map(|_| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move {
+            store.connections().await.expect("connections");
+            store.syncs().await.expect("syncs");
+            store.schedules().await.expect("schedules");
+            let jobs = store.jobs(&JobFilter::default()).await;
+            jobs.expect("jobs");
+            let links = store.links(&Make::customers(), None, 9).await;
+            links.expect("links");
+            let (sync, record) = (Make::customers(), RecordId::new("a1"));
+            let pair = store.pair(&sync, Side::A, &record).await;
+            pair.expect("pair");
+        })
+    });
+    for answered in asked.collect::<Vec<_>>() {
+        answered.await.expect("it is answered");
+    }
+}
+
+/// One of each verb that is a transaction of several statements and reads whole rows.
+async fn work(store: &Arc<dyn Store>, make: &Make, number: usize) {
+    let now = make.now();
+    let run = make.run(RunKind::Poll, Some(Side::A));
+    let run = store.begin_run(run, now).await.expect("begun");
+    let (good, none) = (RunState::Succeeded, Progress::default());
+    let ended = store.end_run(run.id, good, &none, None, None, now).await;
+    ended.expect("ended");
+
+    let question = make.conflict(None, &format!("q{number}"), Make::ambiguous());
+    let id = question.id;
+    let opened = store.open_conflicts(vec![question], now).await;
+    assert_eq!(opened.expect("asked"), 1);
+    let answered = store.resolve_conflict(id, Resolution::CreateNew, make.job_id(), now);
+    answered.await.expect("answered").expect("it was open");
+
+    let link = make.link(&format!("u{number}"), &format!("v{number}"));
+    let linked = store.insert_links(vec![link.clone()], now).await;
+    assert_eq!(linked.expect("linked"), 1);
+    let change = make.change(&format!("u{number}"), &format!("v{number}"));
+    let apart = store.unlink_by_hand(link.id, change, now).await;
+    assert_eq!(apart.expect("unlinked"), Unlinked::Done);
+
+    let jobs = vec![make.job(&format!("w{number}"))];
+    store.enqueue(jobs, now).await.expect("enqueued");
+    assert!(
+        !store
+            .claim(make.claim(64))
+            .await
+            .expect("claimed")
+            .is_empty()
+    );
+    assert!(store.release_all(now).await.expect("released") > 0);
+    let failure = Make::failure(ErrorCode::Refused, "no such city");
+    for outcome in [
+        JobOutcome::Retry {
+            run_at: now,
+            failure: failure.clone(),
+        },
+        JobOutcome::Dead { failure },
+    ] {
+        let claimed = store.claim(make.claim(64)).await.expect("claimed");
+        assert!(!claimed.is_empty());
+        let ends = claimed.into_iter().map(|one| (one.lease, outcome.clone()));
+        let finished = store.finish(ends.collect(), now).await.expect("finish");
+        assert!(finished.into_iter().all(|held| held));
+    }
+}
+
+/// More often than there are connections, which take turns.
+const OFTEN: usize = 12;
+
+#[tokio::test]
+async fn every_verb_goes_on_when_a_migration_adds_columns() {
+    for connections_max in [1, 8] {
+        let database = shared_database().await;
+        let url = database.url();
+        PostgresStore::migrate(url).await.expect("the schema");
+        let options = PostgresOptions { connections_max };
+        let store: Arc<dyn Store> = PostgresStore::open(url, options).await.expect("it opens");
+        let make = Make::default();
+        ask_at_once(&store).await;
+        for number in 0..OFTEN {
+            work(&store, &make, number).await;
+        }
+        add_a_column_to_every_table(url).await;
+        for number in OFTEN..2 * OFTEN {
+            work(&store, &make, number).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_at_work_goes_on_when_a_migration_adds_columns() {
+    for connections_max in [1, 8] {
+        let database = shared_database().await;
+        let url = database.url();
+        PostgresStore::migrate(url).await.expect("the schema");
+        let options = PostgresOptions { connections_max };
+        let store: Arc<dyn Store> = PostgresStore::open(url, options).await.expect("it opens");
+        let filled = upgrade::fill(&store).await;
+        ask_at_once(&store).await;
+        add_a_column_to_every_table(url).await;
+        ask_at_once(&store).await;
+        upgrade::works_on(&store, &filled).await;
+    }
 }

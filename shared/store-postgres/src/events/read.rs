@@ -5,11 +5,11 @@ use sqlx::{PgPool, Postgres, QueryBuilder};
 use tandem_domain::EventId;
 use tandem_store::{Event, EventFilter, EventState, StoreError};
 
-use crate::{rows, sql};
+use crate::{alone, rows, sql};
 
 /// Lists events without bodies, newest first.
 pub(super) async fn events(pool: &PgPool, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
-    sql::all(pool, list(filter).build())
+    alone::all(pool, list(filter).build())
         .await?
         .iter()
         .map(read_event)
@@ -55,7 +55,7 @@ const fn in_state(state: EventState) -> &'static str {
 
 /// One event with its body and headers.
 pub(super) async fn event(pool: &PgPool, id: EventId) -> Result<Option<Event>, StoreError> {
-    let Some(row) = sql::first(pool, sqlx::query(EVENT).bind(id.to_string())).await? else {
+    let Some(row) = alone::first(pool, sqlx::query(EVENT).bind(id.to_string())).await? else {
         return Ok(None);
     };
     Ok(Some(Event {

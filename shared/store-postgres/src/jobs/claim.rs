@@ -12,7 +12,7 @@ use tandem_store::{ClaimRequest, ClaimedJob, Lease, StoreError};
 
 use super::row::job;
 use crate::sql::Statement;
-use crate::{rows, sql, txn};
+use crate::{alone, rows, sql};
 
 /// How many jobs of a sync and class are looked at for each that is asked for; the rest is for those that
 /// other claims hold.
@@ -65,7 +65,7 @@ pub(super) async fn claim(
     let mut ask = Ask::first(request);
     let mut claimed = Vec::new();
     while !ask.tokens.is_empty() {
-        let rows = txn::alone(pool, &ask, claiming).await?;
+        let rows = alone::verb(pool, &ask, claiming).await?;
         let (now_claimed, is_more) = read(&rows)?;
         ask.go_on(&now_claimed);
         claimed.extend(now_claimed);

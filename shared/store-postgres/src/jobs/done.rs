@@ -11,8 +11,8 @@ use tandem_store::{JobOutcome, Lease, StoreError, notes};
 use super::dead;
 use crate::sql::{Failed, Statement};
 use crate::tally::Counter;
-use crate::txn::{self, Txn};
-use crate::{rows, sql};
+use crate::txn::Txn;
+use crate::{alone, rows, sql};
 
 /// A job that went well.
 #[derive(Serialize)]
@@ -100,7 +100,7 @@ pub(super) async fn end_all_well(
         return Ok(Vec::new());
     }
     let args = (sql::json("job", &Done::of(finished))?, now);
-    let held: HashSet<JobId> = txn::alone(pool, &args, end_and_count)
+    let held: HashSet<JobId> = alone::verb(pool, &args, end_and_count)
         .await?
         .iter()
         .map(|row| rows::parsed(row, "id"))

@@ -5,11 +5,11 @@ use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{Failure, Job, JobAttempt, JobCounts, JobFilter, JobState, StoreError};
 
 use super::row::job as read_job;
-use crate::{rows, sql};
+use crate::{alone, rows, sql};
 
 /// When the next waiting job is due. Jobs of paused syncs wait for a person, not for a time.
 pub(super) async fn next_due(pool: &PgPool) -> Result<Option<Timestamp>, StoreError> {
-    let row = sql::one(pool, sqlx::query(NEXT_DUE)).await?;
+    let row = alone::one(pool, sqlx::query(NEXT_DUE)).await?;
     rows::instant_opt(&row, "run_at")
 }
 
@@ -34,7 +34,7 @@ WHERE s.sync IS NOT NULL AND s.sync NOT IN (SELECT name FROM syncs WHERE paused)
 /// One job.
 pub(super) async fn job(pool: &PgPool, id: JobId) -> Result<Option<Job>, StoreError> {
     const JOB: &str = "-- job\nSELECT * FROM jobs WHERE id = $1";
-    sql::first(pool, sqlx::query(JOB).bind(id.to_string()))
+    alone::first(pool, sqlx::query(JOB).bind(id.to_string()))
         .await?
         .as_ref()
         .map(read_job)
@@ -44,7 +44,7 @@ pub(super) async fn job(pool: &PgPool, id: JobId) -> Result<Option<Job>, StoreEr
 /// The failed attempts of a job.
 pub(super) async fn attempts(pool: &PgPool, id: JobId) -> Result<Vec<JobAttempt>, StoreError> {
     const ATTEMPTS: &str = "-- attempts\nSELECT * FROM job_attempts WHERE job = $1 ORDER BY seq";
-    sql::all(pool, sqlx::query(ATTEMPTS).bind(id.to_string()))
+    alone::all(pool, sqlx::query(ATTEMPTS).bind(id.to_string()))
         .await?
         .iter()
         .map(|row| {
@@ -63,7 +63,7 @@ pub(super) async fn attempts(pool: &PgPool, id: JobId) -> Result<Vec<JobAttempt>
 
 /// Lists jobs, newest first.
 pub(super) async fn jobs(pool: &PgPool, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-    sql::all(pool, list(filter).build())
+    alone::all(pool, list(filter).build())
         .await?
         .iter()
         .map(read_job)
@@ -124,7 +124,7 @@ pub(super) async fn counts(
     let statement = sqlx::query(COUNTS)
         .bind(sync.map(|sync| sync.as_str().to_owned()))
         .bind(now.as_micros());
-    let row = sql::one(pool, statement).await?;
+    let row = alone::one(pool, statement).await?;
     let by_class = ["interactive", "poll", "backfill"];
     let mut available_by_class = [0; 3];
     for (count, column) in available_by_class.iter_mut().zip(by_class) {

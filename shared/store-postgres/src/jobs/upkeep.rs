@@ -16,8 +16,8 @@ use super::row::job;
 use super::waiting::{Waiting, put_back};
 use crate::sql::{Failed, Statement};
 use crate::tally::Counter;
-use crate::txn::{self, Txn};
-use crate::{rows, sql};
+use crate::txn::Txn;
+use crate::{alone, rows, sql};
 
 /// Moves the end of leases that are held: one statement, that is a transaction of its own.
 pub(super) async fn renew(
@@ -29,7 +29,7 @@ pub(super) async fn renew(
         return Ok(Vec::new());
     }
     let args = (sql::json("lease", &LeaseRow::all(leases))?, until);
-    let held = txn::alone(pool, &args, renewing)
+    let held = alone::verb(pool, &args, renewing)
         .await?
         .iter()
         .map(|row| {

@@ -8,7 +8,7 @@ use super::{row, write};
 use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
 use crate::txn::{self, Txn};
-use crate::{PostgresStore, changes, rows, sql};
+use crate::{PostgresStore, alone, changes, rows, sql};
 
 /// The records of a link, by side.
 fn records(link: &Link) -> impl Iterator<Item = (Side, &RecordId)> {
@@ -248,13 +248,13 @@ impl HandStore for PostgresStore {
 
     async fn left_alone(&self, links: &[LinkId]) -> Result<Vec<LinkId>, StoreError> {
         let links: Vec<String> = links.iter().map(ToString::to_string).collect();
-        let rows = sql::all(&self.pool, sqlx::query(ALONE).bind(links)).await?;
+        let rows = alone::all(&self.pool, sqlx::query(ALONE).bind(links)).await?;
         rows.iter().map(|row| rows::parsed(row, "id")).collect()
     }
 
     async fn left_alone_count(&self, sync: &SyncName) -> Result<u64, StoreError> {
         let statement = sqlx::query(ALONE_COUNT).bind(sync.as_str().to_owned());
-        let row = sql::first(&self.pool, statement).await?;
+        let row = alone::first(&self.pool, statement).await?;
         row.map_or(Ok(0), |row| rows::count(&row, "n"))
     }
 
@@ -266,7 +266,7 @@ impl HandStore for PostgresStore {
         let statement = sqlx::query(CLOSE_MOOT)
             .bind(sql::limit(limit))
             .bind(now.as_micros());
-        Ok(sql::run(&self.pool, statement).await?)
+        Ok(alone::run(&self.pool, statement).await?)
     }
 
     async fn close_questions_of(

@@ -12,8 +12,8 @@ use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError};
 
 use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
-use crate::txn::{self, Txn};
-use crate::{rows, sql};
+use crate::txn::Txn;
+use crate::{alone, rows, sql};
 
 /// What was known of a record before it was seen again.
 struct Known {
@@ -329,7 +329,7 @@ pub(super) async fn records_by_keys(
     let keys: Vec<_> = keys.iter().map(|key| sql::key(key)).collect();
     let keys = sql::json("key", &keys)?;
     let args = (sync, side, keys);
-    let found = txn::alone(pool, &args, |(sync, side, keys)| {
+    let found = alone::verb(pool, &args, |(sync, side, keys)| {
         let statement = match side {
             Side::A => sqlx::query(BY_KEYS_A),
             Side::B => sqlx::query(BY_KEYS_B),
@@ -383,7 +383,7 @@ pub(super) async fn unseen_records(
 ) -> Result<Vec<RecordId>, StoreError> {
     let after = sql::plain(after.map_or("", RecordId::as_str));
     let args = (sync, side, generation, after, sql::limit(limit));
-    let found = txn::alone(pool, &args, |(sync, side, generation, after, limit)| {
+    let found = alone::verb(pool, &args, |(sync, side, generation, after, limit)| {
         let statement = match side {
             Side::A => sqlx::query(UNSEEN_A),
             Side::B => sqlx::query(UNSEEN_B),

@@ -6,7 +6,7 @@ use tandem_domain::{IntentId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{Intent, StoreError};
 
 use super::row;
-use crate::{sql, txn};
+use crate::{alone, sql};
 
 fn read(rows: &[PgRow]) -> Result<Vec<Intent>, StoreError> {
     rows.iter().map(row::intent).collect()
@@ -22,7 +22,7 @@ pub(super) async fn open_creates(
     let keys: Vec<_> = keys.iter().map(|key| sql::key(key)).collect();
     let keys = sql::json("key", &keys)?;
     let args = (sync, side, keys);
-    let found = txn::alone(pool, &args, |(sync, side, keys)| {
+    let found = alone::verb(pool, &args, |(sync, side, keys)| {
         sqlx::query(OPEN_CREATES)
             .bind(sync.as_str())
             .bind(side.as_str())
@@ -45,7 +45,7 @@ pub(super) async fn intents_of(
     record: &RecordId,
 ) -> Result<Vec<Intent>, StoreError> {
     let args = (sync, record);
-    let found = txn::alone(pool, &args, |(sync, record)| {
+    let found = alone::verb(pool, &args, |(sync, record)| {
         sqlx::query(INTENTS_OF)
             .bind(sync.as_str())
             .bind(sql::plain(record.as_str()))
@@ -73,7 +73,7 @@ pub(super) async fn stale_intents(
     limit: usize,
 ) -> Result<Vec<Intent>, StoreError> {
     let args = (before, after, limit);
-    let found = txn::alone(pool, &args, |(before, after, limit)| {
+    let found = alone::verb(pool, &args, |(before, after, limit)| {
         sqlx::query(STALE)
             .bind(before.as_micros())
             .bind(sql::limit(*limit))

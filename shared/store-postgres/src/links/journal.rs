@@ -17,7 +17,7 @@ use tandem_store::{
 use super::write;
 use crate::sql::Failed;
 use crate::txn::{self, Boxed, Stop, Txn};
-use crate::{rows, sql};
+use crate::{alone, rows, sql};
 
 #[derive(Serialize)]
 struct IntentRow<'a> {
@@ -155,7 +155,7 @@ async fn linked(
     // In the order in which their jobs are locked.
     leased.sort_by_key(|row| row.job);
     let args = (sql::json("entry", &leased)?, sql::json("intent", &intents)?);
-    let found = txn::alone(pool, &args, |(leased, intents)| {
+    let found = alone::verb(pool, &args, |(leased, intents)| {
         sqlx::query(JOURNAL_LINKED).bind(leased).bind(intents)
     });
     // There is a row for each lease that is held.
@@ -336,7 +336,7 @@ pub(super) async fn mark_sent(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let args = (lease, intent, now);
-    let marked = txn::alone(pool, &args, |(lease, intent, now)| {
+    let marked = alone::verb(pool, &args, |(lease, intent, now)| {
         sqlx::query(MARK_SENT)
             .bind(intent.to_string())
             .bind(lease.job.to_string())

@@ -12,7 +12,7 @@ use tandem_store::{
 
 use super::row;
 use crate::txn::Boxed;
-use crate::{rows, sql, txn};
+use crate::{alone, rows, sql};
 
 /// A record that is asked about.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ async fn of_side(
         return Ok(());
     }
     let args = (side, sql::json("record", &rows)?);
-    let found = txn::alone(pool, &args, |(side, records)| {
+    let found = alone::verb(pool, &args, |(side, records)| {
         let statement = match side {
             Side::A => sqlx::query(PAIRS_OF_A),
             Side::B => sqlx::query(PAIRS_OF_B),
@@ -185,7 +185,7 @@ fn context(row: &PgRow) -> Result<PairContext, StoreError> {
 /// One link.
 pub(super) async fn link(pool: &PgPool, id: LinkId) -> Result<Option<Link>, StoreError> {
     const LINK: &str = "-- link\nSELECT * FROM links WHERE id = $1";
-    txn::alone(pool, &id, |id| sqlx::query(LINK).bind(id.to_string()))
+    alone::verb(pool, &id, |id| sqlx::query(LINK).bind(id.to_string()))
         .await?
         .first()
         .map(row::link)
@@ -200,7 +200,7 @@ pub(super) async fn links(
     limit: usize,
 ) -> Result<Vec<Link>, StoreError> {
     let args = (sync, after, limit);
-    let found = txn::alone(pool, &args, |(sync, after, limit)| {
+    let found = alone::verb(pool, &args, |(sync, after, limit)| {
         sqlx::query(LINKS)
             .bind(sync.as_str())
             .bind(after.map_or_else(String::new, |id| id.to_string()))
@@ -216,7 +216,7 @@ SELECT * FROM links WHERE sync = $1 AND id > $2 ORDER BY id LIMIT $3";
 pub(super) async fn link_count(pool: &PgPool, sync: &SyncName) -> Result<u64, StoreError> {
     const COUNT: &str = "-- link_count
 SELECT count(*) AS links FROM links WHERE sync = $1 AND state = 'active'";
-    txn::alone(pool, &sync, |sync| sqlx::query(COUNT).bind(sync.as_str()))
+    alone::verb(pool, &sync, |sync| sqlx::query(COUNT).bind(sync.as_str()))
         .await?
         .first()
         .map_or(Ok(0), |row| rows::count(row, "links"))
