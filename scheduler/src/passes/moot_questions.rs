@@ -1,5 +1,6 @@
 //! Questions that nobody has to answer any more are closed: the record has a partner or is left alone by now, or
 //! the pair is no pair any more. Otherwise they would be counted for ever.
+//! That an edit was overwritten is never moot.
 
 use std::sync::Arc;
 

@@ -78,7 +78,8 @@ pub trait HandStore: Send + Sync {
     async fn left_alone_count(&self, sync: &SyncName) -> Result<u64, StoreError>;
 
     /// Closes questions that nobody has to answer any more: what a record matches, when it has a partner or is
-    /// left alone by now; anything about a pair that is no pair any more. At most `limit`; returns how many.
+    /// left alone by now; anything about a pair that is no pair any more, but that an edit was overwritten: no pair
+    /// brings it back, so a person must hear of it. At most `limit`; returns how many.
     async fn close_moot_conflicts(&self, limit: usize, now: Timestamp)
     -> Result<usize, StoreError>;
 

@@ -143,7 +143,7 @@ WHERE id = ANY (ARRAY(
                 WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active' LIMIT 1) IS NOT NULL)
             OR (SELECT r.ignored FROM records r
                 WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record LIMIT 1))
-        ELSE c.kind::json ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced', 'overwritten') AND (
+        ELSE c.kind::json ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced') AND (
             SELECT l.state FROM links l WHERE l.id = c.link LIMIT 1) = 'retired'
         END
     LIMIT $1))";

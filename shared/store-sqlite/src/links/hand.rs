@@ -127,7 +127,7 @@ WHERE id IN (
                 WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active'))
             OR EXISTS (SELECT 1 FROM records r
                 WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record AND r.ignored))
-        ELSE c.kind ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced', 'overwritten') AND EXISTS (
+        ELSE c.kind ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced') AND EXISTS (
             SELECT 1 FROM links l WHERE l.id = c.link AND l.state = 'retired')
         END
     LIMIT ?1)";

@@ -1,6 +1,6 @@
 //! Pairs that operators make and take apart by hand, and questions that are moot.
 
-use tandem_domain::{ConflictId, RecordId, Side, Value};
+use tandem_domain::{ConflictId, Fields, RecordId, Side, Value};
 use tandem_store::{
     Change, ChangeFilter, ConflictFilter, ConflictKind, ConflictState, HandLink, JobState, Lane,
     LinkState, NewConflict, NewLink, Operation, Resolution, TakeUp, Unlinked,
@@ -142,6 +142,14 @@ pub async fn a_pair_with_an_open_write_is_not_taken_apart_by_hand(store: Subject
     assert_eq!(stored.state, LinkState::Active);
 }
 
+fn overwritten(make: &Make) -> ConflictKind {
+    ConflictKind::Overwritten {
+        edited_at: make.now(),
+        event: make.event("told", "a2").id,
+        written: Fields::new(),
+    }
+}
+
 /// Questions that nobody has to answer any more are closed, and no others.
 pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
     let make = Make::default();
@@ -167,6 +175,9 @@ pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
     assert_eq!(done.expect("unlinked"), Unlinked::Done);
     let late = make.conflict(Some(links[1].id), "a2", Make::field_conflict("name"));
     let late = open(&store, &make, late).await;
+    // That an edit was lost is no less true when the pair is gone: only a person closes it.
+    let over = make.conflict(Some(links[1].id), "a2", overwritten(&make));
+    let over = open(&store, &make, over).await;
     let closed = store.close_moot_conflicts(9, make.now()).await;
     assert_eq!(closed.expect("closed"), 2);
     for (id, expected) in [
@@ -175,6 +186,7 @@ pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
         (of_pair, ConflictState::Open),
         (of_ended, ConflictState::Closed),
         (late, ConflictState::Closed),
+        (over, ConflictState::Open),
     ] {
         assert_eq!(state(&store, id).await, expected, "{id}");
     }
