@@ -57,7 +57,7 @@ pub use runs::{
     NewRun, Progress, ROW_ERRORS_MAX, RowError, Run, RunFilter, RunKind, RunState, RunStore,
 };
 pub use tandem_domain::BaseValue;
-pub use waits::{NAMED_WAIT_MAX, STEPS_MAX, Verdict, Waiting, Waits};
+pub use waits::{NAMED_WAIT_MAX, STEPS_MAX, Turn, Verdict, Waiting, Waits};
 
 /// Everything that a storage does.
 #[async_trait]

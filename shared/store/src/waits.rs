@@ -45,10 +45,8 @@ struct Rule {
     first: Duration,
     /// The floor grows no further.
     most: Duration,
-    /// In vain, when it was at least so long.
+    /// In vain, when it was so long. That takes [`LOOKS_MIN`] looks or more, see [`Rule::pause_max`].
     patience: Option<Duration>,
-    /// In vain, when it was at least so often: a process may have stood still meanwhile.
-    tries_min: u32,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -56,6 +54,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// No system is believed for longer than this when it names a time.
 pub const NAMED_WAIT_MAX: Duration = HOUR;
+/// What has waited in vain was looked at so often at least. A pause and what is counted of coming late after it are
+/// together no more than this part of the patience.
+const LOOKS_MIN: u32 = 10;
 /// So many steps follow each other at once; a job that goes on after these is slowed down.
 const STEPS_FREE: u32 = 4;
 /// A job that is carried on so often without an end is given to a person: something else writes to the same
@@ -66,7 +67,6 @@ const STEP_RULE: Rule = Rule {
     first: Duration::from_millis(20),
     most: Duration::from_secs(5 * 60),
     patience: None,
-    tries_min: 0,
 };
 
 impl Waiting {
@@ -121,32 +121,34 @@ impl Waiting {
         }
     }
 
+    /// How long it is waited for at most.
+    fn patience(self) -> Duration {
+        let patience = self.rule().and_then(|rule| rule.patience);
+        patience.unwrap_or(Duration::MAX)
+    }
+
     const fn rule(self) -> Option<Rule> {
         match self {
             Self::SystemDown | Self::Throttled => Some(Rule {
                 first: Duration::from_secs(1),
                 most: Duration::from_secs(5 * 60),
                 patience: None,
-                tries_min: 0,
             }),
             Self::Storage => Some(Rule {
                 first: Duration::from_secs(1),
                 most: Duration::from_secs(5 * 60),
                 patience: Some(HOUR),
-                tries_min: 15,
             }),
             Self::Partner | Self::KeyBusy | Self::Superseded | Self::Elsewhere => Some(Rule {
                 first: Duration::from_millis(20),
                 most: Duration::from_secs(30),
                 patience: Some(HOUR),
-                tries_min: 100,
             }),
             // A first sync takes hours, and its end wakes these.
             Self::FirstSync => Some(Rule {
                 first: Duration::from_secs(2),
                 most: Duration::from_secs(5 * 60),
                 patience: Some(Duration::from_secs(24 * 3_600)),
-                tries_min: 100,
             }),
             Self::Gate | Self::Stopping | Self::Progress => None,
         }
@@ -164,6 +166,15 @@ pub struct Waits {
     pub reason: Option<Waiting>,
     /// How often it was carried on after a step, since it began.
     pub steps: u32,
+}
+
+/// When a job that goes back to waiting had its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// When it was due. It may have run long after that: a process stood still, or the sync was paused.
+    pub due: Timestamp,
+    /// Now.
+    pub now: Timestamp,
 }
 
 /// What becomes of a job that goes back to waiting.
@@ -192,15 +203,15 @@ impl Waits {
         reason: Waiting,
         named: Timestamp,
         last: Option<&Failure>,
-        now: Timestamp,
+        turn: Turn,
     ) -> Verdict {
         match (reason, reason.rule()) {
-            (Waiting::Progress, _) => self.step(named, now),
-            (_, Some(rule)) => self.wait(reason, &rule, named, last, now),
-            // It did not run, so it has neither waited in vain nor come forward.
+            (Waiting::Progress, _) => self.step(named, turn.now),
+            (_, Some(rule)) => self.wait(reason, &rule, named, last, turn),
+            // It did not run, so it has neither waited in vain nor come forward: that time does not count.
             (_, None) => Verdict::Wait {
                 run_at: named,
-                waits: self,
+                waits: self.without(named.since(self.due(turn))),
             },
         }
     }
@@ -210,7 +221,7 @@ impl Waits {
         let steps = self.steps.saturating_add(1);
         if steps > STEPS_MAX {
             return Verdict::TooLong {
-                failure: unsettled(steps),
+                failure: unsettled(steps, self.reason),
             };
         }
         let slowed = steps.saturating_sub(STEPS_FREE);
@@ -219,8 +230,10 @@ impl Waits {
         } else {
             named.max(now.plus(STEP_RULE.floor(slowed)))
         };
+        // What it waited for stays known: if the steps never end, that is what a person must look at.
         let waits = Self {
             steps,
+            reason: self.reason,
             ..Self::default()
         };
         Verdict::Wait { run_at, waits }
@@ -232,17 +245,20 @@ impl Waits {
         rule: &Rule,
         named: Timestamp,
         last: Option<&Failure>,
-        now: Timestamp,
+        turn: Turn,
     ) -> Verdict {
+        let now = turn.now;
         let count = self.count.saturating_add(1);
-        let since = self.since_for(reason).unwrap_or(now);
+        let late = now.since(self.due(turn)).saturating_sub(rule.late_max());
+        let since = self.without(late).since_for(reason).unwrap_or(now);
         let waited = now.since(since);
-        if rule.patience.is_some_and(|patience| waited >= patience) && count >= rule.tries_min {
+        if rule.patience.is_some_and(|patience| waited >= patience) {
+            let former = self.reason.filter(|_| self.count > 0);
             return Verdict::TooLong {
-                failure: in_vain(reason, count, waited, last),
+                failure: in_vain([Some(reason), former], count, waited, last),
             };
         }
-        let named = named.min(now.plus(NAMED_WAIT_MAX));
+        let named = named.min(now.plus(rule.pause_max()));
         Verdict::Wait {
             run_at: named.max(now.plus(rule.floor(count))),
             waits: Self {
@@ -254,16 +270,41 @@ impl Waits {
         }
     }
 
-    /// Since when its patience counts: the outage of a system is not held against what it waits for next.
+    /// Since when its patience counts: the outage of a system, or a long first sync, is not held against what it waits
+    /// for next.
     fn since_for(self, reason: Waiting) -> Option<Timestamp> {
-        let is_patient =
-            |reason: Waiting| reason.rule().is_some_and(|rule| rule.patience.is_none());
-        let was_patient = self.reason.is_some_and(is_patient);
-        self.since.filter(|_| !was_patient || is_patient(reason))
+        let had = self.reason.map_or(Duration::ZERO, Waiting::patience);
+        self.since.filter(|_| had <= reason.patience())
+    }
+
+    /// When it was due; a job that it was merged with may have been due before this one began to wait.
+    fn due(self, turn: Turn) -> Timestamp {
+        self.since.map_or(turn.due, |since| since.max(turn.due))
+    }
+
+    /// The same, but so much of the time does not count.
+    fn without(self, time: Duration) -> Self {
+        Self {
+            since: self.since.map(|since| since.plus(time)),
+            ..self
+        }
     }
 }
 
 impl Rule {
+    /// The longest pause, whatever was named: what waits in vain is looked at often enough before it is given up.
+    fn pause_max(&self) -> Duration {
+        let patience = self.patience.unwrap_or(Duration::MAX);
+        // The rest of each part is for coming late.
+        (patience / LOOKS_MIN - self.late_max()).min(NAMED_WAIT_MAX)
+    }
+
+    /// So much of coming late counts: a process that stood still is not held against its jobs.
+    fn late_max(&self) -> Duration {
+        self.patience
+            .map_or(Duration::ZERO, |patience| patience / (LOOKS_MIN * 6))
+    }
+
     /// The shortest wait of this number; the first is 1.
     fn floor(&self, number: u32) -> Duration {
         let doublings = number.saturating_sub(1).min(31);
@@ -271,11 +312,23 @@ impl Rule {
     }
 }
 
-fn in_vain(reason: Waiting, count: u32, waited: Duration, last: Option<&Failure>) -> Failure {
+/// `reasons` are the last one, and the one before it.
+fn in_vain(
+    reasons: [Option<Waiting>; 2],
+    count: u32,
+    waited: Duration,
+    last: Option<&Failure>,
+) -> Failure {
     let minutes = waited.as_secs() / MINUTE.as_secs();
+    let mut words: Vec<&str> = reasons
+        .into_iter()
+        .flatten()
+        .map(Waiting::describe)
+        .collect();
+    words.dedup();
     let head = format!(
         "it waited for {} and looked {count} times in {minutes} minutes; nothing moved. Nothing was lost: see what holds that up, then replay this",
-        reason.describe()
+        words.join(", before that for ")
     );
     let chain = last
         .map(|failure| failure.chain.clone())
@@ -286,11 +339,25 @@ fn in_vain(reason: Waiting, count: u32, waited: Duration, last: Option<&Failure>
     }
 }
 
-fn unsettled(steps: u32) -> Failure {
+fn unsettled(steps: u32, waited_for: Option<Waiting>) -> Failure {
+    let words = waited_for.map_or_else(
+        || {
+            "each time there was more to do. Look whether something else writes to the two records, or a field has \
+             another value at each reading"
+                .to_owned()
+        },
+        |reason| {
+            format!(
+                "in between it waited, the last time for {}. See what holds that up, and whether something else writes \
+                 to the two records",
+                reason.describe()
+            )
+        },
+    );
     Failure {
         code: ErrorCode::Stuck,
         chain: vec![format!(
-            "it was carried on {steps} times, and each time the two records had moved again. Look whether something else writes to them, or a field has another value at each reading; then replay this"
+            "it was carried on {steps} times without an end; {words}; nothing was lost, so then replay this"
         )],
     }
 }
@@ -305,6 +372,10 @@ mod tests {
         Timestamp::from_secs(secs)
     }
 
+    fn on_time(now: Timestamp) -> Turn {
+        Turn { due: now, now }
+    }
+
     fn waited(verdict: Verdict) -> (Timestamp, Waits) {
         match verdict {
             Verdict::Wait { run_at, waits } => (run_at, waits),
@@ -317,7 +388,7 @@ mod tests {
         let (mut waits, mut now) = (Waits::default(), at(1_000));
         let mut floors = Vec::new();
         for _ in 0..count {
-            let (run_at, next) = waited(waits.again(reason, now, None, now));
+            let (run_at, next) = waited(waits.again(reason, now, None, on_time(now)));
             floors.push(run_at.since(now).as_millis());
             (waits, now) = (next, run_at);
         }
@@ -336,8 +407,9 @@ mod tests {
     #[test]
     fn a_longer_time_that_a_system_names_is_kept_but_not_for_ever() {
         let now = at(1_000);
-        let named =
-            |secs| waited(Waits::default().again(Waiting::Throttled, at(secs), None, now)).0;
+        let named = |secs| {
+            waited(Waits::default().again(Waiting::Throttled, at(secs), None, on_time(now))).0
+        };
         assert_eq!(named(1_090), at(1_090));
         assert_eq!(named(999_999_999), at(1_000 + 3_600));
         assert_eq!(named(500), at(1_001), "a time that is past is none");
@@ -347,7 +419,7 @@ mod tests {
     fn what_waits_in_vain_for_an_hour_becomes_a_dead_letter_that_names_it() {
         let (mut waits, mut now) = (Waits::default(), at(0));
         let failure = loop {
-            match waits.again(Waiting::Partner, now, None, now) {
+            match waits.again(Waiting::Partner, now, None, on_time(now)) {
                 Verdict::Wait {
                     run_at,
                     waits: next,
@@ -364,23 +436,128 @@ mod tests {
     fn a_system_that_is_down_is_waited_for_as_long_as_it_takes() {
         let (mut waits, mut now) = (Waits::default(), at(0));
         while now < at(30 * 24 * 3_600) {
-            (now, waits) = waited(waits.again(Waiting::SystemDown, now, None, now));
+            (now, waits) = waited(waits.again(Waiting::SystemDown, now, None, on_time(now)));
         }
         // And the month is not held against what comes after it.
-        waited(waits.again(Waiting::KeyBusy, now, None, now));
+        waited(waits.again(Waiting::KeyBusy, now, None, on_time(now)));
+    }
+
+    /// Waits until it is in vain, when each pause is named so and each look comes so late. Returns when that was, how
+    /// often it looked, and why.
+    fn until_in_vain(reason: Waiting, named: u64, late: u64) -> (Timestamp, u32, Failure) {
+        let (mut waits, mut due, mut looks) = (Waits::default(), at(0), 0);
+        loop {
+            let now = due.plus(Duration::from_secs(late));
+            looks += 1;
+            let named = now.plus(Duration::from_secs(named));
+            match waits.again(reason, named, None, Turn { due, now }) {
+                Verdict::Wait {
+                    run_at,
+                    waits: next,
+                } => (waits, due) = (next, run_at),
+                Verdict::TooLong { failure } => return (now, looks, failure),
+            }
+        }
+    }
+
+    #[test]
+    fn an_hour_in_vain_is_an_hour_whatever_pauses_are_named() {
+        for named in [0, 30, 300, 1_800, 3_600, 999_999] {
+            let (end, looks, _) = until_in_vain(Waiting::Elsewhere, named, 0);
+            assert!(end >= at(3_600) && end <= at(3_900), "{named}: {end}");
+            assert!(looks > LOOKS_MIN, "{named}: {looks} looks");
+        }
     }
 
     #[test]
     fn a_process_that_stood_still_is_not_held_against_its_jobs() {
-        let (_, waits) = waited(Waits::default().again(Waiting::Partner, at(0), None, at(0)));
-        waited(waits.again(Waiting::Partner, at(99_999), None, at(99_999)));
+        let turn = |due, now| Turn {
+            due: at(due),
+            now: at(now),
+        };
+        // It had looked often already, and then stood still for a day.
+        let (mut waits, mut now) = (Waits::default(), at(0));
+        while now < at(1_800) {
+            (now, waits) = waited(waits.again(Waiting::Partner, now, None, on_time(now)));
+        }
+        let due = now;
+        now = due.plus(Duration::from_secs(86_400));
+        (_, waits) = waited(waits.again(Waiting::Partner, now, None, Turn { due, now }));
+        // Nor is a gate, after the outage of a system, when it has looked hundreds of times.
+        let late = now.plus(Duration::from_secs(9_000));
+        (now, waits) = waited(waits.again(Waiting::Gate, late, None, on_time(now)));
+        (_, waits) = waited(waits.again(Waiting::Partner, now, None, on_time(now)));
+        assert!(now.since(waits.since.expect("it waits")) < Duration::from_secs(2_000));
+
+        let (_, waits) = waited(Waits::default().again(Waiting::Partner, at(0), None, turn(0, 0)));
+        waited(waits.again(Waiting::Partner, at(99_999), None, turn(1, 99_999)));
+    }
+
+    #[test]
+    fn a_long_first_sync_is_not_held_against_what_is_waited_for_next() {
+        let (mut waits, mut now) = (Waits::default(), at(0));
+        while now < at(10 * 3_600) {
+            (now, waits) = waited(waits.again(Waiting::FirstSync, now, None, on_time(now)));
+        }
+        waited(waits.again(Waiting::Partner, now, None, on_time(now)));
+    }
+
+    #[test]
+    fn a_dead_letter_names_each_of_two_things_that_it_waited_for() {
+        let (mut waits, mut now) = (Waits::default(), at(0));
+        let mut reasons = [Waiting::KeyBusy, Waiting::Elsewhere].into_iter().cycle();
+        let failure = loop {
+            let reason = reasons.next().expect("it cycles");
+            match waits.again(reason, now, None, on_time(now)) {
+                Verdict::Wait {
+                    run_at,
+                    waits: next,
+                } => (waits, now) = (next, run_at),
+                Verdict::TooLong { failure } => break failure,
+            }
+        };
+        for part in [
+            "the same match key",
+            "an earlier write to show",
+            "before that",
+        ] {
+            assert!(failure.chain[0].contains(part), "{part}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn steps_with_waits_between_them_end_in_a_dead_letter_that_says_what_was_waited_for() {
+        let (mut waits, mut now) = (Waits::default(), at(0));
+        let steps = [
+            Waiting::Partner,
+            Waiting::Elsewhere,
+            Waiting::Progress,
+            Waiting::Progress,
+        ];
+        let mut reasons = steps.into_iter().cycle();
+        let failure = loop {
+            let reason = reasons.next().expect("it cycles");
+            match waits.again(reason, now, None, on_time(now)) {
+                Verdict::Wait {
+                    run_at,
+                    waits: next,
+                } => (waits, now) = (next, run_at),
+                Verdict::TooLong { failure } => break failure,
+            }
+        };
+        let said = &failure.chain[0];
+        assert!(
+            said.contains("the last time for the effect of an earlier write to show"),
+            "{said}"
+        );
+        assert!(!said.contains("moved"), "{said}");
     }
 
     #[test]
     fn steps_follow_at_once_and_a_job_without_an_end_is_slowed_and_then_stopped() {
         let (mut waits, mut now, mut steps) = (Waits::default(), at(0), 0);
         let failure = loop {
-            match waits.again(Waiting::Progress, now, None, now) {
+            match waits.again(Waiting::Progress, now, None, on_time(now)) {
                 Verdict::Wait {
                     run_at,
                     waits: next,
@@ -393,7 +570,10 @@ mod tests {
             }
         };
         assert_eq!(steps, STEPS_MAX);
-        assert!(failure.chain[0].contains("moved again"), "{failure:?}");
+        assert!(
+            failure.chain[0].contains("each time there was more to do"),
+            "{failure:?}"
+        );
     }
 
     /// Ways back to waiting that a handler can take; the others are of the runner itself.
@@ -417,7 +597,7 @@ mod tests {
         ) {
             let (mut waits, mut now, mut runs) = (Waits::default(), at(0), 0);
             for reason in reasons.into_iter().cycle().take(2_000) {
-                match waits.again(OF_HANDLERS[reason], now, None, now) {
+                match waits.again(OF_HANDLERS[reason], now, None, on_time(now)) {
                     Verdict::Wait { run_at, waits: next } => (waits, now) = (next, run_at),
                     Verdict::TooLong { .. } => break,
                 }
@@ -427,13 +607,39 @@ mod tests {
             prop_assert!(runs <= 135, "{runs} runs in an hour");
         }
 
+        /// However late it is looked at, however long the pauses that are named, and whatever else was waited for.
+        #[test]
+        fn no_job_is_given_up_before_it_was_looked_at_ten_times_or_long_after_its_patience_is_over(
+            turns in proptest::collection::vec((0usize..5, 0u64..10_000, 0u64..100_000), 1..20),
+            is_late in any::<bool>(),
+        ) {
+            let (mut waits, mut due, mut looks) = (Waits::default(), at(0), 0);
+            for (reason, pause, late) in turns.into_iter().cycle() {
+                let reason = [
+                    Waiting::Partner, Waiting::KeyBusy, Waiting::Superseded, Waiting::Elsewhere, Waiting::Storage,
+                ][reason];
+                let now = due.plus(Duration::from_secs(if is_late { late } else { 0 }));
+                looks += 1;
+                let named = now.plus(Duration::from_secs(pause));
+                match waits.again(reason, named, None, Turn { due, now }) {
+                    Verdict::Wait { run_at, waits: next } => (waits, due) = (next, run_at),
+                    Verdict::TooLong { .. } => {
+                        prop_assert!(is_late || now <= at(3_600 + 300), "{now}");
+                        break;
+                    }
+                }
+                prop_assert!(looks < 200, "{looks} looks");
+            }
+            prop_assert!(looks > LOOKS_MIN, "{looks} looks");
+        }
+
         #[test]
         fn no_job_goes_on_for_ever_by_taking_steps(
             reasons in proptest::collection::vec(0usize..9, 1..50)
         ) {
             let (mut waits, mut now, mut runs) = (Waits::default(), at(0), 0);
             for reason in reasons.iter().copied().cycle().take(2_000) {
-                match waits.again(OF_HANDLERS[reason], now, None, now) {
+                match waits.again(OF_HANDLERS[reason], now, None, on_time(now)) {
                     Verdict::Wait { run_at, waits: next } => (waits, now) = (next, run_at),
                     Verdict::TooLong { .. } => break,
                 }

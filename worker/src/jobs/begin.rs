@@ -7,7 +7,7 @@ use tandem_queue::outcome_for;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     ClaimedJob, Job, JobFilter, JobOutcome, JobState, NewRun, PAGE_ROWS_MAX, Run, RunFilter,
-    RunState, StoreError, Verdict,
+    RunState, StoreError, Turn, Verdict,
 };
 
 use crate::context::Context;
@@ -94,6 +94,10 @@ pub async fn goes_on(
 /// Whether the queue lets the job try again, rather than make a dead letter of it.
 fn comes_again(context: &Context, sync: &SyncDefinition, job: &Job, error: &WorkError) -> bool {
     let now = context.now();
+    let turn = Turn {
+        due: job.run_at,
+        now,
+    };
     let disposition = error.disposition();
     match outcome_for(
         disposition,
@@ -109,7 +113,7 @@ fn comes_again(context: &Context, sync: &SyncDefinition, job: &Job, error: &Work
             run_at,
             failure,
             reason,
-        } => match job.waits.again(reason, run_at, failure.as_ref(), now) {
+        } => match job.waits.again(reason, run_at, failure.as_ref(), turn) {
             Verdict::Wait { waits, .. } => {
                 waits.count == 0 || !waits.count.is_multiple_of(WAITS_MAX)
             }

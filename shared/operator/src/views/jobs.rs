@@ -82,7 +82,12 @@ impl From<Job> for JobView {
             traceparent: job.traceparent,
             edits: job.edits,
             waits: job.waits.count,
-            waits_for: job.waits.reason.map(|reason| reason.describe().to_owned()),
+            // After a step it is no longer waited for.
+            waits_for: job
+                .waits
+                .reason
+                .filter(|_| job.waits.count > 0)
+                .map(|reason| reason.describe().to_owned()),
         }
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tandem_domain::{JobId, LeaseToken, SyncName, Timestamp};
 use tandem_store::{
     ClaimRequest, ClaimedJob, Edits, Job, JobAttempt, JobCounts, JobFilter, JobOutcome, JobState,
-    JobStore, Lane, Lease, NewJob, StoreError, Verdict, Waiting, Waits,
+    JobStore, Lane, Lease, NewJob, StoreError, Turn, Verdict, Waiting, Waits,
 };
 use tokio::sync::watch;
 
@@ -115,6 +115,10 @@ fn fail_if_told(times: &AtomicUsize) -> Result<(), StoreError> {
 
 fn end(row: &mut Row, outcome: JobOutcome, now: Timestamp) {
     row.lease = None;
+    let turn = Turn {
+        due: row.job.run_at,
+        now,
+    };
     match outcome {
         JobOutcome::Done { note } => {
             row.job.state = JobState::Done;
@@ -129,7 +133,7 @@ fn end(row: &mut Row, outcome: JobOutcome, now: Timestamp) {
             run_at,
             failure,
             reason,
-        } => match row.job.waits.again(reason, run_at, failure.as_ref(), now) {
+        } => match row.job.waits.again(reason, run_at, failure.as_ref(), turn) {
             Verdict::Wait { run_at, waits } => {
                 row.job.state = JobState::Available;
                 row.job.run_at = run_at;

@@ -185,7 +185,9 @@ fn apply(
             failure,
             reason,
         } => {
-            let verdict = job.waits().again(*reason, *run_at, failure.as_ref(), now);
+            let verdict = job
+                .waits()
+                .again(*reason, *run_at, failure.as_ref(), job.turn(now));
             let (run_at, waits) = match verdict {
                 Verdict::Wait { run_at, waits } => (run_at, waits),
                 Verdict::TooLong { failure } => return Ok(Some(failure)),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{Failure, StoreError, Waiting as WaitsFor, Waits};
+use tandem_store::{Failure, StoreError, Turn, Waiting as WaitsFor, Waits};
 
 use crate::sql::Failed;
 use crate::tally::Counter;
@@ -101,6 +101,14 @@ impl Waiting {
                 .into_iter()
                 .find(|reason| self.waits_for == Some(reason.as_str())),
             steps: small(self.steps),
+        }
+    }
+
+    /// Its turn, which is now. While a job runs its row says since when it was due.
+    pub(crate) const fn turn(&self, now: Timestamp) -> Turn {
+        Turn {
+            due: Timestamp::from_micros(self.run_at),
+            now,
         }
     }
 

@@ -62,7 +62,10 @@ pub(super) async fn relane(
         job.attempt = (job.attempt - 1).max(0);
         job.crashes = 0;
         // A move is a step: however often a link is made anew, there is an end to it.
-        match job.waits().again(WaitsFor::Progress, now, None, now) {
+        match job
+            .waits()
+            .again(WaitsFor::Progress, now, None, job.turn(now))
+        {
             Verdict::Wait { run_at, waits } => job.wait(run_at, waits),
             Verdict::TooLong { failure } => {
                 let parked = dead::park(txn, &[(lease, failure)], now).await?;

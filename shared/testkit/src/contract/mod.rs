@@ -131,6 +131,7 @@ macro_rules! contract_suite {
             waits: the_pause_of_a_job_grows_with_each_wait;
             waits: a_step_that_was_stored_begins_the_waits_anew;
             waits: a_job_that_waits_in_vain_becomes_a_dead_letter_that_names_what_for;
+            waits: time_in_which_nobody_looked_is_not_held_against_a_job;
             waits: a_job_whose_steps_never_end_becomes_a_dead_letter;
             waits: a_move_into_the_lane_of_a_link_is_a_step;
             waits: a_replayed_job_begins_its_waits_anew;

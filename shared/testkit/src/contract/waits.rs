@@ -61,6 +61,8 @@ pub async fn a_step_that_was_stored_begins_the_waits_anew(store: Subject) {
     assert_eq!(carried_on.run_at, make.now());
     assert_eq!((carried_on.waits.count, carried_on.waits.steps), (0, 1));
     assert_eq!(carried_on.waits.since, None);
+    // What it waited for stays known, for the dead letter of steps without an end.
+    assert_eq!(carried_on.waits.reason, Some(Waiting::KeyBusy));
     let waiting = wait_again(&store, &make, id, Waiting::KeyBusy).await;
     assert_eq!(waiting.run_at, make.now().plus(Duration::from_millis(20)));
 }
@@ -90,6 +92,21 @@ pub async fn a_job_that_waits_in_vain_becomes_a_dead_letter_that_names_what_for(
     assert!(runs < 150, "{runs} runs");
     assert_eq!(store.attempts(id).await.expect("attempts").len(), 1);
     assert_eq!(store.totals(None).await.expect("totals").dead, 1);
+}
+
+/// What a job waits for is not given up because nobody came to look: a process that stood still, a sync that was paused.
+pub async fn time_in_which_nobody_looked_is_not_held_against_a_job(store: Subject) {
+    let make = Make::default();
+    let id = enqueue(&store, &make, make.job("a1")).await;
+    for _ in 0..20 {
+        let waiting = wait_again(&store, &make, id, Waiting::Partner).await;
+        until(&make, waiting.run_at);
+    }
+    make.clock.advance(Duration::from_secs(2 * 86_400));
+    let waiting = wait_again(&store, &make, id, Waiting::Partner).await;
+    assert_eq!(waiting.state, JobState::Available);
+    let since = waiting.waits.since.expect("it waits");
+    assert!(make.now().since(since) < Duration::from_secs(3_600));
 }
 
 /// A job whose steps never end becomes a dead letter.
