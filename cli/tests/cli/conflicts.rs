@@ -196,6 +196,17 @@ async fn a_pair_that_is_left_alone_says_so_and_is_held_again_when_it_is_linked_b
     );
     let status = site.json(0, &["sync", "status", "customers"]).await;
     assert_eq!(status["left_alone"], 2, "{status}");
+    for command in [&["sync", "status", "customers"][..], &["status"]] {
+        let told = site.tandem(command).await.expect(0).out;
+        for part in [
+            "left alone 2 records",
+            "`tandem links customers`",
+            "`tandem links link customers A B`",
+            "`tandem conflicts reopen ID`",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
 
     let link = ["links", "link", "customers", &a, &b, "--yes"];
     site.tandem(&link).await.expect(0);
@@ -205,6 +216,8 @@ async fn a_pair_that_is_left_alone_says_so_and_is_held_again_when_it_is_linked_b
         alone.into_iter().all(|link| link["left_alone"] == false),
         "{links}"
     );
+    let told = site.tandem(&["status"]).await.expect(0).out;
+    assert!(!told.contains("left alone"), "{told}");
     // The same is asked again, because both still differ.
     site.until(&["conflicts", "list", "--kind", "field"], |list| {
         list["items"]

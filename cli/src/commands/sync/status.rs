@@ -148,8 +148,9 @@ fn told(status: &SyncStatus) -> String {
         end("b", "stream")
     )];
     lines.extend(standstill(status));
+    lines.extend([format!("  links      {}", status.links)]);
+    lines.extend(left_alone(status));
     lines.extend([
-        format!("  links      {}", status.links),
         format!(
             "  jobs       {} waiting{oldest}, {} running, {} dead",
             queue.available, queue.running, queue.dead
@@ -189,6 +190,23 @@ fn told(status: &SyncStatus) -> String {
         lines.extend(table.lines().map(|line| format!("  {line}")));
     }
     lines.join("\n")
+}
+
+/// What is not held equal because a person said so, and the ways to find it and to take that back.
+fn left_alone(status: &SyncStatus) -> Option<String> {
+    let (count, sync) = (status.left_alone, &status.sync.name);
+    let records = if count == 1 {
+        "record is"
+    } else {
+        "records are"
+    };
+    (count > 0).then(|| {
+        format!(
+            "  left alone {count} {records} not held equal, as a person said; `tandem links {sync}` and `tandem conflicts \
+             list --sync {sync} --state closed` list them, `tandem links link {sync} A B` or `tandem conflicts reopen ID` \
+             takes that back"
+        )
+    })
 }
 
 fn planned(schedule: &ScheduleView) -> String {
