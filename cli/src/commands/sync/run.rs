@@ -16,7 +16,7 @@ use tandem_operator::{ConflictQuery, DeadLetter, DeadLetterQuery, RunQuery, Star
 use tandem_store::{ConflictState, JobState, RunKind};
 
 use self::outcome::{End, Outcome};
-use self::waiting::StillOpen;
+use self::waiting::{Reach, StillOpen};
 use crate::commands::desk::Desk;
 use crate::commands::options::DataOptions;
 use crate::commands::output::{bar, say, say_json};
@@ -33,7 +33,8 @@ pub struct RunArgs {
     /// The sync.
     name: SyncName,
     /// Wait until the run has ended and everything that it found is done. Exit code 1 when something of the sync
-    /// could not be done, waits for a person, or stands still.
+    /// could not be done, waits for a person, or stands still. What comes meanwhile is waited for too, as long as that
+    /// comes to an end.
     #[arg(long)]
     wait: bool,
     /// Wait so many seconds at most; what still waits then is named, and the exit code is 1. It goes on without being
@@ -85,12 +86,12 @@ async fn follow(
     let deadline = args
         .timeout
         .map(|secs| now().plus(Duration::from_secs(u64::from(secs))));
-    let mut looks = 0;
+    let (mut looks, mut reach) = (0, Reach::default());
     loop {
         let job = desk.job(id).await?.job;
         let status = desk.sync_status(&args.name).await?;
         let run = newest_run(desk, &args.name, job.created_at).await?;
-        let open = StillOpen::of(desk, &args.name, &job).await?;
+        let open = StillOpen::of(desk, &args.name, &job, &mut reach).await?;
         let end = end(&status, &open, deadline);
         if let Some(end) = end {
             shown.progress.finish_and_clear();

@@ -1,5 +1,5 @@
 //! What of a sync is still open once its run is: jobs that wait, for what and until when, and writes whose end is not
-//! known.
+//! known. Which jobs are those of the run is not written down anywhere: they merge with others of the same record.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,46 @@ const LOOKED_AT: usize = 200;
 
 /// Kinds of jobs that a run and what it found are made of. Polls come and go by their schedule.
 const KINDS: [&str; 2] = ["reconcile", "backfill"];
+/// What comes later is part of the run only when it is about a record: the next run is not.
+const LATER_KINDS: [&str; 1] = ["reconcile"];
+
+/// What came meanwhile is waited for so often. Steady traffic would keep it for ever.
+const ROUNDS_MAX: u32 = 3;
+
+/// Which jobs are waited for: those that were made until some moment. At first that is the end of the run; but a job of
+/// the run may go over into a younger one of the same record, or make others. So when all have ended, those that are
+/// open then are waited for as well.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    until: Option<Timestamp>,
+    rounds: u32,
+}
+
+impl Reach {
+    const fn kinds(&self) -> &'static [&'static str] {
+        if self.rounds == 0 {
+            &KINDS
+        } else {
+            &LATER_KINDS
+        }
+    }
+
+    /// Reaches further, to the jobs that are open now; `false` when there are none, or that was done often enough.
+    fn extend(&mut self, open: &[JobView]) -> bool {
+        let newest = later(open).map(|job| job.created_at).max();
+        if newest.is_none() || self.rounds >= ROUNDS_MAX {
+            return false;
+        }
+        self.until = self.until.max(newest);
+        self.rounds += 1;
+        true
+    }
+}
+
+/// Those of the jobs that may have come of the run.
+fn later(jobs: &[JobView]) -> impl Iterator<Item = &JobView> {
+    jobs.iter().filter(|job| LATER_KINDS.contains(&&*job.kind))
+}
 
 /// Jobs that wait for the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +71,10 @@ struct Group {
 /// What is open.
 #[derive(Debug)]
 pub(super) struct StillOpen {
-    /// Jobs that were there when the run ended, and are not done.
+    /// Jobs that are waited for, and are not done.
     pub(super) jobs: usize,
+    /// Jobs that came meanwhile, and are not waited for.
+    came: usize,
     /// Whether there may be more of them.
     more: bool,
     /// Those that go on by themselves at once.
@@ -45,26 +87,31 @@ pub(super) struct StillOpen {
 
 impl StillOpen {
     /// What is open now. While the run itself has not ended that is its job alone.
-    pub(super) async fn of(desk: &Desk, sync: &SyncName, job: &JobView) -> anyhow::Result<Self> {
+    pub(super) async fn of(
+        desk: &Desk,
+        sync: &SyncName,
+        job: &JobView,
+        reach: &mut Reach,
+    ) -> anyhow::Result<Self> {
         if !has_ended(job) {
-            return Ok(Self::made_of(std::slice::from_ref(job), false, now()));
+            return Ok(Self::made_of(
+                std::slice::from_ref(job),
+                &KINDS,
+                false,
+                now(),
+            ));
         }
-        let until = job.ended_at;
-        let mut jobs = Vec::new();
-        let mut more = false;
-        for state in [JobState::Available, JobState::Running] {
-            let query = JobQuery {
-                sync: Some(sync.clone()),
-                state: Some(state),
-                until,
-                limit: Some(LOOKED_AT),
-                ..JobQuery::default()
-            };
-            let page = desk.jobs(query).await?;
-            more |= page.next.is_some();
-            jobs.extend(page.items);
+        reach.until = reach.until.or(job.ended_at);
+        let (jobs, more) = open_jobs(desk, sync, reach.until).await?;
+        let mut open = Self::made_of(&jobs, reach.kinds(), more, now());
+        if open.is_empty() {
+            let (jobs, more) = open_jobs(desk, sync, None).await?;
+            if reach.extend(&jobs) {
+                return Ok(Self::made_of(&jobs, reach.kinds(), more, now()));
+            }
+            (open.came, open.more) = (later(&jobs).count(), more);
         }
-        let mut open = Self::made_of(&jobs, more, now());
+        let until = reach.until;
         if open.is_empty() {
             // Only what is open after the last job was seen to have ended is nobody's any more.
             let status = desk.sync_status(sync).await?;
@@ -76,15 +123,16 @@ impl StillOpen {
         Ok(open)
     }
 
-    fn made_of(jobs: &[JobView], more: bool, now: Timestamp) -> Self {
+    fn made_of(jobs: &[JobView], kinds: &[&str], more: bool, now: Timestamp) -> Self {
         let mut open = Self {
             jobs: 0,
+            came: 0,
             more,
             moving: 0,
             groups: BTreeMap::new(),
             writes: None,
         };
-        for job in jobs.iter().filter(|job| KINDS.contains(&&*job.kind)) {
+        for job in jobs.iter().filter(|job| kinds.contains(&&*job.kind)) {
             open.jobs += 1;
             if job.state == JobState::Running || job.run_at <= now {
                 open.moving += 1;
@@ -149,6 +197,13 @@ impl StillOpen {
                 writes.count
             ));
         }
+        if self.came > 0 {
+            let more = if self.more { " or more" } else { "" };
+            lines.push(format!(
+                "jobs that came meanwhile: {}{more}; they go on by themselves and were not waited for",
+                self.came
+            ));
+        }
         lines
     }
 
@@ -161,10 +216,35 @@ impl StillOpen {
             "jobs": self.jobs,
             "more": self.more,
             "moving": self.moving,
+            "came": self.came,
             "groups": groups.collect::<Vec<Json>>(),
             "writes": self.writes.as_ref().map_or(0, |writes| writes.count),
         })
     }
+}
+
+/// The open jobs of a sync that were made until then, and whether there may be more. Between two questions a job may be
+/// claimed, or hand itself back: so what runs is asked for before and after what waits.
+async fn open_jobs(
+    desk: &Desk,
+    sync: &SyncName,
+    until: Option<Timestamp>,
+) -> anyhow::Result<(Vec<JobView>, bool)> {
+    let (mut jobs, mut more) = (BTreeMap::new(), false);
+    for state in [JobState::Running, JobState::Available, JobState::Running] {
+        let query = JobQuery {
+            sync: Some(sync.clone()),
+            state: Some(state),
+            until,
+            limit: Some(LOOKED_AT),
+            ..JobQuery::default()
+        };
+        let page = desk.jobs(query).await?;
+        more |= page.next.is_some();
+        // As it was seen last.
+        jobs.extend(page.items.into_iter().map(|job| (job.id, job)));
+    }
+    Ok((jobs.into_values().collect(), more))
 }
 
 /// What a job waits for, in words.
@@ -206,7 +286,7 @@ mod tests {
             job("reconcile", "backfill", "available", 30, shown),
             job("poll", "poll", "available", 50, None),
         ];
-        let open = StillOpen::made_of(&jobs, false, at(10));
+        let open = StillOpen::made_of(&jobs, &KINDS, false, at(10));
         assert_eq!((open.jobs, open.moving), (2, 0));
         assert_eq!(
             open.lines(),
@@ -224,9 +304,49 @@ mod tests {
             job("reconcile", "backfill", "available", 10, None),
             job("reconcile", "backfill", "available", 11, Some("its turn")),
         ];
-        let open = StillOpen::made_of(&jobs, false, at(10));
+        let open = StillOpen::made_of(&jobs, &KINDS, false, at(10));
         assert_eq!((open.jobs, open.moving), (3, 2));
         assert_eq!(open.lines()[0], "jobs at work or in line: 2");
-        assert!(StillOpen::made_of(&[], false, at(10)).is_empty());
+        assert!(StillOpen::made_of(&[], &KINDS, false, at(10)).is_empty());
+    }
+
+    fn made_at(kind: &str, secs: i64) -> JobView {
+        JobView {
+            created_at: at(secs),
+            ..job(kind, "interactive", "available", secs, None)
+        }
+    }
+
+    #[test]
+    fn when_the_jobs_of_the_run_have_ended_what_is_open_then_is_waited_for_as_well() {
+        let mut reach = Reach {
+            until: Some(at(10)),
+            rounds: 0,
+        };
+        assert!(!reach.extend(&[]), "nothing is open");
+        assert!(!reach.extend(&[made_at("poll", 11), made_at("backfill", 12)]));
+        assert!(reach.extend(&[
+            made_at("reconcile", 14),
+            made_at("reconcile", 13),
+            made_at("backfill", 20)
+        ]));
+        assert_eq!(reach.until, Some(at(14)));
+        assert_eq!(reach.kinds(), LATER_KINDS, "the next run is not waited for");
+    }
+
+    #[test]
+    fn steady_traffic_does_not_keep_it_for_ever() {
+        let mut reach = Reach::default();
+        let rounds = (1..100).take_while(|secs| reach.extend(&[made_at("reconcile", *secs)]));
+        assert_eq!(rounds.count(), 3);
+        let mut open = StillOpen::made_of(&[], &LATER_KINDS, false, at(10));
+        (open.came, open.more) = (200, true);
+        assert_eq!(
+            open.lines(),
+            [
+                "jobs that came meanwhile: 200 or more; they go on by themselves and were not waited for"
+            ]
+        );
+        assert!(open.is_empty());
     }
 }
