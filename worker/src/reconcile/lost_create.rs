@@ -9,6 +9,7 @@ use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 use super::create::{keep_id, read_created};
 use super::created::{link_created, relink};
 use super::lookup::find_by_key;
+use super::unlinked::look_again;
 use crate::executor::{Sent, Work};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -55,24 +56,43 @@ pub(super) async fn settle_create(
         if since < SHOWS_WITHIN {
             return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
         }
-        return made_and_gone(work, intent).await;
+        // Somebody deleted it at once, or merged it.
+        let reason = "it was made, and is not there any more; planned anew";
+        return plan_anew(work, intent, reason).await;
     }
     let end = work.sync.end(intent.side);
     let idempotent = end
         .connector
         .stream(&end.stream)
         .is_some_and(|stream| stream.capabilities.idempotent_create);
-    if !idempotent && since < end.connector.timeout() * RESEND_TIMEOUTS {
+    // What a system hides for a moment would be doubled.
+    let lands_within = (end.connector.timeout() * RESEND_TIMEOUTS).max(work.sync.confirm_gone);
+    if !idempotent && since < lands_within {
         return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
+    }
+    if is_source_missing(work, intent).await? {
+        return match look_again(work) {
+            Some(again) => Ok(again),
+            None => plan_anew(work, intent, "its source is gone; not sent again").await,
+        };
     }
     resend(work, intent, link).await
 }
 
-/// The system has told the id of what it made, and for long now there is no such record: somebody deleted it at once, or
-/// merged it. What it was made from is matched and planned anew.
-async fn made_and_gone(work: Work<'_>, intent: &Intent) -> Result<Performed, WorkError> {
-    let reason = "it was made, and is not there any more; planned anew".to_owned();
-    work.close(intent, IntentState::Failed, Vec::new(), reason)
+/// Whether the record that the create carries over cannot be read. Somebody may have deleted it, or made it again under
+/// another id: then its partner is that one's.
+async fn is_source_missing(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError> {
+    let Some(source) = &intent.source else {
+        return Ok(false);
+    };
+    let side = intent.side.other();
+    let reading = readings::read(work.sync, side, source, work.claimed.job.hints).await?;
+    Ok(reading.is_none())
+}
+
+/// Gives a create up. What it was made from is looked at, matched and planned anew.
+async fn plan_anew(work: Work<'_>, intent: &Intent, why: &str) -> Result<Performed, WorkError> {
+    work.close(intent, IntentState::Failed, Vec::new(), why.to_owned())
         .await?;
     Ok(work.again_after(Duration::ZERO, Waiting::Progress))
 }

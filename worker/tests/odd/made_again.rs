@@ -7,8 +7,8 @@ use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 use tandem_store::ConflictState;
 
-use crate::world::system::Talents;
 use crate::world::system::oddities::{Lag, Meanwhile, Oddities};
+use crate::world::system::{Fault, Talents};
 use crate::world::{World, policy};
 
 const PLAIN: Talents = Talents {
@@ -147,4 +147,25 @@ async fn a_record_that_is_deleted_before_it_could_be_read_back_leaves_nobody_wai
     assert_eq!(world.b.ids(), std::slice::from_ref(&again));
     let link = world.link_of(Side::A, &a).await.expect("linked");
     assert_eq!(link.b.id, Some(again));
+}
+
+#[tokio::test]
+async fn a_create_without_an_answer_is_not_sent_again_when_its_source_was_made_again() {
+    let plain = || (PLAIN, Oddities::default());
+    let world = World::odd(1, policy(), plain(), plain(), Archived::Gone).await;
+    world.first_sync().await;
+    let a = world.a.user_creates(&ANN);
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &a).await;
+    world.turn().await;
+    let made = world.b.ids().remove(0);
+    world.a.user_deletes(&a);
+    let again = world.a.user_creates(&ANN);
+    world.hear(Side::A, &again).await;
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.b.ids(), std::slice::from_ref(&made));
+    let link = world.link_of(Side::A, &again).await.expect("linked");
+    assert_eq!(link.b.id, Some(made));
+    assert_eq!(world.dead().await, []);
 }
