@@ -312,7 +312,11 @@ impl<'a> Work<'a> {
             limit,
             ..EventFilter::default()
         };
-        Ok(self.context.store.events(&filter).await?)
+        let mut events = self.context.store.events(&filter).await?;
+        // A record of another kind may bear the same id.
+        let stream = Some(&self.sync.end(side).stream);
+        events.retain(|event| event.stream.is_none() || event.stream.as_ref() == stream);
+        Ok(events)
     }
 
     /// A blank entry of the change log for this job.

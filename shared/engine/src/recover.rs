@@ -30,6 +30,8 @@ pub struct OpenWrite<'a> {
     pub under_way: bool,
     /// Whether the record was last changed at a time when this write may have changed it.
     pub at_its_time: bool,
+    /// Whether the system has said yes, and only showed nothing of it when it was read back.
+    pub answered: bool,
 }
 
 /// What is seen of a record.
@@ -132,10 +134,17 @@ fn standing(
     }
     // What stood there before is no form of what was sent, even if it looks like one.
     let known = known(rule, base, write)?;
-    // An empty field is rather somebody's edit than a form. Whatever stands where nothing was sent may be a default:
-    // only the time tells that from an edit.
-    let may_be = !found.is_null() && (!sent.is_null() || write.at_its_time);
-    let is_form = may_be && !same(rule.equality, known, &found) && is_form_of(&found, sent);
+    // An empty field is rather somebody's edit than a form.
+    if found.is_null() || same(rule.equality, known, &found) {
+        return None;
+    }
+    // What was answered and shows late is what the system made of it, whatever it looks like. Whatever stands where
+    // nothing was sent may be a default. In both only the time speaks against an edit.
+    let is_form = match (write.answered, sent.is_null()) {
+        (true, _) if write.at_its_time => true,
+        (_, true) => write.at_its_time,
+        (_, false) => is_form_of(&found, sent),
+    };
     is_form.then_some(found)
 }
 
@@ -204,6 +213,7 @@ mod tests {
             was_sent: true,
             under_way: true,
             at_its_time: false,
+            answered: false,
         }
     }
 
@@ -233,6 +243,22 @@ mod tests {
         let became = |before| recover(&policy(), &nothing, over(before), seen);
         assert_eq!(became(&other), Recovered::Confirmed);
         assert_eq!(became(&cut), Recovered::UnderWay);
+    }
+
+    #[test]
+    fn what_was_answered_and_shows_late_is_ours_whatever_it_looks_like() {
+        let (base, sent, found) = (agreed_on("old"), note("DE"), note("Germany"));
+        let seen = Seen::Here(&found);
+        for (answered, at_its_time) in [(true, false), (false, true), (true, true)] {
+            let write = OpenWrite {
+                answered,
+                at_its_time,
+                ..update(&sent)
+            };
+            let now = base_with(&policy(), &base, [(write, seen)]);
+            let is_ours = now["note"].b == found["note"];
+            assert_eq!(is_ours, answered && at_its_time);
+        }
     }
 
     #[test]

@@ -83,6 +83,10 @@ pub struct Unseen {
     /// Whether the answer to the write was lost, and nobody knows whether it will land.
     #[serde(default)]
     pub lost: bool,
+    /// Of one that is `lost`: it was answered, and written over a moment later. Only a system that carries out later
+    /// than it answers can put it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
 }
 
 /// A write of ours, and what it did to the record's time of change.

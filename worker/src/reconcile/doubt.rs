@@ -212,9 +212,6 @@ async fn is_told(work: Work<'_>, side: Side, state: &SideState) -> Result<bool, 
         return Ok(false);
     };
     let events = work.events_of(side, record, EVENTS_MAX).await?;
-    let stream = Some(&work.sync.end(side).stream);
-    let newest = events
-        .iter()
-        .find(|event| event.stream.is_none() || event.stream.as_ref() == stream);
+    let newest = events.first();
     Ok(newest.is_some_and(|event| event.kind == EventKind::Deleted))
 }

@@ -150,7 +150,9 @@ async fn attempt(
         pair,
         context,
     };
-    made_again::look(work, &open, &mut planned).await?;
+    if let Some(waiting) = made_again::look(work, &open, &mut planned).await? {
+        return Ok(Round::Ended(waiting));
+    }
     if let Some(held) = hold(work, &open, &mut planned).await? {
         return Ok(Round::Ended(held));
     }

@@ -18,8 +18,8 @@ pub(super) const SAME_KEY_MAX: usize = 20;
 pub(super) struct SameKey {
     /// As they are now.
     pub(super) readings: Vec<Reading>,
-    /// Whether one that the index names cannot be read: it is gone, or hidden for a moment.
-    pub(super) is_any_missing: bool,
+    /// Those that the index names and that cannot be read: they are gone, or hidden for a moment.
+    pub(super) missing: Vec<RecordId>,
 }
 
 /// The records of a side that share a key with this one by the index, read afresh: the index may
@@ -44,8 +44,9 @@ pub(super) async fn known(
         return Ok(SameKey::default());
     }
     let found = readings::read_all(work.sync, side, &ids).await?;
+    let is_found = |id: &RecordId| found.iter().any(|reading| reading.record.id == *id);
     Ok(SameKey {
-        is_any_missing: found.len() < ids.len(),
+        missing: ids.iter().filter(|id| !is_found(id)).cloned().collect(),
         readings: found.into_iter().filter(usable(work, side)).collect(),
     })
 }
@@ -101,12 +102,19 @@ pub(super) async fn others(
             let reading = Reading::new(work.sync, side, record, None);
             let is_new = found.iter().all(|one| one.record.id != reading.record.id);
             // Systems find by one field, and some find more than was asked for.
-            if is_new && has_key(work, &reading, key) && usable(work, side)(&reading) {
+            let is_same = is_new && has_key(work, &reading, key) && usable(work, side)(&reading);
+            // The index leaves out what a person said to leave alone; the system does not know of that.
+            if is_same && !is_left_alone(work, side, &reading.record.id).await? {
                 found.push(reading);
             }
         }
     }
     Ok(known)
+}
+
+async fn is_left_alone(work: Work<'_>, side: Side, record: &RecordId) -> Result<bool, WorkError> {
+    let store = &work.context.store;
+    Ok(store.pair(&work.sync.name, side, record).await?.ignored)
 }
 
 fn has_key(work: Work<'_>, reading: &Reading, key: &MatchKey) -> bool {

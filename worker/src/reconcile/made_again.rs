@@ -2,21 +2,35 @@
 //! again, or imported it anew. Its partner is neither deleted with it nor left alone: the pair is dissolved, and what is
 //! left finds its partner by the match keys.
 
+use std::time::Duration;
+
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{LinkFate, Plan, Single, match_one};
-use tandem_store::{LinkState, PairContext, Resolution};
+use tandem_store::{IntentOp, Link, LinkState, PairContext, Resolution, Waiting};
 
 use super::linked::Open;
 use super::lookup::{candidate, others};
-use super::unlinked::Here;
+use super::unlinked::{Here, LOOK_AGAIN_MIN};
 use crate::executor::Work;
 use crate::failure::WorkError;
+use crate::jobs::Performed;
 use crate::readings::Reading;
 
-/// Dissolves the pair instead of what is planned where one record is gone and its like is there, without a partner.
-pub(super) async fn look(work: Work<'_>, open: &Open, planned: &mut Plan) -> Result<(), WorkError> {
+/// A delete of ours that was not answered may land for so long: a pair that was made meanwhile would be deleted with it.
+const DELETE_LANDS_WITHIN: Duration = Duration::from_secs(60);
+/// A record that the index names and that cannot be read is looked for so much longer than one that is gone: it may be
+/// the one that was made again, on a system that is slow to show it.
+const SLOW_TO_SHOW: Duration = Duration::from_secs(60);
+
+/// Dissolves the pair instead of what is planned where one record is gone and its like is there, without a partner. Ends
+/// the job where that must be waited for.
+pub(super) async fn look(
+    work: Work<'_>,
+    open: &Open,
+    planned: &mut Plan,
+) -> Result<Option<Performed>, WorkError> {
     let Some(rest) = rest(open) else {
-        return Ok(());
+        return Ok(None);
     };
     let is_approved = open
         .context
@@ -25,12 +39,38 @@ pub(super) async fn look(work: Work<'_>, open: &Open, planned: &mut Plan) -> Res
         .any(|ruling| ruling.resolution == Resolution::Approve);
     let stays = planned.link == LinkFate::Keep && planned.writes.is_empty();
     if is_approved || stays || planned.link == LinkFate::Dissolve {
-        return Ok(());
+        return Ok(None);
     }
-    if has_successor(work, rest, open.pair.side(rest)).await? {
-        *planned = Plan::nothing(LinkFate::Dissolve);
-    }
-    Ok(())
+    let Some(reading) = open.pair.side(rest) else {
+        return Ok(None);
+    };
+    let is_still = match successor(work, rest, reading, &open.link).await? {
+        Successor::None => return Ok(None),
+        Successor::Here if may_be_deleted(work, open, rest) => true,
+        Successor::Hidden => is_slow_to_show(work, open, rest.other()),
+        Successor::Here => {
+            *planned = Plan::nothing(LinkFate::Dissolve);
+            false
+        }
+    };
+    Ok(is_still.then(|| work.again_after(LOOK_AGAIN_MIN, Waiting::Elsewhere)))
+}
+
+/// Whether a delete of ours may still take what is left.
+fn may_be_deleted(work: Work<'_>, open: &Open, rest: Side) -> bool {
+    let mut intents = open.context.intents.iter();
+    intents.any(|intent| {
+        let sent = intent
+            .sent_at
+            .filter(|_| intent.side == rest && intent.op == IntentOp::Delete);
+        sent.is_some_and(|sent| work.context.now().since(sent) < DELETE_LANDS_WITHIN)
+    })
+}
+
+fn is_slow_to_show(work: Work<'_>, open: &Open, gone: Side) -> bool {
+    let doubt = open.link.side(gone).memory.doubt;
+    let patience = work.sync.confirm_gone + SLOW_TO_SHOW;
+    doubt.is_some_and(|doubt| work.context.now().since(doubt.since) < patience)
 }
 
 /// The side that is left, where the record of the other is deleted.
@@ -46,32 +86,48 @@ fn rest(open: &Open) -> Option<Side> {
         .find(|side| is_here(*side) && is_deleted(side.other()))
 }
 
-/// Whether the other side has records without a partner that are the same as this one by its match keys.
-async fn has_successor(
+/// What there is on the other side that is the same as a record by its match keys, and has no partner.
+enum Successor {
+    None,
+    Here,
+    /// The index names one that cannot be read.
+    Hidden,
+}
+
+async fn successor(
     work: Work<'_>,
     side: Side,
-    reading: Option<&Reading>,
-) -> Result<bool, WorkError> {
-    let Some(reading) = reading else {
-        return Ok(false);
-    };
+    reading: &Reading,
+    link: &Link,
+) -> Result<Successor, WorkError> {
     let here = Here {
         side,
         reading: reading.clone(),
         pair: PairContext::default(),
     };
     let own = candidate(work, reading);
+    let others = others(work, &here, &own).await?;
     let mut free = Vec::new();
-    for other in others(work, &here, &own).await?.readings {
+    for other in &others.readings {
         if is_free(work, side.other(), &other.record.id).await? {
-            free.push(candidate(work, &other));
+            free.push(candidate(work, other));
         }
     }
-    Ok(match match_one(&own, &free, &[]) {
+    let is_here = match match_one(&own, &free, &[]) {
         Single::Partner(_) => true,
         Single::Unclear { candidates, .. } => !candidates.is_empty(),
         Single::NoMatch => false,
-    })
+    };
+    if is_here {
+        return Ok(Successor::Here);
+    }
+    let old = link.side(side.other()).id.as_ref();
+    for missing in others.missing.iter().filter(|id| Some(*id) != old) {
+        if is_free(work, side.other(), missing).await? {
+            return Ok(Successor::Hidden);
+        }
+    }
+    Ok(Successor::None)
 }
 
 async fn is_free(work: Work<'_>, side: Side, record: &RecordId) -> Result<bool, WorkError> {

@@ -7,7 +7,7 @@ use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
 use tandem_engine::{
     NotKept, OpenWrite, Plan, Recovered, Seen, WriteOp, base_with, is_form_of, recover, same,
 };
-use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link};
+use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, Unseen};
 
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
@@ -33,9 +33,8 @@ pub(super) struct Recovery {
 impl Recovery {
     pub(super) fn of(work: Work<'_>, link: &Link, intents: &[Intent], pair: &Pair) -> Self {
         let policy = &work.sync.policy;
-        let now = work.context.now();
         // What was taken and not shown at first, then what was sent since.
-        let values = Side::BOTH.map(|side| unseen_values(link, side, now));
+        let values = Side::BOTH.map(|side| unseen_values(work, link, pair, side));
         let unseen = || {
             Side::BOTH.into_iter().zip(&values).map(|(side, values)| {
                 let at_its_time = shows_time_of_unseen(work, link, pair, side);
@@ -195,20 +194,31 @@ impl Recovery {
 /// A write whose answer was lost lands within this long, or never.
 const LANDS_WITHIN: Duration = Duration::from_secs(600);
 
-/// Values that were taken and not shown count as ours only as long as the other side still agrees to them, and those
-/// whose answer was lost for some minutes: later somebody may have typed the same.
-fn unseen_values(link: &Link, side: Side, now: Timestamp) -> Fields {
+/// What was answered is carried out within this long, even by a system that answers before it does so.
+const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Values that were taken and not shown count as ours only as long as the other side still agrees to them. Those whose
+/// answer was lost do for some minutes, and those that were written over for some seconds: later somebody may have typed
+/// the same.
+fn unseen_values(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> Fields {
+    let reading = pair.side(side);
+    let now = work.context.now();
+    let landed = changed(work, side, reading).map_or(now, |changed| changed.min(now));
+    let is_ours = |field: &String, unseen: &Unseen| {
+        let agreed = link.base.get(field).map(|base| base.side(side.other()));
+        let found = reading.and_then(|reading| reading.fields.get(field));
+        match (unseen.lost, unseen.answered) {
+            (false, _) => agreed == Some(&unseen.value),
+            (true, false) => now.since(unseen.since) < LANDS_WITHIN,
+            (true, true) => {
+                found == Some(&unseen.value) && landed.since(unseen.since) < CARRIED_OUT_WITHIN
+            }
+        }
+    };
     let unseen = &link.side(side).memory.unseen;
     unseen
         .iter()
-        .filter(|(field, unseen)| {
-            let agreed = link.base.get(*field).map(|base| base.side(side.other()));
-            if unseen.lost {
-                now.since(unseen.since) < LANDS_WITHIN
-            } else {
-                agreed == Some(&unseen.value)
-            }
-        })
+        .filter(|(field, unseen)| is_ours(field, unseen))
         .map(|(field, unseen)| (field.clone(), unseen.value.clone()))
         .collect()
 }
@@ -232,6 +242,7 @@ fn unseen(side: Side, values: &Fields, at_its_time: bool) -> OpenWrite<'_> {
         was_sent: true,
         under_way: false,
         at_its_time,
+        answered: true,
     }
 }
 
@@ -290,6 +301,7 @@ fn open_write<'i>(
         was_sent: intent.state != IntentState::Planned,
         under_way: may_be_under_way(work, intent, work.context.now()),
         at_its_time,
+        answered: false,
     }
 }
 

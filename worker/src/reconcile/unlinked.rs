@@ -29,6 +29,9 @@ pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
 /// A record that cannot be read yet is looked for again after this long at first.
 pub(super) const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
 
+/// No wait for it is longer.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
+
 /// Open questions that are looked through for one that is gone.
 const QUESTIONS_MAX: usize = 1_000;
 
@@ -99,7 +102,7 @@ async fn match_again(
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
     let others = others(work, here, &own).await?;
-    let is_any_missing = rivals.is_any_missing || others.is_any_missing;
+    let is_any_missing = !(rivals.missing.is_empty() && others.missing.is_empty());
     if is_any_missing && let Some(again) = look_again(work) {
         // What made it unclear may only be hidden for a moment.
         return Ok(again);
@@ -130,7 +133,12 @@ pub(super) fn look_again(work: Work<'_>) -> Option<Performed> {
     }
     let waited = work.waited_for(Waiting::Elsewhere);
     let is_over = waited >= work.sync.confirm_gone;
-    (!is_over).then(|| work.again_after(waited.max(LOOK_AGAIN_MIN), Waiting::Elsewhere))
+    (!is_over).then(|| {
+        work.again_after(
+            waited.clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX),
+            Waiting::Elsewhere,
+        )
+    })
 }
 
 /// The record that the job is about.
@@ -283,7 +291,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
     let others = others(work, here, &own).await?;
-    if others.is_any_missing
+    if !others.missing.is_empty()
         && let Some(again) = look_again(work)
     {
         // What the index names may only be hidden for a moment: a second one would double it.
@@ -304,8 +312,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
         Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
             if partner_is_missing(work, here, &partner).await? {
                 // It may be this one, made again: whether the other is gone is being found out.
-                let waited = work.waited_for(Waiting::Partner);
-                return Ok(work.again_after(waited.max(LOOK_AGAIN_MIN), Waiting::Partner));
+                return wait_for_its_end(work, here).await;
             }
             let theirs = candidates(&others)
                 .into_iter()
@@ -328,6 +335,23 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
     }
 }
 
+/// The record waits until it is known whether the one whose partner it may be is gone. It is in the index from now on, so
+/// that whoever finds that out knows of it.
+async fn wait_for_its_end(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
+    let waited = work.waited_for(Waiting::Partner);
+    let pause = waited.clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX);
+    let confirmation = Confirmation {
+        seen: vec![(here.side, here.reading.indexed(work.sync))],
+        outcome: Some(JobOutcome::Snooze {
+            run_at: work.context.now().plus(pause),
+            failure: None,
+            reason: Waiting::Partner,
+        }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
+}
+
 /// Whether the record with which `other` is linked cannot be read. Then somebody is to look at that pair.
 async fn partner_is_missing(
     work: Work<'_>,
@@ -338,8 +362,9 @@ async fn partner_is_missing(
     let pair = store
         .pair(&work.sync.name, here.side.other(), other)
         .await?;
-    if pair.delete_held.is_some() {
-        // A person is asked about that pair: this record is not to wait for the answer unseen.
+    let is_apart = pair.ignored || pair.link.as_ref().is_some_and(|link| link.kept_apart);
+    if is_apart || pair.delete_held.is_some() || pair.replaced.is_some() {
+        // A person has decided about that pair, or is asked: this record is not to wait for that unseen.
         return Ok(false);
     }
     let linked = pair.link.and_then(|link| link.side(here.side).id.clone());

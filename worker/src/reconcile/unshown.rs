@@ -47,6 +47,7 @@ impl Unshown {
                     since: work.context.now(),
                     asked: true,
                     lost: true,
+                    answered: false,
                 };
                 unshown.keep(intent.side, field, unseen);
             }
@@ -134,6 +135,7 @@ impl Unshown {
                     since: own.read_at,
                     asked: true,
                     lost: true,
+                    answered: true,
                 };
                 self.keep(side, field, unseen);
             }
@@ -163,6 +165,7 @@ impl Unshown {
                 since: work.context.now(),
                 asked,
                 lost: false,
+                answered: false,
             };
             self.keep(lost.side, &lost.field, unseen);
         }

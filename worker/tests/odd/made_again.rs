@@ -169,3 +169,45 @@ async fn a_create_without_an_answer_is_not_sent_again_when_its_source_was_made_a
     assert_eq!(link.b.id, Some(made));
     assert_eq!(world.dead().await, []);
 }
+
+#[tokio::test]
+async fn a_pair_is_not_given_another_record_while_our_delete_of_the_first_may_land() {
+    let [_, propagates] = policies();
+    let (world, a, b) = one_pair(propagates).await;
+    world.a.user_deletes(&a);
+    world.b.go_wrong(&[Fault::Late(Duration::from_secs(15))]);
+    world.hear(Side::A, &a).await;
+    // The delete is sent, and nobody hears of it.
+    while world.b.under_way() == 0 {
+        assert!(world.b.ids().contains(&b));
+        if !world.turn().await {
+            world.clock.advance(Duration::from_secs(5));
+        }
+    }
+    let again = world.a.user_creates(&ANN);
+    world.hear(Side::A, &again).await;
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(60));
+    world.sweep().await;
+    assert_eq!(
+        world.a.ids(),
+        std::slice::from_ref(&again),
+        "nobody deleted it"
+    );
+    let link = world.link_of(Side::A, &again).await.expect("linked");
+    assert_eq!(link.b.id, world.b.ids().pop());
+    assert_eq!(world.b.ids().len(), 1);
+    assert_eq!(world.dead().await, []);
+}
+
+#[tokio::test]
+async fn a_record_that_was_made_again_and_shows_in_listings_alone_is_waited_for() {
+    let [_, propagates] = policies();
+    let (world, a, b) = one_pair(propagates).await;
+    world.a.user_deletes(&a);
+    let again = world.a.user_creates(&ANN);
+    world.a.hides(&again, Duration::from_secs(50));
+    world.sweep().await;
+    world.rest().await;
+    is_held_again(&world, &again, &b).await;
+}

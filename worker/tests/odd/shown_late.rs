@@ -166,3 +166,59 @@ async fn a_write_that_lands_over_a_later_edit_is_put_right_though_both_sides_wer
     assert_eq!(text(&world, Side::B, &there, "note"), "the later");
     assert_eq!(text(&world, Side::A, &here, "note"), "the later");
 }
+
+#[tokio::test]
+async fn who_sets_a_value_back_that_we_wrote_over_a_while_ago_has_edited() {
+    let (world, here, there) = pair_with(Oddities::default()).await;
+    for state in ["open", "closed"] {
+        world.a.user_edits(&here, "note", state);
+        world.hear(Side::A, &here).await;
+        world.rest().await;
+        world.clock.advance(Duration::from_secs(5));
+    }
+    assert_eq!(text(&world, Side::B, &there, "note"), "closed");
+    world.clock.advance(Duration::from_secs(40));
+    world.b.user_edits(&there, "note", "open");
+    world.hear(Side::B, &there).await;
+    world.rest().await;
+    for (side, id) in [(Side::A, &here), (Side::B, &there)] {
+        assert_eq!(text(&world, side, id, "note"), "open");
+    }
+}
+
+#[tokio::test]
+async fn what_shows_late_is_ours_whatever_it_looks_like() {
+    let (world, here, there) = pair_with(Oddities {
+        forms: vec![("note", Form::Word("Germany"))],
+        lag: Lag {
+            by: Duration::from_secs(1),
+            shows: Meanwhile::Before,
+        },
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    })
+    .await;
+    world.a.user_edits(&here, "note", "DE");
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::A, &here, "note"), "DE");
+    assert_eq!(text(&world, Side::B, &there, "note"), "Germany");
+    assert_eq!(open_about(&world, "note").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_that_a_person_left_alone_is_no_partner_of_a_new_one() {
+    let (world, here, there) = pair_with(Oddities::default()).await;
+    world.take_apart(Side::A, &here).await;
+    world.a.user_deletes(&here);
+    let again = world.a.user_creates(&[
+        ("name", "Ann"),
+        ("email", "ann@x.example"),
+        ("city", "Namur"),
+    ]);
+    world.hear(Side::A, &again).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::B, &there, "city"), "");
+    let link = world.link_of(Side::A, &again).await;
+    assert!(link.is_none_or(|link| link.b.id != Some(there)));
+}

@@ -121,7 +121,7 @@ impl Judge<'_> {
         // system does not say when a record was made, nothing tells the two apart. Then a person is asked.
         let stands = stands
             || self.is_asked_what_nothing_left(pair, field)
-            || self.is_asked_why_it_is_empty(pair, field);
+            || self.is_asked_whose_it_is(pair, field);
         let seed = self.seed;
         let thing = &pair.thing;
         assert!(
@@ -143,14 +143,29 @@ impl Judge<'_> {
         })
     }
 
-    /// A field that is empty after our write was dropped by the system, or emptied by somebody right after: without an
-    /// event nothing tells the two apart. Then a person is asked.
-    fn is_asked_why_it_is_empty(&self, pair: &Pair, field: &str) -> bool {
+    /// What stands there was typed about when we wrote to the record: it may be what the system made of our value.
+    /// Without an event nothing tells the two apart. Then a person is asked, by exactly what stands there.
+    fn is_asked_whose_it_is(&self, pair: &Pair, field: &str) -> bool {
         self.questions.iter().any(|question| {
             let here = question.record == pair.a || question.record == pair.b;
-            here && question.state == tandem_store::ConflictState::Open
-                && matches!(&question.kind, ConflictKind::NotKept { field: name, kept, .. }
-                    if name == field && kept.to_string().is_empty())
+            let is_about = matches!(&question.kind, ConflictKind::NotKept { field: name, kept, .. }
+                if name == field && self.was_typed_beside_a_write(pair, field, &kept.to_string()));
+            here && is_about && question.state == tandem_store::ConflictState::Open
+        })
+    }
+
+    fn was_typed_beside_a_write(&self, pair: &Pair, field: &str, value: &str) -> bool {
+        let mut typed = self.about(&pair.thing, field);
+        typed.any(|one| {
+            let mut writes = self.changes.iter().filter(|change| {
+                change.written == Some(one.side)
+                    && (change.a.as_ref() == Some(&pair.a) || change.b.as_ref() == Some(&pair.b))
+            });
+            let is_beside = |change: &Change| {
+                let apart = change.at.since(one.at).max(one.at.since(change.at));
+                apart < LAG_MAX + CLOCK_SLACK
+            };
+            one.value == value && writes.any(is_beside)
         })
     }
 

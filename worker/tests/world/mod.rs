@@ -274,6 +274,32 @@ impl World {
         assert_eq!(confirmed.await.expect("the storage answers"), Ok(()));
     }
 
+    /// An operator takes a pair apart.
+    pub async fn take_apart(&self, side: Side, record: &RecordId) {
+        let link = self.link_of(side, record).await.expect("it is linked");
+        let now = self.clock.now();
+        let change = tandem_store::Change {
+            id: tandem_domain::ChangeId::new(now, self.entropy.as_ref()),
+            sync: self.sync.clone(),
+            link: Some(link.id),
+            a: link.a.id.clone(),
+            b: link.b.id.clone(),
+            operation: tandem_store::Operation::Unlink,
+            written: None,
+            intent: None,
+            trigger: Trigger::Manual,
+            job: None,
+            run: None,
+            fields: Vec::new(),
+            outcome: tandem_store::Outcome::Applied,
+            error: None,
+            duration_ms: 0,
+            at: now,
+        };
+        let taken = self.store.unlink_by_hand(link.id, change, now).await;
+        taken.expect("the storage answers");
+    }
+
     /// Leaves a cursor as an earlier poll may have stored it.
     pub async fn store_cursor(&self, side: Side, cursor: Timestamp) {
         let now = self.clock.now();

@@ -138,6 +138,11 @@ impl FakeSystem {
         self.state().rows.keys().cloned().collect()
     }
 
+    /// How many writes were sent that have not landed yet.
+    pub fn under_way(&self) -> usize {
+        self.state().landing.len()
+    }
+
     pub fn writes(&self) -> usize {
         self.state().writes
     }

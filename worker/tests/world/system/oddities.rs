@@ -44,6 +44,8 @@ pub enum Form {
     Upper,
     /// A number with so many decimal places; what is no number stays.
     Rounded(u32),
+    /// A word of its own in place of any value.
+    Word(&'static str),
     /// The field stays as it was, without a word.
     Dropped,
 }
@@ -79,13 +81,14 @@ impl Form {
                 |_| text.to_owned(),
                 |number: f64| format!("{number:.*}", places as usize),
             ),
+            Self::Word(word) => word.to_owned(),
             Self::Dropped => text.to_owned(),
         }
     }
 
     /// Whether it is a matter of the system's API alone, and not of what people type.
     const fn only_through_the_api(self) -> bool {
-        matches!(self, Self::Escaped | Self::Dropped)
+        matches!(self, Self::Escaped | Self::Dropped | Self::Word(_))
     }
 }
 
