@@ -119,3 +119,37 @@ async fn a_record_from_the_future_hides_no_later_change() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_value_that_cannot_be_read_any_more_empties_nothing_on_the_other_side() {
+    let a = Mock::odd(1, |books: &mut Books, asked: &Asked| {
+        let mut answer = books.answer(asked);
+        answer.body = answer.body.replace("\"BAD\"", "{\"street\":[1,2]}");
+        answer
+    })
+    .await;
+    a.books()
+        .add(&json!({ "name": "Ann", "email": "ann@x.example", "city": "Ghent", "note": "one" }));
+    let site = Site::up(a, Mock::plain(500).await).await;
+    site.until("Ann arrives", async || {
+        site.b.books().all("city") == ["Ghent"]
+    })
+    .await;
+    site.a
+        .books()
+        .edit("1", &json!({ "city": "BAD", "note": "two" }));
+    let polls = || {
+        let is_poll = |asked: &Asked| asked.query.contains_key("since");
+        site.a.books().count(is_poll)
+    };
+    let before = polls();
+    site.until("polls have seen it", async || polls() > before + 2)
+        .await;
+    site.compare_whole().await;
+    assert_eq!(site.b.books().all("city"), ["Ghent"]);
+    site.a.books().edit("1", &json!({ "city": "Bremen" }));
+    site.until("it goes on when it is set right", async || {
+        site.b.books().all("city") == ["Bremen"] && site.b.books().all("note") == ["two"]
+    })
+    .await;
+}

@@ -12,7 +12,7 @@ use crate::readings::hints_of;
 /// Records that vanished from a listing are looked up in pages of this size.
 const VANISHED_PAGE: usize = 500;
 /// A side that lists nothing while more links than this exist counts as emptied.
-const EMPTIED_LINKS: u64 = 10;
+const EMPTIED_LINKS: u64 = 2;
 /// Pages of runs that ended are removed in pieces of this size.
 const FORGET_ROWS: usize = 5_000;
 

@@ -8,6 +8,7 @@ use tandem_store::{
 };
 
 use super::change_log::created_fields;
+use super::lost_create::{is_source_missing, plan_anew};
 use super::pair::since_made;
 use super::questions::not_kept_question;
 use crate::executor::{Work, both};
@@ -32,7 +33,9 @@ pub(super) async fn link_created(
     created: &Reading,
     source: Option<Source<'_>>,
 ) -> Result<Performed, WorkError> {
-    refuse_taken(work, intent, created).await?;
+    if let Some(anew) = refuse_taken(work, intent, created).await? {
+        return Ok(anew);
+    }
     let now = work.context.now();
     let fresh = source.as_ref().map(|source| source.reading);
     let settled = settled(work, intent, created, source.as_ref());
@@ -96,15 +99,24 @@ pub(super) async fn link_created(
 }
 
 /// A system that gives an id again must not have two records of one side share a partner.
-async fn refuse_taken(work: Work<'_>, intent: &Intent, created: &Reading) -> Result<(), WorkError> {
+async fn refuse_taken(
+    work: Work<'_>,
+    intent: &Intent,
+    created: &Reading,
+) -> Result<Option<Performed>, WorkError> {
     let record = &created.record.id;
     let store = &work.context.store;
     let pair = store.pair(&work.sync.name, intent.side, record).await?;
     let Some(link) = pair.link.filter(|link| link.state == LinkState::Active) else {
-        return Ok(());
+        return Ok(None);
     };
     if Some(link.id) == intent.link {
-        return Ok(());
+        return Ok(None);
+    }
+    if is_source_missing(work, intent).await? {
+        // It was made again under another id, and that one has found what this create had made.
+        let reason = "its source is gone, and what it made has another partner";
+        return plan_anew(work, intent, reason).await.map(Some);
     }
     let system = work.sync.end(intent.side).connection.to_string();
     let partner = link.side(intent.side.other()).id.clone();

@@ -111,7 +111,8 @@ pub(super) async fn wait(
 
 fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> Option<Said> {
     link.side(side).id.as_ref()?;
-    let Some(reading) = reading else {
+    // Who archives by mistake, or for a moment, must not lose the partner at once.
+    let Some(reading) = reading.filter(|reading| !reading.counts_as_gone) else {
         return Some(Said::Missing);
     };
     match mistake(work, link, side, reading) {

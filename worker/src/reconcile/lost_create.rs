@@ -35,6 +35,9 @@ pub(super) fn lost_create(intents: &[Intent]) -> Option<&Intent> {
 /// A record of which the system has told the id shows within this time, or is gone: nothing is more likely to be doubled.
 const SHOWS_WITHIN: Duration = Duration::from_secs(600);
 
+/// It is looked for at least so long before it is sent again: what is hidden for a moment would be doubled.
+const LOOKED_FOR_MIN: Duration = Duration::from_secs(5);
+
 /// Finds out what became of a create that was sent, and either links its effect or sends it again
 /// under the same transaction id.
 pub(super) async fn settle_create(
@@ -65,9 +68,9 @@ pub(super) async fn settle_create(
         .connector
         .stream(&end.stream)
         .is_some_and(|stream| stream.capabilities.idempotent_create);
-    // What a system hides for a moment would be doubled.
     let lands_within = (end.connector.timeout() * RESEND_TIMEOUTS).max(work.sync.confirm_gone);
-    if !idempotent && since < lands_within {
+    let looked_for = work.waited_for(Waiting::Elsewhere);
+    if !idempotent && (since < lands_within || looked_for < LOOKED_FOR_MIN) {
         return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
     }
     if is_source_missing(work, intent).await? {
@@ -81,7 +84,7 @@ pub(super) async fn settle_create(
 
 /// Whether the record that the create carries over cannot be read. Somebody may have deleted it, or made it again under
 /// another id: then its partner is that one's.
-async fn is_source_missing(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError> {
+pub(super) async fn is_source_missing(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError> {
     let Some(source) = &intent.source else {
         return Ok(false);
     };
@@ -91,7 +94,11 @@ async fn is_source_missing(work: Work<'_>, intent: &Intent) -> Result<bool, Work
 }
 
 /// Gives a create up. What it was made from is looked at, matched and planned anew.
-async fn plan_anew(work: Work<'_>, intent: &Intent, why: &str) -> Result<Performed, WorkError> {
+pub(super) async fn plan_anew(
+    work: Work<'_>,
+    intent: &Intent,
+    why: &str,
+) -> Result<Performed, WorkError> {
     work.close(intent, IntentState::Failed, Vec::new(), why.to_owned())
         .await?;
     Ok(work.again_after(Duration::ZERO, Waiting::Progress))

@@ -15,6 +15,9 @@ const FRESH_MIN: Duration = Duration::from_millis(10);
 /// Systems tell the time of a change in whole seconds, and their clocks are known to about one.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
+/// A record's time that is further ahead than this is none.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
 /// One look at one record.
 pub(super) struct Look {
     /// What there was; `None` when the system says that there is no such record.
@@ -144,6 +147,10 @@ fn edited(
         return reading.edited_at.map(Edited::At);
     };
     let offset = work.sync.end(side).connector.clock_offset_micros();
+    if changed.shifted(-offset) > work.context.now().plus(AHEAD_MAX) {
+        // A time that has not come yet says nothing about when the record was edited.
+        return None;
+    }
     if let Some(own) = &link.side(side).memory.own_write
         && own.after == Some(changed)
     {

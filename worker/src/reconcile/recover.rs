@@ -195,7 +195,7 @@ impl Recovery {
 const LANDS_WITHIN: Duration = Duration::from_secs(600);
 
 /// What was answered is carried out within this long, even by a system that answers before it does so.
-const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(10);
+const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(20);
 
 /// Values that were taken and not shown count as ours only as long as the other side still agrees to them. Those whose
 /// answer was lost do for some minutes, and those that were written over for some seconds: later somebody may have typed

@@ -137,6 +137,10 @@ async fn send_all(
     for step in &steps {
         let intent = &step.intent;
         if !carried.is_empty() && !is_as_read(work, &open, step, true).await? {
+            if step.is_again {
+                // Its first sending may arrive yet: it stays open.
+                return Ok(Round::Overtaken);
+            }
             return put_off(work, intent).await;
         }
         // The journal marked the first as sent; each further one is fenced by the lease again.

@@ -90,11 +90,18 @@ impl Unshown {
             let known = settled.known(side).get(field);
             let is_written = write.is_some_and(|one| one.intent.fields.contains_key(field));
             let agreed = settled.known(side.other()).get(field);
-            let is_dropped = !unseen.lost && agreed != Some(&unseen.value);
-            if is_written || then != known || is_dropped {
+            let is_taken_back = !unseen.lost && agreed != Some(&unseen.value);
+            if is_written || then != known {
                 continue;
             }
             let mut unseen = unseen.clone();
+            if is_taken_back {
+                // The source has another value by now. What a system that is behind shows a moment later is ours all the
+                // same.
+                unseen.lost = true;
+                unseen.answered = true;
+                unseen.asked = true;
+            }
             let since = now.since(unseen.since);
             if !unseen.asked && since >= SECOND_LOOK {
                 unseen.asked = true;

@@ -222,3 +222,29 @@ async fn a_record_that_a_person_left_alone_is_no_partner_of_a_new_one() {
     let link = world.link_of(Side::A, &again).await;
     assert!(link.is_none_or(|link| link.b.id != Some(there)));
 }
+
+#[tokio::test]
+async fn a_value_that_the_source_takes_back_before_it_shows_is_not_brought_back_when_it_does() {
+    let (world, here, there) = pair_with(Oddities {
+        lag: Lag {
+            by: Duration::from_secs(12),
+            shows: Meanwhile::Before,
+        },
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    })
+    .await;
+    world.a.user_edits(&here, "note", "a slip");
+    world.hear(Side::A, &here).await;
+    world.turn().await;
+    world.clock.advance(Duration::from_secs(4));
+    world.a.user_edits(&here, "note", "");
+    world.hear(Side::A, &here).await;
+    world.turn().await;
+    world.clock.advance(Duration::from_secs(30));
+    world.hear(Side::B, &there).await;
+    world.rest().await;
+    for (side, id) in [(Side::A, &here), (Side::B, &there)] {
+        assert_eq!(text(&world, side, id, "note"), "");
+    }
+}
