@@ -168,13 +168,16 @@ pub fn build(file: &Path) -> anyhow::Result<Built> {
 
 /// A configuration file that is to be built, with all its mistakes reported at once.
 pub fn load(file: &Path) -> Result<Configuration, tandem_runtime::ConfigError> {
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = tandem_runtime::config::process_environment;
     Configuration::load_to_build(file, &environment, Arc::new(SystemClock))
 }
 
 /// What a configuration makes, with the secrets of the environment.
 pub fn build_of(configuration: &Configuration) -> Result<Built, tandem_runtime::ConfigError> {
-    configuration.build(&|name| std::env::var(name).ok(), Arc::new(SystemClock))
+    configuration.build(
+        &tandem_runtime::config::process_environment,
+        Arc::new(SystemClock),
+    )
 }
 
 /// The sync of this name in what a configuration has made.

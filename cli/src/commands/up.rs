@@ -38,7 +38,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     } else {
         LogFormat::Human
     };
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = tandem_runtime::config::process_environment;
     let telemetry = init(&TelemetryOptions::from_environment(
         format,
         "tandem",

@@ -102,8 +102,9 @@ fn verify_lines(mut input: impl BufRead, output: impl Write) -> anyhow::Result<E
 fn sign(message: &Message) -> anyhow::Result<(Signed, Vec<u8>)> {
     let options: SchemeOptions = serde_json::from_str(&message.options).context("--options")?;
     let verifier = Verifier::new(message.scheme, &options).context("--options")?;
-    let secret = std::env::var(&message.secret_env)
-        .with_context(|| format!("the environment variable {} is not set", message.secret_env))?;
+    let secret = tandem_runtime::config::Reference::Env(message.secret_env.clone())
+        .resolve(&tandem_runtime::config::process_environment)
+        .map_err(anyhow::Error::msg)?;
     let body = match &message.body {
         Some(body) => body.clone().into_bytes(),
         None => {

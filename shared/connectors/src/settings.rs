@@ -52,6 +52,8 @@ pub struct ConnectionSettings {
     pub base_url: Option<String>,
     /// The secrets.
     pub credentials: Credentials,
+    /// Further secrets that no message may show, such as those that sign its webhooks.
+    pub masked: Vec<Secret>,
     /// Values for the manifest's variables, such as the database or the tenant.
     pub variables: BTreeMap<String, String>,
     /// How long one request may take, from sending to the last byte of the answer, in seconds.
@@ -134,20 +136,67 @@ impl Redactor {
             })
             .unwrap_or_else(|| text.to_owned())
     }
+
+    /// As [`Self::clean`], of a text that may have been cut: what is left of a secret at its end goes too.
+    pub(crate) fn clean_beginning(&self, text: &str) -> String {
+        let cleaned = self.clean(text);
+        // Whoever cut it may have put an ellipsis or a closing quotation mark behind.
+        let bare = cleaned.trim_end_matches(|c: char| !c.is_alphanumeric());
+        let cut = [cleaned.as_str(), bare]
+            .into_iter()
+            .find_map(|text| Some(&text[..self.begun_at_end(text)?]));
+        cut.map(|kept| format!("{kept}***")).unwrap_or(cleaned)
+    }
+
+    /// Where the beginning of a secret starts that the text ends with.
+    fn begun_at_end(&self, text: &str) -> Option<usize> {
+        let begins = |form: &String| {
+            let longest = form.len().min(text.len());
+            (REDACTED_BYTES_MIN..=longest)
+                .rev()
+                .filter(|length| form.is_char_boundary(*length))
+                .find(|length| text.ends_with(&form[..*length]))
+                .map(|length| text.len() - length)
+        };
+        self.0.iter().filter_map(begins).min()
+    }
 }
 
-/// A secret, and the forms in which it travels: as JSON writes it, in base64, in a URL, in a form.
+/// A secret, and the forms in which it travels: as JSON or HTML writes it, in base64, in hexadecimal, in a URL
+/// once and twice escaped, in a form.
 fn forms(secret: &str) -> Vec<String> {
-    let mut escaped = String::new();
-    escape_segment(secret, &mut escaped);
+    let escape = |text: &str| {
+        let mut escaped = String::new();
+        escape_segment(text, &mut escaped);
+        escaped
+    };
+    let escaped = escape(secret);
     let in_json = serde_json::Value::from(secret).to_string();
     let mut forms = vec![
         secret.to_owned(),
         in_json.trim_matches('"').to_owned(),
+        in_json.trim_matches('"').replace('/', "\\/"),
+        in_html(secret, "&#39;"),
+        in_html(secret, "&#x27;"),
+        escape(&escaped),
+        escape(&lower_escapes(&escaped)),
         lower_escapes(&escaped),
         escaped,
         url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
     ];
+    for (digits, letters) in [
+        (hex_lower as Hex, unit_lower as Hex),
+        (hex_upper, unit_upper),
+    ] {
+        forms.push(secret.bytes().map(|byte| digits(byte.into())).collect());
+        for is_plain in [
+            (|_| false) as fn(char) -> bool,
+            |c| c.is_ascii() && !c.is_ascii_control() && !"\"\\<>&'".contains(c),
+            |c| c.is_ascii() && !c.is_ascii_control() && !"\"\\".contains(c),
+        ] {
+            forms.push(in_units(secret, is_plain, letters));
+        }
+    }
     for unpadded in [
         STANDARD_NO_PAD.encode(secret),
         URL_SAFE_NO_PAD.encode(secret),
@@ -156,6 +205,49 @@ fn forms(secret: &str) -> Vec<String> {
         forms.extend([format!("{unpadded}{padding}"), unpadded]);
     }
     forms
+}
+
+type Hex = fn(u16) -> String;
+
+fn hex_lower(byte: u16) -> String {
+    format!("{byte:02x}")
+}
+
+fn hex_upper(byte: u16) -> String {
+    format!("{byte:02X}")
+}
+
+fn unit_lower(unit: u16) -> String {
+    format!("\\u{unit:04x}")
+}
+
+fn unit_upper(unit: u16) -> String {
+    format!("\\u{unit:04X}")
+}
+
+/// As JSON may write it, with `\uXXXX` for all that is not plain.
+fn in_units(secret: &str, is_plain: fn(char) -> bool, unit: Hex) -> String {
+    let mut text = String::new();
+    for letter in secret.chars() {
+        match letter {
+            plain if is_plain(plain) => text.push(plain),
+            '"' | '\\' if is_plain('/') => text.extend(['\\', letter]),
+            other => other
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .for_each(|part| text.push_str(&unit(*part))),
+        }
+    }
+    text
+}
+
+fn in_html(secret: &str, apostrophe: &str) -> String {
+    secret
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', apostrophe)
 }
 
 /// With `%2f` for `%2F`.
@@ -213,11 +305,43 @@ mod tests {
                 "{form}"
             );
         }
+        redactor.add("a/<\u{e9}>&'9");
+        for form in [
+            "a\\/<\u{e9}>&'9",
+            "a/<\\u00e9>&'9",
+            "a/\\u003C\\u00E9\\u003E\\u0026\\u00279",
+            "\\u0061\\u002f\\u003c\\u00e9\\u003e\\u0026\\u0027\\u0039",
+            "a/&lt;\u{e9}&gt;&amp;&#39;9",
+            "612f3cc3a93e262739",
+            "612F3CC3A93E262739",
+            "a%252F%253C%25C3%25A9%253E%2526%25279",
+            "a%252f%253c%25c3%25a9%253e%2526%25279",
+        ] {
+            let cleaned = redactor.clean(&format!("got {form}!"));
+            assert_eq!(cleaned, "got ***!", "{form}");
+        }
         redactor.add("tok_1234567");
         for form in ["dG9rXzEyMzQ1Njc=", "dG9rXzEyMzQ1Njc", "dG9rXzEyMzQ1Njc%3D"] {
             let cleaned = redactor.clean(&format!("got {form}"));
             assert!(!cleaned.contains("dG9r"), "{cleaned}");
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_secret_at_the_end_of_a_cut_text_does_not_show() {
+        let mut redactor = Redactor::default();
+        redactor.add("tok_1234567/89");
+        for end in [
+            "tok_1",
+            "tok_1234567/8",
+            "tok_12345\u{2026}",
+            "tok_1234567%2F8",
+            "tok_123...\"}",
+        ] {
+            let cleaned = redactor.clean_beginning(&format!("got {end}"));
+            assert_eq!(cleaned, "got ***", "{end}");
+        }
+        assert_eq!(redactor.clean_beginning("no token"), "no token");
     }
 
     #[test]

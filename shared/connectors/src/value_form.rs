@@ -227,7 +227,7 @@ pub(crate) fn scalar_text(json: &Json) -> Option<String> {
 }
 
 /// A longer id is none: ids are keys of the storage's indexes, whose entries are bounded.
-const ID_BYTES_MAX: usize = 256;
+pub(crate) const ID_BYTES_MAX: usize = 256;
 
 /// An id as text. A number with a fraction or beyond 64 bits has lost digits, so it is no id.
 pub(crate) fn id_text(json: &Json) -> Option<String> {

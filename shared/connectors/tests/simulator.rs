@@ -75,6 +75,7 @@ async fn start(kind: SimKind, change: impl FnOnce(&mut SimConfig)) -> Side {
     let settings = ConnectionSettings {
         base_url: Some(simulator.base_url()),
         credentials,
+        masked: Vec::new(),
         variables,
         timeout_secs: Some(5),
         concurrency: Some(8),

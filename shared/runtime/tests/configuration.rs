@@ -220,6 +220,11 @@ fn what_is_wrong_with_a_connection_is_named_with_its_place() {
             "tandem.yaml:8:15: connections.books.base_url: `127.0.0.1:9000` is not an address; write one such as https://example.com",
         ),
         (
+            "http://127.0.0.1:9000",
+            "{ env: BOOKS_KEY }",
+            "tandem.yaml:8:5: connections.books.base_url: what the environment variable BOOKS_KEY holds is not an address; write one such as https://example.com",
+        ),
+        (
             ", public_url: https://tandem.example/",
             "",
             "tandem.yaml:5:5: connections.crm.webhook: the signatures of Test CRM cover the address that they are sent to; write `public_url`, the address of this server as Test CRM knows it, without /hooks",
@@ -236,6 +241,38 @@ fn what_is_wrong_with_a_connection_is_named_with_its_place() {
         ),
     ] {
         assert_eq!(refusal(&CONNECTIONS.replace(from, to)), expected);
+    }
+}
+
+/// The secret that signs webhooks is never sent, but a system knows it and may say it.
+#[tokio::test]
+async fn what_signs_the_webhooks_of_a_connection_does_not_show_in_its_errors() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound port");
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _asked = stream.read(&mut [0; 8_192]).expect("a request");
+            let said = "your secret: value of CRM_HOOK";
+            let length = said.len();
+            write!(
+                stream,
+                "HTTP/1.1 400 No\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{said}"
+            )
+            .expect("an answer");
+        }
+    });
+    let text = CONNECTIONS.replace(
+        "    webhook:",
+        &format!("    base_url: http://{address}\n    webhook:"),
+    );
+    let built = build_with(&text, &environment).unwrap_or_else(|error| panic!("{error}"));
+    let report = built.topology.connectors["crm"].check().await;
+    let report = report.unwrap_or_else(|error| panic!("{error}"));
+    for outcome in report.streams.values() {
+        let error = outcome.as_ref().expect_err("it is refused");
+        assert!(error.contains("your secret: ***"), "{error}");
     }
 }
 

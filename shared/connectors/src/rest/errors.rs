@@ -16,11 +16,13 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Timestamp};
+use url::Url;
 
 use super::clock_offset::http_date;
 use super::response::{Answer, Body, shortened};
 use crate::connector::ConnectorError;
 use crate::manifest::{ErrorClass, ErrorRule, Statuses};
+use crate::settings::Redactor;
 use crate::template::Predicate;
 
 /// The wait after a 429 that names none.
@@ -99,6 +101,8 @@ pub(super) struct Judge<'a> {
     pub(super) rules: [&'a [ErrorRule]; 2],
     pub(super) unavailable_may_have_effect: bool,
     pub(super) now: Timestamp,
+    /// Takes secrets out of the words of the system, before they are cut.
+    pub(super) redactor: &'a Redactor,
 }
 
 impl Judge<'_> {
@@ -118,7 +122,7 @@ impl Judge<'_> {
             return self.error(
                 self.class_by_status(operation, answer),
                 operation,
-                answer.message(),
+                answer.message(self.redactor),
                 None,
                 self.wait(answer, None),
             );
@@ -127,8 +131,12 @@ impl Judge<'_> {
             .message
             .as_ref()
             .and_then(|message| message.text(&scope));
-        let message = message.map_or_else(|| answer.message(), |text| shortened(&text));
+        let message = message.map_or_else(
+            || answer.message(self.redactor),
+            |text| shortened(&text, self.redactor),
+        );
         let field = rule.field.as_ref().and_then(|field| field.text(&scope));
+        let field = field.map(|field| shortened(&field, self.redactor));
         let pause = rule
             .retry_after_secs
             .map(|secs| Duration::from_secs(u64::from(secs)));
@@ -143,7 +151,13 @@ impl Judge<'_> {
 
     /// Redirects are not followed: a POST would lose its body on the way.
     fn redirected(&self, answer: &Answer) -> ConnectorError {
-        let target = answer.header("location").unwrap_or("an unnamed address");
+        let target = answer
+            .header("location")
+            .map(|location| place_of(&self.redactor.clean(location)))
+            .map_or_else(
+                || "an unnamed address".to_owned(),
+                |place| shortened(&place, self.redactor),
+            );
         let reason = format!(
             "it redirects to {target} (HTTP {}); correct `base_url` or the path in the manifest",
             answer.status
@@ -284,6 +298,21 @@ impl Judge<'_> {
         asked.or(otherwise)
     }
 }
+
+/// Scheme, host and path of an address, or its path alone. Who signs in and what is asked may be secret.
+fn place_of(location: &str) -> String {
+    let bare = location.split(['?', '#']).next().unwrap_or_default();
+    match Url::parse(bare) {
+        Ok(mut url) if url.has_host() => {
+            let hidden = url.set_username("").and_then(|()| url.set_password(None));
+            hidden.map_or_else(|()| UNREADABLE.to_owned(), |()| url.to_string())
+        }
+        Err(url::ParseError::RelativeUrlWithoutBase) if !bare.contains('@') => bare.to_owned(),
+        Ok(_) | Err(_) => UNREADABLE.to_owned(),
+    }
+}
+
+const UNREADABLE: &str = "an address that cannot be read";
 
 /// An error with its causes; reqwest's own text leaves them out.
 pub(super) fn chain(error: &reqwest::Error) -> String {

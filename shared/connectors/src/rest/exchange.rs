@@ -136,10 +136,17 @@ impl Exchange {
             .exchange(operation, prepared, Some(session), &request.errors)
             .await;
         drop(turn);
-        let judged = answered.and_then(|answer| self.judge(operation, request, answer));
+        let judged = answered.and_then(|answer| {
+            let redactor = || self.redactor_of(prepared, Some(session));
+            self.judge(operation, request, answer, redactor)
+        });
         self.count(&judged);
         let judged = judged.map_err(|error| {
-            self.restrained(operation, sent, self.redacted(error, prepared, session))
+            self.restrained(
+                operation,
+                sent,
+                self.redacted(error, prepared, Some(session)),
+            )
         });
         match &judged {
             Ok(_) => {
@@ -157,25 +164,27 @@ impl Exchange {
         operation: &Operation<'_>,
         request: &Request,
         mut answer: Answer,
+        redactor: impl FnOnce() -> Redactor,
     ) -> Result<Answer, ConnectorError> {
-        let judge = self.judge_by(&request.errors);
         if operation.accepts(&answer) {
             answer.accepted = true;
             return Ok(answer);
         }
-        if !answer.is_success() {
-            return Err(judge.failure(operation, &answer));
-        }
-        if matches!(answer.body, Body::Other(_)) {
-            return Err(judge.unexpected(operation, answer.message()));
-        }
+        let is_json = !matches!(answer.body, Body::Other(_));
         let success = request.success.as_ref().or(self.manifest.success.as_ref());
-        match success {
-            Some(success) if !success.holds(&answer.scope()) => {
-                Err(judge.failure(operation, &answer))
-            }
-            Some(_) | None => Ok(answer),
+        let holds = || success.is_none_or(|success| success.holds(&answer.scope()));
+        if answer.is_success() && is_json && holds() {
+            return Ok(answer);
         }
+        let redactor = redactor();
+        let judge = Judge {
+            redactor: &redactor,
+            ..self.judge_by(&request.errors)
+        };
+        if answer.is_success() && !is_json {
+            return Err(judge.unexpected(operation, answer.message(&redactor)));
+        }
+        Err(judge.failure(operation, &answer))
     }
 
     pub(super) fn judge_by<'a>(&'a self, rules: &'a [ErrorRule]) -> Judge<'a> {
@@ -184,6 +193,7 @@ impl Exchange {
             rules: [rules, &self.manifest.errors],
             unavailable_may_have_effect: self.manifest.limits.unavailable_may_have_effect,
             now: self.clock.now(),
+            redactor: &self.redactor,
         }
     }
 
@@ -331,8 +341,11 @@ impl Exchange {
                 let answer = self
                     .exchange(&LOGIN, &prepared, None, &login.request.errors)
                     .await
-                    .and_then(|answer| self.judge(&LOGIN, &login.request, answer))
-                    .map_err(|error| self.redacted_login(error, &prepared))?;
+                    .and_then(|answer| {
+                        let redactor = || self.redactor_of(&prepared, None);
+                        self.judge(&LOGIN, &login.request, answer, redactor)
+                    })
+                    .map_err(|error| self.redacted(error, &prepared, None))?;
                 login_answer(login, &answer, &self.secret_scope)
                     .map_err(|reason| self.unauthorized(reason))
             }
@@ -355,8 +368,12 @@ impl Exchange {
                 };
                 let answer = self.exchange(&LOGIN, &prepared, None, &[]).await?;
                 if !answer.is_success() {
-                    let error = self.judge_by(&[]).failure(&LOGIN, &answer);
-                    return Err(self.redacted_login(error, &prepared));
+                    let redactor = self.redactor_of(&prepared, None);
+                    let judge = Judge {
+                        redactor: &redactor,
+                        ..self.judge_by(&[])
+                    };
+                    return Err(redact(&redactor, judge.failure(&LOGIN, &answer)));
                 }
                 token_answer(&answer).map_err(|reason| self.unauthorized(reason))
             }
@@ -401,26 +418,21 @@ impl Exchange {
         &self,
         error: ConnectorError,
         prepared: &Prepared,
-        session: &Session,
+        session: Option<&Session>,
     ) -> ConnectorError {
-        let mut redactor = self.redactor.clone();
-        session
-            .secrets
-            .iter()
-            .for_each(|secret| redactor.add(secret));
-        for (name, value) in session.headers.iter().chain(&prepared.headers) {
-            redactor.add_header(name, value);
-        }
-        redact(&redactor, error)
+        redact(&self.redactor_of(prepared, session), error)
     }
 
-    /// As [`Self::redacted`], of what is sent to sign in.
-    fn redacted_login(&self, error: ConnectorError, prepared: &Prepared) -> ConnectorError {
+    /// What takes out the secrets of the connection, of the session, and of what was sent. Made for failures only.
+    fn redactor_of(&self, prepared: &Prepared, session: Option<&Session>) -> Redactor {
         let mut redactor = self.redactor.clone();
-        for (name, value) in &prepared.headers {
+        let secrets = session.into_iter().flat_map(|session| &session.secrets);
+        secrets.for_each(|secret| redactor.add(secret));
+        let of_session = session.into_iter().flat_map(|session| &session.headers);
+        for (name, value) in of_session.chain(&prepared.headers) {
             redactor.add_header(name, value);
         }
-        redact(&redactor, error)
+        redactor
     }
 
     fn count(&self, judged: &Result<Answer, ConnectorError>) {
@@ -445,6 +457,10 @@ fn redact(redactor: &Redactor, error: ConnectorError) -> ConnectorError {
             retry_after,
         },
         ConnectorError::Unauthorized { system, reason } => ConnectorError::Unauthorized {
+            system,
+            reason: clean(reason),
+        },
+        ConnectorError::Misconfigured { system, reason } => ConnectorError::Misconfigured {
             system,
             reason: clean(reason),
         },
@@ -493,7 +509,6 @@ fn redact(redactor: &Redactor, error: ConnectorError) -> ConnectorError {
         other @ (ConnectorError::RateLimited { .. }
         | ConnectorError::NotFound { .. }
         | ConnectorError::Endless { .. }
-        | ConnectorError::RightEnded { .. }
-        | ConnectorError::Misconfigured { .. }) => other,
+        | ConnectorError::RightEnded { .. }) => other,
     }
 }

@@ -36,6 +36,31 @@ pub(super) fn take_rows(paths: &Paths, body: &mut Json) -> Rows {
     taken
 }
 
+/// What stands where rows should be, if it can be none: neither a list nor a record.
+pub(super) fn no_list(paths: &Paths, body: &Json) -> Option<String> {
+    paths.0.iter().find_map(|path| {
+        let found = match path.first(body)? {
+            Json::Null | Json::Array(_) | Json::Object(_) => return None,
+            Json::Bool(value) => format!("`{value}`"),
+            Json::Number(number) => format!("the number {number}"),
+            Json::String(_) => "a text".to_owned(),
+        };
+        Some(format!(
+            "at `{path}` there is {found}, not a list of records; correct `records` in the manifest"
+        ))
+    })
+}
+
+/// The one place for rows, where an object stands there: a system may give a single record so.
+pub(super) fn object_for_list(paths: &Paths, body: &Json) -> Option<String> {
+    let [path] = &paths.0[..] else {
+        return None;
+    };
+    let place = path.to_string();
+    let names_many = place.contains(['*', '[']);
+    (!names_many && matches!(path.first(body), Some(Json::Object(_)))).then_some(place)
+}
+
 impl RestConnector {
     pub(super) async fn read_records(
         &self,

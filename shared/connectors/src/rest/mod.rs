@@ -112,6 +112,7 @@ impl RestConnector {
         settings
             .credentials
             .values()
+            .chain(&settings.masked)
             .for_each(|secret| redactor.add(secret.reveal()));
         let concurrency = settings.concurrency.unwrap_or(manifest.limits.concurrency);
         let exchange = Exchange {
@@ -166,7 +167,9 @@ impl RestConnector {
     }
 
     fn malformed(&self, operation: &Operation<'_>, reason: impl Into<String>) -> ConnectorError {
-        self.exchange.judge_by(&[]).unexpected(operation, reason)
+        self.exchange
+            .judge_by(&[])
+            .unexpected(operation, self.exchange.redactor.clean(&reason.into()))
     }
 }
 
@@ -201,7 +204,14 @@ impl Connector for RestConnector {
             latency_ms = u64::try_from(self.exchange.clock.now().since(started).as_millis())
                 .unwrap_or(u64::MAX);
             let outcome = match page {
-                Ok(page) => Ok(page.records.len()),
+                Ok(page) => match page.unreadable.first() {
+                    Some(first) if page.records.is_empty() => Err(format!(
+                        "none of the {} rows of the first page can be read; the first: {}",
+                        page.unreadable.len(),
+                        first.reason
+                    )),
+                    Some(_) | None => Ok(page.records.len()),
+                },
                 // These concern the connection, not the stream.
                 Err(
                     error @ (ConnectorError::Unreachable { .. }

@@ -5,7 +5,7 @@ use tandem_domain::StreamName;
 
 use super::RestConnector;
 use super::errors::{Operation, PastEnd};
-use super::listing::{Rows, decode_all, places, take_rows};
+use super::listing::{Rows, decode_all, no_list, object_for_list, places, take_rows};
 use super::paging::{self, Outlook, Position};
 use super::response::Answer;
 use super::trail::{self, Seen, Trail};
@@ -149,6 +149,10 @@ impl RestConnector {
         let outlook = Outlook::of(paging, &answer);
         let last = at.is_said_to_be_last(&answer);
         let mut body = answer.into_json();
+        if let Some(found) = no_list(&list.records, &body) {
+            return Err(self.malformed(operation, found));
+        }
+        let single = object_for_list(&list.records, &body);
         let taken = take_rows(&list.records, &mut body);
         if !taken.found {
             return Err(self.malformed(
@@ -169,7 +173,19 @@ impl RestConnector {
                 .goes_on(&stream.id.path, next, &taken)
                 .map_err(|reason| self.endless(operation, reason))?,
         };
-        let (records, unreadable) = decode_all(stream, taken.rows);
+        let (records, mut unreadable) = decode_all(stream, taken.rows);
+        if let (Some(place), true, [row]) = (single, records.is_empty(), &*unreadable)
+            && row.id.is_none()
+        {
+            let reason = &row.reason;
+            return Err(self.malformed(
+                operation,
+                format!("at `{place}` there is an object, not a list of records, and {reason}"),
+            ));
+        }
+        for row in &mut unreadable {
+            row.reason = self.exchange.redactor.clean(&row.reason);
+        }
         Ok(Page {
             records,
             next,

@@ -10,7 +10,7 @@ use super::two_parts;
 use crate::connector::{RemoteRecord, UnreadableRow};
 use crate::lenient_json::{is_damaged, presentable};
 use crate::manifest::{Field, Stream};
-use crate::value_form::{Form, id_text, scalar_text};
+use crate::value_form::{Form, ID_BYTES_MAX, id_text, scalar_text};
 
 /// What is said of a text that JSON could not carry.
 const DAMAGE: &str = "it holds what cannot be read, such as half a surrogate pair, bytes that are no UTF-8, or a \
@@ -34,7 +34,7 @@ pub(super) fn decode(stream: &Stream, raw: Json) -> Result<RemoteRecord, Unreada
 }
 
 fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<RemoteRecord, String> {
-    let id = id.ok_or_else(|| format!("it has no id at `{}`", stream.id.path))?;
+    let id = id.ok_or_else(|| no_id(stream, raw))?;
     let mut fields = Fields::new();
     let mut unreadable = BTreeMap::new();
     for (name, field) in &stream.fields {
@@ -65,6 +65,32 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
         reference: stream.reference.as_ref().and_then(text_at),
         raw: Json::Null,
     })
+}
+
+/// Why a row has no id that is of use.
+fn no_id(stream: &Stream, raw: &Json) -> String {
+    let path = &stream.id.path;
+    let found = match path.first(raw) {
+        None | Some(Json::Null) if matches!(raw, Json::Object(_)) => {
+            return format!("it has no id at `{path}`");
+        }
+        None | Some(Json::Null) => return format!("it is not an object, and has no id at `{path}`"),
+        Some(Json::String(text)) if text.is_empty() => "is empty".to_owned(),
+        Some(Json::String(text)) if text.len() > ID_BYTES_MAX => format!(
+            "is too long: it has {} bytes, and {ID_BYTES_MAX} are the most that are taken",
+            text.len()
+        ),
+        Some(Json::String(_)) => DAMAGE.replacen("it ", "", 1),
+        Some(Json::Number(_)) => {
+            "is a number that is not whole or beyond 64 bits, so that its digits are not certain; have the \
+             system send it as text"
+                .to_owned()
+        }
+        Some(Json::Bool(_)) => "is `true` or `false`".to_owned(),
+        Some(Json::Array(_)) => "is a list".to_owned(),
+        Some(Json::Object(_)) => "is an object".to_owned(),
+    };
+    format!("it has no usable id: what stands at `{path}` {found}")
 }
 
 fn decode_field(field: &Field, raw: &Json) -> Result<Value, String> {

@@ -7,11 +7,14 @@ use http::HeaderMap;
 use minijinja::value::Value;
 use serde_json::Value as Json;
 
+use crate::settings::Redactor;
 use crate::template::Scope;
 use crate::{json_view, lenient_json};
 
 /// How much of a body that is not JSON is quoted in errors, in characters.
 const EXCERPT_CHARS_MAX: usize = 200;
+/// How much of a text is looked at for an excerpt, in bytes.
+const LOOKED_AT_BYTES_MAX: usize = 4_096;
 
 /// An answer.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub(super) struct Answer {
 pub(super) enum Body {
     Empty,
     Json(Arc<Json>),
-    /// Something else, such as a proxy's HTML: its beginning, tags removed.
+    /// Something else, such as a proxy's HTML: its beginning as it came.
     Other(String),
 }
 
@@ -38,7 +41,7 @@ impl Answer {
             Body::Empty
         } else {
             lenient_json::parse(bytes).map_or_else(
-                |_| Body::Other(excerpt(bytes)),
+                |_| Body::Other(beginning(bytes)),
                 |json| Body::Json(Arc::new(json)),
             )
         };
@@ -95,11 +98,20 @@ impl Answer {
             .with("body", body)
     }
 
-    /// The system's own words, as far as they can be found.
-    pub(super) fn message(&self) -> String {
+    /// The system's own words, as far as they can be found, without secrets.
+    pub(super) fn message(&self, redactor: &Redactor) -> String {
         match &self.body {
             Body::Empty => format!("HTTP {} without a body", self.status),
-            Body::Other(text) => format!("HTTP {}, not JSON: {text}", self.status),
+            Body::Other(text) => {
+                // A secret may have a `<` in it, so tags are removed after it.
+                let plain =
+                    without_tags(&redactor.clean_beginning(&lenient_json::presentable(text)));
+                format!(
+                    "HTTP {}, not JSON: {}",
+                    self.status,
+                    shortened(&plain, redactor)
+                )
+            }
             Body::Json(json) => {
                 let words = [
                     "message",
@@ -117,7 +129,7 @@ impl Answer {
                     _ => None,
                 });
                 let words = words.unwrap_or_else(|| json.to_string());
-                format!("HTTP {}: {}", self.status, shortened(&words))
+                format!("HTTP {}: {}", self.status, shortened(&words, redactor))
             }
         }
     }
@@ -178,9 +190,12 @@ pub(super) async fn read_body(
     Ok(whole.freeze())
 }
 
-/// The beginning of a text that is not JSON, without HTML tags and runs of blanks.
-fn excerpt(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4_096)]);
+fn beginning(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_AT_BYTES_MAX)]).into_owned()
+}
+
+/// A text without HTML tags and runs of blanks.
+fn without_tags(text: &str) -> String {
     let mut plain = String::new();
     let mut inside = false;
     for letter in text.chars() {
@@ -194,13 +209,17 @@ fn excerpt(bytes: &[u8]) -> String {
             _ => {}
         }
     }
-    shortened(&plain.split_whitespace().collect::<Vec<_>>().join(" "))
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-pub(super) fn shortened(text: &str) -> String {
-    let text = &*lenient_json::presentable(text);
-    match text.char_indices().nth(EXCERPT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+/// The beginning of a text of the system. Secrets are taken out before it is cut: of one that straddles the cut,
+/// a part would be left that nobody knows again.
+pub(super) fn shortened(text: &str, redactor: &Redactor) -> String {
+    let looked_at = &text[..text.floor_char_boundary(LOOKED_AT_BYTES_MAX)];
+    let mut text = redactor.clean_beginning(&lenient_json::presentable(looked_at));
+    if let Some((end, _)) = text.char_indices().nth(EXCERPT_CHARS_MAX) {
+        text.truncate(end);
+        text.push('\u{2026}');
     }
+    text
 }

@@ -319,3 +319,55 @@ async fn a_manifest_without_its_secret_is_refused_before_any_request() {
             .contains("the credential `key` (A key) is missing")
     }));
 }
+
+#[tokio::test]
+async fn of_a_redirect_scheme_host_and_path_are_told_and_nothing_secret() {
+    let cases = [
+        (
+            "http://s3cret-key:pw@elsewhere.test/s3cret-key/a?apikey=s3cret-key#x",
+            "redirects to http://elsewhere.test/***/a (HTTP 302)",
+        ),
+        ("/login?t=s3cret%2Dkey", "redirects to /login (HTTP 302)"),
+        ("http:///@@[", "redirects to an address that cannot be read"),
+    ];
+    for (location, told) in cases {
+        let server = Server::start(move |_, _| with_header(html(302), "location", location)).await;
+        let error = read_error(&server.connector(&manifest("", LIST, WRITES))).await;
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_at_the_cut_of_a_message_or_with_a_tag_in_it_shows_no_part() {
+    for length in [150, 180, 190, 195, 199, 4_080, 4_090] {
+        let text = format!("{}s3cret-key tail", "y".repeat(length));
+        let (page, cut) = (
+            format!("<p>{text}</p>"),
+            format!("<{}>s3cret-key", "y".repeat(length)),
+        );
+        for body in [json!({ "message": text }).to_string(), page, cut] {
+            let server =
+                Server::start(move |_, _| crate::server::verbatim(400, body.as_bytes())).await;
+            let error = read_error(&server.connector(&manifest("", LIST, WRITES))).await;
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+    let server =
+        Server::start(|_, _| crate::server::verbatim(400, b"key <b>tok<1>en2 hook-9")).await;
+    let manifest = manifest("", LIST, WRITES);
+    let manifest = tandem_connectors::manifest::Manifest::parse("test.yaml", &manifest);
+    let secret = tandem_connectors::Secret::new;
+    let settings = tandem_connectors::ConnectionSettings {
+        base_url: Some(server.url.clone()),
+        credentials: [("key".to_owned(), secret("tok<1>en2"))].into(),
+        masked: vec![secret("hook-9")],
+        ..Default::default()
+    };
+    let manifest = Arc::new(manifest.expect("a manifest"));
+    let connector = RestConnector::new("acme", manifest, &settings, server.clock.clone());
+    let error = read_error(&connector.expect("a connector")).await;
+    assert!(
+        error.to_string().contains("not JSON: key *** ***"),
+        "{error}"
+    );
+}

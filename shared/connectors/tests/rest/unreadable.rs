@@ -143,3 +143,49 @@ async fn what_a_proxy_cut_off_is_still_no_page() {
     let error = error.expect_err("it is not whole");
     assert!(matches!(error, ConnectorError::Malformed { .. }), "{error}");
 }
+
+async fn checked(body: String) -> Result<usize, String> {
+    let server = Server::start(move |_, _| verbatim(200, body.as_bytes())).await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let report = connector
+        .check()
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    report.streams[&items()].clone()
+}
+
+#[tokio::test]
+async fn a_check_names_a_listing_that_is_no_list_and_one_without_a_row_that_can_be_read() {
+    let long = format!(r#"[{{"id":"{}"}}]"#, "x".repeat(300));
+    let cases = [
+        (
+            r#""x""#,
+            "at `/data` there is a text, not a list of records",
+        ),
+        ("5", "at `/data` there is the number 5, not a list"),
+        ("false", "at `/data` there is `false`, not a list"),
+        (
+            r#"{"a":1}"#,
+            "at `/data` there is an object, not a list of records, and it has no id at `/id`",
+        ),
+        (
+            r#"[{"a":1},7]"#,
+            "none of the 2 rows of the first page can be read; the first: it has no id at `/id`",
+        ),
+        (
+            &long,
+            "no usable id: what stands at `/id` is too long: it has 300 bytes",
+        ),
+        (
+            r#"[{"id":99999999999999999999}]"#,
+            "no usable id: what stands at `/id` is a number that is not whole or beyond 64 bits",
+        ),
+    ];
+    for (data, told) in cases {
+        let refused = checked(format!(r#"{{"data":{data}}}"#)).await;
+        let refused = refused.expect_err(data);
+        assert!(refused.contains(told), "{data}: {refused}");
+    }
+    assert_eq!(checked(r#"{"data":[{"id":1},{}]}"#.to_owned()).await, Ok(1));
+    assert_eq!(checked(r#"{"data":[]}"#.to_owned()).await, Ok(0));
+}

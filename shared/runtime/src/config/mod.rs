@@ -31,7 +31,9 @@ pub use connection::{ConnectionConfig, LimitsConfig, RateLimitConfig, WebhookCon
 pub use documents::Documents;
 pub use error::{ConfigError, FieldPath, Mark, Problem};
 pub use process::{RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig};
-pub use reference::{Environment, Reference, SecretReference, TextOrReference};
+pub use reference::{
+    Environment, Reference, SecretReference, TextOrReference, process_environment,
+};
 pub use sync::{
     BrakeConfig, DeletesConfig, EndConfig, FieldConfig, FilterConfig, MatchKey, PlainText,
     ScheduleConfig, SyncConfig,

@@ -14,6 +14,13 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Gives the value of an environment variable.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
+/// A variable of this process. What is no UTF-8 in it comes as the replacement character, so that it can be told
+/// from a variable that is not set.
+#[must_use]
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +53,9 @@ impl Reference {
     pub fn resolve(&self, environment: &Environment<'_>) -> Result<String, String> {
         match self {
             Self::Env(name) => match environment(name) {
+                Some(value) if value.contains(char::REPLACEMENT_CHARACTER) => Err(format!(
+                    "the environment variable {name} holds bytes that are no UTF-8; set it to text in UTF-8 and start again"
+                )),
                 Some(value) if !value.is_empty() => Ok(value),
                 Some(_) => Err(format!(
                     "the environment variable {name} is empty; give it a value"
@@ -200,6 +210,12 @@ mod tests {
         let environment = |name: &str| (name == "CRM_TOKEN").then(|| "t0ken".to_owned());
         let env = Reference::Env("CRM_TOKEN".to_owned());
         assert_eq!(env.resolve(&environment), Ok("t0ken".to_owned()));
+        let foreign = |_: &str| Some("t\u{fffd}ken".to_owned());
+        let refused = env.resolve(&foreign).expect_err("it is no text");
+        assert!(
+            refused.contains("CRM_TOKEN holds bytes that are no UTF-8"),
+            "{refused}"
+        );
         let missing = Reference::Env("OTHER".to_owned());
         assert_eq!(
             missing.resolve(&environment),

@@ -145,7 +145,7 @@ impl Process {
         let budgets = self.redis.as_ref().and_then(|redis| redis.budgets.clone());
         let clock = Arc::clone(&self.platform.clock);
         let build = move |configuration: &Configuration| {
-            let environment = |name: &str| std::env::var(name).ok();
+            let environment = crate::config::process_environment;
             let clock = Arc::clone(&clock);
             match &budgets {
                 Some(budgets) => configuration.build_with(&environment, clock, &**budgets),

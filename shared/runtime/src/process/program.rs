@@ -42,7 +42,7 @@ where
     if let Err(error) = crate::take_limits() {
         return fail(role, &StartError::Signals(error));
     }
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = crate::config::process_environment;
     let process = match Process::begin(role, &cli.args, &environment).await {
         Ok(process) => process,
         Err(error) => return fail(role, &error),

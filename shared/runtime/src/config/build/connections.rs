@@ -15,6 +15,7 @@ use url::Url;
 use super::{Builder, ConnectionSetup, Opened, WebhookSetup};
 use crate::config::connection::{ConnectionConfig, LimitsConfig, WebhookConfig};
 use crate::config::error::FieldPath;
+use crate::config::reference::{Environment, Reference, TextOrReference};
 use tandem_domain::suggest::advice;
 
 impl Builder<'_> {
@@ -91,7 +92,7 @@ impl Builder<'_> {
     fn settings(&mut self, config: &ConnectionConfig, at: &FieldPath) -> ConnectionSettings {
         let environment = self.environment;
         let base_url = config.base_url.as_ref().and_then(|text| {
-            let url = text.resolve(environment).and_then(|text| http_url(&text));
+            let url = address(text, environment);
             self.problems.note(at.key("base_url"), url)
         });
         let mut credentials = BTreeMap::new();
@@ -114,9 +115,16 @@ impl Builder<'_> {
                     .map(|found| (name.clone(), found)),
             );
         }
+        // What cannot be fetched is noted with the webhook.
+        let signing = config.webhook.iter().flat_map(|webhook| &webhook.secrets);
+        let masked = signing
+            .filter_map(|secret| secret.0.resolve(environment).ok())
+            .map(Secret::new)
+            .collect();
         ConnectionSettings {
             base_url,
             credentials,
+            masked,
             variables,
             timeout_secs: config.limits.timeout_secs,
             concurrency: config.limits.concurrency,
@@ -229,8 +237,7 @@ impl Builder<'_> {
     }
 
     fn public_url(&mut self, config: &WebhookConfig, at: &FieldPath) -> Option<String> {
-        let text = config.public_url.as_ref()?.resolve(self.environment);
-        let url = text.and_then(|text| http_url(&text));
+        let url = address(config.public_url.as_ref()?, self.environment);
         self.problems.note(at.key("public_url"), url)
     }
 
@@ -275,15 +282,32 @@ fn reason(error: ConnectorError) -> String {
     }
 }
 
-/// The address without a slash at its end.
-fn http_url(text: &str) -> Result<String, String> {
-    let wrong = || format!("`{text}` is not an address; write one such as https://example.com");
-    let url = Url::parse(text).map_err(|_| wrong())?;
+/// The address that is written, or stands elsewhere. What stands elsewhere is not repeated: a secret may have been
+/// put there by mistake.
+fn address(text: &TextOrReference, environment: &Environment<'_>) -> Result<String, String> {
+    let value = text.resolve(environment)?;
+    http_url(&value).ok_or_else(|| {
+        let what = match text {
+            TextOrReference::Text(text) => format!("`{text}` is not an address"),
+            TextOrReference::Elsewhere(Reference::Env(name)) => {
+                format!("what the environment variable {name} holds is not an address")
+            }
+            TextOrReference::Elsewhere(Reference::File(path)) => {
+                format!("what the file {} holds is not an address", path.display())
+            }
+        };
+        format!("{what}; write one such as https://example.com")
+    })
+}
+
+/// The address without a slash at its end, if it is one.
+fn http_url(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
     let bare = url.query().is_none() && url.fragment().is_none();
     if matches!(url.scheme(), "http" | "https") && url.has_host() && bare {
-        Ok(text.trim_end_matches('/').to_owned())
+        Some(text.trim_end_matches('/').to_owned())
     } else {
-        Err(wrong())
+        None
     }
 }
 
