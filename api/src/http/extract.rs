@@ -1,11 +1,13 @@
 //! Parts of a request, with errors as problems.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
 use http::StatusCode;
 use http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::Problem;
 use super::words;
@@ -17,7 +19,7 @@ pub struct ApiPath<T>(pub T);
 /// The query, in which unknown parameters are errors.
 pub struct ApiQuery<T>(pub T);
 
-/// A JSON body.
+/// A JSON body, which is an object.
 pub struct ApiJson<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath<T> {
@@ -49,37 +51,82 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Json(value) = <Json<T> as FromRequest<S>>::from_request(request, state)
-            .await
-            .map_err(unreadable)?;
-        Ok(Self(value))
+        let (parts, body) = take_body(request, state).await?;
+        object(parts, body, state).await
     }
 }
 
-/// A body that may be left out.
+/// A body that may be left out. What is there is read, whatever the headers say: a reason must not get lost.
 impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
-        let body = <Json<T> as OptionalFromRequest<S>>::from_request(request, state)
-            .await
-            .map_err(unreadable)?;
-        Ok(body.map(|Json(value)| Self(value)))
+        let (parts, body) = take_body(request, state).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        object(parts, body, state).await.map(Some)
     }
 }
 
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "`map_err` hands it over by value"
-)]
-fn unreadable(rejection: JsonRejection) -> Problem {
-    if let Some(slow) = cause::<TooSlow>(&rejection) {
+/// Of a verb that takes nothing: no body, or an empty object. Anything else was meant to do something.
+pub struct NoBody;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Option::<ApiJson<Nothing>>::from_request(request, state).await?;
+        body.map_or(Ok(Self), |ApiJson(Nothing {})| Ok(Self))
+    }
+}
+
+async fn take_body<S: Send + Sync>(request: Request, state: &S) -> Result<(Parts, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    // The limit of the body is among the extensions.
+    let mut whole = Request::new(body);
+    *whole.extensions_mut() = parts.extensions.clone();
+    let body = Bytes::from_request(whole, state)
+        .await
+        .map_err(|rejection| unreadable(&rejection, rejection.status(), &rejection.body_text()))?;
+    Ok((parts, body))
+}
+
+async fn object<S: Send + Sync, T: DeserializeOwned>(
+    parts: Parts,
+    body: Bytes,
+    state: &S,
+) -> Result<ApiJson<T>, Problem> {
+    // Serde would take a list for an object whose names were left out.
+    if serde_json::from_slice::<Vec<IgnoredAny>>(&body).is_ok() {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "an object is expected, not a list; nothing was done",
+        ));
+    }
+    let request = Request::from_parts(parts, Body::from(body));
+    let Json(value) = <Json<T> as FromRequest<S>>::from_request(request, state)
+        .await
+        .map_err(|rejection| unreadable(&rejection, rejection.status(), &rejection.body_text()))?;
+    Ok(ApiJson(value))
+}
+
+fn unreadable(
+    rejection: &(dyn std::error::Error + 'static),
+    status: StatusCode,
+    said: &str,
+) -> Problem {
+    if let Some(slow) = cause::<TooSlow>(rejection) {
         return Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("{slow}; nothing was done, send it again"),
         );
     }
-    Problem::new(rejection.status(), words::plain(&rejection.body_text()))
+    Problem::new(status, words::plain(said))
 }
 
 fn bad_request(detail: &str) -> Problem {

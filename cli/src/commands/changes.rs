@@ -9,6 +9,8 @@ use tandem_operator::ChangeQuery;
 use tandem_operator::views::{ChangeView, FieldView};
 use tandem_store::{Operation, Outcome};
 
+use super::desk::Desk;
+use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions, record_id, words};
 use super::output::{moment, or_dash, say, say_json, shown, word};
 use super::span::SpanOptions;
@@ -43,6 +45,13 @@ pub async fn run(args: ChangesArgs) -> anyhow::Result<ExitCode> {
     if let Some(sync) = &args.sync {
         require_sync(&desk, sync).await?;
     }
+    let filters = Filters::default()
+        .and("--sync", args.sync.as_ref())
+        .and("--record", args.record.as_ref())
+        .and("--link", args.link.as_ref())
+        .and("--operation", args.operation.map(Operation::as_str))
+        .and("--cursor", args.page.cursor.as_ref());
+    let filters = args.span.among(filters);
     let query = ChangeQuery {
         sync: args.sync,
         record: args.record,
@@ -59,13 +68,23 @@ pub async fn run(args: ChangesArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if page.items.is_empty() {
-        say("no such change")?;
+        let others = !filters.is_empty() && any(&desk).await?;
+        say(&filters.nothing("changes", others, "tandem changes"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines: Vec<String> = page.items.iter().flat_map(told).collect();
     lines.extend(page.next.map(|next| format!("\nmore: --cursor {next}")));
     say(&lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether there is any change at all.
+async fn any(desk: &Desk) -> anyhow::Result<bool> {
+    let query = ChangeQuery {
+        limit: Some(1),
+        ..ChangeQuery::default()
+    };
+    Ok(!desk.changes(query).await?.items.is_empty())
 }
 
 /// A change in full: values are what a person looks for here, so no table cuts them.

@@ -101,7 +101,14 @@ async fn an_unclear_match_is_asked_about_and_answered() {
     })
     .await;
     let open = site.tandem(&["conflicts", "list"]).await.expect(0);
-    assert_eq!(open.out.trim(), "no such question");
+    assert_eq!(open.out.trim(), "there are no open questions");
+    let one_kind = ["conflicts", "list", "--state", "closed", "--kind", "field"];
+    let none = site.tandem(&one_kind).await.expect(0);
+    assert_eq!(
+        none.out.trim(),
+        "no closed questions with --kind field; there are others, which `tandem conflicts list --state closed` lists \
+         without these filters"
+    );
     assert_eq!(
         texts(
             &site.json(0, &["conflicts", "list", "--all"]).await["items"],

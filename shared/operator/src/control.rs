@@ -41,10 +41,17 @@ const BY_HAND: &str = "an operator paused it";
 
 /// The reason to keep with a pause; `None` to resume.
 fn reason(switch: Switch, because: Option<&str>) -> Result<Option<&str>, OperatorError> {
-    if !switch.pauses() {
-        return Ok(None);
-    }
     let because = because.map(str::trim).filter(|because| !because.is_empty());
+    if !switch.pauses() {
+        return match because {
+            None => Ok(None),
+            Some(_) => Err(OperatorError::Invalid {
+                problem: "`because` says why something is paused, and nothing keeps it of a resume"
+                    .to_owned(),
+                advice: "leave it out; nothing was resumed",
+            }),
+        };
+    }
     let length = because.map_or(0, |because| because.chars().count());
     if length > REASON_CHARS_MAX {
         return Err(OperatorError::Invalid {

@@ -26,7 +26,7 @@ pub use conflicts::ConflictQuery;
 pub use control::{Start, Switch};
 pub use dead_letters::{
     CauseGroup, DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId, DeadLetterQuery,
-    Discarded, Letter, Replayed, Skipped,
+    Discarded, Letter, Replayed, Selection, Skipped,
 };
 pub use error::OperatorError;
 pub use inbox::EventQuery;

@@ -1,7 +1,7 @@
 //! The folder and the files of the database: made for their owner alone, and kept so. They hold the mapped
 //! values of records and the raw bodies of webhooks.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,9 @@ pub(crate) fn prepare(path: &Path) -> Result<(), StoreError> {
         make_folder(folder).map_err(|error| no_access(folder, &error))?;
         close_folder(folder, path);
     }
+    require_files(path)?;
     // SQLite gives what it makes beside the file the rights of the file.
-    open_private(path).map_err(|error| no_access(path, &error))?;
+    open_private_here(path).map_err(|error| no_access(path, &error))?;
     close_file(path);
     for suffix in BESIDE {
         close_file(&beside(path, suffix));
@@ -40,23 +41,73 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens a file to write to it, and makes it for its owner alone if it is not there.
-fn open_private(path: &Path) -> std::io::Result<File> {
-    private().open(path)
+/// Refuses a database, or something beside it, that is a link or no file. To open a pipe waits for ever, and through
+/// a link the database lies somewhere else than its lock and what SQLite keeps beside it. A folder that is a link is
+/// whole, and allowed.
+pub(crate) fn require_files(path: &Path) -> Result<(), StoreError> {
+    require_file(path)?;
+    for suffix in BESIDE {
+        require_file(&beside(path, suffix))?;
+    }
+    Ok(())
 }
 
-/// The same, but never through a symbolic link: what that leads to would be made, or held, in its place.
+/// What is not there is no obstacle; what cannot be looked at is told of when it is opened.
+fn require_file(path: &Path) -> Result<(), StoreError> {
+    let Ok(found) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let (shown, kind) = (path.display(), found.file_type());
+    if kind.is_file() {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(if kind.is_symlink() {
+        let target = std::fs::read_link(path).unwrap_or_default();
+        format!(
+            "cannot open {shown}: it is a symbolic link (to {}), and those are not followed. Move the file itself here; or \
+             keep the whole data folder elsewhere, and name that one, or a link to it, with --data or TANDEM_DATA",
+            target.display()
+        )
+    } else {
+        format!(
+            "cannot open {shown}: it is {}, and no regular file. Nothing was read or written; move it away, or name another \
+             folder with --data or TANDEM_DATA",
+            named(kind)
+        )
+    }))
+}
+
+#[cfg(unix)]
+fn named(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_dir() {
+        "a folder"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(not(unix))]
+fn named(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a folder"
+    } else {
+        "a device"
+    }
+}
+
+/// Opens a file to write to it, and makes it for its owner alone if it is not there. Never through a symbolic link:
+/// what that leads to would be made, or held, in its place.
 pub(crate) fn open_private_here(path: &Path) -> std::io::Result<File> {
     let mut options = private();
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
-        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-            return Err(std::io::Error::other(
-                "it is a symbolic link, and those are not followed: remove it, and a file is made",
-            ));
-        }
-        // It may become one between this look and the opening.
+        // What was a file, or was not there, when it was looked at may have become a link or a pipe since.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = i32::try_from(flags.bits()).map_err(std::io::Error::other)?;
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);

@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tandem_store::StoreError;
 
 use crate::open::{needed_version, version};
-use crate::place::cannot_open;
+use crate::place::{cannot_open, require_files};
 use crate::{rows, sql};
 
 /// How long others are waited for.
@@ -29,6 +29,7 @@ pub struct FileReport {
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+    require_files(path)?;
     // No setting of the store's own: a copy must not have to be written to before it can be read.
     SqliteConnectOptions::new()
         .filename(path)

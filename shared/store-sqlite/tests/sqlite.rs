@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tandem_store::{ConfigStore, JobState, JobStore, Store, StoreError};
-use tandem_store_sqlite::{SqliteOptions, SqliteStore};
+use tandem_store_sqlite::{SqliteOptions, SqliteStore, upkeep};
 use tandem_testkit::Make;
 
 const RUNNING: SqliteOptions = SqliteOptions { exclusive: true };
@@ -49,6 +49,63 @@ async fn the_lock_is_not_taken_through_a_symbolic_link() {
         "{message}"
     );
     assert!(!elsewhere.exists(), "nothing was made in its place");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_database_that_is_a_pipe_or_a_link_is_refused_at_once_with_what_it_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let elsewhere = folder.path().join("elsewhere.db");
+    for name in ["tandem.db", "tandem.db-wal"] {
+        let there = folder.path().join(name);
+        let make_pipe = std::process::Command::new("mkfifo").arg(&there).status();
+        assert!(make_pipe.expect("mkfifo").success());
+        for options in [RUNNING, COMMAND] {
+            refused_as(&path, options, &[name, "a named pipe", "--data"]).await;
+        }
+        let looked = upkeep::examine(&path).await.expect_err("it is refused");
+        assert!(looked.to_string().contains("a named pipe"), "{looked}");
+        std::fs::remove_file(&there).expect("it is ours");
+
+        std::os::unix::fs::symlink(&elsewhere, &there).expect("a link is made");
+        let parts = [
+            name,
+            "a symbolic link (to ",
+            "elsewhere.db",
+            "whole data folder",
+        ];
+        for options in [RUNNING, COMMAND] {
+            refused_as(&path, options, &parts).await;
+        }
+        assert!(!elsewhere.exists(), "nothing was made where it leads to");
+        std::fs::remove_file(&there).expect("it is ours");
+    }
+    std::fs::create_dir(&path).expect("a folder");
+    refused_as(&path, RUNNING, &["tandem.db", "a folder", "--data"]).await;
+}
+
+#[cfg(unix)]
+async fn refused_as(path: &Path, options: SqliteOptions, parts: &[&str]) {
+    let refused = SqliteStore::open(path, options).await.err();
+    let refused = refused.expect("it is refused");
+    assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
+    let message = refused.to_string();
+    for part in parts {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_data_folder_may_be_a_link() {
+    let around = tempfile::tempdir().expect("a temporary folder");
+    let (folder, link) = (around.path().join("disk"), around.path().join("data"));
+    std::fs::create_dir(&folder).expect("a folder");
+    std::os::unix::fs::symlink(&folder, &link).expect("a link is made");
+    let store = open(&link.join("tandem.db"), RUNNING).await;
+    store.ping().await.expect("it answers");
+    assert!(folder.join("tandem.db").exists());
 }
 
 #[tokio::test]
@@ -219,10 +276,10 @@ async fn what_a_link_beside_the_database_leads_to_keeps_its_mode() {
     let lock = folder.path().join("tandem.db.lock");
     std::fs::remove_file(&lock).expect("it is there");
     std::os::unix::fs::symlink(&target, lock).expect("a link");
-    // A command takes no lock; the process that runs on the file refuses this one.
-    open(&path, COMMAND).await;
-    let refused = SqliteStore::open(&path, RUNNING).await;
-    assert!(refused.is_err(), "no lock is taken through a link");
+    for options in [COMMAND, RUNNING] {
+        let refused = SqliteStore::open(&path, options).await;
+        assert!(refused.is_err(), "a link is not followed");
+    }
     assert_eq!(mode(&target), 0o644);
 }
 

@@ -11,7 +11,7 @@ use tandem_operator::{Operator, Start, Status, SyncStatus};
 use tandem_store::{ScheduleKey, SchedulePurpose};
 
 use super::{Answer, SwitchWord};
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -77,6 +77,7 @@ async fn switch_connection(
 async fn reset_connection(
     State(operator): State<Operator>,
     ApiPath(name): ApiPath<ConnectionName>,
+    _: NoBody,
 ) -> Answer<ConnectionView> {
     Ok(Json(operator.reset_connection(&name).await?))
 }
@@ -109,7 +110,8 @@ async fn switch_sync(
 #[derive(Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case", deny_unknown_fields)]
 enum StartBody {
-    Backfill,
+    // With braces, because Serde lets anything stand beside a word alone.
+    Backfill {},
     Poll { side: Side },
     Sweep { side: Side },
 }
@@ -126,7 +128,7 @@ async fn start(
     ApiJson(body): ApiJson<StartBody>,
 ) -> Result<(StatusCode, Json<Started>), Problem> {
     let start = match body {
-        StartBody::Backfill => Start::Backfill,
+        StartBody::Backfill {} => Start::Backfill,
         StartBody::Poll { side } => Start::Poll(side),
         StartBody::Sweep { side } => Start::Sweep(side),
     };
@@ -151,6 +153,7 @@ async fn schedules(
 async fn switch_schedule(
     State(operator): State<Operator>,
     ApiPath((sync, purpose, switch)): ApiPath<(SyncName, SchedulePurpose, SwitchWord)>,
+    _: NoBody,
 ) -> Answer<ScheduleView> {
     let key = ScheduleKey { sync, purpose };
     Ok(Json(operator.switch_schedule(&key, switch.into()).await?))
@@ -159,6 +162,7 @@ async fn switch_schedule(
 async fn trigger(
     State(operator): State<Operator>,
     ApiPath((sync, purpose)): ApiPath<(SyncName, SchedulePurpose)>,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<Started>), Problem> {
     let job = operator
         .trigger_schedule(&ScheduleKey { sync, purpose })

@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use tandem_domain::ConflictId;
+use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_operator::views::{ConflictView, Page};
 use tandem_operator::{ConflictQuery, Operator, Resolved};
 use tandem_store::Resolution;
 
 use super::Answer;
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
 
 pub fn routes() -> Router<Operator> {
     Router::new()
@@ -35,20 +35,49 @@ async fn show(
     Ok(Json(operator.conflict(id).await?))
 }
 
+/// A [`Resolution`] as it is sent: with nothing beside it. Its words have braces, because Serde lets anything stand
+/// beside a word alone.
+#[derive(Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]
+enum AnswerBody {
+    Take { side: Side },
+    LinkTo { record: RecordId },
+    CreateNew {},
+    Ignore {},
+    Approve {},
+    Reject {},
+    Dismiss {},
+}
+
+impl From<AnswerBody> for Resolution {
+    fn from(body: AnswerBody) -> Self {
+        match body {
+            AnswerBody::Take { side } => Self::Take { side },
+            AnswerBody::LinkTo { record } => Self::LinkTo { record },
+            AnswerBody::CreateNew {} => Self::CreateNew,
+            AnswerBody::Ignore {} => Self::Ignore,
+            AnswerBody::Approve {} => Self::Approve,
+            AnswerBody::Reject {} => Self::Reject,
+            AnswerBody::Dismiss {} => Self::Dismiss,
+        }
+    }
+}
+
 /// `{"answer": "take", "side": "a"}`, `{"answer": "link_to", "record": "17"}`, `{"answer": "create_new"}`,
 /// `{"answer": "ignore"}`, `{"answer": "approve"}`, `{"answer": "reject"}`, `{"answer": "dismiss"}`.
 async fn resolve(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<ConflictId>,
-    ApiJson(resolution): ApiJson<Resolution>,
+    ApiJson(answer): ApiJson<AnswerBody>,
 ) -> Answer<ConflictView> {
-    Ok(Json(operator.resolve(id, resolution).await?))
+    Ok(Json(operator.resolve(id, answer.into()).await?))
 }
 
 /// Takes `ignore` back.
 async fn reopen(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<ConflictId>,
+    _: NoBody,
 ) -> Answer<ConflictView> {
     Ok(Json(operator.reopen(id).await?))
 }
@@ -58,7 +87,7 @@ async fn reopen(
 #[serde(deny_unknown_fields)]
 struct ResolveAll {
     ids: Vec<ConflictId>,
-    answer: Resolution,
+    answer: AnswerBody,
 }
 
 /// `{"ids": […], "answer": {"answer": "take", "side": "a"}}`.
@@ -66,5 +95,6 @@ async fn resolve_all(
     State(operator): State<Operator>,
     ApiJson(body): ApiJson<ResolveAll>,
 ) -> Answer<Resolved> {
-    Ok(Json(operator.resolve_all(&body.ids, &body.answer).await?))
+    let answer = body.answer.into();
+    Ok(Json(operator.resolve_all(&body.ids, &answer).await?))
 }

@@ -5,11 +5,11 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tandem_operator::views::Page;
 use tandem_operator::{
     DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId, DeadLetterQuery, Discarded,
-    Operator, Replayed,
+    Operator, Replayed, Selection,
 };
 
 use tandem_store::Edits;
@@ -70,67 +70,50 @@ async fn show(
     Ok(Json(operator.dead_letter(id).await?))
 }
 
-/// `{"ids": […]}` or `{"matching": {"sync"?, "code"?, "cause"?, …}}`.
+/// `{"ids": […]}`, `{"matching": {"sync"?, "code"?, "cause"?, …}}` or `{"all": true}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReplayBody {
+    #[serde(default, deserialize_with = "given")]
     ids: Option<Vec<DeadLetterId>>,
+    #[serde(default, deserialize_with = "given")]
     matching: Option<DeadLetterQuery>,
+    #[serde(default)]
+    all: bool,
 }
 
 /// The same with `"reason": "…"`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DiscardBody {
+    #[serde(default, deserialize_with = "given")]
     ids: Option<Vec<DeadLetterId>>,
+    #[serde(default, deserialize_with = "given")]
     matching: Option<DeadLetterQuery>,
+    #[serde(default)]
+    all: bool,
     reason: String,
 }
 
-/// Some by id, or all that match.
-enum Selection {
-    Ids(Vec<DeadLetterId>),
-    Matching(DeadLetterQuery),
-}
-
-/// Both at once could mean either of them and both, so nothing is done then.
-fn selection(
-    ids: Option<Vec<DeadLetterId>>,
-    matching: Option<DeadLetterQuery>,
-) -> Result<Selection, Problem> {
-    match (ids, matching) {
-        (Some(ids), None) => Ok(Selection::Ids(ids)),
-        (None, Some(query)) => Ok(Selection::Matching(query)),
-        (Some(_), Some(_)) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "the body has both `ids` and `matching`, and nothing was done; give one of them",
-        )),
-        (None, None) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "the body says of which dead letters, with `ids` or with `matching`; nothing was done",
-        )),
-    }
+/// What is there is meant: null is not the same as leaving it out.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 async fn replay_many(
     State(operator): State<Operator>,
     ApiJson(body): ApiJson<ReplayBody>,
 ) -> Answer<Replayed> {
-    let outcome = match selection(body.ids, body.matching)? {
-        Selection::Ids(ids) => operator.replay(&ids).await?,
-        Selection::Matching(query) => operator.replay_matching(&query).await?,
-    };
-    Ok(Json(outcome))
+    let selection = Selection::of(body.ids, body.matching, body.all)?;
+    Ok(Json(operator.replay_selected(&selection).await?))
 }
 
 async fn discard_many(
     State(operator): State<Operator>,
     ApiJson(body): ApiJson<DiscardBody>,
 ) -> Answer<Discarded> {
-    let outcome = match selection(body.ids, body.matching)? {
-        Selection::Ids(ids) => operator.discard(&ids, &body.reason).await?,
-        Selection::Matching(query) => operator.discard_matching(&query, &body.reason).await?,
-    };
+    let selection = Selection::of(body.ids, body.matching, body.all)?;
+    let outcome = operator.discard_selected(&selection, &body.reason).await?;
     Ok(Json(outcome))
 }
 

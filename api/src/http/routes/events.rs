@@ -10,7 +10,7 @@ use tandem_operator::views::{EventDetail, EventView, Page};
 use tandem_operator::{EventQuery, Operator};
 
 use super::Answer;
-use crate::http::extract::{ApiPath, ApiQuery};
+use crate::http::extract::{ApiPath, ApiQuery, NoBody};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -41,7 +41,11 @@ struct Jobs {
     jobs: Vec<JobId>,
 }
 
-async fn replay(State(operator): State<Operator>, ApiPath(id): ApiPath<EventId>) -> Answer<Jobs> {
+async fn replay(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<EventId>,
+    _: NoBody,
+) -> Answer<Jobs> {
     let jobs = operator.replay_event(id).await?;
     Ok(Json(Jobs { jobs }))
 }
@@ -49,6 +53,7 @@ async fn replay(State(operator): State<Operator>, ApiPath(id): ApiPath<EventId>)
 async fn discard(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<EventId>,
+    _: NoBody,
 ) -> Answer<EventDetail> {
     if operator.discard_events(&[id]).await? == 0 {
         return Err(Problem::new(

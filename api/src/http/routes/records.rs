@@ -11,7 +11,7 @@ use tandem_operator::views::{ChangeView, LinkView, Page, StandingView};
 use tandem_operator::{ChangeQuery, Operator};
 
 use super::Answer;
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -97,6 +97,7 @@ async fn link_by_hand(
 async fn unlink_by_hand(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<LinkId>,
+    _: NoBody,
 ) -> Answer<LinkView> {
     Ok(Json(operator.unlink_by_hand(id).await?))
 }

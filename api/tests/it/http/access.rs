@@ -187,12 +187,33 @@ async fn errors_speak_of_the_request_and_not_of_rust() {
 #[tokio::test]
 async fn replaying_and_discarding_say_of_which_dead_letters_and_nothing_else() {
     let site = start().await;
+    let letter = site.dead_job("1").await;
     for (body, said) in [
         (
             json!({"ids": [], "matching": {}}),
-            "both `ids` and `matching`",
+            "`ids` and `matching` are given at once",
         ),
-        (json!({}), "with `ids` or with `matching`"),
+        (json!({}), "it is not said of which dead letters"),
+        (
+            json!({"all": false}),
+            "it is not said of which dead letters",
+        ),
+        (
+            json!({"ids": null, "matching": {"sync": null}}),
+            "`ids`: a list is expected, not null",
+        ),
+        (json!({"ids": null, "all": true}), "a list is expected"),
+        (json!({"matching": null}), "an object is expected"),
+        (json!({"matching": {}}), "`matching` has no condition"),
+        (
+            json!({"matching": {"sync": null, "cause": null}}),
+            "`matching` has no condition",
+        ),
+        (json!({"matching": {"cause": ""}}), "`cause` is empty"),
+        (
+            json!({"matching": {"sync": "customers"}, "all": true}),
+            "`matching` and `all` are given at once",
+        ),
         (
             json!({"ids": [], "force": true}),
             "`force` is not known here",
@@ -213,6 +234,11 @@ async fn replaying_and_discarding_say_of_which_dead_letters_and_nothing_else() {
             assert!(reply.body.contains(said), "{body}: {}", reply.body);
         }
     }
+    let job = site.get(&format!("/api/v1/jobs/{letter}")).await;
+    assert_eq!(job["state"], "dead", "nothing was done");
+    let all = json!({"all": true, "reason": "a test"});
+    let all = site.post("/api/v1/dead-letters/discard", Some(all)).await;
+    assert_eq!(all["discarded"], 1);
 }
 
 #[tokio::test]

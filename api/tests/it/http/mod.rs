@@ -1,3 +1,4 @@
 mod access;
 mod api;
+mod bodies;
 mod whole;

@@ -12,6 +12,8 @@ use tandem_operator::ConflictQuery;
 use tandem_operator::views::ConflictView;
 use tandem_store::{ConflictKind, ConflictState};
 
+use super::desk::Desk;
+use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions, words};
 use super::output::{moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
@@ -85,9 +87,15 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
             page,
         } => {
             let (cursor, limit) = (page.cursor()?, page.limit());
+            let filters = Filters::default()
+                .and("--sync", sync.as_ref())
+                .and("--kind", kind.as_ref())
+                .and("--cursor", page.cursor.as_ref());
+            let filters = span.among(filters);
+            let state = (!all).then_some(state);
             let query = ConflictQuery {
                 sync,
-                state: (!all).then_some(state),
+                state,
                 cursor,
                 limit,
                 kind,
@@ -102,7 +110,12 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
                 for conflict in &page.items {
                     rows.add_row(row(conflict));
                 }
-                say_page(&page, &rows, "no such question")?;
+                let nothing = if page.items.is_empty() {
+                    nothing(&operator, &filters, state).await?
+                } else {
+                    String::new()
+                };
+                say_page(&page, &rows, &nothing)?;
             }
         }
         Action::Show { id } => {
@@ -125,6 +138,35 @@ pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
         Action::Resolve(_) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is said where no question was found. The state is named as what they are, because it is chosen without a word
+/// too.
+async fn nothing(
+    desk: &Desk,
+    filters: &Filters,
+    state: Option<ConflictState>,
+) -> anyhow::Result<String> {
+    let query = ConflictQuery {
+        state,
+        limit: Some(1),
+        ..ConflictQuery::default()
+    };
+    let others = !filters.is_empty() && !desk.conflicts(query).await?.items.is_empty();
+    let (what, command) = match state {
+        None => (
+            "questions".to_owned(),
+            "tandem conflicts list --all".to_owned(),
+        ),
+        Some(state) => {
+            let state = state.as_str();
+            (
+                format!("{state} questions"),
+                format!("tandem conflicts list --state {state}"),
+            )
+        }
+    };
+    Ok(filters.nothing(&what, others, &command))
 }
 
 fn row(conflict: &ConflictView) -> [String; 6] {

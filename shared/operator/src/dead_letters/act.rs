@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{EventId, JobId, SyncName};
 use tandem_store::{Edits, EventState, JobKind, JobState};
 
-use super::list::SCAN_MAX;
-use super::{DeadLetterId, DeadLetterQuery};
+use super::{DeadLetterId, Selection};
 use crate::{Operator, OperatorError};
 
 /// Jobs put back in one transaction.
@@ -134,15 +133,12 @@ impl Operator {
         })
     }
 
-    /// Replays all that match.
+    /// Replays all that are selected.
     ///
     /// # Errors
-    /// When the storage fails.
-    pub async fn replay_matching(
-        &self,
-        query: &DeadLetterQuery,
-    ) -> Result<Replayed, OperatorError> {
-        let ids = self.matching(query).await?;
+    /// When they are chosen by a filter without a condition, or the storage fails.
+    pub async fn replay_selected(&self, selection: &Selection) -> Result<Replayed, OperatorError> {
+        let ids = self.selected(selection).await?;
         self.replay(&ids).await
     }
 
@@ -167,22 +163,17 @@ impl Operator {
         })
     }
 
-    /// Discards all that match.
+    /// Discards all that are selected.
     ///
     /// # Errors
-    /// See [`Operator::discard`].
-    pub async fn discard_matching(
+    /// When they are chosen by a filter without a condition; see [`Operator::discard`].
+    pub async fn discard_selected(
         &self,
-        query: &DeadLetterQuery,
+        selection: &Selection,
         reason: &str,
     ) -> Result<Discarded, OperatorError> {
-        let ids = self.matching(query).await?;
+        let ids = self.selected(selection).await?;
         self.discard(&ids, reason).await
-    }
-
-    async fn matching(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetterId>, OperatorError> {
-        let letters = self.scan(query, query.limit.unwrap_or(SCAN_MAX)).await?;
-        Ok(letters.into_iter().map(|letter| letter.id).collect())
     }
 
     /// Those that are dead, by kind; the others with the reason why they are skipped.

@@ -1,6 +1,6 @@
 //! Dead letters as a table for a spreadsheet.
 
-use super::list::SCAN_MAX;
+use super::selection::scan_rows;
 use super::{DeadLetter, DeadLetterQuery, Letter};
 use crate::{Operator, OperatorError};
 
@@ -15,12 +15,12 @@ impl Operator {
     /// All dead letters that match, at most the newest ten thousand.
     ///
     /// # Errors
-    /// When the storage fails.
+    /// When the limit is none, or the storage fails.
     pub async fn all_dead_letters(
         &self,
         query: &DeadLetterQuery,
     ) -> Result<Vec<DeadLetter>, OperatorError> {
-        self.scan(query, query.limit.unwrap_or(SCAN_MAX)).await
+        self.scan(query, scan_rows(query.limit)?).await
     }
 
     /// All dead letters that match, at most the newest ten thousand, as comma-separated values with a head.

@@ -4,6 +4,7 @@ mod act;
 mod cause;
 mod export;
 mod list;
+mod selection;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ use crate::views::{ChangeView, EventDetail, EventView, IntentView, JobDetail, Jo
 pub use act::{Discarded, Replayed, Skipped};
 
 pub use list::{CauseGroup, DeadLetterGroups};
+pub use selection::Selection;
 
 /// Names a dead letter: `job_…` or `evt_…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

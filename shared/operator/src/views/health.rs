@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, Timestamp};
 use tandem_store::{ConnectionHealth, ConnectionState};
 
@@ -73,7 +74,7 @@ impl HealthView {
 fn state_words(state: ConnectionState, known: Option<&ConnectionHealth>) -> String {
     let since = known.map_or_else(String::new, |known| to_the_second(known.since));
     let reason = known.and_then(|known| known.reason.as_deref());
-    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({})", line(reason)));
     match state {
         ConnectionState::Unknown => "nothing was asked of it yet".to_owned(),
         ConnectionState::Up => format!("answers, since {since}"),

@@ -1,6 +1,7 @@
 //! Why something stands still because it was paused, in words that say how it goes on.
 
 use serde::{Deserialize, Serialize};
+use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::Pause;
 
@@ -12,9 +13,9 @@ pub struct PauseView {
     /// Since when; null of a pause that is older than its being kept.
     #[serde(with = "when_opt")]
     pub since: Option<Timestamp>,
-    /// Why.
+    /// Why, exactly as it was said.
     pub because: Option<String>,
-    /// All of it for people, and what to do.
+    /// All of it for people, and what to do: one line, whatever the reason holds.
     pub words: String,
 }
 
@@ -40,7 +41,7 @@ impl PauseView {
         let since = pause.since.map(to_the_second);
         let since = since.map_or_else(String::new, |since| format!(" since {since}"));
         let because = pause.because.as_deref();
-        let because = because.map_or_else(String::new, |because| format!(" ({because})"));
+        let because = because.map_or_else(String::new, |because| format!(" ({})", line(because)));
         Self {
             words: format!("paused{since}{because}: {effect}"),
             since: pause.since,
@@ -70,5 +71,21 @@ mod tests {
             PauseView::of_sync(&customers, Pause::default()).words,
             "paused: its jobs wait and its events are kept until `tandem sync resume customers`"
         );
+    }
+
+    #[test]
+    fn a_reason_forges_no_line_and_is_kept_as_it_was_said() {
+        let reason = "audit\n! connection books: down\u{1b}[2J";
+        let pause = Pause {
+            since: None,
+            because: Some(reason.to_owned()),
+        };
+        let view = PauseView::of_sync(&"customers".parse().expect("a name"), pause);
+        assert_eq!(
+            view.words,
+            "paused (audit\\n! connection books: down\\u{1b}[2J): its jobs wait and its events are kept until \
+             `tandem sync resume customers`"
+        );
+        assert_eq!(view.because.as_deref(), Some(reason));
     }
 }

@@ -1,5 +1,5 @@
 use tandem_domain::{ErrorCode, EventId};
-use tandem_operator::{DeadLetterDetail, DeadLetterId, DeadLetterQuery, OperatorError};
+use tandem_operator::{DeadLetterDetail, DeadLetterId, DeadLetterQuery, OperatorError, Selection};
 use tandem_store::JobState;
 
 use crate::support::{World, world};
@@ -96,7 +96,7 @@ async fn letters_are_grouped_by_cause_and_a_group_is_replayed_at_once() {
     };
     let outcome = world
         .operator
-        .replay_matching(&group)
+        .replay_selected(&Selection::Matching(group))
         .await
         .expect("it replays");
     assert_eq!((outcome.replayed.len(), outcome.skipped.len()), (2, 0));
@@ -172,4 +172,46 @@ async fn a_cursor_that_is_none_is_refused() {
     };
     let refused = world.operator.dead_letters(query).await;
     assert!(matches!(refused, Err(OperatorError::Unmeant(_))));
+}
+
+#[tokio::test]
+async fn a_filter_without_a_condition_means_nothing_and_all_is_said_in_so_many_words() {
+    let world = world().await;
+    let dead = world.dead_job("1", ErrorCode::Refused, "no").await;
+    for query in [
+        DeadLetterQuery::default(),
+        DeadLetterQuery {
+            limit: Some(100),
+            ..DeadLetterQuery::default()
+        },
+        DeadLetterQuery {
+            cause: Some(" ".to_owned()),
+            ..DeadLetterQuery::default()
+        },
+    ] {
+        let selection = Selection::Matching(query);
+        let replayed = world.operator.replay_selected(&selection).await;
+        let discarded = world.operator.discard_selected(&selection, "a test").await;
+        let refusals = [
+            replayed.expect_err("it is refused"),
+            discarded.expect_err("it is refused"),
+        ];
+        for refused in refusals {
+            assert!(
+                matches!(refused, OperatorError::Invalid { .. }),
+                "{refused}"
+            );
+            let said = refused.to_string();
+            assert!(said.contains("`\"all\": true`"), "{said}");
+            assert!(said.contains("nothing was done"), "{said}");
+        }
+    }
+    let job = world.operator.job(dead).await.expect("it is there");
+    assert_eq!(job.job.state, JobState::Dead);
+    let all = world
+        .operator
+        .discard_selected(&Selection::All, "a test")
+        .await
+        .expect("that was said");
+    assert_eq!(all.discarded, 1);
 }
