@@ -261,7 +261,8 @@ async fn the_file_that_a_link_in_place_of_the_database_leads_to_keeps_its_mode()
     );
     open_to_all(&target);
     std::os::unix::fs::symlink(&target, &path).expect("a link");
-    open(&path, RUNNING).await;
+    let refused = SqliteStore::open(&path, RUNNING).await;
+    assert!(refused.is_err(), "a link is not followed");
     assert_eq!(mode(&target), 0o644);
 }
 
