@@ -12,7 +12,7 @@ use crate::kit::{Answer, Asked, Books, Deletes, Manifest, Mock, Site, json};
 /// The clock of the webhooks is ahead of that of the records.
 const AHEAD: Duration = Duration::from_millis(500);
 /// So long before or after our write the edit was saved.
-const APART: Duration = Duration::from_millis(30);
+const APART: Duration = Duration::from_millis(200);
 /// What is this close to the change before may be of that change.
 const QUIET: Duration = Duration::from_millis(1_200);
 
