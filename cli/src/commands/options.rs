@@ -1,5 +1,6 @@
 //! Options that several commands have, and how their words are read.
 
+use std::env::VarError;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -122,7 +123,13 @@ impl StorageOptions {
         if let Some(file) = &self.api_token_file {
             return token_of(file).map(Some);
         }
-        let of_environment = std::env::var(API_TOKEN_VARIABLE).ok();
+        let of_environment = match std::env::var(API_TOKEN_VARIABLE) {
+            Ok(token) => Some(token),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(_)) => {
+                bail!("{API_TOKEN_VARIABLE} holds bytes that are no UTF-8: set it anew")
+            }
+        };
         if let Some(token) = of_environment.filter(|token| !token.is_empty()) {
             return Ok(Some(token));
         }
