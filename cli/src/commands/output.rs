@@ -19,7 +19,7 @@ const WRAPPED_CHARS_MIN: u16 = 24;
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Prints text for a person. What is from outside in it went through [`line`] already, so that it forges no line of
+/// Prints text for a person. What is from outside in it went through `line` already, so that it forges no line of
 /// its own; whatever did not still cannot steer the terminal.
 pub fn say(text: &str) -> anyhow::Result<()> {
     say_exactly(&lines(text.trim_end()))
