@@ -1,6 +1,6 @@
 //! Texts from outside on lines of ours. A name that a system gives can hold ends of lines, characters that steer a
 //! terminal, and marks that turn the order of what is beside them around: printed as they are, such names forge lines
-//! of a list or a log. Whatever prints for people passes them through [`line`]; JSON keeps the exact values, see [`json`].
+//! of a list or a log. Whatever prints for people passes them through `line`; JSON keeps the exact values, see [`json`].
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe, as_rust)
 }
 
-/// A text of ours with several lines, whose parts went through [`line`]: its ends of lines and tabs stay.
+/// A text of ours with several lines, whose parts went through `line`: its ends of lines and tabs stay.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_unsafe(c) && !matches!(c, '\n' | '\t'), as_rust)
