@@ -57,8 +57,9 @@ pub fn mistaken(
     if let Some(reason) = went_back(known, found) {
         return Some(Mistaken::Older(reason));
     }
-    let is_told_apart = known.made_at.is_some() && found.made_at.is_some();
-    if !is_told_apart && kept == 0 && changed >= VALUES_MIN {
+    // Times that differ by little may be one with more and one with fewer digits, or those of two records.
+    let is_the_same = known.made_at.is_some() && known.made_at == found.made_at;
+    if !is_the_same && kept == 0 && changed >= VALUES_MIN {
         let reason = format!("none of the {changed} values that it had is the same");
         return Some(Mistaken::Other(reason));
     }
@@ -234,6 +235,14 @@ mod tests {
             judged(made, made, other),
             None,
             "it was made at the same time: somebody edits"
+        );
+        let a_moment_later = Marks {
+            made_at: at(11),
+            ..Marks::default()
+        };
+        assert!(
+            judged(made, a_moment_later, other).is_some(),
+            "two records can be made within a moment"
         );
     }
 }
