@@ -13,6 +13,7 @@ use crate::world::ledger::Ledger;
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
 use crate::world::system::{FakeSystem, Fault, Talents};
+use crate::world::turns::Turns;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,7 +28,13 @@ fn bench(talents: Talents, oddities: Oddities) -> Bench {
     let clock = Arc::new(TestClock::default());
     let ledger = Arc::new(Ledger::default());
     let kind = (talents, oddities);
-    let system = FakeSystem::new(Side::A, kind, 0, Arc::clone(&clock), Arc::clone(&ledger));
+    let turns = Arc::new(Turns::new(1));
+    let system = FakeSystem::new(
+        Side::A,
+        kind,
+        0,
+        (Arc::clone(&clock), Arc::clone(&ledger), turns),
+    );
     Bench {
         clock,
         ledger,

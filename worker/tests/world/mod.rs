@@ -2,8 +2,11 @@
 
 mod judge;
 pub mod ledger;
+mod paced;
+mod story;
 pub mod system;
 mod topology;
+pub mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +32,11 @@ use tandem_worker::{Context, Worker};
 use tokio_util::sync::CancellationToken;
 
 use ledger::Ledger;
+use paced::Paced;
 use system::oddities::Oddities;
 use system::{FIELDS, FakeSystem, Talents};
 use topology::topology;
+use turns::Turns;
 
 const LEASE: Duration = Duration::from_secs(30);
 /// A world that has not come to rest after so many turns never will.
@@ -46,6 +51,7 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     pub topology: Arc<Topology>,
     entropy: Arc<SeededEntropy>,
+    turns: Arc<Turns>,
     worker: Worker,
 }
 
@@ -116,21 +122,21 @@ impl World {
         let clock = Arc::new(TestClock::default());
         let entropy = Arc::new(SeededEntropy::new(seed));
         let ledger = Arc::new(Ledger::default());
+        let turns = Arc::new(Turns::new(seed));
         let system = |side, kind, skew_secs| {
-            FakeSystem::new(
-                side,
-                kind,
-                skew_secs,
-                Arc::clone(&clock),
-                Arc::clone(&ledger),
-            )
+            let with = (Arc::clone(&clock), Arc::clone(&ledger), Arc::clone(&turns));
+            FakeSystem::new(side, kind, skew_secs, with)
         };
         let (a, b) = (system(Side::A, a, 140), system(Side::B, b, -95));
         let store = TemporaryStore::open().await;
         let sync: SyncName = "pairs".parse().expect("a name");
         let topology = topology(&sync, policy, archived, &a, &b);
+        let paced = Paced {
+            inner: store.shared(),
+            turns: Arc::clone(&turns),
+        };
         let context = Context::new(
-            store.shared(),
+            Arc::new(paced),
             Arc::clone(&topology),
             Arc::new(InProcessDoorbell::default()),
             clock.clone(),
@@ -147,6 +153,7 @@ impl World {
             ledger,
             topology,
             entropy,
+            turns,
             worker,
         }
     }
@@ -353,9 +360,10 @@ impl World {
             .expect("the storage answers");
         let claimed = self.claim(4).await;
         let any = !claimed.is_empty();
-        let jobs = futures::future::join_all(claimed.into_iter().map(|job| self.perform(job)));
+        let jobs = claimed.into_iter().map(|job| self.perform(job));
         let died = tokio::select! {
-            _ = jobs => false,
+            biased;
+            () = self.turns.drive(jobs) => false,
             () = self.a.crashed.notified() => true,
             () = self.b.crashed.notified() => true,
         };
@@ -371,7 +379,8 @@ impl World {
     /// when the lease has ended, before anybody has told it so.
     pub async fn turn_of_the_late(&self) {
         let claimed = self.claim(1).await.pop().expect("a job is due");
-        self.perform_until(claimed, self.clock.now()).await;
+        let late = self.perform_until(claimed, self.clock.now());
+        self.turns.drive([late]).await;
     }
 
     /// Gives up the one job that is due, then replays it with values that an operator gives.
@@ -428,6 +437,7 @@ impl World {
             stopping: CancellationToken::new(),
         };
         if let Handled::Outcome(outcome) = self.worker.handle(claimed, context).await {
+            self.turns.others().await;
             let now = self.clock.now();
             self.store
                 .finish(vec![(lease, outcome)], now)

@@ -1,7 +1,7 @@
 //! Matches what has no partner, by its keys alone, and says for each record what is next: a link, a job,
 //! or a question.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use tandem_domain::{BaseValue, ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{Ambiguity, Ambiguous, Candidate, MatchKey, match_all, same};
@@ -61,7 +61,8 @@ async fn candidates(jobs: &Jobs<'_>, run: &Run, side: Side) -> Result<Vec<Candid
     }
 }
 
-type ById = HashMap<RecordId, SurveyedRecord>;
+/// In order, so that the same records make the same jobs in the same order.
+type ById = BTreeMap<RecordId, SurveyedRecord>;
 
 async fn read_back(
     jobs: &Jobs<'_>,

@@ -12,6 +12,7 @@ use tandem_domain::{Fields, RecordId, StreamName, Timestamp, Value};
 use super::FakeSystem;
 use super::faults::{Effect, Moment};
 use super::oddities::{Lag, Meanwhile};
+use super::requests::{ids as named, values};
 use super::rows::Row;
 
 impl FakeSystem {
@@ -111,6 +112,95 @@ impl FakeSystem {
         }
         Some(Box::new(record))
     }
+
+    async fn page(&self, listing: &Listing, from: usize) -> Result<Page, ConnectorError> {
+        if self.next_fault(false).is_some() {
+            return Err(self.unreachable());
+        }
+        self.comes_to_page(from).await?;
+        let since = match listing {
+            Listing::All => Timestamp::from_micros(0),
+            Listing::Since(since) => *since,
+        };
+        let (mut records, unreadable) = self.listed(since);
+        let size = self.oddities().page;
+        if size == 0 {
+            return Ok(Page {
+                records,
+                next: None,
+                unreadable,
+            });
+        }
+        let more = records.len() > from + size;
+        let page = records.drain(from.min(records.len())..).take(size);
+        Ok(Page {
+            records: page.collect(),
+            next: more.then(|| PageToken((from + size).into())),
+            unreadable: if from == 0 { unreadable } else { vec![] },
+        })
+    }
+
+    async fn read_each(&self, ids: &[RecordId]) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        // A test that holds reads back may have to let other jobs go on before it lets go.
+        while self.slow_reads.try_read().is_err() {
+            self.turns.others().await;
+        }
+        if self.next_fault(false).is_some() {
+            return Err(self.unreachable());
+        }
+        Ok(ids.iter().map(|id| self.read_one(id)).collect())
+    }
+
+    fn found(&self, lookup: &Lookup<'_>) -> Option<Vec<RemoteRecord>> {
+        let lag = Lag::default();
+        let mut ids = self.ids();
+        ids.retain(|id| !self.state().is_hidden(id, self.real_now()));
+        let records = ids.iter().filter_map(|id| self.seen(id, lag));
+        match lookup {
+            Lookup::Reference(_) if !self.talents().external_reference => None,
+            Lookup::Reference(reference) => Some(
+                records
+                    .filter(|one| one.reference.as_deref() == Some(reference))
+                    .collect(),
+            ),
+            Lookup::Field { name, value } => Some(
+                records
+                    .filter(|one| one.fields.get(*name) == Some(value))
+                    .collect(),
+            ),
+        }
+    }
+
+    async fn made(&self, write: &Write<'_>) -> Result<Written, ConnectorError> {
+        self.refuse(write)?;
+        let effect = Effect::Create {
+            transaction: write.transaction.to_owned(),
+            fields: write.fields.clone(),
+        };
+        let id = self.write(effect).await?;
+        let record = self.answered(&id, write, self.oddities().creates_answer_id_alone);
+        self.comes(Moment::AfterWrite, &id);
+        Ok(Written { id, record })
+    }
+
+    async fn changed(&self, id: &RecordId, write: &Write<'_>) -> Result<Written, ConnectorError> {
+        self.refuse(write)?;
+        let effect = Effect::Update {
+            id: id.clone(),
+            fields: write.fields.clone(),
+            expected: self.guards(write.expected_version),
+        };
+        let id = self.write(effect).await?;
+        let record = self.answered(&id, write, self.oddities().updates_answer_nothing);
+        self.comes(Moment::AfterWrite, &id);
+        Ok(Written { id, record })
+    }
+
+    /// The version that a write must find, where the system compares versions.
+    fn guards(&self, expected: Option<&str>) -> Option<String> {
+        let guarded = self.oddities().compares_versions;
+        expected.filter(|_| guarded).map(ToOwned::to_owned)
+    }
 }
 
 pub fn text_fields(fields: &[(&str, &str)]) -> Fields {
@@ -152,32 +242,10 @@ impl Connector for FakeSystem {
         listing: &Listing,
         token: Option<&PageToken>,
     ) -> Result<Page, ConnectorError> {
-        if self.next_fault(false).is_some() {
-            return Err(self.unreachable());
-        }
         let from = token.and_then(|token| token.0.as_u64()).unwrap_or(0);
         let from = usize::try_from(from).expect("a small number");
-        self.comes_to_page(from).await?;
-        let since = match listing {
-            Listing::All => Timestamp::from_micros(0),
-            Listing::Since(since) => *since,
-        };
-        let (mut records, unreadable) = self.listed(since);
-        let size = self.oddities().page;
-        if size == 0 {
-            return Ok(Page {
-                records,
-                next: None,
-                unreadable,
-            });
-        }
-        let more = records.len() > from + size;
-        let page = records.drain(from.min(records.len())..).take(size);
-        Ok(Page {
-            records: page.collect(),
-            next: more.then(|| PageToken((from + size).into())),
-            unreadable: if from == 0 { unreadable } else { vec![] },
-        })
+        let what = format!("list {listing:?} from {from}");
+        self.asked(what, self.page(listing, from)).await
     }
 
     async fn read(
@@ -185,11 +253,8 @@ impl Connector for FakeSystem {
         _stream: &StreamName,
         ids: &[RecordId],
     ) -> Result<Vec<ReadOutcome>, ConnectorError> {
-        let _passed = self.slow_reads.read().await;
-        if self.next_fault(false).is_some() {
-            return Err(self.unreachable());
-        }
-        Ok(ids.iter().map(|id| self.read_one(id)).collect())
+        let what = format!("read {}", named(ids));
+        self.asked(what, self.read_each(ids)).await
     }
 
     async fn find(
@@ -197,20 +262,8 @@ impl Connector for FakeSystem {
         _stream: &StreamName,
         lookup: &Lookup<'_>,
     ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
-        let lag = Lag::default();
-        let mut ids = self.ids();
-        ids.retain(|id| !self.state().is_hidden(id, self.real_now()));
-        let records = ids.iter().filter_map(|id| self.seen(id, lag));
-        let found = match lookup {
-            Lookup::Reference(_) if !self.talents().external_reference => return Ok(None),
-            Lookup::Reference(reference) => records
-                .filter(|one| one.reference.as_deref() == Some(reference))
-                .collect(),
-            Lookup::Field { name, value } => records
-                .filter(|one| one.fields.get(*name) == Some(value))
-                .collect(),
-        };
-        Ok(Some(found))
+        let what = format!("find {lookup:?}");
+        self.asked(what, async { Ok(self.found(lookup)) }).await
     }
 
     async fn create(
@@ -218,15 +271,8 @@ impl Connector for FakeSystem {
         _stream: &StreamName,
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
-        self.refuse(write)?;
-        let effect = Effect::Create {
-            transaction: write.transaction.to_owned(),
-            fields: write.fields.clone(),
-        };
-        let id = self.write(effect).await?;
-        let record = self.answered(&id, write, self.oddities().creates_answer_id_alone);
-        self.comes(Moment::AfterWrite, &id);
-        Ok(Written { id, record })
+        let what = format!("create {} {{{}}}", write.transaction, values(write.fields));
+        self.asked(what, self.made(write)).await
     }
 
     async fn update(
@@ -235,18 +281,8 @@ impl Connector for FakeSystem {
         id: &RecordId,
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
-        self.refuse(write)?;
-        let guarded = self.oddities().compares_versions;
-        let expected = write.expected_version.filter(|_| guarded);
-        let effect = Effect::Update {
-            id: id.clone(),
-            fields: write.fields.clone(),
-            expected: expected.map(ToOwned::to_owned),
-        };
-        let id = self.write(effect).await?;
-        let record = self.answered(&id, write, self.oddities().updates_answer_nothing);
-        self.comes(Moment::AfterWrite, &id);
-        Ok(Written { id, record })
+        let what = format!("update {id} {{{}}}", values(write.fields));
+        self.asked(what, self.changed(id, write)).await
     }
 
     async fn delete(
@@ -255,12 +291,11 @@ impl Connector for FakeSystem {
         id: &RecordId,
         delete: &Delete<'_>,
     ) -> Result<(), ConnectorError> {
-        let guarded = self.oddities().compares_versions;
-        let expected = delete.expected_version.filter(|_| guarded);
         let effect = Effect::Delete {
             id: id.clone(),
-            expected: expected.map(ToOwned::to_owned),
+            expected: self.guards(delete.expected_version),
         };
-        self.write(effect).await.map(|_| ())
+        let gone = async { self.write(effect).await.map(|_| ()) };
+        self.asked(format!("delete {id}"), gone).await
     }
 }

@@ -6,6 +6,7 @@ pub mod faults;
 pub mod oddities;
 pub mod pages;
 mod people;
+mod requests;
 mod rows;
 mod writes;
 
@@ -18,6 +19,7 @@ use tandem_testkit::TestClock;
 use tokio::sync::Notify;
 
 use super::ledger::Ledger;
+use super::turns::Turns;
 use faults::{Arrival, Deed, Moment};
 use oddities::Oddities;
 use rows::{Row, State};
@@ -42,6 +44,8 @@ pub struct FakeSystem {
     skew_micros: i64,
     clock: Arc<TestClock>,
     ledger: Arc<Ledger>,
+    turns: Arc<Turns>,
+    requests: Mutex<Vec<String>>,
     state: Mutex<State>,
     faults: Mutex<Vec<Fault>>,
     deeds: Mutex<Vec<(Moment, RecordId, Deed)>>,
@@ -59,8 +63,7 @@ impl FakeSystem {
         side: Side,
         (talents, oddities): (Talents, Oddities),
         skew_secs: i64,
-        clock: Arc<TestClock>,
-        ledger: Arc<Ledger>,
+        (clock, ledger, turns): (Arc<TestClock>, Arc<Ledger>, Arc<Turns>),
     ) -> Arc<Self> {
         Arc::new(Self {
             side,
@@ -70,6 +73,8 @@ impl FakeSystem {
             skew_micros: skew_secs * 1_000_000,
             clock,
             ledger,
+            turns,
+            requests: Mutex::default(),
             state: Mutex::default(),
             faults: Mutex::default(),
             deeds: Mutex::default(),
