@@ -199,13 +199,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// For how long the job has gone back to waiting for the same thing. The age of a job says nothing of that: it may
-    /// have stood in the queue.
+    /// For how long the job has gone back to waiting for the same thing, until it was due. The age of a job says nothing
+    /// of that: it may have stood in the queue, or its process went away, and nobody looked.
     pub fn waited_for(&self, reason: Waiting) -> Duration {
-        let waits = &self.claimed.job.waits;
-        match waits.since {
-            Some(since) if waits.count > 0 && waits.reason == Some(reason) => {
-                self.context.now().since(since)
+        let job = &self.claimed.job;
+        match job.waits.since {
+            Some(since) if job.waits.count > 0 && job.waits.reason == Some(reason) => {
+                job.run_at.since(since)
             }
             _ => Duration::ZERO,
         }

@@ -54,8 +54,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// No system is believed for longer than this when it names a time.
 pub const NAMED_WAIT_MAX: Duration = HOUR;
-/// What has waited in vain was looked at so often at least. A pause and what is counted of coming late after it are
-/// together no more than this part of the patience.
+/// What has waited in vain was looked at so often at least.
 const LOOKS_MIN: u32 = 10;
 /// So many steps follow each other at once; a job that goes on after these is slowed down.
 const STEPS_FREE: u32 = 4;
@@ -249,7 +248,8 @@ impl Waits {
     ) -> Verdict {
         let now = turn.now;
         let count = self.count.saturating_add(1);
-        let late = now.since(self.due(turn)).saturating_sub(rule.late_max());
+        // Whoever comes late has not looked meanwhile: that time does not count.
+        let late = now.since(self.due(turn));
         let since = self.without(late).since_for(reason).unwrap_or(now);
         let waited = now.since(since);
         if rule.patience.is_some_and(|patience| waited >= patience) {
@@ -295,14 +295,7 @@ impl Rule {
     /// The longest pause, whatever was named: what waits in vain is looked at often enough before it is given up.
     fn pause_max(&self) -> Duration {
         let patience = self.patience.unwrap_or(Duration::MAX);
-        // The rest of each part is for coming late.
-        (patience / LOOKS_MIN - self.late_max()).min(NAMED_WAIT_MAX)
-    }
-
-    /// So much of coming late counts: a process that stood still is not held against its jobs.
-    fn late_max(&self) -> Duration {
-        self.patience
-            .map_or(Duration::ZERO, |patience| patience / (LOOKS_MIN * 6))
+        (patience / (LOOKS_MIN + 2)).min(NAMED_WAIT_MAX)
     }
 
     /// The shortest wait of this number; the first is 1.

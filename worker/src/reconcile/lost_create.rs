@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tandem_connectors::{Lookup, RemoteRecord};
+use tandem_domain::Timestamp;
 use tandem_engine::{MatchKey, match_keys};
 use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 
@@ -51,10 +52,8 @@ pub(super) async fn settle_create(
             Some(link) => relink(work, intent, &found, link).await,
         };
     }
-    let since = work
-        .context
-        .now()
-        .since(intent.sent_at.unwrap_or(intent.created_at));
+    let sent = intent.sent_at.unwrap_or(intent.created_at);
+    let since = work.context.now().since(sent);
     if intent.target.is_some() {
         if since < SHOWS_WITHIN {
             return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
@@ -69,6 +68,9 @@ pub(super) async fn settle_create(
         .stream(&end.stream)
         .is_some_and(|stream| stream.capabilities.idempotent_create);
     let lands_within = (end.connector.timeout() * RESEND_TIMEOUTS).max(work.sync.confirm_gone);
+    if !idempotent && began_to_wait_before(work, sent) {
+        return Ok(work.again_after(Duration::ZERO, Waiting::Progress));
+    }
     let looked_for = work.waited_for(Waiting::Elsewhere);
     if !idempotent && (since < lands_within || looked_for < LOOKED_FOR_MIN) {
         return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
@@ -80,6 +82,13 @@ pub(super) async fn settle_create(
         };
     }
     resend(work, intent, link).await
+}
+
+/// Whether the job began to wait before this was sent. That was for something else, and says nothing of how long the
+/// effect has been looked for.
+fn began_to_wait_before(work: Work<'_>, sent: Timestamp) -> bool {
+    let since = work.claimed.job.waits.since;
+    since.is_some_and(|since| since < sent)
 }
 
 /// Whether the record that the create carries over cannot be read. Somebody may have deleted it, or made it again under

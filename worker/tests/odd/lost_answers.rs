@@ -309,3 +309,25 @@ async fn what_a_system_keeps_is_its_form_also_where_its_answer_said_otherwise_or
         echoed(Form::Escaped, "Antwerp & Scheldt", fault).await;
     }
 }
+
+#[tokio::test]
+async fn a_create_is_not_sent_again_because_nobody_looked_for_its_effect_for_long() {
+    let (world, _, _) = one_pair(policy(), FORGETFUL, Oddities::default()).await;
+    let bob = world
+        .a
+        .user_creates(&[("name", "Bob"), ("email", "bob@x.example")]);
+    let made = RecordId::new("b0002");
+    world.b.hides(&made, Duration::from_secs(3));
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &bob).await;
+    world.turn().await;
+    // It is looked for once.
+    world.clock.advance(Duration::from_secs(2));
+    world.turn().await;
+    // The process goes away, and when the next one looks, the system hides the record for a moment again.
+    world.clock.advance(Duration::from_secs(60));
+    world.b.hides(&made, Duration::from_secs(3));
+    world.rest().await;
+    assert_eq!(world.b.about("bob@x.example"), [made]);
+    world.judge(1).await;
+}
