@@ -21,6 +21,7 @@ mod reconcile;
 pub mod service;
 mod survey;
 mod trace;
+mod whole;
 mod witness;
 
 pub use compare::{Comparison, Difference, compare};

@@ -1,6 +1,6 @@
 //! Records as read, in the words of the engine and of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side, Timestamp, checksum};
@@ -17,6 +17,8 @@ pub struct Reading {
     pub record: RemoteRecord,
     /// Its mapped fields.
     pub fields: Fields,
+    /// The mapped fields of which the answer says nothing, wholly or in part. In a listing they may hold anything.
+    pub left_out: BTreeSet<String>,
     /// When it was edited, by our clock.
     pub edited_at: Option<Timestamp>,
     /// Whether it is out of use in a way that counts as gone for the sync.
@@ -35,20 +37,64 @@ impl Reading {
         let edited_at = record.updated_at.map(|time| time.shifted(-offset)).or(hint);
         Self {
             fields: mapped(&sync.policy, side, &record.fields),
+            left_out: left_out(sync, side, &record),
             counts_as_gone: record.archived && sync.archived == Archived::Gone,
             record,
             edited_at,
         }
     }
 
-    /// Its entry in the index.
+    /// Its entry in the index, as a listing shows it.
+    pub fn listed(&self, sync: &SyncDefinition) -> IndexedRecord {
+        IndexedRecord {
+            in_part: !self.left_out.is_empty(),
+            ..self.indexed(sync)
+        }
+    }
+
+    /// Its entry in the index, as it was read by its id.
     pub fn indexed(&self, sync: &SyncDefinition) -> IndexedRecord {
         IndexedRecord {
             id: self.record.id.clone(),
             keys: key_texts(&sync.policy, &self.fields),
             checksum: self.shown_checksum(),
             updated_at: self.record.updated_at,
+            in_part: false,
         }
+    }
+
+    /// As a reading by its id, of which a field that is left out counts as empty.
+    pub fn whole(mut self) -> Self {
+        self.left_out.clear();
+        self
+    }
+
+    /// Its mapped fields but those of which the listing says nothing.
+    pub fn shown_fields(&self) -> Fields {
+        let shown = self.fields.iter();
+        let shown = shown.filter(|(name, _)| !self.left_out.contains(*name));
+        shown
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Whether it is not known from this listing what the record matches, or whether it takes part at all.
+    pub fn is_unclear(&self, sync: &SyncDefinition, side: Side) -> bool {
+        let mut keys = sync.policy.match_keys.iter().flatten();
+        keys.any(|name| self.left_out.contains(name)) || self.hides_filtered(sync, side)
+    }
+
+    /// Whether the sync's filters look at a field of which this answer says nothing.
+    pub fn hides_filtered(&self, sync: &SyncDefinition, side: Side) -> bool {
+        let mut filters = sync.policy.filters.iter();
+        filters.any(|filter| filter.side == side && self.record.left_out.contains(&filter.field))
+    }
+
+    /// Whether the record takes part as far as a listing says. One that hides what the filters look at may take part:
+    /// it must be read by its id.
+    pub fn may_take_part(&self, sync: &SyncDefinition, side: Side) -> bool {
+        let hides = |field: &str| self.record.left_out.contains(field);
+        self.passes(sync, side, |field| !hides(field))
     }
 
     /// As a question shows it.
@@ -111,10 +157,15 @@ impl Reading {
 
     /// Whether the sync's filters let it take part.
     pub fn takes_part(&self, sync: &SyncDefinition, side: Side) -> bool {
+        self.passes(sync, side, |_| true)
+    }
+
+    /// Whether those filters let it take part that look at such fields.
+    fn passes(&self, sync: &SyncDefinition, side: Side, counts: impl Fn(&str) -> bool) -> bool {
         sync.policy
             .filters
             .iter()
-            .filter(|filter| filter.side == side)
+            .filter(|filter| filter.side == side && counts(&filter.field))
             .all(|filter| {
                 self.record
                     .fields
@@ -122,6 +173,17 @@ impl Reading {
                     .is_some_and(|value| filter.any_of.contains(value))
             })
     }
+}
+
+fn left_out(sync: &SyncDefinition, side: Side, record: &RemoteRecord) -> BTreeSet<String> {
+    if record.left_out.is_empty() {
+        return BTreeSet::new();
+    }
+    let rules = sync.policy.fields.iter();
+    rules
+        .filter(|rule| record.left_out.contains(rule.stream_field(side)))
+        .map(|rule| rule.name.clone())
+        .collect()
 }
 
 /// The hint for one side.
@@ -183,24 +245,39 @@ pub async fn read_all(
     side: Side,
     ids: &[RecordId],
 ) -> Result<Vec<Reading>, ConnectorError> {
-    let batch = sync.end(side).connector.stream(&sync.end(side).stream);
-    let batch = batch
-        .map_or(1, |stream| stream.capabilities.read_batch)
-        .max(1);
     let mut readings = Vec::with_capacity(ids.len());
-    for chunk in ids.chunks(batch) {
-        let outcomes = read_outcomes(sync, side, chunk).await?;
-        for (id, outcome) in chunk.iter().zip(outcomes) {
-            match outcome {
-                ReadOutcome::Found(record) => {
-                    readings.push(Reading::new(sync, side, *record, None));
-                }
-                ReadOutcome::Unreadable(reason) => return Err(unreadable(sync, side, id, reason)),
-                ReadOutcome::Missing => {}
+    for (id, outcome) in ids.iter().zip(read_each(sync, side, ids).await?) {
+        match outcome {
+            ReadOutcome::Found(record) => {
+                readings.push(Reading::new(sync, side, *record, None));
             }
+            ReadOutcome::Unreadable(reason) => return Err(unreadable(sync, side, id, reason)),
+            ReadOutcome::Missing => {}
         }
     }
     Ok(readings)
+}
+
+/// Reads any number of records, as many at once as the system reads; the answers are in the order of `ids`.
+pub async fn read_each(
+    sync: &SyncDefinition,
+    side: Side,
+    ids: &[RecordId],
+) -> Result<Vec<ReadOutcome>, ConnectorError> {
+    let mut outcomes = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(read_batch(sync, side)) {
+        outcomes.extend(read_outcomes(sync, side, chunk).await?);
+    }
+    Ok(outcomes)
+}
+
+/// How many records the system reads at once.
+pub fn read_batch(sync: &SyncDefinition, side: Side) -> usize {
+    let end = sync.end(side);
+    let stream = end.connector.stream(&end.stream);
+    stream
+        .map_or(1, |stream| stream.capabilities.read_batch)
+        .max(1)
 }
 
 /// Reads records; the answers are in the order of `ids`.

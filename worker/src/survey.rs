@@ -15,6 +15,7 @@ use crate::failure::WorkError;
 use crate::jobs::row_errors;
 use crate::listing::Walk;
 use crate::readings::{ById, Reading};
+use crate::whole::{Unlinked, complete};
 
 /// Links are read in pages of this size.
 const LINKS_PAGE: usize = 1_000;
@@ -107,8 +108,13 @@ pub async fn survey(
     sync: &SyncDefinition,
     progress: &(dyn Fn(Side, usize) + Send + Sync),
 ) -> Result<Survey, WorkError> {
-    let (a, b) = futures::try_join!(list(sync, Side::A, progress), list(sync, Side::B, progress))?;
+    let (mut a, mut b) =
+        futures::try_join!(list(sync, Side::A, progress), list(sync, Side::B, progress))?;
     let links = all_links(store, sync).await?;
+    futures::try_join!(
+        complete(sync, Side::A, &mut a, &links, Unlinked::All, usize::MAX),
+        complete(sync, Side::B, &mut b, &links, Unlinked::All, usize::MAX),
+    )?;
     let matching = match_all(
         &unlinked(store, sync, Side::A, &a, &links).await?,
         &unlinked(store, sync, Side::B, &b, &links).await?,
@@ -133,7 +139,7 @@ pub async fn list(
         listed.unreadable.extend(row_errors(side, page.unreadable));
         for record in page.records {
             let reading = Reading::new(sync, side, record, None);
-            if reading.takes_part(sync, side) {
+            if reading.may_take_part(sync, side) {
                 let id = reading.record.id.clone();
                 listed.records.insert(id, reading.compact());
             }

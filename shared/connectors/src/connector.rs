@@ -1,7 +1,7 @@
 //! What Tandem asks of a connected system. Implementations speak the system's protocol; callers see
 //! canonical fields, typed errors that say what happens next, and nothing of HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,10 @@ pub struct RemoteRecord {
     /// What is wrong with the fields that could not be read, by name. They are not in `fields`, where a field
     /// that is not there counts as empty: whoever uses one of them must look here first ([`crate::NeededFields`]).
     pub unreadable: BTreeMap<String, String>,
+    /// The fields of which the answer says nothing at all, wholly or in part: a member that they are read from is not
+    /// there. In `fields` they are as if they were empty. Listings and answers to writes often show less of a record
+    /// than a read by its id; only of the latter does a member that is not there mean that the field is empty.
+    pub left_out: BTreeSet<String>,
     /// What an expected-version check compares, where the system has one.
     pub version: Option<String>,
     /// When the system says it was last changed, by the system's own clock.

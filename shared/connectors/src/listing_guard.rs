@@ -95,6 +95,7 @@ mod tests {
             id: RecordId::new(id.to_string()),
             fields: Fields::new(),
             unreadable: Default::default(),
+            left_out: std::collections::BTreeSet::new(),
             version: None,
             updated_at: None,
             created_at: None,

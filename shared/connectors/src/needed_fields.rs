@@ -4,6 +4,9 @@
 //! those that it could not read. Which of them matter is known to the sync: this wrapper sets a record aside
 //! whose used fields are among them, so that no value is ever taken for empty because it was unreadable. What
 //! nobody uses does not matter.
+//!
+//! Nor is a value taken for empty because an answer leaves it out: what a search finds and shows in part is read by
+//! its id, and an answer to a write that shows less than was written counts as one without the record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,17 +114,19 @@ impl Connector for NeededFields {
         stream: &StreamName,
         lookup: &Lookup<'_>,
     ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
-        let found = self.inner.find(stream, lookup).await?;
-        for record in found.iter().flatten() {
+        let Some(found) = self.inner.find(stream, lookup).await? else {
+            return Ok(None);
+        };
+        let mut whole = Vec::with_capacity(found.len());
+        for record in found {
+            whole.extend(self.whole(stream, record).await?);
+        }
+        for record in &whole {
             if let Some(reason) = self.wrong(record) {
-                return Err(ConnectorError::Unreadable {
-                    system: self.system.clone(),
-                    record: record.id.clone(),
-                    reason,
-                });
+                return Err(self.unreadable(record.id.clone(), reason));
             }
         }
-        Ok(found)
+        Ok(Some(whole))
     }
 
     async fn create(
@@ -130,7 +135,7 @@ impl Connector for NeededFields {
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
         let written = self.inner.create(stream, write).await?;
-        Ok(self.checked(written))
+        Ok(self.checked(write, written))
     }
 
     async fn update(
@@ -140,7 +145,7 @@ impl Connector for NeededFields {
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
         let written = self.inner.update(stream, id, write).await?;
-        Ok(self.checked(written))
+        Ok(self.checked(write, written))
     }
 
     async fn delete(
@@ -154,9 +159,48 @@ impl Connector for NeededFields {
 }
 
 impl NeededFields {
-    /// An answer with an unreadable record says as much as one without: the record is read back.
-    fn checked(&self, written: Written) -> Written {
-        let record = written.record.filter(|record| self.wrong(record).is_none());
+    /// An answer with an unreadable record says as much as one without: the record is read back. So does one that
+    /// leaves out what the record must hold now.
+    fn checked(&self, write: &Write<'_>, written: Written) -> Written {
+        let holds = |name: &String| {
+            let before = write.current.and_then(|current| current.fields.get(name));
+            let now = write.fields.get(name).or(before);
+            now.is_some_and(|value| !value.is_null())
+        };
+        let record = written
+            .record
+            .filter(|record| self.wrong(record).is_none() && !self.left_out(record).any(holds));
         Written { record, ..written }
+    }
+
+    /// The used fields of which a record says nothing.
+    fn left_out<'r>(&'r self, record: &'r RemoteRecord) -> impl Iterator<Item = &'r String> {
+        record.left_out.intersection(&self.needed)
+    }
+
+    /// A record that was found: one that is shown in part is read by its id, and one that is not there by then is none.
+    async fn whole(
+        &self,
+        stream: &StreamName,
+        record: RemoteRecord,
+    ) -> Result<Option<RemoteRecord>, ConnectorError> {
+        if self.left_out(&record).next().is_none() {
+            return Ok(Some(record));
+        }
+        let id = record.id;
+        let mut outcomes = self.inner.read(stream, std::slice::from_ref(&id)).await?;
+        match outcomes.pop() {
+            Some(ReadOutcome::Found(record)) => Ok(Some(*record)),
+            Some(ReadOutcome::Unreadable(reason)) => Err(self.unreadable(id, reason)),
+            Some(ReadOutcome::Missing) | None => Ok(None),
+        }
+    }
+
+    fn unreadable(&self, record: RecordId, reason: String) -> ConnectorError {
+        ConnectorError::Unreadable {
+            system: self.system.clone(),
+            record,
+            reason,
+        }
     }
 }

@@ -139,6 +139,14 @@ impl Path {
         first(document, &self.segments)
     }
 
+    /// Whether the document says nothing at all of this place: a member on the way to it, or it itself, is not
+    /// there, or a list has no such element. A `null` or another value that ends the way early says that nothing
+    /// stands here.
+    #[must_use]
+    pub fn is_left_out(&self, document: &Value) -> bool {
+        is_left_out(document, &self.segments)
+    }
+
     /// Calls `visit` with every value at this place.
     pub fn each<'v>(&self, document: &'v Value, visit: &mut dyn FnMut(&'v Value)) {
         each(document, &self.segments, visit);
@@ -198,6 +206,19 @@ fn first<'v>(value: &'v Value, segments: &[Segment]) -> Option<&'v Value> {
                 .find_map(|e| first(e, rest)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         },
+    }
+}
+
+fn is_left_out(value: &Value, segments: &[Segment]) -> bool {
+    let Some((segment, rest)) = segments.split_first() else {
+        return false;
+    };
+    let is_none_said = |one: &Value| !segment.accepts(one) || is_left_out(one, rest);
+    match (segment, value) {
+        (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => false,
+        (Segment::Key(key), _) => child(value, key).is_none_or(|inner| is_left_out(inner, rest)),
+        (_, Value::Array(elements)) => elements.iter().all(is_none_said),
+        (_, Value::Object(members)) => members.values().all(is_none_said),
     }
 }
 
@@ -367,6 +388,43 @@ mod tests {
         let mut all = Vec::new();
         path("/Phones/*/N").each(&record, &mut |value| all.push(value.clone()));
         assert_eq!(all, [json!("1"), json!("2")]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out_and_what_is_null_or_empty_is_not() {
+        let record = json!({
+            "name": "Ada", "note": null, "text": "", "address": null, "company": {"vat": null},
+            "Phones": [{"T": "FAX", "N": "1"}, {"T": "DEFAULT"}, {"T": "HOME", "N": null}], "tags": [],
+        });
+        for there in [
+            "",
+            "/name",
+            "/note",
+            "/text",
+            "/address/city",
+            "/company/vat",
+            "/company/vat/number",
+            "/name/first",
+            "/Phones/[T=FAX]/N",
+            "/Phones/*/N",
+            "/Phones/[T=HOME]/N",
+            "/Phones/0/N",
+            "/tags",
+        ] {
+            assert!(!path(there).is_left_out(&record), "{there}");
+        }
+        for absent in [
+            "/email",
+            "/company/name",
+            "/person/name",
+            "/Phones/[T=DEFAULT]/N",
+            "/Phones/[T=CAR]/N",
+            "/Phones/7/N",
+            "/tags/0",
+            "/tags/*/name",
+        ] {
+            assert!(path(absent).is_left_out(&record), "{absent}");
+        }
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn record(id: &RecordId) -> RemoteRecord {
         id: id.clone(),
         fields: Fields::new(),
         unreadable: BTreeMap::new(),
+        left_out: std::collections::BTreeSet::new(),
         version: None,
         updated_at: None,
         created_at: None,

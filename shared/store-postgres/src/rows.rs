@@ -91,6 +91,11 @@ pub(crate) fn document_opt<T: DeserializeOwned>(
         .transpose()
 }
 
+/// Match keys as a record's row holds them.
+pub(crate) fn parsed_keys(keys: &str) -> Result<Vec<String>, StoreError> {
+    serde_json::from_str(keys).map_err(|error| corrupt("keys", error))
+}
+
 /// An instant.
 pub(crate) fn instant(row: &PgRow, column: &'static str) -> Result<Timestamp, StoreError> {
     get(row, column).map(Timestamp::from_micros)

@@ -352,6 +352,35 @@ pub struct IndexedRecord {
     pub checksum: String,
     /// Its own time of change.
     pub updated_at: Option<Timestamp>,
+    /// Whether it is a listing that leaves out some of its mapped fields, so that they count as empty in the checksum and
+    /// are in no key. Then the keys are added to those that are known, and a record that is dated later than when
+    /// it was last read is never unchanged: what changed may be what is left out.
+    pub in_part: bool,
+}
+
+impl IndexedRecord {
+    /// Its keys, with those that are known beside what it shows only in part. One that is not true any more goes with the
+    /// next reading by its id.
+    #[must_use]
+    pub fn keys_with(&self, known: Vec<String>) -> Vec<String> {
+        let mut keys = self.keys.clone();
+        if self.in_part {
+            keys.extend(known.into_iter().filter(|key| !self.keys.contains(key)));
+        }
+        keys
+    }
+
+    /// Whether it shows a later state of a record than was read, in whole seconds: some systems tell the time more
+    /// exactly in one answer than in another.
+    #[must_use]
+    pub fn is_later_than(&self, read: Option<Timestamp>) -> bool {
+        const SECOND: i64 = 1_000_000;
+        let seconds = |at: Timestamp| at.as_micros().div_euclid(SECOND);
+        match (self.updated_at, read) {
+            (Some(shown), Some(read)) => seconds(shown) > seconds(read),
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        }
+    }
 }
 
 /// What the index knew of a record just seen.

@@ -298,6 +298,7 @@ impl Make {
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
             checksum: checksum.to_owned(),
             updated_at: None,
+            in_part: false,
         }
     }
 

@@ -128,7 +128,7 @@ impl Seen {
                 Self::Unreadable(format!("the answer is record {}", record.id))
             }
             Some(ReadOutcome::Found(record)) => {
-                Self::Here(Box::new(Reading::new(sync, side, *record, None)))
+                Self::Here(Box::new(Reading::new(sync, side, *record, None).whole()))
             }
             Some(ReadOutcome::Unreadable(reason)) => Self::Unreadable(reason),
             Some(ReadOutcome::Missing) | None => Self::Missing,
@@ -158,7 +158,7 @@ impl Seen {
 
 /// Whether what went wrong says something of the one record that was asked for, and nothing of the others: its system
 /// answered, but with another record, or with what is none.
-const fn is_about_the_record(error: &ConnectorError) -> bool {
+pub const fn is_about_the_record(error: &ConnectorError) -> bool {
     match error {
         ConnectorError::Malformed { .. }
         | ConnectorError::Refused { .. }

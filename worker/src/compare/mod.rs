@@ -5,10 +5,12 @@
 
 mod again;
 
+pub use again::is_about_the_record;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tandem_domain::{Fields, LinkId, RecordId, Side, Value};
+use tandem_domain::{LinkId, RecordId, Side, Value};
 use tandem_engine::same;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, Store};
@@ -16,6 +18,10 @@ use tandem_store::{Link, LinkState, Store};
 use crate::failure::WorkError;
 use crate::readings::Reading;
 use crate::survey::{Listed, all_links, list};
+use crate::whole::{Unlinked, complete};
+
+/// Of each side so many records are read by their ids because the listing leaves out some of their fields.
+const WHOLE_MAX: usize = 1_000;
 
 /// One difference between both sides.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -88,6 +94,11 @@ pub struct Comparison {
     pub left_alone_b: usize,
     /// What differs.
     pub differences: Vec<Difference>,
+    /// Pairs of which a field was not compared, because a listing leaves it out and there are too many to read each
+    /// by its id.
+    pub in_part: usize,
+    /// Those fields, by the side whose listing leaves them out.
+    pub left_out: BTreeSet<(Side, String)>,
     /// Differences that were not looked at a second time, because there are so many.
     pub seen_once: usize,
 }
@@ -119,16 +130,28 @@ impl Comparison {
         listed == 0 && self.unlisted(side) > 0
     }
 
-    /// Whether both sides could be seen, so that there is an answer.
+    /// Whether both sides could be seen, and every field of every pair, so that there is an answer.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        !self.is_blind(Side::A) && !self.is_blind(Side::B)
+        !self.is_blind(Side::A) && !self.is_blind(Side::B) && self.in_part == 0
     }
 
     fn count(&mut self, (a, b): &(Standing<'_>, Standing<'_>)) {
         self.pairs += 1;
         self.unlisted_a += usize::from(matches!(a, Standing::Missing));
         self.unlisted_b += usize::from(matches!(b, Standing::Missing));
+    }
+
+    /// Counts a pair of which something is left out.
+    fn count_left_out(&mut self, (a, b): &(Standing<'_>, Standing<'_>)) {
+        let (Standing::Here(a), Standing::Here(b)) = (a, b) else {
+            return;
+        };
+        for (side, reading) in [(Side::A, a), (Side::B, b)] {
+            let names = reading.left_out.iter().cloned();
+            self.left_out.extend(names.map(|name| (side, name)));
+        }
+        self.in_part += usize::from(!(a.left_out.is_empty() && b.left_out.is_empty()));
     }
 
     const fn leave_alone(&mut self, side: Side) {
@@ -149,11 +172,31 @@ pub async fn compare(
     waits: &[Duration],
     progress: &(dyn Fn(Side, usize) + Send + Sync),
 ) -> Result<Comparison, WorkError> {
-    let (a, b) = futures::try_join!(list(sync, Side::A, progress), list(sync, Side::B, progress))?;
+    let (mut a, mut b) =
+        futures::try_join!(list(sync, Side::A, progress), list(sync, Side::B, progress))?;
     let links = all_links(store, sync).await?;
+    let listed = [a.records.len(), b.records.len()];
+    futures::try_join!(
+        complete(
+            sync,
+            Side::A,
+            &mut a,
+            &links,
+            Unlinked::IfUnclear,
+            WHOLE_MAX
+        ),
+        complete(
+            sync,
+            Side::B,
+            &mut b,
+            &links,
+            Unlinked::IfUnclear,
+            WHOLE_MAX
+        ),
+    )?;
     let mut comparison = Comparison {
-        records_a: a.records.len(),
-        records_b: b.records.len(),
+        records_a: listed[0],
+        records_b: listed[1],
         ..Comparison::default()
     };
     let mut suspects = compare_links(sync, &links, &a, &b, &mut comparison);
@@ -192,7 +235,7 @@ enum What {
 #[derive(Clone, Debug)]
 enum Standing<'a> {
     /// In use, with these values.
-    Here(&'a Fields),
+    Here(&'a Reading),
     /// Archived, and that counts as gone.
     OutOfUse,
     /// Not there.
@@ -206,7 +249,7 @@ impl<'a> Standing<'a> {
         if reading.counts_as_gone {
             Self::OutOfUse
         } else {
-            Self::Here(&reading.fields)
+            Self::Here(reading)
         }
     }
 
@@ -237,6 +280,7 @@ fn compare_links(
             && (named[0].contains(a_id) || named[1].contains(b_id));
         if link.state == LinkState::Active {
             comparison.count(&pair);
+            comparison.count_left_out(&pair);
         }
         let told = differences(sync, link, &pair);
         if !superseded && !told.is_empty() {
@@ -320,15 +364,20 @@ fn missing(a: &Standing<'_>, b: &Standing<'_>) -> Vec<Side> {
         .collect()
 }
 
-/// The mapped fields that differ, with both values.
+/// The mapped fields that differ, with both values. Of those that a listing leaves out nothing is known.
 fn differing<'s>(
     sync: &'s SyncDefinition,
-    here: &Fields,
-    there: &Fields,
+    here: &Reading,
+    there: &Reading,
 ) -> Vec<(&'s str, Value, Value)> {
-    let value = |fields: &Fields, name: &str| fields.get(name).cloned().unwrap_or_default();
+    let value = |reading: &Reading, name: &str| {
+        let value = reading.fields.get(name);
+        value.cloned().unwrap_or_default()
+    };
+    let is_known = |name: &str| !here.left_out.contains(name) && !there.left_out.contains(name);
     let rules = sync.policy.fields.iter();
     rules
+        .filter(|rule| is_known(&rule.name))
         .map(|rule| {
             let (a, b) = (value(here, &rule.name), value(there, &rule.name));
             (rule, a, b)

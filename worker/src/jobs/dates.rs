@@ -89,6 +89,7 @@ mod tests {
             id: RecordId::new(id),
             fields: tandem_domain::Fields::new(),
             unreadable: std::collections::BTreeMap::new(),
+            left_out: std::collections::BTreeSet::new(),
             version: None,
             updated_at: Some(time),
             created_at: None,

@@ -209,7 +209,7 @@ async fn take_page(
         .records
         .into_iter()
         .map(|record| Reading::new(sync, cause.side, record, None))
-        .filter(|reading| reading.takes_part(sync, cause.side))
+        .filter(|reading| reading.may_take_part(sync, cause.side))
         .collect();
     for reading in &readings {
         listed.dates.take(&reading.record, their_now);
@@ -244,7 +244,7 @@ async fn index_page(
     let now = context.now();
     let indexed = readings
         .iter()
-        .map(|reading| reading.indexed(sync))
+        .map(|reading| reading.listed(sync))
         .collect();
     let listed_records = readings.len();
     let jobs = readings

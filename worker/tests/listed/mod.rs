@@ -1,3 +1,4 @@
+mod in_part;
 mod partners;
 mod rows;
 mod verify;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_connectors::Connector;
-use tandem_domain::{RetryPolicy, SyncName};
+use tandem_domain::{RetryPolicy, Side, SyncName};
 use tandem_engine::SyncPolicy;
 use tandem_runtime::{Archived, DeleteBrake, End, SyncDefinition, Topology};
 
@@ -25,8 +25,8 @@ pub fn topology(
     };
     let definition = SyncDefinition {
         name: sync.clone(),
-        a: end("a", a),
-        b: end("b", b),
+        a: end("a", a).needing(&policy, Side::A),
+        b: end("b", b).needing(&policy, Side::B),
         policy,
         retry: RetryPolicy {
             retries: 20,

@@ -43,12 +43,12 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     } else {
         say(&told(&sync, &comparison))?;
     }
-    Ok(if !comparison.is_complete() {
-        ExitCode::from(FAILED)
-    } else if comparison.differences.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NO)
+    let is_blind = Side::BOTH.into_iter().any(|side| comparison.is_blind(side));
+    Ok(match (is_blind, comparison.differences.is_empty()) {
+        (true, _) => ExitCode::from(FAILED),
+        (false, false) => ExitCode::from(NO),
+        (false, true) if comparison.is_complete() => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(FAILED),
     })
 }
 
@@ -67,9 +67,18 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
         "left_alone": comparison.left_alone(),
         "left_alone_a": comparison.left_alone_a,
         "left_alone_b": comparison.left_alone_b,
+        "in_part": comparison.in_part,
+        "left_out_a": left_out(comparison, Side::A),
+        "left_out_b": left_out(comparison, Side::B),
         "seen_once": comparison.seen_once,
         "differences": comparison.differences.iter().map(difference).collect::<Vec<Json>>(),
     })
+}
+
+/// The fields that the listing of a side leaves out, and that were not compared.
+fn left_out(comparison: &Comparison, side: Side) -> Vec<&str> {
+    let of_side = comparison.left_out.iter().filter(|(at, _)| *at == side);
+    of_side.map(|(_, field)| field.as_str()).collect()
 }
 
 fn difference(difference: &Difference) -> Json {
@@ -129,6 +138,11 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             sync.name
         ));
     }
+    lines.extend(
+        Side::BOTH
+            .into_iter()
+            .filter_map(|side| not_shown(sync, comparison, side)),
+    );
     let told = differences.iter().map(|one| line(sync, one));
     lines.extend(told.map(|told| format!("  {}", tandem_domain::line::line(&told))));
     if *seen_once > 0 {
@@ -153,6 +167,20 @@ fn unlisted(sync: &SyncDefinition, comparison: &Comparison, side: Side) -> Optio
     (count > 0).then(|| {
         format!(
             "{name} did not list {count} records that are linked; each of them was read by its id"
+        )
+    })
+}
+
+/// What the listing of a side did not show of its records.
+fn not_shown(sync: &SyncDefinition, comparison: &Comparison, side: Side) -> Option<String> {
+    let fields = left_out(comparison, side);
+    let name = &sync.end(side).connection;
+    (!fields.is_empty()).then(|| {
+        format!(
+            "NOT compared in some of {} pairs: {}. The listing of {name} leaves out what these hold, and not more than \
+             1,000 records of a side are read by their ids for it. Have the manifest ask the listing for these fields",
+            comparison.in_part,
+            fields.join(", ")
         )
     })
 }
@@ -198,8 +226,14 @@ fn line(sync: &SyncDefinition, difference: &Difference) -> String {
 }
 
 fn verdict(sync: &SyncDefinition, comparison: &Comparison) -> String {
-    if !comparison.is_complete() {
+    if Side::BOTH.into_iter().any(|side| comparison.is_blind(side)) {
         return "NOT compared: an empty list says nothing of agreement".to_owned();
+    }
+    if comparison.differences.is_empty() && comparison.in_part > 0 {
+        return format!(
+            "nothing differs in what was compared, but {} pairs were compared only in part",
+            comparison.in_part
+        );
     }
     let (differences, left_alone) = (comparison.differences.len(), comparison.left_alone());
     match (differences, comparison.pairs, left_alone) {

@@ -1,6 +1,6 @@
 //! Records: from a system's JSON to canonical fields, and from fields to what a write sends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::{Map, Value as Json};
@@ -37,7 +37,11 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
     let id = id.ok_or_else(|| no_id(stream, raw))?;
     let mut fields = Fields::new();
     let mut unreadable = BTreeMap::new();
+    let mut left_out = BTreeSet::new();
     for (name, field) in &stream.fields {
+        if is_left_out(field, raw) {
+            left_out.insert(name.clone());
+        }
         match decode_field(field, raw) {
             Ok(value) => _ = fields.insert(name.clone(), value),
             Err(reason) => {
@@ -55,6 +59,7 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
         id,
         fields,
         unreadable,
+        left_out,
         version: stream.version.as_ref().and_then(text_at),
         updated_at: updated_at(stream, raw)?,
         created_at: created_at(stream, raw),
@@ -91,6 +96,24 @@ fn no_id(stream: &Stream, raw: &Json) -> String {
         Some(Json::Object(_)) => "is an object".to_owned(),
     };
     format!("it has no usable id: what stands at `{path}` {found}")
+}
+
+/// Whether a record says nothing of a field, or only of a part of it. Of lines that is so where none of them says
+/// anything of one of their fields.
+fn is_left_out(field: &Field, raw: &Json) -> bool {
+    let is_missing = |path: &crate::path::Path| path.first(raw).is_none() && path.is_left_out(raw);
+    if is_missing(&field.path.value) || field.rest.as_ref().is_some_and(is_missing) {
+        return true;
+    }
+    match field.path.value.first(raw) {
+        Some(Json::Array(rows)) if field.field_type == FieldType::Lines && !rows.is_empty() => {
+            field
+                .lines
+                .values()
+                .any(|inner| rows.iter().all(|row| is_left_out(inner, row)))
+        }
+        _ => false,
+    }
 }
 
 fn decode_field(field: &Field, raw: &Json) -> Result<Value, String> {

@@ -274,3 +274,21 @@ async fn a_check_reports_each_stream_latency_and_clock() {
     assert_eq!(report.clock_offset_ms, Some(90_500));
     assert_eq!(connector.clock_offset_micros(), 90_500_000);
 }
+
+#[tokio::test]
+async fn a_member_that_is_not_there_is_left_out_and_one_that_is_null_or_empty_is_not() {
+    let server = Server::start(|_, _| {
+        json(
+            200,
+            json!({"data": [{"id": 1, "name": null, "price": ""}, {"id": 2, "price": 1}]}),
+        )
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let page = connector.list(&items(), &Listing::All, None).await;
+    let records = page.expect("a page").records;
+    let is_left_out = |row: usize, name: &str| records[row].left_out.contains(name);
+    assert!(!is_left_out(0, "name") && !is_left_out(0, "price"));
+    assert!(is_left_out(1, "name") && !is_left_out(1, "price"));
+    assert_eq!(records[1].fields["name"], Value::Null);
+}

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tandem_connectors::{
-    Connector, ConnectorError, Listing, Lookup, NeededFields, ReadOutcome, RestConnector,
+    Connector, ConnectorError, Listing, Lookup, NeededFields, ReadOutcome, RemoteRecord,
+    RestConnector, Write,
 };
-use tandem_domain::{ErrorCode, RecordId, Value};
+use tandem_domain::{ErrorCode, Fields, RecordId, Value};
 
-use crate::server::{LIST, Server, items, manifest, verbatim};
+use crate::server::{LIST, Server, WRITES, fields, items, json, manifest, verbatim};
 
 /// Three records; the second one's name is `name`, as it stands in JSON, and so is its note, which nobody maps.
 fn page(name: &str, note: &str) -> Vec<u8> {
@@ -188,4 +190,77 @@ async fn a_check_names_a_listing_that_is_no_list_and_one_without_a_row_that_can_
     }
     assert_eq!(checked(r#"{"data":[{"id":1},{}]}"#.to_owned()).await, Ok(1));
     assert_eq!(checked(r#"{"data":[]}"#.to_owned()).await, Ok(0));
+}
+
+#[tokio::test]
+async fn what_a_search_shows_only_in_part_is_read_by_its_id() {
+    let find = "find: [{ by: [name], request: { method: GET, path: /find }, records: /data }]";
+    let server = Server::start(|seen, _| {
+        if seen.path.starts_with("/find") {
+            json(200, json!({"data": [{"id": "7", "name": "Bob"}]}))
+        } else {
+            json(200, json!({"id": "7", "name": "Bob", "price": 5}))
+        }
+    })
+    .await;
+    let value = Value::Text("Bob".to_owned());
+    let lookup = Lookup::Field {
+        name: "name",
+        value: &value,
+    };
+    for (needed, requests, price) in [(&["name", "price"][..], 2, "5"), (&["name"][..], 1, "")] {
+        let before = server.seen().len();
+        let connector = needing(server.connector(&manifest("", LIST, find)), needed);
+        let found = connector.find(&items(), &lookup).await;
+        let found = found.expect("it answers").expect("it can be searched");
+        assert_eq!(found[0].fields["price"].to_string(), price, "{needed:?}");
+        assert_eq!(server.seen().len() - before, requests, "{needed:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_leaves_out_what_was_written_counts_as_one_without_the_record() {
+    let more = WRITES.replace("update:\n", "update:\n  record: ''\n");
+    let server = Server::start(|_, _| json(200, json!({"id": "7", "name": "Bob"}))).await;
+    let connector = needing(
+        server.connector(&manifest("", LIST, &more)),
+        &["name", "price"],
+    );
+    let before = RemoteRecord {
+        fields: fields(&[("name", "Rob"), ("price", "5")]),
+        ..whole(&connector).await
+    };
+    let emptied = RemoteRecord {
+        fields: fields(&[("name", "Rob")]),
+        ..before.clone()
+    };
+    let priced = Fields::from([("price".to_owned(), Value::Null)]);
+    for (current, written, is_whole) in [
+        (&before, fields(&[("name", "Bob")]), false),
+        (&before, priced, true),
+        (&emptied, fields(&[("name", "Bob")]), true),
+    ] {
+        let write = Write {
+            fields: &written,
+            transaction: "txn",
+            expected_version: None,
+            current: Some(current),
+        };
+        let answer = connector
+            .update(&items(), &RecordId::new("7"), &write)
+            .await;
+        assert_eq!(
+            answer.expect("taken").record.is_some(),
+            is_whole,
+            "{written:?}"
+        );
+    }
+}
+
+async fn whole(connector: &NeededFields) -> RemoteRecord {
+    let outcomes = connector.read(&items(), &[RecordId::new("7")]).await;
+    match outcomes.expect("it answers").remove(0) {
+        ReadOutcome::Found(record) => *record,
+        other => panic!("{other:?}"),
+    }
 }

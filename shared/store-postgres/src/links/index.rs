@@ -21,6 +21,8 @@ struct Known {
     keys: Option<String>,
     link: Option<LinkId>,
     link_checksum: Option<String>,
+    /// When it had last changed as it was last read.
+    updated_at: Option<Timestamp>,
     ignored: bool,
     /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
     /// such a link.
@@ -117,6 +119,7 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         None => before.checksum.as_deref(),
     };
     checksum == Some(record.checksum.as_str())
+        && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
 async fn store(
@@ -128,13 +131,15 @@ async fn store(
     if latest.is_empty() {
         return Ok(KnownRecords::new());
     }
+    let wanted = wanted_keys(txn, sync, latest).await?;
     let records = latest
         .iter()
-        .map(|((side, id), record)| {
+        .zip(&wanted)
+        .map(|(((side, id), record), keys)| {
             Ok(RecordRow {
                 side: *side,
                 id,
-                keys: sql::json("key", &record.keys)?,
+                keys: sql::json("key", keys)?,
                 checksum: &record.checksum,
                 updated_at: record.updated_at.map(Timestamp::as_micros),
             })
@@ -151,6 +156,7 @@ async fn store(
             keys: rows::get(&row, "keys")?,
             link: rows::parsed_opt(&row, "link")?,
             link_checksum: rows::get(&row, "link_checksum")?,
+            updated_at: rows::instant_opt(&row, "updated_at")?,
             ignored: rows::get(&row, "ignored")?,
             both_alive: rows::get(&row, "both_alive")?,
         };
@@ -159,9 +165,52 @@ async fn store(
             before,
         );
     }
-    store_keys(txn, sync, &rekeyed(latest, &records, &known)).await?;
+    store_keys(txn, sync, &rekeyed(latest, &wanted, &records, &known)).await?;
     Ok(known)
 }
+
+/// The keys that each record is to have. Those of which a listing shows only a part keep the ones that are known: only
+/// then are these asked for, under the lock of the record's row.
+async fn wanted_keys(
+    txn: &mut Txn,
+    sync: &SyncName,
+    latest: &Latest<'_>,
+) -> Result<Vec<Vec<String>>, Failed> {
+    let in_part: Vec<PartRow<'_>> = latest
+        .iter()
+        .filter(|(_, record)| record.in_part)
+        .map(|((side, id), _)| PartRow { side: *side, id })
+        .collect();
+    let mut known: HashMap<(Side, String), Vec<String>> = HashMap::new();
+    if !in_part.is_empty() {
+        let statement = sqlx::query(KNOWN_KEYS)
+            .bind(sync.as_str())
+            .bind(sql::json("record", &in_part)?);
+        for row in txn.all(statement).await? {
+            let place = (rows::parsed(&row, "side")?, rows::get(&row, "id")?);
+            known.insert(place, rows::parsed_keys(rows::get(&row, "keys")?)?);
+        }
+    }
+    let wanted = latest.iter().map(|((side, id), record)| {
+        let known = known.remove(&(*side, (*id).to_owned()));
+        record.keys_with(known.unwrap_or_default())
+    });
+    Ok(wanted.collect())
+}
+
+/// A record of which a listing shows only a part.
+#[derive(Serialize)]
+struct PartRow<'a> {
+    side: Side,
+    id: &'a str,
+}
+
+const KNOWN_KEYS: &str = "-- known_keys
+WITH given AS MATERIALIZED (SELECT * FROM json_to_recordset($2::json) AS g (side text, id text))
+SELECT k.side, k.id, k.keys FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
+CROSS JOIN LATERAL (
+    SELECT r.side, r.id, r.keys FROM records r
+    WHERE r.id = g.id AND r.side = g.side AND r.sync = $1 FOR NO KEY UPDATE) k";
 
 /// Each look-up is a subquery that cannot be planned otherwise than by its index: a plan that was made
 /// while the table was empty is used when it is long. (`OFFSET 0` keeps it a subquery.)
@@ -175,7 +224,7 @@ WITH given AS MATERIALIZED (
 known AS MATERIALIZED (
     SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
     CROSS JOIN LATERAL (
-        SELECT r.side, r.id, r.checksum, r.keys, r.ignored FROM records r
+        SELECT r.side, r.id, r.checksum, r.keys, r.ignored, r.updated_at FROM records r
         WHERE r.id = g.id AND r.side = g.side AND r.sync = $1 FOR NO KEY UPDATE) k),
 stored AS (
     INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
@@ -188,14 +237,16 @@ stored AS (
         generation = greatest(records.generation, excluded.generation))
 SELECT g.side, g.id, k.checksum, k.keys, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(k.ignored, false) AS ignored,
+       CASE WHEN coalesce(la.id, lb.id) IS NULL THEN k.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
+       END AS updated_at,
        coalesce(ra.both_alive, rb.both_alive) AS both_alive
 FROM given g
 LEFT JOIN known k ON k.side = g.side AND k.id = g.id
 LEFT JOIN LATERAL (
-    SELECT l.id, l.a_checksum FROM links l
+    SELECT l.id, l.a_checksum, l.a_updated_at FROM links l
     WHERE g.side = 'a' AND l.state = 'active' AND l.sync = $1 AND l.a_id = g.id OFFSET 0) la ON true
 LEFT JOIN LATERAL (
-    SELECT l.id, l.b_checksum FROM links l
+    SELECT l.id, l.b_checksum, l.b_updated_at FROM links l
     WHERE g.side = 'b' AND l.state = 'active' AND l.sync = $1 AND l.b_id = g.id OFFSET 0) lb ON true
 LEFT JOIN LATERAL (
     SELECT (SELECT count(*) FROM (
@@ -230,20 +281,22 @@ struct KeyedRow<'a> {
 /// have been stored meanwhile, with other keys.
 fn rekeyed<'a>(
     latest: &Latest<'a>,
+    wanted: &'a [Vec<String>],
     records: &[RecordRow<'_>],
     known: &KnownRecords,
 ) -> Vec<KeyedRow<'a>> {
     latest
-        .iter()
+        .keys()
+        .zip(wanted)
         .zip(records)
         .filter(|(((side, id), _), row)| {
             let before = known.get(&(*side, (*id).to_owned()));
             before.and_then(|known| known.keys.as_deref()) != Some(row.keys.as_str())
         })
-        .map(|(((side, id), record), _)| KeyedRow {
+        .map(|(((side, id), keys), _)| KeyedRow {
             side: *side,
             id,
-            keys: record.keys.iter().map(|key| sql::key(key)).collect(),
+            keys: keys.iter().map(|key| sql::key(key)).collect(),
         })
         .collect()
 }

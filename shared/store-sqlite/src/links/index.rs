@@ -18,6 +18,8 @@ struct Known {
     keys: Option<String>,
     link: Option<LinkId>,
     link_checksum: Option<String>,
+    /// When it had last changed as it was last read.
+    updated_at: Option<Timestamp>,
     ignored: bool,
     /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
     /// such a link.
@@ -122,6 +124,7 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         None => before.checksum.as_deref(),
     };
     checksum == Some(record.checksum.as_str())
+        && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
 async fn known(
@@ -145,6 +148,7 @@ async fn known(
                 keys: rows::get(row, "keys")?,
                 link: rows::parsed_opt(row, "link")?,
                 link_checksum: rows::get(row, "link_checksum")?,
+                updated_at: rows::instant_opt(row, "updated_at")?,
                 ignored: rows::get(row, "ignored")?,
                 both_alive: rows::get(row, "both_alive")?,
             };
@@ -156,6 +160,8 @@ async fn known(
 const KNOWN: &str = "-- known_records
 SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(r.ignored, 0) AS ignored,
+       CASE WHEN coalesce(la.id, lb.id) IS NULL THEN r.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
+       END AS updated_at,
        CASE WHEN s.value ->> 0 = 'a' THEN (
            SELECT EXISTS (SELECT 1 FROM records p WHERE p.sync = ?1 AND p.side = 'b' AND p.id = l.b_id
                             AND coalesce(p.checksum, '') NOT LIKE 'gone:%')
@@ -186,14 +192,18 @@ async fn store(
     generation: Option<i64>,
 ) -> Result<(), StoreError> {
     let mut all = Vec::with_capacity(records.len());
-    let mut rekeyed: HashMap<(Side, &str), &[String]> = HashMap::new();
+    let mut rekeyed: HashMap<(Side, &str), Vec<String>> = HashMap::new();
     for (side, record) in records {
-        let keys = sql::json("key", &record.keys)?;
         let before = known.get(&(*side, record.id.as_str().to_owned()));
         let before = before.and_then(|known| known.keys.as_deref());
+        let wanted = match before {
+            Some(known) if record.in_part => record.keys_with(rows::parsed_keys(known)?),
+            Some(_) | None => record.keys.clone(),
+        };
+        let keys = sql::json("key", &wanted)?;
         let place = (*side, record.id.as_str());
         if before.unwrap_or("[]") != keys || rekeyed.contains_key(&place) {
-            rekeyed.insert(place, &record.keys);
+            rekeyed.insert(place, wanted);
         }
         all.push(RecordRow {
             side: *side,
@@ -209,7 +219,7 @@ async fn store(
         .bind(generation);
     txn.run(statement).await?;
     if !rekeyed.is_empty() {
-        let keyed: Vec<(Side, &str, &[String])> = rekeyed
+        let keyed: Vec<(Side, &str, Vec<String>)> = rekeyed
             .into_iter()
             .map(|((side, id), keys)| (side, id, keys))
             .collect();

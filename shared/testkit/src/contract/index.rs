@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{RecordId, Side};
+use tandem_domain::{RecordId, Side, Timestamp};
 use tandem_store::{
     Confirmation, IndexedRecord, KnownRecord, NewLink, Resolution, RunKind, SeenRecord,
 };
@@ -428,4 +428,58 @@ pub async fn an_ignored_record_gets_no_job_for_its_retired_link(store: Subject) 
         .expect("resolve");
     let seen = index(&store, &make, Side::A, vec![Make::seen("a1", "s", &[])], 1).await;
     assert!(seen[0].unchanged && seen[0].ignored);
+}
+
+/// A row that shows a record only in part takes no key away, and one that is dated later is not unchanged.
+pub async fn a_row_that_shows_a_record_in_part_takes_nothing_away(store: Subject) {
+    let make = Make::default();
+    let dated = |record: IndexedRecord, secs: i64| IndexedRecord {
+        updated_at: Some(Timestamp::from_secs(secs)),
+        ..record
+    };
+    let in_part = |record: IndexedRecord| IndexedRecord {
+        in_part: true,
+        ..record
+    };
+    let see = async |record: IndexedRecord| {
+        let seen = index(&store, &make, Side::A, vec![record], 1).await;
+        seen[0].unchanged
+    };
+    let whole = || dated(Make::seen("a1", "c", &["email:x", "name:x"]), 10);
+    assert!(!see(whole()).await);
+    let part = |secs| in_part(dated(Make::seen("a1", "c", &["name:y"]), secs));
+    assert!(see(part(10)).await, "nothing says that it has changed");
+    for key in ["email:x", "name:x", "name:y"] {
+        let found = by_keys(&store, Side::A, &[key]).await;
+        assert_eq!(found.len(), 1, "{key}");
+        assert_eq!(found[0].keys, ["name:y", "email:x", "name:x"]);
+    }
+    assert!(!see(part(11)).await, "what is left out may have changed");
+    assert!(see(dated(Make::seen("a1", "c", &["name:y"]), 12)).await);
+    assert_eq!(by_keys(&store, Side::A, &["email:x"]).await, []);
+}
+
+/// So it is with a record that is linked: what counts is when the link's record was last read.
+pub async fn a_row_in_part_of_a_linked_record_is_compared_with_when_it_was_read(store: Subject) {
+    let make = Make::default();
+    for side in Side::BOTH {
+        let mut new = make.link(&format!("a{side}"), &format!("b{side}"));
+        let state = match side {
+            Side::A => &mut new.a,
+            Side::B => &mut new.b,
+        };
+        state.checksum = Some("c".to_owned());
+        state.updated_at = Some(Timestamp::from_secs(20));
+        let id = state.id.clone().expect("it has an id");
+        link(&store, &make, &new).await;
+        for (secs, unchanged) in [(20, true), (21, false), (19, true)] {
+            let record = IndexedRecord {
+                updated_at: Some(Timestamp::from_secs(secs)),
+                in_part: true,
+                ..Make::seen(id.as_str(), "c", &[])
+            };
+            let seen = index(&store, &make, side, vec![record], 1).await;
+            assert_eq!(seen[0].unchanged, unchanged, "{side} {secs}");
+        }
+    }
 }

@@ -224,6 +224,8 @@ macro_rules! contract_suite {
             index: an_ignored_record_is_known_as_such;
             index: a_record_that_is_seen_though_its_link_is_retired_gets_a_job;
             index: an_ignored_record_gets_no_job_for_its_retired_link;
+            index: a_row_that_shows_a_record_in_part_takes_nothing_away;
+            index: a_row_in_part_of_a_linked_record_is_compared_with_when_it_was_read;
             conflicts: a_question_is_opened_once;
             conflicts: a_question_keeps_the_records_that_it_is_about;
             conflicts: a_question_without_a_field_is_opened_once_a_record;

@@ -2,16 +2,16 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tandem_connectors::{ConnectorError, Listing, Page, PageToken};
-use tandem_domain::Side;
-use tandem_store::{ListingPlace, Progress, Run, SeenRecord, StoredPage, SurveyedRecord};
+use tandem_connectors::{ConnectorError, Listing, Page, PageToken, ReadOutcome};
+use tandem_domain::{RecordId, Side};
+use tandem_store::{ListingPlace, Progress, RowError, Run, SeenRecord, StoredPage, SurveyedRecord};
 
 use super::jobs::Jobs;
 use crate::context::Context;
 use crate::failure::WorkError;
 use crate::jobs::vanished::{ids_of, row_errors};
 use crate::listing::Walk;
-use crate::readings::Reading;
+use crate::readings::{Reading, read_each};
 
 /// How far both sides are read.
 pub struct Sides {
@@ -132,7 +132,7 @@ async fn take_page(
     sides: &Sides,
 ) -> Result<(), WorkError> {
     let sync = jobs.sync;
-    let unreadable = ids_of(&page.unreadable);
+    let mut unreadable = ids_of(&page.unreadable);
     for error in row_errors(side, page.unreadable) {
         place.progress.add_unreadable(error);
     }
@@ -140,10 +140,10 @@ async fn take_page(
         .records
         .into_iter()
         .map(|record| Reading::new(sync, side, record, None))
-        .filter(|reading| reading.takes_part(sync, side))
+        .filter(|reading| reading.may_take_part(sync, side))
         .collect();
     place.progress.listed += readings.len() as u64;
-    let indexed = readings.iter().map(|reading| reading.indexed(sync));
+    let indexed = readings.iter().map(|reading| reading.listed(sync));
     let store = &jobs.context.store;
     let seen = store
         .index_records(
@@ -157,12 +157,26 @@ async fn take_page(
         .await?;
     let before = jobs.queued;
     let mut records = Vec::new();
+    let mut unclear = Vec::new();
     for (reading, seen) in readings.into_iter().zip(&seen) {
         if has_no_partner(seen) && !reading.record.archived {
-            records.push(surveyed(jobs, reading));
+            if reading.is_unclear(sync, side) {
+                unclear.push(reading);
+            } else {
+                records.push(surveyed(jobs, reading));
+            }
         } else if seen.link.is_some() && !seen.unchanged {
             jobs.push(side, reading.record.id, reading.edited_at)
                 .await?;
+        }
+    }
+    for found in read_by_id(jobs, run, side, unclear).await? {
+        match found {
+            Ok(reading) => records.push(surveyed(jobs, reading)),
+            Err(row) => {
+                unreadable.extend(row.record.clone());
+                place.progress.add_unreadable(row);
+            }
         }
     }
     jobs.flush().await?;
@@ -179,16 +193,59 @@ async fn take_page(
     Ok(())
 }
 
+/// Records of which the listing leaves out what they are matched or filtered by: they are read by their ids before
+/// anything is concluded. One that is not there by then gets a job, which finds out whether it is gone.
+async fn read_by_id(
+    jobs: &mut Jobs<'_>,
+    run: &Run,
+    side: Side,
+    unclear: Vec<Reading>,
+) -> Result<Vec<Result<Reading, RowError>>, WorkError> {
+    if unclear.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sync = jobs.sync;
+    let ids: Vec<RecordId> = unclear.iter().map(|one| one.record.id.clone()).collect();
+    let mut found = Vec::with_capacity(ids.len());
+    for (listed, outcome) in unclear.into_iter().zip(read_each(sync, side, &ids).await?) {
+        let id = listed.record.id;
+        match outcome {
+            ReadOutcome::Found(record) if record.id == id => {
+                let reading = Reading::new(sync, side, *record, None).whole();
+                if reading.takes_part(sync, side) && !reading.record.archived {
+                    found.push(Ok(reading));
+                }
+            }
+            ReadOutcome::Found(_) | ReadOutcome::Missing => {
+                jobs.push(side, id, listed.edited_at).await?;
+            }
+            ReadOutcome::Unreadable(reason) => found.push(Err(RowError {
+                side,
+                record: Some(id),
+                reason,
+            })),
+        }
+    }
+    let read = found.iter().flatten();
+    let indexed = read.map(|reading| reading.indexed(sync)).collect();
+    let (store, now) = (&jobs.context.store, jobs.context.now());
+    store
+        .index_records(&sync.name, side, indexed, Vec::new(), run.number, now)
+        .await?;
+    Ok(found)
+}
+
 const fn has_no_partner(seen: &SeenRecord) -> bool {
     seen.link.is_none() && !seen.retired && !seen.ignored
 }
 
+/// What a listing leaves out is not taken for empty. What was read by its id is whole.
 fn surveyed(jobs: &Jobs<'_>, reading: Reading) -> SurveyedRecord {
     SurveyedRecord {
         keys: reading.indexed(jobs.sync).keys,
         state: reading.side_state(&reading.fields),
         edited_at: reading.edited_at,
+        fields: reading.shown_fields(),
         id: reading.record.id,
-        fields: reading.fields,
     }
 }

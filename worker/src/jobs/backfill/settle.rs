@@ -130,21 +130,23 @@ async fn link_pairs(
     Ok(())
 }
 
+/// The fields that are equal. Of one that a listing leaves out nothing is known: the pair's job reads it.
 fn equal_fields(
     sync: &SyncDefinition,
     a: &SurveyedRecord,
     b: &SurveyedRecord,
 ) -> BTreeMap<String, BaseValue> {
-    let value =
-        |record: &SurveyedRecord, name: &str| record.fields.get(name).cloned().unwrap_or_default();
-    let pairs = sync
-        .policy
-        .fields
-        .iter()
-        .map(|rule| (rule, value(a, &rule.name), value(b, &rule.name)));
+    let rules = sync.policy.fields.iter();
+    let pairs = rules.filter_map(|rule| {
+        let (a, b) = (a.fields.get(&rule.name)?, b.fields.get(&rule.name)?);
+        Some((rule, a, b))
+    });
     pairs
         .filter(|(rule, a, b)| same(rule.equality, a, b))
-        .map(|(rule, a, b)| (rule.name.clone(), BaseValue { a, b }))
+        .map(|(rule, a, b)| {
+            let (a, b) = (a.clone(), b.clone());
+            (rule.name.clone(), BaseValue { a, b })
+        })
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! What the system answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use tandem_connectors::{
@@ -9,11 +9,11 @@ use tandem_connectors::{
 };
 use tandem_domain::{Fields, RecordId, StreamName, Timestamp, Value};
 
-use super::FakeSystem;
 use super::faults::{Effect, Moment};
 use super::oddities::{Lag, Meanwhile};
 use super::requests::{ids as named, values};
 use super::rows::Row;
+use super::{FIELDS, FakeSystem};
 
 impl FakeSystem {
     /// Refuses a write that holds a value which it does not take.
@@ -43,10 +43,16 @@ impl FakeSystem {
     }
 
     fn remote(&self, id: &RecordId, row: &Row) -> RemoteRecord {
+        let mut fields = self.oddities().shown(&row.fields);
+        let left_out = self.left_out(&fields);
+        for field in &left_out {
+            fields.insert(field.clone(), Value::Null);
+        }
         RemoteRecord {
             id: id.clone(),
-            fields: self.oddities().shown(&row.fields),
+            fields,
             unreadable: BTreeMap::new(),
+            left_out,
             version: Some(row.version.to_string()),
             updated_at: Some(row.updated_at),
             created_at: Some(row.created_at).filter(|_| !self.oddities().hides_birth),
@@ -54,6 +60,29 @@ impl FakeSystem {
             reference: row.reference.clone(),
             raw: serde_json::Value::Null,
         }
+    }
+
+    /// The fields of which no answer says anything.
+    fn left_out(&self, fields: &Fields) -> BTreeSet<String> {
+        let is_empty = |field: &str| match fields.get(field) {
+            Some(Value::Text(text)) => text.is_empty(),
+            value => value.is_none_or(Value::is_null),
+        };
+        let hidden = self.hidden();
+        let omits = |field: &str| self.oddities().omits_empty && is_empty(field);
+        let left_out = FIELDS
+            .iter()
+            .filter(|field| hidden.contains(*field) || omits(field));
+        left_out.map(|field| (*field).to_owned()).collect()
+    }
+
+    /// As a listing or a search shows a record.
+    fn summed_up(&self, mut record: RemoteRecord) -> RemoteRecord {
+        for field in &self.oddities().listings_leave_out {
+            record.fields.insert((*field).to_owned(), Value::Null);
+            record.left_out.insert((*field).to_owned());
+        }
+        record
     }
 
     /// A read by id: it follows merges, and does not find what is hidden for now.
@@ -92,7 +121,8 @@ impl FakeSystem {
         let good = ids.iter().filter(|id| !garbled.contains(*id));
         let records = good
             .filter_map(|id| self.seen(id, lag))
-            .filter(|record| record.updated_at.is_some_and(|at| at >= since));
+            .filter(|record| record.updated_at.is_some_and(|at| at >= since))
+            .map(|record| self.summed_up(record));
         (records.collect(), bad.map(unreadable).collect())
     }
 
@@ -141,6 +171,7 @@ impl FakeSystem {
     }
 
     async fn read_each(&self, ids: &[RecordId]) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        self.count_reads(ids.len());
         // A test that holds reads back may have to let other jobs go on before it lets go.
         while self.slow_reads.try_read().is_err() {
             self.turns.others().await;
@@ -263,7 +294,11 @@ impl Connector for FakeSystem {
         lookup: &Lookup<'_>,
     ) -> Result<Option<Vec<RemoteRecord>>, ConnectorError> {
         let what = format!("find {lookup:?}");
-        self.asked(what, async { Ok(self.found(lookup)) }).await
+        let found = async {
+            let found = self.found(lookup);
+            Ok(found.map(|found| found.into_iter().map(|one| self.summed_up(one)).collect()))
+        };
+        self.asked(what, found).await
     }
 
     async fn create(

@@ -10,7 +10,8 @@ mod requests;
 mod rows;
 mod writes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tandem_connectors::{Capabilities, FieldInfo, StreamInfo};
@@ -50,6 +51,9 @@ pub struct FakeSystem {
     faults: Mutex<Vec<Fault>>,
     deeds: Mutex<Vec<(Moment, RecordId, Deed)>>,
     pages: pages::Pages,
+    /// Fields that it shows nobody, by no answer.
+    hidden: Mutex<BTreeSet<&'static str>>,
+    reads: AtomicUsize,
     /// Reads by id wait while a test holds this.
     pub slow_reads: tokio::sync::RwLock<()>,
     /// Tells the driver that the process has died.
@@ -79,6 +83,8 @@ impl FakeSystem {
             faults: Mutex::default(),
             deeds: Mutex::default(),
             pages: pages::Pages::default(),
+            hidden: Mutex::default(),
+            reads: AtomicUsize::new(0),
             slow_reads: tokio::sync::RwLock::default(),
             crashed: Notify::new(),
         })
@@ -109,6 +115,24 @@ impl FakeSystem {
 
     fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// From now on no answer shows these fields.
+    pub fn hides_fields(&self, fields: &[&'static str]) {
+        *locked(&self.hidden) = fields.iter().copied().collect();
+    }
+
+    fn hidden(&self) -> BTreeSet<&'static str> {
+        locked(&self.hidden).clone()
+    }
+
+    /// How many records were read by id so far.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    fn count_reads(&self, records: usize) {
+        self.reads.fetch_add(records, Ordering::Relaxed);
     }
 
     const fn info(&self) -> &StreamInfo {

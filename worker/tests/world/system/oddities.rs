@@ -27,6 +27,10 @@ pub struct Oddities {
     pub compares_versions: bool,
     /// It does not say when a record was made.
     pub hides_birth: bool,
+    /// Fields that its listings and searches do not show.
+    pub listings_leave_out: Vec<&'static str>,
+    /// It shows no members that are empty, not even in reads by id.
+    pub omits_empty: bool,
     /// Listings come in pages of so many rows; 0 for all in one.
     pub page: usize,
 }

@@ -1,0 +1,117 @@
+//! Listings that show less of a record than a reading by its id. A field that a listing leaves out may hold anything,
+//! so nothing is concluded of it: the record is read by its id, or the field counts as not compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tandem_connectors::ReadOutcome;
+use tandem_domain::{RecordId, Side};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{Link, RowError};
+
+use crate::compare::is_about_the_record;
+use crate::failure::WorkError;
+use crate::readings::{Reading, read_batch, read_each};
+use crate::survey::Listed;
+
+/// Which of the records that no link names are to be whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlinked {
+    /// Those of which it is not even known whether they take part.
+    IfUnclear,
+    /// All that are compared with others.
+    All,
+}
+
+/// Reads by their ids what the listing of a side shows only in part, at most so many records. What is left out of the
+/// others stays in [`Reading::left_out`].
+///
+/// Nothing is read where the base says that the field is empty and the listing shows it of other records: then it is one
+/// that does not show empty fields.
+pub async fn complete(
+    sync: &SyncDefinition,
+    side: Side,
+    listed: &mut Listed,
+    links: &[Link],
+    unlinked: Unlinked,
+    at_most: usize,
+) -> Result<(), WorkError> {
+    trust_what_is_empty(sync, side, listed, links);
+    let linked: BTreeSet<&RecordId> = links
+        .iter()
+        .filter_map(|link| link.side(side).id.as_ref())
+        .collect();
+    let is_open = |(id, reading): &(&RecordId, &Reading)| {
+        reading.hides_filtered(sync, side)
+            || !reading.left_out.is_empty() && (unlinked == Unlinked::All || linked.contains(id))
+    };
+    let open = listed.records.iter().filter(is_open);
+    let ids: Vec<RecordId> = open.map(|(id, _)| id.clone()).take(at_most).collect();
+    for ids in ids.chunks(read_batch(sync, side)) {
+        let outcomes = match read_each(sync, side, ids).await {
+            Ok(outcomes) => outcomes,
+            Err(error) if is_about_the_record(&error) => {
+                vec![ReadOutcome::Unreadable(error.to_string()); ids.len()]
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for (id, outcome) in ids.iter().zip(outcomes) {
+            take(sync, side, listed, id, outcome);
+        }
+    }
+    Ok(())
+}
+
+fn take(
+    sync: &SyncDefinition,
+    side: Side,
+    listed: &mut Listed,
+    id: &RecordId,
+    outcome: ReadOutcome,
+) {
+    listed.records.remove(id);
+    match outcome {
+        ReadOutcome::Found(record) if record.id == *id => {
+            let reading = Reading::new(sync, side, *record, None).whole();
+            if reading.takes_part(sync, side) {
+                listed.records.insert(id.clone(), reading.compact());
+            }
+        }
+        ReadOutcome::Found(record) => listed.unreadable.push(RowError {
+            side,
+            record: Some(id.clone()),
+            reason: format!("the answer is record {}", record.id),
+        }),
+        ReadOutcome::Unreadable(reason) => listed.unreadable.push(RowError {
+            side,
+            record: Some(id.clone()),
+            reason,
+        }),
+        ReadOutcome::Missing => {}
+    }
+}
+
+/// A field that the base says is empty is empty, if the listing shows it where it is not.
+fn trust_what_is_empty(sync: &SyncDefinition, side: Side, listed: &mut Listed, links: &[Link]) {
+    let readings = || listed.records.values();
+    if readings().all(|reading| reading.left_out.is_empty()) {
+        return;
+    }
+    let rules = sync.policy.fields.iter().map(|rule| rule.name.as_str());
+    let shown: BTreeSet<&str> = rules
+        .filter(|name| readings().any(|reading| !reading.left_out.contains(*name)))
+        .collect();
+    let by_id: BTreeMap<&RecordId, &Link> = links
+        .iter()
+        .filter_map(|link| Some((link.side(side).id.as_ref()?, link)))
+        .collect();
+    for (id, reading) in &mut listed.records {
+        let Some(link) = by_id.get(id) else { continue };
+        let is_empty = |name: &str| {
+            let base = link.base.get(name);
+            base.is_some_and(|base| base.side(side).is_null())
+        };
+        reading
+            .left_out
+            .retain(|name| !(shown.contains(name.as_str()) && is_empty(name)));
+    }
+}
