@@ -34,13 +34,32 @@ pub struct Overwritten {
 }
 
 #[derive(Default)]
-pub struct Ledger(Mutex<Vec<Typed>>);
+pub struct Ledger {
+    entries: Mutex<Vec<Typed>>,
+    events: Mutex<Vec<String>>,
+}
 
 impl Ledger {
     fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Typed>> {
-        self.0
+        self.entries
             .lock()
             .expect("no test panics while it holds the lock")
+    }
+
+    fn events(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.events
+            .lock()
+            .expect("no test panics while it holds the lock")
+    }
+
+    /// Notes what happens, in order: for whoever reads the story of a life.
+    pub fn happens(&self, at: Timestamp, side: Side, what: &str) {
+        self.events().push(format!("{at} {side} {what}"));
+    }
+
+    /// What happened.
+    pub fn story(&self) -> String {
+        self.events().join("\n")
     }
 
     /// Notes a value; gives its number.

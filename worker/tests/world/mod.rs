@@ -188,6 +188,8 @@ impl World {
 
     /// A webhook about a record.
     pub async fn hear(&self, side: Side, record: &tandem_domain::RecordId) {
+        let what = format!("tells of {record}");
+        self.ledger.happens(self.clock.now(), side, &what);
         self.enqueue(JobKind::Reconcile {
             sync: self.sync.clone(),
             side,
@@ -368,6 +370,8 @@ impl World {
             () = self.b.crashed.notified() => true,
         };
         if died {
+            self.ledger
+                .happens(now, Side::A, "or b takes the process with it");
             // All of the process's jobs die with it; it comes back once their leases have ended.
             self.clock.advance(LEASE + Duration::from_secs(1));
         }

@@ -14,8 +14,6 @@ const ALL: usize = 10_000;
 impl World {
     /// What was asked and answered, the log, the journal, the pairs, the questions, the jobs.
     pub async fn story(&self) -> String {
-        let mut said = self.a.said();
-        said.extend(self.b.said());
         let filter = ChangeFilter {
             limit: ALL,
             ..ChangeFilter::default()
@@ -30,7 +28,7 @@ impl World {
         };
         let jobs = self.store.jobs(&filter).await;
         let parts = [
-            said.join("\n"),
+            self.ledger.story(),
             lines(&self.ledger.all()),
             lines(&changes.expect("the storage answers")),
             lines(&links.expect("the storage answers")),

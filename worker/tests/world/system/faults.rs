@@ -129,6 +129,7 @@ impl FakeSystem {
             return None;
         }
         faults.remove(0);
+        self.note(format!("meets {fault:?}"));
         Some(fault)
     }
 

@@ -46,7 +46,6 @@ pub struct FakeSystem {
     clock: Arc<TestClock>,
     ledger: Arc<Ledger>,
     turns: Arc<Turns>,
-    requests: Mutex<Vec<String>>,
     state: Mutex<State>,
     faults: Mutex<Vec<Fault>>,
     deeds: Mutex<Vec<(Moment, RecordId, Deed)>>,
@@ -78,7 +77,6 @@ impl FakeSystem {
             clock,
             ledger,
             turns,
-            requests: Mutex::default(),
             state: Mutex::default(),
             faults: Mutex::default(),
             deeds: Mutex::default(),
@@ -97,6 +95,7 @@ impl FakeSystem {
         let mut late = std::mem::take(&mut state.landing);
         late.retain(|landing| {
             if landing.at <= now {
+                self.note(format!("sees a late write land: {:?}", landing.effect));
                 let _ = self.apply(&mut state, landing.effect.clone(), Arrival::Late);
             }
             landing.at > now

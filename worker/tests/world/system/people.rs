@@ -22,6 +22,7 @@ impl FakeSystem {
         for (field, value) in typed.filter(|(_, value)| !is_empty(value)) {
             self.typed(&id, &mut row, &field, &value);
         }
+        self.note(format!("gets {id} of a person: {fields:?}"));
         state.put(&id, Some(row), self.real_now());
         id
     }
@@ -41,6 +42,7 @@ impl FakeSystem {
             return;
         }
         self.touch(&mut row);
+        self.note(format!("gets an edit of {id}: {field} is `{value}`"));
         self.typed(id, &mut row, field, &value);
         state.put(id, Some(row), self.real_now());
     }
@@ -61,6 +63,7 @@ impl FakeSystem {
     pub fn user_deletes(&self, id: &RecordId) {
         let mut state = self.state();
         if let Some(row) = state.rows.get(id).cloned() {
+            self.note(format!("loses {id}: a person deletes it"));
             state.bin.insert(id.clone(), row);
             state.put(id, None, self.real_now());
         }
@@ -99,6 +102,7 @@ impl FakeSystem {
     /// Reads by id and searches do not find the record for so long, though listings show it.
     pub fn hides(&self, id: &RecordId, how_long: Duration) {
         let until = self.real_now().plus(how_long);
+        self.note(format!("hides {id} until {until}"));
         self.state().hidden.insert(id.clone(), until);
     }
 

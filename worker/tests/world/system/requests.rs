@@ -1,9 +1,9 @@
-//! What Tandem asked of the system and what it was answered, in order; and the turns that others get meanwhile.
+//! What Tandem asks of the system and what it is answered, as text; and the turns that others get meanwhile.
 
 use tandem_connectors::{ConnectorError, Page, ReadOutcome, RemoteRecord, Written};
 use tandem_domain::{Fields, RecordId};
 
-use super::{FakeSystem, locked};
+use super::FakeSystem;
 
 /// An answer, for whoever reads what was said.
 pub trait Answer {
@@ -29,14 +29,10 @@ impl FakeSystem {
         answer
     }
 
-    /// What was said, each with its time.
-    pub fn said(&self) -> Vec<String> {
-        locked(&self.requests).clone()
-    }
-
-    fn note(&self, what: String) {
-        let line = format!("{} {} {what}", self.real_now(), self.name());
-        locked(&self.requests).push(line);
+    /// Something happens in the system, or is said to it.
+    pub(super) fn note(&self, what: impl AsRef<str>) {
+        self.ledger
+            .happens(self.real_now(), self.side, what.as_ref());
     }
 }
 
