@@ -66,8 +66,8 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     InTime,
-    /// Long after Tandem has stopped waiting for its answer.
-    Late,
+    /// At this instant, long after Tandem has stopped waiting for its answer.
+    Late(Timestamp),
 }
 
 /// A write that lands later.

@@ -93,10 +93,15 @@ impl FakeSystem {
         let mut state = locked(&self.state);
         let now = self.real_now();
         let mut late = std::mem::take(&mut state.landing);
+        late.sort_by_key(|landing| landing.at);
         late.retain(|landing| {
             if landing.at <= now {
                 self.note(format!("sees a late write land: {:?}", landing.effect));
-                let _ = self.apply(&mut state, landing.effect.clone(), Arrival::Late);
+                let _ = self.apply(
+                    &mut state,
+                    landing.effect.clone(),
+                    Arrival::Late(landing.at),
+                );
             }
             landing.at > now
         });
@@ -158,8 +163,9 @@ impl FakeSystem {
         self.clock.now()
     }
 
-    fn now(&self) -> Timestamp {
-        self.real_now().shifted(self.skew_micros)
+    /// What the system's clock shows then.
+    const fn shows(&self, at: Timestamp) -> Timestamp {
+        at.shifted(self.skew_micros)
     }
 
     pub fn ids(&self) -> Vec<RecordId> {
@@ -249,19 +255,19 @@ impl FakeSystem {
         RecordId::new(format!("{}{:04}", self.name(), state.next))
     }
 
-    fn blank(&self, reference: Option<String>) -> Row {
+    fn blank(&self, reference: Option<String>, at: Timestamp) -> Row {
         Row {
             fields: Fields::new(),
-            created_at: self.now(),
-            updated_at: self.now(),
+            created_at: self.shows(at),
+            updated_at: self.shows(at),
             version: 1,
             reference,
             typed: BTreeMap::new(),
         }
     }
 
-    fn touch(&self, row: &mut Row) {
-        row.updated_at = self.now();
+    fn touch(&self, row: &mut Row, at: Timestamp) {
+        row.updated_at = self.shows(at);
         row.version += 1;
     }
 }

@@ -13,7 +13,7 @@ impl FakeSystem {
     pub fn user_creates(&self, fields: &[(&str, &str)]) -> RecordId {
         let mut state = self.state();
         let id = self.next_id(&mut state);
-        let mut row = self.blank(None);
+        let mut row = self.blank(None, self.real_now());
         for (field, value) in text_fields(fields) {
             let value = self.oddities.typed(&field, &value);
             row.fields.insert(field, value);
@@ -41,7 +41,7 @@ impl FakeSystem {
         if before == value || (is_empty(&before) && is_empty(&value)) {
             return;
         }
-        self.touch(&mut row);
+        self.touch(&mut row, self.real_now());
         self.note(format!("gets an edit of {id}: {field} is `{value}`"));
         self.typed(id, &mut row, field, &value);
         state.put(id, Some(row), self.real_now());
@@ -73,7 +73,7 @@ impl FakeSystem {
     pub fn user_restores(&self, id: &RecordId) {
         let mut state = self.state();
         if let Some(mut row) = state.bin.remove(id) {
-            self.touch(&mut row);
+            self.touch(&mut row, self.real_now());
             state.put(id, Some(row), self.real_now());
         }
     }
@@ -84,7 +84,7 @@ impl FakeSystem {
         state.merged.insert(id.clone(), into.clone());
         state.put(id, None, self.real_now());
         if let Some(mut row) = state.rows.get(into).cloned() {
-            self.touch(&mut row);
+            self.touch(&mut row, self.real_now());
             state.put(into, Some(row), self.real_now());
         }
     }
@@ -93,7 +93,7 @@ impl FakeSystem {
     pub fn dates_ahead(&self, id: &RecordId, by: Duration) {
         let mut state = self.state();
         if let Some(mut row) = state.rows.get(id).cloned() {
-            self.touch(&mut row);
+            self.touch(&mut row, self.real_now());
             row.updated_at = row.updated_at.plus(by);
             state.put(id, Some(row), self.real_now());
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{Fields, RecordId};
+use tandem_domain::{Fields, RecordId, Timestamp};
 
 use super::faults::{Arrival, Effect, Landing};
 use super::rows::{Row, State};
@@ -32,7 +32,7 @@ impl FakeSystem {
             Effect::Create {
                 transaction,
                 fields,
-            } => Ok(self.create_row(state, transaction, &fields)),
+            } => Ok(self.create_row(state, transaction, &fields, self.time_of(arrival))),
             Effect::Update {
                 id,
                 fields,
@@ -44,20 +44,34 @@ impl FakeSystem {
         }
     }
 
-    fn create_row(&self, state: &mut State, transaction: String, fields: &Fields) -> RecordId {
+    /// When a write takes effect. Nothing looks at the system between that and its being carried out.
+    fn time_of(&self, arrival: Arrival) -> Timestamp {
+        match arrival {
+            Arrival::InTime => self.real_now(),
+            Arrival::Late(at) => at,
+        }
+    }
+
+    fn create_row(
+        &self,
+        state: &mut State,
+        transaction: String,
+        fields: &Fields,
+        at: Timestamp,
+    ) -> RecordId {
         let known = state.keys.get(&transaction);
         if let (Some(id), true) = (known, self.talents.idempotent_create) {
             return id.clone();
         }
         let id = self.next_id(state);
         let reference = self.talents.external_reference.then(|| transaction.clone());
-        let mut row = self.blank(reference);
+        let mut row = self.blank(reference, at);
         self.ledger.carried(self.side, &thing(fields), fields);
         for (field, sent) in fields {
             let kept = self.oddities.kept(field, sent, None);
             row.fields.insert(field.clone(), kept);
         }
-        state.put(&id, Some(row), self.real_now());
+        state.put(&id, Some(row), at);
         state.keys.insert(transaction, id.clone());
         id
     }
@@ -86,8 +100,9 @@ impl FakeSystem {
             }
             row.fields.insert(field.clone(), kept);
         }
-        self.touch(&mut row);
-        state.put(&id, Some(row), self.real_now());
+        let at = self.time_of(arrival);
+        self.touch(&mut row, at);
+        state.put(&id, Some(row), at);
         Ok(id)
     }
 
@@ -102,7 +117,7 @@ impl FakeSystem {
             for entry in row.typed.values() {
                 self.overwrites(*entry, "deleted".to_owned(), arrival);
             }
-            state.put(&id, None, self.real_now());
+            state.put(&id, None, self.time_of(arrival));
         }
         Ok(id)
     }
@@ -117,8 +132,8 @@ impl FakeSystem {
     }
 
     fn overwrites(&self, entry: usize, by: String, arrival: Arrival) {
-        let at = self.real_now();
-        let late = arrival == Arrival::Late;
+        let at = self.time_of(arrival);
+        let late = arrival != Arrival::InTime;
         self.ledger.overwritten(entry, Overwritten { at, by, late });
     }
 }
