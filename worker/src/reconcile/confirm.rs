@@ -367,6 +367,7 @@ pub(super) fn seen(
             let reading = written.or_else(|| open.pair.side(side))?;
             Some((side, reading.indexed(work.sync)))
         })
+        .chain(open.found.iter().cloned())
         .collect()
 }
 

@@ -9,7 +9,7 @@ use tandem_store::{
 
 use super::change_log::created_fields;
 use super::lost_create::{is_source_missing, plan_anew};
-use super::pair::since_made;
+use super::pair::{could_be_made_so, since_made};
 use super::questions::not_kept_question;
 use crate::executor::{Work, both};
 use crate::failure::WorkError;
@@ -54,7 +54,8 @@ pub(super) async fn link_created(
     let is_answered = source
         .as_ref()
         .is_some_and(|source| source.between == Between::Nobody);
-    let target_state = target_state(intent, created, &settled, is_answered);
+    let is_last = is_answered || could_be_made_so(work, intent, created);
+    let target_state = target_state(intent, created, &settled, (is_answered, is_last));
     let (state_a, state_b) = match intent.side {
         Side::A => (target_state, source_state),
         Side::B => (source_state, target_state),
@@ -155,11 +156,13 @@ const fn outcome(settled: &Settled) -> Outcome {
     }
 }
 
+/// What is known of the record that a create made: whether its answer held it, and whether nobody may have changed it
+/// since.
 fn target_state(
     intent: &Intent,
     created: &Reading,
     settled: &Settled,
-    is_answered: bool,
+    (is_answered, is_last): (bool, bool),
 ) -> SideState {
     let mut state = created.side_state(settled.known(intent.side));
     state.memory = SideMemory {
@@ -167,7 +170,7 @@ fn target_state(
         doubt: None,
         own_write: Some(OwnWrite {
             before: None,
-            after: created.record.updated_at,
+            after: created.record.updated_at.filter(|_| is_last),
             read_at: intent.created_at,
             replaced: String::new(),
             wrote: intent.fields.keys().cloned().collect(),
@@ -204,7 +207,10 @@ fn settled(
         before: None,
         sent: Some(&intent.fields),
         after: Some(&created.fields),
-        between: source.map_or_else(|| since_made(created), |source| source.between),
+        between: source.map_or_else(
+            || since_made(work, intent, created),
+            |source| source.between,
+        ),
     };
     let from = SideResult {
         before: Some(source.map_or(&intent.fields, |source| &source.reading.fields)),
@@ -253,7 +259,8 @@ pub(super) async fn relink(
     link: &Link,
 ) -> Result<Performed, WorkError> {
     let settled = resettled(work, intent, created, link).await?;
-    let state = target_state(intent, created, &settled, false);
+    let is_last = could_be_made_so(work, intent, created);
+    let state = target_state(intent, created, &settled, (false, is_last));
     let (a, b) = match intent.side {
         Side::A => (state, link.b.clone()),
         Side::B => (link.a.clone(), state),

@@ -52,13 +52,16 @@ pub(super) async fn wait(
 ) -> Result<Option<Performed>, WorkError> {
     let said = Side::BOTH.map(|side| said(work, link, side, pair.side(side)));
     if said.iter().all(Option::is_none) {
-        return Ok(None);
+        return dispel(work, link).await;
     }
     let now = work.context.now();
     let mut states = [link.a.clone(), link.b.clone()];
     let mut wait: Option<Duration> = None;
     for ((side, state), said) in Side::BOTH.into_iter().zip(&mut states).zip(said) {
-        let Some(said) = said else { continue };
+        let Some(said) = said else {
+            state.memory.doubt = None;
+            continue;
+        };
         let is_older = matches!(said, Said::Older | Said::Behind);
         let doubt = match state.memory.doubt {
             Some(doubt)
@@ -89,7 +92,32 @@ pub(super) async fn wait(
         }
     }
     let Some(wait) = wait else { return Ok(None) };
-    let [a, b] = states;
+    remember(work, link, states, wait, Waiting::Elsewhere)
+        .await
+        .map(Some)
+}
+
+/// Both records are there. What was said before is forgotten at once: the job may end in a way that stores nothing, and
+/// the next time that one is missed would count from then.
+async fn dispel(work: Work<'_>, link: &Link) -> Result<Option<Performed>, WorkError> {
+    let mut states = [link.a.clone(), link.b.clone()];
+    let doubts = states.iter_mut().map(|state| state.memory.doubt.take());
+    if doubts.flatten().count() == 0 {
+        return Ok(None);
+    }
+    remember(work, link, states, Duration::ZERO, Waiting::Progress)
+        .await
+        .map(Some)
+}
+
+/// Stores what is known of both sides, and goes on after this long.
+async fn remember(
+    work: Work<'_>,
+    link: &Link,
+    [a, b]: [SideState; 2],
+    wait: Duration,
+    reason: Waiting,
+) -> Result<Performed, WorkError> {
     let confirmation = Confirmation {
         link: Some(LinkUpdate::Update {
             id: link.id,
@@ -100,13 +128,13 @@ pub(super) async fn wait(
             state: link.state,
         }),
         outcome: Some(JobOutcome::Snooze {
-            run_at: now.plus(wait),
+            run_at: work.context.now().plus(wait),
             failure: None,
-            reason: Waiting::Elsewhere,
+            reason,
         }),
         ..Confirmation::default()
     };
-    work.confirm(confirmation).await.map(Some)
+    work.confirm(confirmation).await
 }
 
 fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> Option<Said> {

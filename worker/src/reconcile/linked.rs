@@ -6,8 +6,8 @@ use std::time::Duration;
 use tandem_domain::{BaseValue, Side};
 use tandem_engine::{Contest, LinkFate, NotKept, Plan, Ruled, View};
 use tandem_store::{
-    Causes, Intent, IntentState, IntentVerdict, JobKind, Link, LinkState, PairContext, Resolution,
-    Waiting,
+    Causes, IndexedRecord, Intent, IntentState, IntentVerdict, JobKind, Link, LinkState,
+    PairContext, Resolution, Waiting,
 };
 
 use super::confirm::finish;
@@ -42,6 +42,8 @@ pub(super) struct Open {
     pub(super) overwritten: Vec<Overwritten>,
     /// Values that a system kept in another form than its answer to an earlier write said.
     pub(super) not_kept: Vec<NotKept>,
+    /// Other records that were found on the way; the index has them from now on.
+    pub(super) found: Vec<(Side, IndexedRecord)>,
     pub(super) context: PairContext,
 }
 
@@ -141,16 +143,17 @@ async fn attempt(
     if let Some(pause) = recovery.wait(&planned) {
         return Ok(Round::Ended(work.again_after(pause, Waiting::Elsewhere)));
     }
-    let open = Open {
+    let mut open = Open {
         overwritten: around.overwritten,
         base: recovery.base.clone(),
         verdicts: recovery.verdicts.clone(),
         not_kept: recovery.not_kept.clone(),
+        found: Vec::new(),
         link,
         pair,
         context,
     };
-    if let Some(waiting) = made_again::look(work, &open, &mut planned).await? {
+    if let Some(waiting) = made_again::look(work, &mut open, &mut planned).await? {
         return Ok(Round::Ended(waiting));
     }
     if let Some(held) = hold(work, &open, &mut planned).await? {

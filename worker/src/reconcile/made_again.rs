@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{LinkFate, Plan, Single, match_one};
+use tandem_engine::{Candidate, LinkFate, Plan, Single, match_one};
 use tandem_store::{IntentOp, Link, LinkState, PairContext, Resolution, Waiting};
 
 use super::linked::Open;
@@ -26,7 +26,7 @@ const SLOW_TO_SHOW: Duration = Duration::from_secs(60);
 /// the job where that must be waited for.
 pub(super) async fn look(
     work: Work<'_>,
-    open: &Open,
+    open: &mut Open,
     planned: &mut Plan,
 ) -> Result<Option<Performed>, WorkError> {
     let Some(rest) = rest(open) else {
@@ -46,9 +46,14 @@ pub(super) async fn look(
     };
     let is_still = match successor(work, rest, reading, &open.link).await? {
         Successor::None => return Ok(None),
-        Successor::Here if may_be_deleted(work, open, rest) => true,
+        Successor::Here(_) if may_be_deleted(work, open, rest) => true,
         Successor::Hidden => is_slow_to_show(work, open, rest.other()),
-        Successor::Here => {
+        Successor::Here(found) => {
+            // The index has it from now on: whoever looks while it is hidden for a moment makes no third one.
+            let found = found
+                .iter()
+                .map(|one| (rest.other(), one.indexed(work.sync)));
+            open.found.extend(found);
             *planned = Plan::nothing(LinkFate::Dissolve);
             false
         }
@@ -89,7 +94,8 @@ fn rest(open: &Open) -> Option<Side> {
 /// What there is on the other side that is the same as a record by its match keys, and has no partner.
 enum Successor {
     None,
-    Here,
+    /// As they are now.
+    Here(Vec<Reading>),
     /// The index names one that cannot be read.
     Hidden,
 }
@@ -108,18 +114,19 @@ async fn successor(
     let own = candidate(work, reading);
     let others = others(work, &here, &own).await?;
     let mut free = Vec::new();
-    for other in &others.readings {
+    for other in others.readings {
         if is_free(work, side.other(), &other.record.id).await? {
-            free.push(candidate(work, other));
+            free.push(other);
         }
     }
-    let is_here = match match_one(&own, &free, &[]) {
+    let candidates: Vec<Candidate> = free.iter().map(|one| candidate(work, one)).collect();
+    let is_here = match match_one(&own, &candidates, &[]) {
         Single::Partner(_) => true,
         Single::Unclear { candidates, .. } => !candidates.is_empty(),
         Single::NoMatch => false,
     };
     if is_here {
-        return Ok(Successor::Here);
+        return Ok(Successor::Here(free));
     }
     let old = link.side(side.other()).id.as_ref();
     for missing in others.missing.iter().filter(|id| Some(*id) != old) {

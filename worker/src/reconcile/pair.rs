@@ -206,6 +206,21 @@ pub(super) fn could_be_of(work: Work<'_>, intent: &Intent, changed: Timestamp) -
     sent.is_some_and(|sent| changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(until))
 }
 
+/// Whether the last change of a record that a create of ours made can be its creation. Otherwise somebody edited it
+/// since, and the time is theirs.
+pub(super) fn could_be_made_so(work: Work<'_>, intent: &Intent, made: &Reading) -> bool {
+    let (side, record) = (intent.side, &made.record);
+    let Some(changed) = changed(work, side, Some(made)) else {
+        return true;
+    };
+    let timeout = work.sync.end(side).connector.timeout();
+    let sent = intent.sent_at.unwrap_or(intent.created_at);
+    // An earlier sending of it may have made the record.
+    let until = sent.plus(timeout + CLOCK_SLACK);
+    let from = intent.created_at.minus(CLOCK_SLACK);
+    record.created_at == record.updated_at || (changed >= from && changed <= until)
+}
+
 /// Whether a change at this time, by our clock, can be that of our last write, which was answered and did not show.
 pub(super) fn is_of_acknowledged(memory: &SideMemory, changed: Timestamp) -> bool {
     let Some(own) = &memory.own_write else {
@@ -235,7 +250,10 @@ pub(super) fn between(
 
 /// What the times of a record say of the time since it was made by a create whose answer was lost. Equal times say
 /// little: many systems count in whole seconds.
-pub(super) fn since_made(reading: &Reading) -> Between {
+pub(super) fn since_made(work: Work<'_>, intent: &Intent, reading: &Reading) -> Between {
+    if !could_be_made_so(work, intent, reading) {
+        return Between::Somebody;
+    }
     match (reading.record.created_at, reading.record.updated_at) {
         (Some(made), Some(changed)) if changed > made => Between::Somebody,
         _ => Between::Perhaps,

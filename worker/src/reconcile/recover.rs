@@ -16,7 +16,7 @@ use crate::executor::{Work, verdict};
 use crate::readings::Reading;
 
 /// How soon a write that may be under way is looked for again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What both systems show of the writes whose end is not known.
 pub(super) struct Recovery {

@@ -3,13 +3,13 @@
 use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
-use tandem_store::{Causes, Intent, IntentOp, IntentState, LinkSeen};
+use tandem_store::{Causes, Intent, IntentOp, IntentState, LinkSeen, Waiting};
 
 use super::change_log::decided;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
 use super::pair::{between, look};
-use super::recover::{Recovery, has_landed};
+use super::recover::{LOOK_AGAIN, Recovery, has_landed};
 use crate::executor::{About, Journalled, Sent, Work};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
@@ -211,6 +211,12 @@ async fn conflicted_again(
     let now = look(work, &open.link, intent.side).await?;
     if has_landed(work, &open.link, intent, &now) {
         return Ok(Round::Overtaken);
+    }
+    let shown = now.reading.and_then(|reading| reading.record.version);
+    if shown.is_some() && shown == intent.expected_version {
+        // It shows the very version that it refused, so it is behind: what has made it another does not show yet.
+        let pause = work.again_after(LOOK_AGAIN, Waiting::Elsewhere);
+        return Ok(Round::Ended(pause));
     }
     put_off(work, intent).await
 }

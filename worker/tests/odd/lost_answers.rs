@@ -331,3 +331,29 @@ async fn a_create_is_not_sent_again_because_nobody_looked_for_its_effect_for_lon
     assert_eq!(world.b.about("bob@x.example"), [made]);
     world.judge(1).await;
 }
+
+#[tokio::test]
+async fn an_edit_of_a_record_whose_create_had_no_answer_counts_from_when_it_was_made() {
+    let odd = Oddities {
+        hides_birth: true,
+        ..Oddities::default()
+    };
+    let (world, _, _) = one_pair(policy(), FORGETFUL, odd).await;
+    let bob = world
+        .a
+        .user_creates(&[("name", "Bob"), ("email", "bob@x.example")]);
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &bob).await;
+    world.turn().await;
+    world.clock.advance(Duration::from_secs(1));
+    world.a.user_edits(&bob, "name", "Bobby");
+    world.clock.advance(Duration::from_secs(5));
+    let made = world.b.about("bob@x.example").remove(0);
+    world.b.user_edits(&made, "name", "Robert");
+    world.rest().await;
+    for (system, id) in [(&world.a, &bob), (&world.b, &made)] {
+        let texts = system.texts(id).expect("it is there");
+        assert_eq!(texts["name"], "Robert");
+    }
+    world.judge(1).await;
+}

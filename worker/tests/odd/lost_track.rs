@@ -1,14 +1,16 @@
 //! Systems that lose track of a record: for a moment, until somebody restores it, or for good.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::{Clock, RecordId, Side};
 use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
-use tandem_store::JobKind;
+use tandem_store::{JobKind, LinkState};
 
-use crate::world::system::Talents;
+use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
+use crate::world::system::{Fault, Talents};
 use crate::world::{World, policy};
 
 const TALENTS: Talents = Talents {
@@ -57,6 +59,30 @@ async fn a_record_that_reads_do_not_find_for_a_moment_is_neither_retired_nor_del
         world.hear(Side::A, &a).await;
         world.rest().await;
         assert_eq!(world.b.contents()[0]["city"], "Turin");
+        world.judge(1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_seen_meanwhile_is_missed_for_the_first_time_though_its_job_stored_nothing()
+ {
+    for policy in policies() {
+        let (world, a, b) = one_pair(policy, plain()).await;
+        world.a.user_edits(&a, "city", "Lyon");
+        world.a.hides(&a, Duration::from_secs(3));
+        world.hear(Side::A, &a).await;
+        world.turn().await;
+        // It shows again, and the process dies over what that job writes.
+        world.clock.advance(Duration::from_secs(5));
+        let (system, hidden) = (Arc::clone(&world.a), a.clone());
+        world.b.once(Moment::BeforeWrite, &b, move |_| {
+            system.hides(&hidden, Duration::from_secs(34));
+        });
+        world.b.go_wrong(&[Fault::CrashBefore]);
+        world.rest().await;
+        assert_eq!(world.b.contents()[0]["city"], "Lyon");
+        let link = world.link_of(Side::A, &a).await.expect("it is linked");
+        assert_eq!(link.state, LinkState::Active);
         world.judge(1).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
-use tandem_store::ConflictState;
+use tandem_store::{ConflictState, LinkState};
 
 use crate::world::system::oddities::{Lag, Meanwhile, Oddities};
 use crate::world::system::{Fault, Talents};
@@ -210,4 +210,26 @@ async fn a_record_that_was_made_again_and_shows_in_listings_alone_is_waited_for(
     world.sweep().await;
     world.rest().await;
     is_held_again(&world, &again, &b).await;
+}
+
+#[tokio::test]
+async fn a_record_that_was_made_again_is_known_when_it_hides_for_a_moment_after_it_was_found() {
+    let (world, a, b) = one_pair(policy()).await;
+    world.a.user_deletes(&a);
+    let again = world.a.user_creates(&ANN);
+    world.b.user_edits(&b, "city", "Lyon");
+    world.hear(Side::B, &b).await;
+    let is_held = async || {
+        let link = world.link_of(Side::B, &b).await;
+        link.is_some_and(|link| link.state == LinkState::Active)
+    };
+    while is_held().await {
+        if !world.turn().await {
+            world.clock.advance(Duration::from_secs(1));
+        }
+    }
+    world.a.hides(&again, Duration::from_secs(3));
+    world.rest().await;
+    assert_eq!(world.a.ids(), [again]);
+    world.judge(1).await;
 }

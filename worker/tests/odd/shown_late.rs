@@ -248,3 +248,26 @@ async fn a_value_that_the_source_takes_back_before_it_shows_is_not_brought_back_
         assert_eq!(text(&world, side, id, "note"), "");
     }
 }
+
+#[tokio::test]
+async fn a_write_that_a_system_refuses_because_it_has_it_already_and_does_not_show_it_is_logged() {
+    let (world, here, there) = pair_with(Oddities {
+        lag: Lag {
+            by: Duration::from_millis(2_700),
+            shows: Meanwhile::Before,
+        },
+        compares_versions: true,
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    })
+    .await;
+    world.b.user_edits(&there, "city", "Ghent");
+    world.clock.advance(Duration::from_secs(10));
+    world.a.user_edits(&here, "city", "Lyon");
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::B, &there, "city"), "Lyon");
+    // Who lost is in the log.
+    world.judge(1).await;
+}

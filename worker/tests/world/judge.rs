@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use tandem_domain::{RecordId, Side, Value};
+use tandem_domain::{RecordId, Side, Timestamp, Value};
 use tandem_store::{Change, ChangeFilter, Conflict, ConflictKind};
 
 use super::World;
 use super::ledger::Typed;
 use super::system::FakeSystem;
+use super::system::faults::Effect;
 
 /// The fields whose values are judged; the e-mail tells things apart.
 const JUDGED: [&str; 3] = ["name", "city", "note"];
@@ -119,7 +120,11 @@ impl Judge<'_> {
         };
         // What stands where nothing was sent is a default, or somebody's who was quick: where the answer was lost, or the
         // system does not say when a record was made, nothing tells the two apart. Then a person is asked.
+        // In a record that was made again a default is a value like any: nothing tells it from one that was typed.
+        let is_default =
+            under_a.is_empty() != in_a.is_empty() || under_b.is_empty() != in_b.is_empty();
         let stands = stands
+            || is_default && self.has_had_several(&pair.thing)
             || self.is_asked_what_nothing_left(pair, field)
             || self.is_asked_whose_it_is(pair, field);
         let seed = self.seed;
@@ -149,8 +154,20 @@ impl Judge<'_> {
         self.questions.iter().any(|question| {
             let here = question.record == pair.a || question.record == pair.b;
             let is_about = matches!(&question.kind, ConflictKind::NotKept { field: name, kept, .. }
-                if name == field && self.was_typed_beside_a_write(pair, field, &kept.to_string()));
+                if name == field && (self.was_typed_beside_a_write(pair, field, &kept.to_string())
+                    || self.was_left_by_a_late_write(pair, field, kept)));
             here && is_about && question.state == tandem_store::ConflictState::Open
+        })
+    }
+
+    /// An earlier sending of a write of ours landed over a later one.
+    fn was_left_by_a_late_write(&self, pair: &Pair, field: &str, kept: &Value) -> bool {
+        let (a, b) = (&self.world.a, &self.world.b);
+        let mut landed = a.landed_late(&pair.a);
+        landed.extend(b.landed_late(&pair.b));
+        landed.iter().any(|landing| match &landing.effect {
+            Effect::Update { fields, .. } => fields.get(field) == Some(kept),
+            Effect::Create { .. } | Effect::Delete { .. } => false,
         })
     }
 
@@ -174,7 +191,7 @@ impl Judge<'_> {
     fn may_stand_nowhere(&self, pair: &Pair, field: &str, in_a: &str, in_b: &str) -> bool {
         let (a, b) = (&*self.world.a, &*self.world.b);
         let mut typed = self.about(&pair.thing, field).peekable();
-        if typed.peek().is_none() || self.was_made_again(pair) {
+        if typed.peek().is_none() || self.has_had_several(&pair.thing) {
             return is_form_of(b, field, in_a, in_b) || is_form_of(a, field, in_b, in_a);
         }
         let late = self
@@ -189,9 +206,10 @@ impl Judge<'_> {
         late && typed.any(forms)
     }
 
-    fn was_made_again(&self, pair: &Pair) -> bool {
-        let mut typed = self.typed.iter().filter(|one| one.thing == pair.thing);
-        typed.any(|one| one.record != pair.a && one.record != pair.b)
+    /// Whether a record about the thing was deleted and made again.
+    fn has_had_several(&self, thing: &str) -> bool {
+        let (a, b) = (&self.world.a, &self.world.b);
+        a.has_had_several(thing) || b.has_had_several(thing)
     }
 
     /// A difference between both sides is shown to a person, once.
@@ -232,7 +250,7 @@ impl Judge<'_> {
             }
             // A record that was made again is compared with its partner for the first time: there a value beats an empty
             // field.
-            if lost.value.is_empty() && self.has_several_records(lost) {
+            if lost.value.is_empty() && self.has_had_several(&lost.thing) {
                 continue;
             }
             // A system that lags behind does not show what was typed a moment ago.
@@ -272,21 +290,24 @@ impl Judge<'_> {
     /// time a record, so any field counts; and clocks are known to about a second, so what is closer is simultaneous.
     fn is_earlier(&self, lost: &Typed) -> bool {
         let until = lost.overwritten.as_ref().map(|by| by.at);
+        let from = self.known_since(lost, until);
         self.typed.iter().any(|one| {
             one.thing == lost.thing
                 && one.side != lost.side
-                && one.at.plus(CLOCK_SLACK) >= lost.at
+                && one.at.plus(CLOCK_SLACK) >= from
                 && Some(one.at) <= until
         })
     }
 
-    fn has_several_records(&self, one: &Typed) -> bool {
-        let records = |side: Side| -> BTreeSet<&RecordId> {
-            let typed = self.typed.iter();
-            let about = typed.filter(|it| it.thing == one.thing && it.side == side);
-            about.map(|it| &it.record).collect()
-        };
-        Side::BOTH.into_iter().any(|side| records(side).len() > 1)
+    /// Since when an edit is known to have been made: a write of ours that landed late has moved the record's time, and
+    /// then it may have been made at any time since that was sent.
+    fn known_since(&self, lost: &Typed, until: Option<Timestamp>) -> Timestamp {
+        let landed = self.world.system(lost.side).landed_late(&lost.record);
+        let over = landed
+            .iter()
+            .filter(|landing| landing.at >= lost.at && Some(landing.at) <= until);
+        over.map(|landing| landing.sent)
+            .fold(lost.at, Timestamp::min)
     }
 
     /// Whether a write was decided when this value was what both had last agreed on.

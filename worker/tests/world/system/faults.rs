@@ -73,6 +73,7 @@ pub enum Arrival {
 /// A write that lands later.
 #[derive(Clone, Debug)]
 pub struct Landing {
+    pub sent: Timestamp,
     pub at: Timestamp,
     pub effect: Effect,
 }
@@ -92,8 +93,10 @@ impl FakeSystem {
         self.faults().extend_from_slice(faults);
     }
 
+    /// Nothing goes wrong any more, and nobody comes between.
     pub fn heal(&self) {
         self.faults().clear();
+        self.deeds().clear();
     }
 
     /// Somebody does this at that moment of the next request about the record.

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::ledger::Ledger;
 use super::turns::Turns;
-use faults::{Arrival, Deed, Moment};
+use faults::{Arrival, Deed, Landing, Moment};
 use oddities::Oddities;
 use rows::{Row, State};
 
@@ -102,6 +102,7 @@ impl FakeSystem {
                     landing.effect.clone(),
                     Arrival::Late(landing.at),
                 );
+                state.landed.push(landing.clone());
             }
             landing.at > now
         });
@@ -218,6 +219,22 @@ impl FakeSystem {
         rows.filter(|(_, row)| thing(&row.fields) == wanted)
             .map(|(id, _)| id.clone())
             .collect()
+    }
+
+    /// Whether somebody deleted a record about the thing, and it was made again.
+    pub fn has_had_several(&self, wanted: &str) -> bool {
+        let state = self.state();
+        let about = state.ever().filter(|(_, row)| thing(&row.fields) == wanted);
+        let ids: std::collections::BTreeSet<&RecordId> = about.map(|(id, _)| id).collect();
+        ids.len() > 1
+    }
+
+    /// The writes to a record that landed late.
+    pub fn landed_late(&self, id: &RecordId) -> Vec<Landing> {
+        let state = self.state();
+        let landed = state.landed.iter();
+        let of_it = landed.filter(|landing| landing.effect.target() == Some(id));
+        of_it.cloned().collect()
     }
 
     /// Whether a field of a record is still as a person typed it.

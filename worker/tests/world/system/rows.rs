@@ -42,6 +42,8 @@ pub struct State {
     pub keys: BTreeMap<String, RecordId>,
     /// Writes that have not landed yet.
     pub landing: Vec<Landing>,
+    /// And those that have.
+    pub landed: Vec<Landing>,
     pub next: u64,
     pub writes: usize,
 }
@@ -70,6 +72,15 @@ impl State {
     /// Whether reads by id, and searches, do not find the record for now.
     pub fn is_hidden(&self, id: &RecordId, now: Timestamp) -> bool {
         self.hidden.get(id).is_some_and(|until| *until > now)
+    }
+
+    /// Every record that there ever was, as it was at some time.
+    pub fn ever(&self) -> impl Iterator<Item = (&RecordId, &Row)> {
+        let past = self.past.iter();
+        past.flat_map(|(id, past)| {
+            past.iter()
+                .filter_map(move |(_, row)| Some((id, row.as_ref()?)))
+        })
     }
 
     /// Every id that a listing could show, whether the record is still there or not.

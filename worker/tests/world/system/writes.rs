@@ -18,8 +18,9 @@ impl FakeSystem {
     }
 
     pub(super) fn lands_later(&self, effect: Effect, by: Duration) {
-        let at = self.real_now().plus(by);
-        self.state().landing.push(Landing { at, effect });
+        let sent = self.real_now();
+        let at = sent.plus(by);
+        self.state().landing.push(Landing { sent, at, effect });
     }
 
     pub(super) fn apply(
