@@ -107,7 +107,10 @@ fn went_back(known: Marks<'_>, found: Marks<'_>) -> Option<String> {
             "it says that it last changed at {now}, and it was seen with a change of {then}"
         ));
     }
-    if known.updated_at.is_some() && found.updated_at.is_some() {
+    // Times that go back by less say nothing alone, and others speak against an older state.
+    if let (Some(then), Some(now)) = (known.updated_at, found.updated_at)
+        && now >= then
+    {
         return None;
     }
     // A version is often only a mark, and a mark may look like a number: only small ones count.
@@ -215,6 +218,22 @@ mod tests {
             ));
             assert_eq!(judged(then, now, same), None);
             assert_eq!(judged(now, then, edited), None);
+        }
+    }
+
+    #[test]
+    fn a_version_that_goes_back_with_a_time_that_goes_back_by_a_moment_shows_an_older_state() {
+        let marks = |version, secs| Marks {
+            version: Some(version),
+            updated_at: at(secs),
+            ..Marks::default()
+        };
+        let edited = ["Ann", "ann@x", "Bruges"];
+        let older = judged(marks("4", 20), marks("3", 19), edited);
+        assert!(matches!(older, Some(Mistaken::Older(_))));
+        // A counter that begins anew, and one that is none.
+        for found in [marks("3", 20), marks("3", 21), marks("5", 19)] {
+            assert_eq!(judged(marks("4", 20), found, edited), None);
         }
     }
 

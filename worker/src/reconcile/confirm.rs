@@ -91,6 +91,10 @@ pub(super) async fn finish(
         },
         outcome: Some(outcome),
     };
+    if dissolved {
+        // Before, because the process may die right after. It waits in the lane of the link, and has room for one there.
+        look_at_the_rest(work, &open).await?;
+    }
     let performed = work.confirm(confirmation).await?;
     if dissolved {
         look_at_the_rest(work, &open).await?;

@@ -1,7 +1,7 @@
 //! What only a person can decide about a pair.
 
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
-use tandem_engine::{NotKept, Plan};
+use tandem_engine::{LinkFate, NotKept, Plan};
 use tandem_store::{ConflictKind, NewConflict, ShownRecord};
 
 use super::linked::Open;
@@ -75,7 +75,9 @@ pub(super) fn conflicts(
         .chain(&open.not_kept)
         .cloned()
         .chain(late(work, open));
-    let not_kept = not_kept.filter_map(|lost| {
+    // What a record of a pair that is dissolved keeps of our values is asked about when it has its new partner.
+    let is_held = planned.link != LinkFate::Dissolve;
+    let not_kept = not_kept.filter(|_| is_held).filter_map(|lost| {
         let record = record(lost.side)?;
         let shown = both_shown(open);
         Some(not_kept_question(work, open.link.id, record, lost, shown))
