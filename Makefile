@@ -44,5 +44,5 @@ chaos: ## Do to a fleet what production does, for some minutes; both sides must 
 	cargo build --release --workspace --bins --locked
 	$(CHAOS) cargo test --release --locked -p tandem --test fleet -- --nocapture chaos::
 
-worlds: ## Live through 2,000 seeded worlds of odd systems; with TANDEM_TEST_SEED=7 through that one alone.
+worlds: ## Live through 2,000 seeded worlds of odd systems; TANDEM_TEST_SEED=7 lives through that one alone and tells its story.
 	TANDEM_TEST_WORLDS=2000 cargo test --release --locked -p tandem-worker --test simulation -- odd::life

@@ -91,12 +91,13 @@ pub(super) async fn finish(
         },
         outcome: Some(outcome),
     };
-    if dissolved {
-        // Before, because the process may die right after. It waits in the lane of the link, and has room for one there.
+    let both_are_here = open.pair.a.reading.is_some() && open.pair.b.reading.is_some();
+    if dissolved && !both_are_here {
+        // First, because the process may die right after. The lane of the link, where it waits, has room for one.
         look_at_the_rest(work, &open).await?;
     }
     let performed = work.confirm(confirmation).await?;
-    if dissolved {
+    if dissolved && both_are_here {
         look_at_the_rest(work, &open).await?;
     }
     Ok(performed)
