@@ -1,9 +1,7 @@
 //! What a system says of when to come back, and answers that are neither a success nor a failure by their status.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -145,59 +143,4 @@ async fn a_refusal_that_calls_itself_a_success_is_one_dead_letter_with_its_words
         site.dead_letters().await.is_empty()
     })
     .await;
-}
-
-/// Sends a webhook and waits for its answer, in the middle of answering a request.
-fn hook_now((port, path): &(u16, String), event: &serde_json::Value) -> String {
-    let body = json!({ "events": [event] }).to_string();
-    let mut stream = TcpStream::connect(("127.0.0.1", *port)).expect("tandem listens");
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: tandem\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).expect("it is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it is answered");
-    answer
-}
-
-#[tokio::test]
-async fn a_run_that_is_waited_for_waits_for_the_job_that_a_webhook_made_of_its_last_one() {
-    let hook: Arc<OnceLock<(u16, String)>> = Arc::default();
-    let to = Arc::clone(&hook);
-    let sent = AtomicUsize::new(0);
-    let b = Mock::odd(500, move |books: &mut Books, asked: &Asked| {
-        if let ("PATCH", Some(to)) = (asked.method.as_str(), to.get())
-            && sent.fetch_add(1, Ordering::SeqCst) == 0
-        {
-            // The job that writes now goes over into the one that this makes.
-            let event =
-                json!({ "key": "e1", "type": "updated", "id": "1", "at": "2020-01-01T00:00:00Z" });
-            let answer = hook_now(to, &event);
-            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        }
-        books.answer(asked)
-    })
-    .await;
-    let a = Mock::plain(1).await;
-    a.books().add(&ann());
-    let of_b = Manifest {
-        updates_answer_nothing: true,
-        ..Manifest::default()
-    };
-    let manifests = (Manifest::default(), of_b);
-    let site = Site::new(a, b, manifests, Deletes::Ignore).started().await;
-    site.first_sync().await;
-    site.compare_whole().await;
-    // It takes a note and keeps none: that is looked at a second time after a while, and then a person is asked.
-    site.b.books().kept = Box::new(|field, value| match field {
-        "note" => serde_json::Value::Null,
-        _ => value,
-    });
-    hook.set(site.hook_address("left")).expect("once");
-    site.a.books().edit("1", &json!({ "note": "hello" }));
-    let (code, said) = site.tandem(&["sync", "run", "people", "--wait"]).await;
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("not_kept"), "{said}");
 }

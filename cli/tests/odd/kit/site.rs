@@ -212,11 +212,6 @@ syncs:
         answer.expect("tandem answers").status().as_u16()
     }
 
-    /// Where a webhook of the system of a connection goes: the port on this machine, and the path.
-    pub fn hook_address(&self, connection: &str) -> (u16, String) {
-        (self.port, format!("/hooks/{connection}?token={HOOK_TOKEN}"))
-    }
-
     /// After two more whole comparisons nothing more has been written to either side.
     pub async fn rests(&self) {
         self.compare_whole().await;

@@ -1,0 +1,6 @@
+//! Named lives: what once went wrong in a seeded one, and what must hold whatever the seed.
+
+mod creates;
+mod deletes;
+mod edits;
+mod questions;
