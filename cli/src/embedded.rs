@@ -97,7 +97,7 @@ impl Embedded {
         };
         let address =
             http::start(&platform, configuration, &built, http_options, &mut tasks).await?;
-        worker::start(&platform, configuration, &built, &mut tasks);
+        worker::start(&platform, configuration, &built, "tandem up", &mut tasks);
         let instance = format!("up-{:016x}", platform.entropy.next_u64());
         tandem_scheduler::service::start(&platform, configuration, &built, &instance, &mut tasks);
         if let Some(file) = options.file {

@@ -267,8 +267,18 @@ impl<'a> Work<'a> {
         seen: Vec<(Side, IndexedRecord)>,
         error: ConnectorError,
     ) -> Result<Performed, WorkError> {
-        let reason = error.to_string();
-        self.close(intent, state, seen, reason).await?;
+        let verdicts = vec![verdict(intent, state, Some(error.to_string()))];
+        self.give_up_after(verdicts, seen, error).await
+    }
+
+    /// Like [`Work::give_up_having_seen`], where other writes were carried out before.
+    pub async fn give_up_after(
+        &self,
+        verdicts: Vec<IntentVerdict>,
+        seen: Vec<(Side, IndexedRecord)>,
+        error: ConnectorError,
+    ) -> Result<Performed, WorkError> {
+        self.note(verdicts, seen).await?;
         Err(error.into())
     }
 
@@ -280,8 +290,18 @@ impl<'a> Work<'a> {
         seen: Vec<(Side, IndexedRecord)>,
         reason: String,
     ) -> Result<(), WorkError> {
+        self.note(vec![verdict(intent, state, Some(reason))], seen)
+            .await
+    }
+
+    /// Writes down what is known of intents; the job goes on.
+    async fn note(
+        &self,
+        verdicts: Vec<IntentVerdict>,
+        seen: Vec<(Side, IndexedRecord)>,
+    ) -> Result<(), WorkError> {
         let confirmation = Confirmation {
-            verdicts: vec![verdict(intent, state, Some(reason))],
+            verdicts,
             seen,
             ..Confirmation::default()
         };

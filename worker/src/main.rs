@@ -17,7 +17,13 @@ fn main() -> ExitCode {
         )
         .await?;
         tasks.spawn("the status server", status);
-        service::start(platform, &process.configuration, &process.built, tasks);
+        service::start(
+            platform,
+            &process.configuration,
+            &process.built,
+            &format!("tandem-worker {}", process.instance),
+            tasks,
+        );
         Ok(address)
     })
 }

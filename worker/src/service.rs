@@ -20,8 +20,14 @@ use crate::{Context, Health, Worker, back_again};
 /// How often it is looked what operators said of connections in another process.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Starts the parts.
-pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, tasks: &mut Tasks) {
+/// Starts the parts. `process` is the name of the process, for people.
+pub fn start(
+    platform: &Platform,
+    configuration: &Configuration,
+    built: &Built,
+    process: &str,
+    tasks: &mut Tasks,
+) {
     let entropy = Arc::clone(&platform.entropy);
     let breakers = Arc::new(Breakers::new(BreakerConfig::default(), entropy));
     let limits = Arc::new(SyncLimits::default());
@@ -47,6 +53,7 @@ pub fn start(platform: &Platform, configuration: &Configuration, built: &Built, 
         Arc::clone(&platform.store),
         Arc::clone(&platform.clock),
         Arc::clone(&topology),
+        format!("{process} (process {})", std::process::id()),
     );
     tasks.spawn_endless(
         "watching the systems",

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tandem_connectors::Connector;
 use tandem_connectors::pulse::{Pulse, UNANSWERED_MIN};
+use tandem_connectors::{CREDENTIALS_ADVICE, Connector};
 use tandem_domain::{Clock, ConnectionName, Timestamp};
 use tandem_runtime::Topology;
 use tandem_runtime::reload::LiveTopology;
@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the pulses are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A state is told again after this: another process may have told of one that has passed.
+/// A state is told again after this: another process may have told of one that has passed, and what nobody tells again
+/// is shown as that of a connection that nobody looks after.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// A system that does not answer, and of which nobody asks anything just now, is tried so often.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
@@ -30,6 +31,8 @@ pub struct Witness {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     topology: Arc<LiveTopology>,
+    /// The name of this process, for people.
+    process: String,
     /// The topology whose systems were tried.
     tried: Option<Arc<Topology>>,
     told: BTreeMap<ConnectionName, (ConnectionState, Timestamp)>,
@@ -37,11 +40,17 @@ pub struct Witness {
 
 impl Witness {
     /// Looks at the systems that are configured, also after the configuration has changed.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, topology: Arc<LiveTopology>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        topology: Arc<LiveTopology>,
+        process: String,
+    ) -> Self {
         Self {
             store,
             clock,
             topology,
+            process,
             tried: None,
             told: BTreeMap::new(),
         }
@@ -135,7 +144,7 @@ impl Witness {
             .find(|health| health.connection == *connection);
         let is_new = self
             .store
-            .note_health(connection, state, reason.clone(), now)
+            .note_health(connection, state, reason.clone(), &self.process, now)
             .await?;
         if is_new {
             let down_since = before
@@ -197,7 +206,7 @@ fn log(
         (ConnectionState::Unauthorized, _) => tracing::warn!(
             %connection,
             reason,
-            "connection {connection} refuses the credentials: its jobs wait; correct what `credentials` of it names, try it with `tandem check`, and start Tandem again"
+            "connection {connection} refuses the credentials: its jobs wait; {CREDENTIALS_ADVICE}"
         ),
         (ConnectionState::Up, Some(since)) => tracing::info!(
             %connection,

@@ -248,7 +248,10 @@ impl Ingress {
             Err(fault) => return fault.answer(),
         };
         match self.verify(hook, parts, &body.bytes) {
-            Ok(secret_index) => self.keep(state, hook, parts, body, secret_index).await,
+            Ok(secret_index) => {
+                self.distrust.trust(&hook.connection, self.clock.now());
+                self.keep(state, hook, parts, body, secret_index).await
+            }
             Err(reason) => self.reject(hook, reason, sender),
         }
     }
@@ -300,8 +303,9 @@ impl Ingress {
             tracing::error!(connection = %hook.connection, %reason, "a webhook cannot be verified; set the webhook secret of this connection");
             return Answer::misconfigured(reason.as_str());
         }
-        self.failures.note(sender, self.clock.now());
-        self.distrust.note(&hook.connection);
+        let now = self.clock.now();
+        self.failures.note(sender, now);
+        self.distrust.note(&hook.connection, now);
         tracing::debug!(connection = %hook.connection, %reason, "a webhook was rejected");
         Answer::rejected(refusal_of(&hook.verifier), reason)
     }

@@ -1,6 +1,6 @@
 //! `tandem dlq …`: what gave up and waits for a person: why, and what becomes of it.
 
-mod show;
+pub mod show;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

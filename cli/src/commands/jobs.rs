@@ -10,6 +10,7 @@ use tandem_operator::views::{JobDetail, JobView};
 use tandem_store::JobState;
 
 use super::desk::Desk;
+use super::dlq::show::attempt;
 use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions, error_code, record_id, words};
 use super::output::{moment, or_dash, say, say_json, say_page, table};
@@ -195,20 +196,12 @@ fn told(detail: &JobDetail) -> String {
     if !detail.attempts.is_empty() {
         lines.push("\nAttempts that failed".to_owned());
     }
-    for attempt in &detail.attempts {
-        let took = attempt.ended_at.since(attempt.started_at).as_millis();
-        let (number, code) = (attempt.attempt, attempt.code);
-        lines.push(format!(
-            "  {number}. {}, {took} ms: {code}",
-            moment(attempt.started_at)
-        ));
-        lines.extend(
-            attempt
-                .chain
-                .iter()
-                .map(|message| format!("     {}", line(message))),
-        );
-    }
+    let attempts = (1..).zip(&detail.attempts);
+    lines.extend(
+        attempts
+            .flat_map(|one| attempt(&one))
+            .map(|line| format!("  {line}")),
+    );
     if job.state == JobState::Dead {
         lines.push(format!(
             "\ntandem dlq show {} tells all that may explain it",

@@ -24,7 +24,8 @@ pub struct RunsArgs {
     /// Only of this sync.
     #[arg(long)]
     sync: Option<SyncName>,
-    /// Only of this kind.
+    /// Only of this kind: `backfill` is the first sync and every later whole comparison of both sides, `poll` what has
+    /// changed on one side, `sweep` one side whole (a schedule of a side that cannot tell what has changed).
     #[arg(long, value_parser = words(&RunKind::ALL, RunKind::as_str))]
     kind: Option<RunKind>,
     /// Only in this state.
@@ -37,6 +38,10 @@ pub struct RunsArgs {
     #[command(flatten)]
     data: DataOptions,
 }
+
+/// What people call a sweep is often a run of another kind.
+const NO_SWEEP: &str = "\na sweep reads one side whole, because its system cannot tell what has changed; a comparison of both \
+                        sides whole, by the schedule `full` or by `tandem sync run`, is of the kind `backfill`";
 
 /// Shows them.
 pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
@@ -57,6 +62,7 @@ pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
         .and("--state", args.state.map(RunState::as_str))
         .and("--cursor", args.page.cursor.as_ref());
     let filters = args.span.among(filters);
+    let kind = args.kind;
     let query = RunQuery {
         sync: args.sync,
         kind: args.kind,
@@ -71,7 +77,10 @@ pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
         say_json(&page)?;
     } else {
         let others = page.items.is_empty() && !filters.is_empty() && any(&operator).await?;
-        let nothing = filters.nothing("runs", others, "tandem runs");
+        let mut nothing = filters.nothing("runs", others, "tandem runs");
+        if kind == Some(RunKind::Sweep) {
+            nothing.push_str(NO_SWEEP);
+        }
         say_page(&page, &runs_table(&page.items), &nothing)?;
     }
     Ok(ExitCode::SUCCESS)

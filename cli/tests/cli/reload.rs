@@ -73,20 +73,54 @@ async fn a_hangup_reads_the_file_again_and_keeps_the_old_one_when_it_is_wrong() 
     assert!(compares_websites(&site).await);
     let exported = site.tandem(&["export"]).await.expect(0).out;
     assert!(exported.contains("website"), "{exported}");
+    all_mistakes_are_named(&site, &up).await;
     empty_file_keeps_all(&site, &up).await;
     up.stop().await;
+}
+
+/// Of form and of meaning, in every part of the file.
+async fn all_mistakes_are_named(site: &Site, up: &Up) {
+    let wrong = site
+        .configuration()
+        .replace("timeout_secs: 5, requests", "timeout_sec: 5, requests")
+        .replacen("name: {}", "name: { equalty: exact }", 1)
+        .replace("city: {}", "city: { a: no_such_field, b: nor_this }")
+        .replace("poll_a: manual", "poll_a: sometimes")
+        .replace("match: [email, name]", "match: [email, shoe_size]")
+        .replace("env: BOOKS_HOOK", "env: NO_SUCH_VARIABLE");
+    site.write_config(&wrong);
+    up.hang_up();
+    let told = site
+        .until(&["status"], |status| {
+            notices(status)
+                .iter()
+                .any(|one| one["text"].to_string().contains("mistakes"))
+        })
+        .await;
+    let text = notices(&told)[0]["text"].as_str().expect("a text");
+    for part in [
+        "timeout_sec",
+        "equalty",
+        "no_such_field",
+        "nor_this",
+        "sometimes",
+        "shoe_size",
+        "NO_SUCH_VARIABLE",
+    ] {
+        assert!(text.contains(part), "{part} is not named: {text}");
+    }
 }
 
 async fn empty_file_keeps_all(site: &Site, up: &Up) {
     site.write_config("{}");
     up.hang_up();
+    let names = "does not name the sync customers, the connection";
     let told = site
-        .until(&["status"], |status| !notices(status).is_empty())
+        .until(&["status"], |status| {
+            notices(status)
+                .iter()
+                .any(|one| one["text"].to_string().contains(names))
+        })
         .await;
-    let text = notices(&told)[0]["text"].as_str().expect("a text");
-    assert!(
-        text.contains("does not name the sync customers, the connection"),
-        "{text}"
-    );
     assert_eq!(told["syncs"][0]["name"], "customers");
 }

@@ -190,6 +190,11 @@ pub enum Lookup<'a> {
     },
 }
 
+/// What to do where a system refuses the credentials. Said in one way wherever it is said: two ways of saying it look like
+/// two things to do.
+pub const CREDENTIALS_ADVICE: &str = "correct what `credentials` of this connection names, try it with `tandem check`, \
+                                      and start Tandem again";
+
 /// Why a request to a system failed.
 #[derive(Debug, thiserror::Error, Clone)]
 pub enum ConnectorError {
@@ -215,10 +220,7 @@ pub enum ConnectorError {
         retry_after: Duration,
     },
     /// The credentials were not accepted, also after a fresh login.
-    #[error(
-        "{system} does not accept the credentials: {}. Check the secret of this connection, then resume it",
-        line(reason)
-    )]
+    #[error("{system} refuses the credentials: {}; {advice}", line(reason), advice = CREDENTIALS_ADVICE)]
     Unauthorized {
         /// Connection name.
         system: String,

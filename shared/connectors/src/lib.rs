@@ -27,8 +27,9 @@ pub mod webhook_events;
 pub use batched::BatchedReads;
 pub use catalog::{Catalog, CatalogError};
 pub use connector::{
-    Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
-    PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
+    CREDENTIALS_ADVICE, Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo,
+    Listing, Lookup, Page, PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write,
+    Written,
 };
 pub use listing_guard::ListingGuard;
 pub use needed_fields::NeededFields;

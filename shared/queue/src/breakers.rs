@@ -76,7 +76,21 @@ impl Breakers {
             Health::Up => self.succeeded(connection, now),
             Health::Down => {
                 let chance = self.entropy.next_u64();
-                self.change(connection, now, |breaker| breaker.failed(now, chance));
+                let (before, after) =
+                    self.change(connection, now, |breaker| breaker.failed(now, chance));
+                if before != after
+                    && let BreakerState::Open { until } = after
+                {
+                    // What to do about it is said where the state of the connection is told.
+                    match code {
+                        ErrorCode::Unauthorized => {
+                            warn!(%connection, %until, "the system refuses the credentials; its jobs wait");
+                        }
+                        _ => {
+                            warn!(%connection, %until, "the system does not answer; its jobs wait")
+                        }
+                    }
+                }
                 false
             }
             Health::Unknown => false,
@@ -139,12 +153,8 @@ impl Breakers {
         drop(shared);
         if before != after {
             telemetry::breaker(connection, after);
-            match after {
-                BreakerState::Open { until } => {
-                    warn!(%connection, %until, "the system does not answer; its jobs wait");
-                }
-                BreakerState::Closed => info!(%connection, "the system answers again"),
-                BreakerState::HalfOpen => {}
+            if after == BreakerState::Closed {
+                info!(%connection, "the system is worked with again");
             }
         }
         (before, after)

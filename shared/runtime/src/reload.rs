@@ -94,7 +94,8 @@ type Versions = Vec<(String, i64, bool)>;
 /// Why a configuration was not taken over.
 #[derive(Debug, thiserror::Error)]
 enum NotTaken {
-    #[error(transparent)]
+    /// With all its mistakes.
+    #[error("{}", .0.in_brief())]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -155,16 +156,21 @@ impl Reloader {
     }
 
     async fn take_file(&mut self) -> Result<(), NotTaken> {
-        let configuration = Configuration::load(&self.file)?;
+        let configuration = Configuration::load_to_build_by(&self.file, |rest| (self.build)(rest))?;
+        let built = (self.build)(&configuration);
         let gone = unnamed(&self.running, &configuration);
         if !gone.is_empty() {
-            return Err(NotTaken::Other(format!(
+            let gone = format!(
                 "{} does not name {} any more; if that is to be removed, run `tandem apply --prune`",
                 self.file.display(),
                 gone.join(", ")
-            )));
+            );
+            return Err(NotTaken::Other(match built {
+                Ok(_) => gone,
+                Err(error) => format!("{gone}\nbesides, {}", error.in_brief()),
+            }));
         }
-        let built = (self.build)(&configuration)?;
+        let built = built?;
         if self.stores {
             let documents = &built.documents;
             let applied = self.store.apply_config(

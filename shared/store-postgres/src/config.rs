@@ -53,6 +53,8 @@ async fn apply(
         txn.run(sqlx::query(text).bind(documents.to_owned()))
             .await?;
     }
+    let statement = sqlx::query(CLOSE_QUESTIONS).bind(now.as_micros());
+    txn.run(statement).await?;
     Ok(())
 }
 
@@ -66,6 +68,14 @@ WHERE deleted_at IS NULL AND name NOT IN (SELECT name FROM json_to_recordset($1:
 const DELETE_SYNCS: &str = "-- delete_syncs
 UPDATE syncs SET deleted_at = $2
 WHERE deleted_at IS NULL AND name NOT IN (SELECT name FROM json_to_recordset($1::json) AS d (name text))";
+
+/// Nobody can answer the questions of a sync that is no more. They are few, and have an index of their own.
+const CLOSE_QUESTIONS: &str = "-- close_questions_of_removed_syncs
+UPDATE conflicts SET state = 'closed', closed_at = $1, closed_because = 'the sync was removed from the configuration'
+WHERE id = ANY (ARRAY(
+    SELECT c.id FROM conflicts c
+    WHERE c.state IN ('open', 'answered')
+      AND (SELECT s.deleted_at FROM syncs s WHERE s.name = c.sync LIMIT 1) IS NOT NULL))";
 
 const PUT_CONNECTIONS: &str = "-- put_connections
 INSERT INTO connections (name, document, version)

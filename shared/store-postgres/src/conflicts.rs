@@ -116,7 +116,7 @@ pub(crate) async fn settle_fields(
 }
 
 const SETTLE: &str = "-- settle_fields
-UPDATE conflicts SET state = 'closed', closed_at = $3
+UPDATE conflicts SET state = 'closed', closed_at = $3, closed_because = 'both sides agree by now'
 WHERE link = $1 AND state IN ('open', 'answered')
   AND field IN (SELECT json_array_elements_text($2::json))";
 
@@ -133,6 +133,7 @@ fn read(row: &PgRow) -> Result<Conflict, StoreError> {
         resolution: rows::document_opt(row, "resolution")?,
         created_at: rows::instant(row, "created_at")?,
         answered_at: rows::instant_opt(row, "answered_at")?,
+        closed_because: rows::get(row, "closed_because")?,
     })
 }
 

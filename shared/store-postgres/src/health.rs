@@ -5,6 +5,8 @@ use sqlx::postgres::PgRow;
 use tandem_domain::{ConnectionName, Timestamp};
 use tandem_store::{ConnectionHealth, ConnectionState, HealthStore, StoreError};
 
+use crate::sql::Failed;
+use crate::txn::{self, Txn};
 use crate::{PostgresStore, alone, rows};
 
 const NOTE_HEALTH: &str = "-- note_health
@@ -12,6 +14,9 @@ INSERT INTO connection_health (connection, state, reason, since) VALUES ($1, $2,
 ON CONFLICT (connection) DO UPDATE
 SET state = excluded.state, reason = excluded.reason, since = excluded.since
 WHERE connection_health.state <> excluded.state";
+
+const NOTE_LOOK: &str = "-- note_look
+UPDATE connection_health SET seen_at = $2, seen_by = $3 WHERE connection = $1";
 
 const NOTE_BADLY_SIGNED: &str = "-- note_badly_signed
 INSERT INTO connection_health (connection, state, since, badly_signed, badly_signed_at)
@@ -28,9 +33,36 @@ fn read(row: &PgRow) -> Result<ConnectionHealth, StoreError> {
         state: rows::word(row, "state")?,
         reason: rows::get(row, "reason")?,
         since: rows::instant(row, "since")?,
+        seen_at: rows::instant_opt(row, "seen_at")?,
+        seen_by: rows::get(row, "seen_by")?,
         badly_signed: rows::small(row, "badly_signed")?,
         badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
     })
+}
+
+/// How a process found a connection.
+struct Noted {
+    connection: ConnectionName,
+    state: ConnectionState,
+    reason: Option<String>,
+    seen_by: String,
+    now: Timestamp,
+}
+
+async fn note(txn: &mut Txn, noted: &Noted) -> Result<bool, Failed> {
+    let (connection, now) = (noted.connection.as_str(), noted.now.as_micros());
+    let state = sqlx::query(NOTE_HEALTH)
+        .bind(connection)
+        .bind(noted.state.as_str())
+        .bind(noted.reason.as_deref())
+        .bind(now);
+    let is_new = txn.run(state).await? == 1;
+    let look = sqlx::query(NOTE_LOOK)
+        .bind(connection)
+        .bind(now)
+        .bind(noted.seen_by.as_str());
+    txn.run(look).await?;
+    Ok(is_new)
 }
 
 #[async_trait]
@@ -40,26 +72,29 @@ impl HealthStore for PostgresStore {
         connection: &ConnectionName,
         state: ConnectionState,
         reason: Option<String>,
+        seen_by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let statement = sqlx::query(NOTE_HEALTH)
-            .bind(connection.as_str())
-            .bind(state.as_str())
-            .bind(reason)
-            .bind(now.as_micros());
-        self.change_one(statement).await
+        let noted = Noted {
+            connection: connection.clone(),
+            state,
+            reason,
+            seen_by: seen_by.to_owned(),
+            now,
+        };
+        txn::write(&self.pool, noted, |txn, noted| Box::pin(note(txn, noted))).await
     }
 
     async fn note_badly_signed(
         &self,
         connection: &ConnectionName,
         count: u32,
-        now: Timestamp,
+        last_at: Timestamp,
     ) -> Result<(), StoreError> {
         let statement = sqlx::query(NOTE_BADLY_SIGNED)
             .bind(connection.as_str())
             .bind(i64::from(count))
-            .bind(now.as_micros());
+            .bind(last_at.as_micros());
         self.change_one(statement).await.map(|_noted| ())
     }
 

@@ -66,6 +66,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0009_pauses.up.sql"),
         include_str!("../../../migrations/postgres/0009_pauses.down.sql"),
     ),
+    (
+        11,
+        "seen",
+        include_str!("../../../migrations/postgres/0011_seen.up.sql"),
+        include_str!("../../../migrations/postgres/0011_seen.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -51,6 +51,8 @@ async fn apply(
         txn.run(sqlx::query(text).bind(documents.to_owned()))
             .await?;
     }
+    let statement = sqlx::query(CLOSE_QUESTIONS).bind(now.as_micros());
+    txn.run(statement).await?;
     Ok(())
 }
 
@@ -61,6 +63,12 @@ WHERE deleted_at IS NULL AND name NOT IN (SELECT value ->> 'name' FROM json_each
 const DELETE_SYNCS: &str = "-- delete_syncs
 UPDATE syncs SET deleted_at = ?2
 WHERE deleted_at IS NULL AND name NOT IN (SELECT value ->> 'name' FROM json_each(?1))";
+
+/// Nobody can answer the questions of a sync that is no more. They are few, and have an index of their own.
+const CLOSE_QUESTIONS: &str = "-- close_questions_of_removed_syncs
+UPDATE conflicts INDEXED BY conflicts_record
+SET state = 'closed', closed_at = ?1, closed_because = 'the sync was removed from the configuration'
+WHERE state IN ('open', 'answered') AND sync IN (SELECT name FROM syncs WHERE deleted_at IS NOT NULL)";
 
 const PUT_CONNECTIONS: &str = "-- put_connections
 INSERT INTO connections (name, document, version)

@@ -114,7 +114,7 @@ pub(crate) async fn settle_fields(
 }
 
 const SETTLE: &str = "-- settle_fields
-UPDATE conflicts SET state = 'closed', closed_at = ?3
+UPDATE conflicts SET state = 'closed', closed_at = ?3, closed_because = 'both sides agree by now'
 WHERE link = ?1 AND state IN ('open', 'answered') AND field IN (SELECT value FROM json_each(?2))";
 
 fn read(row: &SqliteRow) -> Result<Conflict, StoreError> {
@@ -130,6 +130,7 @@ fn read(row: &SqliteRow) -> Result<Conflict, StoreError> {
         resolution: rows::document_opt(row, "resolution")?,
         created_at: rows::instant(row, "created_at")?,
         answered_at: rows::instant_opt(row, "answered_at")?,
+        closed_because: rows::get(row, "closed_because")?,
     })
 }
 

@@ -13,6 +13,9 @@ ON CONFLICT (connection) DO UPDATE
 SET state = excluded.state, reason = excluded.reason, since = excluded.since
 WHERE connection_health.state <> excluded.state";
 
+const NOTE_LOOK: &str = "-- note_look
+UPDATE connection_health SET seen_at = ?2, seen_by = ?3 WHERE connection = ?1";
+
 const NOTE_BADLY_SIGNED: &str = "-- note_badly_signed
 INSERT INTO connection_health (connection, state, since, badly_signed, badly_signed_at)
 VALUES (?1, 'unknown', ?3, ?2, ?3)
@@ -28,6 +31,8 @@ fn read(row: &SqliteRow) -> Result<ConnectionHealth, StoreError> {
         state: rows::word(row, "state")?,
         reason: rows::get(row, "reason")?,
         since: rows::instant(row, "since")?,
+        seen_at: rows::instant_opt(row, "seen_at")?,
+        seen_by: rows::get(row, "seen_by")?,
         badly_signed: rows::small(row, "badly_signed")?,
         badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
     })
@@ -40,26 +45,40 @@ impl HealthStore for SqliteStore {
         connection: &ConnectionName,
         state: ConnectionState,
         reason: Option<String>,
+        seen_by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let statement = sqlx::query(NOTE_HEALTH)
-            .bind(connection.as_str().to_owned())
-            .bind(state.as_str())
-            .bind(reason)
-            .bind(now.as_micros());
-        self.change_one(statement).await
+        let (connection, seen_by) = (connection.as_str().to_owned(), seen_by.to_owned());
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move {
+                    let noted = sqlx::query(NOTE_HEALTH)
+                        .bind(connection.clone())
+                        .bind(state.as_str())
+                        .bind(reason)
+                        .bind(now.as_micros());
+                    let is_new = txn.run(noted).await? == 1;
+                    let look = sqlx::query(NOTE_LOOK)
+                        .bind(connection)
+                        .bind(now.as_micros())
+                        .bind(seen_by);
+                    txn.run(look).await?;
+                    Ok(is_new)
+                })
+            })
+            .await
     }
 
     async fn note_badly_signed(
         &self,
         connection: &ConnectionName,
         count: u32,
-        now: Timestamp,
+        last_at: Timestamp,
     ) -> Result<(), StoreError> {
         let statement = sqlx::query(NOTE_BADLY_SIGNED)
             .bind(connection.as_str().to_owned())
             .bind(i64::from(count))
-            .bind(now.as_micros());
+            .bind(last_at.as_micros());
         self.change_one(statement).await.map(|_noted| ())
     }
 

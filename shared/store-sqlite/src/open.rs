@@ -84,6 +84,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0009_pauses.up.sql"),
         include_str!("../../../migrations/sqlite/0009_pauses.down.sql"),
     ),
+    (
+        11,
+        "seen",
+        include_str!("../../../migrations/sqlite/0011_seen.up.sql"),
+        include_str!("../../../migrations/sqlite/0011_seen.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -289,6 +289,8 @@ pub struct Conflict {
     pub created_at: Timestamp,
     /// When it was answered.
     pub answered_at: Option<Timestamp>,
+    /// Why it was closed without anybody's answer having been carried out.
+    pub closed_because: Option<String>,
 }
 
 /// Which questions to list, newest first.

@@ -45,30 +45,37 @@ pub struct ConnectionHealth {
     pub reason: Option<String>,
     /// Since when it stands so.
     pub since: Timestamp,
-    /// Webhooks in the last minute of trouble whose signature was wrong.
+    /// When a process last looked after it; what is older than that may be so no more.
+    pub seen_at: Option<Timestamp>,
+    /// The process that did, as it names itself to people.
+    pub seen_by: Option<String>,
+    /// Webhooks in the last minute of trouble whose signature was wrong; 0 when one was signed rightly since.
     pub badly_signed: u32,
-    /// When that was counted.
+    /// When the last of them came.
     pub badly_signed_at: Option<Timestamp>,
 }
 
 /// The health of the connections.
 #[async_trait]
 pub trait HealthStore: Send + Sync {
-    /// Notes how a connection stands. False, and nothing is changed, when that was known already.
+    /// Notes how a connection stands, and that the process of this name looked. False when it was known already to
+    /// stand so: then only the look is noted.
     async fn note_health(
         &self,
         connection: &ConnectionName,
         state: ConnectionState,
         reason: Option<String>,
+        seen_by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Notes how many webhooks of a connection were signed wrongly in the minute that ends `now`.
+    /// Notes how many webhooks of a connection were signed wrongly in a minute, and when the last of them came. None
+    /// ends the complaint, and keeps that instant.
     async fn note_badly_signed(
         &self,
         connection: &ConnectionName,
         count: u32,
-        now: Timestamp,
+        last_at: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// All that is known, by connection.

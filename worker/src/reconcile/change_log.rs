@@ -2,7 +2,7 @@
 
 use tandem_domain::{Fields, Side, Value};
 use tandem_engine::{Decision, LinkFate, Plan, Settled};
-use tandem_store::{Change, FieldChange, Intent, IntentOp, Operation, Outcome};
+use tandem_store::{Change, FieldChange, Intent, IntentOp, IntentState, Operation, Outcome};
 
 use super::linked::Open;
 use super::questions::new_questions;
@@ -108,10 +108,21 @@ pub(super) fn decided(open: &Open, planned: &Plan, fields: &Fields) -> Vec<Field
         .collect()
 }
 
+/// Why the end of a write was not known until now.
+fn why_open(intent: &Intent) -> String {
+    match (intent.state, &intent.error) {
+        (IntentState::Sent, Some(why)) => why.clone(),
+        (IntentState::Sent, None) => {
+            "the job ended before the answer to this write was taken down".to_owned()
+        }
+        _ => "the answer to this write was lost".to_owned(),
+    }
+}
+
 pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change {
-    const LATE: &str = "the answer to this write was lost; it was seen when read back";
+    let late = format!("{}; it was seen when read back", why_open(intent));
     let known = intent.decided.iter().map(|decided| FieldChange {
-        reason: format!("{}; {LATE}", decided.reason),
+        reason: format!("{}; {late}", decided.reason),
         ..decided.clone()
     });
     let unknown = intent.fields.iter().map(|(name, value)| FieldChange {
@@ -122,7 +133,7 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
         chosen: value.clone(),
         from: Some(intent.side.other()),
         lost: None,
-        reason: LATE.to_owned(),
+        reason: late.clone(),
     });
     Change {
         written: Some(intent.side),
@@ -138,14 +149,14 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
 
 /// A write that may have stood there until somebody edited the record: what it won over is not lost from the log.
 fn never_seen(work: Work<'_>, open: &Open, intent: &Intent) -> Change {
-    const GONE: &str = "the answer to this write was lost, and it was not seen when read back";
+    let gone = format!("{}; it was not seen when read back", why_open(intent));
     Change {
         outcome: Outcome::Failed,
         fields: intent
             .decided
             .iter()
             .map(|decided| FieldChange {
-                reason: format!("{}; {GONE}", decided.reason),
+                reason: format!("{}; {gone}", decided.reason),
                 ..decided.clone()
             })
             .collect(),
@@ -181,7 +192,7 @@ pub(super) fn created_fields(intent: &Intent, direct: bool) -> Vec<FieldChange> 
     let reason = if direct {
         format!("only on side {}", intent.side.other())
     } else {
-        "the answer to this create was lost; its effect was found and linked".to_owned()
+        format!("{}; its effect was found and linked", why_open(intent))
     };
     let change = |(name, value): (&String, &Value)| FieldChange {
         field: name.clone(),

@@ -3,14 +3,16 @@
 use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
-use tandem_store::{Causes, Intent, IntentOp, IntentState, LinkSeen, Waiting};
+use tandem_store::{
+    Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting,
+};
 
 use super::change_log::decided;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
 use super::pair::{between, look};
 use super::recover::{LOOK_AGAIN, Recovery, has_landed};
-use crate::executor::{About, Journalled, Sent, Work};
+use crate::executor::{About, Journalled, Sent, Work, verdict};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
 
@@ -168,27 +170,54 @@ async fn send_all(
             }
             // What was sent before may still arrive.
             Sent::NoEffect(error) if step.is_again => {
-                return work
-                    .give_up(intent, IntentState::Unknown, error)
-                    .await
-                    .map(Round::Ended);
+                return stop(
+                    work,
+                    &carried,
+                    (intent, IntentState::Unknown),
+                    vec![],
+                    error,
+                )
+                .await;
             }
             Sent::NoEffect(error) => {
                 let seen = seen(work, &open, &carried);
-                return work
-                    .give_up_having_seen(intent, IntentState::Failed, seen, error)
-                    .await
-                    .map(Round::Ended);
+                return stop(work, &carried, (intent, IntentState::Failed), seen, error).await;
             }
             Sent::Unknown(error) => {
-                return work
-                    .give_up(intent, IntentState::Unknown, error)
-                    .await
-                    .map(Round::Ended);
+                return stop(
+                    work,
+                    &carried,
+                    (intent, IntentState::Unknown),
+                    vec![],
+                    error,
+                )
+                .await;
             }
         }
     }
     finish(work, open, planned, carried).await.map(Round::Ended)
+}
+
+/// Gives up at a write. Those that were carried out before it stay open in the journal until the base moves with them;
+/// it knows that they were answered, so that the change log does not call their answers lost.
+async fn stop(
+    work: Work<'_>,
+    carried: &[Carried],
+    (intent, state): (&Intent, IntentState),
+    seen: Vec<(Side, IndexedRecord)>,
+    error: ConnectorError,
+) -> Result<Round, WorkError> {
+    let answered = carried.iter().map(|before| {
+        let why = format!(
+            "this write was answered; what was to be written to side {} with it was not: {error}",
+            intent.side
+        );
+        verdict(&before.intent, IntentState::Sent, Some(why))
+    });
+    let given_up = verdict(intent, state, Some(error.to_string()));
+    let verdicts = answered.chain([given_up]).collect();
+    let given_up = work.give_up_after(verdicts, seen, error);
+    given_up.await.map(Round::Ended)
 }
 
 /// The record of the second write has changed since it was read: it is left alone, and everything is planned anew. The

@@ -2,7 +2,7 @@
 //! lets it be.
 
 use tandem_domain::{JobId, RecordId, Side};
-use tandem_store::JobState;
+use tandem_store::{ChangeFilter, JobState};
 
 use crate::RICH;
 use crate::world::system::oddities::Oddities;
@@ -80,4 +80,35 @@ async fn a_refused_edit_that_a_person_discards_stays_away_until_the_record_chang
     world.a.user_edits(&a, "note", "urgent");
     world.sweep().await;
     assert_eq!(ids_of_the_dead(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_log_of_a_value_that_a_person_gave_and_one_side_refused_speaks_of_no_lost_answer() {
+    let (world, a) = world_that_refuses(73).await;
+    world.hear(Side::A, &a).await;
+    world.give_up_and_replay_with(&[("city", "Nowhere")]).await;
+    world.rest().await;
+    assert_eq!(world.dead().await.len(), 1, "side b refuses it");
+    assert_eq!(world.a.contents()[0]["city"], "Nowhere", "side a took it");
+    world.a.user_edits(&a, "city", "Turin");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.assert_agreement(73);
+    let filter = ChangeFilter {
+        limit: 100,
+        ..ChangeFilter::default()
+    };
+    let changes = world.store.changes(&filter).await.expect("asked");
+    let fields = changes.iter().flat_map(|change| &change.fields);
+    let reasons: Vec<&str> = fields.map(|field| field.reason.as_str()).collect();
+    assert!(
+        reasons.iter().any(|reason| reason.contains("was answered")
+            && reason.contains("side b")
+            && reason.contains("refused")),
+        "{reasons:?}"
+    );
+    assert!(
+        !reasons.iter().any(|reason| reason.contains("lost")),
+        "{reasons:?}"
+    );
 }

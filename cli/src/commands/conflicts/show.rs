@@ -26,6 +26,8 @@ pub fn told(conflict: &ConflictView) -> String {
         let at = or_dash(conflict.answered_at.map(moment));
         lines.push(format!("  answered  {} at {at}", line(&word(resolution))));
     }
+    let why = conflict.closed_because.iter();
+    lines.extend(why.map(|why| format!("  closed    {}", line(why))));
     for some in conflict.records.chunks(RECORDS_ABREAST) {
         lines.push(String::new());
         lines.push(fitted(&abreast(some)));

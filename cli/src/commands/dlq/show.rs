@@ -25,7 +25,8 @@ pub fn told(letter: &DeadLetterDetail) -> String {
             changes,
         } => {
             let mut lines = head(job);
-            section(&mut lines, "Attempts", &job.attempts, attempt);
+            let attempts: Vec<(usize, &AttemptView)> = (1..).zip(&job.attempts).collect();
+            section(&mut lines, "Attempts", &attempts, attempt);
             section(
                 &mut lines,
                 "Writes journalled for this record",
@@ -98,13 +99,15 @@ fn head(detail: &JobDetail) -> Vec<String> {
     lines
 }
 
-fn attempt(attempt: &AttemptView) -> Vec<String> {
+/// A failed attempt. They are numbered through: one that did not count, because the system was down, bears the number
+/// of the one before it.
+pub fn attempt((number, attempt): &(usize, &AttemptView)) -> Vec<String> {
     let AttemptView {
-        attempt: number,
         started_at,
         ended_at,
         code,
         chain,
+        ..
     } = attempt;
     let took = ended_at.since(*started_at).as_millis();
     let first = format!("{number}. {}, {took} ms: {code}", moment(*started_at));
@@ -170,4 +173,28 @@ fn change(change: &ChangeView) -> Vec<String> {
         line(&fields),
         change.id
     )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_domain::{ErrorCode, Timestamp};
+
+    #[test]
+    fn attempts_are_numbered_through_though_those_that_did_not_count_bear_one_number() {
+        let failed = |secs| AttemptView {
+            attempt: 1,
+            started_at: Timestamp::from_secs(secs),
+            ended_at: Timestamp::from_secs(secs + 1),
+            code: ErrorCode::Unreachable,
+            chain: vec!["refused".to_owned()],
+        };
+        let attempts = [failed(10), failed(20), failed(30)];
+        let told: Vec<String> = (1..).zip(&attempts).flat_map(|one| attempt(&one)).collect();
+        let numbers: Vec<&str> = told
+            .iter()
+            .filter_map(|line| line.split_once(". ").map(|(number, _)| number))
+            .collect();
+        assert_eq!(numbers, ["1", "2", "3"], "{told:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tandem_connectors::CREDENTIALS_ADVICE;
 use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, Timestamp};
 use tandem_store::{ConnectionHealth, ConnectionState};
@@ -12,6 +13,9 @@ use super::{to_the_second, when_opt};
 /// Webhooks that were signed wrongly are told of for so long.
 const BADLY_SIGNED_SHOWN: Duration = Duration::from_secs(15 * 60);
 
+/// A connection of which no process has told for so long is looked after by none: a running one tells every minute.
+const LOOKED_AFTER: Duration = Duration::from_secs(3 * 60);
+
 /// How a connection stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthView {
@@ -20,13 +24,20 @@ pub struct HealthView {
     /// Since when it stands so.
     #[serde(with = "when_opt")]
     pub since: Option<Timestamp>,
+    /// When a process last looked after it, and which: nobody knows how it stands since then.
+    #[serde(default, with = "when_opt")]
+    pub seen_at: Option<Timestamp>,
+    /// The process.
+    #[serde(default)]
+    pub seen_by: Option<String>,
     /// What was answered, or happened instead.
     pub reason: Option<String>,
     /// How it stands and what to do, for people.
     pub words: String,
-    /// Webhooks signed wrongly in the last minute of trouble; 0 when there was none of late.
+    /// Webhooks signed wrongly in the last minute of trouble; 0 when there was none of late, or one was signed rightly
+    /// since.
     pub badly_signed: u32,
-    /// When that was counted.
+    /// When the last of them came.
     #[serde(with = "when_opt")]
     pub badly_signed_at: Option<Timestamp>,
     /// Whether somebody should do something.
@@ -48,10 +59,18 @@ impl HealthView {
                 .is_some_and(|at| now.since(at) < BADLY_SIGNED_SHOWN)
         });
         let badly_signed = lately.map_or(0, |known| known.badly_signed);
-        let mut words = state_words(state, known);
-        if badly_signed > 0 {
+        let left = known.and_then(|known| left_alone(known, now));
+        let mut words = match &left {
+            Some(words) => words.clone(),
+            None => state_words(state, known),
+        };
+        let last_at = lately.and_then(|known| known.badly_signed_at);
+        if let Some(last_at) = last_at {
             words.push_str("; ");
-            words.push_str(&badly_signed_words(connection, badly_signed));
+            words.push_str(&match badly_signed {
+                0 => rightly_signed_words(connection, last_at),
+                count => badly_signed_words(connection, count),
+            });
         }
         let is_down = matches!(
             state,
@@ -62,13 +81,33 @@ impl HealthView {
             since: known
                 .filter(|known| known.state != ConnectionState::Unknown)
                 .map(|known| known.since),
+            seen_at: known.and_then(|known| known.seen_at),
+            seen_by: known.and_then(|known| known.seen_by.clone()),
             reason: known.and_then(|known| known.reason.clone()),
             words,
             badly_signed,
-            badly_signed_at: lately.and_then(|known| known.badly_signed_at),
-            in_trouble: is_down || badly_signed > 0,
+            badly_signed_at: last_at,
+            in_trouble: is_down || left.is_some() || badly_signed > 0,
         }
     }
+}
+
+/// What is said of a connection that no process looks after any more: how it stood then is no news.
+fn left_alone(known: &ConnectionHealth, now: Timestamp) -> Option<String> {
+    let seen_at = known.seen_at.filter(|at| now.since(*at) >= LOOKED_AFTER)?;
+    let since = to_the_second(known.since);
+    let stood = match known.state {
+        ConnectionState::Unknown => "nothing had been asked of it yet".to_owned(),
+        ConnectionState::Up => format!("it answered, since {since}"),
+        ConnectionState::Unreachable => format!("it was unreachable, since {since}"),
+        ConnectionState::Unauthorized => format!("it refused the credentials, since {since}"),
+    };
+    let by = known.seen_by.as_deref().unwrap_or("a process");
+    Some(format!(
+        "not looked after since {}, when {} last did: then {stood}; how it stands now is not known. Does Tandem run?",
+        to_the_second(seen_at),
+        line(by)
+    ))
 }
 
 fn state_words(state: ConnectionState, known: Option<&ConnectionHealth>) -> String {
@@ -83,8 +122,7 @@ fn state_words(state: ConnectionState, known: Option<&ConnectionHealth>) -> Stri
              address (`base_url`) and whether it runs, `tandem check` tries it"
         ),
         ConnectionState::Unauthorized => format!(
-            "refuses the credentials since {since}{reason}: its jobs wait; correct what `credentials` of this \
-             connection names, `tandem check` tries it, and start Tandem again"
+            "refuses the credentials since {since}{reason}: its jobs wait; {CREDENTIALS_ADVICE}"
         ),
     }
 }
@@ -98,6 +136,15 @@ pub fn badly_signed_words(connection: &ConnectionName, count: u32) -> String {
     )
 }
 
+/// What is said when one was signed rightly after them.
+#[must_use]
+pub fn rightly_signed_words(connection: &ConnectionName, last_at: Timestamp) -> String {
+    format!(
+        "webhooks for {connection} are signed rightly again; the last that was refused came at {}",
+        to_the_second(last_at)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +155,8 @@ mod tests {
             state,
             reason: Some("connection refused".to_owned()),
             since: Timestamp::from_secs(1_700_000_000),
+            seen_at: Some(Timestamp::from_secs(1_700_000_060)),
+            seen_by: Some("tandem up (process 7)".to_owned()),
             badly_signed: 3,
             badly_signed_at: Some(Timestamp::from_secs(1_700_000_060)),
         }
@@ -118,6 +167,10 @@ mod tests {
         let crm = "crm".parse().expect("a name");
         let soon = Timestamp::from_secs(1_700_000_070);
         let late = Timestamp::from_secs(1_700_009_000);
+        let looked_after = |state| ConnectionHealth {
+            seen_at: Some(late),
+            ..health(state)
+        };
         let down = HealthView::new(&crm, Some(&health(ConnectionState::Unreachable)), soon);
         assert!(down.in_trouble);
         for part in [
@@ -129,17 +182,81 @@ mod tests {
         ] {
             assert!(down.words.contains(part), "{part}: {}", down.words);
         }
-        let refused = HealthView::new(&crm, Some(&health(ConnectionState::Unauthorized)), late);
+        let refused = HealthView::new(
+            &crm,
+            Some(&looked_after(ConnectionState::Unauthorized)),
+            late,
+        );
         assert!(refused.words.contains("credentials"), "{}", refused.words);
         assert!(
             !refused.words.contains("signed wrongly"),
             "that was long ago"
         );
-        let up = HealthView::new(&crm, Some(&health(ConnectionState::Up)), late);
+        let up = HealthView::new(&crm, Some(&looked_after(ConnectionState::Up)), late);
         assert!(!up.in_trouble && up.words.starts_with("answers"), "{up:?}");
         assert_eq!(
             HealthView::new(&crm, None, soon).state,
             ConnectionState::Unknown
         );
+    }
+
+    #[test]
+    fn a_connection_that_no_process_looks_after_any_more_is_not_said_to_answer() {
+        let crm = "crm".parse().expect("a name");
+        let seen = Timestamp::from_secs(1_700_000_060);
+        for (state, then) in [
+            (
+                ConnectionState::Up,
+                "then it answered, since 2023-11-14T22:13:20Z",
+            ),
+            (ConnectionState::Unreachable, "then it was unreachable"),
+            (
+                ConnectionState::Unauthorized,
+                "then it refused the credentials",
+            ),
+        ] {
+            let known = health(state);
+            let soon = HealthView::new(&crm, Some(&known), seen.plus(Duration::from_secs(90)));
+            assert!(!soon.words.contains("not looked after"), "{}", soon.words);
+            let late = HealthView::new(&crm, Some(&known), seen.plus(LOOKED_AFTER));
+            for part in [
+                "not looked after since 2023-11-14T22:14:20Z",
+                "tandem up (process 7)",
+                then,
+            ] {
+                assert!(late.words.contains(part), "{part}: {}", late.words);
+            }
+            assert!(late.in_trouble);
+        }
+    }
+
+    #[test]
+    fn a_webhook_that_is_signed_rightly_ends_the_complaint_and_the_last_refused_one_is_named() {
+        let crm = "crm".parse().expect("a name");
+        let known = ConnectionHealth {
+            badly_signed: 0,
+            ..health(ConnectionState::Up)
+        };
+        let soon = HealthView::new(&crm, Some(&known), Timestamp::from_secs(1_700_000_070));
+        assert!(!soon.in_trouble, "{soon:?}");
+        for part in ["signed rightly again", "2023-11-14T22:14:20Z"] {
+            assert!(soon.words.contains(part), "{part}: {}", soon.words);
+        }
+        assert!(!soon.words.contains("webhook.secrets"), "{}", soon.words);
+    }
+
+    #[test]
+    fn wrong_credentials_are_advised_about_in_one_way() {
+        let crm = "crm".parse().expect("a name");
+        let known = health(ConnectionState::Unauthorized);
+        let view = HealthView::new(&crm, Some(&known), Timestamp::from_secs(1_700_000_070));
+        let error = tandem_connectors::ConnectorError::Unauthorized {
+            system: "crm".to_owned(),
+            reason: "401".to_owned(),
+        };
+        for words in [view.words, error.to_string()] {
+            assert!(words.contains(CREDENTIALS_ADVICE), "{words}");
+            assert!(!words.contains("resume"), "nothing is paused: {words}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use tandem_domain::{Fields, Timestamp, Value};
 
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
-pub use health::{HealthView, badly_signed_words};
+pub use health::{HealthView, badly_signed_words, rightly_signed_words};
 pub use jobs::{AttemptView, JobDetail, JobView};
 pub use pause::PauseView;
 pub use questions::{Part, ShownView};

@@ -343,6 +343,9 @@ pub struct ConflictView {
     /// When it was answered.
     #[serde(with = "when_opt")]
     pub answered_at: Option<Timestamp>,
+    /// Why it was closed without anybody's answer having been carried out.
+    #[serde(default)]
+    pub closed_because: Option<String>,
 }
 
 impl From<Conflict> for ConflictView {
@@ -370,6 +373,7 @@ impl From<Conflict> for ConflictView {
             resolution: conflict.resolution,
             created_at: conflict.created_at,
             answered_at: conflict.answered_at,
+            closed_because: conflict.closed_because.clone(),
         }
     }
 }

@@ -134,6 +134,29 @@ impl ConfigError {
     }
 }
 
+/// So many mistakes are named one by one where there is little room.
+const NAMED_MAX: usize = 20;
+
+impl ConfigError {
+    /// How many mistakes there are, and what the first of them are, for a log and a status: one a line.
+    #[must_use]
+    pub fn in_brief(&self) -> String {
+        let all = self.problems.len();
+        let mut text = match all {
+            1 => "1 mistake".to_owned(),
+            _ => format!("{all} mistakes"),
+        };
+        for problem in self.problems.iter().take(NAMED_MAX) {
+            text.push_str(&format!("\n{problem}"));
+        }
+        if all > NAMED_MAX {
+            let more = all - NAMED_MAX;
+            text.push_str(&format!("\nand {more} more; `tandem check` names them all"));
+        }
+        text
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, problem) in self.problems.iter().enumerate() {
@@ -147,3 +170,30 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_counted_and_beyond_twenty_not_named() {
+        let of = |count: usize| ConfigError {
+            problems: (0..count)
+                .map(|number| Problem {
+                    file: None,
+                    mark: None,
+                    field: FieldPath::of("syncs").key(number),
+                    message: "is wrong".to_owned(),
+                })
+                .collect(),
+        };
+        assert_eq!(of(1).in_brief(), "1 mistake\nsyncs.0: is wrong");
+        assert_eq!(of(20).in_brief().lines().count(), 21);
+        let many = of(23).in_brief();
+        assert!(many.starts_with("23 mistakes\n"), "{many}");
+        assert!(
+            many.ends_with("syncs.19: is wrong\nand 3 more; `tandem check` names them all"),
+            "{many}"
+        );
+    }
+}

@@ -10,7 +10,7 @@ use tandem_connectors::read_short_file;
 use super::error::{ConfigError, Problem};
 use super::mending::{Read, read};
 use super::places::Places;
-use super::{Configuration, Environment, Source};
+use super::{Built, Configuration, Environment, Source};
 
 /// The longest configuration, in bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -39,13 +39,24 @@ impl Configuration {
         environment: &Environment<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
+        Self::load_to_build_by(file, |rest| rest.build(environment, Arc::clone(&clock)))
+    }
+
+    /// As [`Configuration::load_to_build`], by this way of building.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with everything that is wrong, in the order of the file.
+    pub fn load_to_build_by(
+        file: &Path,
+        build: impl FnOnce(&Self) -> Result<Built, ConfigError>,
+    ) -> Result<Self, ConfigError> {
         let Read {
             configuration,
             mut problems,
             made_up,
         } = Self::read_file(file)?;
         if let Some(rest) = configuration.as_ref().filter(|_| !problems.is_empty()) {
-            let further = rest.build(environment, clock).err();
+            let further = build(rest).err();
             let further = further.map_or_else(Vec::new, |error| error.problems);
             let told = |problem: &Problem| {
                 // What was put in the place of a mistake may be wrong in itself.

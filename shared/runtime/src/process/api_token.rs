@@ -58,6 +58,33 @@ fn open_token(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Whoever owns the file knows what is in it, and may change it. Root may open every file, so that opening it says nothing
+/// of who put it there. A program that only shows the token may read another user's, as root does for a service's.
+#[cfg(unix)]
+fn refuse_strangers(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (owner, we) = (file.metadata()?.uid(), rustix::process::geteuid().as_raw());
+    is_ours(owner, we).map_err(io::Error::other)
+}
+
+#[cfg(not(unix))]
+fn refuse_strangers(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether a file of this owner is one that this user put there.
+#[cfg(unix)]
+fn is_ours(owner: u32, we: u32) -> Result<(), String> {
+    if owner == we {
+        return Ok(());
+    }
+    Err(format!(
+        "the file belongs to the user with the id {owner}, and this program runs as the one with the id {we}: \
+         whoever owns it knows the token. Run Tandem as the user who owns the data folder, or remove the file, and a \
+         token is made"
+    ))
+}
+
 fn token_in(file: &File) -> io::Result<Option<String>> {
     let text = read_at_most(file, FILE_BYTES_MAX)?;
     Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
@@ -74,6 +101,7 @@ pub fn keep_api_token(folder: &Path, entropy: &dyn Entropy) -> Result<String, Ap
         source,
     };
     if let Some(file) = open_token(&path).map_err(failed)? {
+        refuse_strangers(&file).map_err(failed)?;
         let open_to_others = mode_for_others(&file).map_err(failed)?;
         let token = token_in(&file).map_err(failed)?;
         match token {
@@ -177,6 +205,29 @@ mod tests {
         let made = keep_api_token(folder.path(), &SystemEntropy).expect("it is made anew");
         assert_ne!(made, read_by_others);
         assert_eq!(mode(), 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_token_of_another_user_is_refused_also_by_root() {
+        assert_eq!(is_ours(1_000, 1_000), Ok(()));
+        assert_eq!(is_ours(0, 0), Ok(()));
+        for (owner, we) in [(1_000, 0), (0, 1_000), (1_000, 1_001)] {
+            let refused = is_ours(owner, we).expect_err("it is another's");
+            assert!(
+                refused.contains(&format!("id {owner}")) && refused.contains("remove the file"),
+                "{refused}"
+            );
+        }
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        keep_api_token(folder.path(), &SystemEntropy).expect("it is made");
+        let path = folder.path().join(API_TOKEN_FILE);
+        std::os::unix::fs::chown(&path, Some(12_345), None).expect("root may give it away");
+        let refused = keep_api_token(folder.path(), &SystemEntropy).expect_err("another's");
+        assert!(refused.to_string().contains("id 12345"), "{refused}");
     }
 
     #[cfg(unix)]

@@ -67,7 +67,7 @@ WHERE id = ?1 AND NOT EXISTS (
     SELECT 1 FROM intents i WHERE i.link = ?1 AND i.state IN ('planned', 'sent', 'unknown'))";
 
 const CLOSE_OF_LINK: &str = "-- close_questions_of_link
-UPDATE conflicts SET state = 'closed', closed_at = ?2
+UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = 'the pair was taken apart by hand'
 WHERE link = ?1 AND state IN ('open', 'answered')";
 
 /// Says whether a record is to be left alone.
@@ -110,13 +110,15 @@ async fn close_questions(
 }
 
 const CLOSE_OF_RECORD: &str = "-- close_questions_of_record
-UPDATE conflicts SET state = 'closed', closed_at = ?4
+UPDATE conflicts SET state = 'closed', closed_at = ?4, closed_because = 'the record is gone'
 WHERE sync = ?1 AND side = ?2 AND record = ?3 AND link IS NULL AND state IN ('open', 'answered')
 RETURNING id";
 
 /// Open questions are few, and have an index of their own.
 const CLOSE_MOOT: &str = "-- close_moot_conflicts
-UPDATE conflicts SET state = 'closed', closed_at = ?2
+UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = CASE
+    WHEN link IS NULL THEN 'the record has a partner or is left alone by now'
+    ELSE 'the pair is no pair any more' END
 WHERE id IN (
     SELECT c.id FROM conflicts c INDEXED BY conflicts_record
     WHERE c.state IN ('open', 'answered') AND CASE
@@ -187,7 +189,8 @@ const PARTNER_OF_B: &str = "-- partner_of_b
 SELECT a_id AS partner FROM links WHERE sync = ?1 AND b_id = ?2 AND state = 'active'";
 
 const REOPEN: &str = "-- reopen_conflict
-UPDATE conflicts SET state = 'open', resolution = NULL, answered_at = NULL, closed_at = NULL
+UPDATE conflicts SET state = 'open', resolution = NULL, answered_at = NULL, closed_at = NULL,
+                     closed_because = NULL
 WHERE id = ?1 AND state = 'closed' AND resolution ->> 'answer' = 'ignore' AND (
     SELECT o.id FROM conflicts o
     WHERE o.subject = conflicts.subject AND o.state IN ('open', 'answered') LIMIT 1) IS NULL";

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tandem_domain::Timestamp;
-use tandem_store::{Pause, ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule};
+use tandem_store::{
+    ConflictState, Pause, ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule,
+};
 
 use super::Subject;
 use crate::Make;
@@ -86,6 +88,31 @@ pub async fn applying_stores_documents_at_version_one(store: Subject) {
         (Make::customers(), 1)
     );
     assert_eq!(syncs[0].document, json!({"a": "crm"}));
+}
+
+/// The questions of a sync that is removed are closed, with the reason, and those of the others stay.
+pub async fn the_questions_of_a_removed_sync_are_closed_with_the_reason(store: Subject) {
+    let make = Make::default();
+    let document = || Some(json!({}));
+    apply(&store, &make, document(), document(), Vec::new()).await;
+    let asked = make.conflict(None, "a1", Make::ambiguous());
+    let opened = store.open_conflicts(vec![asked.clone()], make.now()).await;
+    assert_eq!(opened.expect("opened"), 1);
+    let found = async || {
+        let found = store.conflict(asked.id).await.expect("asked");
+        let found = found.expect("it is there");
+        (found.state, found.closed_because)
+    };
+    apply(&store, &make, document(), document(), Vec::new()).await;
+    assert_eq!(found().await, (ConflictState::Open, None));
+    apply(&store, &make, document(), None, Vec::new()).await;
+    let why = "the sync was removed from the configuration".to_owned();
+    assert_eq!(found().await, (ConflictState::Closed, Some(why)));
+    // Configured again it asks again.
+    apply(&store, &make, document(), document(), Vec::new()).await;
+    let again = make.conflict(None, "a1", Make::ambiguous());
+    let opened = store.open_conflicts(vec![again], make.now()).await;
+    assert_eq!(opened.expect("opened"), 1);
 }
 
 /// Only a changed document gets a new version.

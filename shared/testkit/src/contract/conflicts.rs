@@ -97,6 +97,7 @@ pub async fn a_question_is_opened_once(store: Subject) {
         resolution: None,
         created_at: make.now(),
         answered_at: None,
+        closed_because: None,
     };
     assert_eq!(stored(&store, first.id).await, expected);
 }

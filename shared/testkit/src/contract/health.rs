@@ -15,7 +15,7 @@ fn crm() -> ConnectionName {
 async fn note(store: &Subject, make: &Make, state: ConnectionState, reason: &str) -> bool {
     let reason = (!reason.is_empty()).then(|| reason.to_owned());
     store
-        .note_health(&crm(), state, reason, make.now())
+        .note_health(&crm(), state, reason, "worker-1", make.now())
         .await
         .expect("note_health")
 }
@@ -45,6 +45,8 @@ pub async fn a_change_of_a_connections_state_is_noted_once_with_its_time(store: 
         state: ConnectionState::Unreachable,
         reason: Some("connection refused".to_owned()),
         since,
+        seen_at: Some(make.now()),
+        seen_by: Some("worker-1".to_owned()),
         badly_signed: 0,
         badly_signed_at: None,
     };
@@ -56,6 +58,27 @@ pub async fn a_change_of_a_connections_state_is_noted_once_with_its_time(store: 
         (found.state, found.reason, found.since),
         (ConnectionState::Up, None, make.now())
     );
+}
+
+/// A look at a connection is noted with its time and the process, also when nothing has changed.
+pub async fn a_look_at_a_connection_is_noted_also_when_nothing_has_changed(store: Subject) {
+    let make = Make::default();
+    let look = async |process: &str| {
+        let noted = store
+            .note_health(&crm(), ConnectionState::Up, None, process, make.now())
+            .await;
+        let is_new = noted.expect("note_health");
+        let found = known(&store).await.remove(0);
+        assert_eq!(
+            (found.seen_at, found.seen_by),
+            (Some(make.now()), Some(process.to_owned()))
+        );
+        (is_new, found.since)
+    };
+    let began = make.now();
+    assert_eq!(look("worker-1").await, (true, began));
+    make.clock.advance(Duration::from_secs(60));
+    assert_eq!(look("worker-2").await, (false, began));
 }
 
 /// Badly signed webhooks are noted beside the state, whatever was known before.
@@ -77,4 +100,5 @@ pub async fn badly_signed_webhooks_are_noted_beside_the_state(store: Subject) {
     assert_eq!(count(2).await, ConnectionState::Up);
     assert!(note(&store, &make, ConnectionState::Unauthorized, "401").await);
     assert_eq!(known(&store).await[0].badly_signed, 2);
+    assert_eq!(count(0).await, ConnectionState::Unauthorized);
 }

@@ -59,6 +59,7 @@ macro_rules! contract_suite {
             events: an_event_of_a_linked_record_waits_in_the_lane_of_the_link;
             health: a_change_of_a_connections_state_is_noted_once_with_its_time;
             health: badly_signed_webhooks_are_noted_beside_the_state;
+            health: a_look_at_a_connection_is_noted_also_when_nothing_has_changed;
             inbox: events_are_listed_newest_first_by_page;
             inbox: events_are_filtered_by_connection_state_and_record;
             inbox: a_quarantined_event_is_replayed_after_a_fix;
@@ -269,6 +270,7 @@ macro_rules! contract_suite {
             runs: runs_are_listed_newest_first_and_filtered;
             runs: pruning_keeps_the_newest_success_and_running_runs;
             config: applying_stores_documents_at_version_one;
+            config: the_questions_of_a_removed_sync_are_closed_with_the_reason;
             config: only_a_changed_document_gets_a_new_version;
             config: a_missing_document_is_marked_deleted_and_can_come_back;
             config: unchanged_schedules_keep_their_clocks_and_pauses;
