@@ -134,7 +134,7 @@ impl Reading {
 
     /// Without what only writes and filters need: what is kept of it where many are held.
     pub fn compact(mut self) -> Self {
-        self.record.raw = serde_json::Value::Null;
+        self.record.raw = tandem_connectors::RawRecord::default();
         self.record.fields = Fields::new();
         self
     }

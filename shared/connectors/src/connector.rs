@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
 use tandem_domain::{Disposition, ErrorCode, FieldType, Fields, RecordId, StreamName, Timestamp};
 
+use crate::RawRecord;
 use crate::pulse::Pulse;
 
 /// A record as a system holds it now.
@@ -35,8 +36,9 @@ pub struct RemoteRecord {
     pub archived: bool,
     /// The external reference that Tandem wrote at creation, where the stream has a field for it.
     pub reference: Option<String>,
-    /// The record as answered, for partial nested writes (`current` in manifest templates).
-    pub raw: serde_json::Value,
+    /// The record as answered, for partial nested writes (`current` in manifest templates). Listings leave it out:
+    /// what is written is read again before.
+    pub raw: RawRecord,
 }
 
 /// What reading one id gave.

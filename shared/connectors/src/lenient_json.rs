@@ -42,10 +42,26 @@ pub(crate) fn with_sound_texts(bytes: &[u8]) -> Option<Vec<u8>> {
     mended(bytes, Extent::Texts)
 }
 
-/// How many values a document holds, at most: each stands at the beginning, behind a comma, or first in a list or an
-/// object. Nothing is parsed for it.
+/// What a document holds, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) values: usize,
+    /// Those of them that are objects.
+    pub(crate) objects: usize,
+}
+
+/// How many values a document holds, at most.
 pub(crate) fn values_in(bytes: &[u8]) -> usize {
-    let mut values = 1;
+    counted(bytes).values
+}
+
+/// What a document holds: each value stands at the beginning, behind a comma, or first in a list or an object. Nothing
+/// is parsed for it.
+pub(crate) fn counted(bytes: &[u8]) -> Counted {
+    let mut counted = Counted {
+        values: 1,
+        objects: 0,
+    };
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         match byte {
@@ -55,12 +71,16 @@ pub(crate) fn values_in(bytes: &[u8]) -> usize {
                     at += if *byte == b'\\' { 2 } else { 1 };
                 }
             }
-            b',' | b'[' | b'{' => values += 1,
+            b',' | b'[' => counted.values += 1,
+            b'{' => {
+                counted.values += 1;
+                counted.objects += 1;
+            }
             _ => {}
         }
         at += 1;
     }
-    values
+    counted
 }
 
 /// Whether something in this text could not be read.

@@ -14,6 +14,7 @@ mod needed_fields;
 mod path;
 mod percent;
 pub mod pulse;
+mod raw_record;
 mod rest;
 mod send_right;
 mod settings;
@@ -34,6 +35,7 @@ pub use connector::{
 pub use listing_guard::ListingGuard;
 pub use needed_fields::NeededFields;
 pub use path::{Path, PathError};
+pub use raw_record::RawRecord;
 pub use rest::{RestConnector, http_client};
 pub use send_right::{SendRight, with_send_right};
 pub use settings::{ConnectionSettings, Credentials, Secret};

@@ -101,7 +101,7 @@ mod tests {
             created_at: None,
             archived: false,
             reference: None,
-            raw: serde_json::Value::Null,
+            raw: crate::RawRecord::default(),
         };
         Page {
             records: ids.iter().map(record).collect(),

@@ -10,6 +10,7 @@ use tandem_domain::{Day, FieldType, Timestamp, Value};
 
 use crate::class_object::{civil, class_datetime, decode_class};
 use crate::lenient_json::DAMAGED;
+use crate::manifest::Zone;
 
 /// How a system writes a value of a type. Reading is generous (a number may arrive as text); writing is
 /// exact.
@@ -35,10 +36,20 @@ pub enum Form {
 
 /// Reads an instant in RFC 3339; without a zone it counts as UTC.
 pub(crate) fn parse_instant(text: &str) -> Option<Timestamp> {
+    parse_instant_in(text, None)
+}
+
+/// As [`parse_instant`]; without a zone it is a time of this one.
+fn parse_instant_in(text: &str, zone: Option<&Zone>) -> Option<Timestamp> {
     Timestamp::from_str(text).ok().or_else(|| {
-        let civil: jiff::civil::DateTime = text.parse().ok()?;
-        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        Some(Timestamp::from_micros(zoned.timestamp().as_microsecond()))
+        let local: jiff::civil::DateTime = text.parse().ok()?;
+        match zone {
+            Some(zone) => zone.instant(local),
+            None => {
+                let zoned = local.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+                Some(Timestamp::from_micros(zoned.timestamp().as_microsecond()))
+            }
+        }
     })
 }
 
@@ -94,6 +105,11 @@ impl Form {
     }
 
     pub(crate) fn decode_instant(self, json: &Json) -> Option<Timestamp> {
+        self.decode_instant_in(json, None)
+    }
+
+    /// As [`Form::decode_instant`]; a text without a zone is a time of this one.
+    pub(crate) fn decode_instant_in(self, json: &Json, zone: Option<&Zone>) -> Option<Timestamp> {
         match (self, json) {
             (Self::EpochMs, _) => scalar_text(json)?.parse().ok().map(Timestamp::from_millis),
             (Self::EpochS, _) => epoch_seconds(&scalar_text(json)?),
@@ -102,7 +118,7 @@ impl Form {
                 _ => None,
             },
             (_, Json::String(text)) if text.starts_with("/Date(") => ms_date(text),
-            (_, Json::String(text)) => parse_instant(text),
+            (_, Json::String(text)) => parse_instant_in(text, zone),
             _ => None,
         }
     }
@@ -117,6 +133,11 @@ impl Form {
             Err(_) if self == Self::Plain || self == Self::Text => text.get(..10)?.parse().ok(),
             Err(_) => self.decode_instant(json).and_then(day_of),
         }
+    }
+
+    /// Whether a time in this form may lack its zone.
+    pub(crate) const fn may_lack_zone(self) -> bool {
+        matches!(self, Self::Plain | Self::Text | Self::Number)
     }
 
     /// Writes a value as the system wants it; `empty` is how it writes none.

@@ -226,7 +226,7 @@ fn shape(found: &Json) -> &'static str {
 fn occurred_at(webhook: &Webhook, event: &Json) -> Option<Timestamp> {
     let stamp = webhook.occurred_at.as_ref()?;
     let found = stamp.path.0.iter().find_map(|path| path.first(event))?;
-    stamp.form.decode_instant(found)
+    stamp.decode(found)
 }
 
 fn text(template: &Text, scope: &TemplateValue) -> Result<String, String> {

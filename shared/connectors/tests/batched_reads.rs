@@ -66,7 +66,7 @@ fn record(id: &RecordId) -> RemoteRecord {
         created_at: None,
         archived: false,
         reference: None,
-        raw: serde_json::Value::Null,
+        raw: tandem_connectors::RawRecord::default(),
     }
 }
 

@@ -298,3 +298,26 @@ fn the_record_of_an_event_may_be_an_expression_over_the_body() {
         "{problem:?}"
     );
 }
+
+#[test]
+fn a_time_zone_must_exist_and_have_something_to_say() {
+    let id = "    id: { path: /id }\n";
+    let stamped = |stamp: &str| format!("{id}    updated_at: {stamp}\n");
+    let wrong = only(id, &stamped("{ path: /modified, time_zone: Europe/Viena }"));
+    expect(
+        &wrong,
+        15,
+        "streams.items.updated_at.time_zone",
+        "`Europe/Viena` is not a time zone; write a name such as Europe/Vienna",
+    );
+    let idle = only(
+        id,
+        &stamped("{ path: /modified, form: epoch_ms, time_zone: UTC }"),
+    );
+    assert!(idle.message.contains("leave `time_zone` out"), "{idle:?}");
+    for zone in ["Europe/Vienna", "\"+01:00\""] {
+        let stamp = stamped(&format!("{{ path: /modified, time_zone: {zone} }}"));
+        let text = GOOD.replacen(id, &stamp, 1);
+        Manifest::parse("acme.yaml", &text).unwrap_or_else(|error| panic!("{error}"));
+    }
+}

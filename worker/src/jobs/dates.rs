@@ -95,7 +95,7 @@ mod tests {
             created_at: None,
             archived: false,
             reference: None,
-            raw: serde_json::Value::Null,
+            raw: tandem_connectors::RawRecord::default(),
         }
     }
 

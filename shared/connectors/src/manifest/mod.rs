@@ -6,6 +6,7 @@
 mod paths;
 mod request;
 mod statuses;
+mod time_zone;
 mod types;
 mod validate;
 mod webhook;
@@ -15,6 +16,7 @@ use std::fmt;
 pub use paths::Paths;
 pub use request::{Auth, ErrorClass, ErrorRule, Login, Method, Oauth2ClientCredentials, Request};
 pub use statuses::Statuses;
+pub use time_zone::Zone;
 pub use types::{
     Archived, Create, Delete, Ends, Field, Finder, Limits, List, Manifest, Paging, Read, RecordKey,
     Stamp, Step, Stream, Update, Variable,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
-use tandem_domain::{FieldType, StreamName};
+use tandem_domain::{FieldType, StreamName, Timestamp};
 
-use super::{Auth, ErrorRule, Paths, Request, Statuses, Webhook};
+use super::{Auth, ErrorRule, Paths, Request, Statuses, Webhook, Zone};
 use crate::budget::RateLimit;
 use crate::path::Path;
 use crate::template::{Node, Predicate, Text};
@@ -168,6 +168,17 @@ pub struct Stamp {
     /// How it is written.
     #[serde(default)]
     pub form: Form,
+    /// The zone of times that are written without one; UTC when absent.
+    #[serde(default)]
+    pub time_zone: Option<Spanned<Zone>>,
+}
+
+impl Stamp {
+    /// Reads the instant that stands here.
+    pub(crate) fn decode(&self, json: &Json) -> Option<Timestamp> {
+        let zone = self.time_zone.as_ref().map(|zone| &zone.value);
+        self.form.decode_instant_in(json, zone)
+    }
 }
 
 /// How an archived record is known.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tandem_domain::FieldType;
 
 use super::{
-    Auth, Duplicates, Field, Finder, List, Manifest, Paging, RecordIds, Request, Step, Stream,
-    Webhook,
+    Auth, Duplicates, Field, Finder, List, Manifest, Paging, RecordIds, Request, Stamp, Step,
+    Stream, Webhook,
 };
 use crate::template::{Expr, Node, Place, Predicate, Text};
 use crate::webhook::Verifier;
@@ -125,6 +125,11 @@ impl Check<'_> {
         for (name, field) in &stream.fields {
             self.field(name, field);
         }
+        let stamps = [&stream.updated_at, &stream.created_at];
+        stamps
+            .into_iter()
+            .flatten()
+            .for_each(|stamp| self.stamp(stamp));
         self.list(&stream.list, false);
         if let Some(list) = &stream.changed_since {
             self.list(list, true);
@@ -175,6 +180,18 @@ impl Check<'_> {
                 "transaction",
             ];
             self.request(&delete.request, Offer::of(&names));
+        }
+    }
+
+    /// A zone where every time has one would never be heeded.
+    fn stamp(&mut self, stamp: &Stamp) {
+        if let Some(zone) = &stamp.time_zone
+            && !stamp.form.may_lack_zone()
+        {
+            self.add(
+                Place::of(zone),
+                "times in this form always say when they are, whatever the zone; leave `time_zone` out".to_owned(),
+            );
         }
     }
 
@@ -316,6 +333,10 @@ impl Check<'_> {
     }
 
     fn webhook(&mut self, webhook: &Webhook) {
+        webhook
+            .occurred_at
+            .iter()
+            .for_each(|stamp| self.stamp(stamp));
         let signature = &webhook.signature;
         if let Err(error) = Verifier::new(signature.scheme.value, &signature.options) {
             self.add(Place::of(&signature.scheme), error.to_string());

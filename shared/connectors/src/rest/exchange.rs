@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 use url::Url;
 
+use super::answer_memory::AnswerMemory;
 use super::auth::{Authority, Session, SignedIn, login_answer, token_answer, token_request};
 use super::call::Call;
 use super::clock_offset::{ClockOffset, http_date};
@@ -221,15 +222,21 @@ impl Exchange {
         call.answered(status);
         self.observe_date(sent, received, &headers);
         self.observe_limits(&headers).await;
-        let body = read_body(response, self.manifest.limits.response_bytes_max)
+        let memory = AnswerMemory::of_process();
+        let body = read_body(response, self.manifest.limits.response_bytes_max, memory)
             .instrument(call.span())
             .await;
         drop(call);
         match body {
-            Ok(bytes) => match too_many_values(&bytes, self.manifest.limits.response_values_max) {
-                Some(reason) => Err(judge.unexpected(operation, reason)),
-                None => Ok(Answer::new(status, headers, &bytes)),
-            },
+            Ok((bytes, _held)) => {
+                match too_many_values(&bytes, self.manifest.limits.response_values_max) {
+                    Some(reason) => Err(judge.unexpected(operation, reason)),
+                    None => {
+                        let held = memory.tree(&bytes).await;
+                        Ok(Answer::new(status, headers, &bytes, held))
+                    }
+                }
+            }
             Err(BodyError::Broken(error)) => Err(judge.broken(operation, &error)),
             Err(BodyError::TooLong(limit)) => Err(judge.unexpected(
                 operation,

@@ -11,6 +11,7 @@ use tandem_domain::{RecordId, StreamName, Value};
 use super::RestConnector;
 use super::errors::Operation;
 use super::record;
+use super::response::Whole;
 use crate::connector::{ConnectorError, Lookup, ReadOutcome, RemoteRecord, UnreadableRow};
 use crate::manifest::{Finder, Paths, Stream};
 
@@ -77,11 +78,41 @@ impl RestConnector {
         Ok(batches.into_iter().flatten().collect())
     }
 
+    /// Reads what can be asked for. An id that cannot be sent is the failure of its record, not of those beside it.
     async fn read_batch(
         &self,
         name: &StreamName,
         stream: &Stream,
         ids: &[RecordId],
+    ) -> Result<Vec<ReadOutcome>, ConnectorError> {
+        let values: Vec<Result<TemplateValue, String>> =
+            ids.iter().map(|id| record::id_value(stream, id)).collect();
+        let (mut asked, mut sent) = (Vec::with_capacity(ids.len()), Vec::new());
+        for (id, value) in ids.iter().zip(&values) {
+            if let Ok(value) = value {
+                asked.push(id.clone());
+                sent.push(value.clone());
+            }
+        }
+        let read = match asked.as_slice() {
+            [] => Vec::new(),
+            asked => self.read_asked(name, stream, asked, sent).await?,
+        };
+        let mut read = read.into_iter();
+        let outcomes = values.into_iter().filter_map(|value| match value {
+            // One for each that was asked for.
+            Ok(_) => read.next(),
+            Err(reason) => Some(ReadOutcome::Unreadable(reason)),
+        });
+        Ok(outcomes.collect())
+    }
+
+    async fn read_asked(
+        &self,
+        name: &StreamName,
+        stream: &Stream,
+        ids: &[RecordId],
+        values: Vec<TemplateValue>,
     ) -> Result<Vec<ReadOutcome>, ConnectorError> {
         let read = &stream.read;
         let single = read.max <= 1;
@@ -93,10 +124,6 @@ impl RestConnector {
             accept: read.missing.as_ref().filter(|_| single),
             past_end: None,
         };
-        let mut values = Vec::with_capacity(ids.len());
-        for id in ids {
-            values.push(self.checked_id(stream, id)?);
-        }
         let scope = match values.first() {
             Some(id) if single => self.scope.clone().with("id", id.clone()),
             _ => self.scope.clone().with("ids", TemplateValue::from(values)),
@@ -112,15 +139,15 @@ impl RestConnector {
             .complete
             .as_ref()
             .is_none_or(|complete| complete.holds(&answer.scope()));
-        let mut body = answer.into_json();
-        let taken = take_rows(&read.records, &mut body);
+        let mut whole = answer.into_whole();
+        let taken = take_rows(&read.records, &mut whole.json);
         if !taken.found {
             return Err(self.malformed(
                 &operation,
                 format!("there is nothing at {}", places(&read.records)),
             ));
         }
-        let (records, unreadable) = decode_all(stream, taken.rows);
+        let (records, unreadable) = decode_all(stream, taken.rows, Keep::of(&whole));
         self.in_order(&operation, ids, records, &unreadable, complete && !single)
     }
 
@@ -240,15 +267,15 @@ impl RestConnector {
             .exchange
             .send(&operation, &finder.request, scope)
             .await?;
-        let mut body = answer.into_json();
-        let taken = take_rows(&finder.records, &mut body);
+        let mut whole = answer.into_whole();
+        let taken = take_rows(&finder.records, &mut whole.json);
         if !taken.found {
             return Err(self.malformed(
                 &operation,
                 format!("there is nothing at {}", places(&finder.records)),
             ));
         }
-        let (records, unreadable) = decode_all(stream, taken.rows);
+        let (records, unreadable) = decode_all(stream, taken.rows, Keep::of(&whole));
         match unreadable.first() {
             // A row that cannot be read may be the one looked for, so the search has not failed to find it.
             Some(UnreadableRow {
@@ -289,14 +316,36 @@ fn alike(found: &Value, wanted: &Value) -> bool {
     }
 }
 
+/// What is kept of a row besides its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing: it is read again before anything is written.
+    Nothing,
+    /// The row as it is.
+    Row,
+    /// The row, as text if it is long.
+    LongRow,
+}
+
+impl Keep {
+    pub(super) const fn of(whole: &Whole) -> Self {
+        if whole.is_long {
+            Self::LongRow
+        } else {
+            Self::Row
+        }
+    }
+}
+
 pub(super) fn decode_all(
     stream: &Stream,
     rows: Vec<Json>,
+    keep: Keep,
 ) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
     let mut records = Vec::with_capacity(rows.len());
     let mut unreadable = Vec::new();
     for row in rows {
-        match record::decode(stream, row) {
+        match record::decode(stream, row, keep) {
             Ok(record) => records.push(record),
             Err(row) => unreadable.push(row),
         }

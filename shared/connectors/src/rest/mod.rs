@@ -5,6 +5,7 @@
 //! next page, `trail.rs` sees when there is none, `record.rs` turns JSON into canonical fields and back, `errors.rs` says what a failure means.
 //! There are no retries here: the caller's job has the attempts. The one exception is a session that ended.
 
+mod answer_memory;
 mod auth;
 mod call;
 mod client;
@@ -156,14 +157,13 @@ impl RestConnector {
         })
     }
 
-    /// An id that would change the path of a request is none.
+    /// An id as a write needs it. One that cannot be sent concerns its record alone.
     fn checked_id(&self, stream: &Stream, id: &RecordId) -> Result<TemplateValue, ConnectorError> {
-        if matches!(id.as_str(), "" | "." | "..") {
-            return Err(self
-                .exchange
-                .misconfigured(format!("`{id}` is not the id of a record")));
-        }
-        record::id_value(stream, id).map_err(|reason| self.exchange.misconfigured(reason))
+        record::id_value(stream, id).map_err(|reason| ConnectorError::Unreadable {
+            system: self.exchange.system.clone(),
+            record: id.clone(),
+            reason,
+        })
     }
 
     fn malformed(&self, operation: &Operation<'_>, reason: impl Into<String>) -> ConnectorError {

@@ -5,7 +5,7 @@ use tandem_domain::StreamName;
 
 use super::RestConnector;
 use super::errors::{Operation, PastEnd};
-use super::listing::{Rows, decode_all, no_list, object_for_list, places, take_rows};
+use super::listing::{Keep, Rows, decode_all, no_list, object_for_list, places, take_rows};
 use super::paging::{self, Outlook, Position};
 use super::response::Answer;
 use super::trail::{self, Seen, Trail};
@@ -110,7 +110,9 @@ impl RestConnector {
         };
         let mut answer = self.ask_for_page(&operation, &at, &scope).await?;
         if answer.accepted && list.ends.status.is_none() {
-            // The manifest does not say that listings end so, and a single answer may be a hiccup.
+            // The manifest does not say that listings end so, and a single answer may be a hiccup. The first gives its
+            // memory back before the second asks for some.
+            drop(answer);
             answer = self.ask_for_page(&operation, &at, &scope).await?;
         }
         if answer.accepted {
@@ -148,12 +150,13 @@ impl RestConnector {
         let paging = list.paging.as_ref();
         let outlook = Outlook::of(paging, &answer);
         let last = at.is_said_to_be_last(&answer);
-        let mut body = answer.into_json();
-        if let Some(found) = no_list(&list.records, &body) {
+        let mut whole = answer.into_whole();
+        let body = &mut whole.json;
+        if let Some(found) = no_list(&list.records, body) {
             return Err(self.malformed(operation, found));
         }
-        let single = object_for_list(&list.records, &body);
-        let taken = take_rows(&list.records, &mut body);
+        let single = object_for_list(&list.records, body);
+        let taken = take_rows(&list.records, body);
         if !taken.found {
             return Err(self.malformed(
                 operation,
@@ -173,7 +176,7 @@ impl RestConnector {
                 .goes_on(&stream.id.path, next, &taken)
                 .map_err(|reason| self.endless(operation, reason))?,
         };
-        let (records, mut unreadable) = decode_all(stream, taken.rows);
+        let (records, mut unreadable) = decode_all(stream, taken.rows, Keep::Nothing);
         if let (Some(place), true, [row]) = (single, records.is_empty(), &*unreadable)
             && row.id.is_none()
         {

@@ -6,7 +6,9 @@ use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::{Map, Value as Json};
 use tandem_domain::{FieldType, Fields, Money, RecordId, Value};
 
+use super::listing::Keep;
 use super::two_parts;
+use crate::RawRecord;
 use crate::connector::{RemoteRecord, UnreadableRow};
 use crate::lenient_json::{is_damaged, presentable};
 use crate::manifest::{Field, Stream};
@@ -20,7 +22,11 @@ const DAMAGE: &str = "it holds what cannot be read, such as half a surrogate pai
 ///
 /// # Errors
 /// The row's id, if there is one, and why it is no record. A field that does not fit is kept in the record as such.
-pub(super) fn decode(stream: &Stream, raw: Json) -> Result<RemoteRecord, UnreadableRow> {
+pub(super) fn decode(
+    stream: &Stream,
+    raw: Json,
+    keep: Keep,
+) -> Result<RemoteRecord, UnreadableRow> {
     let id = stream
         .id
         .path
@@ -28,13 +34,23 @@ pub(super) fn decode(stream: &Stream, raw: Json) -> Result<RemoteRecord, Unreada
         .and_then(id_text)
         .map(RecordId::new);
     match decode_parts(stream, &raw, id.clone()) {
-        Ok(record) => Ok(RemoteRecord { raw, ..record }),
+        Ok(record) => {
+            let raw = match keep {
+                Keep::Nothing => RawRecord::default(),
+                Keep::Row => RawRecord::from(raw),
+                Keep::LongRow => RawRecord::of_long_answer(raw),
+            };
+            Ok(RemoteRecord { raw, ..record })
+        }
         Err(reason) => Err(UnreadableRow { id, reason }),
     }
 }
 
 fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<RemoteRecord, String> {
     let id = id.ok_or_else(|| no_id(stream, raw))?;
+    if let Some(reason) = misleads(id.as_str()) {
+        return Err(reason);
+    }
     let mut fields = Fields::new();
     let mut unreadable = BTreeMap::new();
     let mut left_out = BTreeSet::new();
@@ -68,7 +84,7 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
             .as_ref()
             .is_some_and(|rule| text_at(&rule.path).is_some_and(|text| text == rule.equals)),
         reference: stream.reference.as_ref().and_then(text_at),
-        raw: Json::Null,
+        raw: RawRecord::default(),
     })
 }
 
@@ -183,7 +199,7 @@ fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Times
     let mut latest = None;
     let mut unreadable = None;
     for path in &stamp.path.0 {
-        path.each(raw, &mut |json| match stamp.form.decode_instant(json) {
+        path.each(raw, &mut |json| match stamp.decode(json) {
             Some(at) => latest = latest.max(Some(at)),
             None if json.is_null() => {}
             None => unreadable = Some(json.to_string()),
@@ -199,7 +215,7 @@ fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Times
 fn created_at(stream: &Stream, raw: &Json) -> Option<tandem_domain::Timestamp> {
     let stamp = stream.created_at.as_ref()?;
     let found = stamp.path.0.iter().find_map(|path| path.first(raw))?;
-    stamp.form.decode_instant(found)
+    stamp.decode(found)
 }
 
 /// Why a write cannot be put into the system's form.
@@ -313,8 +329,21 @@ pub(super) fn encode_for_search(field: &Field, value: &Value) -> Result<Json, St
     encode_field(field, value, &Json::Null)
 }
 
+/// Why an id is none that could be asked for: in the path of an address it would mean another place.
+fn misleads(id: &str) -> Option<String> {
+    matches!(id, "" | "." | "..").then(|| {
+        format!(
+            "it has no usable id: `{id}` in an address means another place, not a record; give the record another id \
+             in that system"
+        )
+    })
+}
+
 /// An id as requests of this stream need it.
 pub(super) fn id_value(stream: &Stream, id: &RecordId) -> Result<TemplateValue, String> {
+    if let Some(reason) = misleads(id.as_str()) {
+        return Err(reason);
+    }
     if !stream.id.number {
         return Ok(TemplateValue::from(id.as_str()));
     }

@@ -7,6 +7,8 @@ use http::HeaderMap;
 use minijinja::value::Value;
 use serde_json::Value as Json;
 
+use super::answer_memory::{AnswerMemory, Held};
+use crate::raw_record::LONG_BYTES;
 use crate::settings::Redactor;
 use crate::template::Scope;
 use crate::{json_view, lenient_json};
@@ -24,6 +26,19 @@ pub(super) struct Answer {
     pub(super) body: Body,
     /// Whether the predicate given with the operation held, so that the answer was not judged further.
     pub(super) accepted: bool,
+    /// Whether the body is so long that records in it may be.
+    is_long: bool,
+    /// Its part of the memory for answers.
+    held: Held,
+}
+
+/// A body that is taken apart, with its part of the memory for answers.
+pub(super) struct Whole {
+    pub(super) json: Json,
+    /// What becomes of the answer as its records are kept.
+    pub(super) is_long: bool,
+    /// Given back when the records are made.
+    _held: Held,
 }
 
 /// What an answer holds.
@@ -36,7 +51,7 @@ pub(super) enum Body {
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, headers: HeaderMap, bytes: &[u8]) -> Self {
+    pub(super) fn new(status: u16, headers: HeaderMap, bytes: &[u8], held: Held) -> Self {
         let body = if bytes.is_empty() {
             Body::Empty
         } else {
@@ -50,6 +65,8 @@ impl Answer {
             headers,
             body,
             accepted: false,
+            is_long: bytes.len() > LONG_BYTES,
+            held,
         }
     }
 
@@ -69,11 +86,16 @@ impl Answer {
     }
 
     /// The body for taking it apart; null when it is not JSON.
-    pub(super) fn into_json(self) -> Json {
-        match self.body {
+    pub(super) fn into_whole(self) -> Whole {
+        let json = match self.body {
             // Views of the body are gone by now, so this does not copy.
             Body::Json(json) => Arc::try_unwrap(json).unwrap_or_else(|shared| (*shared).clone()),
             Body::Empty | Body::Other(_) => Json::Null,
+        };
+        Whole {
+            json,
+            is_long: self.is_long,
+            _held: self.held,
         }
     }
 
@@ -157,25 +179,26 @@ pub(super) fn too_many_values(body: &[u8], limit: usize) -> Option<String> {
     })
 }
 
-/// Reads a body up to a limit.
+/// Reads a body up to a limit. A long one waits for its part of the memory before it is read on.
 pub(super) async fn read_body(
     mut response: reqwest::Response,
     limit: usize,
-) -> Result<Bytes, BodyError> {
-    if response
-        .content_length()
-        .is_some_and(|length| length > limit as u64)
-    {
+    memory: &'static AnswerMemory,
+) -> Result<(Bytes, Held), BodyError> {
+    let length = response.content_length();
+    if length.is_some_and(|length| length > limit as u64) {
         return Err(BodyError::TooLong(limit));
     }
+    let most = length.map_or(limit, |length| usize::try_from(length).unwrap_or(limit));
+    let mut held = None;
     let Some(first) = response.chunk().await.map_err(BodyError::Broken)? else {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), held));
     };
     let Some(second) = response.chunk().await.map_err(BodyError::Broken)? else {
         return if first.len() > limit {
             Err(BodyError::TooLong(limit))
         } else {
-            Ok(first)
+            Ok((first, held))
         };
     };
     let mut whole = BytesMut::from(first);
@@ -184,10 +207,13 @@ pub(super) async fn read_body(
         if whole.len() + chunk.len() > limit {
             return Err(BodyError::TooLong(limit));
         }
+        if held.is_none() && !AnswerMemory::is_short(whole.len() + chunk.len()) {
+            held = memory.body(most).await;
+        }
         whole.extend_from_slice(&chunk);
         next = response.chunk().await.map_err(BodyError::Broken)?;
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), held))
 }
 
 fn beginning(bytes: &[u8]) -> String {

@@ -9,6 +9,7 @@ use tandem_domain::{RecordId, StreamName};
 
 use super::RestConnector;
 use super::errors::Operation;
+use super::listing::Keep;
 use super::listing::shared;
 use super::record::{self, Unwritable};
 use super::response::Answer;
@@ -102,8 +103,9 @@ impl RestConnector {
             accept: None,
             past_end: None,
         };
-        let current = write.current.map_or(&Json::Null, |current| &current.raw);
-        let encoded = record::encode(stream, write.fields, Some(current))
+        let current = write.current.map(|current| current.raw.json());
+        let current = current.unwrap_or_default();
+        let encoded = record::encode(stream, write.fields, Some(&current))
             .map_err(|wrong| self.unwritable(&operation, wrong))?;
         let mut scope = self
             .scope
@@ -118,7 +120,7 @@ impl RestConnector {
             .with("transaction", write.transaction);
         // The record as it is may be long; it is copied only for requests that look at it.
         if update.uses("current") {
-            scope.add("current", shared(current));
+            scope.add("current", shared(&current));
         }
         self.make_ready(&operation, &update.values, &update.before, &mut scope)
             .await?;
@@ -158,8 +160,8 @@ impl RestConnector {
             .with("expected_version", version(delete.expected_version))
             .with("transaction", delete.transaction);
         if how.request.uses("current") {
-            let current = delete.current.map_or(&Json::Null, |current| &current.raw);
-            scope.add("current", shared(current));
+            let current = delete.current.map(|current| current.raw.json());
+            scope.add("current", shared(&current.unwrap_or_default()));
         }
         match self.exchange.send(&operation, &how.request, &scope).await {
             Ok(_) | Err(ConnectorError::NotFound { .. }) => Ok(()),
@@ -286,7 +288,8 @@ fn answered_record(
 ) -> Option<Box<RemoteRecord>> {
     let path = place?;
     let mut rows = Vec::new();
-    path.take(&mut answer.into_json(), &mut rows);
-    let record = record::decode(stream, rows.into_iter().next()?).ok()?;
+    let mut whole = answer.into_whole();
+    path.take(&mut whole.json, &mut rows);
+    let record = record::decode(stream, rows.into_iter().next()?, Keep::of(&whole)).ok()?;
     (record.id == *id).then(|| Box::new(record))
 }

@@ -10,6 +10,7 @@ use tandem_domain::Timestamp;
 
 use crate::class_object::class_datetime;
 use crate::json_view::to_json;
+use crate::manifest::Zone;
 use crate::value_form::parse_instant;
 
 /// The names that every expression can see.
@@ -83,11 +84,16 @@ fn instant(text: &str) -> Result<Timestamp, Error> {
     })
 }
 
-/// An instant in UTC in any form: `since|time("%Y-%m-%d %H:%M:%S")`.
-fn time(text: &str, format: &str) -> Result<String, Error> {
-    let wrong = |error: jiff::Error| Error::new(ErrorKind::InvalidOperation, error.to_string());
+/// An instant in any form, in UTC or in another zone: `since|time("%Y-%m-%d %H:%M:%S", "Europe/Vienna")`.
+fn time(text: &str, format: &str, zone: Option<&str>) -> Result<String, Error> {
+    let invalid = |reason: String| Error::new(ErrorKind::InvalidOperation, reason);
+    let wrong = |error: jiff::Error| invalid(error.to_string());
+    let zone = match zone {
+        Some(name) => Zone::parse(name).map_err(invalid)?.inner().clone(),
+        None => jiff::tz::TimeZone::UTC,
+    };
     let at = jiff::Timestamp::from_microsecond(instant(text)?.as_micros()).map_err(wrong)?;
-    jiff::fmt::strtime::format(format, &at.to_zoned(jiff::tz::TimeZone::UTC)).map_err(wrong)
+    jiff::fmt::strtime::format(format, &at.to_zoned(zone)).map_err(wrong)
 }
 
 /// A list of values as a list of objects with one member: `[1, 2]|map_as("id")`.
@@ -138,6 +144,10 @@ mod tests {
             render("{{ since|time('%Y-%m-%dT%H:%M:%S.%6f') }}"),
             "2026-11-20T18:03:13.478342"
         );
+        for (zone, local) in [("Europe/Vienna", "19:03"), ("-03:30", "14:33")] {
+            let template = format!("{{{{ since|time('%H:%M', '{zone}') }}}}");
+            assert_eq!(render(&template), local);
+        }
     }
 
     #[test]

@@ -58,6 +58,38 @@ async fn a_row_becomes_a_record_and_a_bad_row_does_not_stop_the_listing() {
 }
 
 #[tokio::test]
+async fn a_local_time_is_that_of_the_zone_that_the_manifest_names_and_one_with_a_zone_keeps_it() {
+    let server = Server::start(|_, _| {
+        let rows = [
+            "2026-11-27 10:00:00",
+            "2026-07-01T10:00:00",
+            "2026-07-01T10:00:00Z",
+        ];
+        let rows = rows.iter().enumerate();
+        let rows: Vec<_> = rows
+            .map(|(id, at)| json!({"id": id, "updated": at}))
+            .collect();
+        json(200, json!({"data": rows}))
+    })
+    .await;
+    let here = "updated_at: { path: /updated";
+    let zoned = format!("{here}, time_zone: Europe/Vienna");
+    let connector = server.connector(&manifest("", LIST, "").replace(here, &zoned));
+    let page = connector.list(&items(), &Listing::All, None).await;
+    let page = page.expect("a page");
+    let times = page.records.iter().map(|record| record.updated_at);
+    let times: Vec<String> = times.map(|at| at.expect("a time").to_string()).collect();
+    assert_eq!(
+        times,
+        [
+            "2026-11-27T09:00:00Z",
+            "2026-07-01T08:00:00Z",
+            "2026-07-01T10:00:00Z"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_page_without_its_array_is_an_error_not_an_empty_page() {
     let server = Server::start(|_, number| {
         json(

@@ -263,4 +263,41 @@ async fn whole(connector: &NeededFields) -> RemoteRecord {
         ReadOutcome::Found(record) => *record,
         other => panic!("{other:?}"),
     }
+/// Every id that a system may give: some cannot be put into an address, and some only when they are written otherwise.
+#[tokio::test]
+async fn an_id_that_no_address_can_hold_is_the_failure_of_its_record_alone() {
+    let server = Server::start(|request, _| match request.path.as_str() {
+        "/items" => verbatim(
+            200,
+            br#"{"data":[{"id":"1"},{"id":""},{"id":"."},{"id":".."},{"id":"a/b?c"},{"id":"../x"}]}"#,
+        ),
+        "/items/a%2Fb%3Fc" => verbatim(200, br#"{"id":"a/b?c","name":"Bob"}"#),
+        "/items/..%2Fx" => verbatim(200, br#"{"id":"../x","name":"Eve"}"#),
+        _ => verbatim(200, br#"{"id":"1","name":"Ada"}"#),
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let page = connector.list(&items(), &Listing::All, None).await;
+    let page = page.unwrap_or_else(|error| panic!("{error}"));
+    let ids: Vec<&str> = page.records.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids, ["1", "a/b?c", "../x"]);
+    assert_eq!(page.unreadable.len(), 3);
+    assert!(
+        page.unreadable[2].reason.contains("`..` in an address"),
+        "{:?}",
+        page.unreadable
+    );
+
+    let asked = ["..", "1", ".", "a/b?c", "../x"].map(RecordId::new);
+    let outcomes = connector.read(&items(), &asked).await;
+    let told: Vec<String> = outcomes
+        .unwrap_or_else(|error| panic!("{error}"))
+        .into_iter()
+        .map(|outcome| match outcome {
+            ReadOutcome::Found(record) => record.id.to_string(),
+            ReadOutcome::Missing => "missing".to_owned(),
+            ReadOutcome::Unreadable(_) => "unreadable".to_owned(),
+        })
+        .collect();
+    assert_eq!(told, ["unreadable", "1", "unreadable", "a/b?c", "../x"]);
 }

@@ -58,7 +58,7 @@ impl FakeSystem {
             created_at: Some(row.created_at).filter(|_| !self.oddities().hides_birth),
             archived: row.fields.get("active") == Some(&Value::Text("false".to_owned())),
             reference: row.reference.clone(),
-            raw: serde_json::Value::Null,
+            raw: tandem_connectors::RawRecord::default(),
         }
     }
 

@@ -1,0 +1,82 @@
+//! The zone of times that a system writes without one.
+
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::DateTimeParser;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, de};
+use tandem_domain::Timestamp;
+
+/// A zone of the IANA database, or an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// `Europe/Vienna`, `+01:00`, `UTC`. The database is part of the program, so that it is the same everywhere.
+    ///
+    /// # Errors
+    /// What cannot be read, and what can be written.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let zone = DateTimeParser::new().parse_time_zone(text).ok();
+        zone.map(Self).ok_or_else(|| {
+            format!(
+                "`{text}` is not a time zone; write a name such as Europe/Vienna or UTC, or an offset such as +01:00"
+            )
+        })
+    }
+
+    /// A local time as an instant. Of one that comes twice, in the night when clocks are put back, it is the first:
+    /// whoever goes on from there reads something again, and skips nothing.
+    pub(crate) fn instant(&self, local: DateTime) -> Option<Timestamp> {
+        let zoned = local.to_zoned(self.0.clone()).ok()?;
+        Some(Timestamp::from_micros(zoned.timestamp().as_microsecond()))
+    }
+
+    /// The zone as the library has it.
+    pub(crate) const fn inner(&self) -> &TimeZone {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_offsets_are_zones_and_nothing_else() {
+        let ten: DateTime = "2026-07-01 10:00:00".parse().expect("a local time");
+        for (text, instant) in [
+            ("Europe/Vienna", "2026-07-01T08:00:00Z"),
+            ("+01:00", "2026-07-01T09:00:00Z"),
+            ("-03:30", "2026-07-01T13:30:00Z"),
+            ("UTC", "2026-07-01T10:00:00Z"),
+        ] {
+            let zone = Zone::parse(text).expect(text);
+            assert_eq!(
+                zone.instant(ten).map(|at| at.to_string()).as_deref(),
+                Some(instant)
+            );
+        }
+        for wrong in ["", "Europe/Viena", "1", "+25:00", "summer"] {
+            let refused = Zone::parse(wrong).expect_err(wrong);
+            assert!(
+                refused.contains("Europe/Vienna") && refused.contains("+01:00"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_local_time_that_comes_twice_is_the_first_of_the_two() {
+        let twice: DateTime = "2026-10-25 02:30:00".parse().expect("a local time");
+        let zone = Zone::parse("Europe/Vienna").expect("a zone");
+        let at = zone.instant(twice).map(|at| at.to_string());
+        assert_eq!(at.as_deref(), Some("2026-10-25T00:30:00Z"));
+    }
+}
