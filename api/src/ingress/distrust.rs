@@ -162,7 +162,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_webhook_that_is_signed_rightly_ends_the_complaint_also_of_another_process() {
-        let store = TemporaryStore::open().await.shared();
+        let kept = TemporaryStore::open().await;
+        let store = kept.shared();
         let at = Timestamp::from_secs;
         let known = async || {
             let known = store.health().await.expect("asked").remove(0);
