@@ -36,8 +36,7 @@ pub struct RemoteRecord {
     pub archived: bool,
     /// The external reference that Tandem wrote at creation, where the stream has a field for it.
     pub reference: Option<String>,
-    /// The record as answered, for partial nested writes (`current` in manifest templates). Listings leave it out:
-    /// what is written is read again before.
+    /// The record as answered, for partial nested writes (`current` in manifest templates).
     pub raw: RawRecord,
 }
 

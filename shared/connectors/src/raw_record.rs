@@ -20,10 +20,10 @@ enum Kept {
 }
 
 impl RawRecord {
-    /// Keeps it as text if it is long.
-    pub(crate) fn of_long_answer(json: Json) -> Self {
+    /// Keeps it as text if that is longer than so many bytes.
+    pub(crate) fn as_text_beyond(bytes: usize, json: Json) -> Self {
         match serde_json::to_string(&json) {
-            Ok(text) if text.len() > LONG_BYTES => Self(Kept::Text(text.into())),
+            Ok(text) if text.len() > bytes => Self(Kept::Text(text.into())),
             Ok(_) | Err(_) => Self(Kept::Parsed(json)),
         }
     }
@@ -55,11 +55,11 @@ mod tests {
     #[test]
     fn a_record_reads_back_the_same_however_it_is_kept() {
         let long = json!({ "id": "7", "values": vec![1; LONG_BYTES], "share": 0.1 });
-        let kept = RawRecord::of_long_answer(long.clone());
+        let kept = RawRecord::as_text_beyond(LONG_BYTES, long.clone());
         assert!(matches!(kept.0, Kept::Text(_)));
         assert_eq!(*kept.json(), long);
         let short = json!({ "id": "7" });
-        let kept = RawRecord::of_long_answer(short.clone());
+        let kept = RawRecord::as_text_beyond(LONG_BYTES, short.clone());
         assert!(matches!(kept.0, Kept::Parsed(_)));
         assert_eq!(*kept.json(), short);
         assert_eq!(*RawRecord::default().json(), Json::Null);

@@ -307,7 +307,7 @@ fn a_time_zone_must_exist_and_have_something_to_say() {
     expect(
         &wrong,
         15,
-        "streams.items.updated_at.time_zone",
+        "streams.items.updated_at",
         "`Europe/Viena` is not a time zone; write a name such as Europe/Vienna",
     );
     let idle = only(

@@ -6,6 +6,9 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, de};
 use tandem_domain::Timestamp;
 
+/// No place on earth is further from UTC, in seconds.
+const OFFSET_SECS_MAX: i32 = 14 * 3_600;
+
 /// A zone of the IANA database, or an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone(TimeZone);
@@ -17,7 +20,11 @@ impl Zone {
     /// What cannot be read, and what can be written.
     pub fn parse(text: &str) -> Result<Self, String> {
         let zone = DateTimeParser::new().parse_time_zone(text).ok();
-        zone.map(Self).ok_or_else(|| {
+        let exists = |zone: &TimeZone| {
+            let offset = zone.to_fixed_offset();
+            offset.map_or(true, |offset| offset.seconds().abs() <= OFFSET_SECS_MAX)
+        };
+        zone.filter(exists).map(Self).ok_or_else(|| {
             format!(
                 "`{text}` is not a time zone; write a name such as Europe/Vienna or UTC, or an offset such as +01:00"
             )

@@ -319,12 +319,12 @@ fn alike(found: &Value, wanted: &Value) -> bool {
 /// What is kept of a row besides its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Nothing: it is read again before anything is written.
-    Nothing,
     /// The row as it is.
     Row,
     /// The row, as text if it is long.
     LongRow,
+    /// The row as text. What a listing gave is hardly ever written from.
+    Text,
 }
 
 impl Keep {
@@ -334,6 +334,10 @@ impl Keep {
         } else {
             Self::Row
         }
+    }
+
+    pub(super) const fn of_listing(is_long: bool) -> Self {
+        if is_long { Self::Text } else { Self::Row }
     }
 }
 

@@ -176,7 +176,8 @@ impl RestConnector {
                 .goes_on(&stream.id.path, next, &taken)
                 .map_err(|reason| self.endless(operation, reason))?,
         };
-        let (records, mut unreadable) = decode_all(stream, taken.rows, Keep::Nothing);
+        let (records, mut unreadable) =
+            decode_all(stream, taken.rows, Keep::of_listing(whole.is_long));
         if let (Some(place), true, [row]) = (single, records.is_empty(), &*unreadable)
             && row.id.is_none()
         {

@@ -12,6 +12,7 @@ use crate::RawRecord;
 use crate::connector::{RemoteRecord, UnreadableRow};
 use crate::lenient_json::{is_damaged, presentable};
 use crate::manifest::{Field, Stream};
+use crate::raw_record::LONG_BYTES;
 use crate::value_form::{Form, ID_BYTES_MAX, id_text, scalar_text};
 
 /// What is said of a text that JSON could not carry.
@@ -36,9 +37,9 @@ pub(super) fn decode(
     match decode_parts(stream, &raw, id.clone()) {
         Ok(record) => {
             let raw = match keep {
-                Keep::Nothing => RawRecord::default(),
                 Keep::Row => RawRecord::from(raw),
-                Keep::LongRow => RawRecord::of_long_answer(raw),
+                Keep::LongRow => RawRecord::as_text_beyond(LONG_BYTES, raw),
+                Keep::Text => RawRecord::as_text_beyond(0, raw),
             };
             Ok(RemoteRecord { raw, ..record })
         }
