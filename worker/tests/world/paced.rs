@@ -85,7 +85,8 @@ paced! {
     }
     HealthStore {
         fn note_health(
-            connection: &ConnectionName, state: ConnectionState, reason: Option<String>, now: Timestamp
+            connection: &ConnectionName, state: ConnectionState, reason: Option<String>, seen_by: &str,
+            now: Timestamp
         ) -> bool;
         fn note_badly_signed(connection: &ConnectionName, count: u32, now: Timestamp) -> ();
         fn health() -> Vec<ConnectionHealth>;
