@@ -3,9 +3,7 @@
 use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
-use tandem_store::{
-    Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting,
-};
+use tandem_store::{Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting};
 
 use super::change_log::decided;
 use super::confirm::{finish, seen};

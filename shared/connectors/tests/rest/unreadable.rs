@@ -263,6 +263,8 @@ async fn whole(connector: &NeededFields) -> RemoteRecord {
         ReadOutcome::Found(record) => *record,
         other => panic!("{other:?}"),
     }
+}
+
 /// Every id that a system may give: some cannot be put into an address, and some only when they are written otherwise.
 #[tokio::test]
 async fn an_id_that_no_address_can_hold_is_the_failure_of_its_record_alone() {
