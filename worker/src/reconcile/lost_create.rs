@@ -186,6 +186,11 @@ pub(super) async fn resend(
     {
         return Err(tandem_store::StoreError::LeaseLost.into());
     }
+    // What it makes is made now, and not when it was sent the last time.
+    let intent = &Intent {
+        sent_at: Some(work.context.now()),
+        ..intent.clone()
+    };
     match work.send(intent, None).await {
         Sent::Written { written, .. } => {
             let id = written.id.clone();
