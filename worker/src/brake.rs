@@ -1,10 +1,11 @@
-//! The delete brake: deletes that come too many at once wait for a person.
+//! The delete brake: deletes that come too many at once wait for a person. So do fields that vanish from too many
+//! records.
 //!
 //! The storage counts, so that the limit holds for the whole fleet and a restart forgets nothing.
 
 use std::time::Duration;
 
-use tandem_domain::LinkId;
+use tandem_domain::{LinkId, Side};
 use tandem_runtime::{DeleteBrake, SyncDefinition};
 use tandem_store::StoreError;
 
@@ -33,6 +34,24 @@ pub async fn admits(
     )
     .await
     .map_err(WorkError::from)
+}
+
+/// Counts a record that has lost a field, and says how many have within the window.
+///
+/// # Errors
+/// What the storage says.
+pub async fn count_emptied(
+    context: &Context,
+    sync: &SyncDefinition,
+    field: (Side, &str),
+    link: LinkId,
+) -> Result<u64, WorkError> {
+    let now = context.now();
+    let since = now.minus(WINDOW);
+    let store = &context.store;
+    Ok(store
+        .count_emptied(&sync.name, field, link, since, now)
+        .await?)
 }
 
 /// So many deletes pass within the window: the number, or the share of the links if that is more. The links are

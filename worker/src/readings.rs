@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
-use tandem_domain::{Fields, RecordId, Side, Timestamp, checksum};
+use tandem_domain::{Fields, RecordId, Side, Timestamp, Value, checksum};
 use tandem_engine::{Gone, Presence, Snapshot, key_texts, mapped};
 use tandem_runtime::{Archived, SyncDefinition};
-use tandem_store::{Hints, IndexedRecord, ShownRecord, SideMemory, SideState};
+use tandem_store::{Hints, IndexedRecord, LeftOut, ShownRecord, SideMemory, SideState};
 
 use crate::patience::{self, RECORD_TRIES};
 
@@ -19,6 +19,9 @@ pub struct Reading {
     pub fields: Fields,
     /// The mapped fields of which the answer says nothing, wholly or in part. In a listing they may hold anything.
     pub left_out: BTreeSet<String>,
+    /// Those of them whose value stands all the same, because nobody believes yet, or at all, that it was emptied. In
+    /// `fields` it is as both last agreed.
+    pub kept: BTreeMap<String, LeftOut>,
     /// When it was edited, by our clock.
     pub edited_at: Option<Timestamp>,
     /// Whether it is out of use in a way that counts as gone for the sync.
@@ -38,6 +41,7 @@ impl Reading {
         Self {
             fields: mapped(&sync.policy, side, &record.fields),
             left_out: left_out(sync, side, &record),
+            kept: BTreeMap::new(),
             counts_as_gone: record.archived && sync.archived == Archived::Gone,
             record,
             edited_at,
@@ -109,7 +113,7 @@ impl Reading {
     /// Its checksum in the index: one that is taken out of use, or into use again, has changed, though its
     /// fields have not.
     fn shown_checksum(&self) -> String {
-        let of_fields = checksum(&self.fields);
+        let of_fields = self.checksum();
         if self.counts_as_gone {
             format!("gone:{of_fields}")
         } else {
@@ -122,7 +126,7 @@ impl Reading {
         SideState {
             id: Some(self.record.id.clone()),
             version: self.record.version.clone(),
-            checksum: Some(checksum(known)),
+            checksum: Some(self.checksum_as_shown(known)),
             updated_at: self.record.updated_at,
             // Without it another record under this id, after a restore, could not be told from it.
             memory: SideMemory {
@@ -141,7 +145,40 @@ impl Reading {
 
     /// The checksum of its mapped fields.
     pub fn checksum(&self) -> String {
-        checksum(&self.fields)
+        self.checksum_as_shown(&self.fields)
+    }
+
+    /// A value that a person said stands although the system leaves it out is empty in the checksum, as it is in
+    /// the listings: otherwise each would find the record changed.
+    fn checksum_as_shown(&self, fields: &Fields) -> String {
+        let is_settled = |name: &&String| self.kept[*name].settled;
+        let hidden: Vec<&String> = self.kept.keys().filter(is_settled).collect();
+        if hidden.is_empty() {
+            return checksum(fields);
+        }
+        let mut shown = fields.clone();
+        for name in hidden {
+            shown.insert(name.clone(), Value::Null);
+        }
+        checksum(&shown)
+    }
+
+    /// Lets a value stand of which the answer says nothing.
+    pub fn keep(&mut self, name: &str, value: Value, known: LeftOut) {
+        self.fields.insert(name.to_owned(), value);
+        self.kept.insert(name.to_owned(), known);
+    }
+
+    /// Lets those values stand that do in an earlier reading of the record, but for what was written since.
+    pub fn keep_as(&mut self, earlier: &Self, sent: Option<&Fields>) {
+        for (name, known) in &earlier.kept {
+            let stood = sent
+                .and_then(|sent| sent.get(name))
+                .or(earlier.fields.get(name));
+            if let Some(value) = stood.filter(|_| self.left_out.contains(name)) {
+                self.keep(name, value.clone(), known.clone());
+            }
+        }
     }
 
     /// As the engine looks at it.

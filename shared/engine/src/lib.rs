@@ -1,6 +1,7 @@
 //! Decides; never acts. Matching of records, the three-way plan of a pair, and the policies that
 //! both follow are pure functions here: no I/O, no clock, no randomness, nothing async.
 
+mod emptied;
 mod equality;
 mod form;
 mod identity;
@@ -11,6 +12,7 @@ mod project;
 mod recover;
 mod settle;
 
+pub use emptied::emptied;
 pub use equality::same;
 pub use form::is_form_of;
 pub use identity::{Marks, Mistaken, keeps_any, mistaken};

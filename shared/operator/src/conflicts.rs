@@ -5,6 +5,7 @@ use tandem_domain::suggest::full_advice;
 use tandem_domain::{ConflictId, SyncName, Timestamp};
 use tandem_store::{Conflict, ConflictFilter, ConflictKind, ConflictState, Resolution};
 
+use crate::control::Start;
 use crate::operator::page_rows;
 use crate::span::{self, before};
 use crate::views::{ConflictView, Page};
@@ -72,6 +73,16 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
                 "keep the record that is still there, no longer as one of a pair, and leave it alone",
             ),
             IGNORE_PAIR,
+        ],
+        ConflictKind::Emptied { .. } => &[
+            (
+                "approve",
+                "take the field for emptied, in all records where it is missing: it is emptied on the other side too",
+            ),
+            (
+                "reject",
+                "keep the values in all records where the field is missing, until it is shown again; nothing is written",
+            ),
         ],
         ConflictKind::Replaced { .. } => &[
             (
@@ -205,6 +216,15 @@ impl Operator {
             return Err(not_open(&conflict));
         };
         self.ring(&[job]);
+        if matches!(conflict.kind, ConflictKind::Emptied { .. }) {
+            // It is about many records: a whole listing finds them.
+            let started = self
+                .start(&conflict.sync, Start::Sweep(conflict.side))
+                .await;
+            if let Err(error) = started {
+                tracing::warn!(conflict = %id, sync = %conflict.sync, %error, "the answer is carried out by the next whole comparison");
+            }
+        }
         tracing::info!(conflict = %id, answer = given, %job, "an operator answered a question");
         self.conflict(id).await
     }
@@ -285,6 +305,9 @@ const fn advice(kind: &ConflictKind) -> &'static str {
         ConflictKind::Overwritten { .. } => {
             "put the value right in either system if it is wrong, then dismiss the question; or ignore the record"
         }
+        ConflictKind::Emptied { .. } => {
+            "approve if the field is really empty there, or reject to keep the values"
+        }
         ConflictKind::Replaced { .. } => {
             "approve if it is the same record after all, reject to take the pair apart, or ignore the record"
         }
@@ -298,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    fn one_of_each() -> [ConflictKind; 6] {
+    fn one_of_each() -> [ConflictKind; 7] {
         [
             Make::field_conflict("name"),
             Make::ambiguous(),
@@ -315,6 +338,11 @@ mod tests {
                 edited_at: Timestamp::from_secs(0),
                 event: EventId::new(Timestamp::from_secs(0), &SeededEntropy::new(1)),
                 written: Fields::default(),
+            },
+            ConflictKind::Emptied {
+                field: "name".to_owned(),
+                records: 1,
+                value: Value::Null,
             },
             ConflictKind::Replaced {
                 reason: String::new(),

@@ -2,12 +2,12 @@
 //! letting pass are one.
 
 use async_trait::async_trait;
-use tandem_domain::{LinkId, SyncName, Timestamp};
-use tandem_store::{BrakeStore, StoreError};
+use tandem_domain::{LinkId, Side, SyncName, Timestamp};
+use tandem_store::{BrakeStore, StoreError, emptied_subject};
 
-use crate::PostgresStore;
-use crate::sql::Failed;
+use crate::sql::{self, Failed};
 use crate::txn::{self, Txn};
+use crate::{PostgresStore, rows};
 
 /// A delete that asks.
 struct Asked {
@@ -46,6 +46,37 @@ SELECT $1::text, $2::text, $3::bigint
 WHERE (SELECT count(*) FROM deletes_admitted WHERE sync = $1 AND link <> $2) < $4
 ON CONFLICT (sync, link) DO UPDATE SET at = deletes_admitted.at";
 
+/// A record that has lost a field; what is counted of it stands beside the deletes.
+struct Emptied {
+    subject: String,
+    link: LinkId,
+    since: Timestamp,
+    now: Timestamp,
+}
+
+async fn count(txn: &mut Txn, emptied: &Emptied) -> Result<u64, Failed> {
+    txn.run(sqlx::query(LOCK).bind(&*emptied.subject)).await?;
+    let forget = sqlx::query(FORGET)
+        .bind(&*emptied.subject)
+        .bind(emptied.since.as_micros());
+    txn.run(forget).await?;
+    let note = sqlx::query(NOTE)
+        .bind(&*emptied.subject)
+        .bind(emptied.link.to_string())
+        .bind(emptied.now.as_micros());
+    txn.run(note).await?;
+    let count = sqlx::query(COUNT).bind(&*emptied.subject);
+    let counted = txn.first(count).await?;
+    Ok(counted.map_or(Ok(0), |row| rows::count(&row, "records"))?)
+}
+
+const NOTE: &str = "-- note_emptied
+INSERT INTO deletes_admitted (sync, link, at) VALUES ($1, $2, $3)
+ON CONFLICT (sync, link) DO UPDATE SET at = deletes_admitted.at";
+
+const COUNT: &str = "-- count_emptied
+SELECT count(*) AS records FROM deletes_admitted WHERE sync = $1";
+
 #[async_trait]
 impl BrakeStore for PostgresStore {
     async fn admit_delete(
@@ -64,5 +95,25 @@ impl BrakeStore for PostgresStore {
             now,
         };
         txn::write(&self.pool, asked, |txn, asked| Box::pin(admit(txn, asked))).await
+    }
+
+    async fn count_emptied(
+        &self,
+        sync: &SyncName,
+        (side, field): (Side, &str),
+        link: LinkId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let emptied = Emptied {
+            subject: sql::key(&emptied_subject(sync, side, field)).into_owned(),
+            link,
+            since,
+            now,
+        };
+        txn::write(&self.pool, emptied, |txn, emptied| {
+            Box::pin(count(txn, emptied))
+        })
+        .await
     }
 }

@@ -280,6 +280,14 @@ impl ConflictStore for PostgresStore {
             .transpose()
     }
 
+    async fn question_about(&self, subject: &str) -> Result<Option<Conflict>, StoreError> {
+        const ABOUT: &str = "-- question_about
+SELECT * FROM conflicts WHERE subject = $1 AND state IN ('open', 'answered')";
+        let about = sqlx::query(ABOUT).bind(sql::key(subject).into_owned());
+        let row = alone::first(&self.pool, about).await?;
+        row.as_ref().map(read).transpose()
+    }
+
     async fn resolve_conflict(
         &self,
         id: ConflictId,

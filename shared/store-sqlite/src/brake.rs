@@ -1,11 +1,11 @@
 //! The deletes that were let pass of late. There is one writer, so that counting and letting pass are one.
 
 use async_trait::async_trait;
-use tandem_domain::{LinkId, SyncName, Timestamp};
-use tandem_store::{BrakeStore, StoreError};
+use tandem_domain::{LinkId, Side, SyncName, Timestamp};
+use tandem_store::{BrakeStore, StoreError, emptied_subject};
 
-use crate::SqliteStore;
 use crate::writer::Txn;
+use crate::{SqliteStore, rows};
 
 /// A delete that asks.
 struct Asked {
@@ -39,6 +39,36 @@ SELECT ?1, ?2, ?3
 WHERE (SELECT count(*) FROM deletes_admitted WHERE sync = ?1 AND link <> ?2) < ?4
 ON CONFLICT (sync, link) DO UPDATE SET at = deletes_admitted.at";
 
+/// A record that has lost a field; what is counted of it stands beside the deletes.
+struct Emptied {
+    subject: String,
+    link: LinkId,
+    since: Timestamp,
+    now: Timestamp,
+}
+
+async fn count(txn: &mut Txn, emptied: &Emptied) -> Result<u64, StoreError> {
+    let forget = sqlx::query(FORGET)
+        .bind(emptied.subject.clone())
+        .bind(emptied.since.as_micros());
+    txn.run(forget).await?;
+    let note = sqlx::query(NOTE)
+        .bind(emptied.subject.clone())
+        .bind(emptied.link.to_string())
+        .bind(emptied.now.as_micros());
+    txn.run(note).await?;
+    let count = sqlx::query(COUNT).bind(emptied.subject.clone());
+    let counted = txn.first(count).await?;
+    counted.map_or(Ok(0), |row| rows::count(&row, "records"))
+}
+
+const NOTE: &str = "-- note_emptied
+INSERT INTO deletes_admitted (sync, link, at) VALUES (?1, ?2, ?3)
+ON CONFLICT (sync, link) DO UPDATE SET at = deletes_admitted.at";
+
+const COUNT: &str = "-- count_emptied
+SELECT count(*) AS records FROM deletes_admitted WHERE sync = ?1";
+
 #[async_trait]
 impl BrakeStore for SqliteStore {
     async fn admit_delete(
@@ -58,6 +88,25 @@ impl BrakeStore for SqliteStore {
         };
         self.writer
             .write(move |txn| Box::pin(async move { admit(txn, &asked).await }))
+            .await
+    }
+
+    async fn count_emptied(
+        &self,
+        sync: &SyncName,
+        (side, field): (Side, &str),
+        link: LinkId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let emptied = Emptied {
+            subject: emptied_subject(sync, side, field),
+            link,
+            since,
+            now,
+        };
+        self.writer
+            .write(move |txn| Box::pin(async move { count(txn, &emptied).await }))
             .await
     }
 }

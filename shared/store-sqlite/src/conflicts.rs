@@ -273,6 +273,14 @@ impl ConflictStore for SqliteStore {
             .transpose()
     }
 
+    async fn question_about(&self, subject: &str) -> Result<Option<Conflict>, StoreError> {
+        const ABOUT: &str = "-- question_about
+SELECT * FROM conflicts WHERE subject = ?1 AND state IN ('open', 'answered')";
+        let about = sqlx::query(ABOUT).bind(subject.to_owned());
+        let row = sql::first(&self.readers, about).await?;
+        row.as_ref().map(read).transpose()
+    }
+
     async fn resolve_conflict(
         &self,
         id: ConflictId,

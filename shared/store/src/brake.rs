@@ -1,7 +1,8 @@
-//! The count behind the delete brake: one for the whole fleet, and not forgotten by a restart.
+//! The count behind the delete brake, and behind that of emptied fields: one for the whole fleet, and not forgotten by a
+//! restart.
 
 use async_trait::async_trait;
-use tandem_domain::{LinkId, SyncName, Timestamp};
+use tandem_domain::{LinkId, Side, SyncName, Timestamp};
 
 use crate::StoreError;
 
@@ -19,4 +20,21 @@ pub trait BrakeStore: Send + Sync {
         since: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Counts a record whose side's answer leaves out a field that had a value, and says how many records have lost it
+    /// since `since`, this one included. A link counts once. What is older than `since` is forgotten.
+    async fn count_emptied(
+        &self,
+        sync: &SyncName,
+        field: (Side, &str),
+        link: LinkId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+}
+
+/// What is counted of a field stands beside the deletes of the sync, under a name that no sync can have.
+#[must_use]
+pub fn emptied_subject(sync: &SyncName, side: Side, field: &str) -> String {
+    format!("{sync}/{side}#emptied/{field}")
 }

@@ -7,6 +7,7 @@ use tandem_domain::{
 };
 
 use crate::StoreError;
+use crate::brake::emptied_subject;
 
 /// What the question is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,15 @@ pub enum ConflictKind {
         /// The mapped fields that we wrote, with the values that we put there.
         written: Fields,
     },
+    /// A field that had a value is not in the answers of a system any more, in many records: one question for all of them.
+    Emptied {
+        /// The mapped field.
+        field: String,
+        /// In how many records at least, within an hour.
+        records: u64,
+        /// The value that stands in the record that is named.
+        value: Value,
+    },
     /// Under the id of a linked record there is another record now, or an older state of it.
     Replaced {
         /// What says so, in words.
@@ -109,12 +119,13 @@ impl ConflictKind {
     }
 
     /// The words of all kinds, for parsing.
-    pub const WORDS: [&str; 6] = [
+    pub const WORDS: [&str; 7] = [
         "field",
         "ambiguous",
         "not_kept",
         "delete_held",
         "overwritten",
+        "emptied",
         "replaced",
     ];
 
@@ -127,6 +138,7 @@ impl ConflictKind {
             Self::NotKept { .. } => "not_kept",
             Self::DeleteHeld { .. } => "delete_held",
             Self::Overwritten { .. } => "overwritten",
+            Self::Emptied { .. } => "emptied",
             Self::Replaced { .. } => "replaced",
         }
     }
@@ -135,7 +147,9 @@ impl ConflictKind {
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         match self {
-            Self::Field { field, .. } | Self::NotKept { field, .. } => Some(field),
+            Self::Field { field, .. }
+            | Self::NotKept { field, .. }
+            | Self::Emptied { field, .. } => Some(field),
             Self::Ambiguous { .. }
             | Self::DeleteHeld { .. }
             | Self::Overwritten { .. }
@@ -162,9 +176,9 @@ pub enum Resolution {
     CreateNew,
     /// Leave this record alone from now on.
     Ignore,
-    /// Carry out the held delete.
+    /// Carry out the held delete; the field was emptied.
     Approve,
-    /// Do not carry out the held delete: make the record anew, or unlink it by the policy.
+    /// Do not carry out the held delete: make the record anew, or unlink it by the policy; the values stand.
     Reject,
     /// Leave everything as it is; only the question closes.
     Dismiss,
@@ -244,11 +258,14 @@ pub struct NewConflict {
 impl NewConflict {
     /// What is asked about, as text: one question about it is never open twice. It is a field of a link, or a
     /// record; beside other questions about a record stand those whether an edit was overwritten, and whether it
-    /// is still the same record.
+    /// is still the same record. One about a field that vanished is about a side of a sync.
     #[must_use]
     pub fn subject(&self) -> String {
         let record = format!("{}/{}/{}", self.sync, self.side, self.record);
         match (self.link, &self.kind) {
+            (_, ConflictKind::Emptied { field, .. }) => {
+                emptied_subject(&self.sync, self.side, field)
+            }
             (Some(link), kind) if kind.field().is_some() => {
                 format!("{link}/{}", kind.field().unwrap_or_default())
             }
@@ -325,6 +342,9 @@ pub trait ConflictStore: Send + Sync {
 
     /// One question.
     async fn conflict(&self, id: ConflictId) -> Result<Option<Conflict>, StoreError>;
+
+    /// The question about this subject ([`NewConflict::subject`]) that is open, or answered and not closed.
+    async fn question_about(&self, subject: &str) -> Result<Option<Conflict>, StoreError>;
 
     /// Answers an open question, or gives one that is not carried out yet another answer, and enqueues, with the
     /// given id, the reconcile job that carries it out, in one transaction. `Ignore` also marks the record as ignored and closes the question.

@@ -24,7 +24,7 @@ mod waits;
 
 use async_trait::async_trait;
 
-pub use brake::BrakeStore;
+pub use brake::{BrakeStore, emptied_subject};
 pub use changes::{Change, ChangeFilter, ChangeStore, FieldChange, Operation, Outcome, SyncTotals};
 pub use config::{
     ConfigStore, ConnectionRow, Notice, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
@@ -49,8 +49,8 @@ pub use jobs::{
 pub use leases::LeaseStore;
 pub use links::{
     Causes, Confirmation, Doubt, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
-    JournalError, KnownRecord, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, NewLink, OwnWrite,
-    PairContext, Ruling, SeenRecord, SideMemory, SideState, Unseen, WaitingCause,
+    JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, NewLink,
+    OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, Unseen, WaitingCause,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
 pub use runs::{

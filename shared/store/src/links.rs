@@ -46,6 +46,21 @@ pub struct SideMemory {
     /// it show them later they are ours, not an edit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen: BTreeMap<String, Unseen>,
+    /// Mapped fields that had a value and of which the system says nothing any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, LeftOut>,
+}
+
+/// A field that had a value and is not in the answers any more, while nobody takes it for emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Since when.
+    pub since: Timestamp,
+    /// When that was last looked at.
+    pub last: Timestamp,
+    /// Whether a person has said that the value stands, for as long as the system does not show the field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
 }
 
 impl SideMemory {

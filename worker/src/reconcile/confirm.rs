@@ -11,6 +11,7 @@ use tandem_store::{
 use super::change_log::changes;
 use super::create::keep_id;
 use super::deleted_over;
+use super::emptied;
 use super::linked::Open;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
@@ -42,6 +43,11 @@ pub(super) async fn finish(
     // The system has taken it: what cannot be read back for the moment is as if it did not show yet.
     for one in carried.iter_mut().filter(|one| is_unread(one)) {
         one.after = open.pair.side(one.intent.side).cloned();
+    }
+    for one in &mut carried {
+        if let (Some(before), Some(after)) = (open.pair.side(one.intent.side), &mut one.after) {
+            after.keep_as(before, Some(&one.intent.fields));
+        }
     }
     let settled = settle(
         &work.sync.policy,
@@ -79,6 +85,8 @@ pub(super) async fn finish(
             .context
             .rulings
             .iter()
+            // That one holds for other records too.
+            .filter(|ruling| ruling.asked != emptied::ASKED)
             .map(|ruling| ruling.conflict)
             // Both records are the ones that were linked, after all.
             .chain(open.context.replaced)
@@ -279,7 +287,12 @@ fn side_state(
                 || state.checksum == Some(reading.checksum())
         }),
         unseen: unshown.of_side(side).clone(),
+        left_out: reading.kept.clone(),
     };
+    if reading.kept.values().any(|one| !one.settled) {
+        // Whole listings look at it again, whether they show the field or not.
+        state.checksum = None;
+    }
     state
 }
 

@@ -167,7 +167,6 @@ fn target_state(
     let mut state = created.side_state(settled.known(intent.side));
     state.memory = SideMemory {
         made_at: created.record.created_at,
-        doubt: None,
         own_write: Some(OwnWrite {
             before: None,
             after: created.record.updated_at.filter(|_| is_last),
@@ -181,7 +180,7 @@ fn target_state(
             },
             others_moved: false,
         }),
-        unseen: std::collections::BTreeMap::new(),
+        ..SideMemory::default()
     };
     state
 }

@@ -13,6 +13,7 @@ use tandem_store::{
 use super::confirm::finish;
 use super::delete_hold::hold;
 use super::doubt;
+use super::emptied;
 use super::lost_create::{lost_create, settle_create};
 use super::made_again;
 use super::overwritten::{self, Overwritten};
@@ -123,7 +124,10 @@ async fn attempt(
     context: PairContext,
     causes: Causes,
 ) -> Result<Round, WorkError> {
-    let pair = read_both(work, &link).await?;
+    let mut pair = read_both(work, &link).await?;
+    if let Some(waiting) = emptied::hold(work, &link, &mut pair).await? {
+        return Ok(Round::Ended(waiting));
+    }
     if let Some(waiting) = doubt::wait(work, &link, &pair).await? {
         return Ok(Round::Ended(waiting));
     }

@@ -7,6 +7,7 @@ mod created;
 mod delete_hold;
 mod deleted_over;
 mod doubt;
+mod emptied;
 mod link_to;
 mod linked;
 mod lookup;

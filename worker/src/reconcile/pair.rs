@@ -49,6 +49,13 @@ impl Pair {
         }
     }
 
+    pub(super) const fn side_mut(&mut self, side: Side) -> Option<&mut Reading> {
+        match side {
+            Side::A => self.a.reading.as_mut(),
+            Side::B => self.b.reading.as_mut(),
+        }
+    }
+
     pub(super) const fn side(&self, side: Side) -> Option<&Reading> {
         self.look(side).reading.as_ref()
     }

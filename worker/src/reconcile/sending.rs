@@ -114,7 +114,10 @@ async fn is_as_read(
     if is_trusted {
         return Ok(true);
     }
-    let now = look(work, &open.link, side).await?;
+    let mut now = look(work, &open.link, side).await?;
+    if let (Some(before), Some(now)) = (&before.reading, &mut now.reading) {
+        now.keep_as(before, None);
+    }
     Ok(match (&before.reading, &now.reading) {
         (Some(before), Some(now)) => {
             before.fields == now.fields

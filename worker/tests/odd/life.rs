@@ -160,6 +160,7 @@ impl Draw {
             compares_versions: self.odd == Odd::Moments || self.one_in(2),
             hides_birth: self.one_in(2),
             page: if self.one_in(2) { 0 } else { 3 },
+            omits_empty: self.odd == Odd::Forms && self.one_in(3),
             ..Oddities::default()
         }
     }

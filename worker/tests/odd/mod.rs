@@ -2,6 +2,7 @@
 
 mod asked;
 mod between;
+mod emptied;
 mod fake;
 mod life;
 mod lost_answers;

@@ -36,6 +36,7 @@ paced! {
     }
     BrakeStore {
         fn admit_delete(sync: &SyncName, link: LinkId, limit: u64, since: Timestamp, now: Timestamp) -> bool;
+        fn count_emptied(sync: &SyncName, field: (Side, &str), link: LinkId, since: Timestamp, now: Timestamp) -> u64;
     }
     ChangeStore {
         fn changes(filter: &ChangeFilter) -> Vec<Change>;
@@ -64,6 +65,7 @@ paced! {
         fn open_conflicts(conflicts: Vec<NewConflict>, now: Timestamp) -> usize;
         fn conflicts(filter: &ConflictFilter) -> Vec<Conflict>;
         fn conflict(id: ConflictId) -> Option<Conflict>;
+        fn question_about(subject: &str) -> Option<Conflict>;
         fn resolve_conflict(id: ConflictId, resolution: Resolution, job: JobId, now: Timestamp) -> Option<JobId>;
     }
     EventStore {

@@ -202,6 +202,7 @@ mod tests {
             ("not_kept", &["take", "dismiss", "ignore"]),
             ("ambiguous", &["link_to", "create_new", "ignore"]),
             ("delete_held", &["approve", "reject", "ignore"]),
+            ("emptied", &["approve", "reject"]),
             ("replaced", &["approve", "reject", "ignore"]),
             ("overwritten", &["dismiss", "ignore"]),
         ] {

@@ -81,6 +81,7 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
         | ConflictKind::NotKept { .. }
         | ConflictKind::DeleteHeld { .. }
         | ConflictKind::Overwritten { .. }
+        | ConflictKind::Emptied { .. }
         | ConflictKind::Replaced { .. } => Part::Partner,
     }
 }
@@ -154,6 +155,15 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             "under the id of {record} on side {side} stands another record now, or an older state of it ({reason}): it had {}, it has {}",
             pairs(known),
             pairs(found)
+        ),
+        ConflictKind::Emptied {
+            field,
+            records,
+            value,
+        } => format!(
+            "`{field}` is not in the answers of side {side} any more, in at least {records} records of {} that had a value there, such as {record} with {}: was it emptied in all of them, or may the sign-in not see it any more, or has it another name? Until this is answered the values stand on side {other}, and nothing is emptied",
+            conflict.sync,
+            quoted(value)
         ),
         ConflictKind::DeleteHeld { gone, reason } => {
             let partner = conflict.shown.iter().find(|shown| shown.side == *gone);

@@ -396,6 +396,11 @@ fn question(kind: &ConflictKind) -> Json {
         ConflictKind::NotKept { field, sent, kept } => {
             json!({ "field": field, "sent": plain(sent), "kept": plain(kept) })
         }
+        ConflictKind::Emptied {
+            field,
+            records,
+            value,
+        } => json!({ "field": field, "records": records, "value": plain(value) }),
         ConflictKind::DeleteHeld { gone, reason } => json!({ "gone": gone, "reason": reason }),
         ConflictKind::Overwritten {
             edited_at,

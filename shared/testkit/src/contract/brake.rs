@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_domain::LinkId;
+use tandem_domain::{LinkId, Side};
 
 use super::Subject;
 use crate::Make;
@@ -63,4 +63,33 @@ pub async fn of_many_deletes_at_once_no_more_pass_than_the_limit(store: Subject)
         admitted += usize::from(asked.await.expect("it does not panic"));
     }
     assert_eq!(admitted, 5);
+}
+
+/// Records that lose a field are counted once each, by sync, side and field, until the time is over.
+pub async fn records_that_lose_a_field_are_counted_until_the_time_is_over(store: Subject) {
+    let make = Make::default();
+    let count = async |sync: &str, side: Side, field: &str, link: LinkId| {
+        let (sync, now) = (Make::sync(sync), make.now());
+        let counted = store.count_emptied(&sync, (side, field), link, now.minus(WINDOW), now);
+        counted.await.expect("the storage answers")
+    };
+    let first = make.link_id();
+    assert_eq!(count("customers", Side::A, "note", first).await, 1);
+    assert_eq!(
+        count("customers", Side::A, "note", first).await,
+        1,
+        "the same again"
+    );
+    assert_eq!(count("customers", Side::A, "note", make.link_id()).await, 2);
+    assert_eq!(count("customers", Side::B, "note", first).await, 1);
+    assert_eq!(count("customers", Side::A, "city", first).await, 1);
+    assert_eq!(count("invoices", Side::A, "note", first).await, 1);
+    let long = "x".repeat(10_000);
+    assert_eq!(count("customers", Side::A, &long, first).await, 1);
+    assert!(
+        admits(&store, &make, "customers", first, 1).await,
+        "deletes are counted apart"
+    );
+    make.clock.advance(WINDOW + Duration::from_secs(1));
+    assert_eq!(count("customers", Side::A, "note", make.link_id()).await, 1);
 }

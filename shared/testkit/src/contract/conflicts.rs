@@ -409,3 +409,41 @@ pub async fn every_kind_and_answer_survives_the_storage(store: Subject) {
         );
     }
 }
+
+/// A field that vanishes from many records is asked about once, and the question is found by what it is about until it
+/// is closed.
+pub async fn a_field_that_vanishes_from_many_records_is_one_question(store: Subject) {
+    let make = Make::default();
+    let emptied = |record: &str, records: u64| {
+        let kind = ConflictKind::Emptied {
+            field: "note".to_owned(),
+            records,
+            value: Value::Null,
+        };
+        make.conflict(None, record, kind)
+    };
+    let (first, second) = (emptied("a1", 11), emptied("a2", 22));
+    assert_eq!(open(&store, &make, &[&first]).await, 1);
+    assert_eq!(open(&store, &make, &[&second]).await, 1, "another number");
+    let subject = tandem_store::emptied_subject(&Make::customers(), Side::A, "note");
+    assert_eq!(first.subject(), subject);
+    let about = async || {
+        store
+            .question_about(&subject)
+            .await
+            .expect("question_about")
+    };
+    let found = about().await.expect("it is open");
+    assert_eq!((found.id, found.kind), (first.id, second.kind));
+    let job = make.job_id();
+    let answered = store.resolve_conflict(first.id, Resolution::Reject, job, make.now());
+    assert!(answered.await.expect("resolve").is_some());
+    let found = about().await.expect("it is answered");
+    assert_eq!(found.resolution, Some(Resolution::Reject));
+    let confirmation = Confirmation {
+        used_rulings: vec![first.id],
+        ..Confirmation::default()
+    };
+    confirm(&store, &make, confirmation).await;
+    assert_eq!(about().await, None, "it is closed");
+}

@@ -144,6 +144,7 @@ macro_rules! contract_suite {
             crashes: jobs_that_ran_beside_each_other_are_told_apart;
             crashes: a_job_whose_run_comes_further_each_time_is_not_what_kills_its_processes;
             brake: no_more_deletes_pass_than_the_limit_until_the_time_is_over;
+            brake: records_that_lose_a_field_are_counted_until_the_time_is_over;
             brake: a_delete_that_was_let_pass_may_be_tried_again;
             brake: of_many_deletes_at_once_no_more_pass_than_the_limit;
             leases: a_role_has_one_holder_who_keeps_it_by_asking_again;
@@ -228,6 +229,7 @@ macro_rules! contract_suite {
             index: a_row_that_shows_a_record_in_part_takes_nothing_away;
             index: a_row_in_part_of_a_linked_record_is_compared_with_when_it_was_read;
             conflicts: a_question_is_opened_once;
+            conflicts: a_field_that_vanishes_from_many_records_is_one_question;
             conflicts: a_question_keeps_the_records_that_it_is_about;
             conflicts: a_question_without_a_field_is_opened_once_a_record;
             conflicts: an_open_question_shows_in_the_pair;
