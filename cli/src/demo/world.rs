@@ -234,6 +234,7 @@ syncs:
       credit_limit: {{ equality: {{ decimals: 2 }} }}
     retry: {{ retries: 8, base_secs: 1, max_secs: 10 }}
     overlap_secs: 30
+    deletes: {{ confirm_secs: 5 }}
     schedule: {{ poll_a: "every 5 seconds", poll_b: "every 5 seconds", full: manual }}
 "#,
         crm = crm.base_url(),

@@ -144,7 +144,7 @@ async fn attempt(
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
         Sameness::Same | Sameness::Asked(_) => plan(work, &link, &pair, &context, &recovery)?,
     };
-    if let Some(pause) = recovery.wait(&planned) {
+    if let Some(pause) = recovery.wait(work, &planned) {
         return Ok(Round::Ended(work.again_after(pause, Waiting::Elsewhere)));
     }
     let mut open = Open {

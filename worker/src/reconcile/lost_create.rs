@@ -20,7 +20,7 @@ use crate::readings::{self, Reading};
 /// way: after this many times as long as an answer is waited for.
 pub(super) const RESEND_TIMEOUTS: u32 = 2;
 
-/// How soon the effect is looked for again meanwhile.
+/// How soon the effect is looked for again meanwhile, at first.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The job that sent a create is taken for dead after this long.
@@ -39,6 +39,9 @@ const SHOWS_WITHIN: Duration = Duration::from_secs(600);
 /// It is looked for at least so long before it is sent again: what is hidden for a moment would be doubled.
 const LOOKED_FOR_MIN: Duration = Duration::from_secs(5);
 
+/// It is looked for no more seldom than this.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
+
 /// Finds out what became of a create that was sent, and either links its effect or sends it again
 /// under the same transaction id.
 pub(super) async fn settle_create(
@@ -56,7 +59,7 @@ pub(super) async fn settle_create(
     let since = work.context.now().since(sent);
     if intent.target.is_some() {
         if since < SHOWS_WITHIN {
-            return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
+            return Ok(look_later(work, since, SHOWS_WITHIN - since));
         }
         // Somebody deleted it at once, or merged it.
         let reason = "it was made, and is not there any more; planned anew";
@@ -72,8 +75,11 @@ pub(super) async fn settle_create(
         return Ok(work.again_after(Duration::ZERO, Waiting::Progress));
     }
     let looked_for = work.waited_for(Waiting::Elsewhere);
-    if !idempotent && (since < lands_within || looked_for < LOOKED_FOR_MIN) {
-        return Ok(work.again_after(LOOK_AGAIN, Waiting::Elsewhere));
+    let left = lands_within
+        .saturating_sub(since)
+        .max(LOOKED_FOR_MIN.saturating_sub(looked_for));
+    if !idempotent && !left.is_zero() {
+        return Ok(look_later(work, since, left));
     }
     if is_source_missing(work, intent).await? {
         return match look_again(work) {
@@ -89,6 +95,16 @@ pub(super) async fn settle_create(
 fn began_to_wait_before(work: Work<'_>, sent: Timestamp) -> bool {
     let since = work.claimed.job.waits.since;
     since.is_some_and(|since| since < sent)
+}
+
+fn look_later(work: Work<'_>, since: Duration, left: Duration) -> Performed {
+    work.again_after(pause(since, left), Waiting::Elsewhere)
+}
+
+/// How long to wait before the effect of a write is looked for again. The pauses grow with the time since it was sent, so
+/// that there are few looks, and end where its time is over: the growing floor of all waits would carry them far beyond.
+pub(super) fn pause(since: Duration, left: Duration) -> Duration {
+    (since / 2).clamp(LOOK_AGAIN, LOOK_AGAIN_MAX).min(left)
 }
 
 /// Whether the record that the create carries over cannot be read. Somebody may have deleted it, or made it again under

@@ -9,14 +9,11 @@ use tandem_engine::{
 };
 use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, Unseen};
 
-use super::lost_create::RESEND_TIMEOUTS;
+use super::lost_create::{RESEND_TIMEOUTS, pause};
 use super::overwritten::CameAfter;
 use super::pair::{Look, Pair, changed, could_be_of, is_of_acknowledged};
 use crate::executor::{Work, verdict};
 use crate::readings::Reading;
-
-/// How soon a write that may be under way is looked for again.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What both systems show of the writes whose end is not known.
 pub(super) struct Recovery {
@@ -174,7 +171,7 @@ impl Recovery {
 
     /// How long to wait, because something that may still arrive would go over what is planned, or because nothing
     /// is planned that would put it right. The same write may be sent again at once.
-    pub(super) fn wait(&self, planned: &Plan) -> Option<Duration> {
+    pub(super) fn wait(&self, work: Work<'_>, planned: &Plan) -> Option<Duration> {
         let fits = |intent: &Intent| {
             planned
                 .write_to(intent.side)
@@ -182,7 +179,14 @@ impl Recovery {
                 && losers(intent.decided.iter().map(|one| (&one.field, &one.lost)))
                     == losers_of(planned, intent)
         };
-        (!self.under_way.iter().all(fits)).then_some(LOOK_AGAIN)
+        let now = work.context.now();
+        let unfit = self.under_way.iter().filter(|intent| !fits(intent));
+        unfit
+            .map(|intent| {
+                let since = since_sent(intent, now);
+                pause(since, may_land_for(work, intent).saturating_sub(since))
+            })
+            .max()
     }
 
     /// The write that may be under way and is planned again: it is sent again under the same transaction id.
@@ -307,9 +311,16 @@ fn open_write<'i>(
 
 /// Whether a request that was sent without an answer may still have its effect.
 fn may_be_under_way(work: Work<'_>, intent: &Intent, now: Timestamp) -> bool {
-    let timeout = work.sync.end(intent.side).connector.timeout();
-    let since = now.since(intent.sent_at.unwrap_or(intent.created_at));
-    since < timeout * RESEND_TIMEOUTS
+    since_sent(intent, now) < may_land_for(work, intent)
+}
+
+fn since_sent(intent: &Intent, now: Timestamp) -> Duration {
+    now.since(intent.sent_at.unwrap_or(intent.created_at))
+}
+
+/// How long an update without an answer may still be under way.
+fn may_land_for(work: Work<'_>, intent: &Intent) -> Duration {
+    work.sync.end(intent.side).connector.timeout() * RESEND_TIMEOUTS
 }
 
 /// Whether a record shows what was sent to it.

@@ -8,8 +8,9 @@ use tandem_store::{Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSee
 use super::change_log::decided;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
+use super::lost_create::LOOK_AGAIN;
 use super::pair::{between, look};
-use super::recover::{LOOK_AGAIN, Recovery, has_landed};
+use super::recover::{Recovery, has_landed};
 use crate::executor::{About, Journalled, Sent, Work, verdict};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
