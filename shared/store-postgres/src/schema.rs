@@ -72,6 +72,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0011_seen.up.sql"),
         include_str!("../../../migrations/postgres/0011_seen.down.sql"),
     ),
+    (
+        12,
+        "said",
+        include_str!("../../../migrations/postgres/0012_said.up.sql"),
+        include_str!("../../../migrations/postgres/0012_said.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -90,6 +90,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0011_seen.up.sql"),
         include_str!("../../../migrations/sqlite/0011_seen.down.sql"),
     ),
+    (
+        12,
+        "said",
+        include_str!("../../../migrations/sqlite/0012_said.up.sql"),
+        include_str!("../../../migrations/sqlite/0012_said.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -64,6 +64,8 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// When it says it happened, by the sender's clock corrected to ours.
     pub occurred_at: Option<Timestamp>,
+    /// How far the sender's clock was ahead of ours by what was known then, in microseconds.
+    pub clock_offset: i64,
     /// Why it cannot be understood; such an event waits in quarantine and causes no job.
     pub problem: Option<String>,
     /// The syncs to wake. Empty when nothing maps this stream.
@@ -145,6 +147,9 @@ pub struct Event {
     pub kind: EventKind,
     /// See [`NewEvent::occurred_at`].
     pub occurred_at: Option<Timestamp>,
+    /// See [`NewEvent::clock_offset`].
+    #[serde(skip)]
+    pub clock_offset: i64,
     /// When it arrived.
     pub received_at: Timestamp,
     /// Where it stands.
@@ -158,6 +163,14 @@ pub struct Event {
     pub body: Option<Vec<u8>>,
     /// The headers of its delivery; only filled when a single event is asked for.
     pub headers: Vec<(String, String)>,
+}
+
+impl Event {
+    /// When it says it happened, by the sender's own clock.
+    #[must_use]
+    pub fn said_at(&self) -> Option<Timestamp> {
+        self.occurred_at.map(|at| at.shifted(self.clock_offset))
+    }
 }
 
 /// Which events to list, newest first.

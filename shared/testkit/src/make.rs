@@ -188,6 +188,7 @@ impl Make {
             record: Some(RecordId::new(record)),
             kind: EventKind::Updated,
             occurred_at: None,
+            clock_offset: 0,
             problem: None,
             targets: vec![self.target(Self::customers())],
         }

@@ -72,15 +72,15 @@ async fn edit_before(
         return Ok(None);
     };
     let offset = work.sync.end(side).connector.clock_offset_micros();
-    let from = before.shifted(-offset).plus(APART_FROM_BEFORE);
+    let from = before.plus(APART_FROM_BEFORE);
     let since = own.read_at.minus(HEARD_BEFORE);
     let mut events = work.events_of(side, record, EVENTS_MAX).await?;
     events.retain(|event| event.received_at >= since);
     let until = ours(&events, pair, side);
     let is_edit = |event: &Event| {
-        let at = event.occurred_at.or(Some(event.received_at));
-        event.kind != EventKind::Deleted
-            && at.is_some_and(|at| at > from && until.is_none_or(|until| at < until))
+        let received = event.received_at.shifted(offset);
+        let at = event.said_at().unwrap_or(received);
+        event.kind != EventKind::Deleted && at > from && until.is_none_or(|until| at < until)
     };
     Ok(events.into_iter().find(is_edit))
 }
@@ -91,7 +91,7 @@ fn ours(events: &[Event], pair: &Pair, side: Side) -> Option<Timestamp> {
     let deleted = events
         .iter()
         .filter(|event| event.kind == EventKind::Deleted)
-        .filter_map(|event| event.occurred_at)
+        .filter_map(Event::said_at)
         .max();
     let is_out_of_use = pair.side(side).is_some();
     let last = || events.iter().filter_map(exact_time).max();

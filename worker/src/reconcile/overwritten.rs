@@ -21,10 +21,10 @@ use crate::readings::{Reading, hint};
 pub(super) const EVENTS_MAX: usize = 20;
 /// Only events that came after our reading, or hardly before, can be of an edit that it does not show.
 pub(super) const HEARD_BEFORE: Duration = Duration::from_secs(2);
-/// What is known of a clock may have changed from one event to the next: an event this close to the change before may
-/// be of that change.
+/// Some systems tell in an event of a change another time than the record has: an event this close to the change before
+/// may be of that change.
 pub(super) const APART_FROM_BEFORE: Duration = Duration::from_secs(1);
-/// What is known of a clock changes by less than this, so the event of the change that a record shows is this close.
+/// The event of the change that a record shows is this close.
 const APART_FROM_RECORD: Duration = APART_FROM_BEFORE;
 /// Some systems tell of one change in several events, moments apart.
 pub(super) const APART_FROM_ECHO: Duration = Duration::from_millis(5);
@@ -103,9 +103,9 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
 }
 
 /// The events of changes before the one that the record shows, newest first, each with how long before that one it
-/// was. Events carry times that were corrected by a clock that is known to about a second; but the event of the change
-/// that the record shows is among them. So the others are placed by their distance from it. What was heard since the
-/// record was read may be of a change that the reading does not show.
+/// was. All times are as the system said them: what is known of its clock changes. Its events may tell other times than
+/// its records; but the event of the change that the record shows is among them, so the others are placed by their
+/// distance from it. What was heard since the record was read may be of a change that the reading does not show.
 async fn earlier_events(
     work: Work<'_>,
     side: Side,
@@ -115,14 +115,13 @@ async fn earlier_events(
     let (Some(after), Some(reading)) = (own.after, &look.reading) else {
         return Ok(Vec::new());
     };
-    let known = work.sync.end(side).connector.clock_offset_micros();
     let mut events = work.events_of(side, &reading.record.id, EVENTS_MAX).await?;
     let since = own.read_at.minus(HEARD_BEFORE);
     events.retain(|event| {
         let is_heard = event.received_at >= since && event.received_at <= look.began;
         event.kind != EventKind::Deleted && is_heard
     });
-    let is_near = |at: &Timestamp| apart(at.shifted(known), after) < APART_FROM_RECORD;
+    let is_near = |at: &Timestamp| apart(*at, after) < APART_FROM_RECORD;
     let last = events.iter().filter_map(exact_time).filter(is_near).max();
     let Some(last) = last else {
         return Ok(Vec::new());
@@ -184,11 +183,9 @@ fn edited_after(
         .collect()
 }
 
-/// A time in whole seconds is too coarse to say on which side of our write it lies.
+/// As the system said it. A time in whole seconds is too coarse to say on which side of our write it lies.
 pub(super) fn exact_time(event: &Event) -> Option<Timestamp> {
-    event
-        .occurred_at
-        .filter(|at| at.as_micros() % 1_000_000 != 0)
+    event.said_at().filter(|at| at.as_micros() % 1_000_000 != 0)
 }
 
 /// What our last confirmed write put there.

@@ -209,6 +209,7 @@ impl World {
             record: Some(record.clone()),
             kind,
             occurred_at: Some(at),
+            clock_offset: self.system(side).skew_micros(),
             problem: None,
             targets: vec![JobTarget {
                 sync: self.sync.clone(),

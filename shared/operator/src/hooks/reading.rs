@@ -129,6 +129,7 @@ fn new_event(hook: &Hook, event: ReadEvent, arrival: Arrival<'_>) -> NewEvent {
         occurred_at: event
             .occurred_at
             .map(|at| at.shifted(offset_micros.saturating_neg())),
+        clock_offset: offset_micros,
         problem: event.problem,
         targets,
     }

@@ -78,6 +78,7 @@ fn read_event(row: &PgRow) -> Result<Event, StoreError> {
         record: rows::record_opt(row, "record")?,
         kind: rows::word(row, "kind")?,
         occurred_at: rows::instant_opt(row, "occurred_at")?,
+        clock_offset: rows::get(row, "clock_offset")?,
         received_at: rows::instant(row, "received_at")?,
         state: rows::word(row, "state")?,
         problem: rows::get(row, "problem")?,

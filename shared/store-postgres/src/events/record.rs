@@ -45,6 +45,7 @@ struct EventRow<'a> {
     record: Option<&'a str>,
     kind: String,
     occurred_at: Option<i64>,
+    clock_offset: i64,
     received_at: i64,
     state: String,
     problem: Option<&'a str>,
@@ -240,6 +241,7 @@ async fn insert_events(
         .bind(sql::texts(&rows, |row| row.record))
         .bind(sql::texts(&rows, |row| Some(&row.kind)))
         .bind(sql::numbers(&rows, |row| row.occurred_at))
+        .bind(sql::numbers(&rows, |row| Some(row.clock_offset)))
         .bind(sql::numbers(&rows, |row| Some(row.received_at)))
         .bind(sql::texts(&rows, |row| Some(&row.state)))
         .bind(sql::texts(&rows, |row| row.problem))
@@ -262,6 +264,7 @@ fn event_row<'a>(one: &'a Fresh<'_>, standing: &[Standing]) -> Result<EventRow<'
         record: event.record.as_ref().map(tandem_domain::RecordId::as_str),
         kind: sql::word("event", &event.kind)?,
         occurred_at: event.occurred_at.map(Timestamp::as_micros),
+        clock_offset: event.clock_offset,
         received_at: delivery.received_at.as_micros(),
         state: sql::word("event", &state_of(event))?,
         problem: event.problem.as_deref(),
@@ -273,11 +276,11 @@ fn event_row<'a>(one: &'a Fresh<'_>, standing: &[Standing]) -> Result<EventRow<'
 /// deadlock.
 const INSERT_EVENTS: &str = "-- insert_events
 INSERT INTO events (id, delivery, connection, dedupe_key, stream, record, kind, occurred_at,
-                    received_at, state, problem, jobs)
+                    clock_offset, received_at, state, problem, jobs)
 SELECT e.*
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-            $9::bigint[], $10::text[], $11::text[], $12::text[]) AS e (
-    id, delivery, connection, dedupe_key, stream, record, kind, occurred_at, received_at, state, problem, jobs)
+            $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[]) AS e (
+    id, delivery, connection, dedupe_key, stream, record, kind, occurred_at, clock_offset, received_at, state, problem, jobs)
 ORDER BY e.connection COLLATE \"C\", e.dedupe_key COLLATE \"C\"";
 
 fn count(txn: &mut Txn, fresh: &[Fresh<'_>]) {

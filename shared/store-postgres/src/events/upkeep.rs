@@ -17,6 +17,7 @@ struct Reading<'a> {
     record: Option<&'a str>,
     kind: EventKind,
     occurred_at: Option<i64>,
+    clock_offset: i64,
     state: EventState,
     problem: Option<&'a str>,
     jobs: &'a [JobId],
@@ -64,6 +65,7 @@ async fn store_reading(
         record: event.record.as_ref().map(tandem_domain::RecordId::as_str),
         kind: event.kind,
         occurred_at: event.occurred_at.map(Timestamp::as_micros),
+        clock_offset: event.clock_offset,
         state: state_of(event),
         problem: event.problem.as_deref(),
         jobs,
@@ -83,10 +85,10 @@ WITH stored AS MATERIALIZED (
     SELECT id, state, jobs FROM events WHERE id = $1 FOR NO KEY UPDATE
 )
 UPDATE events SET stream = r.stream, record = r.record, kind = r.kind, occurred_at = r.occurred_at,
-                  state = r.state, problem = r.problem,
+                  clock_offset = r.clock_offset, state = r.state, problem = r.problem,
                   jobs = (stored.jobs::jsonb || r.jobs::jsonb)::text
 FROM stored, json_to_record($2::json) AS r (
-    stream text, record text, kind text, occurred_at bigint, state text, problem text, jobs text)
+    stream text, record text, kind text, occurred_at bigint, clock_offset bigint, state text, problem text, jobs text)
 WHERE events.id = stored.id
 RETURNING stored.state AS was";
 

@@ -39,6 +39,7 @@ struct EventRow<'a> {
     record: Option<&'a str>,
     kind: EventKind,
     occurred_at: Option<i64>,
+    clock_offset: i64,
     received_at: i64,
     state: EventState,
     problem: Option<&'a str>,
@@ -201,6 +202,7 @@ fn event_row<'a>(one: &Fresh<'a>, standing: &[Standing]) -> EventRow<'a> {
         record: event.record.as_ref().map(tandem_domain::RecordId::as_str),
         kind: event.kind,
         occurred_at: event.occurred_at.map(Timestamp::as_micros),
+        clock_offset: event.clock_offset,
         received_at: delivery.received_at.as_micros(),
         state: state_of(event),
         problem: event.problem.as_deref(),
@@ -213,10 +215,10 @@ fn event_row<'a>(one: &Fresh<'a>, standing: &[Standing]) -> EventRow<'a> {
 
 const INSERT_EVENTS: &str = "-- insert_events
 INSERT INTO events (id, delivery, connection, dedupe_key, stream, record, kind, occurred_at,
-                    received_at, state, problem, jobs)
+                    clock_offset, received_at, state, problem, jobs)
 SELECT value ->> 'id', value ->> 'delivery', value ->> 'connection', value ->> 'dedupe_key',
        value ->> 'stream', value ->> 'record', value ->> 'kind', value ->> 'occurred_at',
-       value ->> 'received_at', value ->> 'state', value ->> 'problem', value ->> 'jobs'
+       value ->> 'clock_offset', value ->> 'received_at', value ->> 'state', value ->> 'problem', value ->> 'jobs'
 FROM json_each(?1)";
 
 fn count(txn: &mut Txn, fresh: &[Fresh<'_>]) {

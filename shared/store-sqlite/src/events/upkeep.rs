@@ -16,6 +16,7 @@ struct Reading<'a> {
     record: Option<&'a str>,
     kind: EventKind,
     occurred_at: Option<i64>,
+    clock_offset: i64,
     state: EventState,
     problem: Option<&'a str>,
     jobs: &'a [JobId],
@@ -60,6 +61,7 @@ async fn store_reading(txn: &mut Txn, event: &NewEvent, jobs: &[JobId]) -> Resul
         record: event.record.as_ref().map(tandem_domain::RecordId::as_str),
         kind: event.kind,
         occurred_at: event.occurred_at.map(Timestamp::as_micros),
+        clock_offset: event.clock_offset,
         state: state_of(event),
         problem: event.problem.as_deref(),
         jobs,
@@ -72,7 +74,8 @@ async fn store_reading(txn: &mut Txn, event: &NewEvent, jobs: &[JobId]) -> Resul
 
 const STORE_READING: &str = "-- store_reading
 UPDATE events SET stream = ?2 ->> 'stream', record = ?2 ->> 'record', kind = ?2 ->> 'kind',
-                  occurred_at = ?2 ->> 'occurred_at', state = ?2 ->> 'state',
+                  occurred_at = ?2 ->> 'occurred_at', clock_offset = ?2 ->> 'clock_offset',
+                  state = ?2 ->> 'state',
                   problem = ?2 ->> 'problem', jobs = ?2 ->> 'jobs'
 WHERE id = ?1";
 

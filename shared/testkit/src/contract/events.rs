@@ -42,6 +42,7 @@ pub async fn a_delivery_stores_its_events_and_their_jobs(store: Subject) {
     let event = NewEvent {
         stream: Some(stream.clone()),
         occurred_at: Some(Timestamp::from_secs(5)),
+        clock_offset: -2_000_000,
         ..make.event("k1", "a1")
     };
     let expected_job = event.targets[0].job;
@@ -73,6 +74,7 @@ pub async fn a_delivery_stores_its_events_and_their_jobs(store: Subject) {
     assert_eq!(stored.stream, Some(stream));
     assert_eq!(stored.record, Some(RecordId::new("a1")));
     assert_eq!(stored.occurred_at, Some(Timestamp::from_secs(5)));
+    assert_eq!(stored.said_at(), Some(Timestamp::from_secs(3)));
     assert_eq!(stored.received_at, make.now());
     assert_eq!(stored.state, EventState::Accepted);
     assert_eq!(stored.jobs, vec![expected_job]);

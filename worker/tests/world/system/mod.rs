@@ -152,7 +152,7 @@ impl FakeSystem {
         &self.oddities
     }
 
-    const fn skew_micros(&self) -> i64 {
+    pub const fn skew_micros(&self) -> i64 {
         self.skew_micros
     }
 

@@ -1,0 +1,1 @@
+ALTER TABLE events DROP COLUMN clock_offset;
