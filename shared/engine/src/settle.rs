@@ -40,6 +40,8 @@ pub struct SideResult<'a> {
     pub after: Option<&'a Fields>,
     /// What may have happened before `after` was read.
     pub between: Between,
+    /// Whether the system would have refused the write had the record changed since the first reading.
+    pub guarded: bool,
 }
 
 /// A value that a system took and did not keep.
@@ -157,11 +159,35 @@ impl<'a> End<'a> {
             // Made by a create that had no value for it: a default is the system's form of nothing.
             (None, None) => self.written(rule, Value::Null, None, after, settled),
             (before, Some(sent)) => self.written(rule, sent, before, after, settled),
+            (Some(before), None) if self.is_side_effect(rule, &before, &after) => {
+                settled.not_kept.push(NotKept {
+                    side: self.side,
+                    field: rule.name.clone(),
+                    sent: before,
+                    kept: after.clone(),
+                });
+                after
+            }
             (Some(before), None) => {
                 settled.moved |= !same(rule.equality, &after, &before);
                 before
             }
         }
+    }
+
+    /// Whether the write changed a field that it did not name: some systems clear or fill in others. That is no edit,
+    /// and the other side keeps what it has. A value that is worked out for the other side to take is one, though; and
+    /// where nothing guards the write, somebody may have typed a value in the moment before it.
+    fn is_side_effect(&self, rule: &FieldRule, before: &Value, after: &Value) -> bool {
+        let is_ours = match self.result.between {
+            Between::Nobody => self.result.guarded || after.is_null(),
+            Between::Unknown => after.is_null(),
+            Between::Perhaps | Between::Somebody => false,
+        };
+        is_ours
+            && rule.direction.writes(self.side)
+            && self.result.sent.is_some()
+            && !same(rule.equality, after, before)
     }
 
     fn before(&self, rule: &FieldRule) -> Option<Value> {

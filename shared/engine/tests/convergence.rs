@@ -122,12 +122,14 @@ impl Pair {
             sent: sent(Side::A),
             after: Some(&self.a.fields),
             between: between(atomic),
+            guarded: atomic,
         };
         let result_b = SideResult {
             before: Some(&before_b),
             sent: sent(Side::B),
             after: Some(&self.b.fields),
             between: between(atomic),
+            guarded: atomic,
         };
         self.base = Some(settle(policy, self.base.as_ref(), &plan, result_a, result_b).base);
         plan
@@ -462,6 +464,7 @@ fn an_edit_during_the_write_is_seen_by_the_next_plan() {
             sent: Some(&write),
             after: Some(&pair.b.fields),
             between: Between::Unknown,
+            guarded: false,
         },
     );
     assert!(settled.moved);

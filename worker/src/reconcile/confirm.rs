@@ -53,8 +53,8 @@ pub(super) async fn finish(
         &work.sync.policy,
         Some(&open.base),
         &planned,
-        side_result(&open, &carried, Side::A),
-        side_result(&open, &carried, Side::B),
+        side_result(work, &open, &carried, Side::A),
+        side_result(work, &open, &carried, Side::B),
     );
     let unshown = Unshown::of(work, &open, &carried, &settled);
     let outcome = if settled.moved {
@@ -140,7 +140,22 @@ pub(super) fn verdicts_so_far(open: &Open, carried: &[Carried]) -> Vec<IntentVer
     open.verdicts.iter().cloned().chain(confirmed).collect()
 }
 
-fn side_result<'r>(open: &'r Open, carried: &'r [Carried], side: Side) -> SideResult<'r> {
+/// Whether the system would have refused the write had anybody edited the record since it was read.
+fn is_guarded(work: Work<'_>, open: &Open, intent: &Intent) -> bool {
+    let end = work.sync.end(intent.side);
+    let stream = end.connector.stream(&end.stream);
+    let read = open.pair.side(intent.side);
+    stream.is_some_and(|stream| stream.capabilities.expected_version)
+        && intent.expected_version.is_some()
+        && read.is_some_and(|read| read.record.version == intent.expected_version)
+}
+
+fn side_result<'r>(
+    work: Work<'_>,
+    open: &'r Open,
+    carried: &'r [Carried],
+    side: Side,
+) -> SideResult<'r> {
     let write = write_to(carried, side).filter(|one| one.intent.op != IntentOp::Delete);
     let created = write.is_some_and(|one| one.intent.op == IntentOp::Create);
     SideResult {
@@ -154,6 +169,7 @@ fn side_result<'r>(open: &'r Open, carried: &'r [Carried], side: Side) -> SideRe
             .and_then(|one| one.after.as_ref())
             .map(|reading| &reading.fields),
         between: write.map_or(Between::Unknown, |one| one.between),
+        guarded: write.is_some_and(|one| is_guarded(work, open, &one.intent)),
     }
 }
 

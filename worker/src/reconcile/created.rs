@@ -210,6 +210,7 @@ fn settled(
             || since_made(work, intent, created),
             |source| source.between,
         ),
+        guarded: false,
     };
     let from = SideResult {
         before: Some(source.map_or(&intent.fields, |source| &source.reading.fields)),

@@ -1,7 +1,7 @@
 //! Carrying a plan of a linked pair out: what is right before each write, what is sent, and what is read back.
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{RecordId, Side};
+use tandem_domain::{RecordId, Side, Value};
 use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
 use tandem_store::{Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting};
 
@@ -11,7 +11,7 @@ use super::linked::{Open, Round};
 use super::lost_create::LOOK_AGAIN;
 use super::pair::{between, look};
 use super::recover::{Recovery, has_landed};
-use crate::executor::{About, Journalled, Sent, Work, verdict};
+use crate::executor::{About, Journalled, Sent, Work, shows_field, verdict};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
 
@@ -165,7 +165,7 @@ async fn send_all(
         };
         match work.send(intent, target).await {
             Sent::Written { written, millis } => {
-                carried.push(read_back(work, intent, written, millis).await);
+                carried.push(read_back(work, &open, intent, written, millis).await);
             }
             Sent::NoEffect(ConnectorError::VersionConflict { .. }) if step.is_again => {
                 return conflicted_again(work, &open, intent).await;
@@ -271,20 +271,45 @@ fn intent_for(work: Work<'_>, open: &Open, planned: &Plan, write: &PlannedWrite)
     )
 }
 
+/// Whether a mapped field that was not written changed with the write.
+fn others_moved(work: Work<'_>, open: &Open, intent: &Intent, after: &Reading) -> bool {
+    let Some(before) = open.pair.side(intent.side) else {
+        return false;
+    };
+    let mut others = work.sync.policy.fields.iter();
+    intent.op == IntentOp::Update
+        && others.any(|rule| {
+            let name = &rule.name;
+            let was = before.fields.get(name);
+            !intent.fields.contains_key(name)
+                && !shows_field(work.sync, name, was.unwrap_or(&Value::Null), &after.fields)
+        })
+}
+
 /// A write whose reading back fails is looked for by the next run.
 async fn read_back(
     work: Work<'_>,
+    open: &Open,
     intent: &Intent,
     written: tandem_connectors::Written,
     millis: u64,
 ) -> Carried {
     let hints = work.claimed.job.hints;
     let answered = work.context.now();
-    let (after, between) = match written.record {
-        Some(record) => (
-            Some(Reading::new(work.sync, intent.side, *record, None)),
-            Between::Nobody,
-        ),
+    let answer = written
+        .record
+        .map(|record| Reading::new(work.sync, intent.side, *record, None));
+    // An answer that shows other changes than those that were sent may leave members out.
+    let is_believed = match &answer {
+        Some(answer) if others_moved(work, open, intent, answer) => {
+            let read = readings::read(work.sync, intent.side, &written.id, hints).await;
+            matches!(read, Ok(Some(read)) if read.fields == answer.fields)
+        }
+        Some(_) => true,
+        None => false,
+    };
+    let (after, between) = match answer.filter(|_| is_believed) {
+        Some(answer) => (Some(answer), Between::Nobody),
         None if intent.op == IntentOp::Delete => (None, Between::Nobody),
         None => {
             let after = readings::read(work.sync, intent.side, &written.id, hints)

@@ -10,4 +10,5 @@ mod lost_track;
 mod made_again;
 mod moot;
 mod shown_late;
+mod side_effects;
 mod told;

@@ -13,6 +13,9 @@ pub struct Oddities {
     pub refuses: Vec<(&'static str, &'static str)>,
     /// What it shows where a field is empty.
     pub defaults: Vec<(&'static str, &'static str)>,
+    /// Fields that a write through the API changes though it names another: the one that it names, the other, and what
+    /// that holds afterwards.
+    pub side_effects: Vec<(&'static str, &'static str, Value)>,
     /// How far reads by id are behind.
     pub lag: Lag,
     /// How far listings are behind.

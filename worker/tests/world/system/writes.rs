@@ -101,6 +101,11 @@ impl FakeSystem {
             }
             row.fields.insert(field.clone(), kept);
         }
+        for (named, other, value) in &self.oddities.side_effects {
+            if fields.contains_key(*named) {
+                row.fields.insert((*other).to_owned(), value.clone());
+            }
+        }
         let at = self.time_of(arrival);
         self.touch(&mut row, at);
         state.put(&id, Some(row), at);
