@@ -35,6 +35,32 @@ pub enum WorkError {
         /// The record that is linked with it.
         partner: String,
     },
+    /// The same record is made again and again, because it is taken away or replaced each time.
+    #[error(
+        "{record} of {source_system} was made {times} times in {system} within an hour, and has no partner there again: something, probably an automation, deletes or replaces what is made. No more is made by itself: find out what does that, turn it off, then replay this, which makes one"
+    )]
+    MadeOverAndOver {
+        /// The connection in which it is made.
+        system: String,
+        /// The connection of the record that it is made from.
+        source_system: String,
+        /// That record.
+        record: RecordId,
+        /// How often it, or one with its match key, was made.
+        times: u64,
+    },
+    /// A record that its system does not have under its id, and shows elsewhere.
+    #[error(
+        "{system} answers that it has no record {record} when it is asked by this id, but {how}: so it does not count as deleted, its partner is left as it is, and nothing is written to the pair. Look at the record in {system}, and whether these credentials may read it one by one; then replay this"
+    )]
+    ShownElsewhere {
+        /// The connection.
+        system: String,
+        /// The id.
+        record: RecordId,
+        /// What shows it.
+        how: String,
+    },
     /// An operator gave a value that cannot be written.
     #[error(
         "the value that was given for `{field}` cannot be written: {reason}; replay this with another, or with none"
@@ -75,6 +101,8 @@ impl WorkError {
             Self::Store(StoreError::Corrupt { .. })
             | Self::IdTaken { .. }
             | Self::WrongEdit { .. }
+            | Self::MadeOverAndOver { .. }
+            | Self::ShownElsewhere { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,
         }
     }
@@ -85,8 +113,11 @@ impl WorkError {
         let code = match self {
             Self::Connector(error) => error.code(),
             Self::Store(_) => ErrorCode::Storage,
+            Self::ShownElsewhere { .. } => ErrorCode::Unreadable,
             Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
-            Self::IdTaken { .. } | Self::WrongEdit { .. } => ErrorCode::Refused,
+            Self::IdTaken { .. } | Self::WrongEdit { .. } | Self::MadeOverAndOver { .. } => {
+                ErrorCode::Refused
+            }
         };
         let mut chain = vec![self.to_string()];
         let mut cause = std::error::Error::source(self);

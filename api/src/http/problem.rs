@@ -72,7 +72,9 @@ impl From<OperatorError> for Problem {
             OperatorError::NotFound { .. } => StatusCode::NOT_FOUND,
             OperatorError::Unmeant(_) => StatusCode::BAD_REQUEST,
             OperatorError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            OperatorError::NotNow { .. } => StatusCode::CONFLICT,
+            OperatorError::NotNow { .. } | OperatorError::Unconfirmed { .. } => {
+                StatusCode::CONFLICT
+            }
             OperatorError::NotChecked { .. } => StatusCode::BAD_GATEWAY,
             OperatorError::Store(error) => store_status(error),
         };

@@ -1,6 +1,7 @@
 //! Decides; never acts. Matching of records, the three-way plan of a pair, and the policies that
 //! both follow are pure functions here: no I/O, no clock, no randomness, nothing async.
 
+mod back_and_forth;
 mod emptied;
 mod equality;
 mod form;
@@ -12,6 +13,7 @@ mod project;
 mod recover;
 mod settle;
 
+pub use back_and_forth::back_and_forth;
 pub use emptied::emptied;
 pub use equality::same;
 pub use form::is_form_of;

@@ -4,12 +4,16 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::{ConflictId, LinkId, RecordId, Side};
+use tandem_domain::line::line;
+use tandem_domain::{ConflictId, Fields, LinkId, RecordId, Side};
 use tandem_store::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, Link, LinkState, PAGE_ROWS_MAX,
     Resolution,
 };
 
+use crate::conflicts::Confirmed;
+use crate::systems::Standing;
+use crate::views::questions::{name, quoted};
 use crate::{Operator, OperatorError};
 
 /// Ids that differ in so many characters at most are near enough to be meant.
@@ -68,10 +72,14 @@ impl Operator {
         &self,
         conflict: &Conflict,
         resolution: &Resolution,
+        confirmed: Confirmed,
     ) -> Result<(), OperatorError> {
         match resolution {
             Resolution::Ignore | Resolution::Dismiss => Ok(()),
-            Resolution::LinkTo { record } => self.check_partner(conflict, record).await,
+            Resolution::LinkTo { record } => {
+                let standing = self.check_partner(conflict, record).await?;
+                self.require_meant(conflict, &standing, confirmed).await
+            }
             Resolution::CreateNew => self.check_unmatched(conflict).await,
             Resolution::Take { .. } => self.check_both(conflict).await,
             Resolution::Approve => self.check_delete(conflict).await,
@@ -113,7 +121,7 @@ impl Operator {
         &self,
         conflict: &Conflict,
         partner: &RecordId,
-    ) -> Result<(), OperatorError> {
+    ) -> Result<Standing, OperatorError> {
         let (sync, other) = (&conflict.sync, conflict.side.other());
         let Some(standing) = self.parts.systems.read(sync, other, partner).await? else {
             let name = self.parts.systems.name(sync, other);
@@ -129,8 +137,68 @@ impl Operator {
             self.in_use(sync, other, partner).await?;
         }
         self.require_free(sync, other, partner).await?;
+        self.require_taking_part(conflict, partner).await?;
         self.require_unpromised(conflict, partner).await?;
-        self.check_unmatched(conflict).await
+        self.check_unmatched(conflict).await?;
+        Ok(standing)
+    }
+
+    /// A record that is left alone would be half of a pair: what happens to it would go nowhere.
+    async fn require_taking_part(
+        &self,
+        conflict: &Conflict,
+        partner: &RecordId,
+    ) -> Result<(), OperatorError> {
+        let Conflict {
+            sync, side, record, ..
+        } = conflict;
+        let pair = self.store().pair(sync, side.other(), partner).await?;
+        if !pair.ignored {
+            return Ok(());
+        }
+        let (a, b) = match side {
+            Side::A => (record, partner),
+            Side::B => (partner, record),
+        };
+        Err(OperatorError::NotNow {
+            problem: format!(
+                "the record `{partner}` of {} is left alone, because a person said so; `tandem links link {sync} {a} {b}` has it take part again, as the partner of `{record}`",
+                self.parts.systems.name(sync, side.other())
+            ),
+            advice: "do that, which closes the question, or choose another record",
+        })
+    }
+
+    /// A record that the question does not name is no match by any key: what would be written over is shown first.
+    async fn require_meant(
+        &self,
+        conflict: &Conflict,
+        partner: &Standing,
+        confirmed: Confirmed,
+    ) -> Result<(), OperatorError> {
+        let ConflictKind::Ambiguous { candidates, .. } = &conflict.kind else {
+            return Ok(());
+        };
+        if confirmed.0 || candidates.contains(&partner.id) {
+            return Ok(());
+        }
+        let (sync, side) = (&conflict.sync, conflict.side);
+        let record = self.present(sync, side, &conflict.record).await?;
+        let differing = differing(&record.fields, &partner.fields);
+        if differing.is_empty() {
+            return Ok(());
+        }
+        Err(OperatorError::Unconfirmed {
+            problem: format!(
+                "{} of {} is none of the candidates, and does not hold the same as {} of {}: {}. Linking makes the two equal by the rules of the sync, and so writes over one value of each of these",
+                named(partner),
+                self.parts.systems.name(sync, side.other()),
+                named(&record),
+                self.parts.systems.name(sync, side),
+                differing.join(", ")
+            ),
+            advice: "nothing was done; if it is meant, say so with `--yes`, or with `\"confirm\": true` in the API",
+        })
     }
 
     /// Two records of one side cannot both get the same partner.
@@ -212,6 +280,24 @@ impl Operator {
             }
         }
         Ok(())
+    }
+}
+
+/// Fields in which both hold something, and not the same.
+fn differing(record: &Fields, partner: &Fields) -> Vec<String> {
+    let both = record.iter().filter_map(|(field, value)| {
+        let theirs = partner.get(field)?;
+        let is_contest = !value.is_null() && !theirs.is_null() && value != theirs;
+        is_contest.then(|| format!("`{field}` {} and {}", quoted(theirs), quoted(value)))
+    });
+    both.collect()
+}
+
+/// A record by its name and id.
+fn named(standing: &Standing) -> String {
+    match name(&standing.fields) {
+        Some(name) => format!("\"{}\" ({})", line(&name), line(standing.id.as_str())),
+        None => format!("`{}`", line(standing.id.as_str())),
     }
 }
 

@@ -33,6 +33,10 @@ pub struct ConflictQuery {
     pub limit: Option<usize>,
 }
 
+/// Whether a person has seen what an answer would write over, and said that it is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmed(pub bool);
+
 /// The answers that fit a question, with what each does: it completes "the answer would …".
 #[must_use]
 pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'static str)] {
@@ -96,6 +100,27 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
             IGNORE_PAIR,
         ],
         ConflictKind::Overwritten { .. } => &[("dismiss", DISMISS), IGNORE_PAIR],
+        ConflictKind::BackAndForth { .. } => &[
+            (
+                "take",
+                "give both sides the values of the side that is named, and go on with the pair",
+            ),
+            (
+                "approve",
+                "go on with the pair as before, from the values that it has now, and count anew",
+            ),
+            IGNORE_PAIR,
+        ],
+        ConflictKind::Doubled { .. } => &[
+            (
+                "create_new",
+                "take it for a record of its own: make a partner for it on the other side, and link it",
+            ),
+            (
+                "ignore",
+                "leave the record alone from now on: it gets no partner, and its changes go nowhere",
+            ),
+        ],
     }
 }
 
@@ -184,11 +209,25 @@ impl Operator {
     ///
     /// # Errors
     /// When there is no such question, or it is closed or being carried out, or the answer does not fit it or
-    /// what is there now, or a system does not answer, or the storage fails.
+    /// what is there now, or would write over values of a record that the question does not name, or a system does
+    /// not answer, or the storage fails.
     pub async fn resolve(
         &self,
         id: ConflictId,
         resolution: Resolution,
+    ) -> Result<ConflictView, OperatorError> {
+        self.resolve_when(id, resolution, Confirmed(false)).await
+    }
+
+    /// Like [`Operator::resolve`], by somebody who may have said that values may be written over.
+    ///
+    /// # Errors
+    /// As [`Operator::resolve`], but for what was confirmed.
+    pub async fn resolve_when(
+        &self,
+        id: ConflictId,
+        resolution: Resolution,
+        confirmed: Confirmed,
     ) -> Result<ConflictView, OperatorError> {
         let conflict = self.store().conflict(id).await?;
         let conflict = conflict.ok_or_else(|| no_conflict(id))?;
@@ -206,7 +245,7 @@ impl Operator {
         if conflict.state == ConflictState::Closed {
             return Err(not_open(&conflict));
         }
-        self.check_answer(&conflict, &resolution).await?;
+        self.check_answer(&conflict, &resolution, confirmed).await?;
         let now = self.now();
         let job = self
             .store()
@@ -311,17 +350,23 @@ const fn advice(kind: &ConflictKind) -> &'static str {
         ConflictKind::Replaced { .. } => {
             "approve if it is the same record after all, reject to take the pair apart, or ignore the record"
         }
+        ConflictKind::BackAndForth { .. } => {
+            "say which side to take (a or b), or approve to go on as before, or ignore the pair"
+        }
+        ConflictKind::Doubled { .. } => {
+            "delete one of the two in its system, and the question closes; or create a partner for it, or ignore it"
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tandem_domain::{EventId, Fields, Side, Value};
+    use tandem_domain::{EventId, Fields, IntentId, RecordId, Side, Value};
     use tandem_testkit::{Make, SeededEntropy};
 
     use super::*;
 
-    fn one_of_each() -> [ConflictKind; 7] {
+    fn one_of_each() -> [ConflictKind; 9] {
         [
             Make::field_conflict("name"),
             Make::ambiguous(),
@@ -348,6 +393,17 @@ mod tests {
                 reason: String::new(),
                 known: Fields::default(),
                 found: Fields::default(),
+            },
+            ConflictKind::BackAndForth {
+                a: Fields::default(),
+                b: Fields::default(),
+                writes: 12,
+                since: Timestamp::from_secs(0),
+            },
+            ConflictKind::Doubled {
+                first: RecordId::new("b1"),
+                source: None,
+                intent: IntentId::new(Timestamp::from_secs(0), &SeededEntropy::new(1)),
             },
         ]
     }

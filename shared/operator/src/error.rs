@@ -38,6 +38,14 @@ pub enum OperatorError {
         /// What to do.
         advice: &'static str,
     },
+    /// It would write over something, and nobody has said that this is meant.
+    #[error("{}; {advice}", line(problem))]
+    Unconfirmed {
+        /// What would be written over.
+        problem: String,
+        /// How to say that it is meant.
+        advice: &'static str,
+    },
     /// It could not be made sure of with the system concerned, so nothing was done.
     #[error("{}; {advice}", line(problem))]
     NotChecked {

@@ -22,7 +22,7 @@ mod systems;
 pub mod views;
 
 pub use answers::{LeftOpen, Resolved};
-pub use conflicts::ConflictQuery;
+pub use conflicts::{Confirmed, ConflictQuery};
 pub use control::{Start, Switch};
 pub use dead_letters::{
     CauseGroup, DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId, DeadLetterQuery,

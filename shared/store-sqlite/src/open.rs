@@ -85,6 +85,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0009_pauses.down.sql"),
     ),
     (
+        10,
+        "made",
+        include_str!("../../../migrations/sqlite/0010_made.up.sql"),
+        include_str!("../../../migrations/sqlite/0010_made.down.sql"),
+    ),
+    (
         11,
         "seen",
         include_str!("../../../migrations/sqlite/0011_seen.up.sql"),

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{
-    ConflictId, EventId, Fields, JobId, LinkId, RecordId, Side, SyncName, Timestamp, Value,
+    ConflictId, EventId, Fields, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp,
+    Value,
 };
 
 use crate::StoreError;
@@ -83,6 +84,26 @@ pub enum ConflictKind {
         /// What it holds now.
         found: Fields,
     },
+    /// Both records of a pair are changed back after each write of ours, by an automation of either system.
+    BackAndForth {
+        /// The fields in which the records differ, with the values of side a.
+        a: Fields,
+        /// The same fields, with the values of side b.
+        b: Fields,
+        /// How often we wrote to the pair since.
+        writes: usize,
+        /// Since when they were counted.
+        since: Timestamp,
+    },
+    /// A create of ours was sent again, and both landed: this is the one that has no partner.
+    Doubled {
+        /// The other one, which is linked.
+        first: RecordId,
+        /// The record that both were made from.
+        source: Option<RecordId>,
+        /// The write that made it.
+        intent: IntentId,
+    },
 }
 
 /// A question names so many candidates and rivals one by one; of more it knows how many. Each record of a group asks,
@@ -119,7 +140,7 @@ impl ConflictKind {
     }
 
     /// The words of all kinds, for parsing.
-    pub const WORDS: [&str; 7] = [
+    pub const WORDS: [&str; 9] = [
         "field",
         "ambiguous",
         "not_kept",
@@ -127,6 +148,8 @@ impl ConflictKind {
         "overwritten",
         "emptied",
         "replaced",
+        "back_and_forth",
+        "doubled",
     ];
 
     /// The word as stored and shown.
@@ -140,6 +163,8 @@ impl ConflictKind {
             Self::Overwritten { .. } => "overwritten",
             Self::Emptied { .. } => "emptied",
             Self::Replaced { .. } => "replaced",
+            Self::BackAndForth { .. } => "back_and_forth",
+            Self::Doubled { .. } => "doubled",
         }
     }
 
@@ -153,7 +178,9 @@ impl ConflictKind {
             Self::Ambiguous { .. }
             | Self::DeleteHeld { .. }
             | Self::Overwritten { .. }
-            | Self::Replaced { .. } => None,
+            | Self::Replaced { .. }
+            | Self::BackAndForth { .. }
+            | Self::Doubled { .. } => None,
         }
     }
 }
@@ -257,8 +284,9 @@ pub struct NewConflict {
 
 impl NewConflict {
     /// What is asked about, as text: one question about it is never open twice. It is a field of a link, or a
-    /// record; beside other questions about a record stand those whether an edit was overwritten, and whether it
-    /// is still the same record. One about a field that vanished is about a side of a sync.
+    /// record; beside other questions about a record stand those whether an edit was overwritten, whether it is still
+    /// the same record, and who changes it back. One about a field that vanished is about a
+    /// side of a sync.
     #[must_use]
     pub fn subject(&self) -> String {
         let record = format!("{}/{}/{}", self.sync, self.side, self.record);
@@ -269,9 +297,12 @@ impl NewConflict {
             (Some(link), kind) if kind.field().is_some() => {
                 format!("{link}/{}", kind.field().unwrap_or_default())
             }
-            (_, ConflictKind::Overwritten { .. } | ConflictKind::Replaced { .. }) => {
-                format!("{record}#{}", self.kind.as_str())
-            }
+            (
+                _,
+                ConflictKind::Overwritten { .. }
+                | ConflictKind::Replaced { .. }
+                | ConflictKind::BackAndForth { .. },
+            ) => format!("{record}#{}", self.kind.as_str()),
             (_, kind) => match kind.field() {
                 Some(field) => format!("{record}/{field}"),
                 None => record,

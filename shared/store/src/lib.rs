@@ -50,7 +50,7 @@ pub use leases::LeaseStore;
 pub use links::{
     Causes, Confirmation, Doubt, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
     JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, NewLink,
-    OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, Unseen, WaitingCause,
+    OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, Tally, Unseen, WaitingCause,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
 pub use runs::{

@@ -49,6 +49,9 @@ pub struct SideMemory {
     /// Mapped fields that had a value and of which the system says nothing any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, LeftOut>,
+    /// How often we wrote to it lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<Tally>,
 }
 
 /// A field that had a value and is not in the answers any more, while nobody takes it for emptied.
@@ -69,6 +72,15 @@ impl SideMemory {
     pub fn is_blank(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// How often something was done since then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Since when it is counted.
+    pub since: Timestamp,
+    /// How often.
+    pub count: u32,
 }
 
 /// Something that a system says of a record and that is not believed at once.
@@ -335,6 +347,8 @@ pub struct PairContext {
     pub replaced: Option<ConflictId>,
     /// The open question whether the remaining record of the link is to be deleted.
     pub delete_held: Option<ConflictId>,
+    /// The open question who changes the pair back after each write.
+    pub back_and_forth: Option<ConflictId>,
     /// Whether an operator said to leave this record alone.
     pub ignored: bool,
     /// What waits in the lane of the link. Whatever comes later is newer than what is read after this.
@@ -612,6 +626,36 @@ pub trait LinkStore: Send + Sync {
         sync: &SyncName,
         record: &RecordId,
     ) -> Result<Vec<Intent>, StoreError>;
+
+    /// The newest writes to the records of a link that were planned since then and may have had an effect, oldest
+    /// first, at most `limit`.
+    async fn writes_of(
+        &self,
+        link: LinkId,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Intent>, StoreError>;
+
+    /// One entry of the journal.
+    async fn intent(&self, id: IntentId) -> Result<Option<Intent>, StoreError>;
+
+    /// When the listing began that last showed a record in use.
+    async fn listed_at(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How many creates into a side that were planned since then made a record, for this source or with this match key.
+    async fn creates_of(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        source: &RecordId,
+        match_key: Option<&str>,
+        since: Timestamp,
+    ) -> Result<u64, StoreError>;
 
     /// Open intents older than `before`, oldest first, for the pass that looks for forgotten ones; only those
     /// that come after `after`, which the last of the page before was.

@@ -8,6 +8,7 @@ use tandem_store::{
     LinkUpdate, OwnWrite, SideMemory, SideState, Waiting,
 };
 
+use super::back_and_forth;
 use super::change_log::changes;
 use super::create::keep_id;
 use super::deleted_over;
@@ -90,6 +91,8 @@ pub(super) async fn finish(
             .map(|ruling| ruling.conflict)
             // Both records are the ones that were linked, after all.
             .chain(open.context.replaced)
+            // Both agree, or a person has answered.
+            .chain(open.context.back_and_forth)
             .chain(open.context.delete_held.filter(|_| dissolved))
             .collect(),
         settled_fields: if dissolved {
@@ -304,12 +307,18 @@ fn side_state(
         }),
         unseen: unshown.of_side(side).clone(),
         left_out: reading.kept.clone(),
+        writes: back_and_forth::tally(work, open, side, is_written(open, write, side)),
     };
     if reading.kept.values().any(|one| !one.settled) {
         // Whole listings look at it again, whether they show the field or not.
         state.checksum = None;
     }
     state
+}
+
+/// Whether a write of ours to a side is known of now.
+fn is_written(open: &Open, write: Option<&Carried>, side: Side) -> bool {
+    write.is_some() || open.late_intents().any(|intent| intent.side == side)
 }
 
 /// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an

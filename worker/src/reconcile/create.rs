@@ -6,6 +6,7 @@ use tandem_engine::{Between, Plan, Presence, Ruled, View, key_texts};
 use tandem_store::{Intent, IntentState, Waiting};
 
 use super::created::{Source, link_created};
+use super::over_and_over;
 use super::pair::between;
 use super::unlinked::Here;
 use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};
@@ -28,6 +29,7 @@ pub(super) async fn create(
     let match_key = key_texts(&work.sync.policy, &here.reading.fields)
         .into_iter()
         .next();
+    over_and_over::refuse(work, write.side, here.id(), match_key.as_deref()).await?;
     let intent = work.intent(
         write,
         About {

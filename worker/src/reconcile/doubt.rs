@@ -11,6 +11,7 @@ use tandem_store::{
 };
 
 use super::pair::Pair;
+use super::shown;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -89,6 +90,20 @@ pub(super) async fn wait(
         {
             let backoff = FIRST_WAIT.saturating_mul(1 << doubt.looks.saturating_sub(1).min(8));
             wait = Some(wait.unwrap_or(Duration::ZERO).max(backoff.min(WAIT_MAX)));
+        } else if pair.side(side).is_none()
+            && let Some(how) = shown::elsewhere(work, link, side, doubt.since).await?
+        {
+            if shown::is_over(work) {
+                return Err(shown::given_up(work, link, side, how));
+            }
+            // It is missed anew, from now on.
+            state.memory.doubt = Some(Doubt {
+                since: now,
+                looks: 1,
+                last: now,
+                is_older: false,
+            });
+            wait = Some(WAIT_MAX);
         }
     }
     let Some(wait) = wait else { return Ok(None) };

@@ -10,6 +10,7 @@ use tandem_store::{
     PairContext, Resolution, Waiting,
 };
 
+use super::back_and_forth;
 use super::confirm::finish;
 use super::delete_hold::hold;
 use super::doubt;
@@ -142,7 +143,10 @@ async fn attempt(
     }
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
-        Sameness::Same | Sameness::Asked(_) => plan(work, &link, &pair, &context, &recovery)?,
+        Sameness::Same | Sameness::Asked(_) => {
+            let chosen = back_and_forth::chosen(work, &context).await?;
+            plan(work, &link, &pair, (&context, chosen), &recovery)?
+        }
     };
     if let Some(pause) = recovery.wait(work, &planned) {
         return Ok(Round::Ended(work.again_after(pause, Waiting::Elsewhere)));
@@ -163,6 +167,9 @@ async fn attempt(
     if let Some(held) = hold(work, &open, &mut planned).await? {
         return Ok(Round::Ended(held));
     }
+    if let Some(held) = back_and_forth::hold(work, &open, &planned).await? {
+        return Ok(Round::Ended(held));
+    }
     if planned.writes.is_empty() {
         return finish(work, open, planned, Vec::new())
             .await
@@ -175,11 +182,13 @@ fn plan(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    context: &PairContext,
+    (context, chosen): (&PairContext, BTreeMap<String, Side>),
     recovery: &Recovery,
 ) -> Result<Plan, WorkError> {
+    let mut fields = chosen;
+    fields.extend(rulings(context));
     let ruled = Ruled {
-        fields: rulings(context),
+        fields,
         values: edits::values(work.sync, &work.claimed.job.edits)?,
         contests: contests(&context.intents),
     };

@@ -112,7 +112,11 @@ pub(super) async fn others(
     Ok(known)
 }
 
-async fn is_left_alone(work: Work<'_>, side: Side, record: &RecordId) -> Result<bool, WorkError> {
+pub(super) async fn is_left_alone(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+) -> Result<bool, WorkError> {
     let store = &work.context.store;
     Ok(store.pair(&work.sync.name, side, record).await?.ignored)
 }

@@ -1,11 +1,13 @@
 //! Brings one pair into agreement, whatever it was that happened.
 
+mod back_and_forth;
 mod change_log;
 mod confirm;
 mod create;
 mod created;
 mod delete_hold;
 mod deleted_over;
+mod doubled;
 mod doubt;
 mod emptied;
 mod link_to;
@@ -13,6 +15,7 @@ mod linked;
 mod lookup;
 mod lost_create;
 mod made_again;
+mod over_and_over;
 mod overwritten;
 mod pair;
 mod questions;
@@ -20,6 +23,7 @@ mod recover;
 mod replaced;
 mod revive;
 mod sending;
+mod shown;
 mod unclear;
 mod unlinked;
 mod unshown;

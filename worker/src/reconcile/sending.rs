@@ -9,6 +9,7 @@ use super::change_log::decided;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
 use super::lost_create::LOOK_AGAIN;
+use super::over_and_over;
 use super::pair::{between, look};
 use super::recover::{Recovery, has_landed};
 use crate::executor::{About, Journalled, Sent, Work, shows_field, verdict};
@@ -39,6 +40,12 @@ pub(super) async fn carry_out(
     recovery: &Recovery,
     causes: Causes,
 ) -> Result<Round, WorkError> {
+    for write in &planned.writes {
+        if let (WriteOp::Create, Some(source)) = (write.op, &open.link.side(write.side.other()).id)
+        {
+            over_and_over::refuse(work, write.side, source, None).await?;
+        }
+    }
     let steps: Vec<Step> = planned
         .writes
         .iter()

@@ -11,9 +11,10 @@ use tandem_store::{
 
 use super::create::create;
 use super::created::link_created;
+use super::doubled;
 use super::link_to::link_to;
 use super::lookup::known;
-use super::lookup::{candidate, others};
+use super::lookup::{candidate, is_left_alone, others};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
 use super::unclear::{Found, hold};
 use crate::context::Cause;
@@ -185,6 +186,9 @@ pub(super) async fn run(
         reading,
         pair,
     };
+    if let Some(asked) = doubled::ask(work, &here).await? {
+        return Ok(asked);
+    }
     if let Some(ended) = ruled(work, &here).await? {
         return Ok(ended);
     }
@@ -207,12 +211,15 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
         .pair
         .rulings
         .iter()
-        .find(|ruling| ruling.asked == "ambiguous")
+        .find(|ruling| ["ambiguous", doubled::DOUBLED].contains(&&*ruling.asked))
     else {
         return Ok(None);
     };
     match &ruling.resolution {
-        Resolution::LinkTo { record } if is_linked(work, here.side.other(), record).await? => {
+        Resolution::LinkTo { record }
+            if is_linked(work, here.side.other(), record).await?
+                || is_left_alone(work, here.side.other(), record).await? =>
+        {
             ask_anew(work, ruling.conflict).await.map(Some)
         }
         Resolution::LinkTo { record } => {

@@ -46,13 +46,13 @@ async fn world(policy: SyncPolicy, b: Oddities) -> World {
 }
 
 impl World {
-    async fn open(&self) -> Vec<Conflict> {
+    pub async fn open(&self) -> Vec<Conflict> {
         let mut questions = self.questions().await;
         questions.retain(|question| question.state == ConflictState::Open);
         questions
     }
 
-    async fn answer(&self, question: &Conflict, resolution: Resolution) {
+    pub async fn answer(&self, question: &Conflict, resolution: Resolution) {
         let now = self.clock.now();
         let job = JobId::new(now, &SeededEntropy::new(now.as_micros().unsigned_abs()));
         let resolved = self

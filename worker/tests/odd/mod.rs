@@ -1,7 +1,9 @@
 //! Systems that are odd: they keep another form of what they are told, show late what they keep, lose track.
 
 mod asked;
+mod back_and_forth;
 mod between;
+mod doubled;
 mod emptied;
 mod fake;
 mod life;
@@ -9,6 +11,7 @@ mod lost_answers;
 mod lost_track;
 mod made_again;
 mod moot;
+mod shown_elsewhere;
 mod shown_late;
 mod side_effects;
 mod told;

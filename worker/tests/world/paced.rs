@@ -138,6 +138,10 @@ paced! {
         ) -> Vec<RecordId>;
         fn open_creates(sync: &SyncName, side: Side, keys: &[String]) -> Vec<Intent>;
         fn intents_of(sync: &SyncName, record: &RecordId) -> Vec<Intent>;
+        fn writes_of(link: LinkId, since: Timestamp, limit: usize) -> Vec<Intent>;
+        fn intent(id: IntentId) -> Option<Intent>;
+        fn listed_at(sync: &SyncName, side: Side, record: &RecordId) -> Option<Timestamp>;
+        fn creates_of(sync: &SyncName, side: Side, source: &RecordId, match_key: Option<&str>, since: Timestamp) -> u64;
         fn stale_intents(before: Timestamp, after: Option<(Timestamp, IntentId)>, limit: usize) -> Vec<Intent>;
     }
     ListingStore {

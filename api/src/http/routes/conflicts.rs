@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_operator::views::{ConflictView, Page};
-use tandem_operator::{ConflictQuery, Operator, Resolved};
+use tandem_operator::{Confirmed, ConflictQuery, Operator, Resolved};
 use tandem_store::Resolution;
 
 use super::Answer;
@@ -40,8 +40,15 @@ async fn show(
 #[derive(Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]
 enum AnswerBody {
-    Take { side: Side },
-    LinkTo { record: RecordId },
+    Take {
+        side: Side,
+    },
+    LinkTo {
+        record: RecordId,
+        /// Whether values of a record that is no candidate may be written over.
+        #[serde(default)]
+        confirm: bool,
+    },
     CreateNew {},
     Ignore {},
     Approve {},
@@ -49,11 +56,17 @@ enum AnswerBody {
     Dismiss {},
 }
 
+impl AnswerBody {
+    const fn confirmed(&self) -> Confirmed {
+        Confirmed(matches!(self, Self::LinkTo { confirm: true, .. }))
+    }
+}
+
 impl From<AnswerBody> for Resolution {
     fn from(body: AnswerBody) -> Self {
         match body {
             AnswerBody::Take { side } => Self::Take { side },
-            AnswerBody::LinkTo { record } => Self::LinkTo { record },
+            AnswerBody::LinkTo { record, .. } => Self::LinkTo { record },
             AnswerBody::CreateNew {} => Self::CreateNew,
             AnswerBody::Ignore {} => Self::Ignore,
             AnswerBody::Approve {} => Self::Approve,
@@ -63,14 +76,17 @@ impl From<AnswerBody> for Resolution {
     }
 }
 
-/// `{"answer": "take", "side": "a"}`, `{"answer": "link_to", "record": "17"}`, `{"answer": "create_new"}`,
+/// `{"answer": "take", "side": "a"}`, `{"answer": "link_to", "record": "17"}` (with `"confirm": true` where
+/// that writes over values of a record that is no candidate), `{"answer": "create_new"}`,
 /// `{"answer": "ignore"}`, `{"answer": "approve"}`, `{"answer": "reject"}`, `{"answer": "dismiss"}`.
 async fn resolve(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<ConflictId>,
     ApiJson(answer): ApiJson<AnswerBody>,
 ) -> Answer<ConflictView> {
-    Ok(Json(operator.resolve(id, answer.into()).await?))
+    let confirmed = answer.confirmed();
+    let answer = operator.resolve_when(id, answer.into(), confirmed).await?;
+    Ok(Json(answer))
 }
 
 /// Takes `ignore` back.

@@ -8,8 +8,8 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use tandem_domain::line::line;
 use tandem_domain::{ConflictId, RecordId, Side, SyncName};
-use tandem_operator::ConflictQuery;
 use tandem_operator::views::ConflictView;
+use tandem_operator::{Confirmed, ConflictQuery};
 use tandem_store::{ConflictKind, ConflictState, Resolution};
 
 use crate::commands::ask::YesOption;
@@ -68,7 +68,8 @@ struct Answer {
     /// The value of this side is right: a or b.
     #[arg(long, value_name = "SIDE", value_parser = words(&Side::BOTH, Side::as_str))]
     take: Option<Side>,
-    /// The record is the same as this one of the other side.
+    /// The record is the same as this one of the other side. One that is no candidate, and holds other values, needs
+    /// --yes: what would be written over is named.
     #[arg(long, value_name = "RECORD", value_parser = record_id)]
     link: Option<RecordId>,
     /// The record is none of those of the other side: make a new one there.
@@ -142,7 +143,8 @@ async fn answer(
                 .require(&format!("{}\nthe answer would {does}", line(&asked.asks)))?;
         }
     }
-    let conflict = desk.resolve(id, resolution).await?;
+    let confirmed = Confirmed(args.yes.yes);
+    let conflict = desk.resolve(id, resolution, confirmed).await?;
     if json {
         say_json(&conflict)?;
         return Ok(ExitCode::SUCCESS);

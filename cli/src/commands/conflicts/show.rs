@@ -205,6 +205,8 @@ mod tests {
             ("emptied", &["approve", "reject"]),
             ("replaced", &["approve", "reject", "ignore"]),
             ("overwritten", &["dismiss", "ignore"]),
+            ("back_and_forth", &["take", "approve", "ignore"]),
+            ("doubled", &["create_new", "ignore"]),
         ] {
             let text = told(&asked(kind, json!({ "candidates": ["b1"] }), answers));
             for answer in answers {

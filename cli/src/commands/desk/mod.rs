@@ -18,9 +18,9 @@ use tandem_operator::views::{
     Page, RunView, ScheduleView, StandingView, SyncView,
 };
 use tandem_operator::{
-    ChangeQuery, ConflictQuery, DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId,
-    DeadLetterQuery, Discarded, EventQuery, JobQuery, Operator, Replayed, Resolved, RunQuery,
-    Start, Status, Story, Switch, SyncStatus,
+    ChangeQuery, Confirmed, ConflictQuery, DeadLetter, DeadLetterDetail, DeadLetterGroups,
+    DeadLetterId, DeadLetterQuery, Discarded, EventQuery, JobQuery, Operator, Replayed, Resolved,
+    RunQuery, Start, Status, Story, Switch, SyncStatus,
 };
 use tandem_store::{Edits, Resolution, ScheduleKey};
 
@@ -585,12 +585,17 @@ impl Desk {
         &self,
         id: ConflictId,
         resolution: Resolution,
+        confirmed: Confirmed,
     ) -> anyhow::Result<ConflictView> {
         match self {
-            Self::Local(operator) => Ok(operator.resolve(id, resolution).await?),
+            Self::Local(operator) => Ok(operator.resolve_when(id, resolution, confirmed).await?),
             Self::Remote(remote) => {
                 let at = path(&["conflicts", &id.to_string(), "resolve"]);
-                remote.post(at, &resolution).await
+                let mut body = serde_json::to_value(&resolution)?;
+                if confirmed.0 && matches!(resolution, Resolution::LinkTo { .. }) {
+                    body["confirm"] = true.into();
+                }
+                remote.post(at, &body).await
             }
         }
     }

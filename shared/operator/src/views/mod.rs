@@ -6,7 +6,7 @@ mod events;
 mod health;
 mod jobs;
 mod pause;
-mod questions;
+pub(crate) mod questions;
 mod records;
 mod runs;
 

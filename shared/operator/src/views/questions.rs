@@ -75,18 +75,20 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
     match &conflict.kind {
         _ if own && record.id == conflict.record => Part::Record,
         ConflictKind::DeleteHeld { gone, .. } if record.side == *gone => Part::Gone,
-        ConflictKind::Ambiguous { .. } if own => Part::Rival,
+        ConflictKind::Ambiguous { .. } | ConflictKind::Doubled { .. } if own => Part::Rival,
         ConflictKind::Ambiguous { .. } => Part::Candidate,
         ConflictKind::Field { .. }
         | ConflictKind::NotKept { .. }
         | ConflictKind::DeleteHeld { .. }
         | ConflictKind::Overwritten { .. }
         | ConflictKind::Emptied { .. }
-        | ConflictKind::Replaced { .. } => Part::Partner,
+        | ConflictKind::Replaced { .. }
+        | ConflictKind::BackAndForth { .. }
+        | ConflictKind::Doubled { .. } => Part::Partner,
     }
 }
 
-fn name(fields: &Fields) -> Option<String> {
+pub(crate) fn name(fields: &Fields) -> Option<String> {
     let text = |name: &&str| match fields.get(*name) {
         Some(Value::Text(text)) => Some(text.clone()),
         _ => None,
@@ -165,6 +167,37 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             conflict.sync,
             quoted(value)
         ),
+        ConflictKind::BackAndForth {
+            a,
+            b,
+            writes,
+            since,
+        } => {
+            let partner = conflict.shown.iter().find(|shown| shown.side == other);
+            let partner = partner.map_or_else(
+                || "its partner".to_owned(),
+                |shown| called(conflict, other, &shown.id),
+            );
+            format!(
+                "{record} on side {side} and {partner} on side {other} are changed back after each write: {writes} writes of ours since {since}; side a has {}, side b has {}. Probably an automation in each system sets its own value: nothing more is written to the pair; turn one of them off, then answer",
+                pairs(a),
+                pairs(b)
+            )
+        }
+        ConflictKind::Doubled {
+            first,
+            source,
+            intent,
+        } => {
+            let first = called(conflict, side, first);
+            let source = source.as_ref().map_or_else(
+                || format!("one record on side {other}"),
+                |source| format!("{} on side {other}", called(conflict, other, source)),
+            );
+            format!(
+                "{record} and {first} on side {side} were both made by us from {source}: a create without an answer was sent again ({intent}), and both landed; {first} is linked, {record} gets no partner: delete or merge {record} in its system"
+            )
+        }
         ConflictKind::DeleteHeld { gone, reason } => {
             let partner = conflict.shown.iter().find(|shown| shown.side == *gone);
             let partner = partner.map_or_else(
@@ -222,7 +255,7 @@ fn pairs(fields: &Fields) -> String {
     pairs.join(", ")
 }
 
-fn quoted(value: &Value) -> String {
+pub(crate) fn quoted(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Text(text) => format!("\"{}\"", line(text)),

@@ -416,5 +416,18 @@ fn question(kind: &ConflictKind) -> Json {
         } => {
             json!({ "reason": reason, "known": plain_fields(known), "found": plain_fields(found) })
         }
+        ConflictKind::BackAndForth {
+            a,
+            b,
+            writes,
+            since,
+        } => {
+            json!({ "a": plain_fields(a), "b": plain_fields(b), "writes": writes, "since": since })
+        }
+        ConflictKind::Doubled {
+            first,
+            source,
+            intent,
+        } => json!({ "first": first, "source": source, "intent": intent }),
     }
 }

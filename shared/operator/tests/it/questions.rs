@@ -1,5 +1,5 @@
 use tandem_domain::{BaseValue, RecordId, Side, Value};
-use tandem_operator::{ConflictQuery, OperatorError};
+use tandem_operator::{Confirmed, ConflictQuery, OperatorError};
 use tandem_store::{ConflictKind, ConflictState, NewConflict, Resolution};
 use tandem_testkit::Make;
 
@@ -116,6 +116,50 @@ async fn a_partner_that_is_not_there_is_refused_with_the_candidates_that_are_nea
         .resolve(other, to("b77"))
         .await
         .expect("another record that is there");
+}
+
+#[tokio::test]
+async fn a_partner_that_is_no_candidate_and_holds_other_values_must_be_confirmed() {
+    let world = world().await;
+    let id = ambiguous(&world, "7").await;
+    let refused = world.operator.resolve(id, to("bob-9")).await;
+    let Err(OperatorError::Unconfirmed { problem, advice }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        problem.starts_with("\"Bob\" (bob-9) of books is none of the candidates"),
+        "{problem}"
+    );
+    assert!(problem.contains("`name` \"Bob\" and \"Ann\""), "{problem}");
+    assert!(advice.contains("--yes") && advice.contains("\"confirm\": true"));
+    let still = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(still.state, ConflictState::Open);
+    let confirmed = world
+        .operator
+        .resolve_when(id, to("bob-9"), Confirmed(true))
+        .await;
+    assert_eq!(confirmed.expect("meant").state, ConflictState::Answered);
+}
+
+#[tokio::test]
+async fn a_partner_that_is_left_alone_is_refused_with_the_way_to_have_it_take_part() {
+    let world = world().await;
+    let question = NewConflict {
+        side: Side::B,
+        ..world.make.conflict(None, "b1", Make::ambiguous())
+    };
+    let other = open(&world, question).await;
+    let left = world.operator.resolve(other, Resolution::Ignore).await;
+    left.expect("it is left alone");
+    let id = ambiguous(&world, "7").await;
+    let told = refusal(&world, id, to("b1")).await;
+    assert!(told.contains("`b1` of books is left alone"), "{told}");
+    assert!(
+        told.contains("`tandem links link customers 7 b1`"),
+        "{told}"
+    );
+    let still = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(still.state, ConflictState::Open);
 }
 
 #[tokio::test]

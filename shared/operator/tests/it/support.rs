@@ -51,6 +51,12 @@ impl FakeSystems {
     }
 }
 
+/// All records are of Ann, but those whose id says otherwise.
+fn name_of(record: &RecordId) -> String {
+    let is_bob = record.as_str().starts_with("bob");
+    if is_bob { "Bob" } else { "Ann" }.to_owned()
+}
+
 #[async_trait]
 impl Systems for FakeSystems {
     async fn read(
@@ -70,7 +76,7 @@ impl Systems for FakeSystems {
         Ok((!is_gone).then(|| Standing {
             id: record.clone(),
             out_of_use: record.as_str().starts_with("archived"),
-            fields: BTreeMap::from([("name".to_owned(), Value::Text("Ann".to_owned()))]),
+            fields: BTreeMap::from([("name".to_owned(), Value::Text(name_of(record)))]),
         }))
     }
 

@@ -138,14 +138,14 @@ UPDATE conflicts SET state = 'closed', closed_at = $2, closed_because = CASE
 WHERE id = ANY (ARRAY(
     SELECT c.id FROM conflicts c
     WHERE c.state IN ('open', 'answered') AND CASE
-        WHEN c.link IS NULL THEN c.kind::json ->> 'kind' = 'ambiguous' AND (
+        WHEN c.link IS NULL THEN c.kind::json ->> 'kind' IN ('ambiguous', 'doubled') AND (
             (c.side = 'a' AND (SELECT l.id FROM links l
                 WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active' LIMIT 1) IS NOT NULL)
             OR (c.side = 'b' AND (SELECT l.id FROM links l
                 WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active' LIMIT 1) IS NOT NULL)
             OR (SELECT r.ignored FROM records r
                 WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record LIMIT 1))
-        ELSE c.kind::json ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced') AND (
+        ELSE c.kind::json ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced', 'back_and_forth') AND (
             SELECT l.state FROM links l WHERE l.id = c.link LIMIT 1) = 'retired'
         END
     LIMIT $1))";

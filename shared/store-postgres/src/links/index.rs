@@ -425,6 +425,31 @@ LEFT JOIN LATERAL (
     SELECT id FROM links WHERE state = 'active' AND sync = $1 AND b_id = f.id OFFSET 0) l ON true
 ORDER BY r.id";
 
+/// When the listing began that last showed a record in use.
+pub(super) async fn listed_at(
+    pool: &PgPool,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let args = (sync, side, record);
+    let found = alone::verb(pool, &args, |(sync, side, record)| {
+        sqlx::query(LISTED_AT)
+            .bind(sync.as_str())
+            .bind(side.as_str())
+            .bind(sql::plain(record.as_str()))
+    });
+    let found = found.await?;
+    found
+        .first()
+        .map(|row| rows::instant(row, "started_at"))
+        .transpose()
+}
+
+const LISTED_AT: &str = "-- listed_at
+SELECT n.started_at FROM records r JOIN runs n ON n.number = r.generation
+WHERE r.sync = $1 AND r.side = $2 AND r.id = $3 AND r.checksum NOT LIKE 'gone:%'";
+
 /// Actively linked records that the generation has not shown.
 pub(super) async fn unseen_records(
     pool: &PgPool,

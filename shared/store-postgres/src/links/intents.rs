@@ -2,11 +2,11 @@
 
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
-use tandem_domain::{IntentId, RecordId, Side, SyncName, Timestamp};
+use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{Intent, StoreError};
 
 use super::row;
-use crate::{alone, sql};
+use crate::{alone, rows, sql};
 
 fn read(rows: &[PgRow]) -> Result<Vec<Intent>, StoreError> {
     rows.iter().map(row::intent).collect()
@@ -64,6 +64,72 @@ SELECT to_json(i)::text AS intent FROM (
     UNION SELECT * FROM intents WHERE sync = $1 AND target = $2
     UNION SELECT n.* FROM links_of o JOIN intents n ON n.link = o.id) i
 ORDER BY i.created_at, i.id";
+
+/// One entry of the journal.
+pub(super) async fn intent(pool: &PgPool, id: IntentId) -> Result<Option<Intent>, StoreError> {
+    let found = alone::verb(pool, &id, |id| sqlx::query(INTENT).bind(id.to_string()));
+    Ok(read(&found.await?)?.into_iter().next())
+}
+
+const INTENT: &str = "-- intent
+SELECT to_json(i)::text AS intent FROM intents i WHERE i.id = $1";
+
+/// The newest writes to a link's records that may have had an effect, oldest first.
+pub(super) async fn writes_of(
+    pool: &PgPool,
+    link: LinkId,
+    since: Timestamp,
+    limit: usize,
+) -> Result<Vec<Intent>, StoreError> {
+    let args = (link, since, limit);
+    let found = alone::verb(pool, &args, |(link, since, limit)| {
+        sqlx::query(WRITES_OF)
+            .bind(link.to_string())
+            .bind(since.as_micros())
+            .bind(sql::limit(*limit))
+    });
+    read(&found.await?)
+}
+
+const WRITES_OF: &str = "-- writes_of
+SELECT to_json(i)::text AS intent FROM (
+    SELECT * FROM intents
+    WHERE link = $1 AND created_at >= $2 AND state IN ('sent', 'unknown', 'confirmed')
+    ORDER BY created_at DESC, id DESC LIMIT $3) i
+ORDER BY i.created_at, i.id";
+
+/// What is made: into a side of a sync, from a source, with a match key.
+pub(super) type Made<'a> = (&'a SyncName, Side, &'a RecordId, Option<&'a str>);
+
+/// How many creates made a record.
+pub(super) async fn creates_of(
+    pool: &PgPool,
+    made: Made<'_>,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    let (sync, side, source, match_key) = made;
+    let args = (sync, side, source, match_key.map(sql::key), since);
+    let found = alone::verb(pool, &args, |(sync, side, source, match_key, since)| {
+        sqlx::query(CREATES_OF)
+            .bind(sync.as_str())
+            .bind(side.as_str())
+            .bind(sql::plain(source.as_str()))
+            .bind(match_key.as_deref())
+            .bind(since.as_micros())
+    });
+    let found = found.await?;
+    found
+        .first()
+        .map_or(Ok(0), |row| rows::count(row, "creates"))
+}
+
+const CREATES_OF: &str = "-- creates_of
+SELECT count(*) AS creates FROM (
+    SELECT id FROM intents
+    WHERE source = $3 AND sync = $1 AND side = $2 AND op = 'create' AND state = 'confirmed' AND created_at >= $5
+    UNION
+    SELECT id FROM intents
+    WHERE sync = $1 AND side = $2 AND match_key = $4 AND op = 'create' AND state = 'confirmed' AND created_at >= $5) i";
 
 /// Open intents that were planned long ago.
 pub(super) async fn stale_intents(

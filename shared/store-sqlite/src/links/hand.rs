@@ -122,14 +122,14 @@ UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = CASE
 WHERE id IN (
     SELECT c.id FROM conflicts c INDEXED BY conflicts_record
     WHERE c.state IN ('open', 'answered') AND CASE
-        WHEN c.link IS NULL THEN c.kind ->> 'kind' = 'ambiguous' AND (
+        WHEN c.link IS NULL THEN c.kind ->> 'kind' IN ('ambiguous', 'doubled') AND (
             (c.side = 'a' AND EXISTS (SELECT 1 FROM links l
                 WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active'))
             OR (c.side = 'b' AND EXISTS (SELECT 1 FROM links l
                 WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active'))
             OR EXISTS (SELECT 1 FROM records r
                 WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record AND r.ignored))
-        ELSE c.kind ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced') AND EXISTS (
+        ELSE c.kind ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced', 'back_and_forth') AND EXISTS (
             SELECT 1 FROM links l WHERE l.id = c.link AND l.state = 'retired')
         END
     LIMIT ?1)";

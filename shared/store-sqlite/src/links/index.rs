@@ -327,6 +327,27 @@ CROSS JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = f.id
 LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.b_id = r.id
 ORDER BY r.id";
 
+/// When the listing began that last showed a record in use.
+pub(super) async fn listed_at(
+    readers: &SqlitePool,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let statement = sqlx::query(LISTED_AT)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(record.as_str().to_owned());
+    let row = sql::first(readers, statement).await?;
+    row.as_ref()
+        .map(|row| rows::instant(row, "started_at"))
+        .transpose()
+}
+
+const LISTED_AT: &str = "-- listed_at
+SELECT n.started_at FROM records r JOIN runs n ON n.number = r.generation
+WHERE r.sync = ?1 AND r.side = ?2 AND r.id = ?3 AND r.checksum NOT LIKE 'gone:%'";
+
 /// Actively linked records that the generation has not shown.
 pub(super) async fn unseen_records(
     readers: &SqlitePool,

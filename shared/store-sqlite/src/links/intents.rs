@@ -1,10 +1,11 @@
 //! Looking at the journal.
 
 use sqlx::SqlitePool;
-use tandem_domain::{IntentId, RecordId, Side, SyncName, Timestamp};
+use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{Intent, StoreError};
 
 use super::row;
+use crate::rows;
 use crate::sql::{self, Statement};
 
 async fn read(readers: &SqlitePool, statement: Statement<'_>) -> Result<Vec<Intent>, StoreError> {
@@ -57,6 +58,63 @@ SELECT * FROM intents WHERE sync = ?1 AND source = ?2
 UNION SELECT * FROM intents WHERE sync = ?1 AND target = ?2
 UNION SELECT * FROM intents WHERE link IN (SELECT id FROM links_of)
 ORDER BY created_at, id";
+
+/// One entry of the journal.
+pub(super) async fn intent(
+    readers: &SqlitePool,
+    id: IntentId,
+) -> Result<Option<Intent>, StoreError> {
+    const INTENT: &str = "-- intent\nSELECT * FROM intents WHERE id = ?1";
+    let found = read(readers, sqlx::query(INTENT).bind(id.to_string())).await?;
+    Ok(found.into_iter().next())
+}
+
+/// The newest writes to a link's records that may have had an effect, oldest first.
+pub(super) async fn writes_of(
+    readers: &SqlitePool,
+    link: LinkId,
+    since: Timestamp,
+    limit: usize,
+) -> Result<Vec<Intent>, StoreError> {
+    let statement = sqlx::query(WRITES_OF)
+        .bind(link.to_string())
+        .bind(since.as_micros())
+        .bind(sql::limit(limit));
+    read(readers, statement).await
+}
+
+const WRITES_OF: &str = "-- writes_of
+SELECT * FROM (
+    SELECT * FROM intents
+    WHERE link = ?1 AND link IS NOT NULL AND created_at >= ?2 AND state IN ('sent', 'unknown', 'confirmed')
+    ORDER BY created_at DESC, id DESC LIMIT ?3)
+ORDER BY created_at, id";
+
+/// What is made: into a side of a sync, from a source, with a match key.
+pub(super) type Made<'a> = (&'a SyncName, Side, &'a RecordId, Option<&'a str>);
+
+/// How many creates made a record.
+pub(super) async fn creates_of(
+    readers: &SqlitePool,
+    (sync, side, source, match_key): Made<'_>,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    let statement = sqlx::query(CREATES_OF)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(source.as_str().to_owned())
+        .bind(match_key.map(str::to_owned))
+        .bind(since.as_micros());
+    rows::count(&sql::one(readers, statement).await?, "creates")
+}
+
+const CREATES_OF: &str = "-- creates_of
+SELECT count(*) AS creates FROM (
+    SELECT id FROM intents
+    WHERE source = ?3 AND sync = ?1 AND side = ?2 AND op = 'create' AND state = 'confirmed' AND created_at >= ?5
+    UNION
+    SELECT id FROM intents
+    WHERE sync = ?1 AND side = ?2 AND match_key = ?4 AND op = 'create' AND state = 'confirmed' AND created_at >= ?5)";
 
 /// Open intents that were planned long ago.
 pub(super) async fn stale_intents(

@@ -192,6 +192,40 @@ impl LinkStore for SqliteStore {
         intents::intents_of(&self.readers, sync, record).await
     }
 
+    async fn writes_of(
+        &self,
+        link: LinkId,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Intent>, StoreError> {
+        intents::writes_of(&self.readers, link, since, limit).await
+    }
+
+    async fn intent(&self, id: IntentId) -> Result<Option<Intent>, StoreError> {
+        intents::intent(&self.readers, id).await
+    }
+
+    async fn listed_at(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        index::listed_at(&self.readers, sync, side, record).await
+    }
+
+    async fn creates_of(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        source: &RecordId,
+        match_key: Option<&str>,
+        since: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let made = (sync, side, source, match_key);
+        intents::creates_of(&self.readers, made, since).await
+    }
+
     async fn stale_intents(
         &self,
         before: Timestamp,

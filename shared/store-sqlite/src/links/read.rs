@@ -107,6 +107,9 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
             (ConflictState::Open, None, _) if asked == "delete_held" => {
                 context.delete_held = Some(conflict);
             }
+            (ConflictState::Open, None, _) if asked == "back_and_forth" => {
+                context.back_and_forth = Some(conflict);
+            }
             (ConflictState::Open, None, _) => {}
             (ConflictState::Answered, field, Some(resolution)) => context.rulings.push(Ruling {
                 conflict,

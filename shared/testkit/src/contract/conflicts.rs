@@ -154,6 +154,29 @@ pub async fn an_open_question_shows_in_the_pair(store: Subject) {
     assert_eq!(other.expect("pair").held, None);
 }
 
+/// That a pair is changed back shows in the pair, beside what else is asked about its record.
+pub async fn that_a_pair_goes_back_and_forth_is_asked_beside_other_questions(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let held = ConflictKind::DeleteHeld {
+        gone: Side::B,
+        reason: String::new(),
+    };
+    let held = make.conflict(Some(link.id), "a1", held);
+    let kind = ConflictKind::BackAndForth {
+        a: [("name".to_owned(), Value::Text("Ann".to_owned()))].into(),
+        b: [("name".to_owned(), Value::Null)].into(),
+        writes: 12,
+        since: make.now(),
+    };
+    let asked = make.conflict(Some(link.id), "a1", kind.clone());
+    assert_eq!(open(&store, &make, &[&held, &asked]).await, 2);
+    let context = pair(&store).await;
+    assert_eq!(context.back_and_forth, Some(asked.id));
+    assert_eq!(context.delete_held, Some(held.id));
+    assert_eq!(stored(&store, asked.id).await.kind, kind);
+}
+
 /// An answer enqueues the job that carries it out.
 pub async fn an_answer_enqueues_the_job_that_carries_it_out(store: Subject) {
     let make = Make::default();

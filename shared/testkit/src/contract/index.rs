@@ -271,6 +271,34 @@ pub async fn a_record_confirmed_during_a_run_is_not_unseen_by_it(store: Subject)
     assert_eq!(next, ids(&["a1", "a2", "a3"]));
 }
 
+/// When the listing began that last showed a record is known, as long as it showed it in use.
+pub async fn when_a_record_was_last_listed_is_known(store: Subject) {
+    let make = Make::default();
+    let listed = async |record: &str| {
+        let (sync, record) = (Make::customers(), RecordId::new(record));
+        let listed = store.listed_at(&sync, Side::A, &record).await;
+        listed.expect("listed_at")
+    };
+    let mut began = Vec::new();
+    for checksum in ["s", "s", "gone:s"] {
+        make.clock.advance(Duration::from_secs(60));
+        let sweep = make.run(RunKind::Sweep, Some(Side::A));
+        let run = store.begin_run(sweep, make.now()).await.expect("begin_run");
+        began.push(make.now());
+        make.clock.advance(Duration::from_secs(1));
+        let seen = vec![Make::seen("a1", checksum, &[])];
+        index(&store, &make, Side::A, seen, run.number).await;
+        let expected = (checksum == "s").then_some(make.now());
+        let expected = expected.and(began.last().copied());
+        assert_eq!(listed("a1").await, expected);
+        let state = tandem_store::RunState::Succeeded;
+        let nothing = tandem_store::Progress::default();
+        let ended = store.end_run(run.id, state, &nothing, None, None, make.now());
+        ended.await.expect("end_run");
+    }
+    assert_eq!(listed("a2").await, None);
+}
+
 /// A record never indexed counts as seen when its link was last written.
 pub async fn a_record_never_indexed_counts_as_seen_when_its_link_was_last_written(store: Subject) {
     let make = Make::default();

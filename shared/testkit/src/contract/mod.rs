@@ -182,6 +182,10 @@ macro_rules! contract_suite {
             sending: a_settled_intent_is_not_sent_again;
             sending: open_creates_are_found_by_key_and_without_key;
             sending: intents_of_a_record_are_found_by_source_target_and_link;
+            sending: the_writes_of_a_pair_are_found_by_their_time;
+            sending: one_entry_of_the_journal_is_found_by_its_id;
+            index: when_a_record_was_last_listed_is_known;
+            sending: creates_that_made_a_record_are_counted_by_source_and_by_key;
             sending: old_open_intents_are_found;
             confirm: confirming_settles_links_logs_and_ends_the_job_at_once;
             confirm: a_confirmation_without_the_lease_changes_nothing;
@@ -233,6 +237,7 @@ macro_rules! contract_suite {
             conflicts: a_question_keeps_the_records_that_it_is_about;
             conflicts: a_question_without_a_field_is_opened_once_a_record;
             conflicts: an_open_question_shows_in_the_pair;
+            conflicts: that_a_pair_goes_back_and_forth_is_asked_beside_other_questions;
             conflicts: an_answer_enqueues_the_job_that_carries_it_out;
             conflicts: an_answer_becomes_a_ruling_until_it_is_used;
             conflicts: a_closed_question_is_not_answered_again;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{IntentId, RecordId, Side};
+use tandem_domain::{IntentId, RecordId, Side, Timestamp};
 use tandem_store::{Intent, IntentState};
 
 use super::journal::{ids_of, intents_of, journal, settle};
@@ -198,6 +198,88 @@ pub async fn intents_of_a_record_are_found_by_source_target_and_link(store: Subj
     assert_eq!(ids_of(&store, "b1").await, vec![update.id, back.id]);
     assert_eq!(ids_of(&store, "a2").await, vec![create.id]);
     assert_eq!(ids_of(&store, "a3").await, Vec::new());
+}
+
+/// Writes that may have had an effect are found, the newest of them, since an instant.
+pub async fn the_writes_of_a_pair_are_found_by_their_time(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    store
+        .insert_links(vec![link.clone()], make.now())
+        .await
+        .expect("link");
+    let running = claimed(&store, &make, "a1").await;
+    let mut ids = Vec::new();
+    for state in [
+        IntentState::Confirmed,
+        IntentState::Failed,
+        IntentState::Unknown,
+        IntentState::Confirmed,
+    ] {
+        make.clock.advance(Duration::from_secs(1));
+        let update = make.update(&link);
+        let plan = Some((link.id, 1));
+        let journalled = journal(&store, &make, &running, plan, &[&update]).await;
+        assert_eq!(journalled, Ok(()));
+        settle(&store, &make, &running, update.id, state).await;
+        ids.push((update.id, make.now()));
+    }
+    let found = async |since: Timestamp, limit: usize| -> Vec<IntentId> {
+        let found = store.writes_of(link.id, since, limit).await;
+        let found = found.expect("writes_of");
+        found.iter().map(|intent| intent.id).collect()
+    };
+    let [first, _, third, fourth] = [ids[0], ids[1], ids[2], ids[3]];
+    assert_eq!(found(first.1, 9).await, [first.0, third.0, fourth.0]);
+    assert_eq!(found(third.1, 9).await, [third.0, fourth.0]);
+    assert_eq!(found(first.1, 1).await, [fourth.0]);
+    let other = make.link("a2", "b2");
+    let none = store.writes_of(other.id, first.1, 9).await;
+    assert_eq!(none.expect("writes_of"), Vec::new());
+}
+
+/// One entry of the journal is found by its id.
+pub async fn one_entry_of_the_journal_is_found_by_its_id(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let (create, other) = (make.create("a1", Some("email=x")), make.create("a2", None));
+    let journalled = journal(&store, &make, &running, None, &[&create]).await;
+    assert_eq!(journalled, Ok(()));
+    let found = store.intent(create.id).await.expect("intent");
+    let found = found.expect("it is there");
+    assert_eq!((found.id, found.source), (create.id, create.source));
+    assert_eq!(store.intent(other.id).await.expect("intent"), None);
+}
+
+/// Creates that made a record are counted: those of the same source, and those of another with the same key.
+pub async fn creates_that_made_a_record_are_counted_by_source_and_by_key(store: Subject) {
+    let make = Make::default();
+    let began = make.now();
+    for (source, key, state) in [
+        ("a1", Some("email=x"), IntentState::Confirmed),
+        ("a1", Some("email=x"), IntentState::Failed),
+        ("a1", Some("email=y"), IntentState::Confirmed),
+        ("a2", Some("email=x"), IntentState::Confirmed),
+        ("a3", None, IntentState::Confirmed),
+    ] {
+        make.clock.advance(Duration::from_secs(1));
+        let running = claimed(&store, &make, source).await;
+        let create = make.create(source, key);
+        let journalled = journal(&store, &make, &running, None, &[&create]).await;
+        assert_eq!(journalled, Ok(()));
+        settle(&store, &make, &running, create.id, state).await;
+        assert!(finish(&store, &make, &running, done("made")).await);
+    }
+    let count = async |source: &str, key: Option<&str>, since: Timestamp| {
+        let (sync, source) = (Make::customers(), RecordId::new(source));
+        let counted = store.creates_of(&sync, Side::B, &source, key, since);
+        counted.await.expect("creates_of")
+    };
+    assert_eq!(count("a1", Some("email=x"), began).await, 3);
+    assert_eq!(count("a9", Some("email=x"), began).await, 2);
+    assert_eq!(count("a3", None, began).await, 1);
+    assert_eq!(count("a9", None, began).await, 0);
+    assert_eq!(count("a1", Some("email=x"), make.now()).await, 0);
 }
 
 /// Old open intents are found.

@@ -185,7 +185,8 @@ impl FakeSystem {
     fn found(&self, lookup: &Lookup<'_>) -> Option<Vec<RemoteRecord>> {
         let lag = Lag::default();
         let mut ids = self.ids();
-        ids.retain(|id| !self.state().is_hidden(id, self.real_now()));
+        let finds_all = self.oddities().finds_what_it_hides;
+        ids.retain(|id| finds_all || !self.state().is_hidden(id, self.real_now()));
         let records = ids.iter().filter_map(|id| self.seen(id, lag));
         match lookup {
             Lookup::Reference(_) if !self.talents().external_reference => None,

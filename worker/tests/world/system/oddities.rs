@@ -34,6 +34,8 @@ pub struct Oddities {
     pub listings_leave_out: Vec<&'static str>,
     /// It shows no members that are empty, not even in reads by id.
     pub omits_empty: bool,
+    /// Searches find what reads by id do not show.
+    pub finds_what_it_hides: bool,
     /// Listings come in pages of so many rows; 0 for all in one.
     pub page: usize,
 }

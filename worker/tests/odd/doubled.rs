@@ -1,0 +1,88 @@
+//! Creates of ours that were sent again and landed twice.
+
+use std::time::Duration;
+
+use tandem_domain::{RecordId, Side};
+use tandem_runtime::Archived;
+use tandem_store::{ConflictKind, Resolution};
+
+use crate::world::system::oddities::Oddities;
+use crate::world::system::{Fault, Talents};
+use crate::world::{World, policy};
+
+const REFERENCES: Talents = Talents {
+    external_reference: true,
+    idempotent_create: false,
+    answers_with_record: true,
+    changed_since: true,
+};
+
+const ANN: [(&str, &str); 3] = [
+    ("name", "Ann"),
+    ("email", "ann@x.example"),
+    ("city", "Ghent"),
+];
+
+/// A world without match keys, in which a create landed long after its answer was given up, and again.
+async fn doubled() -> (World, RecordId) {
+    let mut policy = policy();
+    policy.match_keys.clear();
+    let plain = || (REFERENCES, Oddities::default());
+    let world = World::odd(1, policy, plain(), plain(), Archived::Gone).await;
+    world.first_sync().await;
+    let a = world.a.user_creates(&ANN);
+    world.b.go_wrong(&[Fault::Late(Duration::from_secs(900))]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(900));
+    assert_eq!(world.b.contents().len(), 2, "both have landed");
+    (world, a)
+}
+
+#[tokio::test]
+async fn the_second_of_two_creates_that_both_landed_gets_no_partner_and_is_asked_about() {
+    let (world, a) = doubled().await;
+    world.sweep().await;
+    assert_eq!(world.a.ids(), std::slice::from_ref(&a), "no third one");
+    let link = world.link_of(Side::A, &a).await.expect("linked");
+    let first = link.b.id.expect("its partner");
+    let second = world.b.ids().into_iter().find(|id| *id != first);
+    let second = second.expect("there are two");
+    let asked = world.open().await;
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].record, second);
+    let ConflictKind::Doubled {
+        first: named,
+        source,
+        ..
+    } = &asked[0].kind
+    else {
+        panic!("{:?}", asked[0].kind);
+    };
+    assert_eq!((named, source.as_ref()), (&first, Some(&a)));
+    assert_eq!(asked[0].shown.len(), 3, "all three are shown");
+
+    // It is asked once, and closes when the second is deleted.
+    world.hear(Side::B, &second).await;
+    world.sweep().await;
+    assert_eq!(world.open().await.len(), 1);
+    world.b.user_deletes(&second);
+    world.hear(Side::B, &second).await;
+    world.rest().await;
+    assert_eq!(world.open().await, []);
+    assert_eq!(world.a.ids(), [a]);
+    assert_eq!(world.dead().await, []);
+}
+
+#[tokio::test]
+async fn a_person_may_say_that_the_second_is_a_record_of_its_own() {
+    let (world, _) = doubled().await;
+    world.sweep().await;
+    let asked = world.open().await;
+    world.answer(&asked[0], Resolution::CreateNew).await;
+    assert_eq!(world.a.ids().len(), 2);
+    assert_eq!(world.open().await, []);
+    world.sweep().await;
+    assert_eq!(world.a.ids().len(), 2);
+    assert_eq!(world.b.ids().len(), 2);
+}
