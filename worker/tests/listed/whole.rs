@@ -66,6 +66,15 @@ async fn what_a_listing_has_shown_is_stored_before_the_next_page_is_asked_for() 
     }
 }
 
+/// Ten records of each side, of which six are the same, came in one run.
+async fn assert_one_run_went_on(world: &World) {
+    let runs = runs(world).await;
+    assert_eq!(runs.len(), 1, "the same run went on: {runs:?}");
+    assert_eq!(runs[0].state, RunState::Succeeded);
+    assert_eq!((runs[0].progress.listed, runs[0].progress.matched), (20, 6));
+    world.assert_agreement(1);
+}
+
 #[tokio::test]
 async fn a_first_sync_goes_on_with_the_page_at_which_its_process_died() {
     let world = paged().await;
@@ -74,11 +83,7 @@ async fn a_first_sync_goes_on_with_the_page_at_which_its_process_died() {
     world.a.goes_wrong_at_page(2 * PAGE, PageFault::Dies);
     world.first_sync().await;
     assert_eq!(world.a.pages_asked(), [0, 3, 6, 6, 9]);
-    let runs = runs(&world).await;
-    assert_eq!(runs.len(), 1, "the same run went on: {runs:?}");
-    assert_eq!(runs[0].state, RunState::Succeeded);
-    assert_eq!((runs[0].progress.listed, runs[0].progress.matched), (20, 6));
-    world.assert_agreement(1);
+    assert_one_run_went_on(&world).await;
 }
 
 #[tokio::test]
@@ -118,11 +123,7 @@ async fn a_first_sync_goes_on_where_it_stood_when_a_system_is_back_after_an_outa
     }
     world.first_sync().await;
     assert_eq!(world.a.pages_asked(), [0, 3, 6, 6, 6, 6, 9]);
-    let runs = runs(&world).await;
-    assert_eq!(runs.len(), 1, "the same run went on: {runs:?}");
-    assert_eq!(runs[0].state, RunState::Succeeded);
-    assert_eq!((runs[0].progress.listed, runs[0].progress.matched), (20, 6));
-    world.assert_agreement(1);
+    assert_one_run_went_on(&world).await;
 }
 
 #[tokio::test]

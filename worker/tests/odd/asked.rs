@@ -8,37 +8,16 @@ use tandem_runtime::Archived;
 use tandem_store::{ChangeFilter, Conflict, ConflictState, Resolution};
 use tandem_testkit::SeededEntropy;
 
+use super::pairs::{ANN, TALENTS, propagates};
+use crate::world::system::FakeSystem;
 use crate::world::system::oddities::{Form, Oddities};
-use crate::world::system::{FakeSystem, Talents};
 use crate::world::{World, policy};
 
-const TALENTS: Talents = Talents {
-    external_reference: true,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
-
-const ANN: [(&str, &str); 3] = [
-    ("name", "Ann"),
-    ("email", "ann@x.example"),
-    ("city", "Ghent"),
-];
 const BOB: [(&str, &str); 3] = [
     ("name", "Bob"),
     ("email", "bob@y.example"),
     ("city", "Bremen"),
 ];
-
-fn propagates() -> SyncPolicy {
-    SyncPolicy {
-        deletes: DeletePolicies {
-            a_gone: DeletePolicy::Propagate,
-            b_gone: DeletePolicy::Propagate,
-        },
-        ..policy()
-    }
-}
 
 async fn world(policy: SyncPolicy, b: Oddities) -> World {
     let a = (TALENTS, Oddities::default());
@@ -302,8 +281,8 @@ async fn where_deletes_take_the_pair_apart_the_record_that_is_left_is_looked_at_
     world.assert_agreement(1);
 }
 
-/// b takes a city from us and keeps the one that it has. What somebody types there is never lost without a word.
-async fn typed_where_ours_was_dropped(typed: &'static str, is_heard: [bool; 2]) {
+/// b takes a city from us and keeps the one that somebody typed there.
+async fn one_city_that_stays() -> (World, RecordId, RecordId) {
     let odd = Oddities {
         forms: vec![("city", Form::Dropped)],
         updates_answer_nothing: true,
@@ -316,6 +295,12 @@ async fn typed_where_ours_was_dropped(typed: &'static str, is_heard: [bool; 2]) 
     world.b.user_edits(&b, "city", "Ghent");
     world.hear(Side::B, &b).await;
     world.rest().await;
+    (world, a, b)
+}
+
+/// b takes a city from us and keeps the one that it has. What somebody types there is never lost without a word.
+async fn typed_where_ours_was_dropped(typed: &'static str, is_heard: [bool; 2]) {
+    let (world, a, b) = one_city_that_stays().await;
     world.clock.advance(Duration::from_secs(60));
     world.a.user_edits(&a, "city", "Lyon");
     world.hear(Side::A, &a).await;
@@ -364,18 +349,7 @@ async fn what_somebody_types_where_our_value_was_dropped_is_an_edit_even_if_it_i
 #[tokio::test]
 async fn a_value_that_was_dropped_and_that_the_source_has_taken_back_is_an_edit_when_somebody_types_it()
  {
-    let odd = Oddities {
-        forms: vec![("city", Form::Dropped)],
-        updates_answer_nothing: true,
-        ..Oddities::default()
-    };
-    let world = world(policy(), odd).await;
-    let a = world.a.user_creates(&ANN);
-    world.first_sync().await;
-    let b = world.b.ids().remove(0);
-    world.b.user_edits(&b, "city", "Ghent");
-    world.hear(Side::B, &b).await;
-    world.rest().await;
+    let (world, a, b) = one_city_that_stays().await;
     for text in ["Lyon", "Ghent"] {
         world.clock.advance(Duration::from_secs(60));
         world.a.user_edits(&a, "city", text);

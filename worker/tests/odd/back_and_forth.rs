@@ -7,22 +7,10 @@ use tandem_engine::SyncPolicy;
 use tandem_runtime::Archived;
 use tandem_store::{ConflictKind, Resolution};
 
+use super::pairs::{ANN, PLAIN};
+use crate::world::system::FakeSystem;
 use crate::world::system::oddities::Oddities;
-use crate::world::system::{FakeSystem, Talents};
 use crate::world::{World, policy};
-
-const PLAIN: Talents = Talents {
-    external_reference: false,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
-
-const ANN: [(&str, &str); 3] = [
-    ("name", "Ann"),
-    ("email", "ann@x.example"),
-    ("city", "Ghent"),
-];
 
 /// What an automation makes of a city.
 type Automation = fn(&str) -> String;

@@ -7,17 +7,11 @@ use tandem_domain::{RecordId, Side};
 use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 
+use super::pairs::TALENTS;
+use crate::world::system::FakeSystem;
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
-use crate::world::system::{FakeSystem, Talents};
 use crate::world::{World, policy};
-
-const TALENTS: Talents = Talents {
-    external_reference: true,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
 
 /// A world with one pair, of systems that compare versions or do not.
 async fn one_pair(policy: SyncPolicy, compares_versions: bool) -> (World, RecordId, RecordId) {

@@ -6,28 +6,16 @@ use tandem_domain::{RecordId, Side};
 use tandem_runtime::Archived;
 use tandem_store::{ConflictKind, Resolution};
 
+use super::pairs::{ANN, TALENTS};
+use crate::world::system::Fault;
 use crate::world::system::oddities::Oddities;
-use crate::world::system::{Fault, Talents};
 use crate::world::{World, policy};
-
-const REFERENCES: Talents = Talents {
-    external_reference: true,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
-
-const ANN: [(&str, &str); 3] = [
-    ("name", "Ann"),
-    ("email", "ann@x.example"),
-    ("city", "Ghent"),
-];
 
 /// A world without match keys, in which a create landed long after its answer was given up, and again.
 async fn doubled() -> (World, RecordId) {
     let mut policy = policy();
     policy.match_keys.clear();
-    let plain = || (REFERENCES, Oddities::default());
+    let plain = || (TALENTS, Oddities::default());
     let world = World::odd(1, policy, plain(), plain(), Archived::Gone).await;
     world.first_sync().await;
     let a = world.a.user_creates(&ANN);

@@ -5,16 +5,9 @@ use tandem_runtime::Archived;
 use tandem_store::{Conflict, ConflictKind, ConflictState, Resolution};
 use tandem_testkit::SeededEntropy;
 
-use crate::world::system::Talents;
+use super::pairs::PLAIN;
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
-
-const TALENTS: Talents = Talents {
-    external_reference: false,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
 
 /// More than the brake lets pass.
 const MANY: usize = 15;
@@ -25,7 +18,7 @@ async fn world(records: usize) -> (World, Vec<RecordId>) {
         omits_empty: true,
         ..Oddities::default()
     };
-    let (a, b) = ((TALENTS, odd), (TALENTS, Oddities::default()));
+    let (a, b) = ((PLAIN, odd), (PLAIN, Oddities::default()));
     let world = World::odd(1, policy(), a, b, Archived::Gone).await;
     for number in 0..records {
         let (name, email) = (format!("P {number}"), format!("p{number}@x.example"));

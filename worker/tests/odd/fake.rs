@@ -9,6 +9,7 @@ use tandem_connectors::{
 use tandem_domain::{Clock, Fields, RecordId, Side, StreamName, Value};
 use tandem_testkit::TestClock;
 
+use super::pairs::PLAIN;
 use crate::world::ledger::Ledger;
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
@@ -101,13 +102,6 @@ const fn write<'a>(fields: &'a Fields, version: Option<&'a str>) -> Write<'a> {
         current: None,
     }
 }
-
-const PLAIN: Talents = Talents {
-    external_reference: false,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
 
 #[tokio::test]
 async fn it_keeps_its_own_form_of_what_it_is_told() {

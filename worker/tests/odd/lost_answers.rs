@@ -4,50 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{DeletePolicies, DeletePolicy, Direction, SyncPolicy};
-use tandem_runtime::Archived;
+use tandem_engine::{Direction, SyncPolicy};
 use tandem_store::{ConflictState, LinkState};
 
+use super::pairs::{self, TALENTS, propagates};
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::{Form, Oddities};
 use crate::world::system::{FakeSystem, Fault, Talents};
 use crate::world::{World, policy};
 
-const TALENTS: Talents = Talents {
-    external_reference: true,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
-const ANN: [(&str, &str); 3] = [
-    ("name", "Ann"),
-    ("email", "ann@x.example"),
-    ("city", "Ghent"),
-];
 const WEEKS: Duration = Duration::from_secs(21 * 24 * 3_600);
-
-fn propagates() -> SyncPolicy {
-    SyncPolicy {
-        deletes: DeletePolicies {
-            a_gone: DeletePolicy::Propagate,
-            b_gone: DeletePolicy::Propagate,
-        },
-        ..policy()
-    }
-}
 
 async fn one_pair(
     policy: SyncPolicy,
     talents: Talents,
     b: Oddities,
 ) -> (World, RecordId, RecordId) {
-    let a = (TALENTS, Oddities::default());
-    let world = World::odd(1, policy, a, (talents, b), Archived::Gone).await;
-    let a = world.a.user_creates(&ANN);
-    world.first_sync().await;
-    world.clock.advance(Duration::from_secs(60));
-    let b = world.b.ids().remove(0);
-    (world, a, b)
+    pairs::one_pair(policy, (talents, b), Duration::from_secs(60)).await
 }
 
 async fn is_held(world: &World, a: &RecordId) -> bool {

@@ -8,17 +8,11 @@ use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 use tandem_store::{JobKind, LinkState};
 
+use super::pairs::TALENTS;
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
 use crate::world::system::{Fault, Talents};
 use crate::world::{World, policy};
-
-const TALENTS: Talents = Talents {
-    external_reference: true,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
 
 fn plain() -> (Talents, Oddities) {
     (TALENTS, Oddities::default())

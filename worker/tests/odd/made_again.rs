@@ -7,22 +7,10 @@ use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 use tandem_store::{ConflictState, LinkState};
 
+use super::pairs::{ANN, PLAIN};
+use crate::world::system::Fault;
 use crate::world::system::oddities::{Lag, Meanwhile, Oddities};
-use crate::world::system::{Fault, Talents};
 use crate::world::{World, policy};
-
-const PLAIN: Talents = Talents {
-    external_reference: false,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
-
-const ANN: [(&str, &str); 3] = [
-    ("name", "Ann"),
-    ("email", "ann@x.example"),
-    ("city", "Ghent"),
-];
 
 fn policies() -> [SyncPolicy; 2] {
     let propagate = DeletePolicies {

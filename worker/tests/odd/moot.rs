@@ -3,15 +3,9 @@
 use tandem_domain::Side;
 use tandem_store::{ConflictKind, ConflictState, NAMED_MAX};
 
-use crate::world::system::Talents;
+use super::pairs::TALENTS;
 use crate::world::{World, policy};
 
-const TALENTS: Talents = Talents {
-    external_reference: true,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
 const ACME: [(&str, &str); 2] = [("name", "Acme"), ("email", "a@acme.example")];
 
 #[tokio::test]

@@ -3,38 +3,17 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 
-use crate::world::system::Talents;
+use super::pairs::{ANN, PLAIN, propagates};
+use crate::world::World;
 use crate::world::system::oddities::Oddities;
-use crate::world::{World, policy};
-
-const PLAIN: Talents = Talents {
-    external_reference: false,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
-
-const ANN: [(&str, &str); 3] = [
-    ("name", "Ann"),
-    ("email", "ann@x.example"),
-    ("city", "Ghent"),
-];
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 async fn one_pair(oddities: Oddities) -> (World, RecordId, RecordId) {
-    let policy = SyncPolicy {
-        deletes: DeletePolicies {
-            a_gone: DeletePolicy::Propagate,
-            b_gone: DeletePolicy::Propagate,
-        },
-        ..policy()
-    };
     let ends = ((PLAIN, oddities), (PLAIN, Oddities::default()));
-    let world = World::odd(1, policy, ends.0, ends.1, Archived::Gone).await;
+    let world = World::odd(1, propagates(), ends.0, ends.1, Archived::Gone).await;
     let a = world.a.user_creates(&ANN);
     world.first_sync().await;
     let b = world.b.ids().remove(0);

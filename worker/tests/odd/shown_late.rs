@@ -3,33 +3,15 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_runtime::Archived;
 use tandem_store::{Conflict, ConflictKind, ConflictState};
 
+use super::pairs::{on_both, text};
+use crate::world::World;
+use crate::world::system::Fault;
 use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
-use crate::world::system::{Fault, Talents};
-use crate::world::{World, policy};
 
-const PLAIN: Talents = Talents {
-    external_reference: false,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
-
-/// Side a is plain, and side b odd; one record is on both.
 async fn pair_with(b: Oddities) -> (World, RecordId, RecordId) {
-    let ends = ((PLAIN, Oddities::default()), (PLAIN, b));
-    let world = World::odd(1, policy(), ends.0, ends.1, Archived::Gone).await;
-    let here = world
-        .a
-        .user_creates(&[("name", "Ann"), ("email", "ann@x.example")]);
-    world.clock.advance(Duration::from_secs(10));
-    world.first_sync().await;
-    let there = world.b.about("ann@x.example").remove(0);
-    world.clock.advance(Duration::from_secs(10));
-    world.rest().await;
-    (world, here, there)
+    on_both(&[], b).await
 }
 
 async fn open_about(world: &World, field: &str) -> Vec<Conflict> {
@@ -39,11 +21,6 @@ async fn open_about(world: &World, field: &str) -> Vec<Conflict> {
             && matches!(&one.kind, ConflictKind::NotKept { field: name, .. } if name == field)
     });
     questions
-}
-
-fn text(world: &World, side: Side, id: &RecordId, field: &str) -> String {
-    let texts = world.system(side).texts(id).expect("it is there");
-    texts.get(field).cloned().unwrap_or_default()
 }
 
 #[tokio::test]

@@ -3,19 +3,11 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side, Value};
-use tandem_runtime::Archived;
 use tandem_store::{Conflict, ConflictKind};
 
-use crate::world::system::Talents;
+use super::pairs::{on_both, text};
+use crate::world::World;
 use crate::world::system::oddities::Oddities;
-use crate::world::{World, policy};
-
-const PLAIN: Talents = Talents {
-    external_reference: false,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
 
 /// Side b changes the note of a record where its city is written; one record is on both sides.
 async fn pair_with(note: Value, b: Oddities) -> (World, RecordId, RecordId) {
@@ -23,24 +15,7 @@ async fn pair_with(note: Value, b: Oddities) -> (World, RecordId, RecordId) {
         side_effects: vec![("city", "note", note)],
         ..b
     };
-    let ends = ((PLAIN, Oddities::default()), (PLAIN, b));
-    let world = World::odd(1, policy(), ends.0, ends.1, Archived::Gone).await;
-    let here = world.a.user_creates(&[
-        ("name", "Ann"),
-        ("email", "ann@x.example"),
-        ("note", "pays late"),
-    ]);
-    world.clock.advance(Duration::from_secs(10));
-    world.first_sync().await;
-    let there = world.b.about("ann@x.example").remove(0);
-    world.clock.advance(Duration::from_secs(10));
-    world.rest().await;
-    (world, here, there)
-}
-
-fn text(world: &World, side: Side, id: &RecordId, field: &str) -> String {
-    let texts = world.system(side).texts(id).expect("it is there");
-    texts.get(field).cloned().unwrap_or_default()
+    on_both(&[("note", "pays late")], b).await
 }
 
 async fn about_note(world: &World) -> Vec<Conflict> {

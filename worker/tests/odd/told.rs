@@ -4,42 +4,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tandem_domain::{Clock, RecordId, Side, Timestamp, Value};
-use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
-use tandem_runtime::Archived;
+use tandem_engine::SyncPolicy;
 use tandem_store::{
     Change, ChangeFilter, Conflict, ConflictKind, ConflictState, EventKind, JobKind, Operation,
     Trigger,
 };
 
+use super::pairs::{self, TALENTS, propagates};
+use crate::world::system::FakeSystem;
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
-use crate::world::system::{FakeSystem, Talents};
 use crate::world::{World, policy};
-
-const TALENTS: Talents = Talents {
-    external_reference: true,
-    idempotent_create: false,
-    answers_with_record: true,
-    changed_since: true,
-};
 
 /// So far apart are an edit and a write of ours.
 const APART: Duration = Duration::from_millis(37);
 
 /// One pair, linked long ago; `b` is odd, and nobody there compares versions.
 async fn one_pair(policy: SyncPolicy, b: Oddities) -> (World, RecordId, RecordId) {
-    let a = (TALENTS, Oddities::default());
-    let world = World::odd(1, policy, a, (TALENTS, b), Archived::Gone).await;
-    let ann = [
-        ("name", "Ann"),
-        ("email", "ann@x.example"),
-        ("city", "Ghent"),
-    ];
-    let a = world.a.user_creates(&ann);
-    world.first_sync().await;
-    world.clock.advance(Duration::from_millis(60_123));
-    let b = world.b.ids().remove(0);
-    (world, a, b)
+    pairs::one_pair(policy, (TALENTS, b), Duration::from_millis(60_123)).await
 }
 
 /// The instants of an edit and of our write, as they happen.
@@ -78,6 +60,21 @@ fn edited_at(
     };
     world.b.once(moment, record, deed);
     instants
+}
+
+/// Ann's city is edited on a and carried over, and at this moment of our write somebody edits her on b, too. Gives the
+/// instants of both.
+async fn written_while_edited(
+    b: Oddities,
+    moment: Moment,
+    edit: (&'static str, &'static str),
+) -> (World, RecordId, RecordId, Vec<Timestamp>) {
+    let (world, a, b) = one_pair(policy(), b).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    let instants = edited_at(&world, moment, &b, edit);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    (world, a, b, instants.all())
 }
 
 impl World {
@@ -127,12 +124,9 @@ async fn an_edit_that_our_write_went_over_is_asked_about_once_in_whatever_order_
                 updates_answer_nothing,
                 ..Oddities::default()
             };
-            let (world, a, b) = one_pair(policy(), odd).await;
-            world.a.user_edits(&a, "city", "Lyon");
-            let instants = edited_at(&world, Moment::BeforeWrite, &b, ("city", "Turin"));
-            world.hear(Side::A, &a).await;
-            world.rest().await;
-            let mut told = instants.all();
+            let edit = ("city", "Turin");
+            let (world, _, b, mut told) =
+                written_while_edited(odd, Moment::BeforeWrite, edit).await;
             let edit = told[0];
             if echo_first {
                 told.reverse();
@@ -151,18 +145,16 @@ async fn an_edit_that_our_write_went_over_is_asked_about_once_in_whatever_order_
 
 #[tokio::test]
 async fn so_it_is_where_its_events_are_merged_into_the_job_of_a_poll() {
-    let (world, a, b) = one_pair(policy(), Oddities::default()).await;
-    world.a.user_edits(&a, "city", "Lyon");
-    let instants = edited_at(&world, Moment::BeforeWrite, &b, ("city", "Turin"));
-    world.hear(Side::A, &a).await;
-    world.rest().await;
+    let edit = ("city", "Turin");
+    let (world, _, b, told) =
+        written_while_edited(Oddities::default(), Moment::BeforeWrite, edit).await;
     let kind = JobKind::Reconcile {
         sync: world.sync.clone(),
         side: Side::B,
         record: b.clone(),
     };
     world.enqueue_by(Trigger::Poll, kind).await;
-    for at in instants.all() {
+    for at in told {
         world.tell(Side::B, &b, EventKind::Updated, at).await;
     }
     world.rest().await;
@@ -176,12 +168,9 @@ async fn an_edit_of_another_field_right_before_our_write_stands_and_nobody_is_as
             updates_answer_nothing,
             ..Oddities::default()
         };
-        let (world, a, b) = one_pair(policy(), odd).await;
-        world.a.user_edits(&a, "city", "Lyon");
-        let instants = edited_at(&world, Moment::BeforeWrite, &b, ("note", "new"));
-        world.hear(Side::A, &a).await;
-        world.rest().await;
-        world.tell_b(&b, &instants.all()).await;
+        let edit = ("note", "new");
+        let (world, a, b, told) = written_while_edited(odd, Moment::BeforeWrite, edit).await;
+        world.tell_b(&b, &told).await;
         assert_eq!(world.asked("overwritten").await, []);
         let there = world.a.texts(&a).expect("she is there");
         assert_eq!((&*there["city"], &*there["note"]), ("Lyon", "new"));
@@ -282,17 +271,14 @@ async fn an_edit_right_after_a_write_that_is_read_back_is_told_by_its_events() {
         updates_answer_nothing: true,
         ..Oddities::default()
     };
-    let (world, a, b) = one_pair(policy(), odd).await;
-    world.a.user_edits(&a, "city", "Lyon");
-    let instants = edited_at(&world, Moment::AfterWrite, &b, ("city", "Turin"));
-    world.hear(Side::A, &a).await;
-    world.rest().await;
+    let edit = ("city", "Turin");
+    let (world, _, b, told) = written_while_edited(odd, Moment::AfterWrite, edit).await;
     assert_eq!(
         world.asked("not_kept").await.len(),
         1,
         "nothing tells the two apart yet"
     );
-    world.tell_b(&b, &instants.all()).await;
+    world.tell_b(&b, &told).await;
     assert_eq!(world.a.contents()[0]["city"], "Turin");
     assert_eq!(world.asked("overwritten").await, []);
     let asked = world.asked("not_kept").await;
@@ -343,16 +329,6 @@ async fn what_a_system_makes_of_a_value_is_no_edit_though_its_events_are_told() 
     world.tell_b(&b, &[ours, ours, ours.plus(APART)]).await;
     assert_eq!(world.a.contents()[0]["city"], "Antwerp");
     world.judge(1).await;
-}
-
-fn propagates() -> SyncPolicy {
-    SyncPolicy {
-        deletes: DeletePolicies {
-            a_gone: DeletePolicy::Propagate,
-            b_gone: DeletePolicy::Propagate,
-        },
-        ..policy()
-    }
 }
 
 /// Ann is deleted on a, and her partner with her, right after somebody edits the partner. Gives the instants of the
