@@ -30,6 +30,9 @@ pub const KEY_BUSY_PAUSE: Duration = Duration::from_millis(300);
 /// of ours, and the request needs a moment to get out.
 const SEND_MARGIN: Duration = Duration::from_secs(1);
 
+/// Events of a record that are looked at.
+const EVENTS_MAX: usize = 20;
+
 /// One job at work.
 #[derive(Clone, Copy)]
 pub struct Work<'a> {
@@ -320,16 +323,11 @@ impl<'a> Work<'a> {
     }
 
     /// The newest events about a record, newest first.
-    pub async fn events_of(
-        &self,
-        side: Side,
-        record: &RecordId,
-        limit: usize,
-    ) -> Result<Vec<Event>, WorkError> {
+    pub async fn events_of(&self, side: Side, record: &RecordId) -> Result<Vec<Event>, WorkError> {
         let filter = EventFilter {
             connection: Some(self.sync.end(side).connection.clone()),
             record: Some(record.clone()),
-            limit,
+            limit: EVENTS_MAX,
             ..EventFilter::default()
         };
         let mut events = self.context.store.events(&filter).await?;

@@ -9,7 +9,7 @@ use tandem_store::{
 
 use super::linked::Open;
 use super::overwritten::{
-    APART_FROM_BEFORE, APART_FROM_ECHO, EVENTS_MAX, HEARD_BEFORE, LOOKED_FOR, exact_time,
+    APART_FROM_BEFORE, APART_FROM_ECHO, HEARD_BEFORE, LOOKED_FOR, exact_time,
 };
 use super::pair::Pair;
 use super::sending::{Carried, write_to};
@@ -74,7 +74,7 @@ async fn edit_before(
     let offset = work.sync.end(side).connector.clock_offset_micros();
     let from = before.plus(APART_FROM_BEFORE);
     let since = own.read_at.minus(HEARD_BEFORE);
-    let mut events = work.events_of(side, record, EVENTS_MAX).await?;
+    let mut events = work.events_of(side, record).await?;
     events.retain(|event| event.received_at >= since);
     let until = ours(&events, pair, side);
     let is_edit = |event: &Event| {

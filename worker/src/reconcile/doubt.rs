@@ -10,7 +10,7 @@ use tandem_store::{
     Confirmation, Doubt, EventKind, JobOutcome, Link, LinkUpdate, SideState, Waiting,
 };
 
-use super::pair::Pair;
+use super::pair::{CLOCK_SLACK, Pair};
 use super::shown;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -27,13 +27,10 @@ const TOLD_AFTER: Duration = Duration::from_secs(5);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// It is never believed on fewer looks.
 const LOOKS_MIN: u32 = 2;
-/// An event that is later than the record by less than this tells of the same change: clocks are known to about one
-/// second.
-const BEHIND_BY: Duration = Duration::from_secs(2);
+/// An event that is later than the record by less than this tells of the same change.
+const BEHIND_BY: Duration = CLOCK_SLACK;
 /// A record that stays behind an event for so long is as it is: some systems tell the time of sending.
 const BEHIND_FOR: Duration = Duration::from_secs(8);
-/// Events of a record that are looked at.
-const EVENTS_MAX: usize = 10;
 
 /// What a reading says that is not believed at once.
 enum Said {
@@ -255,7 +252,7 @@ async fn is_told(work: Work<'_>, side: Side, state: &SideState) -> Result<bool, 
     let Some(record) = &state.id else {
         return Ok(false);
     };
-    let events = work.events_of(side, record, EVENTS_MAX).await?;
+    let events = work.events_of(side, record).await?;
     let newest = events.first();
     Ok(newest.is_some_and(|event| event.kind == EventKind::Deleted))
 }

@@ -2,8 +2,8 @@
 
 use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side};
-use tandem_engine::{Candidate, MatchKey, contradicts, match_keys};
-use tandem_store::KnownRecord;
+use tandem_engine::{Candidate, MatchKey, Single, contradicts, match_keys, match_one};
+use tandem_store::{KnownRecord, LinkState};
 
 use super::unlinked::Here;
 use crate::executor::Work;
@@ -104,7 +104,11 @@ pub(super) async fn others(
             // Systems find by one field, and some find more than was asked for.
             let is_same = is_new && has_key(work, &reading, key) && usable(work, side)(&reading);
             // The index leaves out what a person said to leave alone; the system does not know of that.
-            if is_same && !is_left_alone(work, side, &reading.record.id).await? {
+            if is_same
+                && !standing(work, side, &reading.record.id)
+                    .await?
+                    .is_left_alone
+            {
                 found.push(reading);
             }
         }
@@ -112,13 +116,47 @@ pub(super) async fn others(
     Ok(known)
 }
 
-pub(super) async fn is_left_alone(
+/// How a record stands with others.
+pub(super) struct Standing {
+    /// A person said to leave it alone.
+    pub(super) is_left_alone: bool,
+    /// It has a partner.
+    pub(super) is_linked: bool,
+}
+
+impl Standing {
+    /// Whether it can become somebody's partner.
+    pub(super) const fn is_free(&self) -> bool {
+        !self.is_left_alone && !self.is_linked
+    }
+}
+
+pub(super) async fn standing(
     work: Work<'_>,
     side: Side,
     record: &RecordId,
-) -> Result<bool, WorkError> {
+) -> Result<Standing, WorkError> {
     let store = &work.context.store;
-    Ok(store.pair(&work.sync.name, side, record).await?.ignored)
+    let pair = store.pair(&work.sync.name, side, record).await?;
+    let link = pair.link;
+    Ok(Standing {
+        is_left_alone: pair.ignored,
+        is_linked: link.is_some_and(|link| link.state == LinkState::Active),
+    })
+}
+
+/// Which of these records is the same as this one, which has these rivals on its own side.
+pub(super) fn matched(
+    work: Work<'_>,
+    own: &Candidate,
+    others: &[Reading],
+    rivals: &[Reading],
+) -> Single {
+    let candidates = |readings: &[Reading]| -> Vec<Candidate> {
+        let each = readings.iter().map(|reading| candidate(work, reading));
+        each.collect()
+    };
+    match_one(own, &candidates(others), &candidates(rivals))
 }
 
 fn has_key(work: Work<'_>, reading: &Reading, key: &MatchKey) -> bool {

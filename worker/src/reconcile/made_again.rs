@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use tandem_domain::{RecordId, Side};
-use tandem_engine::{Candidate, LinkFate, Plan, Single, match_one};
-use tandem_store::{IntentOp, Link, LinkState, PairContext, Resolution, Waiting};
+use tandem_domain::Side;
+use tandem_engine::{LinkFate, Plan, Single};
+use tandem_store::{IntentOp, Link, PairContext, Resolution, Waiting};
 
 use super::linked::Open;
-use super::lookup::{candidate, others};
+use super::lookup::{candidate, matched, others, standing};
 use super::unlinked::{Here, LOOK_AGAIN_MIN};
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -115,12 +115,14 @@ async fn successor(
     let others = others(work, &here, &own).await?;
     let mut free = Vec::new();
     for other in others.readings {
-        if is_free(work, side.other(), &other.record.id).await? {
+        if standing(work, side.other(), &other.record.id)
+            .await?
+            .is_free()
+        {
             free.push(other);
         }
     }
-    let candidates: Vec<Candidate> = free.iter().map(|one| candidate(work, one)).collect();
-    let is_here = match match_one(&own, &candidates, &[]) {
+    let is_here = match matched(work, &own, &free, &[]) {
         Single::Partner(_) => true,
         Single::Unclear { candidates, .. } => !candidates.is_empty(),
         Single::NoMatch => false,
@@ -130,18 +132,9 @@ async fn successor(
     }
     let old = link.side(side.other()).id.as_ref();
     for missing in others.missing.iter().filter(|id| Some(*id) != old) {
-        if is_free(work, side.other(), missing).await? {
+        if standing(work, side.other(), missing).await?.is_free() {
             return Ok(Successor::Hidden);
         }
     }
     Ok(Successor::None)
-}
-
-async fn is_free(work: Work<'_>, side: Side, record: &RecordId) -> Result<bool, WorkError> {
-    let store = &work.context.store;
-    let pair = store.pair(&work.sync.name, side, record).await?;
-    let is_linked = pair
-        .link
-        .is_some_and(|link| link.state == LinkState::Active);
-    Ok(!pair.ignored && !is_linked)
 }

@@ -12,15 +12,13 @@ use tandem_store::{
     OwnWrite, ShownRecord,
 };
 
-use super::pair::{Look, Pair};
+use super::pair::{CLOCK_SLACK, Look, Pair};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::{Reading, hint};
 
-/// Events of a record that are looked at.
-pub(super) const EVENTS_MAX: usize = 20;
 /// Only events that came after our reading, or hardly before, can be of an edit that it does not show.
-pub(super) const HEARD_BEFORE: Duration = Duration::from_secs(2);
+pub(super) const HEARD_BEFORE: Duration = CLOCK_SLACK;
 /// Some systems tell in an event of a change another time than the record has: an event this close to the change before
 /// may be of that change.
 pub(super) const APART_FROM_BEFORE: Duration = Duration::from_secs(1);
@@ -115,7 +113,7 @@ async fn earlier_events(
     let (Some(after), Some(reading)) = (own.after, &look.reading) else {
         return Ok(Vec::new());
     };
-    let mut events = work.events_of(side, &reading.record.id, EVENTS_MAX).await?;
+    let mut events = work.events_of(side, &reading.record.id).await?;
     let since = own.read_at.minus(HEARD_BEFORE);
     events.retain(|event| {
         let is_heard = event.received_at >= since && event.received_at <= look.began;

@@ -13,7 +13,7 @@ use crate::readings::{self, Reading};
 /// A reading is fresh for at least so long after it ended: what follows at once takes some time as well.
 const FRESH_MIN: Duration = Duration::from_millis(10);
 /// Systems tell the time of a change in whole seconds, and their clocks are known to about one.
-const CLOCK_SLACK: Duration = Duration::from_secs(2);
+pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
 /// A record's time that is further ahead than this is none.
 const AHEAD_MAX: Duration = Duration::from_secs(60);

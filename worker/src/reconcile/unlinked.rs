@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use tandem_domain::{ConflictId, RecordId, Side};
-use tandem_engine::{Candidate, Single, key_texts, match_one};
+use tandem_engine::{Single, key_texts};
 use tandem_store::{
     Confirmation, ConflictFilter, ConflictKind, ConflictState, Hints, Intent, JobOutcome,
-    LinkState, PairContext, Resolution, Waiting,
+    PairContext, Resolution, Waiting,
 };
 
 use super::create::create;
 use super::created::link_created;
 use super::doubled;
 use super::link_to::link_to;
-use super::lookup::known;
-use super::lookup::{candidate, is_left_alone, others};
+use super::lookup::{candidate, known, matched, others, standing};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
 use super::unclear::{Found, hold};
 use crate::context::Cause;
@@ -109,13 +108,7 @@ async fn match_again(
         return Ok(again);
     }
     let (rivals, others) = (rivals.readings, others.readings);
-    let candidates = |readings: &[Reading]| -> Vec<Candidate> {
-        readings
-            .iter()
-            .map(|reading| candidate(work, reading))
-            .collect()
-    };
-    if let Single::Partner(partner) = match_one(&own, &candidates(&others), &candidates(&rivals))
+    if let Single::Partner(partner) = matched(work, &own, &others, &rivals)
         && !is_linked(work, here.side.other(), &partner).await?
     {
         return link_to(work, here, &partner, vec![question]).await;
@@ -217,8 +210,7 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
     };
     match &ruling.resolution {
         Resolution::LinkTo { record }
-            if is_linked(work, here.side.other(), record).await?
-                || is_left_alone(work, here.side.other(), record).await? =>
+            if !standing(work, here.side.other(), record).await?.is_free() =>
         {
             ask_anew(work, ruling.conflict).await.map(Some)
         }
@@ -305,25 +297,18 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
         return Ok(again);
     }
     let (rivals, others) = (rivals.readings, others.readings);
-    let candidates = |readings: &[Reading]| -> Vec<Candidate> {
-        readings
-            .iter()
-            .map(|reading| candidate(work, reading))
-            .collect()
-    };
     let found = Found {
         others: &others,
         rivals: &rivals,
     };
-    match match_one(&own, &candidates(&others), &candidates(&rivals)) {
+    match matched(work, &own, &others, &rivals) {
         Single::Partner(partner) if is_linked(work, here.side.other(), &partner).await? => {
             if partner_is_missing(work, here, &partner).await? {
                 // It may be this one, made again: whether the other is gone is being found out.
                 return wait_for_its_end(work, here).await;
             }
-            let theirs = candidates(&others)
-                .into_iter()
-                .find(|one| one.id == partner);
+            let theirs = others.iter().find(|one| one.record.id == partner);
+            let theirs = theirs.map(|theirs| candidate(work, theirs));
             let shared = own.keys.iter().find(|key| {
                 theirs
                     .as_ref()
@@ -401,12 +386,5 @@ pub(super) async fn is_linked(
     side: Side,
     record: &RecordId,
 ) -> Result<bool, WorkError> {
-    let pair = work
-        .context
-        .store
-        .pair(&work.sync.name, side, record)
-        .await?;
-    Ok(pair
-        .link
-        .is_some_and(|link| link.state == LinkState::Active))
+    Ok(standing(work, side, record).await?.is_linked)
 }
