@@ -1,143 +1,25 @@
 //! Links between records, the index of what each side holds, and the journal of writes.
 
+mod index;
+mod intents;
+mod memory;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{
-    BaseValue, ConflictId, Fields, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp,
-    Value,
+    BaseValue, ConflictId, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp,
 };
 
+pub use index::{IndexedRecord, KnownRecord, SeenRecord};
+pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
+pub use memory::{Doubt, LeftOut, OwnWrite, SideMemory, SideState, Tally, Unseen};
+
 use crate::StoreError;
-use crate::changes::{Change, FieldChange};
+use crate::changes::Change;
 use crate::conflicts::NewConflict;
 use crate::jobs::{JobOutcome, Lease, NewJob};
-
-/// What is known of a link's record on one side.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SideState {
-    /// The record; `None` when it is gone from this side.
-    pub id: Option<RecordId>,
-    /// Its version when last read or written.
-    pub version: Option<String>,
-    /// The checksum of its mapped fields when last read or written.
-    pub checksum: Option<String>,
-    /// Its own time of change when last read or written.
-    pub updated_at: Option<Timestamp>,
-    /// What else is remembered of it.
-    #[serde(default, skip_serializing_if = "SideMemory::is_blank")]
-    pub memory: SideMemory,
-}
-
-/// What a link remembers of a record beyond what it holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SideMemory {
-    /// When the record was made, by its system's clock: another time means another record under the same id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub made_at: Option<Timestamp>,
-    /// Since when its system does not show it, or shows an older state of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub doubt: Option<Doubt>,
-    /// What our own last write did to its time of change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub own_write: Option<OwnWrite>,
-    /// Values that its system took and did not show when it was read back: it may drop them, or lag behind. Should
-    /// it show them later they are ours, not an edit.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub unseen: BTreeMap<String, Unseen>,
-    /// Mapped fields that had a value and of which the system says nothing any more.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub left_out: BTreeMap<String, LeftOut>,
-    /// How often we wrote to it lately.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub writes: Option<Tally>,
-}
-
-/// A field that had a value and is not in the answers any more, while nobody takes it for emptied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// Since when.
-    pub since: Timestamp,
-    /// When that was last looked at.
-    pub last: Timestamp,
-    /// Whether a person has said that the value stands, for as long as the system does not show the field.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub settled: bool,
-}
-
-impl SideMemory {
-    /// Whether nothing is remembered.
-    #[must_use]
-    pub fn is_blank(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// How often something was done since then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Since when it is counted.
-    pub since: Timestamp,
-    /// How often.
-    pub count: u32,
-}
-
-/// Something that a system says of a record and that is not believed at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Doubt {
-    /// When it was first said.
-    pub since: Timestamp,
-    /// How often it was looked for since.
-    pub looks: u32,
-    /// When it was last looked for: what was said long before says nothing.
-    #[serde(default)]
-    pub last: Timestamp,
-    /// Whether an older state was shown, and not nothing.
-    #[serde(default)]
-    pub is_older: bool,
-}
-
-/// A value that a system took and did not show.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unseen {
-    /// The value.
-    pub value: Value,
-    /// When it was taken.
-    pub since: Timestamp,
-    /// Whether it was looked for again in vain, and a person was asked.
-    pub asked: bool,
-    /// Whether the answer to the write was lost, and nobody knows whether it will land.
-    #[serde(default)]
-    pub lost: bool,
-    /// Of one that is `lost`: it was answered, and written over a moment later. Only a system that carries out later
-    /// than it answers can put it back.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub answered: bool,
-}
-
-/// A write of ours, and what it did to the record's time of change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnWrite {
-    /// The record's time of change before it, by its system's clock: that of an edit.
-    pub before: Option<Timestamp>,
-    /// The record's time of change after it, by its system's clock: ours.
-    pub after: Option<Timestamp>,
-    /// When the record was read before it, by our clock.
-    pub read_at: Timestamp,
-    /// The checksum of the mapped fields that it replaced: a reading that shows them may be an old one.
-    pub replaced: String,
-    /// The mapped fields that it wrote. As long as nobody has changed the record since, what stands there is the
-    /// system's form of our value, also where its answer said otherwise.
-    #[serde(default)]
-    pub fields: Vec<String>,
-    /// The mapped fields that it wrote, however it was answered: an earlier sending of it may land yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub wrote: Vec<String>,
-    /// Whether a field that it did not write changed with it: somebody's edit came right before it, and still stands.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub others_moved: bool,
-}
 
 /// How a link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +55,17 @@ pub struct Link {
     /// Whether an operator took the two records apart. A retired link of which this is not true revives when
     /// both records are seen alive.
     pub kept_apart: bool,
+}
+
+impl Link {
+    /// The state of one side.
+    #[must_use]
+    pub const fn side(&self, side: Side) -> &SideState {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
 }
 
 /// What a plan saw of a link, and of what waited in its lane before anything was read.
@@ -216,17 +109,6 @@ pub struct WaitingCause {
     pub merged: u32,
 }
 
-impl Link {
-    /// The state of one side.
-    #[must_use]
-    pub const fn side(&self, side: Side) -> &SideState {
-        match side {
-            Side::A => &self.a,
-            Side::B => &self.b,
-        }
-    }
-}
-
 /// A link to insert, found by matching or made by a create.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewLink {
@@ -240,81 +122,6 @@ pub struct NewLink {
     pub b: SideState,
     /// The base; fields not in it have never agreed.
     pub base: BTreeMap<String, BaseValue>,
-}
-
-/// What a write does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntentOp {
-    /// Makes a record.
-    Create,
-    /// Changes fields of a record.
-    Update,
-    /// Deletes or archives a record.
-    Delete,
-}
-
-/// Where a journalled write stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntentState {
-    /// Decided, not sent.
-    Planned,
-    /// Sent, or about to be: the effect may have happened.
-    Sent,
-    /// Sent, and the answer was lost.
-    Unknown,
-    /// Seen in the system.
-    Confirmed,
-    /// For certain without effect.
-    Failed,
-}
-
-impl IntentState {
-    /// Whether the journal still has to settle it.
-    #[must_use]
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Planned | Self::Sent | Self::Unknown)
-    }
-}
-
-/// A journalled write.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Intent {
-    /// The transaction id, sent as idempotency key and external reference.
-    pub id: IntentId,
-    /// The sync.
-    pub sync: SyncName,
-    /// The link, if there is one already.
-    pub link: Option<LinkId>,
-    /// The side that is written.
-    pub side: Side,
-    /// What is done.
-    pub op: IntentOp,
-    /// The record on the other side that this write carries over.
-    pub source: Option<RecordId>,
-    /// The record written; `None` until a create has answered.
-    pub target: Option<RecordId>,
-    /// The mapped fields to write, by mapping name.
-    pub fields: Fields,
-    /// For a create: the normalised match key. No two open creates of a sync and side share one.
-    pub match_key: Option<String>,
-    /// The version that the target had when this was planned.
-    pub expected_version: Option<String>,
-    /// Where it stands.
-    pub state: IntentState,
-    /// How often it was sent.
-    pub sends: u32,
-    /// The job that planned it.
-    pub job: Option<JobId>,
-    /// When it was planned.
-    pub created_at: Timestamp,
-    /// When it was last sent.
-    pub sent_at: Option<Timestamp>,
-    /// What went wrong last.
-    pub error: Option<String>,
-    /// What was decided for the fields that it writes; empty for writes from before this was kept.
-    pub decided: Vec<FieldChange>,
 }
 
 /// A question that an operator has answered, and that no plan has used yet.
@@ -353,107 +160,6 @@ pub struct PairContext {
     pub ignored: bool,
     /// What waits in the lane of the link. Whatever comes later is newer than what is read after this.
     pub waiting: Option<WaitingCause>,
-}
-
-/// Why nothing was journalled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalError {
-    /// The lease is lost.
-    LeaseLost,
-    /// A link or an open create for one of the records has appeared, or the link's revision moved:
-    /// plan again.
-    Superseded,
-    /// Another open create of the same sync and side has the same match key: wait for it.
-    KeyBusy,
-    /// Since both sides were read, a newer cause has come into the link's lane: one of them may have been
-    /// edited. Read again.
-    NewerCause,
-}
-
-/// What is seen of a record in a listing or reading, for the index.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IndexedRecord {
-    /// The record.
-    pub id: RecordId,
-    /// Its normalised match keys, strongest first.
-    pub keys: Vec<String>,
-    /// The checksum of its mapped fields; it begins with `gone:` while the record is out of use.
-    pub checksum: String,
-    /// Its own time of change.
-    pub updated_at: Option<Timestamp>,
-    /// Whether it is a listing that leaves out some of its mapped fields, so that they count as empty in the checksum and
-    /// are in no key. Then the keys are added to those that are known, and a record that is dated later than when
-    /// it was last read is never unchanged: what changed may be what is left out.
-    pub in_part: bool,
-}
-
-impl IndexedRecord {
-    /// Its keys, with those that are known beside what it shows only in part. One that is not true any more goes with the
-    /// next reading by its id.
-    #[must_use]
-    pub fn keys_with(&self, known: Vec<String>) -> Vec<String> {
-        let mut keys = self.keys.clone();
-        if self.in_part {
-            keys.extend(known.into_iter().filter(|key| !self.keys.contains(key)));
-        }
-        keys
-    }
-
-    /// Whether it shows a later state of a record than was read, in whole seconds: some systems tell the time more
-    /// exactly in one answer than in another.
-    #[must_use]
-    pub fn is_later_than(&self, read: Option<Timestamp>) -> bool {
-        const SECOND: i64 = 1_000_000;
-        let seconds = |at: Timestamp| at.as_micros().div_euclid(SECOND);
-        match (self.updated_at, read) {
-            (Some(shown), Some(read)) => seconds(shown) > seconds(read),
-            (Some(_) | None, None) | (None, Some(_)) => false,
-        }
-    }
-}
-
-/// What the index knew of a record just seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenRecord {
-    /// The record.
-    pub id: RecordId,
-    /// Its active link.
-    pub link: Option<LinkId>,
-    /// Whether it has no active link, and had one that is retired.
-    pub retired: bool,
-    /// Whether an operator said to leave it alone.
-    pub ignored: bool,
-    /// Whether the checksum is the one that its link (or, without a link, the index) had. Never of a record
-    /// whose link is retired while both its records are in use, unless an operator said to leave it alone.
-    pub unchanged: bool,
-    /// The job that stands for it, if one was given and it is new or changed.
-    pub job: Option<JobId>,
-}
-
-/// A record of the index.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KnownRecord {
-    /// The record.
-    pub id: RecordId,
-    /// Its normalised match keys.
-    pub keys: Vec<String>,
-    /// Its active link.
-    pub link: Option<LinkId>,
-    /// Whether an operator said to leave it alone.
-    pub ignored: bool,
-}
-
-/// How one intent ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IntentVerdict {
-    /// The intent.
-    pub intent: IntentId,
-    /// Its new state.
-    pub state: IntentState,
-    /// The record written, once known.
-    pub target: Option<RecordId>,
-    /// What went wrong.
-    pub error: Option<String>,
 }
 
 /// How a link changes.

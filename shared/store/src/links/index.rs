@@ -1,0 +1,77 @@
+//! The index of what each side holds.
+
+use serde::Serialize;
+use tandem_domain::{JobId, LinkId, RecordId, Timestamp};
+
+/// What is seen of a record in a listing or reading, for the index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexedRecord {
+    /// The record.
+    pub id: RecordId,
+    /// Its normalised match keys, strongest first.
+    pub keys: Vec<String>,
+    /// The checksum of its mapped fields; it begins with `gone:` while the record is out of use.
+    pub checksum: String,
+    /// Its own time of change.
+    pub updated_at: Option<Timestamp>,
+    /// Whether it is a listing that leaves out some of its mapped fields, so that they count as empty in the checksum and
+    /// are in no key. Then the keys are added to those that are known, and a record that is dated later than when
+    /// it was last read is never unchanged: what changed may be what is left out.
+    pub in_part: bool,
+}
+
+impl IndexedRecord {
+    /// Its keys, with those that are known beside what it shows only in part. One that is not true any more goes with the
+    /// next reading by its id.
+    #[must_use]
+    pub fn keys_with(&self, known: Vec<String>) -> Vec<String> {
+        let mut keys = self.keys.clone();
+        if self.in_part {
+            keys.extend(known.into_iter().filter(|key| !self.keys.contains(key)));
+        }
+        keys
+    }
+
+    /// Whether it shows a later state of a record than was read, in whole seconds: some systems tell the time more
+    /// exactly in one answer than in another.
+    #[must_use]
+    pub fn is_later_than(&self, read: Option<Timestamp>) -> bool {
+        const SECOND: i64 = 1_000_000;
+        let seconds = |at: Timestamp| at.as_micros().div_euclid(SECOND);
+        match (self.updated_at, read) {
+            (Some(shown), Some(read)) => seconds(shown) > seconds(read),
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+/// What the index knew of a record just seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRecord {
+    /// The record.
+    pub id: RecordId,
+    /// Its active link.
+    pub link: Option<LinkId>,
+    /// Whether it has no active link, and had one that is retired.
+    pub retired: bool,
+    /// Whether an operator said to leave it alone.
+    pub ignored: bool,
+    /// Whether the checksum is the one that its link (or, without a link, the index) had. Never of a record
+    /// whose link is retired while both its records are in use, unless an operator said to leave it alone.
+    pub unchanged: bool,
+    /// The job that stands for it, if one was given and it is new or changed.
+    pub job: Option<JobId>,
+}
+
+/// A record of the index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownRecord {
+    /// The record.
+    pub id: RecordId,
+    /// Its normalised match keys.
+    pub keys: Vec<String>,
+    /// Its active link.
+    pub link: Option<LinkId>,
+    /// Whether an operator said to leave it alone.
+    pub ignored: bool,
+}

@@ -1,0 +1,131 @@
+//! What a link knows of its record on each side, and what it remembers of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tandem_domain::{RecordId, Timestamp, Value};
+
+/// What is known of a link's record on one side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SideState {
+    /// The record; `None` when it is gone from this side.
+    pub id: Option<RecordId>,
+    /// Its version when last read or written.
+    pub version: Option<String>,
+    /// The checksum of its mapped fields when last read or written.
+    pub checksum: Option<String>,
+    /// Its own time of change when last read or written.
+    pub updated_at: Option<Timestamp>,
+    /// What else is remembered of it.
+    #[serde(default, skip_serializing_if = "SideMemory::is_blank")]
+    pub memory: SideMemory,
+}
+
+/// What a link remembers of a record beyond what it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideMemory {
+    /// When the record was made, by its system's clock: another time means another record under the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Timestamp>,
+    /// Since when its system does not show it, or shows an older state of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
+    /// What our own last write did to its time of change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_write: Option<OwnWrite>,
+    /// Values that its system took and did not show when it was read back: it may drop them, or lag behind. Should
+    /// it show them later they are ours, not an edit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<String, Unseen>,
+    /// Mapped fields that had a value and of which the system says nothing any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, LeftOut>,
+    /// How often we wrote to it lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<Tally>,
+}
+
+/// A field that had a value and is not in the answers any more, while nobody takes it for emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Since when.
+    pub since: Timestamp,
+    /// When that was last looked at.
+    pub last: Timestamp,
+    /// Whether a person has said that the value stands, for as long as the system does not show the field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
+}
+
+impl SideMemory {
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How often something was done since then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Since when it is counted.
+    pub since: Timestamp,
+    /// How often.
+    pub count: u32,
+}
+
+/// Something that a system says of a record and that is not believed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// When it was first said.
+    pub since: Timestamp,
+    /// How often it was looked for since.
+    pub looks: u32,
+    /// When it was last looked for: what was said long before says nothing.
+    #[serde(default)]
+    pub last: Timestamp,
+    /// Whether an older state was shown, and not nothing.
+    #[serde(default)]
+    pub is_older: bool,
+}
+
+/// A value that a system took and did not show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// The value.
+    pub value: Value,
+    /// When it was taken.
+    pub since: Timestamp,
+    /// Whether it was looked for again in vain, and a person was asked.
+    pub asked: bool,
+    /// Whether the answer to the write was lost, and nobody knows whether it will land.
+    #[serde(default)]
+    pub lost: bool,
+    /// Of one that is `lost`: it was answered, and written over a moment later. Only a system that carries out later
+    /// than it answers can put it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
+}
+
+/// A write of ours, and what it did to the record's time of change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnWrite {
+    /// The record's time of change before it, by its system's clock: that of an edit.
+    pub before: Option<Timestamp>,
+    /// The record's time of change after it, by its system's clock: ours.
+    pub after: Option<Timestamp>,
+    /// When the record was read before it, by our clock.
+    pub read_at: Timestamp,
+    /// The checksum of the mapped fields that it replaced: a reading that shows them may be an old one.
+    pub replaced: String,
+    /// The mapped fields that it wrote. As long as nobody has changed the record since, what stands there is the
+    /// system's form of our value, also where its answer said otherwise.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// The mapped fields that it wrote, however it was answered: an earlier sending of it may land yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<String>,
+    /// Whether a field that it did not write changed with it: somebody's edit came right before it, and still stands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub others_moved: bool,
+}
