@@ -1,5 +1,6 @@
 //! A world for the worker: two fake systems, a real storage, and a driver that owns time.
 
+mod happenings;
 mod judge;
 pub mod ledger;
 mod paced;
@@ -11,10 +12,7 @@ pub mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_domain::{
-    Clock, DeliveryId, Entropy, ErrorCode, EventId, JobId, LeaseToken, RecordId, RunId, Side,
-    SyncName, Timestamp,
-};
+use tandem_domain::{Clock, Entropy, LeaseToken, RecordId, Side, SyncName, Timestamp};
 use tandem_engine::{
     Ambiguous, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule, SyncPolicy,
 };
@@ -22,11 +20,7 @@ use tandem_queue::{
     BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler, LeaseEnd,
 };
 use tandem_runtime::{Archived, Topology};
-use tandem_store::{
-    ClaimRequest, ClaimedJob, Confirmation, ConflictFilter, EventKind, Failure, Hints, JobClass,
-    JobFilter, JobKind, JobOutcome, JobState, JobTarget, LinkState, LinkUpdate, NewDelivery,
-    NewEvent, NewJob, NewRun, RunKind, RunState, Trigger,
-};
+use tandem_store::{ClaimRequest, ClaimedJob, ConflictFilter, JobFilter, JobKind, JobState};
 use tandem_testkit::{SeededEntropy, TemporaryStore, TestClock};
 use tandem_worker::{Context, Worker};
 use tokio_util::sync::CancellationToken;
@@ -165,87 +159,6 @@ impl World {
         }
     }
 
-    pub async fn enqueue(&self, kind: JobKind) {
-        self.enqueue_by(Trigger::Webhook, kind).await;
-    }
-
-    pub async fn enqueue_by(&self, trigger: Trigger, kind: JobKind) {
-        let now = self.clock.now();
-        let job = NewJob {
-            id: JobId::new(now, self.entropy.as_ref()),
-            kind,
-            class: JobClass::Interactive,
-            trigger,
-            run_at: now,
-            hints: Hints::default(),
-            traceparent: None,
-        };
-        self.store
-            .enqueue(vec![job], now)
-            .await
-            .expect("the storage answers");
-    }
-
-    /// A webhook about a record.
-    pub async fn hear(&self, side: Side, record: &tandem_domain::RecordId) {
-        let what = format!("tells of {record}");
-        self.ledger.happens(self.clock.now(), side, &what);
-        self.enqueue(JobKind::Reconcile {
-            sync: self.sync.clone(),
-            side,
-            record: record.clone(),
-        })
-        .await;
-    }
-
-    /// A webhook of which the storage keeps the event; what it tells of happened at this instant.
-    pub async fn tell(&self, side: Side, record: &RecordId, kind: EventKind, at: Timestamp) {
-        let now = self.clock.now();
-        let id = EventId::new(now, self.entropy.as_ref());
-        let event = NewEvent {
-            id,
-            dedupe_key: id.to_string(),
-            stream: Some("things".parse().expect("a name")),
-            record: Some(record.clone()),
-            kind,
-            occurred_at: Some(at),
-            clock_offset: self.system(side).skew_micros(),
-            problem: None,
-            targets: vec![JobTarget {
-                sync: self.sync.clone(),
-                side,
-                job: JobId::new(now, self.entropy.as_ref()),
-                run_at: now,
-            }],
-        };
-        let delivery = NewDelivery {
-            id: DeliveryId::new(now, self.entropy.as_ref()),
-            connection: side.as_str().parse().expect("a name"),
-            headers: vec![],
-            body: Arc::from(&b"{}"[..]),
-            received_at: now,
-            secret_index: 0,
-            traceparent: None,
-            events: vec![event],
-        };
-        let recorded = self.store.record_deliveries(vec![delivery], now);
-        recorded.await.expect("the storage answers");
-    }
-
-    /// Leaves what a process leaves that died in the middle of a first sync, after its job was rescued.
-    pub async fn leave_a_first_sync_in_the_middle(&self) {
-        let now = self.clock.now();
-        let run = NewRun {
-            id: RunId::new(now, self.entropy.as_ref()),
-            sync: self.sync.clone(),
-            kind: RunKind::Backfill,
-            side: None,
-            trigger: Trigger::Backfill,
-        };
-        let begun = self.store.begin_run(run, now).await;
-        assert_eq!(begun.expect("begun").state, RunState::Running);
-    }
-
     pub async fn begin_first_sync(&self) {
         self.enqueue(JobKind::Backfill {
             sync: self.sync.clone(),
@@ -256,76 +169,6 @@ impl World {
     pub async fn first_sync(&self) {
         self.begin_first_sync().await;
         self.rest().await;
-    }
-
-    /// Retires a link, as a worker does that takes one of its records for gone.
-    pub async fn retire_link_of(&self, side: Side, record: &RecordId) {
-        let link = self.link_of(side, record).await.expect("it is linked");
-        self.hear(side, record).await;
-        let claimed = self.claim(1).await.pop().expect("a job is due");
-        let confirmation = Confirmation {
-            link: Some(LinkUpdate::Update {
-                id: link.id,
-                expected_revision: link.revision,
-                a: link.a,
-                b: link.b,
-                base: link.base,
-                state: LinkState::Retired,
-            }),
-            outcome: Some(JobOutcome::Done {
-                note: "retired".to_owned(),
-            }),
-            ..Confirmation::default()
-        };
-        let now = self.clock.now();
-        let confirmed = self
-            .store
-            .confirm(&self.sync, claimed.lease, confirmation, now);
-        assert_eq!(confirmed.await.expect("the storage answers"), Ok(()));
-    }
-
-    /// An operator takes a pair apart.
-    pub async fn take_apart(&self, side: Side, record: &RecordId) {
-        let link = self.link_of(side, record).await.expect("it is linked");
-        let now = self.clock.now();
-        let change = tandem_store::Change {
-            id: tandem_domain::ChangeId::new(now, self.entropy.as_ref()),
-            sync: self.sync.clone(),
-            link: Some(link.id),
-            a: link.a.id.clone(),
-            b: link.b.id.clone(),
-            operation: tandem_store::Operation::Unlink,
-            written: None,
-            intent: None,
-            trigger: Trigger::Manual,
-            job: None,
-            run: None,
-            fields: Vec::new(),
-            outcome: tandem_store::Outcome::Applied,
-            error: None,
-            duration_ms: 0,
-            at: now,
-        };
-        let taken = self.store.unlink_by_hand(link.id, change, now).await;
-        taken.expect("the storage answers");
-    }
-
-    /// Leaves a cursor as an earlier poll may have stored it.
-    pub async fn store_cursor(&self, side: Side, cursor: Timestamp) {
-        let now = self.clock.now();
-        let run = NewRun {
-            id: RunId::new(now, self.entropy.as_ref()),
-            sync: self.sync.clone(),
-            kind: RunKind::Poll,
-            side: Some(side),
-            trigger: Trigger::Poll,
-        };
-        let begun = self.store.begin_run(run, now).await.expect("begun");
-        let (state, nothing) = (RunState::Succeeded, tandem_store::Progress::default());
-        let ended = self
-            .store
-            .end_run(begun.id, state, &nothing, None, Some(cursor), now);
-        ended.await.expect("ended");
     }
 
     pub async fn sweep(&self) {
@@ -386,28 +229,6 @@ impl World {
         let claimed = self.claim(1).await.pop().expect("a job is due");
         let late = self.perform_until(claimed, self.clock.now());
         self.turns.drive([late]).await;
-    }
-
-    /// Gives up the one job that is due, then replays it with values that an operator gives.
-    pub async fn give_up_and_replay_with(&self, edits: &[(&str, &str)]) {
-        let claimed = self.claim(1).await.pop().expect("a job is due");
-        let failure = Failure {
-            code: ErrorCode::Refused,
-            chain: vec!["a value is not to the system's liking".to_owned()],
-        };
-        let dead = vec![(claimed.lease, JobOutcome::Dead { failure })];
-        let now = self.clock.now();
-        let ended = self.store.finish(dead, now).await;
-        assert_eq!(ended.expect("the storage answers"), [true]);
-        let edits = edits
-            .iter()
-            .map(|(field, text)| ((*field).to_owned(), (*text).to_owned()))
-            .collect();
-        // Where its record has a dead letter already, that one stands for both.
-        let letters = self.dead().await;
-        let letter = letters.first().expect("it is dead").id;
-        let replayed = self.store.replay_edited(letter, &edits, now).await;
-        assert!(replayed.expect("the storage answers").is_some());
     }
 
     async fn claim(&self, jobs: usize) -> Vec<ClaimedJob> {
