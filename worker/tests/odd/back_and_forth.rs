@@ -7,7 +7,7 @@ use tandem_engine::SyncPolicy;
 use tandem_runtime::Archived;
 use tandem_store::{ConflictKind, Resolution};
 
-use super::pairs::{ANN, PLAIN};
+use super::pairs::{ANN, PLAIN, just_linked};
 use crate::world::system::FakeSystem;
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
@@ -17,11 +17,7 @@ type Automation = fn(&str) -> String;
 
 async fn pair() -> (World, RecordId, RecordId) {
     let plain = || (PLAIN, Oddities::default());
-    let world = World::odd(1, policy(), plain(), plain(), Archived::Gone).await;
-    let a = world.a.user_creates(&ANN);
-    world.first_sync().await;
-    let b = world.b.ids().remove(0);
-    (world, a, b)
+    just_linked(policy(), plain(), plain()).await
 }
 
 /// Runs the automations of both systems after each write until neither has anything to do, or this often. The values

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
-use tandem_runtime::Archived;
 
-use super::pairs::TALENTS;
+use super::pairs::{TALENTS, just_linked};
 use crate::world::system::FakeSystem;
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
@@ -22,16 +21,7 @@ async fn one_pair(policy: SyncPolicy, compares_versions: bool) -> (World, Record
         };
         (TALENTS, oddities)
     };
-    let world = World::odd(1, policy, kind(), kind(), Archived::Gone).await;
-    let ann = [
-        ("name", "Ann"),
-        ("email", "ann@x.example"),
-        ("city", "Ghent"),
-    ];
-    let a = world.a.user_creates(&ann);
-    world.first_sync().await;
-    let b = world.b.ids().remove(0);
-    (world, a, b)
+    just_linked(policy, kind(), kind()).await
 }
 
 fn edits(

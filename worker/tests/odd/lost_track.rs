@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::{Clock, RecordId, Side};
-use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
+use tandem_engine::SyncPolicy;
 use tandem_runtime::Archived;
 use tandem_store::{JobKind, LinkState};
 
-use super::pairs::TALENTS;
+use super::pairs::{TALENTS, just_linked, propagates};
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
 use crate::world::system::{Fault, Talents};
@@ -19,25 +19,11 @@ fn plain() -> (Talents, Oddities) {
 }
 
 fn policies() -> [SyncPolicy; 2] {
-    let mut propagates = policy();
-    propagates.deletes = DeletePolicies {
-        a_gone: DeletePolicy::Propagate,
-        b_gone: DeletePolicy::Propagate,
-    };
-    [policy(), propagates]
+    [policy(), propagates()]
 }
 
 async fn one_pair(policy: SyncPolicy, a: (Talents, Oddities)) -> (World, RecordId, RecordId) {
-    let world = World::odd(1, policy, a, plain(), Archived::Gone).await;
-    let ann = [
-        ("name", "Ann"),
-        ("email", "ann@x.example"),
-        ("city", "Ghent"),
-    ];
-    let a = world.a.user_creates(&ann);
-    world.first_sync().await;
-    let b = world.b.ids().remove(0);
-    (world, a, b)
+    just_linked(policy, a, plain()).await
 }
 
 #[tokio::test]

@@ -3,33 +3,22 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
+use tandem_engine::SyncPolicy;
 use tandem_runtime::Archived;
 use tandem_store::{ConflictState, LinkState};
 
-use super::pairs::{ANN, PLAIN};
+use super::pairs::{ANN, PLAIN, just_linked, propagates};
 use crate::world::system::Fault;
 use crate::world::system::oddities::{Lag, Meanwhile, Oddities};
 use crate::world::{World, policy};
 
 fn policies() -> [SyncPolicy; 2] {
-    let propagate = DeletePolicies {
-        a_gone: DeletePolicy::Propagate,
-        b_gone: DeletePolicy::Propagate,
-    };
-    [DeletePolicies::default(), propagate].map(|deletes| SyncPolicy {
-        deletes,
-        ..policy()
-    })
+    [policy(), propagates()]
 }
 
 async fn one_pair(policy: SyncPolicy) -> (World, RecordId, RecordId) {
     let plain = || (PLAIN, Oddities::default());
-    let world = World::odd(1, policy, plain(), plain(), Archived::Gone).await;
-    let a = world.a.user_creates(&ANN);
-    world.first_sync().await;
-    let b = world.b.ids().remove(0);
-    (world, a, b)
+    just_linked(policy, plain(), plain()).await
 }
 
 async fn is_held_again(world: &World, again: &RecordId, b: &RecordId) {

@@ -46,11 +46,20 @@ pub async fn one_pair(
     b: (Talents, Oddities),
     age: Duration,
 ) -> (World, RecordId, RecordId) {
-    let a = (TALENTS, Oddities::default());
+    let (world, a, b) = just_linked(policy, (TALENTS, Oddities::default()), b).await;
+    world.clock.advance(age);
+    (world, a, b)
+}
+
+/// One pair that the first sync has made.
+pub async fn just_linked(
+    policy: SyncPolicy,
+    a: (Talents, Oddities),
+    b: (Talents, Oddities),
+) -> (World, RecordId, RecordId) {
     let world = World::odd(1, policy, a, b, Archived::Gone).await;
     let a = world.a.user_creates(&ANN);
     world.first_sync().await;
-    world.clock.advance(age);
     let b = world.b.ids().remove(0);
     (world, a, b)
 }

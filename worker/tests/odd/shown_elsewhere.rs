@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_runtime::Archived;
 
-use super::pairs::{ANN, PLAIN, propagates};
+use super::pairs::{PLAIN, just_linked, propagates};
 use crate::world::World;
 use crate::world::system::oddities::Oddities;
 
@@ -13,11 +12,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 async fn one_pair(oddities: Oddities) -> (World, RecordId, RecordId) {
     let ends = ((PLAIN, oddities), (PLAIN, Oddities::default()));
-    let world = World::odd(1, propagates(), ends.0, ends.1, Archived::Gone).await;
-    let a = world.a.user_creates(&ANN);
-    world.first_sync().await;
-    let b = world.b.ids().remove(0);
-    (world, a, b)
+    just_linked(propagates(), ends.0, ends.1).await
 }
 
 async fn is_said_and_nothing_deleted(world: &World, a: &RecordId, b: &RecordId, how: &str) {
