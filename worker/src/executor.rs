@@ -217,11 +217,21 @@ impl<'a> Work<'a> {
     /// Hands the job back without counting the attempt. The pause grows with each time that it is handed
     /// back so, and ends with a dead letter that names what was waited for.
     pub fn again_after(&self, pause: Duration, reason: Waiting) -> Performed {
-        Performed::Ends(JobOutcome::Snooze {
+        Performed::Ends(self.snooze(pause, reason))
+    }
+
+    /// The job goes back to waiting, see [`Self::again_after`].
+    pub fn snooze(&self, pause: Duration, reason: Waiting) -> JobOutcome {
+        JobOutcome::Snooze {
             run_at: self.context.now().plus(pause),
             failure: None,
             reason,
-        })
+        }
+    }
+
+    /// The job goes on at once: what was done was not all.
+    pub fn next_step(&self) -> JobOutcome {
+        self.snooze(Duration::ZERO, Waiting::Progress)
     }
 
     /// Journals intents.

@@ -143,6 +143,21 @@ impl PostgresStore {
     pub(crate) async fn change_one(&self, statement: Statement<'_>) -> Result<bool, StoreError> {
         Ok(alone::run(&self.pool, statement).await? == 1)
     }
+
+    /// Pauses what has this name, if there is a reason, else lets it go on. Returns whether there is such a one.
+    async fn set_pause(
+        &self,
+        pause: &'static str,
+        name: &str,
+        because: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let statement = sqlx::query(pause)
+            .bind(name)
+            .bind(because)
+            .bind(now.as_micros());
+        self.change_one(statement).await
+    }
 }
 
 #[async_trait]
@@ -225,11 +240,7 @@ UPDATE connections SET
     paused_at = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_at ELSE $3 END,
     paused_because = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_because ELSE $2 END
 WHERE name = $1 AND deleted_at IS NULL";
-        let statement = sqlx::query(PAUSE)
-            .bind(name.as_str())
-            .bind(because)
-            .bind(now.as_micros());
-        self.change_one(statement).await
+        self.set_pause(PAUSE, name.as_str(), because, now).await
     }
 
     async fn reset_connection(
@@ -291,11 +302,7 @@ UPDATE syncs SET
     paused_at = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_at ELSE $3 END,
     paused_because = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_because ELSE $2 END
 WHERE name = $1 AND deleted_at IS NULL";
-        let statement = sqlx::query(PAUSE)
-            .bind(name.as_str())
-            .bind(because)
-            .bind(now.as_micros());
-        self.change_one(statement).await
+        self.set_pause(PAUSE, name.as_str(), because, now).await
     }
 
     async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {

@@ -141,6 +141,21 @@ impl SqliteStore {
             .write(move |txn| Box::pin(async move { Ok(txn.run(statement).await? == 1) }))
             .await
     }
+
+    /// Pauses what has this name, if there is a reason, else lets it go on. Returns whether there is such a one.
+    async fn set_pause(
+        &self,
+        pause: &'static str,
+        name: &str,
+        because: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let statement = sqlx::query(pause)
+            .bind(name.to_owned())
+            .bind(because.map(ToOwned::to_owned))
+            .bind(now.as_micros());
+        self.change_one(statement).await
+    }
 }
 
 #[async_trait]
@@ -219,11 +234,7 @@ UPDATE connections SET
     paused_at = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_at ELSE ?3 END,
     paused_because = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_because ELSE ?2 END
 WHERE name = ?1 AND deleted_at IS NULL";
-        let statement = sqlx::query(PAUSE)
-            .bind(name.as_str().to_owned())
-            .bind(because.map(ToOwned::to_owned))
-            .bind(now.as_micros());
-        self.change_one(statement).await
+        self.set_pause(PAUSE, name.as_str(), because, now).await
     }
 
     async fn reset_connection(
@@ -287,11 +298,7 @@ UPDATE syncs SET
     paused_at = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_at ELSE ?3 END,
     paused_because = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_because ELSE ?2 END
 WHERE name = ?1 AND deleted_at IS NULL";
-        let statement = sqlx::query(PAUSE)
-            .bind(name.as_str().to_owned())
-            .bind(because.map(ToOwned::to_owned))
-            .bind(now.as_micros());
-        self.change_one(statement).await
+        self.set_pause(PAUSE, name.as_str(), because, now).await
     }
 
     async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {

@@ -8,6 +8,7 @@ use tandem_domain::{
 
 use crate::StoreError;
 use crate::jobs::Trigger;
+use crate::links::IntentOp;
 
 /// What a change was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +32,16 @@ pub enum Operation {
     Conflict,
     /// A write of ours went over an edit that nobody could see in time.
     Overwrite,
+}
+
+impl From<IntentOp> for Operation {
+    fn from(op: IntentOp) -> Self {
+        match op {
+            IntentOp::Create => Self::Create,
+            IntentOp::Update => Self::Update,
+            IntentOp::Delete => Self::Delete,
+        }
+    }
 }
 
 impl Operation {

@@ -66,6 +66,25 @@ impl Link {
             Side::B => &self.b,
         }
     }
+
+    /// The records that it has, by side.
+    pub fn records(&self) -> impl Iterator<Item = (Side, &RecordId)> {
+        let named = |side: Side| Some((side, self.side(side).id.as_ref()?));
+        Side::BOTH.into_iter().filter_map(named)
+    }
+
+    /// The update after which this is known of its sides, and all else stays.
+    #[must_use]
+    pub fn with_sides(&self, a: SideState, b: SideState) -> LinkUpdate {
+        LinkUpdate::Update {
+            id: self.id,
+            expected_revision: self.revision,
+            a,
+            b,
+            base: self.base.clone(),
+            state: self.state,
+        }
+    }
 }
 
 /// What a plan saw of a link, and of what waited in its lane before anything was read.

@@ -2,7 +2,7 @@
 
 use tandem_domain::{Fields, Side, Value};
 use tandem_engine::{Decision, LinkFate, Plan, Settled};
-use tandem_store::{Change, FieldChange, Intent, IntentOp, IntentState, Operation, Outcome};
+use tandem_store::{Change, FieldChange, Intent, IntentState, Operation, Outcome};
 
 use super::linked::Open;
 use super::questions::new_questions;
@@ -65,14 +65,6 @@ pub(super) fn blank(work: Work<'_>, open: &Open, operation: Operation) -> Change
     }
 }
 
-const fn operation(op: IntentOp) -> Operation {
-    match op {
-        IntentOp::Create => Operation::Create,
-        IntentOp::Update => Operation::Update,
-        IntentOp::Delete => Operation::Delete,
-    }
-}
-
 pub(super) fn written(
     work: Work<'_>,
     open: &Open,
@@ -94,7 +86,7 @@ pub(super) fn written(
             Outcome::NotKept
         },
         duration_ms: one.millis,
-        ..blank(work, open, operation(one.intent.op))
+        ..blank(work, open, one.intent.op.into())
     }
 }
 
@@ -143,7 +135,7 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
         } else {
             known.collect()
         },
-        ..blank(work, open, operation(intent.op))
+        ..blank(work, open, intent.op.into())
     }
 }
 

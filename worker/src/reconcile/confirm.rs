@@ -59,17 +59,9 @@ pub(super) async fn finish(
     );
     let unshown = Unshown::of(work, &open, &carried, &settled);
     let outcome = if settled.moved {
-        JobOutcome::Snooze {
-            run_at: work.context.now(),
-            failure: None,
-            reason: Waiting::Progress,
-        }
+        work.next_step()
     } else if let Some(wait) = unshown.wait {
-        JobOutcome::Snooze {
-            run_at: work.context.now().plus(wait),
-            failure: None,
-            reason: Waiting::Elsewhere,
-        }
+        work.snooze(wait, Waiting::Elsewhere)
     } else {
         JobOutcome::Done {
             note: note(&open, &planned, &carried),

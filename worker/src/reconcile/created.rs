@@ -4,7 +4,7 @@ use tandem_domain::{ConflictId, LinkId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState, LinkUpdate,
-    NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState, Waiting,
+    NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
 };
 
 use super::change_log::created_fields;
@@ -88,11 +88,7 @@ pub(super) async fn link_created(
                 note: format!("created {}", intent.side),
             }
         } else {
-            JobOutcome::Snooze {
-                run_at: now,
-                failure: None,
-                reason: Waiting::Progress,
-            }
+            work.next_step()
         }),
         ..Confirmation::default()
     };
@@ -284,11 +280,7 @@ pub(super) async fn relink(
         }),
         seen: vec![(intent.side, created.indexed(work.sync))],
         changes: vec![change],
-        outcome: Some(JobOutcome::Snooze {
-            run_at: work.context.now(),
-            failure: None,
-            reason: Waiting::Progress,
-        }),
+        outcome: Some(work.next_step()),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await

@@ -4,7 +4,7 @@
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
 use tandem_store::{
     Change, Confirmation, ConflictKind, Event, EventKind, Intent, IntentOp, JobOutcome, Link,
-    LinkUpdate, NewConflict, Operation, OwnWrite, ShownRecord,
+    NewConflict, Operation, OwnWrite, ShownRecord,
 };
 
 use super::linked::Open;
@@ -138,14 +138,7 @@ fn told(work: Work<'_>, link: &Link, side: Side, record: &RecordId, event: &Even
     Confirmation {
         conflicts: vec![question],
         changes: vec![change],
-        link: Some(LinkUpdate::Update {
-            id: link.id,
-            expected_revision: link.revision,
-            a,
-            b,
-            base: link.base.clone(),
-            state: link.state,
-        }),
+        link: Some(link.with_sides(a, b)),
         outcome: Some(JobOutcome::Done {
             note: "retired: its partner was deleted, and so was an edit of it".to_owned(),
         }),

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Marks, Mistaken, mistaken};
-use tandem_store::{
-    Confirmation, Doubt, EventKind, JobOutcome, Link, LinkUpdate, SideState, Waiting,
-};
+use tandem_store::{Confirmation, Doubt, EventKind, Link, SideState, Waiting};
 
 use super::pair::{CLOCK_SLACK, Pair};
 use super::shown;
@@ -131,19 +129,8 @@ async fn remember(
     reason: Waiting,
 ) -> Result<Performed, WorkError> {
     let confirmation = Confirmation {
-        link: Some(LinkUpdate::Update {
-            id: link.id,
-            expected_revision: link.revision,
-            a,
-            b,
-            base: link.base.clone(),
-            state: link.state,
-        }),
-        outcome: Some(JobOutcome::Snooze {
-            run_at: work.context.now().plus(wait),
-            failure: None,
-            reason,
-        }),
+        link: Some(link.with_sides(a, b)),
+        outcome: Some(work.snooze(wait, reason)),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await

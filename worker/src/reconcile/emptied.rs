@@ -8,8 +8,8 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, Fields, Side, Value};
 use tandem_engine::emptied;
 use tandem_store::{
-    Confirmation, Conflict, ConflictKind, ConflictState, JobOutcome, LeftOut, Link, LinkUpdate,
-    NewConflict, Resolution, Waiting, emptied_subject,
+    Confirmation, Conflict, ConflictKind, ConflictState, LeftOut, Link, NewConflict, Resolution,
+    Waiting, emptied_subject,
 };
 
 use super::pair::Pair;
@@ -68,19 +68,8 @@ pub(super) async fn hold(
     let [a, b] = states;
     let is_new = link.a != a || link.b != b;
     let confirmation = Confirmation {
-        link: is_new.then(|| LinkUpdate::Update {
-            id: link.id,
-            expected_revision: link.revision,
-            a,
-            b,
-            base: link.base.clone(),
-            state: link.state,
-        }),
-        outcome: Some(JobOutcome::Snooze {
-            run_at: work.context.now().plus(wait),
-            failure: None,
-            reason: Waiting::Elsewhere,
-        }),
+        link: is_new.then(|| link.with_sides(a, b)),
+        outcome: Some(work.snooze(wait, Waiting::Elsewhere)),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await.map(Some)

@@ -1,7 +1,7 @@
 //! Links two records that belong together.
 
 use tandem_domain::{ConflictId, LinkId, RecordId};
-use tandem_store::{Confirmation, JobOutcome, LinkUpdate, NewLink, Operation, SideState, Waiting};
+use tandem_store::{Confirmation, LinkUpdate, NewLink, Operation, SideState};
 
 use super::unlinked::Here;
 use crate::executor::{Work, both};
@@ -35,11 +35,7 @@ pub(super) async fn link_to(
         seen: vec![(here.side, here.reading.indexed(work.sync))],
         changes: vec![change],
         used_rulings,
-        outcome: Some(JobOutcome::Snooze {
-            run_at: now,
-            failure: None,
-            reason: Waiting::Progress,
-        }),
+        outcome: Some(work.next_step()),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await

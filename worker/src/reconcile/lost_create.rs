@@ -9,6 +9,7 @@ use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 
 use super::create::{keep_id, read_created};
 use super::created::{link_created, relink};
+use super::looks::pause_within;
 use super::lookup::find_by_key;
 use super::unlinked::look_again;
 use crate::executor::{Sent, Work};
@@ -19,9 +20,6 @@ use crate::readings::{self, Reading};
 /// A system without idempotency keys is sent a create again only when the first can no longer be under
 /// way: after this many times as long as an answer is waited for.
 pub(super) const RESEND_TIMEOUTS: u32 = 2;
-
-/// How soon the effect is looked for again meanwhile, at first.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The job that sent a create is taken for dead after this long.
 pub(super) const ABANDONED_AFTER: Duration = Duration::from_secs(60);
@@ -38,9 +36,6 @@ const SHOWS_WITHIN: Duration = Duration::from_secs(600);
 
 /// It is looked for at least so long before it is sent again: what is hidden for a moment would be doubled.
 const LOOKED_FOR_MIN: Duration = Duration::from_secs(5);
-
-/// It is looked for no more seldom than this.
-const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Finds out what became of a create that was sent, and either links its effect or sends it again
 /// under the same transaction id.
@@ -98,13 +93,7 @@ fn began_to_wait_before(work: Work<'_>, sent: Timestamp) -> bool {
 }
 
 fn look_later(work: Work<'_>, since: Duration, left: Duration) -> Performed {
-    work.again_after(pause(since, left), Waiting::Elsewhere)
-}
-
-/// How long to wait before the effect of a write is looked for again. The pauses grow with the time since it was sent, so
-/// that there are few looks, and end where its time is over: the growing floor of all waits would carry them far beyond.
-pub(super) fn pause(since: Duration, left: Duration) -> Duration {
-    (since / 2).clamp(LOOK_AGAIN, LOOK_AGAIN_MAX).min(left)
+    work.again_after(pause_within(since, left), Waiting::Elsewhere)
 }
 
 /// Whether the record that the create carries over cannot be read. Somebody may have deleted it, or made it again under

@@ -9,8 +9,9 @@ use tandem_engine::{LinkFate, Plan, Single};
 use tandem_store::{IntentOp, Link, PairContext, Resolution, Waiting};
 
 use super::linked::Open;
+use super::looks::LOOK_AGAIN;
 use super::lookup::{candidate, matched, others, standing};
-use super::unlinked::{Here, LOOK_AGAIN_MIN};
+use super::unlinked::Here;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -58,7 +59,7 @@ pub(super) async fn look(
             false
         }
     };
-    Ok(is_still.then(|| work.again_after(LOOK_AGAIN_MIN, Waiting::Elsewhere)))
+    Ok(is_still.then(|| work.again_after(LOOK_AGAIN, Waiting::Elsewhere)))
 }
 
 /// Whether a delete of ours may still take what is left.

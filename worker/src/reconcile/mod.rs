@@ -12,6 +12,7 @@ mod doubt;
 mod emptied;
 mod link_to;
 mod linked;
+mod looks;
 mod lookup;
 mod lost_create;
 mod made_again;

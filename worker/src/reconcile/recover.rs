@@ -9,7 +9,8 @@ use tandem_engine::{
 };
 use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, Unseen};
 
-use super::lost_create::{RESEND_TIMEOUTS, pause};
+use super::looks::pause_within;
+use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
 use super::pair::{Look, Pair, changed, could_be_of, is_of_acknowledged};
 use crate::executor::{Work, verdict};
@@ -184,7 +185,7 @@ impl Recovery {
         unfit
             .map(|intent| {
                 let since = since_sent(intent, now);
-                pause(since, may_land_for(work, intent).saturating_sub(since))
+                pause_within(since, may_land_for(work, intent).saturating_sub(since))
             })
             .max()
     }
@@ -267,10 +268,10 @@ fn losers_of<'p>(planned: &'p Plan, intent: &Intent) -> BTreeMap<&'p String, &'p
 }
 
 fn is_same(intent: &Intent, op: WriteOp, fields: &Fields) -> bool {
-    operation(intent.op) == op && intent.fields == *fields
+    write_op(intent.op) == op && intent.fields == *fields
 }
 
-const fn operation(op: IntentOp) -> WriteOp {
+const fn write_op(op: IntentOp) -> WriteOp {
     match op {
         IntentOp::Create => WriteOp::Create,
         IntentOp::Update => WriteOp::Update,
@@ -299,7 +300,7 @@ fn open_write<'i>(
 ) -> OpenWrite<'i> {
     OpenWrite {
         side: intent.side,
-        op: operation(intent.op),
+        op: write_op(intent.op),
         fields: &intent.fields,
         before,
         was_sent: intent.state != IntentState::Planned,

@@ -4,8 +4,8 @@
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{keeps_any, match_keys};
 use tandem_store::{
-    Change, Confirmation, JobOutcome, Link, LinkState, LinkUpdate, Operation, PairContext,
-    SideMemory, SideState, Waiting,
+    Change, Confirmation, Link, LinkState, LinkUpdate, Operation, PairContext, SideMemory,
+    SideState,
 };
 
 use super::deleted_over;
@@ -101,7 +101,6 @@ async fn hold_again(
         },
         ..reading.side_state(&reading.fields)
     };
-    let now = work.context.now();
     let change = Change {
         link: Some(link.id),
         ..work.change(Operation::Revive, link.a.id.as_ref(), link.b.id.as_ref())
@@ -117,11 +116,7 @@ async fn hold_again(
         }),
         changes: vec![change],
         // It goes on in the lane of the link, where it compares both.
-        outcome: Some(JobOutcome::Snooze {
-            run_at: now,
-            failure: None,
-            reason: Waiting::Progress,
-        }),
+        outcome: Some(work.next_step()),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await

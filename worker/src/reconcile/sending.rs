@@ -8,7 +8,7 @@ use tandem_store::{Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSee
 use super::change_log::decided;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
-use super::lost_create::LOOK_AGAIN;
+use super::looks::LOOK_AGAIN;
 use super::over_and_over;
 use super::pair::{between, look};
 use super::recover::{Recovery, has_landed};

@@ -5,14 +5,15 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{Single, key_texts};
 use tandem_store::{
-    Confirmation, ConflictFilter, ConflictKind, ConflictState, Hints, Intent, JobOutcome,
-    PairContext, Resolution, Waiting,
+    Confirmation, ConflictFilter, ConflictKind, ConflictState, Hints, Intent, PairContext,
+    Resolution, Waiting,
 };
 
 use super::create::create;
 use super::created::link_created;
 use super::doubled;
 use super::link_to::link_to;
+use super::looks::pause;
 use super::lookup::{candidate, known, matched, others, standing};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
 use super::unclear::{Found, hold};
@@ -25,12 +26,6 @@ use crate::readings::{self, Reading};
 
 /// A record waits so long before it asks again whether the first sync has ended.
 pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
-
-/// A record that cannot be read yet is looked for again after this long at first.
-pub(super) const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
-
-/// No wait for it is longer.
-const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Open questions that are looked through for one that is gone.
 const QUESTIONS_MAX: usize = 1_000;
@@ -127,12 +122,7 @@ pub(super) fn look_again(work: Work<'_>) -> Option<Performed> {
     }
     let waited = work.waited_for(Waiting::Elsewhere);
     let is_over = waited >= work.sync.confirm_gone;
-    (!is_over).then(|| {
-        work.again_after(
-            waited.clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX),
-            Waiting::Elsewhere,
-        )
-    })
+    (!is_over).then(|| work.again_after(pause(waited), Waiting::Elsewhere))
 }
 
 /// The record that the job is about.
@@ -239,11 +229,7 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
 async fn ask_anew(work: Work<'_>, conflict: ConflictId) -> Result<Performed, WorkError> {
     let confirmation = Confirmation {
         used_rulings: vec![conflict],
-        outcome: Some(JobOutcome::Snooze {
-            run_at: work.context.now(),
-            failure: None,
-            reason: Waiting::Progress,
-        }),
+        outcome: Some(work.next_step()),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await
@@ -331,14 +317,9 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
 /// that whoever finds that out knows of it.
 async fn wait_for_its_end(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
     let waited = work.waited_for(Waiting::Partner);
-    let pause = waited.clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX);
     let confirmation = Confirmation {
         seen: vec![(here.side, here.reading.indexed(work.sync))],
-        outcome: Some(JobOutcome::Snooze {
-            run_at: work.context.now().plus(pause),
-            failure: None,
-            reason: Waiting::Partner,
-        }),
+        outcome: Some(work.snooze(pause(waited), Waiting::Partner)),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await

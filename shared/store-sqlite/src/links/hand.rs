@@ -2,18 +2,12 @@
 
 use async_trait::async_trait;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{Change, HandLink, HandStore, Link, LinkState, StoreError, TakeUp, Unlinked};
+use tandem_store::{Change, HandLink, HandStore, LinkState, StoreError, TakeUp, Unlinked};
 
 use super::{row, write};
 use crate::jobs::enqueue::enqueue;
 use crate::writer::Txn;
 use crate::{SqliteStore, changes, rows, sql};
-
-/// The records of a link, by side.
-fn records(link: &Link) -> impl Iterator<Item = (Side, &RecordId)> {
-    let named = |side: Side| Some((side, link.side(side).id.as_ref()?));
-    Side::BOTH.into_iter().filter_map(named)
-}
 
 async fn link(txn: &mut Txn, hand: &HandLink, now: Timestamp) -> Result<Option<JobId>, StoreError> {
     let links = std::slice::from_ref(&hand.link);
@@ -50,7 +44,7 @@ SELECT * FROM links WHERE id = ?1";
     if txn.run(retire).await? == 0 {
         return Ok(Unlinked::WriteUnderWay);
     }
-    for (side, record) in records(&link) {
+    for (side, record) in link.records() {
         leave_alone(txn, &link.sync, side, record, true).await?;
     }
     let close = sqlx::query(CLOSE_OF_LINK)
