@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::options::FAILED;
+use commands::options::{FAILED, Verbs};
 use tandem_domain::line::lines;
 
 /// What the exit codes mean, for the end of the help.
@@ -39,35 +39,35 @@ enum Command {
     /// Check the configuration, and whether its systems answer as it needs.
     Check(commands::check::CheckArgs),
     /// Check the database or make a copy of it; migrate that of a fleet.
-    Db(commands::db::DbArgs),
+    Db(Verbs<commands::db::Action>),
     /// Store the configuration, and print what changes by it.
     Apply(commands::apply::ApplyArgs),
     /// Print the configuration that is stored.
     Export(commands::apply::ExportArgs),
     /// See, pause and resume connected systems; have one tried again at once.
-    Connections(commands::connections::ConnectionsArgs),
+    Connections(Verbs<commands::connections::Action>),
     /// Plan, run and verify syncs; pause and resume them; see how they stand.
-    Sync(commands::sync::SyncArgs),
+    Sync(Verbs<commands::sync::Action>),
     /// Show how everything stands; with --watch, again and again.
     Status(commands::sync::StatusArgs),
     /// Show first syncs, polls and sweeps.
     Runs(commands::runs::RunsArgs),
     /// Look at the queue: what waits, runs and ended.
-    Jobs(commands::jobs::JobsArgs),
+    Jobs(Verbs<commands::jobs::Action>),
     /// Show the change log: what was written where, and why.
     Changes(commands::changes::ChangesArgs),
     /// Look at what gave up and waits for a person, replay it or discard it.
-    Dlq(commands::dlq::DlqArgs),
+    Dlq(Verbs<commands::dlq::Action>),
     /// Look at questions that only a person can answer, and answer them.
-    Conflicts(commands::conflicts::ConflictsArgs),
+    Conflicts(Verbs<commands::conflicts::Action>),
     /// Look at webhook events, read them again or discard them.
-    Events(commands::events::EventsArgs),
+    Events(Verbs<commands::events::Action>),
     /// Show the pairs of records that a sync holds equal.
     Links(commands::links::LinksArgs),
     /// Tell the story of a record: what was changed when, by what and why.
     Explain(commands::explain::ExplainArgs),
     /// See when syncs run by themselves; pause, resume and trigger schedules.
-    Schedules(commands::schedules::SchedulesArgs),
+    Schedules(Verbs<commands::schedules::Action>),
     /// Sign, verify and send webhooks.
     Webhook(commands::webhook::WebhookArgs),
     /// Run one of the simulated systems as a process of its own.

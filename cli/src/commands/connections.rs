@@ -2,27 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use tandem_domain::ConnectionName;
 use tandem_operator::Switch;
 use tandem_operator::views::ConnectionView;
 
 use super::desk::Desk;
-use super::options::{DataOptions, WhyOption};
+use super::options::{Verbs, WhyOption};
 use super::output::{fitted, or_dash, say, say_json, shown, table};
 use super::storage::operator;
 
 /// What to do with connections.
-#[derive(Args)]
-pub struct ConnectionsArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// List the configured systems.
     List,
     /// Show one with its configuration; secrets are references.
@@ -50,7 +42,7 @@ enum Action {
 }
 
 /// Does it.
-pub async fn run(args: ConnectionsArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     let desk = operator(&args.data.storage).await?;
     let json = args.data.output.json;
     match args.action {

@@ -8,24 +8,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use tandem_store_postgres::PostgresStore;
 
-use super::options::DataOptions;
+use super::options::Verbs;
 use super::output::{say, say_json};
 
 /// What to do with the schema.
-#[derive(Args)]
-pub struct DbArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// Look whether the database is whole, has the schema of this program, and is readable by its owner alone.
     /// Exit code 1 when something is wrong; what to do is said. Changes nothing.
     Check,
@@ -49,7 +41,7 @@ enum Action {
 }
 
 /// Does it.
-pub async fn run(args: DbArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     args.data.storage.require_here()?;
     match &args.action {
         Action::Check => return check::run(&args.data).await,

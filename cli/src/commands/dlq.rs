@@ -19,22 +19,14 @@ use super::ask::YesOption;
 use super::desk::Desk;
 use super::hooks::HookOptions;
 use super::nothing::Filters;
-use super::options::{DataOptions, NO, PageOptions, error_code};
+use super::options::{DataOptions, NO, PageOptions, Verbs, error_code};
 use super::output::{fitted, moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
 use super::storage::{operator, operator_with_hooks, require_sync};
 
 /// What to do with dead letters: jobs that gave up (`job_…`) and events in quarantine (`evt_…`).
-#[derive(Args)]
-pub struct DlqArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// List dead letters, the newest first.
     List(ListArgs),
     /// Print all dead letters, or those chosen, as comma-separated values.
@@ -51,7 +43,7 @@ enum Action {
 }
 
 #[derive(Args)]
-struct DiscardArgs {
+pub struct DiscardArgs {
     /// The dead letters.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<DeadLetterId>,
@@ -68,7 +60,7 @@ struct DiscardArgs {
 }
 
 #[derive(Args)]
-struct ListArgs {
+pub struct ListArgs {
     #[command(flatten)]
     chosen: Chosen,
     /// Group them by cause.
@@ -79,7 +71,7 @@ struct ListArgs {
 }
 
 #[derive(Args)]
-struct ReplayArgs {
+pub struct ReplayArgs {
     /// The dead letters.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<DeadLetterId>,
@@ -98,7 +90,7 @@ struct ReplayArgs {
 
 /// Which dead letters.
 #[derive(Args)]
-struct Chosen {
+pub struct Chosen {
     /// Only of this sync; events in quarantine belong to none.
     #[arg(long)]
     sync: Option<SyncName>,
@@ -153,7 +145,7 @@ impl Chosen {
 }
 
 /// Does it.
-pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::List(list_args) => list(list_args, &args.data).await,
         Action::Show { id } => {

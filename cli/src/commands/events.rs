@@ -13,7 +13,7 @@ use super::desk::Desk;
 use super::dlq::{discard_letters, say_replayed};
 use super::hooks::HookOptions;
 use super::nothing::Filters;
-use super::options::{DataOptions, PageOptions, record_id, words};
+use super::options::{DataOptions, PageOptions, Verbs, record_id, words};
 use super::output::{moment, or_dash, say, say_json, say_page, table, word};
 use super::span::SpanOptions;
 use super::storage::{operator, operator_with_hooks};
@@ -27,16 +27,8 @@ const STATES: [EventState; 4] = [
 ];
 
 /// What to do with events.
-#[derive(Args)]
-pub struct EventsArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// List events, the newest first.
     List(ListArgs),
     /// Show an event with its headers and its body as it came.
@@ -64,7 +56,7 @@ enum Action {
 }
 
 #[derive(Args)]
-struct ListArgs {
+pub struct ListArgs {
     /// Only of this connection.
     #[arg(long)]
     connection: Option<ConnectionName>,
@@ -90,7 +82,7 @@ const fn state_word(state: EventState) -> &'static str {
 }
 
 /// Does it.
-pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::List(list_args) => list(list_args, &args.data).await,
         Action::Show { id } => show(id, &args.data).await,

@@ -12,22 +12,14 @@ use tandem_store::JobState;
 use super::desk::Desk;
 use super::dlq::show::attempt;
 use super::nothing::Filters;
-use super::options::{DataOptions, PageOptions, error_code, record_id, words};
+use super::options::{PageOptions, Verbs, error_code, record_id, words};
 use super::output::{moment, or_dash, say, say_json, say_page, table};
 use super::span::SpanOptions;
 use super::storage::{operator, require_sync};
 
 /// What to do with jobs.
-#[derive(Args)]
-pub struct JobsArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// List jobs, the newest first.
     List(ListArgs),
     /// Show a job with its failed attempts.
@@ -38,7 +30,7 @@ enum Action {
 }
 
 #[derive(Args)]
-struct ListArgs {
+pub struct ListArgs {
     /// Only of this sync.
     #[arg(long)]
     sync: Option<SyncName>,
@@ -58,7 +50,7 @@ struct ListArgs {
 }
 
 /// Does it.
-pub async fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     let desk = operator(&args.data.storage).await?;
     let json = args.data.output.json;
     match args.action {

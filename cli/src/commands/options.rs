@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use tandem_connectors::read_short_file;
 use tandem_domain::{ErrorCode, RecordId};
 use tandem_runtime::process::{API_TOKEN_VARIABLE, PostgresUrl, Storage};
@@ -33,6 +33,15 @@ pub struct DataOptions {
     pub storage: StorageOptions,
     #[command(flatten)]
     pub output: OutputOptions,
+}
+
+/// What to do with a kind of things, and where they are kept.
+#[derive(Args)]
+pub struct Verbs<Action: Subcommand> {
+    #[command(subcommand)]
+    pub action: Action,
+    #[command(flatten)]
+    pub data: DataOptions,
 }
 
 /// Where Tandem keeps everything.

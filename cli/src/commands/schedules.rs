@@ -9,21 +9,13 @@ use tandem_operator::Switch;
 use tandem_store::{ScheduleKey, SchedulePurpose};
 
 use super::desk::Desk;
-use super::options::{DataOptions, words};
+use super::options::{DataOptions, Verbs, words};
 use super::output::{fitted, moment, or_dash, say, say_json, table};
 use super::storage::{operator, require_sync};
 
 /// What to do with schedules.
-#[derive(Args)]
-pub struct SchedulesArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// List schedules.
     List {
         /// Only of this sync.
@@ -40,7 +32,7 @@ enum Action {
 
 /// Names a schedule.
 #[derive(Args)]
-struct Which {
+pub struct Which {
     /// The sync.
     sync: SyncName,
     /// What the schedule starts.
@@ -49,7 +41,7 @@ struct Which {
 }
 
 /// Does it.
-pub async fn run(args: SchedulesArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     let operator = operator(&args.data.storage).await?;
     match args.action {
         Action::List { sync } => list(&operator, sync.as_ref(), &args.data).await,

@@ -5,8 +5,8 @@ mod show;
 
 use std::process::ExitCode;
 
+use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand};
 use tandem_domain::{ConflictId, SyncName};
 use tandem_operator::ConflictQuery;
 use tandem_operator::views::ConflictView;
@@ -14,7 +14,7 @@ use tandem_store::{ConflictKind, ConflictState};
 
 use super::desk::Desk;
 use super::nothing::Filters;
-use super::options::{DataOptions, PageOptions, words};
+use super::options::{PageOptions, Verbs, words};
 use super::output::{moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
 use super::storage::operator;
@@ -27,16 +27,8 @@ const STATES: [ConflictState; 3] = [
 ];
 
 /// What to do with questions.
-#[derive(Args)]
-pub struct ConflictsArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// List questions, the newest first.
     List {
         /// Only of this sync.
@@ -71,7 +63,7 @@ enum Action {
 }
 
 /// Does it.
-pub async fn run(args: ConflictsArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     let json = args.data.output.json;
     if let Action::Resolve(one) = args.action {
         return resolve::run(one, &args.data).await;

@@ -11,22 +11,14 @@ use clap::{Args, Subcommand};
 use tandem_domain::SyncName;
 use tandem_operator::Switch;
 
-use super::options::{DataOptions, WhyOption};
+use super::options::{DataOptions, Verbs, WhyOption};
 use super::output::{JsonForm, say, say_json};
 use super::storage::{operator, require_sync};
 use super::watch::WatchOption;
 
 /// What to do with a sync.
-#[derive(Args)]
-pub struct SyncArgs {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    data: DataOptions,
-}
-
 #[derive(Subcommand)]
-enum Action {
+pub enum Action {
     /// Show what a sync would do now. Reads both sides whole and changes nothing.
     Plan(plan::PlanArgs),
     /// Let the running `tandem up` compare both sides whole and bring them into agreement.
@@ -54,7 +46,7 @@ enum Action {
 
 /// Which sync, and how often.
 #[derive(Args)]
-struct StatusOf {
+pub struct StatusOf {
     /// The sync; all of them when left out.
     name: Option<SyncName>,
     #[command(flatten)]
@@ -87,7 +79,7 @@ async fn show_status(of: &StatusOf, data: &DataOptions) -> anyhow::Result<ExitCo
 }
 
 /// Does it.
-pub async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Plan(plan) => plan::run(&plan, &args.data).await,
         Action::Run(run) => run::run(&run, &args.data).await,
