@@ -69,12 +69,13 @@ const DELETE_SYNCS: &str = "-- delete_syncs
 UPDATE syncs SET deleted_at = $2
 WHERE deleted_at IS NULL AND name NOT IN (SELECT name FROM json_to_recordset($1::json) AS d (name text))";
 
-/// Nobody can answer the questions of a sync that is no more. They are few, and have an index of their own.
+/// Nobody can answer the questions of a sync that is no more; they are asked again when it is back. Those that are asked
+/// once only stay, and can be dismissed. They are few, and have an index of their own.
 const CLOSE_QUESTIONS: &str = "-- close_questions_of_removed_syncs
 UPDATE conflicts SET state = 'closed', closed_at = $1, closed_because = 'the sync was removed from the configuration'
 WHERE id = ANY (ARRAY(
     SELECT c.id FROM conflicts c
-    WHERE c.state IN ('open', 'answered')
+    WHERE c.state IN ('open', 'answered') AND c.kind::json ->> 'kind' NOT IN ('overwritten', 'not_kept')
       AND (SELECT s.deleted_at FROM syncs s WHERE s.name = c.sync LIMIT 1) IS NOT NULL))";
 
 const PUT_CONNECTIONS: &str = "-- put_connections

@@ -64,11 +64,12 @@ const DELETE_SYNCS: &str = "-- delete_syncs
 UPDATE syncs SET deleted_at = ?2
 WHERE deleted_at IS NULL AND name NOT IN (SELECT value ->> 'name' FROM json_each(?1))";
 
-/// Nobody can answer the questions of a sync that is no more. They are few, and have an index of their own.
+/// Nobody can answer the questions of a sync that is no more; they are asked again when it is back. Those that are asked
+/// once only stay, and can be dismissed. They are few, and have an index of their own.
 const CLOSE_QUESTIONS: &str = "-- close_questions_of_removed_syncs
 UPDATE conflicts INDEXED BY conflicts_record
 SET state = 'closed', closed_at = ?1, closed_because = 'the sync was removed from the configuration'
-WHERE state IN ('open', 'answered') AND sync IN (SELECT name FROM syncs WHERE deleted_at IS NOT NULL)";
+WHERE state IN ('open', 'answered') AND kind ->> 'kind' NOT IN ('overwritten', 'not_kept') AND sync IN (SELECT name FROM syncs WHERE deleted_at IS NOT NULL)";
 
 const PUT_CONNECTIONS: &str = "-- put_connections
 INSERT INTO connections (name, document, version)

@@ -37,7 +37,9 @@ pub(super) async fn hold(
         .writes
         .iter()
         .any(|write| write.op == WriteOp::Update);
-    if !is_written || is_answered(&open.context) {
+    // What a person gave with a replay is written in any case.
+    let is_given = !work.claimed.job.edits.is_empty();
+    if !is_written || is_given || is_answered(&open.context) {
         return Ok(None);
     }
     if open.context.back_and_forth.is_some() {

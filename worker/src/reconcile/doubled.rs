@@ -17,8 +17,10 @@ pub(super) const DOUBLED: &str = "doubled";
 
 /// Asks about a record that one of our creates made beside another.
 pub(super) async fn ask(work: Work<'_>, here: &Here) -> Result<Option<Performed>, WorkError> {
+    // A person is asked about it, or has answered, as one that may be the same as others.
     let mut rulings = here.pair.rulings.iter();
-    if rulings.any(|ruling| ruling.asked == DOUBLED) {
+    let is_answered = rulings.any(|ruling| ["ambiguous", DOUBLED].contains(&&*ruling.asked));
+    if here.pair.held.is_some() || is_answered {
         return Ok(None);
     }
     let Some(intent) = own_create(work, here).await? else {
@@ -27,15 +29,16 @@ pub(super) async fn ask(work: Work<'_>, here: &Here) -> Result<Option<Performed>
     let Some(first) = first(work, here, &intent).await? else {
         return Ok(None);
     };
-    let mut shown = vec![here.reading.shown(here.side)];
-    for (side, record) in [
-        (here.side, Some(&first)),
-        (here.side.other(), intent.source.as_ref()),
-    ] {
-        if let Some(record) = record {
-            let read = readings::read(work.sync, side, record, work.claimed.job.hints).await?;
-            shown.extend(read.map(|reading| reading.shown(side)));
-        }
+    let hints = work.claimed.job.hints;
+    let Some(standing) = readings::read(work.sync, here.side, &first, hints).await? else {
+        // It is gone, and this one may be it by now: merged, or made again.
+        return Ok(None);
+    };
+    let mut shown = vec![here.reading.shown(here.side), standing.shown(here.side)];
+    if let Some(source) = &intent.source {
+        let side = here.side.other();
+        let read = readings::read(work.sync, side, source, hints).await?;
+        shown.extend(read.map(|reading| reading.shown(side)));
     }
     let (system, record) = (&work.sync.end(here.side).connection, here.id());
     tracing::warn!(sync = %work.sync.name, %system, %record, %first, intent = %intent.id, "a create of ours was sent again and landed twice; the second record gets no partner");
@@ -86,7 +89,11 @@ async fn first(
 ) -> Result<Option<RecordId>, WorkError> {
     let other = |record: &&RecordId| *record != here.id();
     if intent.state == IntentState::Confirmed {
-        return Ok(intent.target.as_ref().filter(other).cloned());
+        let Some(made) = intent.target.as_ref().filter(other) else {
+            return Ok(None);
+        };
+        let is_linked = partner(work, here.side, made).await?.is_some();
+        return Ok(is_linked.then(|| made.clone()));
     }
     // It was given up, and another create made the partner of its source.
     let Some(source) = &intent.source else {

@@ -33,11 +33,10 @@ pub(super) async fn look(
     let Some(rest) = rest(open) else {
         return Ok(None);
     };
-    let is_approved = open
-        .context
-        .rulings
-        .iter()
-        .any(|ruling| ruling.resolution == Resolution::Approve);
+    let is_approved =
+        open.context.rulings.iter().any(|ruling| {
+            ruling.asked == "delete_held" && ruling.resolution == Resolution::Approve
+        });
     let stays = planned.link == LinkFate::Keep && planned.writes.is_empty();
     if is_approved || stays || planned.link == LinkFate::Dissolve {
         return Ok(None);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tandem_domain::{RecordId, Side};
+use tandem_domain::{Clock, RecordId, Side};
 use tandem_engine::SyncPolicy;
 use tandem_runtime::Archived;
-use tandem_store::{ConflictKind, Resolution};
+use tandem_store::{ConflictKind, JobKind, Resolution};
 
 use super::pairs::{ANN, PLAIN, just_linked};
 use crate::world::system::FakeSystem;
@@ -161,4 +161,17 @@ async fn what_is_taken_away_each_time_that_it_is_made_is_not_made_for_ever() {
         failure.chain[0].contains("was made 5 times in b within an hour"),
         "{failure:?}"
     );
+
+    // A person who has turned that off replays the last one, and it is made.
+    let here = world.a.ids().remove(0);
+    let last = dead
+        .iter()
+        .find(|job| matches!(&job.kind, JobKind::Reconcile { record, .. } if *record == here));
+    let last = last.expect("the last one waits there").id;
+    let replayed = world.store.replay_jobs(&[last], world.clock.now()).await;
+    assert_eq!(replayed.expect("the storage answers").len(), 1);
+    let before = world.b.writes();
+    world.rest().await;
+    assert_eq!(world.b.writes(), before + 1);
+    assert_eq!(world.b.ids().len(), 1);
 }

@@ -195,7 +195,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 |source| format!("{} on side {other}", called(conflict, other, source)),
             );
             format!(
-                "{record} and {first} on side {side} were both made by us from {source}: a create without an answer was sent again ({intent}), and both landed; {first} is linked, {record} gets no partner: delete or merge {record} in its system"
+                "{record} and {first} on side {side} were both made by us from {source}: a create without an answer was sent again ({intent}), and both landed, or somebody copied one with our reference; {first} is linked, {record} gets no partner: delete or merge {record} in its system"
             )
         }
         ConflictKind::DeleteHeld { gone, reason } => {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{Failure, StoreError, Turn, Waiting as WaitsFor, Waits};
+use tandem_store::{Failure, StoreError, Trigger, Turn, Waiting as WaitsFor, Waits};
 
 use crate::sql::Failed;
 use crate::tally::Counter;
@@ -33,6 +33,8 @@ pub(crate) struct Waiting {
     pub(crate) failure_code: Option<String>,
     pub(crate) failure_chain: Option<String>,
     pub(crate) edits: Option<String>,
+    /// Another cause than it had.
+    pub(crate) cause: Option<&'static str>,
     pub(crate) waits: i64,
     pub(crate) waits_since: Option<i64>,
     pub(crate) waits_for: Option<&'static str>,
@@ -75,6 +77,7 @@ impl Waiting {
             failure_code: rows::get(row, "failure_code")?,
             failure_chain: rows::get(row, "failure_chain")?,
             edits: rows::get(row, "edits")?,
+            cause: None,
             waits: rows::get(row, "waits")?,
             waits_since: rows::get(row, "waits_since")?,
             waits_for: rows::word_opt(row, "waits_for")?.map(WaitsFor::as_str),
@@ -121,8 +124,9 @@ impl Waiting {
         self.steps = i64::from(waits.steps);
     }
 
-    /// Begins anew, as if nothing had been tried.
+    /// Begins anew because a person says so, as if nothing had been tried.
     pub(crate) fn begin_anew(&mut self, now: Timestamp) {
+        self.cause = Some(Trigger::Manual.as_str());
         self.attempt = 0;
         self.crashes = 0;
         self.wait(now, Waits::default());
@@ -142,6 +146,7 @@ impl Waiting {
         };
         self.steps = self.steps.max(other.steps);
         self.crashes = self.crashes.max(other.crashes);
+        self.cause = self.cause.or(other.cause);
         if other.edits.is_some() {
             self.edits.clone_from(&other.edits);
         }
@@ -275,7 +280,7 @@ UPDATE jobs SET
                    ELSE coalesce(jobs.failure_code, w.failure_code) END,
     failure_chain = CASE WHEN w.is_own OR jobs.failure_code IS NULL THEN w.failure_chain
                     ELSE jobs.failure_chain END,
-    edits = coalesce(w.edits, jobs.edits),
+    edits = coalesce(w.edits, jobs.edits), cause = coalesce(w.cause, jobs.cause),
     waits = CASE WHEN w.is_own THEN w.waits ELSE greatest(jobs.waits, w.waits) END,
     waits_since = CASE WHEN w.is_own THEN w.waits_since ELSE least(jobs.waits_since, w.waits_since) END,
     waits_for = CASE WHEN w.is_own THEN w.waits_for ELSE jobs.waits_for END,
@@ -283,6 +288,6 @@ UPDATE jobs SET
     crashes = CASE WHEN w.is_own THEN w.crashes ELSE greatest(jobs.crashes, w.crashes) END
 FROM json_to_recordset($1::json) AS w (
     id text, is_own boolean, lane text, class bigint, run_at bigint, attempt bigint, merged bigint,
-    edited_a bigint, edited_b bigint, failure_code text, failure_chain text, edits text,
+    edited_a bigint, edited_b bigint, failure_code text, failure_chain text, edits text, cause text,
     waits bigint, waits_since bigint, waits_for text, steps bigint, crashes bigint)
 WHERE jobs.id = w.id AND (w.is_own OR jobs.state = 'available')";

@@ -126,10 +126,12 @@ pub(super) async fn creates_of(
 const CREATES_OF: &str = "-- creates_of
 SELECT count(*) AS creates FROM (
     SELECT id FROM intents
-    WHERE source = $3 AND sync = $1 AND side = $2 AND op = 'create' AND state = 'confirmed' AND created_at >= $5
+    WHERE source = $3 AND sync = $1 AND side = $2 AND op = 'create'
+      AND (state = 'confirmed' OR target IS NOT NULL) AND created_at >= $5
     UNION
     SELECT id FROM intents
-    WHERE sync = $1 AND side = $2 AND match_key = $4 AND op = 'create' AND state = 'confirmed' AND created_at >= $5) i";
+    WHERE sync = $1 AND side = $2 AND match_key = $4 AND op = 'create'
+      AND (state = 'confirmed' OR target IS NOT NULL) AND created_at >= $5) i";
 
 /// Open intents that were planned long ago.
 pub(super) async fn stale_intents(

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{Failure, StoreError, Turn, Waiting as WaitsFor, Waits};
+use tandem_store::{Failure, StoreError, Trigger, Turn, Waiting as WaitsFor, Waits};
 
 use crate::tally::Counter;
 use crate::writer::Txn;
@@ -28,6 +28,8 @@ pub(crate) struct Waiting {
     pub(crate) failure_code: Option<String>,
     pub(crate) failure_chain: Option<String>,
     pub(crate) edits: Option<String>,
+    /// Another cause than it had.
+    pub(crate) cause: Option<&'static str>,
     pub(crate) waits: i64,
     pub(crate) waits_since: Option<i64>,
     pub(crate) waits_for: Option<&'static str>,
@@ -60,6 +62,7 @@ impl Waiting {
             failure_code: rows::get(row, "failure_code")?,
             failure_chain: rows::get(row, "failure_chain")?,
             edits: rows::get(row, "edits")?,
+            cause: None,
             waits: rows::get(row, "waits")?,
             waits_since: rows::get(row, "waits_since")?,
             waits_for: rows::word_opt(row, "waits_for")?.map(WaitsFor::as_str),
@@ -106,8 +109,9 @@ impl Waiting {
         self.steps = i64::from(waits.steps);
     }
 
-    /// Begins anew, as if nothing had been tried.
+    /// Begins anew because a person says so, as if nothing had been tried.
     pub(crate) fn begin_anew(&mut self, now: Timestamp) {
+        self.cause = Some(Trigger::Manual.as_str());
         self.attempt = 0;
         self.crashes = 0;
         self.wait(now, Waits::default());
@@ -127,6 +131,7 @@ impl Waiting {
         };
         self.steps = self.steps.max(other.steps);
         self.crashes = self.crashes.max(other.crashes);
+        self.cause = self.cause.or(other.cause);
         if other.edits.is_some() {
             self.edits.clone_from(&other.edits);
         }
@@ -231,6 +236,7 @@ UPDATE jobs SET state = 'available', lane = w.value ->> 'lane', class = w.value 
                 merged = w.value ->> 'merged', edited_a = w.value ->> 'edited_a',
                 edited_b = w.value ->> 'edited_b', failure_code = w.value ->> 'failure_code',
                 failure_chain = w.value ->> 'failure_chain', edits = w.value ->> 'edits',
+                cause = coalesce(w.value ->> 'cause', cause),
                 waits = w.value ->> 'waits', waits_since = w.value ->> 'waits_since',
                 waits_for = w.value ->> 'waits_for', steps = w.value ->> 'steps',
                 crashes = w.value ->> 'crashes',

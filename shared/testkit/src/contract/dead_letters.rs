@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::{ErrorCode, JobId};
-use tandem_store::{Edits, JobOutcome, JobState, Lane};
+use tandem_store::{Edits, JobOutcome, JobState, Lane, Trigger};
 
 use super::{Subject, claim_this, claimed, done, enqueue, finish, job};
 use crate::Make;
@@ -33,6 +33,7 @@ pub async fn a_replayed_job_starts_again_with_its_attempts_reset(store: Subject)
     let replayed = job(&store, id).await;
     assert_eq!((replayed.state, replayed.attempt), (JobState::Available, 0));
     assert_eq!((replayed.run_at, replayed.ended_at), (make.now(), None));
+    assert_eq!(replayed.trigger, Trigger::Manual, "a person wants it");
     let again = claim_this(&store, &make, id).await;
     assert_eq!(again.job.attempt, 1);
     assert_eq!(store.attempts(id).await.expect("attempts").len(), 1);
