@@ -15,7 +15,7 @@ use tandem_runtime::config::{Built, ConnectionSetup, ServerConfig, WebhookSetup}
 use tandem_runtime::process::{Platform, Readiness, StartError, Tasks};
 use tandem_runtime::reload::Reloads;
 use tandem_runtime::telemetry::MetricsHandle;
-use tandem_store::EventKind;
+use tandem_store::{ConnectionRow, EventKind};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -170,8 +170,9 @@ struct Changing {
 }
 
 impl Reloads for Changing {
-    fn reload(&self, built: &Built) {
+    fn reload(&self, built: &Built, connections: &[ConnectionRow]) {
         self.hooks.replace(hooks(built, &self.address));
+        self.hooks.follow(connections);
         self.systems.replace(Arc::clone(&built.topology));
     }
 }

@@ -11,6 +11,7 @@ use tandem_api::ApiToken;
 use tandem_api::service::{self as http, ServiceOptions};
 use tandem_domain::{Clock, Entropy};
 use tandem_queue::{Doorbell, InProcessDoorbell};
+use tandem_runtime::addresses::note_addresses;
 use tandem_runtime::config::Built;
 use tandem_runtime::process::{
     API_TOKEN_FILE, API_TOKEN_VARIABLE, Platform, Storage, TaskError, Tasks, keep_api_token,
@@ -79,6 +80,8 @@ impl Embedded {
             require_all_named(&platform, &built).await?;
         }
         apply(&platform, &built).await?;
+        // Before any job of a connection that leads elsewhere can run.
+        note_addresses(&*platform.store, &built, platform.clock.now()).await?;
         if matches!(options.storage, Storage::Sqlite { .. }) {
             take_up(&platform).await?;
         }
@@ -110,6 +113,7 @@ impl Embedded {
                 file,
                 build: Arc::new(build),
                 stores: true,
+                works: true,
                 parts: platform.reloading.clone(),
                 process: "up".to_owned(),
                 running: configuration.clone(),

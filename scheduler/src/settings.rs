@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tandem_runtime::config::{Built, RetentionConfig, SchedulerConfig};
 use tandem_runtime::reload::Reloads;
-use tandem_store::ScheduleKey;
+use tandem_store::{ConnectionRow, ScheduleKey};
 
 const SECS_PER_DAY: u64 = 86_400;
 
@@ -41,7 +41,7 @@ impl Sweeping {
 }
 
 impl Reloads for Sweeping {
-    fn reload(&self, built: &Built) {
+    fn reload(&self, built: &Built, _connections: &[ConnectionRow]) {
         let mut schedules = self.0.write().unwrap_or_else(PoisonError::into_inner);
         schedules.clone_from(&built.sweeping);
     }

@@ -1,10 +1,11 @@
 //! The worker as the queue sees it: does a job, and turns every failure into what happens next.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_domain::{ConnectionName, Disposition, RetryPolicy, Timestamp};
-use tandem_queue::{Breakers, Handled, JobContext, JobHandler, outcome_for};
+use tandem_queue::{Breakers, Handled, JobContext, JobHandler, SyncLimits, outcome_for};
 use tandem_store::{ClaimedJob, JobKind, JobOutcome, StoreError, Waiting};
 
 use crate::context::Context;
@@ -16,7 +17,11 @@ use crate::jobs::{Performed, perform};
 pub struct Worker {
     context: RwLock<Arc<Context>>,
     breakers: Arc<Breakers>,
+    limits: Option<Arc<SyncLimits>>,
 }
+
+/// A job that was claimed just before its sync was paused looks again after this.
+const PAUSED_WAIT: Duration = Duration::from_millis(500);
 
 impl Worker {
     /// A worker with these hands.
@@ -25,7 +30,15 @@ impl Worker {
         Self {
             context: RwLock::new(context),
             breakers,
+            limits: None,
         }
+    }
+
+    /// Starts no job of a sync that these say is paused, though it was claimed before that.
+    #[must_use]
+    pub fn heeding(mut self, limits: Arc<SyncLimits>) -> Self {
+        self.limits = Some(limits);
+        self
     }
 
     /// Takes over other hands; jobs under way end with the old ones.
@@ -36,6 +49,21 @@ impl Worker {
 
     fn context(&self) -> Arc<Context> {
         Arc::clone(&self.context.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The hands for a job; none while its sync is paused. Both are of one configuration: a pause may be over because
+    /// others have taken the place of those that it was for.
+    fn hands_for(&self, kind: &JobKind) -> Option<Arc<Context>> {
+        loop {
+            let hands = self.context();
+            let limits = self.limits.as_ref().zip(kind.sync());
+            if limits.is_some_and(|(limits, sync)| limits.is_paused(sync)) {
+                return None;
+            }
+            if Arc::ptr_eq(&hands, &self.context()) {
+                return Some(hands);
+            }
+        }
     }
 
     fn policy(&self, kind: &JobKind) -> RetryPolicy {
@@ -58,7 +86,13 @@ impl Worker {
 #[async_trait]
 impl JobHandler for Worker {
     async fn handle(&self, claimed: ClaimedJob, context: JobContext) -> Handled {
-        let hands = self.context();
+        let Some(hands) = self.hands_for(&claimed.job.kind) else {
+            return Handled::Outcome(JobOutcome::Snooze {
+                run_at: self.context().clock.now().plus(PAUSED_WAIT),
+                failure: None,
+                reason: Waiting::Gate,
+            });
+        };
         let result = tokio::select! {
             // Whoever may have lost the lease stops at once: nothing more is sent.
             biased;

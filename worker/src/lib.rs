@@ -19,6 +19,7 @@ mod patience;
 mod readings;
 mod reconcile;
 pub mod service;
+mod standing;
 mod survey;
 mod trace;
 mod whole;

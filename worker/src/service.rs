@@ -11,9 +11,9 @@ use tandem_runtime::process::{Platform, Tasks};
 use tandem_runtime::reload::{LiveTopology, Reloads};
 use tandem_runtime::{Configuration, Topology};
 use tandem_store::{ConnectionRow, Store};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::standing::Standing;
 use crate::witness::Witness;
 use crate::{Context, Health, Worker, back_again};
 
@@ -33,26 +33,29 @@ pub fn start(
     let limits = Arc::new(SyncLimits::default());
     assign(built, &breakers, &limits);
     let topology = Arc::new(LiveTopology::new(Arc::clone(&built.topology)));
+    let standing = Arc::new(Standing::new(
+        Arc::clone(&limits),
+        Arc::clone(&topology),
+        built,
+    ));
     let follower = Follower {
         store: Arc::clone(&platform.store),
         topology: Arc::clone(&topology),
-        limits: Arc::clone(&limits),
+        standing: Arc::clone(&standing),
         breakers: Arc::clone(&breakers),
         clock: Arc::clone(&platform.clock),
         resets: None,
         put_to_work: None,
     };
-    let (known, is_known) = oneshot::channel();
-    let following = follower.follow(known, platform.shutdown.clone());
+    let following = follower.follow(platform.shutdown.clone());
     tasks.spawn_endless("following the connections", following);
-    let worker = Arc::new(Worker::new(
-        hands(platform, built, &breakers),
-        Arc::clone(&breakers),
-    ));
+    let worker = Worker::new(hands(platform, built, &breakers), Arc::clone(&breakers));
+    let worker = Arc::new(worker.heeding(Arc::clone(&limits)));
     let witness = Witness::new(
         Arc::clone(&platform.store),
         Arc::clone(&platform.clock),
         Arc::clone(&topology),
+        Arc::clone(&standing),
         format!("{process} (process {})", std::process::id()),
     );
     tasks.spawn_endless(
@@ -61,7 +64,7 @@ pub fn start(
     );
     platform.reloading.add(Arc::new(Changing {
         platform: platform.clone(),
-        topology,
+        standing: Arc::clone(&standing),
         worker: Arc::clone(&worker),
         breakers: Arc::clone(&breakers),
         limits: Arc::clone(&limits),
@@ -77,9 +80,11 @@ pub fn start(
     let runner = Runner::new(runner_config(&configuration.worker), parts);
     let shutdown = platform.shutdown.clone();
     tasks.spawn("the job runner", async move {
-        // Before it is known what is paused, nothing may run. Nobody tells it when the process ends first, which
-        // the runner hears by itself.
-        let _known = is_known.await;
+        // Before it is known what is paused, nothing may run.
+        tokio::select! {
+            () = standing.known() => {}
+            () = shutdown.cancelled() => {}
+        }
         let drained = runner.run(shutdown).await?;
         tracing::debug!(abandoned = drained.abandoned, "the job runner has ended");
         Ok::<(), tandem_queue::RunnerError>(())
@@ -113,18 +118,18 @@ fn assign(built: &Built, breakers: &Breakers, limits: &SyncLimits) {
 /// What works by the configuration here.
 struct Changing {
     platform: Platform,
-    topology: Arc<LiveTopology>,
+    standing: Arc<Standing>,
     worker: Arc<Worker>,
     breakers: Arc<Breakers>,
     limits: Arc<SyncLimits>,
 }
 
 impl Reloads for Changing {
-    fn reload(&self, built: &Built) {
+    fn reload(&self, built: &Built, connections: &[ConnectionRow]) {
         assign(built, &self.breakers, &self.limits);
-        self.topology.replace(Arc::clone(&built.topology));
-        self.worker
-            .replace(hands(&self.platform, built, &self.breakers));
+        let hands = hands(&self.platform, built, &self.breakers);
+        self.standing
+            .take_over(built, connections, || self.worker.replace(hands));
     }
 }
 
@@ -144,7 +149,7 @@ fn runner_config(worker: &WorkerConfig) -> RunnerConfig {
 struct Follower {
     store: Arc<dyn Store>,
     topology: Arc<LiveTopology>,
-    limits: Arc<SyncLimits>,
+    standing: Arc<Standing>,
     breakers: Arc<Breakers>,
     clock: Arc<dyn Clock>,
     /// When each connection was last reset, as seen the time before; nothing before the first look.
@@ -156,9 +161,8 @@ struct Follower {
 type Resets = BTreeMap<ConnectionName, Timestamp>;
 
 impl Follower {
-    /// Looks again and again. `known` is told after the first look.
-    async fn follow(mut self, known: oneshot::Sender<()>, shutdown: CancellationToken) {
-        let mut known = Some(known);
+    /// Looks again and again.
+    async fn follow(mut self, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(FOLLOW_EVERY);
         loop {
             tokio::select! {
@@ -166,13 +170,10 @@ impl Follower {
                 _ = ticks.tick() => {}
             }
             self.put_to_work().await;
+            let seen = self.standing.seen();
             if let Ok(connections) = self.store.connections().await {
-                self.pause(&connections);
                 self.reset(&connections);
-                if let Some(known) = known.take() {
-                    // The runner may be gone already.
-                    let _gone = known.send(());
-                }
+                self.standing.follow(seen, &connections);
             }
         }
     }
@@ -189,24 +190,6 @@ impl Follower {
             Ok(_) => self.put_to_work = Some(Arc::clone(&topology)),
             Err(error) => {
                 tracing::debug!(%error, "jobs that had given up were not looked for; it is tried again");
-            }
-        }
-    }
-
-    /// While a connection is paused, the jobs of its syncs wait; the storage knows only of paused syncs.
-    fn pause(&self, connections: &[ConnectionRow]) {
-        let paused: Vec<&ConnectionName> = connections
-            .iter()
-            .filter(|row| row.pause.is_some())
-            .map(|row| &row.name)
-            .collect();
-        let topology = self.topology.current();
-        for sync in topology.syncs.keys() {
-            let needed = topology.connections_of(sync);
-            if needed.iter().any(|name| paused.contains(&name)) {
-                self.limits.pause(sync);
-            } else {
-                self.limits.resume(sync);
             }
         }
     }

@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::standing::Standing;
+
 /// How often the pulses are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A state is told again after this: another process may have told of one that has passed, and what nobody tells again
@@ -31,6 +33,7 @@ pub struct Witness {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     topology: Arc<LiveTopology>,
+    standing: Arc<Standing>,
     /// The name of this process, for people.
     process: String,
     /// The topology whose systems were tried.
@@ -44,12 +47,14 @@ impl Witness {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         topology: Arc<LiveTopology>,
+        standing: Arc<Standing>,
         process: String,
     ) -> Self {
         Self {
             store,
             clock,
             topology,
+            standing,
             process,
             tried: None,
             told: BTreeMap::new(),
@@ -59,6 +64,11 @@ impl Witness {
     /// Tries each system once, so that what is wrong shows at the start and not at the first poll; then tells of
     /// each change, until `shutdown`.
     pub async fn watch(mut self, shutdown: CancellationToken) {
+        // What leads elsewhere than it should is not asked anything.
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = self.standing.known() => {}
+        }
         let mut trying = JoinSet::new();
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,7 +99,8 @@ impl Witness {
             return;
         }
         trying.abort_all();
-        let connectors = topology.connectors.clone();
+        let mut connectors = topology.connectors.clone();
+        connectors.retain(|name, _| !self.standing.is_astray(name));
         trying.spawn(async move {
             join_all(connectors.values().map(try_out)).await;
         });
@@ -161,10 +172,11 @@ impl Witness {
         let topology = self.topology.current();
         let down = topology
             .connectors
-            .values()
-            .filter(|connector| matches!(connector.pulse(), Some(Pulse::Unreachable(_))));
+            .iter()
+            .filter(|(name, _)| !self.standing.is_astray(name))
+            .filter(|(_, connector)| matches!(connector.pulse(), Some(Pulse::Unreachable(_))));
         // How it went is in the pulse.
-        join_all(down.map(|connector| async move {
+        join_all(down.map(|(_, connector)| async move {
             let _report = connector.check().await;
         }))
         .await;

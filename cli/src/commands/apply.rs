@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use tandem_runtime::Configuration;
+use tandem_runtime::addresses::{Move, moves};
 use tandem_runtime::config::Built;
 use tandem_store::Store;
 
@@ -68,7 +69,8 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         let looked_at = open_to_look(data).await?;
         let removed = removals(looked_at.store.as_ref(), &built.documents, now()).await?;
         let before = documents(looked_at.store.as_ref()).await?;
-        return report(&args, &before, &wanted(&built), &removed).await;
+        let moved = moves(looked_at.store.as_ref(), &built).await?;
+        return report(&args, &before, &wanted(&built), &removed, &moved).await;
     }
     let store = open_or_make(data).await?;
     let removed = removals(store.as_ref(), &built.documents, now()).await?;
@@ -76,12 +78,13 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         ask_to_remove(&args, &removed)?;
     }
     let before = documents(store.as_ref()).await?;
+    let moved = moves(store.as_ref(), &built).await?;
     let written = built.documents;
     store
         .apply_config(written.connections, written.syncs, built.schedules, now())
         .await?;
     let after = documents(store.as_ref()).await?;
-    report(&args, &before, &after, &removed).await
+    report(&args, &before, &after, &removed, &moved).await
 }
 
 /// Says what has changed, or would.
@@ -90,6 +93,7 @@ async fn report(
     before: &Documents,
     after: &Documents,
     removed: &[Removal],
+    moved: &[Move],
 ) -> anyhow::Result<ExitCode> {
     let edits = compare(before, after);
     let unchanged = after
@@ -102,6 +106,7 @@ async fn report(
             "changes": edits,
             "unchanged": unchanged,
             "removed": removed,
+            "moved": moved,
             "dry_run": dry_run,
             "taken_over_by_running": running && !edits.is_empty(),
         }))?;
@@ -113,6 +118,9 @@ async fn report(
         if !removed.is_empty() {
             let _ = write!(text, "\nIt would remove\n{}", listed(removed));
         }
+    }
+    for one in moved {
+        let _ = write!(text, "\n\n! {one}");
     }
     say(&text)?;
     Ok(ExitCode::SUCCESS)

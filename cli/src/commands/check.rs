@@ -11,14 +11,15 @@ use tandem_connectors::manifest::{Auth, Manifest};
 use tandem_connectors::{Capabilities, CheckReport, Connector, ConnectorError, FieldInfo};
 use tandem_domain::{ConnectionName, ErrorCode, StreamName, SyncName};
 use tandem_runtime::Topology;
+use tandem_runtime::addresses::{Move, moves};
 use tandem_runtime::config::{Built, ConfigError};
 
-use super::options::{ConfigOptions, NO, OutputOptions};
+use super::options::{ConfigOptions, DataOptions, NO, StorageOptions};
 use super::output::{fitted, or_dash, say, say_json, spinner, table, word};
-use super::storage::{build_of, load};
+use super::storage::{build_of, load, open_to_look};
 
-/// What to look at. Exit code 1 when the configuration is wrong, a system does not answer, or a stream
-/// that a sync needs cannot be read.
+/// What to look at. Exit code 1 when the configuration is wrong, a system does not answer, a stream that a sync
+/// needs cannot be read, or a connection leads elsewhere than its records were linked.
 #[derive(Args)]
 pub struct CheckArgs {
     #[command(flatten)]
@@ -27,7 +28,7 @@ pub struct CheckArgs {
     #[arg(long)]
     fields: bool,
     #[command(flatten)]
-    output: OutputOptions,
+    data: DataOptions,
 }
 
 /// What was found.
@@ -36,6 +37,11 @@ struct Findings {
     ok: bool,
     problems: Vec<ConfigProblem>,
     connections: Vec<CheckedConnection>,
+    /// Connections that lead elsewhere than their records were linked.
+    moved: Vec<Move>,
+    /// Why that could not be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_unknown: Option<String>,
     syncs: Vec<SyncName>,
 }
 
@@ -114,10 +120,22 @@ struct CheckedStream {
 pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let built = load(&args.config.config).and_then(|configuration| build_of(&configuration));
     let findings = match built {
-        Ok(built) => examine(&built, args.fields).await,
+        Ok(built) => {
+            let (moved, mut findings) = tokio::join!(
+                moved(&args.data.storage, &built),
+                examine(&built, args.fields)
+            );
+            match moved {
+                Ok(moved) => findings.moved = moved,
+                // It is the systems that are checked.
+                Err(error) => findings.moved_unknown = Some(format!("{error:#}")),
+            }
+            findings.ok &= findings.moved.is_empty();
+            findings
+        }
         Err(error) => refused(&error),
     };
-    if args.output.json {
+    if args.data.output.json {
         say_json(&findings)?;
     } else {
         say(&told(&findings))?;
@@ -141,8 +159,16 @@ fn refused(error: &ConfigError) -> Findings {
         ok: false,
         problems: problems.collect(),
         connections: Vec::new(),
+        moved: Vec::new(),
+        moved_unknown: None,
         syncs: Vec::new(),
     }
+}
+
+/// Which connections lead elsewhere than their records were linked, of what is kept here.
+async fn moved(storage: &StorageOptions, built: &Built) -> anyhow::Result<Vec<Move>> {
+    let looked_at = open_to_look(storage).await?;
+    Ok(moves(looked_at.store.as_ref(), built).await?)
 }
 
 /// Asks all systems at once.
@@ -170,6 +196,8 @@ async fn examine(built: &Built, fields: bool) -> Findings {
         ok: connections.iter().all(|connection| connection.ok),
         problems: Vec::new(),
         connections,
+        moved: Vec::new(),
+        moved_unknown: None,
         syncs: built.topology.syncs.keys().cloned().collect(),
     }
 }
@@ -249,6 +277,15 @@ fn told(findings: &Findings) -> String {
     }
     for connection in &findings.connections {
         tell_connection(&mut text, connection);
+    }
+    for moved in &findings.moved {
+        let _ = writeln!(text, "! {moved}");
+    }
+    if let Some(reason) = &findings.moved_unknown {
+        let _ = writeln!(
+            text,
+            "whether a connection leads elsewhere than its records were linked was NOT looked at: {reason}"
+        );
     }
     let verdict = if findings.ok {
         let syncs: Vec<&str> = findings.syncs.iter().map(SyncName::as_str).collect();

@@ -1,5 +1,6 @@
 //! The built command line against two simulated systems, as a user runs it: processes, files, exit codes.
 
+mod addresses;
 mod configuration;
 mod conflicts;
 mod dead_letters;

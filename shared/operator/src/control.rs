@@ -101,10 +101,12 @@ impl Operator {
         self.store()
             .pause_connection(name, because, self.now())
             .await?;
-        let paused = switch.pauses();
+        let connection = self.connection(name).await?;
+        // Resumed by one, it may still stand for its address.
+        let paused = connection.paused;
         self.parts.hooks.set_paused(name.as_str(), paused);
         tracing::info!(connection = %name, paused, because, "an operator switched a connection");
-        self.connection(name).await
+        Ok(connection)
     }
 
     /// Has a system tried again at once that did not answer: all workers close its breaker.

@@ -47,6 +47,12 @@ impl SyncLimits {
         self.with_rule(sync, |rule| rule.paused = false);
     }
 
+    /// Whether the jobs of a sync are left waiting.
+    #[must_use]
+    pub fn is_paused(&self, sync: &SyncName) -> bool {
+        self.lock().get(sync).is_some_and(|rule| rule.paused)
+    }
+
     fn with_rule<T>(&self, sync: &SyncName, change: impl FnOnce(&mut Rule) -> T) -> T {
         let mut rules = self.lock();
         match rules.get_mut(sync) {

@@ -1,6 +1,7 @@
 //! Configuration, telemetry, shutdown, and the wiring of everything else. The only crate that reads
 //! the real clock and draws real randomness.
 
+pub mod addresses;
 pub mod config;
 mod limits;
 pub mod process;

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tandem_domain::Clock;
-use tandem_store::{Store, StoreError};
+use tandem_store::{ConnectionRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses::note_addresses;
 use crate::config::{Built, ConfigError, Configuration};
 use crate::process::check_applied;
 use crate::{SystemClock, Topology};
@@ -19,8 +20,9 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// A part of a process that works by the configuration.
 pub trait Reloads: Send + Sync {
-    /// Works by this one from now on. What is under way ends by the old one.
-    fn reload(&self, built: &Built);
+    /// Works by this one from now on. What is under way ends by the old one. `connections` are those that are stored,
+    /// with their pauses.
+    fn reload(&self, built: &Built, connections: &[ConnectionRow]);
 }
 
 /// The parts of a process that work by its configuration; each names itself at its start.
@@ -80,6 +82,8 @@ pub struct Reloader {
     pub build: Build,
     /// Whether this process stores what its file says; in a fleet only `tandem apply` does.
     pub stores: bool,
+    /// Whether jobs are done here: who does them says where the connections lead.
+    pub works: bool,
     /// What works by the configuration.
     pub parts: Reloading,
     /// The name of this process, for what it has to say.
@@ -184,7 +188,7 @@ impl Reloader {
             let applied = check_applied(&*self.store, &built).await;
             applied.map_err(|error| NotTaken::Other(error.to_string()))?;
         }
-        self.take_over(configuration, &built);
+        self.take_over(configuration, &built).await?;
         Ok(())
     }
 
@@ -197,13 +201,23 @@ impl Reloader {
         configuration.scheduler = self.running.scheduler;
         configuration.retention = self.running.retention;
         let built = (self.build)(&configuration)?;
-        self.take_over(configuration, &built);
+        self.take_over(configuration, &built).await?;
         Ok(())
     }
 
-    fn take_over(&mut self, configuration: Configuration, built: &Built) {
+    async fn take_over(
+        &mut self,
+        configuration: Configuration,
+        built: &Built,
+    ) -> Result<(), StoreError> {
+        // Before any part works by another address.
+        let connections = if self.works {
+            note_addresses(&*self.store, built, SystemClock.now()).await?
+        } else {
+            self.store.connections().await?
+        };
         for part in self.parts.all() {
-            part.reload(built);
+            part.reload(built, &connections);
         }
         let waits = sections_that_wait(&self.running, &configuration);
         tracing::info!(
@@ -220,6 +234,7 @@ impl Reloader {
         // The sections that wait for a restart stay as they are, so that the next time tells of them again.
         self.running.connections = configuration.connections;
         self.running.syncs = configuration.syncs;
+        Ok(())
     }
 
     /// Says what has become of it, in the log and for the status.

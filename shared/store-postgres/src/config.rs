@@ -5,8 +5,8 @@ use serde::Serialize;
 use sqlx::postgres::PgRow;
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::{
-    ConfigStore, ConnectionRow, Notice, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
-    StoreError, StoredSchedule, SyncRow,
+    Addressed, ConfigStore, ConnectionRow, Moved, Notice, Pause, ScheduleKey, SchedulePurpose,
+    ScheduleRow, StoreError, StoredSchedule, SyncRow,
 };
 
 use crate::sql::{Failed, Statement};
@@ -92,6 +92,20 @@ ON CONFLICT (name) DO UPDATE SET
     document = excluded.document, version = syncs.version + 1, deleted_at = NULL
 WHERE syncs.document <> excluded.document OR syncs.deleted_at IS NOT NULL";
 
+const NOTE_ADDRESSES: &str = "-- note_addresses
+UPDATE connections c SET
+    address = given.address,
+    linked_to = CASE WHEN c.linked_to <> given.address AND given.has_links THEN c.linked_to ELSE given.address END,
+    moved_at = CASE WHEN c.linked_to <> given.address AND given.has_links
+        THEN CASE WHEN c.address = given.address THEN coalesce(c.moved_at, $2) ELSE $2 END
+        ELSE NULL END
+FROM (
+    SELECT d.connection AS name, d.address,
+        (SELECT coalesce(bool_or((SELECT true FROM links l WHERE l.sync = s.sync AND l.state = 'active' LIMIT 1)), false)
+            FROM json_array_elements_text(d.syncs) AS s (sync)) AS has_links
+    FROM json_to_recordset($1::json) AS d (connection text, address text, syncs json)) AS given
+WHERE c.name = given.name AND c.deleted_at IS NULL";
+
 const DELETE_SCHEDULES: &str = "-- delete_schedules
 DELETE FROM schedules WHERE NOT EXISTS (
     SELECT 1 FROM json_to_recordset($1::json) AS d (sync text, purpose text)
@@ -122,8 +136,21 @@ fn pause(row: &PgRow) -> Result<Option<Pause>, StoreError> {
     let pause = Pause {
         since: rows::instant_opt(row, "paused_at")?,
         because: rows::get(row, "paused_because")?,
+        moved: None,
     };
     Ok(paused.then_some(pause))
+}
+
+/// How a connection leads elsewhere than its records were linked, and since when.
+fn moved(row: &PgRow) -> Result<Option<(Timestamp, Moved)>, StoreError> {
+    let since = rows::instant_opt(row, "moved_at")?;
+    let addresses: [Option<String>; 2] = [rows::get(row, "linked_to")?, rows::get(row, "address")?];
+    Ok(match (since, addresses) {
+        (Some(since), [Some(linked_to), Some(address)]) => {
+            Some((since, Moved { linked_to, address }))
+        }
+        _ => None,
+    })
 }
 
 fn schedule(row: &PgRow) -> Result<StoredSchedule, StoreError> {
@@ -204,7 +231,8 @@ impl ConfigStore for PostgresStore {
                     name: rows::parsed(row, "name")?,
                     document: rows::document(row, "document")?,
                     version: rows::get(row, "version")?,
-                    pause: pause(row)?,
+                    pause: Pause::of_connection(pause(row)?, moved(row)?),
+                    linked_to: rows::get(row, "linked_to")?,
                     deleted_at: rows::instant_opt(row, "deleted_at")?,
                     reset_at: rows::instant_opt(row, "reset_at")?,
                 })
@@ -229,6 +257,19 @@ impl ConfigStore for PostgresStore {
             .collect()
     }
 
+    async fn note_addresses(
+        &self,
+        addresses: Vec<Addressed>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let addresses = sql::json("addresses", &addresses)?;
+        let statement = sqlx::query(NOTE_ADDRESSES)
+            .bind(addresses)
+            .bind(now.as_micros());
+        alone::run(&self.pool, statement).await?;
+        Ok(())
+    }
+
     async fn pause_connection(
         &self,
         name: &ConnectionName,
@@ -239,7 +280,9 @@ impl ConfigStore for PostgresStore {
 UPDATE connections SET
     paused = $2::text IS NOT NULL,
     paused_at = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_at ELSE $3 END,
-    paused_because = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_because ELSE $2 END
+    paused_because = CASE WHEN $2::text IS NULL THEN NULL WHEN paused THEN paused_because ELSE $2 END,
+    linked_to = CASE WHEN $2::text IS NULL AND NOT paused THEN coalesce(address, linked_to) ELSE linked_to END,
+    moved_at = CASE WHEN $2::text IS NULL AND NOT paused THEN NULL ELSE moved_at END
 WHERE name = $1 AND deleted_at IS NULL";
         self.set_pause(PAUSE, name.as_str(), because, now).await
     }

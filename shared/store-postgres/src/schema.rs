@@ -84,6 +84,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0012_said.up.sql"),
         include_str!("../../../migrations/postgres/0012_said.down.sql"),
     ),
+    (
+        13,
+        "addresses",
+        include_str!("../../../migrations/postgres/0013_addresses.up.sql"),
+        include_str!("../../../migrations/postgres/0013_addresses.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -5,8 +5,8 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
 use tandem_store::{
-    ConfigStore, ConnectionRow, Notice, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
-    StoreError, StoredSchedule, SyncRow,
+    Addressed, ConfigStore, ConnectionRow, Moved, Notice, Pause, ScheduleKey, SchedulePurpose,
+    ScheduleRow, StoreError, StoredSchedule, SyncRow,
 };
 
 use crate::sql::Statement;
@@ -85,6 +85,19 @@ ON CONFLICT (name) DO UPDATE SET
     document = excluded.document, version = syncs.version + 1, deleted_at = NULL
 WHERE syncs.document <> excluded.document OR syncs.deleted_at IS NOT NULL";
 
+const NOTE_ADDRESSES: &str = "-- note_addresses
+UPDATE connections SET
+    address = given.address,
+    linked_to = CASE WHEN linked_to <> given.address AND given.has_links THEN linked_to ELSE given.address END,
+    moved_at = CASE WHEN linked_to <> given.address AND given.has_links
+        THEN CASE WHEN connections.address = given.address THEN coalesce(moved_at, ?2) ELSE ?2 END
+        ELSE NULL END
+FROM (
+    SELECT value ->> 'connection' AS name, value ->> 'address' AS address,
+        EXISTS (SELECT 1 FROM links WHERE state = 'active' AND sync IN (SELECT s.value FROM json_each(each.value, '$.syncs') AS s)) AS has_links
+    FROM json_each(?1) AS each) AS given
+WHERE connections.name = given.name AND deleted_at IS NULL";
+
 const DELETE_SCHEDULES: &str = "-- delete_schedules
 DELETE FROM schedules WHERE NOT EXISTS (
     SELECT 1 FROM json_each(?1)
@@ -115,8 +128,21 @@ fn pause(row: &SqliteRow) -> Result<Option<Pause>, StoreError> {
     let pause = Pause {
         since: rows::instant_opt(row, "paused_at")?,
         because: rows::get(row, "paused_because")?,
+        moved: None,
     };
     Ok(paused.then_some(pause))
+}
+
+/// How a connection leads elsewhere than its records were linked, and since when.
+fn moved(row: &SqliteRow) -> Result<Option<(Timestamp, Moved)>, StoreError> {
+    let since = rows::instant_opt(row, "moved_at")?;
+    let addresses: [Option<String>; 2] = [rows::get(row, "linked_to")?, rows::get(row, "address")?];
+    Ok(match (since, addresses) {
+        (Some(since), [Some(linked_to), Some(address)]) => {
+            Some((since, Moved { linked_to, address }))
+        }
+        _ => None,
+    })
 }
 
 fn schedule(row: &SqliteRow) -> Result<StoredSchedule, StoreError> {
@@ -198,7 +224,8 @@ impl ConfigStore for SqliteStore {
                     name: rows::parsed(row, "name")?,
                     document: rows::document(row, "document")?,
                     version: rows::get(row, "version")?,
-                    pause: pause(row)?,
+                    pause: Pause::of_connection(pause(row)?, moved(row)?),
+                    linked_to: rows::get(row, "linked_to")?,
                     deleted_at: rows::instant_opt(row, "deleted_at")?,
                     reset_at: rows::instant_opt(row, "reset_at")?,
                 })
@@ -223,6 +250,24 @@ impl ConfigStore for SqliteStore {
             .collect()
     }
 
+    async fn note_addresses(
+        &self,
+        addresses: Vec<Addressed>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let addresses = sql::json("addresses", &addresses)?;
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move {
+                    let statement = sqlx::query(NOTE_ADDRESSES)
+                        .bind(addresses.clone())
+                        .bind(now.as_micros());
+                    txn.run(statement).await.map(|_| ())
+                })
+            })
+            .await
+    }
+
     async fn pause_connection(
         &self,
         name: &ConnectionName,
@@ -233,7 +278,9 @@ impl ConfigStore for SqliteStore {
 UPDATE connections SET
     paused = ?2 IS NOT NULL,
     paused_at = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_at ELSE ?3 END,
-    paused_because = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_because ELSE ?2 END
+    paused_because = CASE WHEN ?2 IS NULL THEN NULL WHEN paused THEN paused_because ELSE ?2 END,
+    linked_to = CASE WHEN ?2 IS NULL AND NOT paused THEN coalesce(address, linked_to) ELSE linked_to END,
+    moved_at = CASE WHEN ?2 IS NULL AND NOT paused THEN NULL ELSE moved_at END
 WHERE name = ?1 AND deleted_at IS NULL";
         self.set_pause(PAUSE, name.as_str(), because, now).await
     }

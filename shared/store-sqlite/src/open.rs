@@ -102,6 +102,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0012_said.up.sql"),
         include_str!("../../../migrations/sqlite/0012_said.down.sql"),
     ),
+    (
+        13,
+        "addresses",
+        include_str!("../../../migrations/sqlite/0013_addresses.up.sql"),
+        include_str!("../../../migrations/sqlite/0013_addresses.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

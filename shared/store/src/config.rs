@@ -17,6 +17,9 @@ pub struct ConnectionRow {
     pub version: i64,
     /// While paused, webhooks are stored and answered 200, and its syncs' jobs wait.
     pub pause: Option<Pause>,
+    /// The address under which its records were linked; `None` of a connection that was never worked with since such
+    /// is kept.
+    pub linked_to: Option<String>,
     /// When it was removed; its hook then answers 410.
     pub deleted_at: Option<Timestamp>,
     /// When an operator last had the system tried again at once: workers close its breaker when this moves.
@@ -30,6 +33,47 @@ pub struct Pause {
     pub since: Option<Timestamp>,
     /// Why, for people.
     pub because: Option<String>,
+    /// Of a connection that leads to another address than its records were linked under. Without a reason beside it,
+    /// this is the reason.
+    pub moved: Option<Moved>,
+}
+
+impl Pause {
+    /// The pause of a connection: that of a person, that of a changed address, or both in one.
+    #[must_use]
+    pub fn of_connection(person: Option<Self>, moved: Option<(Timestamp, Moved)>) -> Option<Self> {
+        let Some((since, moved)) = moved else {
+            return person;
+        };
+        let pause = person.unwrap_or(Self {
+            since: Some(since),
+            ..Self::default()
+        });
+        Some(Self {
+            moved: Some(moved),
+            ..pause
+        })
+    }
+}
+
+/// A connection leads to another address than the one under which its records were linked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The address under which they were linked.
+    pub linked_to: String,
+    /// The one that is configured.
+    pub address: String,
+}
+
+/// The address with which a connection is about to be worked with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Addressed {
+    /// Which connection.
+    pub connection: ConnectionName,
+    /// Its address, in words that are the same for the same account; no secret.
+    pub address: String,
+    /// The syncs that use it, also those that were removed: their links hold records of it.
+    pub syncs: Vec<SyncName>,
 }
 
 /// A stored sync.
@@ -141,8 +185,19 @@ pub trait ConfigStore: Send + Sync {
     /// All syncs, deleted ones too.
     async fn syncs(&self) -> Result<Vec<SyncRow>, StoreError>;
 
+    /// Keeps with which addresses connections are about to be worked with. One whose records were linked under
+    /// another, and of whose syncs any has an active link, is paused by that ([`Pause::moved`]) until it is resumed or
+    /// has its old address again. One without links, or of which no address was kept, takes the new one. Pauses of
+    /// persons stay as they are.
+    async fn note_addresses(
+        &self,
+        addresses: Vec<Addressed>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Pauses a connection for a reason, or with `None` resumes it. What is paused already stays so since when and
-    /// why it is. False when there is none.
+    /// why it is. The pause of a person is ended first; where there is none, resuming says that the address that it
+    /// has now leads to the records that are linked. False when there is none.
     async fn pause_connection(
         &self,
         name: &ConnectionName,

@@ -27,8 +27,8 @@ use async_trait::async_trait;
 pub use brake::{BrakeStore, emptied_subject};
 pub use changes::{Change, ChangeFilter, ChangeStore, FieldChange, Operation, Outcome, SyncTotals};
 pub use config::{
-    ConfigStore, ConnectionRow, Notice, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
-    StoredSchedule, SyncRow,
+    Addressed, ConfigStore, ConnectionRow, Moved, Notice, Pause, ScheduleKey, SchedulePurpose,
+    ScheduleRow, StoredSchedule, SyncRow,
 };
 pub use conflicts::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NAMED_MAX, NewConflict,

@@ -151,3 +151,21 @@ async fn what_an_operator_gives_a_dead_letter_goes_to_both_sides_whether_linked_
     assert_eq!(world.b.contents()[0]["city"].as_str(), "Lyon");
     world.assert_agreement(4);
 }
+
+#[tokio::test]
+async fn a_job_that_was_claimed_just_before_its_sync_was_paused_does_not_run() {
+    let world = World::new(5, policy(), RICH, RICH).await;
+    let a = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@acme.example")]);
+    world.hear(Side::A, &a).await;
+    let asked = world.a.reads() + world.b.reads();
+    world.limits.pause(&world.sync);
+    assert!(world.turn().await, "it is claimed");
+    assert_eq!(world.a.reads() + world.b.reads(), asked);
+    assert_eq!(world.b.contents().len(), 0);
+    world.limits.resume(&world.sync);
+    world.rest().await;
+    assert_eq!(world.b.contents().len(), 1, "it waited");
+    world.assert_agreement(5);
+}

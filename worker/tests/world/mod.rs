@@ -18,6 +18,7 @@ use tandem_engine::{
 };
 use tandem_queue::{
     BreakerConfig, Breakers, Handled, InProcessDoorbell, JobContext, JobHandler, LeaseEnd,
+    SyncLimits,
 };
 use tandem_runtime::{Archived, Topology};
 use tandem_store::{ClaimRequest, ClaimedJob, ConflictFilter, JobFilter, JobKind, JobState};
@@ -46,6 +47,8 @@ pub struct World {
     pub topology: Arc<Topology>,
     entropy: Arc<SeededEntropy>,
     turns: Arc<Turns>,
+    /// Which syncs are paused in this process.
+    pub limits: Arc<SyncLimits>,
     worker: Worker,
 }
 
@@ -137,7 +140,9 @@ impl World {
             entropy.clone(),
         );
         let breakers = Breakers::new(BreakerConfig::default(), entropy.clone());
+        let limits = Arc::new(SyncLimits::default());
         let worker = Worker::new(Arc::new(context), Arc::new(breakers));
+        let worker = worker.heeding(Arc::clone(&limits));
         Self {
             a,
             b,
@@ -148,6 +153,7 @@ impl World {
             topology,
             entropy,
             turns,
+            limits,
             worker,
         }
     }

@@ -50,6 +50,7 @@ paced! {
         ) -> ();
         fn connections() -> Vec<ConnectionRow>;
         fn syncs() -> Vec<SyncRow>;
+        fn note_addresses(addresses: Vec<Addressed>, now: Timestamp) -> ();
         fn pause_connection(name: &ConnectionName, because: Option<&str>, now: Timestamp) -> bool;
         fn reset_connection(name: &ConnectionName, now: Timestamp) -> bool;
         fn put_notice(process: &str, text: Option<&str>, now: Timestamp) -> ();

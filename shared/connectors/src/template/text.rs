@@ -102,6 +102,12 @@ impl Text {
         !self.parts.iter().any(|part| matches!(part, Part::Value(_)))
     }
 
+    /// The whole of it, where nothing is filled in.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        self.is_constant().then(|| self.start())
+    }
+
     /// The literal text before the first value.
     pub(crate) fn start(&self) -> &str {
         match self.parts.first() {

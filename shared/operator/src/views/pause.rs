@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, SyncName, Timestamp};
-use tandem_store::Pause;
+use tandem_store::{Moved, Pause};
 
 use super::{to_the_second, when_opt};
 
@@ -15,6 +15,9 @@ pub struct PauseView {
     pub since: Option<Timestamp>,
     /// Why, exactly as it was said.
     pub because: Option<String>,
+    /// Of a connection whose records were linked under another address than it has now.
+    #[serde(default)]
+    pub moved: Option<Moved>,
     /// All of it for people, and what to do: one line, whatever the reason holds.
     pub words: String,
 }
@@ -23,9 +26,18 @@ impl PauseView {
     /// How a connection is paused.
     #[must_use]
     pub fn of_connection(name: &ConnectionName, pause: Pause) -> Self {
-        let effect = format!(
-            "its webhooks are kept and the jobs of its syncs wait until `tandem connections resume {name}`"
-        );
+        let moved = pause.moved.as_ref().map(|moved| of_move(name, moved));
+        let effect = match (moved, &pause.because) {
+            (Some(moved), None) => moved,
+            (moved, _) => {
+                let besides = moved.map_or_else(String::new, |moved| {
+                    format!("; besides, also after that: {moved}")
+                });
+                format!(
+                    "its webhooks are kept and the jobs of its syncs wait until `tandem connections resume {name}`{besides}"
+                )
+            }
+        };
         Self::new(pause, &effect)
     }
 
@@ -46,8 +58,19 @@ impl PauseView {
             words: format!("paused{since}{because}: {effect}"),
             since: pause.since,
             because: pause.because,
+            moved: pause.moved,
         }
     }
+}
+
+/// Why a connection that leads to another address stands still, and how it goes on.
+fn of_move(name: &ConnectionName, moved: &Moved) -> String {
+    let (linked_to, address) = (line(&moved.linked_to), line(&moved.address));
+    format!(
+        "its address was changed: its records were linked under `{linked_to}`, and now it leads to `{address}`. Nothing is read from \
+         it or written to it, and its webhooks are kept, until somebody says which account that is: the same one under a new address, \
+         then `tandem connections resume {name}`; another one, then put the old address back, and the pause ends by itself"
+    )
 }
 
 #[cfg(test)]
@@ -60,6 +83,7 @@ mod tests {
         let pause = Pause {
             since: Some(Timestamp::from_secs(1_700_000_000)),
             because: Some("the audit".to_owned()),
+            moved: None,
         };
         assert_eq!(
             PauseView::of_connection(&crm, pause).words,
@@ -74,11 +98,45 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_address_is_told_with_both_addresses_and_the_two_ways_on() {
+        let crm = "crm".parse().expect("a name");
+        let pause = Pause {
+            since: Some(Timestamp::from_secs(1_700_000_000)),
+            because: None,
+            moved: Some(Moved {
+                linked_to: "xero at its usual address, tenant_id old".to_owned(),
+                address: "xero at its usual address, tenant_id new".to_owned(),
+            }),
+        };
+        let words = PauseView::of_connection(&crm, pause.clone()).words;
+        for part in [
+            "paused since 2023-11-14T22:13:20Z: its address was changed",
+            "linked under `xero at its usual address, tenant_id old`",
+            "leads to `xero at its usual address, tenant_id new`",
+            "Nothing is read from it or written to it",
+            "`tandem connections resume crm`",
+            "put the old address back",
+        ] {
+            assert!(words.contains(part), "{part} is missing: {words}");
+        }
+        let by_both = Pause {
+            because: Some("the audit".to_owned()),
+            ..pause
+        };
+        let words = PauseView::of_connection(&crm, by_both).words;
+        assert!(
+            words.contains("(the audit)") && words.contains("its address was changed"),
+            "{words}"
+        );
+    }
+
+    #[test]
     fn a_reason_forges_no_line_and_is_kept_as_it_was_said() {
         let reason = "audit\n! connection books: down\u{1b}[2J";
         let pause = Pause {
             since: None,
             because: Some(reason.to_owned()),
+            moved: None,
         };
         let view = PauseView::of_sync(&"customers".parse().expect("a name"), pause);
         assert_eq!(

@@ -1,6 +1,6 @@
 use tandem_domain::Side;
 use tandem_operator::{OperatorError, Start, Switch};
-use tandem_store::{JobClass, Trigger};
+use tandem_store::{Addressed, JobClass, Trigger};
 use tandem_testkit::Make;
 
 use crate::support::{poll_a, world};
@@ -89,6 +89,53 @@ async fn a_sync_of_a_paused_connection_is_not_started_and_everybody_says_why() {
         .switch_connection(&Make::crm(), Switch::Resume, None)
         .await
         .expect("it resumes");
+    assert!(operator.start(&sync, Start::Backfill).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_leads_elsewhere_is_not_started_until_a_person_says_that_it_is_the_same_account()
+ {
+    let world = world().await;
+    let (operator, sync, now) = (&world.operator, Make::customers(), world.make.now());
+    let linked = world
+        .store
+        .insert_links(vec![world.make.link("a1", "b1")], now)
+        .await;
+    linked.expect("it is linked");
+    for address in ["crm at http://old.example", "crm at http://new.example"] {
+        let addressed = Addressed {
+            connection: Make::crm(),
+            address: address.to_owned(),
+            syncs: vec![sync.clone()],
+        };
+        let noted = world.store.note_addresses(vec![addressed], now).await;
+        noted.expect("it is kept");
+    }
+    let refused = operator.start(&sync, Start::Backfill).await;
+    let refused = refused.expect_err("it leads elsewhere").to_string();
+    for part in [
+        "the connection `crm` is paused since",
+        "linked under `crm at http://old.example`",
+        "leads to `crm at http://new.example`",
+        "`tandem connections resume crm`",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let status = operator.status().await.expect("it answers");
+    let crm = status.connections.iter().find(|one| one.name == "crm");
+    let pause = crm.and_then(|crm| crm.pause.clone()).expect("it is told");
+    let moved = pause.moved.expect("the addresses are told");
+    assert_eq!(moved.linked_to, "crm at http://old.example");
+    assert_eq!(moved.address, "crm at http://new.example");
+
+    // Whoever ends a pause of their own has said nothing of the address.
+    let switch = async |switch| {
+        let switched = operator.switch_connection(&Make::crm(), switch, None).await;
+        switched.expect("it is switched").paused
+    };
+    assert!(switch(Switch::Pause).await);
+    assert!(switch(Switch::Resume).await);
+    assert!(!switch(Switch::Resume).await);
     assert!(operator.start(&sync, Start::Backfill).await.is_ok());
 }
 

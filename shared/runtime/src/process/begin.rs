@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::storage::PostgresUrl;
 use super::{Platform, ProcessArgs, StartError, Storage, TaskError, Tasks};
+use crate::addresses::note_addresses;
 use crate::config::Built;
 use crate::reload::{Reloader, Reloading};
 use crate::telemetry::{self, MetricsHandle, TelemetryGuard, TelemetryOptions, init_metrics};
@@ -67,6 +68,7 @@ pub struct Process {
     pub listen: Option<SocketAddr>,
     /// What it has counted.
     pub metrics: MetricsHandle,
+    role: Role,
     redis: Option<Redis>,
     telemetry: TelemetryGuard,
 }
@@ -127,7 +129,12 @@ impl Process {
         };
         let store = storage.open().await?;
         check_applied(&*store, &built).await?;
+        if role == Role::Worker {
+            // Before any job of a connection that leads elsewhere can run.
+            note_addresses(&*store, &built, clock.now()).await?;
+        }
         Ok(Self {
+            role,
             platform: platform(store, redis.as_ref(), clock, entropy, shutdown),
             configuration,
             built,
@@ -157,6 +164,7 @@ impl Process {
             file,
             build: Arc::new(build),
             stores: false,
+            works: self.role == Role::Worker,
             parts: self.platform.reloading.clone(),
             process: self.instance.clone(),
             running: self.configuration.clone(),

@@ -1,5 +1,6 @@
 //! What a configuration makes, and what is said of one that cannot work.
 
+mod addresses;
 mod mistakes;
 
 use std::path::Path;
@@ -196,6 +197,7 @@ fn what_the_store_keeps_builds_the_same_and_holds_no_secret() {
             document: document.clone(),
             version: 1,
             pause: None,
+            linked_to: None,
             deleted_at: None,
             reset_at: None,
         })

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use tandem_domain::Timestamp;
 use tandem_store::{
-    ConflictState, Pause, ScheduleKey, SchedulePurpose, ScheduleRow, StoredSchedule,
+    Addressed, ConflictState, Moved, Pause, ScheduleKey, SchedulePurpose, ScheduleRow,
+    StoredSchedule,
 };
 
 use super::Subject;
@@ -373,6 +374,7 @@ pub async fn connections_and_syncs_are_paused_and_resumed(store: Subject) {
     let first = Pause {
         since: Some(make.now()),
         because: Some("the audit".to_owned()),
+        moved: None,
     };
     assert_eq!(pause(Some("the audit"), make.now()).await, (true, true));
     assert_eq!(pauses().await, Some(first.clone()));
@@ -383,10 +385,139 @@ pub async fn connections_and_syncs_are_paused_and_resumed(store: Subject) {
     let later = Pause {
         since: Some(make.after(11)),
         because: Some("another".to_owned()),
+        moved: None,
     };
     assert_eq!(pause(Some("another"), make.after(11)).await, (true, true));
     assert_eq!(pauses().await, Some(later));
     assert_eq!(versions(&store).await, (1, 1));
+}
+
+/// The CRM is about to be worked with at this address.
+async fn note(store: &Subject, address: &str, at: Timestamp) {
+    let addressed = Addressed {
+        connection: Make::crm(),
+        address: address.to_owned(),
+        syncs: vec!["another".parse().expect("a name"), Make::customers()],
+    };
+    let noted = store.note_addresses(vec![addressed], at).await;
+    noted.expect("the address is kept");
+}
+
+/// How the CRM is paused, and where its records are.
+async fn standing(store: &Subject) -> (Option<Pause>, Option<String>) {
+    let mut rows = store.connections().await.expect("connections");
+    let row = rows.remove(0);
+    (row.pause, row.linked_to)
+}
+
+fn moved(at: Timestamp, linked_to: &str, address: &str) -> Pause {
+    Pause {
+        since: Some(at),
+        because: None,
+        moved: Some(Moved {
+            linked_to: linked_to.to_owned(),
+            address: address.to_owned(),
+        }),
+    }
+}
+
+async fn with_a_link(store: &Subject, make: &Make) {
+    apply(store, make, Some(json!({})), Some(json!({})), Vec::new()).await;
+    let linked = store
+        .insert_links(vec![make.link("a1", "b1")], make.now())
+        .await;
+    linked.expect("it is linked");
+}
+
+/// With links, another address pauses a connection until it is resumed or has the old one again. That is no new version.
+pub async fn a_connection_with_links_is_paused_while_its_address_is_another(store: Subject) {
+    let make = Make::default();
+    with_a_link(&store, &make).await;
+    assert_eq!(standing(&store).await, (None, None));
+    // An older database: what it was linked under is not known, so the first address is believed.
+    note(&store, "one", make.now()).await;
+    assert_eq!(standing(&store).await, (None, Some("one".to_owned())));
+    note(&store, "two", make.after(1)).await;
+    let paused = moved(make.after(1), "one", "two");
+    assert_eq!(
+        standing(&store).await,
+        (Some(paused.clone()), Some("one".to_owned()))
+    );
+    note(&store, "two", make.after(2)).await;
+    assert_eq!(standing(&store).await.0, Some(paused), "since it changed");
+    note(&store, "three", make.after(3)).await;
+    assert_eq!(
+        standing(&store).await.0,
+        Some(moved(make.after(3), "one", "three"))
+    );
+    note(&store, "one", make.after(4)).await;
+    assert_eq!(standing(&store).await, (None, Some("one".to_owned())));
+
+    note(&store, "two", make.after(5)).await;
+    let resumed = store
+        .pause_connection(&Make::crm(), None, make.after(6))
+        .await;
+    assert!(resumed.expect("resumed"));
+    assert_eq!(standing(&store).await, (None, Some("two".to_owned())));
+    note(&store, "two", make.after(7)).await;
+    assert_eq!(standing(&store).await.0, None);
+    note(&store, "one", make.after(8)).await;
+    assert_eq!(
+        standing(&store).await.0,
+        Some(moved(make.after(8), "two", "one"))
+    );
+    assert_eq!(versions(&store).await, (1, 1));
+}
+
+/// Without links there is nothing that belongs to the old address.
+pub async fn a_connection_without_links_takes_each_address(store: Subject) {
+    let make = Make::default();
+    apply(&store, &make, Some(json!({})), Some(json!({})), Vec::new()).await;
+    for address in ["one", "two"] {
+        note(&store, address, make.now()).await;
+        assert_eq!(standing(&store).await, (None, Some(address.to_owned())));
+    }
+}
+
+/// Whoever ends a pause of their own has not said anything of the address.
+pub async fn the_pause_of_a_person_and_that_of_an_address_end_one_after_the_other(store: Subject) {
+    let make = Make::default();
+    with_a_link(&store, &make).await;
+    note(&store, "one", make.now()).await;
+    let switch = |because: Option<&'static str>, at| {
+        let store = &store;
+        async move {
+            let switched = store.pause_connection(&Make::crm(), because, at).await;
+            assert!(switched.expect("it is switched"));
+        }
+    };
+    switch(Some("the audit"), make.after(1)).await;
+    note(&store, "two", make.after(2)).await;
+    let by_both = Pause {
+        because: Some("the audit".to_owned()),
+        ..moved(make.after(1), "one", "two")
+    };
+    assert_eq!(standing(&store).await.0, Some(by_both));
+    switch(None, make.after(3)).await;
+    assert_eq!(
+        standing(&store).await,
+        (
+            Some(moved(make.after(2), "one", "two")),
+            Some("one".to_owned())
+        )
+    );
+    switch(None, make.after(4)).await;
+    assert_eq!(standing(&store).await, (None, Some("two".to_owned())));
+
+    switch(Some("again"), make.after(5)).await;
+    note(&store, "one", make.after(6)).await;
+    note(&store, "two", make.after(7)).await;
+    let by_person = Pause {
+        since: Some(make.after(5)),
+        because: Some("again".to_owned()),
+        moved: None,
+    };
+    assert_eq!(standing(&store).await.0, Some(by_person));
 }
 
 /// A connection says when it was last reset, which is no new version of it.

@@ -288,6 +288,9 @@ macro_rules! contract_suite {
             config: a_paused_schedule_is_not_advanced;
             config: a_schedule_is_made_due;
             config: connections_and_syncs_are_paused_and_resumed;
+            config: a_connection_with_links_is_paused_while_its_address_is_another;
+            config: a_connection_without_links_takes_each_address;
+            config: the_pause_of_a_person_and_that_of_an_address_end_one_after_the_other;
             config: a_reset_of_a_connection_is_told_to_all_who_look;
             config: a_notice_of_a_process_is_replaced_and_taken_back;
             config: the_storage_answers;

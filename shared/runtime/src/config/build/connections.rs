@@ -12,6 +12,7 @@ use tandem_connectors::{
 use tandem_domain::ConnectionName;
 use url::Url;
 
+use super::address::address_of;
 use super::{Builder, ConnectionSetup, Opened, WebhookSetup};
 use crate::config::connection::{ConnectionConfig, LimitsConfig, WebhookConfig};
 use crate::config::error::FieldPath;
@@ -59,7 +60,11 @@ impl Builder<'_> {
         let connector = self.problems.note(at.clone(), connector.map_err(reason))?;
         Some(Opened {
             connector: Arc::new(BatchedReads::new(Arc::new(connector))),
-            setup: ConnectionSetup { manifest, webhook },
+            setup: ConnectionSetup {
+                address: address_of(&manifest, config, &settings),
+                manifest,
+                webhook,
+            },
         })
     }
 
@@ -82,6 +87,7 @@ impl Builder<'_> {
         Some(Opened {
             connector: Arc::new(connector),
             setup: ConnectionSetup {
+                address: String::new(),
                 manifest,
                 webhook: None,
             },

@@ -3,6 +3,7 @@
 //! Everything is checked before anything runs, and everything that is wrong is reported at once: a
 //! configuration that builds does not fail later for what it says. Nothing here reaches a system.
 
+mod address;
 mod connections;
 mod fields;
 mod policy;
@@ -43,6 +44,8 @@ pub struct Built {
 /// What is known of a connection besides its connector.
 #[derive(Clone)]
 pub struct ConnectionSetup {
+    /// Where it leads, in words that are the same for the same account; no secret.
+    pub address: String,
     /// How its system is spoken with.
     pub manifest: Arc<Manifest>,
     /// How its webhooks come in, if they do.
