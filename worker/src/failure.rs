@@ -61,6 +61,17 @@ pub enum WorkError {
         /// What shows it.
         how: String,
     },
+    /// A search shows a part of a record that its system does not have under its id, and that may be the one that is
+    /// looked for.
+    #[error(
+        "a search in {system} finds record {record}, but shows only a part of it, and asked by this id {system} answers that it has none: it may be the partner that is looked for, so nothing was made or linked. Look at the record in {system}, and whether these credentials may read it one by one; then replay this"
+    )]
+    ShownInPart {
+        /// The connection.
+        system: String,
+        /// The id.
+        record: RecordId,
+    },
     /// An operator gave a value that cannot be written.
     #[error(
         "the value that was given for `{field}` cannot be written: {reason}; replay this with another, or with none"
@@ -103,6 +114,7 @@ impl WorkError {
             | Self::WrongEdit { .. }
             | Self::MadeOverAndOver { .. }
             | Self::ShownElsewhere { .. }
+            | Self::ShownInPart { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,
         }
     }
@@ -113,7 +125,7 @@ impl WorkError {
         let code = match self {
             Self::Connector(error) => error.code(),
             Self::Store(_) => ErrorCode::Storage,
-            Self::ShownElsewhere { .. } => ErrorCode::Unreadable,
+            Self::ShownElsewhere { .. } | Self::ShownInPart { .. } => ErrorCode::Unreadable,
             Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
             Self::IdTaken { .. } | Self::WrongEdit { .. } | Self::MadeOverAndOver { .. } => {
                 ErrorCode::Refused

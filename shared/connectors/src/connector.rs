@@ -26,6 +26,9 @@ pub struct RemoteRecord {
     /// there. In `fields` they are as if they were empty. Listings and answers to writes often show less of a record
     /// than a read by its id; only of the latter does a member that is not there mean that the field is empty.
     pub left_out: BTreeSet<String>,
+    /// Only of what a search found: it shows no more of the record than this, and under its id the system has none. The
+    /// record may well be there, and what is left out may hold anything ([`crate::NeededFields`]).
+    pub in_part: bool,
     /// What an expected-version check compares, where the system has one.
     pub version: Option<String>,
     /// When the system says it was last changed, by the system's own clock.

@@ -96,6 +96,7 @@ mod tests {
             fields: Fields::new(),
             unreadable: Default::default(),
             left_out: std::collections::BTreeSet::new(),
+            in_part: false,
             version: None,
             updated_at: None,
             created_at: None,

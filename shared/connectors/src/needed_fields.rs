@@ -6,7 +6,7 @@
 //! nobody uses does not matter.
 //!
 //! Nor is a value taken for empty because an answer leaves it out: what a search finds and shows in part is read by
-//! its id, and an answer to a write that shows less than was written counts as one without the record.
+//! its id, and marked if there is none under it; and an answer to a write that shows less than was written counts as one without the record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -119,9 +119,9 @@ impl Connector for NeededFields {
         };
         let mut whole = Vec::with_capacity(found.len());
         for record in found {
-            whole.extend(self.whole(stream, record).await?);
+            whole.push(self.whole(stream, record).await?);
         }
-        for record in &whole {
+        for record in whole.iter().filter(|record| !record.in_part) {
             if let Some(reason) = self.wrong(record) {
                 return Err(self.unreadable(record.id.clone(), reason));
             }
@@ -178,21 +178,25 @@ impl NeededFields {
         record.left_out.intersection(&self.needed)
     }
 
-    /// A record that was found: one that is shown in part is read by its id, and one that is not there by then is none.
+    /// A record that was found: one that is shown in part is read by its id. One that is not there is marked: it is not
+    /// known, and it does not count as gone either, for it was just found.
     async fn whole(
         &self,
         stream: &StreamName,
         record: RemoteRecord,
-    ) -> Result<Option<RemoteRecord>, ConnectorError> {
+    ) -> Result<RemoteRecord, ConnectorError> {
         if self.left_out(&record).next().is_none() {
-            return Ok(Some(record));
+            return Ok(record);
         }
-        let id = record.id;
-        let mut outcomes = self.inner.read(stream, std::slice::from_ref(&id)).await?;
+        let id = std::slice::from_ref(&record.id);
+        let mut outcomes = self.inner.read(stream, id).await?;
         match outcomes.pop() {
-            Some(ReadOutcome::Found(record)) => Ok(Some(*record)),
-            Some(ReadOutcome::Unreadable(reason)) => Err(self.unreadable(id, reason)),
-            Some(ReadOutcome::Missing) | None => Ok(None),
+            Some(ReadOutcome::Found(record)) => Ok(*record),
+            Some(ReadOutcome::Unreadable(reason)) => Err(self.unreadable(record.id, reason)),
+            Some(ReadOutcome::Missing) | None => Ok(RemoteRecord {
+                in_part: true,
+                ..record
+            }),
         }
     }
 

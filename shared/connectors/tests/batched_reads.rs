@@ -61,6 +61,7 @@ fn record(id: &RecordId) -> RemoteRecord {
         fields: Fields::new(),
         unreadable: BTreeMap::new(),
         left_out: std::collections::BTreeSet::new(),
+        in_part: false,
         version: None,
         updated_at: None,
         created_at: None,

@@ -90,6 +90,7 @@ mod tests {
             fields: tandem_domain::Fields::new(),
             unreadable: std::collections::BTreeMap::new(),
             left_out: std::collections::BTreeSet::new(),
+            in_part: false,
             version: None,
             updated_at: Some(time),
             created_at: None,

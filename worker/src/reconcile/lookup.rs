@@ -2,7 +2,7 @@
 
 use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side};
-use tandem_engine::{Candidate, MatchKey, Single, contradicts, match_keys, match_one};
+use tandem_engine::{Candidate, MatchKey, Single, SyncPolicy, contradicts, match_keys, match_one};
 use tandem_store::{KnownRecord, LinkState};
 
 use super::unlinked::Here;
@@ -20,6 +20,9 @@ pub(super) struct SameKey {
     pub(super) readings: Vec<Reading>,
     /// Those that the index names and that cannot be read: they are gone, or hidden for a moment.
     pub(super) missing: Vec<RecordId>,
+    /// Those that the system's search shows in part and that it does not have under their ids. They are there, and they
+    /// may share more keys than are seen, or none: nothing is made or linked before that is known.
+    pub(super) in_part: Vec<RecordId>,
 }
 
 /// The records of a side that share a key with this one by the index, read afresh: the index may
@@ -48,6 +51,7 @@ pub(super) async fn known(
     Ok(SameKey {
         missing: ids.iter().filter(|id| !is_found(id)).cloned().collect(),
         readings: found.into_iter().filter(usable(work, side)).collect(),
+        in_part: Vec::new(),
     })
 }
 
@@ -93,22 +97,32 @@ pub(super) async fn others(
 ) -> Result<SameKey, WorkError> {
     let side = here.side.other();
     let mut known = known(work, here, side, own).await?;
-    let found = &mut known.readings;
+    let SameKey {
+        readings: found,
+        in_part,
+        ..
+    } = &mut known;
     for key in &own.keys {
         if found.iter().any(|reading| has_key(work, reading, key)) {
             break;
         }
         for record in find_by_key(work, side, key, &here.reading.fields).await? {
             let reading = Reading::new(work.sync, side, record, None);
-            let is_new = found.iter().all(|one| one.record.id != reading.record.id);
+            let id = &reading.record.id;
+            let is_new = !in_part.contains(id) && found.iter().all(|one| one.record.id != *id);
             // Systems find by one field, and some find more than was asked for.
-            let is_same = is_new && has_key(work, &reading, key) && usable(work, side)(&reading);
+            let is_same = if reading.record.in_part {
+                may_be_same(work, side, own, &reading, key)
+            } else {
+                has_key(work, &reading, key) && usable(work, side)(&reading)
+            };
             // The index leaves out what a person said to leave alone; the system does not know of that.
-            if is_same
-                && !standing(work, side, &reading.record.id)
-                    .await?
-                    .is_left_alone
-            {
+            if !is_new || !is_same || standing(work, side, id).await?.is_left_alone {
+                continue;
+            }
+            if reading.record.in_part {
+                in_part.push(id.clone());
+            } else {
                 found.push(reading);
             }
         }
@@ -161,6 +175,28 @@ pub(super) fn matched(
 
 fn has_key(work: Work<'_>, reading: &Reading, key: &MatchKey) -> bool {
     candidate(work, reading).keys.contains(key)
+}
+
+/// Whether a record of which only a part is shown may be the same, as far as is seen.
+fn may_be_same(
+    work: Work<'_>,
+    side: Side,
+    own: &Candidate,
+    reading: &Reading,
+    key: &MatchKey,
+) -> bool {
+    !reading.record.archived
+        && reading.may_take_part(work.sync, side)
+        && may_have_key(&work.sync.policy, reading, key)
+        && !contradicts(own, &candidate(work, reading))
+}
+
+/// Whether it has the key, or says nothing of a field of it.
+pub(super) fn may_have_key(policy: &SyncPolicy, reading: &Reading, key: &MatchKey) -> bool {
+    let names = policy.match_keys.get(key.rank());
+    let is_hidden = |name: &String| reading.left_out.contains(name);
+    names.is_some_and(|names| names.iter().any(is_hidden))
+        || match_keys(policy, &reading.fields).contains(key)
 }
 
 /// Asks a system for the records that may have a key: by the first of its fields that the system can be

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use tandem_connectors::{Lookup, RemoteRecord};
-use tandem_domain::Timestamp;
+use tandem_domain::{RecordId, Timestamp};
 use tandem_engine::{MatchKey, match_keys};
 use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 
 use super::create::{keep_id, read_created};
 use super::created::{link_created, relink};
 use super::looks::pause_within;
-use super::lookup::find_by_key;
+use super::lookup::{find_by_key, may_have_key};
+use super::shown::wait_until_whole;
 use super::unlinked::look_again;
 use crate::executor::{Sent, Work};
 use crate::failure::WorkError;
@@ -44,11 +45,15 @@ pub(super) async fn settle_create(
     intent: &Intent,
     link: Option<&Link>,
 ) -> Result<Performed, WorkError> {
-    if let Some(found) = find_effect(work, intent).await? {
-        return match link {
-            None => link_created(work, intent, &found, None).await,
-            Some(link) => relink(work, intent, &found, link).await,
-        };
+    match find_effect(work, intent).await? {
+        Some(Effect::Whole(found)) => {
+            return match link {
+                None => link_created(work, intent, &found, None).await,
+                Some(link) => relink(work, intent, &found, link).await,
+            };
+        }
+        Some(Effect::InPart(record)) => return wait_until_whole(work, intent.side, &record),
+        None => {}
     }
     let sent = intent.sent_at.unwrap_or(intent.created_at);
     let since = work.context.now().since(sent);
@@ -118,23 +123,43 @@ pub(super) async fn plan_anew(
     Ok(work.again_after(Duration::ZERO, Waiting::Progress))
 }
 
+/// What a create has made.
+pub(super) enum Effect {
+    /// As it is now.
+    Whole(Box<Reading>),
+    /// It is there, or may be: a search shows a part of it, and its system does not have it under its id.
+    InPart(RecordId),
+}
+
+impl Effect {
+    fn of(reading: Reading) -> Self {
+        if reading.record.in_part {
+            Self::InPart(reading.record.id)
+        } else {
+            Self::Whole(Box::new(reading))
+        }
+    }
+}
+
 /// Looks for the effect by external reference, then by each match key.
 pub(super) async fn find_effect(
     work: Work<'_>,
     intent: &Intent,
-) -> Result<Option<Reading>, WorkError> {
+) -> Result<Option<Effect>, WorkError> {
     let end = work.sync.end(intent.side);
     let transaction = intent.id.to_string();
     if let Some(id) = &intent.target {
         // The system has told its id: nothing else is the effect.
-        return Ok(readings::read(work.sync, intent.side, id, work.claimed.job.hints).await?);
+        let found = readings::read(work.sync, intent.side, id, work.claimed.job.hints).await?;
+        return Ok(found.map(Effect::of));
     }
     let by_reference = end
         .connector
         .find(&end.stream, &Lookup::Reference(&transaction))
         .await?;
     if let Some(record) = by_reference.and_then(|records| records.into_iter().next()) {
-        return Ok(Some(Reading::new(work.sync, intent.side, record, None)));
+        let found = Reading::new(work.sync, intent.side, record, None);
+        return Ok(Some(Effect::of(found)));
     }
     let wanted = match_keys(&work.sync.policy, &intent.fields);
     for key in &wanted {
@@ -152,17 +177,20 @@ pub(super) async fn free_effect(
     intent: &Intent,
     wanted: &[MatchKey],
     records: Vec<RemoteRecord>,
-) -> Result<Option<Reading>, WorkError> {
+) -> Result<Option<Effect>, WorkError> {
     let transaction = intent.id.to_string();
     for record in records {
         let others = record.reference.as_ref().is_some_and(|reference| {
             *reference != transaction && reference.parse::<tandem_domain::IntentId>().is_ok()
         });
         let reading = Reading::new(work.sync, intent.side, record, None);
-        let strongest = match_keys(&work.sync.policy, &reading.fields)
-            .into_iter()
-            .next();
-        if others || strongest.is_none() || strongest.as_ref() != wanted.first() {
+        let has_strongest = wanted.first().is_some_and(|wanted| {
+            if reading.record.in_part {
+                return may_have_key(&work.sync.policy, &reading, wanted);
+            }
+            match_keys(&work.sync.policy, &reading.fields).first() == Some(wanted)
+        });
+        if others || !has_strongest {
             continue;
         }
         let store = &work.context.store;
@@ -172,7 +200,7 @@ pub(super) async fn free_effect(
             .link
             .is_none()
         {
-            return Ok(Some(reading));
+            return Ok(Some(Effect::of(reading)));
         }
     }
     Ok(None)

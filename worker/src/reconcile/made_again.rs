@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
-use tandem_domain::Side;
+use tandem_domain::{RecordId, Side};
 use tandem_engine::{LinkFate, Plan, Single};
 use tandem_store::{IntentOp, Link, PairContext, Resolution, Waiting};
 
 use super::linked::Open;
 use super::looks::LOOK_AGAIN;
 use super::lookup::{candidate, matched, others, standing};
+use super::shown::wait_until_whole;
 use super::unlinked::Here;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -47,6 +48,9 @@ pub(super) async fn look(
     let is_still = match successor(work, rest, reading, &open.link).await? {
         Successor::None => return Ok(None),
         Successor::Here(_) if may_be_deleted(work, open, rest) => true,
+        Successor::InPart(record) => {
+            return wait_until_whole(work, rest.other(), &record).map(Some);
+        }
         Successor::Hidden => is_slow_to_show(work, open, rest.other()),
         Successor::Here(found) => {
             // The index has it from now on: whoever looks while it is hidden for a moment makes no third one.
@@ -98,6 +102,8 @@ enum Successor {
     Here(Vec<Reading>),
     /// The index names one that cannot be read.
     Hidden,
+    /// The system's search shows a part of one that cannot be read.
+    InPart(RecordId),
 }
 
 async fn successor(
@@ -131,6 +137,11 @@ async fn successor(
         return Ok(Successor::Here(free));
     }
     let old = link.side(side.other()).id.as_ref();
+    for record in others.in_part.iter().filter(|id| Some(*id) != old) {
+        if standing(work, side.other(), record).await?.is_free() {
+            return Ok(Successor::InPart(record.clone()));
+        }
+    }
     for missing in others.missing.iter().filter(|id| Some(*id) != old) {
         if standing(work, side.other(), missing).await?.is_free() {
             return Ok(Successor::Hidden);

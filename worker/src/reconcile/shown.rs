@@ -10,8 +10,10 @@ use tandem_engine::match_keys;
 use tandem_store::{IntentOp, Link, Waiting};
 
 use super::lookup::find_by_key;
+use super::unlinked::look_for;
 use crate::executor::Work;
 use crate::failure::WorkError;
+use crate::jobs::Performed;
 
 /// So much longer than a record that is nowhere is looked for one that is only shown elsewhere.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -50,6 +52,19 @@ pub(super) fn given_up(work: Work<'_>, link: &Link, side: Side, how: String) -> 
         record: record.unwrap_or_else(|| RecordId::new("")),
         how,
     }
+}
+
+/// Looks again for a record that its system's search shows in part and does not have under its id: nothing is made or
+/// linked on its word, and none is made beside it. Gives up with a dead letter that says so.
+pub(super) fn wait_until_whole(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+) -> Result<Performed, WorkError> {
+    look_for(work, work.sync.confirm_gone + PATIENCE).ok_or_else(|| WorkError::ShownInPart {
+        system: work.sync.end(side).connection.to_string(),
+        record: record.clone(),
+    })
 }
 
 /// The match key by which the system finds the record, with what it was last known to hold.

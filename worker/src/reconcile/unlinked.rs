@@ -16,6 +16,7 @@ use super::link_to::link_to;
 use super::looks::pause;
 use super::lookup::{candidate, known, matched, others, standing};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
+use super::shown::wait_until_whole;
 use super::unclear::{Found, hold};
 use crate::context::Cause;
 use crate::executor::{KEY_BUSY_PAUSE, Work};
@@ -97,13 +98,16 @@ async fn match_again(
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
     let others = others(work, here, &own).await?;
-    let is_any_missing = !(rivals.missing.is_empty() && others.missing.is_empty());
+    let is_any_in_part = !others.in_part.is_empty();
+    let is_any_missing =
+        is_any_in_part || !(rivals.missing.is_empty() && others.missing.is_empty());
     if is_any_missing && let Some(again) = look_again(work) {
         // What made it unclear may only be hidden for a moment.
         return Ok(again);
     }
     let (rivals, others) = (rivals.readings, others.readings);
-    if let Single::Partner(partner) = matched(work, &own, &others, &rivals)
+    if !is_any_in_part
+        && let Single::Partner(partner) = matched(work, &own, &others, &rivals)
         && !is_linked(work, here.side.other(), &partner).await?
     {
         return link_to(work, here, &partner, vec![question]).await;
@@ -115,13 +119,18 @@ async fn match_again(
 
 /// Something that should be there cannot be read: it is looked for again until that has lasted.
 pub(super) fn look_again(work: Work<'_>) -> Option<Performed> {
+    look_for(work, work.sync.confirm_gone)
+}
+
+/// Looks again until so long has been waited for it.
+pub(super) fn look_for(work: Work<'_>, at_most: Duration) -> Option<Performed> {
     let waits = &work.claimed.job.waits;
     if waits.count > 0 && waits.reason != Some(Waiting::Elsewhere) {
         // What it waited for until now says nothing about this.
         return Some(work.again_after(Duration::ZERO, Waiting::Progress));
     }
     let waited = work.waited_for(Waiting::Elsewhere);
-    let is_over = waited >= work.sync.confirm_gone;
+    let is_over = waited >= at_most;
     (!is_over).then(|| work.again_after(pause(waited), Waiting::Elsewhere))
 }
 
@@ -276,6 +285,9 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
     let others = others(work, here, &own).await?;
+    if let Some(record) = others.in_part.first() {
+        return wait_until_whole(work, here.side.other(), record);
+    }
     if !others.missing.is_empty()
         && let Some(again) = look_again(work)
     {

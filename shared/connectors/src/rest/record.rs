@@ -77,6 +77,7 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
         fields,
         unreadable,
         left_out,
+        in_part: false,
         version: stream.version.as_ref().and_then(text_at),
         updated_at: updated_at(stream, raw)?,
         created_at: created_at(stream, raw),

@@ -53,6 +53,7 @@ impl FakeSystem {
             fields,
             unreadable: BTreeMap::new(),
             left_out,
+            in_part: false,
             version: Some(row.version.to_string()),
             updated_at: Some(row.updated_at),
             created_at: Some(row.created_at).filter(|_| !self.oddities().hides_birth),
@@ -178,6 +179,15 @@ impl FakeSystem {
         }
         if self.next_fault(false).is_some() {
             return Err(self.unreachable());
+        }
+        let refused = &self.oddities().refuses_reads_of;
+        if let Some(id) = ids.iter().find(|id| refused.contains(&id.as_str())) {
+            return Err(ConnectorError::Refused {
+                system: self.name().to_owned(),
+                operation: "read".to_owned(),
+                message: format!("{id} is not for you"),
+                field: None,
+            });
         }
         Ok(ids.iter().map(|id| self.read_one(id)).collect())
     }

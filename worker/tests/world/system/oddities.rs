@@ -11,6 +11,8 @@ pub struct Oddities {
     pub forms: Vec<(&'static str, Form)>,
     /// Fields and values that it refuses, with its own words.
     pub refuses: Vec<(&'static str, &'static str)>,
+    /// Records that it lists, and refuses to those who ask for them by their ids.
+    pub refuses_reads_of: Vec<&'static str>,
     /// What it shows where a field is empty.
     pub defaults: Vec<(&'static str, &'static str)>,
     /// Fields that a write through the API changes though it names another: the one that it names, the other, and what
