@@ -296,7 +296,7 @@ pub async fn read_all(
 }
 
 /// Reads any number of records, as many at once as the system reads; the answers are in the order of `ids`.
-pub async fn read_each(
+async fn read_each(
     sync: &SyncDefinition,
     side: Side,
     ids: &[RecordId],

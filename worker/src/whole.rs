@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tandem_connectors::ReadOutcome;
+use tandem_connectors::{ConnectorError, ReadOutcome};
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, RowError};
 
 use crate::compare::is_about_the_record;
 use crate::failure::WorkError;
-use crate::readings::{Reading, read_batch, read_each};
+use crate::readings::{Reading, read_batch, read_outcomes};
 use crate::survey::Listed;
 
 /// Which of the records that no link names are to be whole.
@@ -46,19 +46,52 @@ pub async fn complete(
     };
     let open = listed.records.iter().filter(is_open);
     let ids: Vec<RecordId> = open.map(|(id, _)| id.clone()).take(at_most).collect();
-    for ids in ids.chunks(read_batch(sync, side)) {
-        let outcomes = match read_each(sync, side, ids).await {
-            Ok(outcomes) => outcomes,
-            Err(error) if is_about_the_record(&error) => {
-                vec![ReadOutcome::Unreadable(error.to_string()); ids.len()]
-            }
-            Err(error) => return Err(error.into()),
-        };
-        for (id, outcome) in ids.iter().zip(outcomes) {
-            take(sync, side, listed, id, outcome);
-        }
+    for (id, outcome) in ids.iter().zip(read_apart(sync, side, &ids).await?) {
+        take(sync, side, listed, id, outcome);
     }
     Ok(())
+}
+
+/// Reads any number of records; the answers are in the order of `ids`. What goes wrong with one of them says nothing of
+/// the others: where a system refuses several at once, they are read one by one.
+pub async fn read_apart(
+    sync: &SyncDefinition,
+    side: Side,
+    ids: &[RecordId],
+) -> Result<Vec<ReadOutcome>, ConnectorError> {
+    let mut outcomes = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(read_batch(sync, side)) {
+        match read_outcomes(sync, side, chunk).await {
+            Ok(read) => outcomes.extend(read),
+            Err(error) if is_about_the_record(&error) && chunk.len() > 1 => {
+                for id in chunk {
+                    outcomes.push(read_alone(sync, side, id).await?);
+                }
+            }
+            Err(error) => outcomes.push(refused(error)?),
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn read_alone(
+    sync: &SyncDefinition,
+    side: Side,
+    id: &RecordId,
+) -> Result<ReadOutcome, ConnectorError> {
+    match read_outcomes(sync, side, std::slice::from_ref(id)).await {
+        Ok(mut read) => Ok(read.pop().unwrap_or(ReadOutcome::Missing)),
+        Err(error) => refused(error),
+    }
+}
+
+/// One record that is refused cannot be read, if that is all that the error says.
+fn refused(error: ConnectorError) -> Result<ReadOutcome, ConnectorError> {
+    if is_about_the_record(&error) {
+        Ok(ReadOutcome::Unreadable(error.to_string()))
+    } else {
+        Err(error)
+    }
 }
 
 fn take(

@@ -5,9 +5,11 @@ use std::time::Duration;
 use tandem_domain::{RecordId, Side, Value};
 use tandem_engine::{Filter, SyncPolicy};
 use tandem_runtime::Archived;
+use tandem_store::{RunKind, RunState};
 use tandem_worker::{Difference, compare, survey};
 
 use super::PLAIN;
+use super::rows::newest;
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
 
@@ -75,6 +77,30 @@ async fn records_are_matched_by_what_the_listing_leaves_out() {
     );
     let link = world.link_of(Side::A, &a).await.expect("it is linked");
     assert_eq!(link.b.id, Some(b));
+}
+
+#[tokio::test]
+async fn a_record_that_refuses_to_be_read_is_a_bad_row_and_the_others_go_on() {
+    let odd = Oddities {
+        listings_leave_out: vec!["email", "name"],
+        refuses_reads_of: vec!["b0001"],
+        ..Oddities::default()
+    };
+    let plain = (PLAIN, Oddities::default());
+    let world = World::odd(1, policy(), plain, (PLAIN, odd), Archived::Gone).await;
+    let refused = world.b.user_creates(&ANN);
+    let bob = world.b.user_creates(&[("email", "bob@x.example")]);
+    world.first_sync().await;
+    let run = newest(&world, RunKind::Backfill, None).await;
+    assert_eq!((run.state, run.progress.unreadable), (RunState::Partial, 1));
+    let error = &run.progress.row_errors[0];
+    assert_eq!(
+        (error.side, error.record.as_ref()),
+        (Side::B, Some(&refused))
+    );
+    assert!(error.reason.contains("is not for you"), "{}", error.reason);
+    assert_eq!(world.a.ids().len(), 1, "the other went over");
+    assert!(world.link_of(Side::B, &bob).await.is_some());
 }
 
 #[tokio::test]

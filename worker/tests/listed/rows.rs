@@ -8,7 +8,7 @@ use tandem_store::{JobKind, LinkState, Run, RunFilter, RunKind, RunState};
 use super::PLAIN;
 use crate::world::{World, policy};
 
-async fn newest(world: &World, kind: RunKind, side: Option<Side>) -> Run {
+pub async fn newest(world: &World, kind: RunKind, side: Option<Side>) -> Run {
     let filter = RunFilter {
         kind: Some(kind),
         limit: 10,

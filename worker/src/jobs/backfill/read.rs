@@ -11,7 +11,8 @@ use crate::context::Context;
 use crate::failure::WorkError;
 use crate::jobs::vanished::{ids_of, row_errors};
 use crate::listing::Walk;
-use crate::readings::{Reading, read_each};
+use crate::readings::Reading;
+use crate::whole::read_apart;
 
 /// How far both sides are read.
 pub struct Sides {
@@ -194,7 +195,7 @@ async fn take_page(
 }
 
 /// Records of which the listing leaves out what they are matched or filtered by: they are read by their ids before
-/// anything is concluded. One that is not there by then gets a job, which finds out whether it is gone.
+/// anything is concluded. One that the system refuses is a bad row, and the others go on. One that is not there by then gets a job, which finds out whether it is gone.
 async fn read_by_id(
     jobs: &mut Jobs<'_>,
     run: &Run,
@@ -207,7 +208,7 @@ async fn read_by_id(
     let sync = jobs.sync;
     let ids: Vec<RecordId> = unclear.iter().map(|one| one.record.id.clone()).collect();
     let mut found = Vec::with_capacity(ids.len());
-    for (listed, outcome) in unclear.into_iter().zip(read_each(sync, side, &ids).await?) {
+    for (listed, outcome) in unclear.into_iter().zip(read_apart(sync, side, &ids).await?) {
         let id = listed.record.id;
         match outcome {
             ReadOutcome::Found(record) if record.id == id => {
