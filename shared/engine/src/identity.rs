@@ -44,8 +44,8 @@ pub fn mistaken(
     found: Marks<'_>,
     fields: &Fields,
 ) -> Option<Mistaken> {
-    let (kept, changed) = compare(policy, base, side, fields);
-    if changed == 0 {
+    let Compared { kept, lost, filled } = compare(policy, base, side, fields);
+    if lost + filled == 0 {
         return None;
     }
     if let (Some(then), Some(now)) = (known.made_at, found.made_at)
@@ -59,33 +59,45 @@ pub fn mistaken(
     }
     // Times that differ by little may be one with more and one with fewer digits, or those of two records.
     let is_the_same = known.made_at.is_some() && known.made_at == found.made_at;
-    if !is_the_same && kept == 0 && changed >= VALUES_MIN {
-        let reason = format!("none of the {changed} values that it had is the same");
+    if !is_the_same && kept == 0 && lost >= VALUES_MIN {
+        let reason = format!("none of the {lost} values that it had is the same");
         return Some(Mistaken::Other(reason));
     }
     None
 }
 
-/// How many of the values that the record had when both sides agreed are the same, and how many are not.
+/// What became of the values that a record had when both sides agreed.
+#[derive(Default)]
+struct Compared {
+    /// The same.
+    kept: usize,
+    /// Another value, or none.
+    lost: usize,
+    /// There was none, and there is one: whoever fills in a new record does that.
+    filled: usize,
+}
+
 fn compare(
     policy: &SyncPolicy,
     base: &BTreeMap<String, BaseValue>,
     side: Side,
     fields: &Fields,
-) -> (usize, usize) {
-    let (mut kept, mut changed) = (0, 0);
+) -> Compared {
+    let mut compared = Compared::default();
     for rule in &policy.fields {
         let Some(known) = base.get(&rule.name).map(|base| base.side(side)) else {
             continue;
         };
         let found = fields.get(&rule.name).cloned().unwrap_or_default();
         if same(rule.equality, known, &found) {
-            kept += usize::from(!known.is_null());
+            compared.kept += usize::from(!known.is_null());
+        } else if known.is_null() {
+            compared.filled += 1;
         } else {
-            changed += 1;
+            compared.lost += 1;
         }
     }
-    (kept, changed)
+    compared
 }
 
 /// Whether any value that a record had when both sides last agreed is still there.
@@ -96,7 +108,7 @@ pub fn keeps_any(
     side: Side,
     fields: &Fields,
 ) -> bool {
-    compare(policy, base, side, fields).0 > 0
+    compare(policy, base, side, fields).kept > 0
 }
 
 fn went_back(known: Marks<'_>, found: Marks<'_>) -> Option<String> {
@@ -235,6 +247,25 @@ mod tests {
         for found in [marks("3", 20), marks("3", 21), marks("5", 19)] {
             assert_eq!(judged(marks("4", 20), found, edited), None);
         }
+    }
+
+    #[test]
+    fn a_record_that_somebody_fills_in_is_the_same() {
+        let name = |value| BaseValue {
+            a: value,
+            b: Value::Null,
+        };
+        let base = BTreeMap::from([
+            ("name".to_owned(), name(Value::Text("(new)".to_owned()))),
+            ("email".to_owned(), name(Value::Null)),
+            ("city".to_owned(), name(Value::Null)),
+        ]);
+        let filled = fields(["Ann", "ann@x", "Bruges"]);
+        let marks = Marks::default();
+        assert_eq!(
+            mistaken(&policy(), &base, Side::A, marks, marks, &filled),
+            None
+        );
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Makes the partner of a record that has none.
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{ConflictId, RecordId, Side};
-use tandem_engine::{Between, Plan, Presence, Ruled, View, key_texts};
+use tandem_domain::{ConflictId, RecordId, Side, Value};
+use tandem_engine::{Between, Plan, PlannedWrite, Presence, Ruled, View, key_texts};
 use tandem_store::{Intent, IntentState, Waiting};
 
 use super::created::{Source, link_created};
 use super::over_and_over;
 use super::pair::between;
-use super::unlinked::Here;
+use super::unlinked::{Here, look_again};
 use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -29,6 +29,19 @@ pub(super) async fn create(
     let match_key = key_texts(&work.sync.policy, &here.reading.fields)
         .into_iter()
         .next();
+    let is_empty = write.fields.values().all(Value::is_null);
+    let has_no_key = match_key.is_none() && !work.sync.policy.match_keys.is_empty();
+    if (is_empty || has_no_key || lacks_required(work, write))
+        && let Some(again) = look_again(work)
+    {
+        // Some systems show a new record before they show what is in it.
+        return Ok(again);
+    }
+    if is_empty {
+        return Ok(Performed::done(
+            "nothing to create yet: it has no value in the fields of the sync",
+        ));
+    }
     over_and_over::refuse(work, write.side, here.id(), match_key.as_deref()).await?;
     let intent = work.intent(
         write,
@@ -72,6 +85,20 @@ pub(super) async fn create(
         }
         Sent::Unknown(error) => work.give_up(&intent, IntentState::Unknown, error).await,
     }
+}
+
+/// Whether a field without which the system refuses a create has no value.
+fn lacks_required(work: Work<'_>, write: &PlannedWrite) -> bool {
+    let end = work.sync.end(write.side);
+    let Some(stream) = end.connector.stream(&end.stream) else {
+        return false;
+    };
+    let mut rules = work.sync.policy.fields.iter();
+    rules.any(|rule| {
+        let info = stream.fields.get(rule.stream_field(write.side));
+        let sent = write.fields.get(&rule.name);
+        info.is_some_and(|info| info.required) && sent.is_none_or(Value::is_null)
+    })
 }
 
 pub(super) fn plan_create(work: Work<'_>, here: &Here) -> Result<Plan, WorkError> {

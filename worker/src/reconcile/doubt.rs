@@ -28,7 +28,7 @@ const LOOKS_MIN: u32 = 2;
 /// An event that is later than the record by less than this tells of the same change.
 const BEHIND_BY: Duration = CLOCK_SLACK;
 /// A record that stays behind an event for so long is as it is: some systems tell the time of sending.
-const BEHIND_FOR: Duration = Duration::from_secs(8);
+const BEHIND_FOR: Duration = Duration::from_secs(20);
 
 /// What a reading says that is not believed at once.
 enum Said {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tandem_connectors::{Lookup, RemoteRecord};
-use tandem_domain::{RecordId, Timestamp};
-use tandem_engine::{MatchKey, match_keys};
+use tandem_domain::{RecordId, Timestamp, Value};
+use tandem_engine::{MatchKey, is_form_of, match_keys};
 use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
 
 use super::create::{keep_id, read_created};
@@ -13,7 +13,7 @@ use super::looks::pause_within;
 use super::lookup::{find_by_key, may_have_key};
 use super::shown::wait_until_whole;
 use super::unlinked::look_again;
-use crate::executor::{Sent, Work};
+use crate::executor::{Sent, Work, shows_field};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::{self, Reading};
@@ -86,6 +86,10 @@ pub(super) async fn settle_create(
             Some(again) => Ok(again),
             None => plan_anew(work, intent, "its source is gone; not sent again").await,
         };
+    }
+    if link.is_none() && is_made_by_others(work, intent).await? {
+        let reason = "somebody made its like meanwhile; matched with that";
+        return plan_anew(work, intent, reason).await;
     }
     resend(work, intent, link).await
 }
@@ -171,14 +175,63 @@ pub(super) async fn find_effect(
     Ok(None)
 }
 
-/// A record found by a natural key is the effect only if it belongs to nobody else.
-pub(super) async fn free_effect(
+/// A record found by a natural key is the effect only if it belongs to nobody else, and shows what was sent.
+async fn free_effect(
     work: Work<'_>,
     intent: &Intent,
     wanted: &[MatchKey],
     records: Vec<RemoteRecord>,
 ) -> Result<Option<Effect>, WorkError> {
+    let free = free_of_key(work, intent, wanted, records).await?;
+    let mut free = free.into_iter();
+    let found = free.find(|reading| could_be_effect(work, intent, reading));
+    Ok(found.map(Effect::of))
+}
+
+/// Whether a record can be what a create made. A system that keeps our reference shows it with what we made; elsewhere a
+/// person may have made its like at that moment, and no value that stands there may say otherwise.
+fn could_be_effect(work: Work<'_>, intent: &Intent, reading: &Reading) -> bool {
+    if reading.record.in_part {
+        return true;
+    }
+    let end = work.sync.end(intent.side);
+    let stream = end.connector.stream(&end.stream);
+    if stream.is_some_and(|stream| stream.capabilities.external_reference) {
+        let transaction = intent.id.to_string();
+        return reading.record.reference.as_deref() == Some(&*transaction);
+    }
+    intent.fields.iter().all(|(name, sent)| {
+        let found = reading.fields.get(name).unwrap_or(&Value::Null);
+        found.is_null()
+            || shows_field(work.sync, name, sent, &reading.fields)
+            || is_form_of(found, sent)
+    })
+}
+
+/// Whether somebody else has made a record with the same match key meanwhile, which has no partner.
+async fn is_made_by_others(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError> {
+    let wanted = match_keys(&work.sync.policy, &intent.fields);
+    for key in &wanted {
+        let records = find_by_key(work, intent.side, key, &intent.fields).await?;
+        if !free_of_key(work, intent, &wanted, records)
+            .await?
+            .is_empty()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Those of these records that have the strongest key of a create, no reference of another, and no partner.
+async fn free_of_key(
+    work: Work<'_>,
+    intent: &Intent,
+    wanted: &[MatchKey],
+    records: Vec<RemoteRecord>,
+) -> Result<Vec<Reading>, WorkError> {
     let transaction = intent.id.to_string();
+    let mut free = Vec::new();
     for record in records {
         let others = record.reference.as_ref().is_some_and(|reference| {
             *reference != transaction && reference.parse::<tandem_domain::IntentId>().is_ok()
@@ -200,10 +253,10 @@ pub(super) async fn free_effect(
             .link
             .is_none()
         {
-            return Ok(Some(Effect::of(reading)));
+            free.push(reading);
         }
     }
-    Ok(None)
+    Ok(free)
 }
 
 pub(super) async fn resend(

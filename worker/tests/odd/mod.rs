@@ -11,6 +11,7 @@ mod lost_answers;
 mod lost_track;
 mod made_again;
 mod moot;
+mod not_ours;
 mod pairs;
 mod shown_elsewhere;
 mod shown_late;

@@ -130,7 +130,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             }
         }
         ConflictKind::NotKept { field, sent, kept } => format!(
-            "side {side} took {} for `{field}` of {record}, and has {} now",
+            "side {side} was to have {} for `{field}` of {record}, and has {} now",
             quoted(sent),
             quoted(kept)
         ),
