@@ -36,7 +36,7 @@ pub async fn admits(
     .map_err(WorkError::from)
 }
 
-/// Counts a record that has lost a field, and says how many have within the window.
+/// Counts a record that has lost a field, and says how many have within the window: no more than one beyond the brake.
 ///
 /// # Errors
 /// What the storage says.
@@ -49,8 +49,9 @@ pub async fn count_emptied(
     let now = context.now();
     let since = now.minus(WINDOW);
     let store = &context.store;
+    let limit = u64::from(sync.brake.count) + 1;
     Ok(store
-        .count_emptied(&sync.name, field, link, since, now)
+        .count_emptied(&sync.name, field, link, limit, since, now)
         .await?)
 }
 

@@ -43,6 +43,7 @@ ON CONFLICT (sync, link) DO UPDATE SET at = deletes_admitted.at";
 struct Emptied {
     subject: String,
     link: LinkId,
+    limit: u64,
     since: Timestamp,
     now: Timestamp,
 }
@@ -55,15 +56,19 @@ async fn count(txn: &mut Txn, emptied: &Emptied) -> Result<u64, StoreError> {
     let note = sqlx::query(NOTE)
         .bind(emptied.subject.clone())
         .bind(emptied.link.to_string())
-        .bind(emptied.now.as_micros());
+        .bind(emptied.now.as_micros())
+        .bind(i64::try_from(emptied.limit).unwrap_or(i64::MAX));
     txn.run(note).await?;
     let count = sqlx::query(COUNT).bind(emptied.subject.clone());
     let counted = txn.first(count).await?;
     counted.map_or(Ok(0), |row| rows::count(&row, "records"))
 }
 
+/// Once the limit is reached nothing is added: it is asked for each record that loses the field.
 const NOTE: &str = "-- note_emptied
-INSERT INTO deletes_admitted (sync, link, at) VALUES (?1, ?2, ?3)
+INSERT INTO deletes_admitted (sync, link, at)
+SELECT ?1, ?2, ?3
+WHERE (SELECT count(*) FROM deletes_admitted WHERE sync = ?1) < ?4
 ON CONFLICT (sync, link) DO UPDATE SET at = deletes_admitted.at";
 
 const COUNT: &str = "-- count_emptied
@@ -96,12 +101,14 @@ impl BrakeStore for SqliteStore {
         sync: &SyncName,
         (side, field): (Side, &str),
         link: LinkId,
+        limit: u64,
         since: Timestamp,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let emptied = Emptied {
             subject: emptied_subject(sync, side, field),
             link,
+            limit,
             since,
             now,
         };

@@ -281,6 +281,29 @@ SELECT * FROM conflicts WHERE subject = ?1 AND state IN ('open', 'answered')";
         row.as_ref().map(read).transpose()
     }
 
+    async fn close_question(
+        &self,
+        id: ConflictId,
+        state: ConflictState,
+        why: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const CLOSE_IN_STATE: &str = "-- close_question
+UPDATE conflicts SET state = 'closed', closed_at = ?4, closed_because = ?3 WHERE id = ?1 AND state = ?2";
+        self.writer
+            .write(move |txn| {
+                Box::pin(async move {
+                    let close = sqlx::query(CLOSE_IN_STATE)
+                        .bind(id.to_string())
+                        .bind(state.as_str())
+                        .bind(why)
+                        .bind(now.as_micros());
+                    txn.run(close).await.map(|closed| closed > 0)
+                })
+            })
+            .await
+    }
+
     async fn resolve_conflict(
         &self,
         id: ConflictId,

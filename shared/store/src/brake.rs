@@ -22,12 +22,14 @@ pub trait BrakeStore: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Counts a record whose side's answer leaves out a field that had a value, and says how many records have lost it
-    /// since `since`, this one included. A link counts once. What is older than `since` is forgotten.
+    /// since `since`, this one included, but at most `limit`: no more are kept, so that the count costs the same however
+    /// many lose it. A link counts once. What is older than `since` is forgotten.
     async fn count_emptied(
         &self,
         sync: &SyncName,
         field: (Side, &str),
         link: LinkId,
+        limit: u64,
         since: Timestamp,
         now: Timestamp,
     ) -> Result<u64, StoreError>;

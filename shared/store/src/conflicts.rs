@@ -377,6 +377,15 @@ pub trait ConflictStore: Send + Sync {
     /// The question about this subject ([`NewConflict::subject`]) that is open, or answered and not closed.
     async fn question_about(&self, subject: &str) -> Result<Option<Conflict>, StoreError>;
 
+    /// Closes a question if it is in this state; of one that was never answered, `why` says why. Says whether it did.
+    async fn close_question(
+        &self,
+        id: ConflictId,
+        state: ConflictState,
+        why: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// Answers an open question, or gives one that is not carried out yet another answer, and enqueues, with the
     /// given id, the reconcile job that carries it out, in one transaction. `Ignore` also marks the record as ignored and closes the question.
     /// Returns the job to ring; `None` when the question is closed, or its answer is being carried out.

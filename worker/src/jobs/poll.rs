@@ -16,6 +16,7 @@ use crate::first_sync;
 use crate::listing::Walk;
 use crate::patience::{self, PAGE_TRIES};
 use crate::readings::{Reading, hints_of};
+use crate::reconcile::close_moot_questions_about_fields;
 
 /// How much is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +186,7 @@ async fn list_side(
     if extent == Extent::Whole {
         vanished::refuse_emptied(context, sync, side, listed.place.progress.listed).await?;
         listed.place.progress.vanished += vanished::look_up(context, cause, run).await?;
+        close_moot_questions_about_fields(context, sync, side).await?;
     }
     Ok(())
 }

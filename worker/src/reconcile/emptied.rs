@@ -1,22 +1,27 @@
 //! A field that had a value and that a system says nothing of any more. Where systems leave out what is empty, somebody
 //! may have emptied it; or the sign-in sees less than it did, or the field has another name. So it is looked at again
-//! after a moment, and only a few records in a while may lose a value so: of more, one question is asked for all, and
-//! until it is answered the values stand.
+//! after a moment, and only a few records in a while may lose a value so, and only while another record shows that the
+//! sign-in still sees the field. Otherwise one question is asked for all, and until it is answered the values stand.
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Fields, Side, Value};
+use tandem_connectors::ReadOutcome;
+use tandem_domain::{ConflictId, Fields, RecordId, Side, Value};
 use tandem_engine::emptied;
+use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Confirmation, Conflict, ConflictKind, ConflictState, LeftOut, Link, NewConflict, Resolution,
-    Waiting, emptied_subject,
+    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, LeftOut, Link, LinkState,
+    NewConflict, Resolution, Waiting, emptied_subject,
 };
 
 use super::pair::Pair;
 use crate::brake;
+use crate::context::Context;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
+use crate::readings::Reading;
+use crate::whole::read_apart;
 
 /// The word of the question.
 pub(super) const ASKED: &str = "emptied";
@@ -25,6 +30,15 @@ pub(super) const ASKED: &str = "emptied";
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// What was seen longer ago says nothing: the field may have been there in between.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+/// So many other records are asked whether they still show the field.
+const PROBES: usize = 5;
+/// Links are looked through in pages of this size, and in so many of them for other records that had a value.
+const LINKS_PAGE: usize = 200;
+const PROBED_PAGES: usize = 10;
+/// Questions of this kind that are looked through: there is one for a side and field.
+const QUESTIONS_MAX: usize = 1_000;
+/// Why a question is closed that nobody has answered.
+const SHOWN_AGAIN: &str = "no record misses the field any more";
 /// An answer holds for so long for records that lose the field after it.
 const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
 
@@ -132,13 +146,59 @@ async fn stand(
         }
         None => {}
     }
+    if asked(work, side, field).await?.is_some() {
+        return Ok(Stand::Keep(held));
+    }
     let records = brake::count_emptied(work.context, work.sync, (side, field), link.id).await?;
-    let asked = asked(work, side, field).await?;
-    if asked.is_none() && records <= u64::from(work.sync.brake.count) {
+    if records <= u64::from(work.sync.brake.count)
+        && is_shown_in_others(work, link, side, field).await?
+    {
         return Ok(Stand::Gone);
     }
-    ask(work, link, pair, (side, field), records, asked).await?;
+    ask(work, link, pair, (side, field), records).await?;
     Ok(Stand::Keep(held))
+}
+
+/// Whether the sign-in still sees the field: another record that had a value there shows it now.
+async fn is_shown_in_others(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    field: &str,
+) -> Result<bool, WorkError> {
+    let has_value = |other: &&Link| {
+        let is_known = other
+            .base
+            .get(field)
+            .is_some_and(|base| !base.side(side).is_null());
+        let own = other.side(side);
+        let is_shown = is_known && !own.memory.left_out.contains_key(field);
+        other.id != link.id && other.state == LinkState::Active && is_shown
+    };
+    let mut ids: Vec<RecordId> = Vec::new();
+    let mut after = None;
+    for _ in 0..PROBED_PAGES {
+        let page = work
+            .context
+            .store
+            .links(&work.sync.name, after, LINKS_PAGE)
+            .await?;
+        let others = page.iter().filter(has_value);
+        ids.extend(others.filter_map(|other| other.side(side).id.clone()));
+        after = page.last().map(|last| last.id);
+        if ids.len() >= PROBES || page.len() < LINKS_PAGE {
+            break;
+        }
+    }
+    ids.truncate(PROBES);
+    let outcomes = read_apart(work.sync, side, &ids).await?;
+    Ok(outcomes.into_iter().any(|outcome| match outcome {
+        ReadOutcome::Found(record) => {
+            let reading = Reading::new(work.sync, side, *record, None);
+            !reading.left_out.contains(field)
+        }
+        ReadOutcome::Missing | ReadOutcome::Unreadable(_) => false,
+    }))
 }
 
 /// The question about this field, if it is not closed.
@@ -158,12 +218,12 @@ async fn answer(work: Work<'_>, side: Side, field: &str) -> Result<Option<Resolu
     if work.context.now().since(at) < ANSWER_HOLDS {
         return Ok(asked.resolution);
     }
-    close(work, asked.id).await?;
+    close(work.context, &asked).await?;
     Ok(None)
 }
 
-/// Where a record shows a field again that was missing, nobody has to say any more what became of it. Should it be
-/// missing in others, it is asked anew.
+/// Where the last record shows a field again that was missing, nobody has to say any more what became of it. Where there
+/// are more links than are looked through for each record, the next sweep finds that out.
 async fn close_if_shown(
     work: Work<'_>,
     link: &Link,
@@ -177,46 +237,105 @@ async fn close_if_shown(
         if reading.left_out.contains(field) {
             continue;
         }
-        if let Some(asked) = asked(work, side, field).await?
-            && asked.state == ConflictState::Open
-        {
-            close(work, asked.id).await?;
+        let Some(asked) = asked(work, side, field).await? else {
+            continue;
+        };
+        if asked.state != ConflictState::Open {
+            continue;
+        }
+        let store = &work.context.store;
+        let mut links = store.links(&work.sync.name, None, LINKS_PAGE).await?;
+        let are_all = links.len() < LINKS_PAGE;
+        links.retain(|other| other.id != link.id);
+        if are_all && !is_missed(&links, side, field) {
+            close(work.context, &asked).await?;
         }
     }
     Ok(())
 }
 
-async fn close(work: Work<'_>, question: ConflictId) -> Result<(), WorkError> {
-    let confirmation = Confirmation {
-        used_rulings: vec![question],
-        ..Confirmation::default()
-    };
-    let (store, now) = (&work.context.store, work.context.now());
-    let closed = store.confirm(&work.sync.name, work.claimed.lease, confirmation, now);
-    closed
-        .await?
-        .map_err(|_| tandem_store::StoreError::LeaseLost.into())
+/// Whether one of these waits for a person to say what became of the field.
+fn is_missed(links: &[Link], side: Side, field: &str) -> bool {
+    let mut active = links.iter().filter(|link| link.state == LinkState::Active);
+    active.any(|link| {
+        let known = link.side(side).memory.left_out.get(field);
+        known.is_some_and(|known| !known.settled)
+    })
 }
 
-/// Asks once for all records. The number in the question grows with them, by steps.
+/// Closes it, unless it was answered since it was seen.
+async fn close(context: &Context, question: &Conflict) -> Result<(), WorkError> {
+    let why = (question.state == ConflictState::Open).then_some(SHOWN_AGAIN);
+    let now = context.now();
+    context
+        .store
+        .close_question(question.id, question.state, why, now)
+        .await?;
+    Ok(())
+}
+
+/// After a whole listing of a side: closes the questions about its fields that no record waits for any more, and those
+/// whose answer holds no longer.
+pub async fn close_moot(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+) -> Result<(), WorkError> {
+    let now = context.now();
+    for question in questions(context, sync, side, ConflictState::Answered).await? {
+        let at = question.answered_at;
+        if at.is_some_and(|at| now.since(at) >= ANSWER_HOLDS) {
+            close(context, &question).await?;
+        }
+    }
+    let mut open = questions(context, sync, side, ConflictState::Open).await?;
+    let mut after = None;
+    while !open.is_empty() {
+        let page = context.store.links(&sync.name, after, LINKS_PAGE).await?;
+        open.retain(|question| {
+            let field = question.kind.field();
+            !field.is_some_and(|field| is_missed(&page, side, field))
+        });
+        after = page.last().map(|last| last.id);
+        if page.len() < LINKS_PAGE {
+            break;
+        }
+    }
+    for question in &open {
+        close(context, question).await?;
+    }
+    Ok(())
+}
+
+async fn questions(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+    state: ConflictState,
+) -> Result<Vec<Conflict>, WorkError> {
+    let filter = ConflictFilter {
+        sync: Some(sync.name.clone()),
+        state: Some(state),
+        kind: Some(ASKED.to_owned()),
+        limit: QUESTIONS_MAX,
+        ..ConflictFilter::default()
+    };
+    let mut questions = context.store.conflicts(&filter).await?;
+    questions.retain(|question| question.side == side);
+    Ok(questions)
+}
+
+/// Asks once for all records.
 async fn ask(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
     (side, field): (Side, &str),
     records: u64,
-    asked: Option<Conflict>,
 ) -> Result<(), WorkError> {
-    let told = match asked.map(|asked| asked.kind) {
-        Some(ConflictKind::Emptied { records, .. }) => records,
-        Some(_) | None => 0,
-    };
     let Some(record) = link.side(side).id.clone() else {
         return Ok(());
     };
-    if records < told.saturating_mul(2) || records == 0 {
-        return Ok(());
-    }
     let (sync, connection) = (&work.sync.name, &work.sync.end(side).connection);
     tracing::warn!(%sync, %connection, field, records, "a field is not in the answers any more, in records that had a value there; the values stand until a person has said what it is (`tandem conflicts list`)");
     let now = work.context.now();

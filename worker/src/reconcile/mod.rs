@@ -29,6 +29,8 @@ mod unclear;
 mod unlinked;
 mod unshown;
 
+pub use emptied::close_moot as close_moot_questions_about_fields;
+
 use tandem_domain::{RecordId, Side};
 use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;

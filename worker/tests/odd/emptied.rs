@@ -90,6 +90,10 @@ async fn a_field_that_vanishes_empties_nothing_and_is_one_question() {
         assert_eq!(world.dead().await, []);
 
         world.a.hides_fields(&[]);
+        world.hear(Side::A, &ids[0]).await;
+        world.rest().await;
+        assert_eq!(open(&world).await.len(), 1, "others still wait");
+        world.sweep().await;
         world.sweep().await;
         assert_eq!(open(&world).await, [], "nobody has to say any more");
         assert_eq!(world.b.writes(), writes + 1);
@@ -143,6 +147,43 @@ async fn values_that_a_person_keeps_stand_until_the_field_is_shown_again() {
         (vec![], MANY - 1)
     );
     world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn a_field_that_nobody_shows_any_more_empties_nothing_however_slowly_records_are_looked_at() {
+    let (world, ids) = world(5).await;
+    world.a.hides_fields(&["note"]);
+    for id in &ids {
+        world.a.user_edits(id, "city", "Lyon");
+        world.hear(Side::A, id).await;
+        world.rest().await;
+        world.clock.advance(std::time::Duration::from_secs(4_000));
+    }
+    assert_eq!(notes(&world, Side::B), 5);
+    let asked = open(&world).await;
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(world.dead().await, []);
+    answer(&world, Resolution::Approve).await;
+    assert_eq!(notes(&world, Side::B), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_holds_no_longer_is_closed_by_the_next_sweep() {
+    let (world, _) = world(MANY).await;
+    world.a.hides_fields(&["note"]);
+    world.sweep().await;
+    answer(&world, Resolution::Reject).await;
+    let answered = async || {
+        let questions = world.questions().await;
+        let states = questions.iter().map(|question| question.state);
+        states
+            .filter(|state| *state == ConflictState::Answered)
+            .count()
+    };
+    assert_eq!(answered().await, 1, "it holds for what is missed later");
+    world.clock.advance(std::time::Duration::from_secs(90_000));
+    world.sweep().await;
+    assert_eq!((answered().await, open(&world).await), (0, vec![]));
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ paced! {
     }
     BrakeStore {
         fn admit_delete(sync: &SyncName, link: LinkId, limit: u64, since: Timestamp, now: Timestamp) -> bool;
-        fn count_emptied(sync: &SyncName, field: (Side, &str), link: LinkId, since: Timestamp, now: Timestamp) -> u64;
+        fn count_emptied(sync: &SyncName, field: (Side, &str), link: LinkId, limit: u64, since: Timestamp, now: Timestamp) -> u64;
     }
     ChangeStore {
         fn changes(filter: &ChangeFilter) -> Vec<Change>;
@@ -67,6 +67,7 @@ paced! {
         fn conflicts(filter: &ConflictFilter) -> Vec<Conflict>;
         fn conflict(id: ConflictId) -> Option<Conflict>;
         fn question_about(subject: &str) -> Option<Conflict>;
+        fn close_question(id: ConflictId, state: ConflictState, why: Option<&'static str>, now: Timestamp) -> bool;
         fn resolve_conflict(id: ConflictId, resolution: Resolution, job: JobId, now: Timestamp) -> Option<JobId>;
     }
     EventStore {

@@ -163,7 +163,8 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             records,
             value,
         } => format!(
-            "`{field}` is not in the answers of side {side} any more, in at least {records} records of {} that had a value there, such as {record} with {}: was it emptied in all of them, or may the sign-in not see it any more, or has it another name? Until this is answered the values stand on side {other}, and nothing is emptied",
+            "`{field}` is not in the answers of side {side} any more, in {} of {} that had a value there, such as {record} with {}: was it emptied in all of them, or may the sign-in not see it any more, or has it another name? Until this is answered these values stand on side {other}; only what was missing in single records before, while others showed the field, was taken for emptied",
+            at_least(*records),
             conflict.sync,
             quoted(value)
         ),
@@ -260,5 +261,14 @@ pub(crate) fn quoted(value: &Value) -> String {
         Value::Null => "nothing".to_owned(),
         Value::Text(text) => format!("\"{}\"", line(text)),
         other => json(super::plain(other).to_string().trim_matches('"')).into_owned(),
+    }
+}
+
+/// In how many records at least, in words.
+fn at_least(records: u64) -> String {
+    if records == 1 {
+        "a record".to_owned()
+    } else {
+        format!("at least {records} records")
     }
 }

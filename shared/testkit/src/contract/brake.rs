@@ -70,7 +70,7 @@ pub async fn records_that_lose_a_field_are_counted_until_the_time_is_over(store:
     let make = Make::default();
     let count = async |sync: &str, side: Side, field: &str, link: LinkId| {
         let (sync, now) = (Make::sync(sync), make.now());
-        let counted = store.count_emptied(&sync, (side, field), link, now.minus(WINDOW), now);
+        let counted = store.count_emptied(&sync, (side, field), link, 3, now.minus(WINDOW), now);
         counted.await.expect("the storage answers")
     };
     let first = make.link_id();
@@ -81,6 +81,11 @@ pub async fn records_that_lose_a_field_are_counted_until_the_time_is_over(store:
         "the same again"
     );
     assert_eq!(count("customers", Side::A, "note", make.link_id()).await, 2);
+    for expected in [3, 3, 3] {
+        let counted = count("customers", Side::A, "note", make.link_id()).await;
+        assert_eq!(counted, expected, "no more than the limit");
+    }
+    assert_eq!(count("customers", Side::A, "note", first).await, 3);
     assert_eq!(count("customers", Side::B, "note", first).await, 1);
     assert_eq!(count("customers", Side::A, "city", first).await, 1);
     assert_eq!(count("invoices", Side::A, "note", first).await, 1);

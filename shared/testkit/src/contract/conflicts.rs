@@ -433,6 +433,39 @@ pub async fn every_kind_and_answer_survives_the_storage(store: Subject) {
     }
 }
 
+/// An answer that comes in between is not closed with a question that nobody has to answer any more.
+pub async fn a_question_is_closed_only_in_the_state_in_which_it_was_seen(store: Subject) {
+    let make = Make::default();
+    let asked = make.conflict(None, "a1", Make::ambiguous());
+    assert_eq!(open(&store, &make, &[&asked]).await, 1);
+    let close = async |state: ConflictState, why: Option<&'static str>| {
+        let closed = store.close_question(asked.id, state, why, make.now());
+        closed.await.expect("close_question")
+    };
+    let answered =
+        store.resolve_conflict(asked.id, Resolution::CreateNew, make.job_id(), make.now());
+    assert!(answered.await.expect("resolve").is_some());
+    assert!(!close(ConflictState::Open, Some("it is shown again")).await);
+    let kept = stored(&store, asked.id).await;
+    assert_eq!(
+        (kept.state, kept.resolution),
+        (ConflictState::Answered, Some(Resolution::CreateNew))
+    );
+    assert!(close(ConflictState::Answered, None).await);
+    assert_eq!(stored(&store, asked.id).await.state, ConflictState::Closed);
+
+    let other = make.conflict(None, "a2", Make::ambiguous());
+    assert_eq!(open(&store, &make, &[&other]).await, 1);
+    let why = Some("it is shown again");
+    let closed = store.close_question(other.id, ConflictState::Open, why, make.now());
+    assert!(closed.await.expect("close_question"));
+    let closed = stored(&store, other.id).await;
+    assert_eq!(
+        (closed.state, closed.closed_because.as_deref()),
+        (ConflictState::Closed, why)
+    );
+}
+
 /// A field that vanishes from many records is asked about once, and the question is found by what it is about until it
 /// is closed.
 pub async fn a_field_that_vanishes_from_many_records_is_one_question(store: Subject) {

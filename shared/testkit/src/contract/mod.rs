@@ -234,6 +234,7 @@ macro_rules! contract_suite {
             index: a_row_in_part_of_a_linked_record_is_compared_with_when_it_was_read;
             conflicts: a_question_is_opened_once;
             conflicts: a_field_that_vanishes_from_many_records_is_one_question;
+            conflicts: a_question_is_closed_only_in_the_state_in_which_it_was_seen;
             conflicts: a_question_keeps_the_records_that_it_is_about;
             conflicts: a_question_without_a_field_is_opened_once_a_record;
             conflicts: an_open_question_shows_in_the_pair;
