@@ -104,6 +104,7 @@ syncs:
       website: {{}}
       credit_limit: {{ equality: {{ decimals: 2 }} }}
     retry: {{ retries: {retries}, base_secs: 1, max_secs: 10 }}
+    deletes: {{ confirm_secs: 5 }}
     overlap_secs: 30
     schedule: {{ poll_a: "{polls}", poll_b: "{polls}", full: "{full}" }}
 "#,

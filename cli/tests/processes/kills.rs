@@ -56,6 +56,7 @@ async fn nothing_is_lost_or_doubled_when_tandem_is_killed_again_and_again() {
     let tandem = site.up().await;
     crm.quiet().await;
     books.quiet().await;
+    replay_what_kills_ended(&site).await;
     let quiet_since = Instant::now();
     let status = async || tandem.status().await;
     let (verdict, settled) = agreement((&crm, &books), &initial, status, AGREE_MAX).await;
@@ -98,6 +99,15 @@ async fn kill_often(site: &Site, scale: &Scale) {
         sleep(Duration::from_millis(chance.random_range(LIFE_MS))).await;
         tandem.kill().await;
     }
+}
+
+/// What ran three times in a row while Tandem was killed is a dead letter, whosever fault it was: a person replays it.
+async fn replay_what_kills_ended(site: &Site) {
+    let mut command = site.command();
+    let command = command.args(["dlq", "replay", "--all", "--code", "internal"]);
+    let replayed = command.output().await.expect("it runs");
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success(), "{said}");
 }
 
 /// What there was to do, for a person.

@@ -188,7 +188,12 @@ impl Judge<'_> {
         operation: &Operation<'_>,
         error: &reqwest::Error,
     ) -> ConnectorError {
-        let sent = !(error.is_connect() || error.is_builder());
+        if error.is_builder() {
+            // Such as an address that a value has made too long. It says nothing of the system.
+            let reason = format!("the request cannot be made: {}", chain(error));
+            return self.error(ErrorClass::Refused, operation, reason, None, None);
+        }
+        let sent = !error.is_connect();
         let class = if sent && operation.writes {
             ErrorClass::Lost
         } else {
