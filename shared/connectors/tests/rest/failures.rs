@@ -371,3 +371,17 @@ async fn a_secret_at_the_cut_of_a_message_or_with_a_tag_in_it_shows_no_part() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_request_that_cannot_be_made_says_nothing_of_its_system() {
+    let server = Server::start(|_, _| json(200, json!({}))).await;
+    let connector = server.connector(&manifest("", LIST, WRITES));
+    // No address may be so long.
+    let long = RecordId::new("x".repeat(70_000));
+    let error = connector
+        .read(&items(), &[long])
+        .await
+        .expect_err("no request");
+    assert_eq!(error.code(), ErrorCode::Refused, "{error}");
+    assert!(error.to_string().contains("cannot be made"), "{error}");
+}
