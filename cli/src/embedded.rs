@@ -139,7 +139,9 @@ impl Embedded {
     /// Stops taking, finishes or hands back what is under way, and ends.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        Ok(self.tasks.join().await?)
+        let ended = self.tasks.join().await;
+        self.store.close().await;
+        Ok(ended?)
     }
 }
 

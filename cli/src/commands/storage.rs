@@ -14,6 +14,7 @@ use tandem_runtime::config::Built;
 use tandem_runtime::process::Storage;
 use tandem_runtime::{Configuration, SyncDefinition, SystemClock, SystemEntropy};
 use tandem_store::{Store, StoreError};
+use tandem_store_sqlite::upkeep;
 use tempfile::TempDir;
 
 use super::desk::Desk;
@@ -31,7 +32,7 @@ pub struct LookedAt {
 /// Opens what is kept, which must be there.
 pub async fn open(place: &StorageOptions) -> anyhow::Result<Arc<dyn Store>> {
     place.require_here()?;
-    if !is_there(place) {
+    if !is_there(place).await? {
         bail!(
             "there is no Tandem database in `{}`: name the folder of your `tandem up` with --data or TANDEM_DATA \
              (or the database of your fleet with --database-url or TANDEM_DATABASE_URL), or make one with \
@@ -42,11 +43,12 @@ pub async fn open(place: &StorageOptions) -> anyhow::Result<Arc<dyn Store>> {
     open_or_make(place).await
 }
 
-/// A database server is asked when it is opened; a folder can be looked at.
-fn is_there(place: &StorageOptions) -> bool {
+/// A database server is asked when it is opened; a folder can be looked at. That of a database that has lost its
+/// contents is left as it is.
+async fn is_there(place: &StorageOptions) -> anyhow::Result<bool> {
     match place.storage(false) {
-        Storage::Sqlite { file, .. } => file.is_file(),
-        Storage::Postgres { .. } => true,
+        Storage::Sqlite { file, .. } => Ok(upkeep::is_made(&file).await?),
+        Storage::Postgres { .. } => Ok(true),
     }
 }
 
@@ -59,7 +61,7 @@ pub async fn open_or_make(place: &StorageOptions) -> anyhow::Result<Arc<dyn Stor
 /// Opens what is kept if it is there, and an empty one elsewhere if not: looking makes nothing.
 pub async fn open_to_look(place: &StorageOptions) -> anyhow::Result<LookedAt> {
     place.require_here()?;
-    if is_there(place) {
+    if is_there(place).await? {
         return Ok(LookedAt {
             store: open_or_make(place).await?,
             _folder: None,

@@ -177,6 +177,50 @@ async fn the_database_is_checked_and_copied_while_it_is_in_use() {
 }
 
 #[tokio::test]
+async fn a_database_that_has_lost_its_contents_is_told_of_and_left_as_it_is() {
+    let site = Site::start(3).await;
+    let up = site.up().await;
+    up.stop().await;
+    let at = |name: &str| site.data().join(name);
+    std::fs::write(at("tandem.db"), "").expect("it is emptied");
+    let _ = std::fs::remove_file(at("tandem.db-shm"));
+    let log = vec![7; 16_000];
+    std::fs::write(at("tandem.db-wal"), &log).expect("a log");
+    let parts = [
+        "has lost its contents",
+        "tandem.db is empty (0 bytes)",
+        "tandem.db-wal (16000 bytes)",
+        "api-token",
+        "Nothing was changed",
+        "Keep a copy of the whole folder",
+    ];
+    for (command, code) in [
+        (vec!["db", "check"], 1),
+        (vec!["status"], 3),
+        (vec!["conflicts", "list"], 3),
+        (vec!["apply"], 3),
+        (vec!["apply", "--dry-run"], 3),
+        (vec!["up"], 3),
+    ] {
+        let answer = site.tandem(&command).await.expect(code);
+        let said = format!("{}{}", answer.out, answer.err);
+        for part in parts {
+            assert!(said.contains(part), "{command:?} without {part}: {said}");
+        }
+        let left = std::fs::read(at("tandem.db-wal")).expect("the log is left");
+        assert!(left == log, "{command:?} changed the log");
+        let size = std::fs::metadata(at("tandem.db"))
+            .expect("it is left")
+            .len();
+        assert_eq!(size, 0, "{command:?} wrote into the file");
+    }
+    for name in ["tandem.db-wal", "api-token", "tandem.db.lock"] {
+        std::fs::remove_file(at(name)).expect("it is there");
+    }
+    site.up().await.stop().await;
+}
+
+#[tokio::test]
 async fn the_status_is_shown_again_and_again_until_it_is_stopped() {
     let site = Site::start(3).await;
     site.tandem(&["apply"]).await.expect(0);

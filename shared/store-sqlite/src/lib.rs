@@ -18,6 +18,7 @@ mod jobs;
 mod leases;
 mod links;
 mod listings;
+mod lost;
 mod open;
 mod place;
 #[cfg(test)]
@@ -59,5 +60,9 @@ ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
         // already is not written again.
         self.change_one(sqlx::query(PROBE)).await?;
         open::check_version(&self.readers).await
+    }
+
+    async fn close(&self) {
+        self.writer.end().await;
     }
 }

@@ -10,9 +10,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool};
 use tandem_store::StoreError;
 
-use crate::place::{beside, cannot_open, no_access, open_private_here, prepare};
+use crate::lost::{lost, mark};
+use crate::place::{beside, cannot_open, no_access, open_private_here, prepare, require_files};
 use crate::watch::Watch;
-use crate::writer::Writer;
+use crate::writer::{Ending, Writer};
 use crate::{SqliteStore, rows, sql};
 
 /// How long a write waits for another process (an operator's command) to finish its own.
@@ -129,6 +130,10 @@ impl SqliteStore {
     /// [`StoreError::Unavailable`] when another process runs on the file or it cannot be opened;
     /// [`StoreError::Schema`] when its schema is newer than this program.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
+        require_files(path)?;
+        if let Some(lost) = lost(path).await? {
+            return Err(lost.into());
+        }
         prepare(path)?;
         let lock = options.exclusive.then(|| lock_file(path)).transpose()?;
         let connect = connect_options(path);
@@ -136,7 +141,7 @@ impl SqliteStore {
             .connect()
             .await
             .map_err(|error| cannot_open(path, &error))?;
-        bring_up_to_date(&mut conn, path, lock.is_some()).await?;
+        bring_up_to_date(&mut conn, path, lock.as_ref()).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .test_before_acquire(false)
@@ -147,7 +152,14 @@ impl SqliteStore {
             .map_err(|error| cannot_open(path, &error))?;
         let watch = Watch::of(path).map_err(|error| no_access(path, &error))?;
         Ok(Arc::new(Self {
-            writer: Writer::start(conn, Some(watch)),
+            writer: Writer::start(
+                conn,
+                Some(Ending {
+                    watch,
+                    readers: readers.clone(),
+                    alone: lock.is_some(),
+                }),
+            ),
             readers,
             _lock: lock,
         }))
@@ -206,24 +218,45 @@ pub(crate) fn migrator() -> Migrator {
 async fn bring_up_to_date(
     conn: &mut SqliteConnection,
     path: &Path,
-    locked: bool,
+    held: Option<&File>,
 ) -> Result<(), StoreError> {
-    let _lock = if locked || is_current(conn).await? {
+    let is_current = is_current(conn).await?;
+    let own = if held.is_some() || is_current {
         None
     } else {
         Some(lock_file(path)?)
     };
-    migrator().run(conn).await.map_err(|error| match error {
+    let ran = migrator().run(&mut *conn).await;
+    ran.map_err(|error| match error {
         MigrateError::Execute(error) => sql::failed(error),
         other => schema(other),
+    })?;
+    if !is_current {
+        // Whoever copies the file alone has at least the schema, and one that lost its contents can be told.
+        empty_log(conn).await?;
+    }
+    held.or(own.as_ref()).map_or(Ok(()), |lock| {
+        mark(lock).map_err(|error| no_access(&beside(path, ".lock"), &error))
     })
 }
 
-async fn is_current(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+/// Moves what the write-ahead log holds into the file. Others who read or write are waited for a while; then what
+/// they still need stays there.
+pub(crate) async fn empty_log(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    const EMPTY: &str = "-- empty_log\nPRAGMA wal_checkpoint(TRUNCATE)";
+    sql::all(conn, sqlx::query(EMPTY)).await.map(|_moved| ())
+}
+
+/// Whether there is a list of versions, which is the first that is made.
+pub(crate) async fn has_schema(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
     const EXISTS: &str = "-- has_schema
 SELECT count(*) AS tables FROM sqlite_schema WHERE name = '_sqlx_migrations'";
     let row = sql::one(&mut *conn, sqlx::query(EXISTS)).await?;
-    if rows::count(&row, "tables")? == 0 {
+    Ok(rows::count(&row, "tables")? > 0)
+}
+
+async fn is_current(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+    if !has_schema(conn).await? {
         return Ok(false);
     }
     Ok(version(conn).await? == Some(MIGRATIONS[MIGRATIONS.len() - 1].0))

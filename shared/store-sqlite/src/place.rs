@@ -13,7 +13,7 @@ use crate::sql::{DAMAGED_ADVICE, is_damage};
 const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 
 /// The token of the API, which the running process keeps in the same folder, with a mode of its own.
-const API_TOKEN: &str = "api-token";
+pub(crate) const API_TOKEN: &str = "api-token";
 
 /// Makes the folder and the file if they are not there, and sees to it that others cannot read them.
 pub(crate) fn prepare(path: &Path) -> Result<(), StoreError> {

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tandem_store::StoreError;
 
-use crate::open::{needed_version, version};
+pub use crate::lost::{Lost, is_made, lost};
+use crate::open::{has_schema, needed_version, version};
 use crate::place::{cannot_open, require_files};
 use crate::{rows, sql};
 
@@ -30,6 +31,14 @@ pub struct FileReport {
 
 async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     require_files(path)?;
+    // SQLite would remove the log beside an empty file, also for one that only reads.
+    if let Some(lost) = lost(path).await? {
+        return Err(lost.into());
+    }
+    read_only(path).await
+}
+
+async fn read_only(path: &Path) -> Result<SqliteConnection, StoreError> {
     // No setting of the store's own: a copy must not have to be written to before it can be read.
     SqliteConnectOptions::new()
         .filename(path)
@@ -39,6 +48,15 @@ async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
         .connect()
         .await
         .map_err(|error| cannot_open(path, &error))
+}
+
+/// Whether a file has nothing of Tandem's, also when what its log holds is taken in. It is read only, so the log stays
+/// as it is.
+pub(crate) async fn is_without_tables(path: &Path) -> Result<bool, StoreError> {
+    let mut conn = read_only(path).await?;
+    let has_schema = has_schema(&mut conn).await?;
+    conn.close().await.map_err(sql::failed)?;
+    Ok(!has_schema)
 }
 
 /// Looks a file through. Others may use it meanwhile.

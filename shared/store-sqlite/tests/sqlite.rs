@@ -353,3 +353,187 @@ async fn nothing_is_said_to_be_kept_once_the_folder_was_removed_or_replaced() {
     let jobs = store.enqueue(vec![make.job("a2")], make.now()).await;
     assert_eq!(jobs.expect("it goes on").len(), 1);
 }
+
+/// The names in a folder with what each file holds, so that nothing that changed goes unseen.
+fn held(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let mut held: Vec<_> = entries
+        .map(|entry| {
+            let entry = entry.expect("it is listed");
+            let bytes = std::fs::read(entry.path()).expect("it is read");
+            (entry.file_name().to_string_lossy().into_owned(), bytes)
+        })
+        .collect();
+    held.sort();
+    held
+}
+
+/// Insists that neither a start nor a look touches a database that has lost its contents.
+async fn refused_as_lost(path: &Path, named: &[&str]) {
+    let folder = path.parent().expect("a folder");
+    let before = held(folder);
+    for options in [RUNNING, COMMAND] {
+        let refused = SqliteStore::open(path, options).await.err();
+        let refused = refused.expect("it is refused");
+        assert!(matches!(refused, StoreError::Unusable(_)), "{refused:?}");
+        let message = refused.to_string();
+        let folder = folder.display().to_string();
+        let always = [
+            "has lost its contents",
+            "Nothing was changed",
+            "backup",
+            folder.as_str(),
+        ];
+        for part in always.iter().chain(named) {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+    let looked = upkeep::examine(path).await.err();
+    if path.exists() {
+        let looked = looked.expect("it is refused").to_string();
+        assert!(looked.contains("has lost its contents"), "{looked}");
+    }
+    assert!(upkeep::is_made(path).await.is_err());
+    assert!(upkeep::lost(path).await.expect("it is looked at").is_some());
+    assert!(before == held(folder), "nothing was touched");
+}
+
+/// A database with a job in it, which was closed in good order.
+async fn closed(path: &Path) {
+    let (store, make) = (open(path, RUNNING).await, Make::default());
+    let jobs = store.enqueue(vec![make.job("a1")], make.now()).await;
+    jobs.expect("it is kept");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn after_an_orderly_end_the_file_alone_holds_everything() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let store = open(&path, RUNNING).await;
+    let make = Make::default();
+    let jobs = store.enqueue(vec![make.job("a1")], make.now()).await;
+    jobs.expect("it is kept");
+    // A command that looks on meanwhile does not keep it from being whole.
+    let beside = open(&path, COMMAND).await;
+    store.close().await;
+    let refused = store.enqueue(vec![make.job("a2")], make.now()).await;
+    refused.expect_err("nothing is taken any more");
+    let alone = folder.path().join("alone.db");
+    std::fs::copy(&path, &alone).expect("it is copied");
+    drop(beside);
+    let copied = open(&alone, RUNNING).await;
+    let counts = copied.job_counts(None, make.now()).await.expect("counts");
+    assert_eq!(counts.available, 1);
+}
+
+#[tokio::test]
+async fn a_command_that_ends_last_leaves_everything_in_the_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let (store, make) = (open(&path, COMMAND).await, Make::default());
+    let jobs = store.enqueue(vec![make.job("a1")], make.now()).await;
+    jobs.expect("it is kept");
+    store.close().await;
+    assert!(!folder.path().join("tandem.db-wal").exists());
+}
+
+#[tokio::test]
+async fn a_new_database_has_its_schema_in_the_file_itself() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let _store = open(&path, RUNNING).await;
+    let alone = folder.path().join("alone.db");
+    std::fs::copy(&path, &alone).expect("it is copied");
+    let report = upkeep::examine(&alone).await.expect("it is looked through");
+    assert_eq!(report.version, Some(report.needed));
+}
+
+#[tokio::test]
+async fn an_empty_or_missing_file_beside_a_log_is_neither_opened_nor_begun_anew() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    std::fs::write(folder.path().join("tandem.db-wal"), "x".repeat(9_000)).expect("a log");
+    refused_as_lost(&path, &["is not there", "tandem.db-wal (9000 bytes)"]).await;
+    std::fs::write(&path, "").expect("an empty file");
+    refused_as_lost(&path, &["is empty (0 bytes)", "tandem.db-wal (9000 bytes)"]).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_emptied_is_not_begun_anew_where_an_earlier_start_left_its_mark() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    closed(&path).await;
+    std::fs::write(&path, "").expect("it is emptied");
+    refused_as_lost(&path, &["tandem.db.lock", "is empty"]).await;
+    std::fs::remove_file(&path).expect("it is there");
+    refused_as_lost(&path, &["tandem.db.lock", "is not there"]).await;
+    std::fs::write(folder.path().join("api-token"), "secret\n").expect("a token");
+    std::fs::remove_file(folder.path().join("tandem.db.lock")).expect("it is there");
+    refused_as_lost(&path, &["api-token", "is not there"]).await;
+    // What the message says is what it takes.
+    std::fs::remove_file(folder.path().join("api-token")).expect("it is there");
+    open(&path, RUNNING).await.ping().await.expect("it is new");
+}
+
+/// The file as SQLite makes it before anything is in it.
+async fn without_tables(path: &Path) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+    let conn = sqlx::ConnectOptions::connect(&options).await.expect("made");
+    sqlx::Connection::close(conn).await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_file_without_tables_is_begun_anew_only_where_nothing_tells_of_an_earlier_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    without_tables(&path).await;
+    assert_eq!(std::fs::metadata(&path).expect("it is there").len(), 4_096);
+    std::fs::write(folder.path().join("api-token"), "secret\n").expect("a token");
+    refused_as_lost(&path, &["holds no tables (4096 bytes)", "api-token"]).await;
+    std::fs::remove_file(folder.path().join("api-token")).expect("it is there");
+    open(&path, RUNNING).await.ping().await.expect("it is new");
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_half_way_goes_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    // Killed after the lock was taken, after the file was made, and after SQLite began to write into its log.
+    std::fs::write(folder.path().join("tandem.db.lock"), "").expect("a lock");
+    std::fs::write(&path, "").expect("an empty file");
+    assert!(!upkeep::is_made(&path).await.expect("it is looked at"));
+    without_tables(&path).await;
+    std::fs::write(folder.path().join("tandem.db-wal"), [0; 5_000]).expect("a log");
+    assert!(!upkeep::is_made(&path).await.expect("it is looked at"));
+    open(&path, RUNNING).await.ping().await.expect("it goes on");
+}
+
+#[tokio::test]
+async fn a_young_database_whose_process_was_killed_is_taken_for_what_its_log_holds() {
+    let (running, folder) = (
+        tempfile::tempdir().expect("a temporary folder"),
+        tempfile::tempdir().expect("another folder"),
+    );
+    // As an earlier version left it: the list of tables in the log, nothing in the file.
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(running.path().join("tandem.db"))
+        .create_if_missing(true)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+    let mut conn = sqlx::ConnectOptions::connect(&options).await.expect("made");
+    let table = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY)";
+    let made = sqlx::Executor::execute(&mut conn, sqlx::query(table)).await;
+    made.expect("it is in the log");
+    for name in ["tandem.db", "tandem.db-wal"] {
+        let copied = std::fs::copy(running.path().join(name), folder.path().join(name));
+        copied.expect("it is there");
+    }
+    std::fs::write(folder.path().join("api-token"), "secret\n").expect("a token");
+    let path = folder.path().join("tandem.db");
+    assert_eq!(std::fs::metadata(&path).expect("it is there").len(), 4_096);
+    assert!(upkeep::is_made(&path).await.expect("it is looked at"));
+    assert_eq!(upkeep::lost(&path).await.expect("it is looked at"), None);
+}

@@ -75,6 +75,10 @@ pub trait Store:
     + BrakeStore
     + HandStore
 {
+    /// Ends the use of the storage in good order, when nothing is asked of it any more: what lies beside a file is
+    /// moved into it. Without this nothing is lost either.
+    async fn close(&self);
+
     /// Whether the storage answers and its schema is the one that this program needs.
     async fn ping(&self) -> Result<(), StoreError>;
 }

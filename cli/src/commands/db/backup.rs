@@ -23,6 +23,9 @@ pub async fn run(path: &Path, data: &DataOptions) -> anyhow::Result<ExitCode> {
             pg_dump(&url, path)
         ),
     };
+    if let Some(lost) = upkeep::lost(&file).await? {
+        bail!("nothing was copied: {}. {}", lost.what, lost.advice);
+    }
     if !file.is_file() {
         bail!(
             "there is no database at {}, so nothing was copied: name the folder of your `tandem up` with --data or \

@@ -61,6 +61,12 @@ pub async fn run(data: &DataOptions) -> anyhow::Result<ExitCode> {
 }
 
 async fn file_findings(file: &Path) -> anyhow::Result<Vec<Finding>> {
+    if let Some(lost) = upkeep::lost(file).await? {
+        return Ok(vec![Finding {
+            what: lost.what,
+            advice: lost.advice,
+        }]);
+    }
     if !file.exists() {
         bail!(
             "there is no database at {}: name the folder of your `tandem up` with --data or TANDEM_DATA; if there is none \

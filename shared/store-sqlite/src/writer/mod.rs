@@ -6,12 +6,15 @@
 //! A verb whose caller has gone is run all the same: it was asked for.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tandem_store::StoreError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 
+use crate::open::empty_log;
 use crate::sql::{self, Statement};
 use crate::tally::Tally;
 use crate::watch::Watch;
@@ -37,8 +40,7 @@ struct Reply {
 pub(crate) struct Txn {
     conn: SqliteConnection,
     pub(crate) tally: Tally,
-    /// Where the database is, if it is watched.
-    watch: Option<Watch>,
+    ending: Option<Ending>,
 }
 
 impl Txn {
@@ -69,26 +71,81 @@ impl Txn {
     }
 
     fn check_place(&self) -> Result<(), StoreError> {
-        self.watch.as_ref().map_or(Ok(()), Watch::check)
+        self.ending
+            .as_ref()
+            .map_or(Ok(()), |ending| ending.watch.check())
+    }
+
+    /// That the files are gone was said when it was noticed.
+    fn has_told(&self) -> bool {
+        self.ending
+            .as_ref()
+            .is_some_and(|ending| ending.watch.has_told())
+    }
+
+    /// Closes the connection, and leaves as much as can be in the database itself.
+    async fn close(mut self) {
+        if let Some(ending) = &self.ending
+            // SQLite removes the log by its name, which may be another database's now.
+            && ending.watch.check().is_ok()
+        {
+            ending.readers.close().await;
+            if ending.alone
+                && let Err(error) = empty_log(&mut self.conn).await
+            {
+                tracing::warn!(%error, "the write-ahead log was not moved into the database; the next start does it");
+            }
+        }
+        if let Err(error) = self.conn.close().await {
+            tracing::warn!(%error, "the database was not closed in good order; the next start sees to it");
+        }
     }
 }
 
-/// The way to the writer task. The task ends, and closes its connection, when this is dropped.
+/// What the end of the writer needs to know.
+pub(crate) struct Ending {
+    /// Where the database is.
+    pub(crate) watch: Watch,
+    /// Closed before the writer's connection: SQLite moves the log into the file, and removes it, only when a
+    /// connection that may write is the last.
+    pub(crate) readers: SqlitePool,
+    /// Whether this process is the one that runs on the file.
+    pub(crate) alone: bool,
+}
+
+/// The way to the writer task. The task ends, and closes its connection, when this is dropped or told to.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Verb>,
+    stop: Arc<Notify>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts the task on the present runtime.
-    pub(crate) fn start(conn: SqliteConnection, watch: Option<Watch>) -> Self {
+    pub(crate) fn start(conn: SqliteConnection, ending: Option<Ending>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_VERBS_MAX);
         let txn = Txn {
             conn,
             tally: Tally::default(),
-            watch,
+            ending,
         };
-        tokio::spawn(serve(txn, waiting));
-        Self { queue }
+        let stop = Arc::new(Notify::new());
+        let task = tokio::spawn(serve(txn, waiting, Arc::clone(&stop)));
+        Self {
+            queue,
+            stop,
+            task: Mutex::new(Some(task)),
+        }
+    }
+
+    /// Takes nothing more, runs what waits, and returns when the connection is closed.
+    pub(crate) async fn end(&self) {
+        self.stop.notify_one();
+        if let Some(task) = self.task.lock().await.take()
+            && let Err(error) = task.await
+        {
+            tracing::warn!(%error, "the writer of the database ended early");
+        }
     }
 
     /// Runs a verb in a transaction; returns after its commit. An error undoes what it did.
@@ -129,16 +186,25 @@ fn stopped() -> StoreError {
     StoreError::Unavailable("the writer of the database has stopped; restart Tandem".to_owned())
 }
 
-async fn serve(mut txn: Txn, mut waiting: mpsc::Receiver<Verb>) {
+/// What waits, up to a batch; once it is told to stop, no more than what waits already.
+async fn next(waiting: &mut mpsc::Receiver<Verb>, batch: &mut Vec<Verb>, stop: &Notify) -> usize {
+    tokio::select! {
+        biased;
+        taken = waiting.recv_many(batch, BATCH_VERBS_MAX) => return taken,
+        () = stop.notified() => waiting.close(),
+    }
+    waiting.recv_many(batch, BATCH_VERBS_MAX).await
+}
+
+async fn serve(mut txn: Txn, mut waiting: mpsc::Receiver<Verb>, stop: Arc<Notify>) {
     let mut batch = Vec::with_capacity(BATCH_VERBS_MAX);
-    while waiting.recv_many(&mut batch, BATCH_VERBS_MAX).await > 0 {
+    while next(&mut waiting, &mut batch, &stop).await > 0 {
         let mut replies = Vec::with_capacity(batch.len());
         let result = run_batch(&mut txn, &mut batch, &mut replies).await;
         batch.clear();
         let failure = result.err();
         if let Some(error) = &failure {
-            // That the files are gone was said when it was noticed.
-            if !txn.watch.as_ref().is_some_and(Watch::has_told) {
+            if !txn.has_told() {
                 tracing::warn!(%error, "a batch of writes was not committed");
             }
             roll_back(&mut txn).await;
@@ -150,6 +216,7 @@ async fn serve(mut txn: Txn, mut waiting: mpsc::Receiver<Verb>) {
             });
         }
     }
+    txn.close().await;
 }
 
 /// What each verb of a batch is told when the batch was not committed.
