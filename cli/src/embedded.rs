@@ -140,7 +140,7 @@ impl Embedded {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         let ended = self.tasks.join().await;
-        self.store.close().await;
+        self.store.close().await?;
         Ok(ended?)
     }
 }

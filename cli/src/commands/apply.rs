@@ -84,7 +84,7 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         .apply_config(written.connections, written.syncs, built.schedules, now())
         .await?;
     let after = documents(store.as_ref()).await?;
-    store.close().await;
+    store.close().await?;
     report(&args, &before, &after, &removed, &moved).await
 }
 

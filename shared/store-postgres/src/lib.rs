@@ -71,5 +71,7 @@ ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
     }
 
     /// The server has everything, and sees to it that a connection ends.
-    async fn close(&self) {}
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -62,7 +62,8 @@ ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
         open::check_version(&self.readers).await
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Result<(), StoreError> {
         self.writer.end().await;
+        Ok(())
     }
 }

@@ -403,7 +403,7 @@ async fn closed(path: &Path) {
     let (store, make) = (open(path, RUNNING).await, Make::default());
     let jobs = store.enqueue(vec![make.job("a1")], make.now()).await;
     jobs.expect("it is kept");
-    store.close().await;
+    store.close().await.expect("it is closed");
 }
 
 #[tokio::test]
@@ -416,7 +416,7 @@ async fn after_an_orderly_end_the_file_alone_holds_everything() {
     jobs.expect("it is kept");
     // A command that looks on meanwhile does not keep it from being whole.
     let beside = open(&path, COMMAND).await;
-    store.close().await;
+    store.close().await.expect("it is closed");
     let refused = store.enqueue(vec![make.job("a2")], make.now()).await;
     refused.expect_err("nothing is taken any more");
     let alone = folder.path().join("alone.db");
@@ -434,7 +434,7 @@ async fn a_command_that_ends_last_leaves_everything_in_the_file() {
     let (store, make) = (open(&path, COMMAND).await, Make::default());
     let jobs = store.enqueue(vec![make.job("a1")], make.now()).await;
     jobs.expect("it is kept");
-    store.close().await;
+    store.close().await.expect("it is closed");
     assert!(!folder.path().join("tandem.db-wal").exists());
 }
 

@@ -76,8 +76,8 @@ pub trait Store:
     + HandStore
 {
     /// Ends the use of the storage in good order, when nothing is asked of it any more: what lies beside a file is
-    /// moved into it. Without this nothing is lost either.
-    async fn close(&self);
+    /// moved into it. Without this nothing is lost either, and a second time does no more.
+    async fn close(&self) -> Result<(), StoreError>;
 
     /// Whether the storage answers and its schema is the one that this program needs.
     async fn ping(&self) -> Result<(), StoreError>;

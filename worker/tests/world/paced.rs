@@ -33,6 +33,7 @@ macro_rules! paced {
 paced! {
     Store {
         fn ping() -> ();
+        fn close() -> ();
     }
     BrakeStore {
         fn admit_delete(sync: &SyncName, link: LinkId, limit: u64, since: Timestamp, now: Timestamp) -> bool;

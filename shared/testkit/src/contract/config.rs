@@ -569,6 +569,13 @@ pub async fn a_notice_of_a_process_is_replaced_and_taken_back(store: Subject) {
     assert_eq!(notices[0].at, make.now());
 }
 
+/// A storage is closed, and a second time does no more.
+pub async fn a_storage_is_closed_also_twice_over(store: Subject) {
+    store.ping().await.expect("it answers");
+    store.close().await.expect("it is closed");
+    store.close().await.expect("nothing is left to do");
+}
+
 /// The storage answers.
 pub async fn the_storage_answers(store: Subject) {
     store.ping().await.expect("ping");

@@ -295,6 +295,7 @@ macro_rules! contract_suite {
             config: a_reset_of_a_connection_is_told_to_all_who_look;
             config: a_notice_of_a_process_is_replaced_and_taken_back;
             config: the_storage_answers;
+            config: a_storage_is_closed_also_twice_over;
         }
     };
     ($make:path; $($module:ident: $name:ident;)*) => {
