@@ -2,7 +2,9 @@
 
 use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side};
-use tandem_engine::{Candidate, MatchKey, Single, SyncPolicy, contradicts, match_keys, match_one};
+use tandem_engine::{
+    Ambiguous, Candidate, MatchKey, Single, SyncPolicy, contradicts, match_keys, match_one,
+};
 use tandem_store::{KnownRecord, LinkState};
 
 use super::unlinked::Here;
@@ -53,6 +55,37 @@ pub(super) async fn known(
         readings: found.into_iter().filter(usable(work, side)).collect(),
         in_part: Vec::new(),
     })
+}
+
+/// The records of the other side that a person said to leave alone, and that have the strongest key of this one. Where the
+/// policy decides without a person nobody is asked.
+pub(super) async fn left_alone_likes(
+    work: Work<'_>,
+    here: &Here,
+    own: &Candidate,
+) -> Result<Vec<Reading>, WorkError> {
+    let Some(strongest) = own.keys.first() else {
+        return Ok(Vec::new());
+    };
+    if work.sync.policy.ambiguous == Ambiguous::First {
+        return Ok(Vec::new());
+    }
+    let side = here.side.other();
+    let store = &work.context.store;
+    let keys = [String::from(strongest.clone())];
+    let known = store.records_by_keys(&work.sync.name, side, &keys).await?;
+    let ids: Vec<RecordId> = known
+        .into_iter()
+        .filter(|known| known.ignored)
+        .map(|known| known.id)
+        .take(SAME_KEY_MAX)
+        .collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut likes = readings::read_all(work.sync, side, &ids).await?;
+    likes.retain(|like| usable(work, side)(like) && has_key(work, like, strongest));
+    Ok(likes)
 }
 
 /// The records that are looked at: those that by the index share the strongest keys, and before all others

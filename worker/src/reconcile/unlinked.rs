@@ -14,7 +14,7 @@ use super::created::link_created;
 use super::doubled;
 use super::link_to::link_to;
 use super::looks::pause;
-use super::lookup::{candidate, known, matched, others, standing};
+use super::lookup::{candidate, known, left_alone_likes, matched, others, standing};
 use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
 use super::shown::wait_until_whole;
 use super::unclear::{Found, hold};
@@ -316,7 +316,19 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             hold(work, here, found, key, vec![partner], Vec::new()).await
         }
         Single::Partner(partner) => link_to(work, here, &partner, Vec::new()).await,
-        Single::NoMatch => create(work, here, Vec::new()).await,
+        Single::NoMatch => {
+            let likes = left_alone_likes(work, here, &own).await?;
+            let Some(key) = own.keys.first().filter(|_| !likes.is_empty()) else {
+                return create(work, here, Vec::new()).await;
+            };
+            // A person has set its like aside: one more would be a double.
+            let ids = likes.iter().map(|like| like.record.id.clone()).collect();
+            let found = Found {
+                others: &likes,
+                rivals: &rivals,
+            };
+            hold(work, here, found, key.to_string(), ids, Vec::new()).await
+        }
         Single::Unclear {
             key,
             candidates,

@@ -93,6 +93,33 @@ async fn duplicates_are_held_until_an_operator_says_which_is_which() {
 }
 
 #[tokio::test]
+async fn whose_likes_are_all_left_alone_is_asked_about_and_not_doubled() {
+    let world = World::new(6, policy(), RICH, RICH).await;
+    let acme = [("name", "Acme"), ("email", "a@acme.example")];
+    for _ in 0..2 {
+        world.a.user_creates(&acme);
+    }
+    let b = world.b.user_creates(&acme);
+    world.first_sync().await;
+    for question in world.questions().await {
+        answer(&world, &question, Resolution::Ignore).await;
+    }
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    world.sweep().await;
+    assert_eq!(world.a.ids().len(), 2, "no third one");
+    let asked = world.open().await;
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!((asked[0].side, &asked[0].record), (Side::B, &b));
+    assert_eq!(asked[0].shown.len(), 3, "with both that are left alone");
+    // A person may want one more.
+    answer(&world, &asked[0], Resolution::CreateNew).await;
+    assert_eq!(world.a.ids().len(), 3);
+    let pair = world.store.pair(&world.sync, Side::B, &b).await;
+    assert!(pair.expect("the storage answers").link.is_some());
+}
+
+#[tokio::test]
 async fn an_answer_whose_partner_is_taken_by_now_is_asked_anew() {
     let world = World::new(8, policy(), RICH, RICH).await;
     let acme = [("name", "Acme"), ("email", "a@acme.example")];
