@@ -135,7 +135,12 @@ fn standing(
     // What stood there before is no form of what was sent, even if it looks like one.
     let known = known(rule, base, write)?;
     // An empty field is rather somebody's edit than a form.
-    if found.is_null() || same(rule.equality, known, &found) {
+    let stood = write.before.get(&rule.name).unwrap_or(known);
+    if found.is_null()
+        || [known, stood]
+            .iter()
+            .any(|one| same(rule.equality, one, &found))
+    {
         return None;
     }
     // What was answered and shows late is what the system made of it, whatever it looks like. Whatever stands where
@@ -229,6 +234,19 @@ mod tests {
             assert_eq!(now["note"].a, sent["note"]);
             assert_eq!(now["note"].b, found["note"]);
         }
+    }
+
+    #[test]
+    fn what_stood_there_when_it_was_decided_is_no_form_of_it_though_the_base_is_older() {
+        let (base, sent, before) = (agreed_on("old"), note("Acme Ltd."), note("Acme Ltd"));
+        let write = OpenWrite {
+            before: &before,
+            ..update(&sent)
+        };
+        let became = recover(&policy(), &base, write, Seen::Here(&before));
+        assert_eq!(became, Recovered::UnderWay);
+        let now = base_with(&policy(), &base, [(write, Seen::Here(&before))]);
+        assert_eq!(now, base);
     }
 
     #[test]
