@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_connectors::{ConnectorError, Delete, Write, Written, with_send_right};
+use tandem_connectors::{Capabilities, ConnectorError, Delete, Write, Written, with_send_right};
 use tandem_domain::{ChangeId, Fields, IntentId, RecordId, Side, Value};
 use tandem_engine::{PlannedWrite, WriteOp, to_stream};
 use tandem_queue::LeaseEnd;
@@ -200,6 +200,13 @@ impl<'a> Work<'a> {
                 Ok(self.again_after(SUPERSEDED_PAUSE, Waiting::Superseded))
             }
         }
+    }
+
+    /// What can be done with the stream of a side.
+    pub fn can(&self, side: Side, what: impl FnOnce(&Capabilities) -> bool) -> bool {
+        let end = self.sync.end(side);
+        let stream = end.connector.stream(&end.stream);
+        stream.is_some_and(|stream| what(&stream.capabilities))
     }
 
     /// For how long the job has gone back to waiting for the same thing, until it was due. The age of a job says nothing

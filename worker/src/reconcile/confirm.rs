@@ -137,10 +137,8 @@ pub(super) fn verdicts_so_far(open: &Open, carried: &[Carried]) -> Vec<IntentVer
 
 /// Whether the system would have refused the write had anybody edited the record since it was read.
 fn is_guarded(work: Work<'_>, open: &Open, intent: &Intent) -> bool {
-    let end = work.sync.end(intent.side);
-    let stream = end.connector.stream(&end.stream);
     let read = open.pair.side(intent.side);
-    stream.is_some_and(|stream| stream.capabilities.expected_version)
+    work.can(intent.side, |stream| stream.expected_version)
         && intent.expected_version.is_some()
         && read.is_some_and(|read| read.record.version == intent.expected_version)
 }

@@ -66,10 +66,7 @@ pub(super) async fn settle_create(
         return plan_anew(work, intent, reason).await;
     }
     let end = work.sync.end(intent.side);
-    let idempotent = end
-        .connector
-        .stream(&end.stream)
-        .is_some_and(|stream| stream.capabilities.idempotent_create);
+    let idempotent = work.can(intent.side, |stream| stream.idempotent_create);
     let lands_within = (end.connector.timeout() * RESEND_TIMEOUTS).max(work.sync.confirm_gone);
     if !idempotent && began_to_wait_before(work, sent) {
         return Ok(work.again_after(Duration::ZERO, Waiting::Progress));
@@ -194,9 +191,7 @@ fn could_be_effect(work: Work<'_>, intent: &Intent, reading: &Reading) -> bool {
     if reading.record.in_part {
         return true;
     }
-    let end = work.sync.end(intent.side);
-    let stream = end.connector.stream(&end.stream);
-    if stream.is_some_and(|stream| stream.capabilities.external_reference) {
+    if work.can(intent.side, |stream| stream.external_reference) {
         let transaction = intent.id.to_string();
         return reading.record.reference.as_deref() == Some(&*transaction);
     }

@@ -279,7 +279,7 @@ fn intent_for(work: Work<'_>, open: &Open, planned: &Plan, write: &PlannedWrite)
 }
 
 /// Whether a mapped field that was not written changed with the write.
-fn others_moved(work: Work<'_>, open: &Open, intent: &Intent, after: &Reading) -> bool {
+fn shows_side_effect(work: Work<'_>, open: &Open, intent: &Intent, after: &Reading) -> bool {
     let Some(before) = open.pair.side(intent.side) else {
         return false;
     };
@@ -308,7 +308,7 @@ async fn read_back(
         .map(|record| Reading::new(work.sync, intent.side, *record, None));
     // An answer that shows other changes than those that were sent may leave members out.
     let is_believed = match &answer {
-        Some(answer) if others_moved(work, open, intent, answer) => {
+        Some(answer) if shows_side_effect(work, open, intent, answer) => {
             let read = readings::read(work.sync, intent.side, &written.id, hints).await;
             matches!(read, Ok(Some(read)) if read.fields == answer.fields)
         }
