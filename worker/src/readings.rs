@@ -189,6 +189,7 @@ impl Reading {
         Presence::Here(Snapshot {
             fields: self.fields.clone(),
             edited_at: self.edited_at,
+            seen_at: BTreeMap::new(),
         })
     }
 

@@ -32,6 +32,17 @@ pub struct Snapshot {
     pub fields: Fields,
     /// When it was last edited, corrected to our clock; `None` where the system does not say.
     pub edited_at: Option<Timestamp>,
+    /// By field, when the value that it has was there already, where that is known: it was typed no later.
+    pub seen_at: BTreeMap<String, Timestamp>,
+}
+
+impl Snapshot {
+    /// When the value of a field was typed, at the latest.
+    fn field_edited_at(&self, field: &str) -> Option<Timestamp> {
+        let edited = self.edited_at?;
+        let seen = self.seen_at.get(field);
+        Some(seen.map_or(edited, |seen| edited.min(*seen)))
+    }
 }
 
 /// What there is on one side.

@@ -21,6 +21,7 @@ use super::overwritten::{self, Overwritten};
 use super::pair::{Pair, presences, read_both};
 use super::recover::Recovery;
 use super::replaced::{self, Sameness};
+use super::seen;
 use super::sending::carry_out;
 use crate::edits;
 use crate::executor::Work;
@@ -145,7 +146,8 @@ async fn attempt(
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
         Sameness::Same | Sameness::Asked(_) => {
             let chosen = back_and_forth::chosen(work, &context).await?;
-            plan(work, &link, &pair, (&context, chosen), &recovery)?
+            let known = seen::journal(work, &link, &pair, &context.intents).await?;
+            plan(work, &link, &pair, (&context, chosen, &known), &recovery)?
         }
     };
     if let Some(pause) = recovery.wait(work, &planned) {
@@ -182,7 +184,7 @@ fn plan(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    (context, chosen): (&PairContext, BTreeMap<String, Side>),
+    (context, chosen, known): (&PairContext, BTreeMap<String, Side>, &[Intent]),
     recovery: &Recovery,
 ) -> Result<Plan, WorkError> {
     let mut fields = chosen;
@@ -192,8 +194,7 @@ fn plan(
         values: edits::values(work.sync, &work.claimed.job.edits)?,
         contests: contests(&context.intents),
     };
-    let late = recovery.confirmed(&context.intents);
-    let [a, b] = presences(work, link, &late, pair);
+    let [a, b] = presences(work, link, (&context.intents, known), pair);
     let view = View {
         base: Some(&recovery.base),
         a: &a,

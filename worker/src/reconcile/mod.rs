@@ -23,6 +23,7 @@ mod questions;
 mod recover;
 mod replaced;
 mod revive;
+mod seen;
 mod sending;
 mod shown;
 mod unclear;

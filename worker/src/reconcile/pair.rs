@@ -1,5 +1,6 @@
 //! Both records of a link, as the systems show them now.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
@@ -7,6 +8,7 @@ use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, Gone, Presence, Snapshot};
 use tandem_store::{Intent, Link, SideMemory};
 
+use super::seen::seen_at;
 use crate::executor::Work;
 use crate::readings::{self, Reading};
 
@@ -82,28 +84,36 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
 }
 
 /// Both sides as the engine looks at them. A record that is out of use, and whose partner is deleted, is not made again
-/// elsewhere: it counts as gone even where the sync keeps such records in agreement.
+/// elsewhere: it counts as gone even where the sync keeps such records in agreement. Writes that are open may have moved
+/// the times; all that is known of writes tells when values were seen.
 pub(super) fn presences(
     work: Work<'_>,
     link: &Link,
-    late: &[&Intent],
+    (open, known): (&[Intent], &[Intent]),
     pair: &Pair,
 ) -> [Presence; 2] {
     let edits = Side::BOTH.map(|side| {
         let reading = pair.side(side)?;
-        edited(work, link, late, side, reading)
+        edited(work, link, open, side, reading)
     });
     let is_guessed = |edit: &Option<Edited>| matches!(edit, Some(Edited::Guessed { .. }));
     // Where both times may be those of our own writes, neither says more than the system does.
     let plain = edits.iter().all(is_guessed);
     let mut edits = edits.into_iter();
     Side::BOTH.map(|side| {
-        let edited_at = edits.next().flatten().map(|edit| edit.at(plain));
-        presence(side, pair, edited_at)
+        let edit = edits.next().flatten();
+        let seen_at = pair.side(side).map(|reading| seen_at(known, side, reading));
+        let edited_at = edit.map(|edit| edit.at(plain));
+        presence(side, pair, edited_at, seen_at.unwrap_or_default())
     })
 }
 
-fn presence(side: Side, pair: &Pair, edited_at: Option<Timestamp>) -> Presence {
+fn presence(
+    side: Side,
+    pair: &Pair,
+    edited_at: Option<Timestamp>,
+    seen_at: BTreeMap<String, Timestamp>,
+) -> Presence {
     match pair.side(side) {
         None => Presence::Gone(Gone::Deleted),
         Some(reading) if reading.record.archived && pair.side(side.other()).is_none() => {
@@ -113,6 +123,7 @@ fn presence(side: Side, pair: &Pair, edited_at: Option<Timestamp>) -> Presence {
         Some(reading) => Presence::Here(Snapshot {
             fields: reading.fields.clone(),
             edited_at,
+            seen_at,
         }),
     }
 }
@@ -146,7 +157,7 @@ impl Edited {
 fn edited(
     work: Work<'_>,
     link: &Link,
-    late: &[&Intent],
+    open: &[Intent],
     side: Side,
     reading: &Reading,
 ) -> Option<Edited> {
@@ -185,8 +196,8 @@ fn edited(
             earliest: own.read_at,
         });
     }
-    // A write of which only now is known that it took effect has moved the time as well.
-    let ours = late
+    // A write whose end is not known may have moved the time as well, though it shows nothing: a system may drop the value.
+    let ours = open
         .iter()
         .find(|intent| intent.side == side && could_be_of(work, intent, changed));
     Some(match ours {

@@ -160,16 +160,6 @@ impl Recovery {
         }
     }
 
-    /// The writes of which only now is known that they took effect.
-    pub(super) fn confirmed<'i>(&self, intents: &'i [Intent]) -> Vec<&'i Intent> {
-        let is_confirmed = |intent: &&Intent| {
-            self.verdicts.iter().any(|verdict| {
-                verdict.intent == intent.id && verdict.state == IntentState::Confirmed
-            })
-        };
-        intents.iter().filter(is_confirmed).collect()
-    }
-
     /// How long to wait, because something that may still arrive would go over what is planned, or because nothing
     /// is planned that would put it right. The same write may be sent again at once.
     pub(super) fn wait(&self, work: Work<'_>, planned: &Plan) -> Option<Duration> {

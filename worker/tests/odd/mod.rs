@@ -13,6 +13,7 @@ mod made_again;
 mod moot;
 mod not_ours;
 mod pairs;
+mod seen;
 mod shown_elsewhere;
 mod shown_late;
 mod side_effects;

@@ -47,7 +47,11 @@ fn a_contest_that_was_decided_is_not_decided_anew_between_the_same_values() {
     let named = |name: &str, at: i64| {
         let fields = Fields::from([("name".to_owned(), text(name))]);
         let edited_at = Some(Timestamp::from_micros(at));
-        Presence::Here(Snapshot { fields, edited_at })
+        Presence::Here(Snapshot {
+            fields,
+            edited_at,
+            seen_at: BTreeMap::new(),
+        })
     };
     let base = BTreeMap::from([(
         "name".to_owned(),
@@ -82,6 +86,31 @@ fn a_contest_that_was_decided_is_not_decided_anew_between_the_same_values() {
         text("from b"),
         "another contest"
     );
+}
+
+#[test]
+fn a_value_that_was_seen_before_is_no_later_edit_however_late_its_record_was_changed() {
+    let policy = policy(Direction::Both, ConflictPolicy::LastWriteWins);
+    let named = |name: &str, at: i64, seen: Option<i64>| {
+        let seen = seen.map(|seen| ("name".to_owned(), Timestamp::from_micros(seen)));
+        Presence::Here(Snapshot {
+            fields: Fields::from([("name".to_owned(), text(name))]),
+            edited_at: Some(Timestamp::from_micros(at)),
+            seen_at: seen.into_iter().collect(),
+        })
+    };
+    let chosen = |seen| {
+        let view = View {
+            base: None,
+            a: &named("from a", 9, seen),
+            b: &named("from b", 5, None),
+            ruled: &Ruled::default(),
+        };
+        plan(&policy, view).decisions.remove(0).chosen
+    };
+    assert_eq!(chosen(None), text("from a"));
+    assert_eq!(chosen(Some(3)), text("from b"));
+    assert_eq!(chosen(Some(7)), text("from a"), "seen after the other edit");
 }
 
 #[test]
@@ -212,6 +241,7 @@ fn an_edit_beats_a_delete_and_an_untouched_record_follows_it() {
         Presence::Here(Snapshot {
             fields: Fields::from([("name".into(), text(value))]),
             edited_at: None,
+            seen_at: BTreeMap::new(),
         })
     };
     let ruled = Ruled::default();

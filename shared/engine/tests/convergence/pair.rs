@@ -73,6 +73,7 @@ impl System {
         Presence::Here(Snapshot {
             fields: self.fields.clone(),
             edited_at: Some(Timestamp::from_micros(self.edited_at)),
+            seen_at: BTreeMap::new(),
         })
     }
 }

@@ -1,0 +1,94 @@
+//! When a value was seen first. A record has one time of change, and that is of its newest edit; a contest is about
+//! one field. The journal keeps the readings by which writes were decided: a value that stood there then, and stands there
+//! still, was typed before, however late the record was changed.
+
+use std::collections::BTreeMap;
+
+use tandem_domain::{RecordId, Side, Timestamp, Value};
+use tandem_engine::same;
+use tandem_store::{Intent, IntentOp, Link};
+
+use super::pair::Pair;
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::readings::Reading;
+
+/// What the journal tells of the values of a pair: its open writes, and at the first comparison, when there is no base
+/// yet, all that was ever planned for either record.
+pub(super) async fn journal(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    open: &[Intent],
+) -> Result<Vec<Intent>, WorkError> {
+    let mut known = open.to_vec();
+    if !is_contest_without_base(work, link, pair) {
+        return Ok(known);
+    }
+    for side in Side::BOTH {
+        let Some(record) = &link.side(side).id else {
+            continue;
+        };
+        let of_record = work.context.store.intents_of(&work.sync.name, record);
+        // The same id may be another record's in the other system.
+        let about = |intent: &Intent| here(intent, side) == Some(record);
+        known.extend(of_record.await?.into_iter().filter(about));
+    }
+    Ok(known)
+}
+
+/// The record of a side that a write is about.
+fn here(intent: &Intent, side: Side) -> Option<&RecordId> {
+    if intent.side == side {
+        intent.target.as_ref()
+    } else {
+        intent.source.as_ref()
+    }
+}
+
+fn is_contest_without_base(work: Work<'_>, link: &Link, pair: &Pair) -> bool {
+    let (Some(a), Some(b)) = (pair.side(Side::A), pair.side(Side::B)) else {
+        return false;
+    };
+    let mut rules = work.sync.policy.fields.iter();
+    rules.any(|rule| {
+        let values = [a, b].map(|reading| reading.fields.get(&rule.name).unwrap_or(&Value::Null));
+        !link.base.contains_key(&rule.name)
+            && values.iter().all(|value| !value.is_null())
+            && !same(rule.equality, values[0], values[1])
+    })
+}
+
+/// By field, when the value that stands there was seen first.
+pub(super) fn seen_at(
+    intents: &[Intent],
+    side: Side,
+    reading: &Reading,
+) -> BTreeMap<String, Timestamp> {
+    let mut seen_at: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for intent in intents {
+        for (field, then) in read_then(intent, side) {
+            let stands = reading.fields.get(field).unwrap_or(&Value::Null);
+            if then == stands {
+                let seen = seen_at.entry(field.clone()).or_insert(intent.created_at);
+                *seen = (*seen).min(intent.created_at);
+            }
+        }
+    }
+    seen_at
+}
+
+/// What stood on a side when a write was decided, as far as the journal keeps it. A create carries over what its source
+/// held.
+fn read_then(intent: &Intent, side: Side) -> Vec<(&String, &Value)> {
+    if intent.op == IntentOp::Create {
+        let is_source = intent.side == side.other();
+        return intent.fields.iter().filter(|_| is_source).collect();
+    }
+    let decided = intent.decided.iter();
+    let of_side = decided.map(|decided| match side {
+        Side::A => (&decided.field, &decided.a),
+        Side::B => (&decided.field, &decided.b),
+    });
+    of_side.collect()
+}

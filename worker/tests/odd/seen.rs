@@ -1,0 +1,102 @@
+//! Contests of one field in records whose one time of change is that of something else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_domain::Side;
+use tandem_runtime::Archived;
+
+use super::pairs::{PLAIN, text};
+use crate::world::system::faults::Moment;
+use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
+use crate::world::system::{Fault, Talents};
+use crate::world::{World, policy};
+
+const A_WHILE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn an_edit_of_what_a_lost_create_has_made_is_later_than_the_value_that_was_sent() {
+    let plain = || (PLAIN, Oddities::default());
+    let world = World::odd(1, policy(), plain(), plain(), Archived::Gone).await;
+    world.first_sync().await;
+    let here = world.a.user_creates(&[
+        ("name", "Ann"),
+        ("email", "ann@x.example"),
+        ("note", "first"),
+    ]);
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &here).await;
+    world.turn().await;
+    let there = world.b.about("ann@x.example").remove(0);
+    world.clock.advance(Duration::from_secs(1));
+    world.b.user_edits(&there, "note", "typed in b");
+    world.clock.advance(A_WHILE);
+    // Another field of its source is edited later still.
+    world.a.user_edits(&here, "name", "Ann Peeters");
+    world.hear(Side::B, &there).await;
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    world.sweep().await;
+    world.rest().await;
+    for (side, id) in [(Side::A, &here), (Side::B, &there)] {
+        assert_eq!(text(&world, side, id, "note"), "typed in b");
+        assert_eq!(text(&world, side, id, "name"), "Ann Peeters");
+    }
+    assert_eq!(world.b.about("ann@x.example").len(), 1);
+    world.judge(1).await;
+}
+
+#[tokio::test]
+async fn a_write_that_shows_nothing_does_not_make_its_side_the_later_one() {
+    let talents = Talents {
+        answers_with_record: false,
+        ..PLAIN
+    };
+    let drops = Oddities {
+        forms: vec![("note", Form::Dropped)],
+        ..Oddities::default()
+    };
+    let lags = Oddities {
+        lag: Lag {
+            by: Duration::from_secs(1),
+            shows: Meanwhile::Before,
+        },
+        ..Oddities::default()
+    };
+    let world = World::odd(
+        1,
+        policy(),
+        (talents, drops),
+        (talents, lags),
+        Archived::Gone,
+    )
+    .await;
+    let a = world
+        .a
+        .user_creates(&[("name", "Ann"), ("email", "ann@x.example")]);
+    world.clock.advance(A_WHILE);
+    world.first_sync().await;
+    let b = world.b.about("ann@x.example").remove(0);
+    world.clock.advance(A_WHILE);
+    world.rest().await;
+
+    world.a.user_edits(&a, "name", "typed in a");
+    world.b.user_edits(&b, "note", "for a, which drops it");
+    world.clock.advance(A_WHILE);
+    // The name is edited on the other side right before Tandem writes, and does not show yet; then the write is lost.
+    let (other, clock, record) = (Arc::clone(&world.b), world.clock.clone(), b.clone());
+    world.a.once(Moment::BeforeWrite, &a, move |_| {
+        clock.advance(Duration::from_millis(20));
+        other.user_edits(&record, "name", "typed in b, later");
+        clock.advance(Duration::from_millis(20));
+    });
+    world.b.go_wrong(&[Fault::LostRequest]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.sweep().await;
+    world.rest().await;
+    for (side, id) in [(Side::A, &a), (Side::B, &b)] {
+        assert_eq!(text(&world, side, id, "name"), "typed in b, later");
+    }
+    world.judge(1).await;
+}
