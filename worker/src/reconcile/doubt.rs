@@ -8,7 +8,7 @@ use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Marks, Mistaken, mistaken};
 use tandem_store::{Confirmation, Doubt, EventKind, Link, SideState, Waiting};
 
-use super::pair::{CLOCK_SLACK, Pair};
+use super::pair::{CLOCK_SLACK, Pair, changed};
 use super::shown;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -28,7 +28,9 @@ const LOOKS_MIN: u32 = 2;
 /// An event that is later than the record by less than this tells of the same change.
 const BEHIND_BY: Duration = CLOCK_SLACK;
 /// A record that stays behind an event for so long is as it is: some systems tell the time of sending.
-const BEHIND_FOR: Duration = Duration::from_secs(20);
+const BEHIND_FOR: Duration = Duration::from_secs(30);
+/// Each event asks for that anew, but somebody who edits without pause must not hold up everything for longer than this.
+const BEHIND_MAX: Duration = Duration::from_secs(120);
 
 /// What a reading says that is not believed at once.
 enum Said {
@@ -80,9 +82,8 @@ pub(super) async fn wait(
             },
         };
         state.memory.doubt = Some(doubt);
-        if doubt.looks < LOOKS_MIN
-            || now.since(doubt.since) < patience(work, side, state, &said).await?
-        {
+        let since = now.since(doubt_counts_from(work, side, &doubt, &said));
+        if doubt.looks < LOOKS_MIN || since < patience(work, side, state, &said).await? {
             let backoff = FIRST_WAIT.saturating_mul(1 << doubt.looks.saturating_sub(1).min(8));
             wait = Some(wait.unwrap_or(Duration::ZERO).max(backoff.min(WAIT_MAX)));
         } else if pair.side(side).is_none()
@@ -105,6 +106,16 @@ pub(super) async fn wait(
     remember(work, link, states, wait, Waiting::Elsewhere)
         .await
         .map(Some)
+}
+
+/// From when on the system has said the same. A record that is behind has as long for the newest event as for the first.
+fn doubt_counts_from(work: Work<'_>, side: Side, doubt: &Doubt, said: &Said) -> Timestamp {
+    match said {
+        Said::Behind => hint(work.claimed.job.hints, side)
+            .filter(|told| told.since(doubt.since) < BEHIND_MAX)
+            .map_or(doubt.since, |told| told.max(doubt.since)),
+        Said::Missing | Said::Older => doubt.since,
+    }
 }
 
 /// Both records are there. What was said before is forgotten at once: the job may end in a way that stores nothing, and
@@ -146,7 +157,9 @@ fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> O
         Some(Mistaken::Older(_)) => return Some(Said::Older),
         Some(Mistaken::Other(_)) | None => {}
     }
-    if is_as_before_our_write(work, link, side, reading) {
+    if is_as_before_our_write(work, link, side, reading)
+        || is_from_before_our_write(work, link, side, reading)
+    {
         return Some(Said::Older);
     }
     is_behind(work, side, reading).then_some(Said::Behind)
@@ -215,6 +228,21 @@ fn is_as_before_our_write(work: Work<'_>, link: &Link, side: Side, reading: &Rea
     reading.record.updated_at.is_none()
         && checksum.as_deref() == Some(own.replaced.as_str())
         && checksum != state.checksum
+        && work.context.now().since(own.read_at) < work.sync.confirm_gone
+}
+
+/// A write was answered and has not shown yet, and now the record shows a change from before that write: the reading is
+/// still behind it. What it shows may be what the write went over.
+fn is_from_before_our_write(work: Work<'_>, link: &Link, side: Side, reading: &Reading) -> bool {
+    let state = link.side(side);
+    let (Some(own), Some(changed)) = (&state.memory.own_write, changed(work, side, Some(reading)))
+    else {
+        return false;
+    };
+    let is_unseen = state.memory.unseen.values().any(|unseen| !unseen.lost);
+    is_unseen
+        && state.checksum.as_deref() != Some(reading.checksum().as_str())
+        && changed < own.read_at.minus(CLOCK_SLACK)
         && work.context.now().since(own.read_at) < work.sync.confirm_gone
 }
 

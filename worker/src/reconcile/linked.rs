@@ -194,7 +194,8 @@ fn plan(
         values: edits::values(work.sync, &work.claimed.job.edits)?,
         contests: contests(&context.intents),
     };
-    let [a, b] = presences(work, link, (&context.intents, known), pair);
+    let moved = recovery.may_have_moved(&context.intents, pair);
+    let [a, b] = presences(work, link, (&moved, known), pair);
     let view = View {
         base: Some(&recovery.base),
         a: &a,

@@ -84,17 +84,17 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
 }
 
 /// Both sides as the engine looks at them. A record that is out of use, and whose partner is deleted, is not made again
-/// elsewhere: it counts as gone even where the sync keeps such records in agreement. Writes that are open may have moved
-/// the times; all that is known of writes tells when values were seen.
+/// elsewhere: it counts as gone even where the sync keeps such records in agreement. `moved` are the open writes that may
+/// have moved the times; all that is `known` of writes tells when values were seen.
 pub(super) fn presences(
     work: Work<'_>,
     link: &Link,
-    (open, known): (&[Intent], &[Intent]),
+    (moved, known): (&[&Intent], &[Intent]),
     pair: &Pair,
 ) -> [Presence; 2] {
     let edits = Side::BOTH.map(|side| {
         let reading = pair.side(side)?;
-        edited(work, link, open, side, reading)
+        edited(work, link, moved, side, reading)
     });
     let is_guessed = |edit: &Option<Edited>| matches!(edit, Some(Edited::Guessed { .. }));
     // Where both times may be those of our own writes, neither says more than the system does.
@@ -157,7 +157,7 @@ impl Edited {
 fn edited(
     work: Work<'_>,
     link: &Link,
-    open: &[Intent],
+    moved: &[&Intent],
     side: Side,
     reading: &Reading,
 ) -> Option<Edited> {
@@ -197,7 +197,7 @@ fn edited(
         });
     }
     // A write whose end is not known may have moved the time as well, though it shows nothing: a system may drop the value.
-    let ours = open
+    let ours = moved
         .iter()
         .find(|intent| intent.side == side && could_be_of(work, intent, changed));
     Some(match ours {

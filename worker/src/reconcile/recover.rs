@@ -160,6 +160,30 @@ impl Recovery {
         }
     }
 
+    /// The writes that may have moved the time of change of their record: those that took effect, and those of which
+    /// nothing shows, because the system may have dropped all that they wrote. Where another value stands than before,
+    /// somebody typed it, and the time is theirs.
+    pub(super) fn may_have_moved<'i>(&self, intents: &'i [Intent], pair: &Pair) -> Vec<&'i Intent> {
+        let is_confirmed = |intent: &Intent| {
+            self.verdicts.iter().any(|verdict| {
+                verdict.intent == intent.id && verdict.state == IntentState::Confirmed
+            })
+        };
+        let shows_nothing = |intent: &Intent| {
+            let reading = pair.side(intent.side);
+            let before = stood_before(intent);
+            let mut written = intent.fields.keys();
+            written.all(|field| {
+                let stands = reading.and_then(|reading| reading.fields.get(field));
+                before.get(field) == Some(stands.unwrap_or(&Value::Null))
+            })
+        };
+        intents
+            .iter()
+            .filter(|intent| is_confirmed(intent) || shows_nothing(intent))
+            .collect()
+    }
+
     /// How long to wait, because something that may still arrive would go over what is planned, or because nothing
     /// is planned that would put it right. The same write may be sent again at once.
     pub(super) fn wait(&self, work: Work<'_>, planned: &Plan) -> Option<Duration> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tandem_domain::{RecordId, Side};
-use tandem_store::{Conflict, ConflictKind, ConflictState};
+use tandem_domain::{Clock, RecordId, Side};
+use tandem_store::{Conflict, ConflictKind, ConflictState, EventKind};
 
 use super::pairs::{on_both, text};
 use crate::world::World;
@@ -247,4 +247,68 @@ async fn a_write_that_a_system_refuses_because_it_has_it_already_and_does_not_sh
     assert_eq!(text(&world, Side::B, &there, "city"), "Lyon");
     // Who lost is in the log.
     world.judge(1).await;
+}
+
+#[tokio::test]
+async fn an_edit_that_our_write_went_over_and_that_shows_before_the_write_does_is_not_carried_over()
+{
+    let (world, here, there) = on_both(
+        &[("city", "Ghent")],
+        Oddities {
+            lag: Lag {
+                by: Duration::from_secs(20),
+                shows: Meanwhile::Before,
+            },
+            updates_answer_nothing: true,
+            ..Oddities::default()
+        },
+    )
+    .await;
+    world.clock.advance(Duration::from_secs(60));
+    world.b.user_edits(&there, "city", "Turin");
+    world.clock.advance(Duration::from_secs(5));
+    world.a.user_edits(&here, "city", "Lyon");
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    // The reading of now is from before the write, and shows the edit that it went over.
+    world.clock.advance(Duration::from_secs(12));
+    world.sweep().await;
+    for (side, id) in [(Side::A, &here), (Side::B, &there)] {
+        assert_eq!(text(&world, side, id, "city"), "Lyon");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_behind_has_as_long_for_each_event_as_for_the_first() {
+    let (world, here, there) = on_both(
+        &[("city", "Ghent"), ("note", "none yet")],
+        Oddities {
+            lag: Lag {
+                by: Duration::from_secs(20),
+                shows: Meanwhile::Before,
+            },
+            ..Oddities::default()
+        },
+    )
+    .await;
+    world.clock.advance(Duration::from_secs(60));
+    world.a.user_edits(&here, "note", "typed in a");
+    world.clock.advance(Duration::from_secs(1));
+    for (city, later) in [("Turin", 0), ("Milan", 14), ("Rome", 14)] {
+        world.clock.advance(Duration::from_secs(later));
+        if city == "Rome" {
+            world.a.user_edits(&here, "city", "Lyon, a moment before");
+            world.clock.advance(Duration::from_secs(1));
+        }
+        world.b.user_edits(&there, "city", city);
+        let at = world.clock.now();
+        world.tell(Side::B, &there, EventKind::Updated, at).await;
+        world.turn().await;
+    }
+    world.rest().await;
+    world.sweep().await;
+    for (side, id) in [(Side::A, &here), (Side::B, &there)] {
+        assert_eq!(text(&world, side, id, "city"), "Rome");
+        assert_eq!(text(&world, side, id, "note"), "typed in a");
+    }
 }
