@@ -252,13 +252,15 @@ async fn a_write_that_a_system_refuses_because_it_has_it_already_and_does_not_sh
 #[tokio::test]
 async fn an_edit_that_our_write_went_over_and_that_shows_before_the_write_does_is_not_carried_over()
 {
+    let behind = Lag {
+        by: Duration::from_secs(20),
+        shows: Meanwhile::Before,
+    };
     let (world, here, there) = on_both(
         &[("city", "Ghent")],
         Oddities {
-            lag: Lag {
-                by: Duration::from_secs(20),
-                shows: Meanwhile::Before,
-            },
+            lag: behind,
+            listing_lag: behind,
             updates_answer_nothing: true,
             ..Oddities::default()
         },
