@@ -129,6 +129,8 @@ pub struct StreamInfo {
     pub name: StreamName,
     /// Its fields.
     pub fields: BTreeMap<String, FieldInfo>,
+    /// How many bytes the values that a sync uses of one record may have together.
+    pub record_bytes_max: usize,
     /// What can be done with it.
     pub capabilities: Capabilities,
 }

@@ -3,7 +3,7 @@
 //! The connector reads every field that the manifest names, and keeps beside the record what is wrong with
 //! those that it could not read. Which of them matter is known to the sync: this wrapper sets a record aside
 //! whose used fields are among them, so that no value is ever taken for empty because it was unreadable. What
-//! nobody uses does not matter.
+//! nobody uses does not matter. Nor is a record used whose used values are too long together.
 //!
 //! Nor is a value taken for empty because an answer leaves it out: what a search finds and shows in part is read by
 //! its id, and marked if there is none under it; and an answer to a write that shows less than was written counts as one without the record.
@@ -19,6 +19,7 @@ use crate::connector::{
     CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
+use crate::rest::value_bytes::too_long_together;
 
 /// A connector as one side of a sync uses it.
 pub struct NeededFields {
@@ -39,14 +40,27 @@ impl NeededFields {
     }
 
     /// Why a record cannot be used, if it cannot.
-    fn wrong(&self, record: &RemoteRecord) -> Option<String> {
+    fn wrong(&self, stream: &StreamName, record: &RemoteRecord) -> Option<String> {
         let mut wrong = record
             .unreadable
             .iter()
             .filter(|(name, _)| self.needed.contains(*name))
             .map(|(_, reason)| reason.as_str());
-        let first = wrong.next()?;
-        Some(wrong.fold(first.to_owned(), |all, reason| format!("{all}; {reason}")))
+        match wrong.next() {
+            None => self.too_long(stream, record),
+            Some(first) => {
+                Some(wrong.fold(first.to_owned(), |all, reason| format!("{all}; {reason}")))
+            }
+        }
+    }
+
+    /// Whether the used values of a record are too long together, and how long they are.
+    fn too_long(&self, stream: &StreamName, record: &RemoteRecord) -> Option<String> {
+        let bytes_max = self.inner.stream(stream)?.record_bytes_max;
+        let used = record.fields.iter();
+        let used = used.filter(|(name, _)| self.needed.contains(*name));
+        let bytes = used.map(|(_, value)| value.bytes()).sum();
+        (bytes > bytes_max).then(|| too_long_together(bytes, bytes_max))
     }
 }
 
@@ -80,16 +94,17 @@ impl Connector for NeededFields {
     ) -> Result<Page, ConnectorError> {
         let mut page = self.inner.list(stream, listing, token).await?;
         let unreadable = &mut page.unreadable;
-        page.records.retain(|record| match self.wrong(record) {
-            Some(reason) => {
-                unreadable.push(UnreadableRow {
-                    id: Some(record.id.clone()),
-                    reason: format!("record {}: {reason}", record.id),
-                });
-                false
-            }
-            None => true,
-        });
+        page.records
+            .retain(|record| match self.wrong(stream, record) {
+                Some(reason) => {
+                    unreadable.push(UnreadableRow {
+                        id: Some(record.id.clone()),
+                        reason: format!("record {}: {reason}", record.id),
+                    });
+                    false
+                }
+                None => true,
+            });
         Ok(page)
     }
 
@@ -101,7 +116,7 @@ impl Connector for NeededFields {
         let mut outcomes = self.inner.read(stream, ids).await?;
         for outcome in &mut outcomes {
             if let ReadOutcome::Found(record) = outcome
-                && let Some(reason) = self.wrong(record)
+                && let Some(reason) = self.wrong(stream, record)
             {
                 *outcome = ReadOutcome::Unreadable(reason);
             }
@@ -122,7 +137,7 @@ impl Connector for NeededFields {
             whole.push(self.whole(stream, record).await?);
         }
         for record in whole.iter().filter(|record| !record.in_part) {
-            if let Some(reason) = self.wrong(record) {
+            if let Some(reason) = self.wrong(stream, record) {
                 return Err(self.unreadable(record.id.clone(), reason));
             }
         }
@@ -135,7 +150,7 @@ impl Connector for NeededFields {
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
         let written = self.inner.create(stream, write).await?;
-        Ok(self.checked(write, written))
+        Ok(self.checked(stream, write, written))
     }
 
     async fn update(
@@ -145,7 +160,7 @@ impl Connector for NeededFields {
         write: &Write<'_>,
     ) -> Result<Written, ConnectorError> {
         let written = self.inner.update(stream, id, write).await?;
-        Ok(self.checked(write, written))
+        Ok(self.checked(stream, write, written))
     }
 
     async fn delete(
@@ -161,15 +176,15 @@ impl Connector for NeededFields {
 impl NeededFields {
     /// An answer with an unreadable record says as much as one without: the record is read back. So does one that
     /// leaves out what the record must hold now.
-    fn checked(&self, write: &Write<'_>, written: Written) -> Written {
+    fn checked(&self, stream: &StreamName, write: &Write<'_>, written: Written) -> Written {
         let holds = |name: &String| {
             let before = write.current.and_then(|current| current.fields.get(name));
             let now = write.fields.get(name).or(before);
             now.is_some_and(|value| !value.is_null())
         };
-        let record = written
-            .record
-            .filter(|record| self.wrong(record).is_none() && !self.left_out(record).any(holds));
+        let record = written.record.filter(|record| {
+            self.wrong(stream, record).is_none() && !self.left_out(record).any(holds)
+        });
         Written { record, ..written }
     }
 

@@ -36,6 +36,7 @@ fn slow(bad: Option<&str>) -> Arc<Slow> {
         info: StreamInfo {
             name: stream(),
             fields: BTreeMap::new(),
+            record_bytes_max: usize::MAX,
             capabilities,
         },
         requests: Mutex::default(),

@@ -128,6 +128,27 @@ impl FieldType {
 }
 
 impl Value {
+    /// How many bytes its texts have; what has none counts as little.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const SHORT_BYTES: usize = 8;
+        match self {
+            Self::Null => 0,
+            Self::Text(text) | Self::Reference(text) => text.len(),
+            Self::Decimal(_)
+            | Self::Integer(_)
+            | Self::Boolean(_)
+            | Self::Date(_)
+            | Self::Instant(_) => SHORT_BYTES,
+            Self::Money(money) => SHORT_BYTES + money.currency.len(),
+            Self::Lines(lines) => lines
+                .iter()
+                .flatten()
+                .map(|(name, value)| name.len() + value.bytes())
+                .sum(),
+        }
+    }
+
     /// Reads a value of `field_type` from its plain text form; empty text is [`Value::Null`].
     /// Money reads as `12.50 EUR`; lines have no text form.
     ///

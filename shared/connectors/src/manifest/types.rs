@@ -84,6 +84,10 @@ pub struct Limits {
     pub response_bytes_max: usize,
     /// The most values (texts, numbers, lists, objects) in an answer: each takes far more memory than it has bytes.
     pub response_values_max: usize,
+    /// The longest value of a field, in bytes. It is copied for each use of it, and many records are at work at once.
+    pub value_bytes_max: usize,
+    /// How many bytes the values that a sync uses of one record may have together.
+    pub record_bytes_max: usize,
     /// Whether a write answered with 503 may have happened all the same.
     pub unavailable_may_have_effect: bool,
 }
@@ -96,6 +100,8 @@ impl Default for Limits {
             timeout_secs: 30,
             response_bytes_max: 32 * 1024 * 1024,
             response_values_max: 1_000_000,
+            value_bytes_max: 1024 * 1024,
+            record_bytes_max: 2 * 1024 * 1024,
             unavailable_may_have_effect: false,
         }
     }

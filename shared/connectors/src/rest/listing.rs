@@ -147,7 +147,7 @@ impl RestConnector {
                 format!("there is nothing at {}", places(&read.records)),
             ));
         }
-        let (records, unreadable) = decode_all(stream, taken.rows, Keep::of(&whole));
+        let (records, unreadable) = self.decode_all(stream, taken.rows, Keep::of(&whole));
         self.in_order(&operation, ids, records, &unreadable, complete && !single)
     }
 
@@ -199,6 +199,23 @@ impl RestConnector {
             outcomes.push(outcome);
         }
         Ok(outcomes)
+    }
+
+    pub(super) fn decode_all(
+        &self,
+        stream: &Stream,
+        rows: Vec<Json>,
+        keep: Keep,
+    ) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
+        let mut records = Vec::with_capacity(rows.len());
+        let mut unreadable = Vec::new();
+        for row in rows {
+            match record::decode(stream, row, keep, self.value_bytes_max()) {
+                Ok(record) => records.push(record),
+                Err(row) => unreadable.push(row),
+            }
+        }
+        (records, unreadable)
     }
 
     pub(super) async fn find_records(
@@ -275,7 +292,7 @@ impl RestConnector {
                 format!("there is nothing at {}", places(&finder.records)),
             ));
         }
-        let (records, unreadable) = decode_all(stream, taken.rows, Keep::of(&whole));
+        let (records, unreadable) = self.decode_all(stream, taken.rows, Keep::of(&whole));
         match unreadable.first() {
             // A row that cannot be read may be the one looked for, so the search has not failed to find it.
             Some(UnreadableRow {
@@ -339,22 +356,6 @@ impl Keep {
     pub(super) const fn of_listing(is_long: bool) -> Self {
         if is_long { Self::Text } else { Self::Row }
     }
-}
-
-pub(super) fn decode_all(
-    stream: &Stream,
-    rows: Vec<Json>,
-    keep: Keep,
-) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
-    let mut records = Vec::with_capacity(rows.len());
-    let mut unreadable = Vec::new();
-    for row in rows {
-        match record::decode(stream, row, keep) {
-            Ok(record) => records.push(record),
-            Err(row) => unreadable.push(row),
-        }
-    }
-    (records, unreadable)
 }
 
 pub(super) fn places(paths: &Paths) -> String {

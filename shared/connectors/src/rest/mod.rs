@@ -22,6 +22,7 @@ mod response;
 mod restraint;
 mod trail;
 mod two_parts;
+pub(crate) mod value_bytes;
 mod writing;
 
 pub use client::http_client;
@@ -46,7 +47,7 @@ use crate::connector::{
     Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
-use crate::manifest::{Manifest, Stream};
+use crate::manifest::{Limits, Manifest, Stream};
 use crate::pulse::{Pulse, PulseWatch};
 use crate::settings::{ConnectionSettings, Redactor};
 use crate::template::Scope;
@@ -138,7 +139,7 @@ impl RestConnector {
             .manifest
             .streams
             .iter()
-            .map(|(name, stream)| (name.clone(), info(name, stream)))
+            .map(|(name, stream)| (name.clone(), info(name, stream, &exchange.manifest.limits)))
             .collect();
         Ok(Self {
             exchange,
@@ -155,6 +156,10 @@ impl RestConnector {
                 known.join(", ")
             ))
         })
+    }
+
+    fn value_bytes_max(&self) -> usize {
+        self.exchange.manifest.limits.value_bytes_max
     }
 
     /// An id as a write needs it. One that cannot be sent concerns its record alone.
@@ -365,7 +370,7 @@ fn common_headers(manifest: &Manifest, scope: &Scope) -> Result<http::HeaderMap,
     Ok(headers)
 }
 
-fn info(name: &StreamName, stream: &Stream) -> StreamInfo {
+fn info(name: &StreamName, stream: &Stream, limits: &Limits) -> StreamInfo {
     let field = |field: &crate::manifest::Field| FieldInfo {
         field_type: field.field_type,
         writable: field.writable && (stream.create.is_some() || stream.update.is_some()),
@@ -386,6 +391,7 @@ fn info(name: &StreamName, stream: &Stream) -> StreamInfo {
             .iter()
             .map(|(name, spec)| (name.clone(), field(spec)))
             .collect(),
+        record_bytes_max: limits.record_bytes_max,
         capabilities: Capabilities {
             changed_since: stream.changed_since.is_some(),
             create: stream.create.is_some(),

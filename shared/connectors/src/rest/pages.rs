@@ -5,7 +5,7 @@ use tandem_domain::StreamName;
 
 use super::RestConnector;
 use super::errors::{Operation, PastEnd};
-use super::listing::{Keep, Rows, decode_all, no_list, object_for_list, places, take_rows};
+use super::listing::{Keep, Rows, no_list, object_for_list, places, take_rows};
 use super::paging::{self, Outlook, Position};
 use super::response::Answer;
 use super::trail::{self, Seen, Trail};
@@ -177,7 +177,7 @@ impl RestConnector {
                 .map_err(|reason| self.endless(operation, reason))?,
         };
         let (records, mut unreadable) =
-            decode_all(stream, taken.rows, Keep::of_listing(whole.is_long));
+            self.decode_all(stream, taken.rows, Keep::of_listing(whole.is_long));
         if let (Some(place), true, [row]) = (single, records.is_empty(), &*unreadable)
             && row.id.is_none()
         {

@@ -8,6 +8,7 @@ use tandem_domain::{FieldType, Fields, Money, RecordId, Value};
 
 use super::listing::Keep;
 use super::two_parts;
+use super::value_bytes::{brief, bytes_of, too_long};
 use crate::RawRecord;
 use crate::connector::{RemoteRecord, UnreadableRow};
 use crate::lenient_json::{is_damaged, presentable};
@@ -27,6 +28,7 @@ pub(super) fn decode(
     stream: &Stream,
     raw: Json,
     keep: Keep,
+    value_bytes_max: usize,
 ) -> Result<RemoteRecord, UnreadableRow> {
     let id = stream
         .id
@@ -34,7 +36,7 @@ pub(super) fn decode(
         .first(&raw)
         .and_then(id_text)
         .map(RecordId::new);
-    match decode_parts(stream, &raw, id.clone()) {
+    match decode_parts(stream, &raw, id.clone(), value_bytes_max) {
         Ok(record) => {
             let raw = match keep {
                 Keep::Row => RawRecord::from(raw),
@@ -47,7 +49,12 @@ pub(super) fn decode(
     }
 }
 
-fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<RemoteRecord, String> {
+fn decode_parts(
+    stream: &Stream,
+    raw: &Json,
+    id: Option<RecordId>,
+    value_bytes_max: usize,
+) -> Result<RemoteRecord, String> {
     let id = id.ok_or_else(|| no_id(stream, raw))?;
     if let Some(reason) = misleads(id.as_str()) {
         return Err(reason);
@@ -59,11 +66,11 @@ fn decode_parts(stream: &Stream, raw: &Json, id: Option<RecordId>) -> Result<Rem
         if is_left_out(field, raw) {
             left_out.insert(name.clone());
         }
-        match decode_field(field, raw) {
+        match within(field, raw, value_bytes_max).and_then(|()| decode_field(field, raw)) {
             Ok(value) => _ = fields.insert(name.clone(), value),
             Err(reason) => {
                 let reason = format!("field `{name}` at `{}`: {reason}", field.path.value);
-                unreadable.insert(name.clone(), presentable(&reason).into_owned());
+                unreadable.insert(name.clone(), brief(&presentable(&reason)));
             }
         }
     }
@@ -131,6 +138,20 @@ fn is_left_out(field: &Field, raw: &Json) -> bool {
                 .any(|inner| rows.iter().all(|row| is_left_out(inner, row)))
         }
         _ => false,
+    }
+}
+
+/// A value that is longer than is taken is one that cannot be read, whoever could.
+fn within(field: &Field, raw: &Json, value_bytes_max: usize) -> Result<(), String> {
+    let places = [Some(&field.path.value), field.rest.as_ref()];
+    let found = places
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.first(raw));
+    let bytes = found.map(bytes_of).sum();
+    match bytes <= value_bytes_max {
+        true => Ok(()),
+        false => Err(too_long(bytes, value_bytes_max)),
     }
 }
 
@@ -208,7 +229,7 @@ fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Times
         });
     }
     unreadable.map_or(Ok(latest), |json| {
-        let json = presentable(&json);
+        let json = brief(&presentable(&json));
         Err(format!("the time of the last change {json} cannot be read"))
     })
 }

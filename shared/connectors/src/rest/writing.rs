@@ -79,7 +79,7 @@ impl RestConnector {
             )
         })?;
         Ok(Written {
-            record: answered_record(stream, create.record.as_ref(), answer, &id),
+            record: self.answered_record(stream, create.record.as_ref(), answer, &id),
             id,
         })
     }
@@ -129,7 +129,7 @@ impl RestConnector {
             .send(&operation, &update.request, &scope)
             .await?;
         Ok(Written {
-            record: answered_record(stream, update.record.as_ref(), answer, id),
+            record: self.answered_record(stream, update.record.as_ref(), answer, id),
             id: id.clone(),
         })
     }
@@ -255,6 +255,28 @@ impl RestConnector {
         }
     }
 
+    /// The record in a write's answer, if it is there, readable, and the one that was written.
+    fn answered_record(
+        &self,
+        stream: &Stream,
+        place: Option<&Path>,
+        answer: Answer,
+        id: &RecordId,
+    ) -> Option<Box<RemoteRecord>> {
+        let path = place?;
+        let mut rows = Vec::new();
+        let mut whole = answer.into_whole();
+        path.take(&mut whole.json, &mut rows);
+        let record = record::decode(
+            stream,
+            rows.into_iter().next()?,
+            Keep::of(&whole),
+            self.value_bytes_max(),
+        )
+        .ok()?;
+        (record.id == *id).then(|| Box::new(record))
+    }
+
     fn cannot(&self, verb: &str, name: &StreamName) -> ConnectorError {
         self.exchange.misconfigured(format!(
             "its manifest has no way to {verb} records of `{name}`; make the mapping one-way"
@@ -277,19 +299,4 @@ fn is_true(value: &Json) -> bool {
         Json::Array(elements) => !elements.is_empty(),
         Json::Object(members) => !members.is_empty(),
     }
-}
-
-/// The record in a write's answer, if it is there, readable, and the one that was written.
-fn answered_record(
-    stream: &Stream,
-    place: Option<&Path>,
-    answer: Answer,
-    id: &RecordId,
-) -> Option<Box<RemoteRecord>> {
-    let path = place?;
-    let mut rows = Vec::new();
-    let mut whole = answer.into_whole();
-    path.take(&mut whole.json, &mut rows);
-    let record = record::decode(stream, rows.into_iter().next()?, Keep::of(&whole)).ok()?;
-    (record.id == *id).then(|| Box::new(record))
 }

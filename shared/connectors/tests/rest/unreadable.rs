@@ -303,3 +303,73 @@ async fn an_id_that_no_address_can_hold_is_the_failure_of_its_record_alone() {
         .collect();
     assert_eq!(told, ["unreadable", "1", "unreadable", "a/b?c", "../x"]);
 }
+
+/// Three records with the limits of `limits`; the second one's name has seven bytes.
+async fn listed_within(limits: &str) -> (Vec<String>, Vec<(Option<String>, String)>) {
+    let body = page("\"Zürich\"", "\"a note that nobody maps\"");
+    let server = Server::start(move |_, _| verbatim(200, &body)).await;
+    let top = format!("limits: {{ {limits} }}");
+    let connector = needing(server.connector(&manifest(&top, LIST, "")), &["name"]);
+    let page = connector.list(&items(), &Listing::All, None).await;
+    let page = page.unwrap_or_else(|error| panic!("{error}"));
+    let ids = page.records.iter().map(|one| one.id.to_string()).collect();
+    let rows = page.unreadable.into_iter();
+    let rows = rows.map(|row| (row.id.map(|id| id.to_string()), row.reason));
+    (ids, rows.collect())
+}
+
+#[tokio::test]
+async fn a_value_longer_than_its_limit_sets_its_record_aside_and_is_neither_cut_nor_empty() {
+    for limits in ["value_bytes_max: 7", "record_bytes_max: 7"] {
+        let (ids, rows) = listed_within(limits).await;
+        assert_eq!((ids.len(), rows.len()), (3, 0), "{limits}: {rows:?}");
+    }
+    for (limits, told) in [
+        (
+            "value_bytes_max: 6",
+            "record 2: field `name` at `/name`: it has 7 bytes, more than the 6 of `limits.value_bytes_max`",
+        ),
+        (
+            "record_bytes_max: 6",
+            "record 2: its mapped fields together have 7 bytes, more than the 6 of `limits.record_bytes_max`",
+        ),
+    ] {
+        let (ids, rows) = listed_within(limits).await;
+        assert_eq!(ids, ["1", "3"], "{limits}");
+        assert_eq!(rows.len(), 1, "{limits}");
+        assert_eq!(rows[0].0.as_deref(), Some("2"), "{limits}");
+        assert!(rows[0].1.starts_with(told), "{}", rows[0].1);
+        assert!(rows[0].1.contains("left as they are"), "{}", rows[0].1);
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_read_by_its_id_and_is_too_long_is_unreadable() {
+    let long = format!(r#"{{"id":"7","name":"{}"}}"#, "x".repeat(1024 * 1024 + 1));
+    let server = Server::start(move |_, _| verbatim(200, long.as_bytes())).await;
+    let connector = needing(server.connector(&manifest("", LIST, "")), &["name"]);
+    let outcomes = connector.read(&items(), &[RecordId::new("7")]).await;
+    let outcomes = outcomes.expect("it answers");
+    assert!(
+        matches!(&outcomes[0], ReadOutcome::Unreadable(reason) if reason.contains("1,048,577 bytes")),
+        "{:?}",
+        outcomes.len()
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_long_value_is_told_without_quoting_all_of_it() {
+    let server = Server::start(|_, _| {
+        let price = "x".repeat(100_000);
+        json(
+            200,
+            json!({"data": [{"id": "1", "name": "Ada", "price": price}]}),
+        )
+    })
+    .await;
+    let connector = needing(server.connector(&manifest("", LIST, "")), &["price"]);
+    let page = connector.list(&items(), &Listing::All, None).await;
+    let reason = &page.expect("a page").unreadable[0].reason;
+    assert!(reason.len() < 500, "{} bytes", reason.len());
+    assert!(reason.contains("`price`"), "{reason}");
+}

@@ -315,6 +315,7 @@ fn info(talents: Talents, compares_versions: bool) -> StreamInfo {
     StreamInfo {
         name: "things".parse().expect("a name"),
         fields: fields.collect(),
+        record_bytes_max: usize::MAX,
         capabilities: Capabilities {
             changed_since: talents.changed_since,
             create: true,
