@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tandem_connectors::pulse::{HoldUp, Pulse};
 use tandem_connectors::{
     CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, Write, Written,
@@ -136,6 +137,18 @@ impl Connector for Observed {
 
     fn timeout(&self) -> Duration {
         self.inner.timeout()
+    }
+
+    fn pulse(&self) -> Option<Pulse> {
+        self.inner.pulse()
+    }
+
+    fn hold_up(&self) -> HoldUp {
+        self.inner.hold_up()
+    }
+
+    async fn try_again(&self) {
+        self.inner.try_again().await;
     }
 
     async fn check(&self) -> Result<CheckReport, ConnectorError> {

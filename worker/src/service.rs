@@ -10,7 +10,7 @@ use tandem_runtime::config::{Built, WorkerConfig};
 use tandem_runtime::process::{Platform, Tasks};
 use tandem_runtime::reload::{LiveTopology, Reloads};
 use tandem_runtime::{Configuration, Topology};
-use tandem_store::{ConnectionRow, Store};
+use tandem_store::{ConnectionRow, Store, Waiting};
 use tokio_util::sync::CancellationToken;
 
 use crate::standing::Standing;
@@ -172,7 +172,7 @@ impl Follower {
             self.put_to_work().await;
             let seen = self.standing.seen();
             if let Ok(connections) = self.store.connections().await {
-                self.reset(&connections);
+                self.reset(&connections).await;
                 self.standing.follow(seen, &connections);
             }
         }
@@ -194,8 +194,8 @@ impl Follower {
         }
     }
 
-    /// A reset that is newer than the last look closes the breaker.
-    fn reset(&mut self, connections: &[ConnectionRow]) {
+    /// A reset that is newer than the last look closes the breaker, and ends what the system asked to wait for.
+    async fn reset(&mut self, connections: &[ConnectionRow]) {
         let now_known: Resets = connections
             .iter()
             .filter_map(|row| Some((row.name.clone(), row.reset_at?)))
@@ -204,9 +204,28 @@ impl Follower {
             for (name, at) in &now_known {
                 if before.get(name) != Some(at) {
                     self.breakers.reset(name, self.clock.now());
+                    self.try_again(name).await;
                 }
             }
         }
         self.resets = Some(now_known);
+    }
+
+    /// What waits for the system goes on with it.
+    async fn try_again(&self, connection: &ConnectionName) {
+        let topology = self.topology.current();
+        if let Some(connector) = topology.connectors.get(connection) {
+            connector.try_again().await;
+        }
+        let syncs = topology.syncs.keys();
+        for sync in syncs.filter(|sync| topology.connections_of(sync).contains(connection)) {
+            for reason in [Waiting::Throttled, Waiting::SystemDown] {
+                let released = self.store.release_waiting(sync, reason, self.clock.now());
+                // They come due by themselves.
+                if let Err(error) = released.await {
+                    tracing::debug!(%connection, %sync, %error, "what waited for the system was not released");
+                }
+            }
+        }
     }
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tandem_connectors::pulse::{Pulse, UNANSWERED_MIN};
+use tandem_connectors::pulse::{HoldUp, Pulse, UNANSWERED_MIN};
 use tandem_connectors::{CREDENTIALS_ADVICE, Connector};
 use tandem_domain::{Clock, ConnectionName, Timestamp};
 use tandem_runtime::Topology;
 use tandem_runtime::reload::LiveTopology;
-use tandem_store::{ConnectionState, Store, StoreError};
+use tandem_store::{ConnectionState, HeldUp, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,9 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// A system that does not answer, and of which nobody asks anything just now, is tried so often.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
+/// What holds requests up for less than this passes without a word.
+const HELD_UP_MIN: Duration = Duration::from_secs(10);
+
 /// Looks at the systems of a process.
 pub struct Witness {
     store: Arc<dyn Store>,
@@ -39,6 +42,8 @@ pub struct Witness {
     /// The topology whose systems were tried.
     tried: Option<Arc<Topology>>,
     told: BTreeMap<ConnectionName, (ConnectionState, Timestamp)>,
+    /// What was told of holding requests up, and when; nothing where nothing does.
+    held_up: BTreeMap<ConnectionName, (HoldUp, Timestamp)>,
 }
 
 impl Witness {
@@ -58,6 +63,7 @@ impl Witness {
             process,
             tried: None,
             told: BTreeMap::new(),
+            held_up: BTreeMap::new(),
         }
     }
 
@@ -81,6 +87,7 @@ impl Witness {
                 _ = ticks.tick() => {
                     self.try_new(&mut trying);
                     self.look().await;
+                    self.look_what_holds_up().await;
                 }
                 _ = retry.tick() => self.try_again().await,
             }
@@ -106,7 +113,43 @@ impl Witness {
         });
         self.told
             .retain(|name, _| topology.connectors.contains_key(name));
+        self.held_up
+            .retain(|name, _| topology.connectors.contains_key(name));
         self.tried = Some(topology);
+    }
+
+    /// Tells of what holds requests up, of each change and again and again while it does.
+    async fn look_what_holds_up(&mut self) {
+        let now = self.clock.now();
+        let topology = self.topology.current();
+        for (connection, connector) in &topology.connectors {
+            let before = self.held_up.get(connection).copied();
+            let told = before.map(|(held_up, _)| held_up).unwrap_or_default();
+            let held_up = worth_telling(connector.hold_up(), told, now);
+            let is_told = before.is_none_or(|(_, at)| now.since(at) < TELL_AGAIN);
+            if held_up == told && is_told {
+                continue;
+            }
+            let noted = self.store.note_held_up(
+                connection,
+                HeldUp {
+                    asked_until: held_up.asked_until,
+                    unanswered_since: held_up.unanswered_since,
+                    told_by: self.process.clone(),
+                    told_at: now,
+                },
+            );
+            if let Err(error) = noted.await {
+                tracing::debug!(%connection, %error, "what holds the connection up was not stored; it is tried again");
+                continue;
+            }
+            log_held_up(connection, told, held_up);
+            if held_up == HoldUp::default() {
+                self.held_up.remove(connection);
+            } else {
+                self.held_up.insert(connection.clone(), (held_up, now));
+            }
+        }
     }
 
     /// Tells of what has changed since the last look.
@@ -194,6 +237,42 @@ async fn try_out(connector: &Arc<dyn Connector>) {
     }
 }
 
+/// What of it is told: not what passes in a moment, but what was told of until it is over.
+fn worth_telling(held_up: HoldUp, told: HoldUp, now: Timestamp) -> HoldUp {
+    let asked = held_up
+        .asked_until
+        .filter(|until| told.asked_until == Some(*until) || until.since(now) >= HELD_UP_MIN);
+    let unanswered = held_up
+        .unanswered_since
+        .filter(|since| now.since(*since) >= HELD_UP_MIN);
+    HoldUp {
+        asked_until: asked,
+        unanswered_since: unanswered,
+    }
+}
+
+fn log_held_up(connection: &ConnectionName, before: HoldUp, held_up: HoldUp) {
+    if let Some(until) = held_up.asked_until
+        && before.asked_until != Some(until)
+    {
+        tracing::warn!(
+            %connection,
+            %until,
+            "connection {connection} asked us to wait: no request goes out before; `tandem connections reset {connection}` has it asked at once"
+        );
+    }
+    if let Some(since) = held_up.unanswered_since
+        && before.unanswered_since.is_none()
+    {
+        tracing::warn!(
+            %connection,
+            %since,
+            "connection {connection} has not answered a request for {} s; it is waited for as long as `limits.timeout_secs` says",
+            HELD_UP_MIN.as_secs()
+        );
+    }
+}
+
 fn words(pulse: Pulse) -> (ConnectionState, Option<String>) {
     match pulse {
         Pulse::Up => (ConnectionState::Up, None),
@@ -244,5 +323,29 @@ fn count(connection: &ConnectionName, state: ConnectionState) {
             "state" => one.as_str(),
         )
         .set(if one == state { 1.0 } else { 0.0 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_requests_up_is_told_of_after_ten_seconds_and_until_it_is_over() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let asked = |secs| HoldUp {
+            asked_until: Some(now.plus(Duration::from_secs(secs))),
+            ..HoldUp::default()
+        };
+        let nothing = HoldUp::default();
+        assert_eq!(worth_telling(asked(5), nothing, now), nothing);
+        assert_eq!(worth_telling(asked(300), nothing, now), asked(300));
+        assert_eq!(worth_telling(asked(5), asked(5), now), asked(5));
+        let out = |secs| HoldUp {
+            unanswered_since: Some(now.minus(Duration::from_secs(secs))),
+            ..HoldUp::default()
+        };
+        assert_eq!(worth_telling(out(9), nothing, now), nothing);
+        assert_eq!(worth_telling(out(10), nothing, now), out(10));
     }
 }

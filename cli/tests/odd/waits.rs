@@ -72,6 +72,43 @@ async fn retry_after_a_time_that_has_passed_is_none_either() {
 }
 
 #[tokio::test]
+async fn a_long_wait_shows_in_the_status_and_a_reset_ends_it() {
+    let answer = || {
+        let body = json!({ "message": "slow down" });
+        Answer::new(429, &body).with("Retry-After", "3000")
+    };
+    let (b, left, _) = refusing(|_| true, answer).await;
+    let a = Mock::plain(1).await;
+    a.books().add(&ann());
+    let site = Site::up(a, b).await;
+    site.until("b has Ann", async || {
+        site.b.books().all("city") == ["Ghent"]
+    })
+    .await;
+    left.store(1, Ordering::SeqCst);
+    site.a.books().edit("1", &json!({ "city": "Lyon" }));
+    for command in [&["status"][..], &["connections", "list"]] {
+        site.until("the wait is told of", async || {
+            let (_, said) = site.tandem(command).await;
+            said.contains("asked us to wait until") && said.contains("connections reset right")
+        })
+        .await;
+    }
+    assert_eq!(left.load(Ordering::SeqCst), 0);
+    assert_eq!(site.b.books().all("city"), ["Ghent"]);
+    site.tandem(&["connections", "reset", "right"]).await;
+    site.until("the edit arrives", async || {
+        site.b.books().all("city") == ["Lyon"]
+    })
+    .await;
+    site.until("no wait is told of any more", async || {
+        let (_, said) = site.tandem(&["status"]).await;
+        !said.contains("asked us to wait")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_record_that_somebody_has_open_is_written_when_it_is_closed() {
     let locked = || Answer::new(409, &json!({ "message": "Ann is being edited by Bob" }));
     let (b, left, _) = refusing(|asked| asked.method == "PATCH", locked).await;

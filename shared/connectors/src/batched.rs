@@ -17,7 +17,7 @@ use crate::connector::{
     CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, Write, Written,
 };
-use crate::pulse::Pulse;
+use crate::pulse::{HoldUp, Pulse};
 
 /// Batches of one stream under way at once; readings gather only beyond that.
 const BATCHES_IN_FLIGHT: usize = 3;
@@ -156,6 +156,14 @@ impl Connector for BatchedReads {
 
     fn pulse(&self) -> Option<Pulse> {
         self.shared.inner.pulse()
+    }
+
+    fn hold_up(&self) -> HoldUp {
+        self.shared.inner.hold_up()
+    }
+
+    async fn try_again(&self) {
+        self.shared.inner.try_again().await;
     }
 
     async fn check(&self) -> Result<CheckReport, ConnectorError> {

@@ -10,7 +10,7 @@ use tandem_domain::line::line;
 use tandem_domain::{Disposition, ErrorCode, FieldType, Fields, RecordId, StreamName, Timestamp};
 
 use crate::RawRecord;
-use crate::pulse::Pulse;
+use crate::pulse::{HoldUp, Pulse};
 
 /// A record as a system holds it now.
 #[derive(Clone, Debug, PartialEq)]
@@ -420,6 +420,14 @@ pub trait Connector: Send + Sync {
     fn pulse(&self) -> Option<Pulse> {
         None
     }
+
+    /// What holds requests up just now; nothing where nobody looks.
+    fn hold_up(&self) -> HoldUp {
+        HoldUp::default()
+    }
+
+    /// An operator has the system tried again at once: what it asked to wait for, and what it refused, is forgotten.
+    async fn try_again(&self) {}
 
     /// Reaches the system, signs in, and reads the first page of each stream.
     async fn check(&self) -> Result<CheckReport, ConnectorError>;

@@ -19,6 +19,7 @@ use crate::connector::{
     CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
+use crate::pulse::{HoldUp, Pulse};
 use crate::rest::value_bytes::too_long_together;
 
 /// A connector as one side of a sync uses it.
@@ -80,6 +81,18 @@ impl Connector for NeededFields {
 
     fn timeout(&self) -> Duration {
         self.inner.timeout()
+    }
+
+    fn pulse(&self) -> Option<Pulse> {
+        self.inner.pulse()
+    }
+
+    fn hold_up(&self) -> HoldUp {
+        self.inner.hold_up()
+    }
+
+    async fn try_again(&self) {
+        self.inner.try_again().await;
     }
 
     async fn check(&self) -> Result<CheckReport, ConnectorError> {

@@ -1,10 +1,12 @@
-//! How a system is, by the last requests to it: whether it answers, and whether it accepts the credentials.
+//! How a system is, by the last requests to it: whether it answers, and whether it accepts the credentials; and what
+//! holds requests to it up just now.
 //!
 //! Kept in memory, for whoever looks. It decides nothing: what waits and what is tried again is decided elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use tandem_domain::ErrorCode;
+use tandem_domain::{ErrorCode, Timestamp};
 
 use crate::connector::ConnectorError;
 
@@ -20,6 +22,55 @@ pub enum Pulse {
     Unreachable(String),
     /// It refuses the credentials; with what it answered.
     Unauthorized(String),
+}
+
+/// What holds requests to a system up just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HoldUp {
+    /// The system asked to wait: no request goes out before.
+    pub asked_until: Option<Timestamp>,
+    /// When the request went out that has waited longest for its answer.
+    pub unanswered_since: Option<Timestamp>,
+}
+
+/// The requests that are out, by when they went.
+#[derive(Debug, Default)]
+pub(crate) struct Underway(Mutex<Out>);
+
+#[derive(Debug, Default)]
+struct Out {
+    number: u64,
+    sent: BTreeMap<u64, Timestamp>,
+}
+
+/// A request that is out, until this is dropped.
+pub(crate) struct Sent<'a> {
+    of: &'a Underway,
+    number: u64,
+}
+
+impl Underway {
+    /// A request goes out.
+    pub(crate) fn begin(&self, now: Timestamp) -> Sent<'_> {
+        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        out.number += 1;
+        let number = out.number;
+        out.sent.insert(number, now);
+        Sent { of: self, number }
+    }
+
+    /// When the oldest of those went out that are still out.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        let out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        out.sent.values().min().copied()
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        let mut out = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        out.sent.remove(&self.number);
+    }
 }
 
 /// Takes the pulse of one system.
@@ -113,6 +164,20 @@ mod tests {
         assert_eq!(watch.pulse(), Some(down));
         watch.note(None);
         assert_eq!(watch.pulse(), Some(Pulse::Up));
+    }
+
+    #[test]
+    fn the_request_that_has_been_out_longest_is_known_until_it_is_over() {
+        let underway = Underway::default();
+        assert_eq!(underway.oldest(), None);
+        let at = Timestamp::from_secs;
+        let first = underway.begin(at(1));
+        let second = underway.begin(at(2));
+        assert_eq!(underway.oldest(), Some(at(1)));
+        drop(first);
+        assert_eq!(underway.oldest(), Some(at(2)));
+        drop(second);
+        assert_eq!(underway.oldest(), None);
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl Alone {
         Ok(wait)
     }
 
+    pub(crate) const fn lift_pause(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.lift_pause();
+        }
+    }
+
     pub(crate) fn observe(&mut self, now: Timestamp, seen: &Observation) {
         if let Some(ledger) = &mut self.ledger {
             ledger.observe(now, seen);

@@ -116,6 +116,27 @@ impl RequestBudget for FleetBudget {
         }
     }
 
+    fn paused_until(&self) -> Option<Timestamp> {
+        let (until, now) = (lock(&self.seen).paused_until, self.fleet.clock.now());
+        (until > now).then_some(until)
+    }
+
+    async fn lift_pause(&self) {
+        {
+            let mut seen = lock(&self.seen);
+            seen.paused_until = self.fleet.clock.now();
+            seen.untold = false;
+            if let Some(alone) = &mut seen.alone {
+                alone.lift_pause();
+            }
+        }
+        self.stock.lock().await.clear();
+        let mut script = self.fleet.scripts.lift.prepare_invoke();
+        script.key(self.fleet.keys.state(&self.connection));
+        // Where Redis is away it is lifted here alone, and there the pause ends by itself.
+        _ = self.fleet.call(&script).await;
+    }
+
     async fn observed(&self, observation: &Observation) {
         {
             let mut seen = lock(&self.seen);

@@ -9,6 +9,7 @@ pub(crate) struct Scripts {
     pub(crate) beat: Script,
     pub(crate) take: Script,
     pub(crate) report: Script,
+    pub(crate) lift: Script,
 }
 
 impl Scripts {
@@ -19,6 +20,7 @@ impl Scripts {
             beat: with_common(include_str!("lua/beat.lua")),
             take: with_common(include_str!("lua/take.lua")),
             report: with_common(include_str!("lua/report.lua")),
+            lift: Script::new(include_str!("lua/lift.lua")),
         }
     }
 }

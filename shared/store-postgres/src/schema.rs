@@ -90,6 +90,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0013_addresses.up.sql"),
         include_str!("../../../migrations/postgres/0013_addresses.down.sql"),
     ),
+    (
+        14,
+        "held_up",
+        include_str!("../../../migrations/postgres/0014_held_up.up.sql"),
+        include_str!("../../../migrations/postgres/0014_held_up.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConnectionName, Timestamp};
-use tandem_store::{ConnectionHealth, ConnectionState, HealthStore, StoreError};
+use tandem_store::{ConnectionHealth, ConnectionState, HealthStore, HeldUp, StoreError};
 
 use crate::{SqliteStore, rows, sql};
 
@@ -22,6 +22,17 @@ VALUES (?1, 'unknown', ?3, ?2, ?3)
 ON CONFLICT (connection) DO UPDATE
 SET badly_signed = excluded.badly_signed, badly_signed_at = excluded.badly_signed_at";
 
+const NOTE_HELD_UP: &str = "-- note_held_up
+INSERT INTO connection_health (connection, state, since, asked_until, unanswered_since, held_by, held_at)
+VALUES (?1, 'unknown', ?5, ?2, ?3, ?4, ?5)
+ON CONFLICT (connection) DO UPDATE
+SET asked_until = excluded.asked_until, unanswered_since = excluded.unanswered_since,
+    held_by = excluded.held_by, held_at = excluded.held_at";
+
+const NOTE_FREE: &str = "-- note_free
+UPDATE connection_health SET asked_until = NULL, unanswered_since = NULL, held_by = NULL, held_at = NULL
+WHERE connection = ?1 AND held_by = ?2";
+
 const HEALTH: &str = "-- health
 SELECT * FROM connection_health ORDER BY connection";
 
@@ -33,9 +44,23 @@ fn read(row: &SqliteRow) -> Result<ConnectionHealth, StoreError> {
         since: rows::instant(row, "since")?,
         seen_at: rows::instant_opt(row, "seen_at")?,
         seen_by: rows::get(row, "seen_by")?,
+        held_up: held_up(row)?,
         badly_signed: rows::small(row, "badly_signed")?,
         badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
     })
+}
+
+fn held_up(row: &SqliteRow) -> Result<Option<HeldUp>, StoreError> {
+    let told_by: Option<String> = rows::get(row, "held_by")?;
+    let (Some(told_by), Some(told_at)) = (told_by, rows::instant_opt(row, "held_at")?) else {
+        return Ok(None);
+    };
+    Ok(Some(HeldUp {
+        asked_until: rows::instant_opt(row, "asked_until")?,
+        unanswered_since: rows::instant_opt(row, "unanswered_since")?,
+        told_by,
+        told_at,
+    }))
 }
 
 #[async_trait]
@@ -67,6 +92,26 @@ impl HealthStore for SqliteStore {
                 })
             })
             .await
+    }
+
+    async fn note_held_up(
+        &self,
+        connection: &ConnectionName,
+        held_up: HeldUp,
+    ) -> Result<(), StoreError> {
+        let connection = connection.as_str().to_owned();
+        let statement = match (held_up.asked_until, held_up.unanswered_since) {
+            (None, None) => sqlx::query(NOTE_FREE)
+                .bind(connection)
+                .bind(held_up.told_by),
+            (asked_until, unanswered_since) => sqlx::query(NOTE_HELD_UP)
+                .bind(connection)
+                .bind(asked_until.map(Timestamp::as_micros))
+                .bind(unanswered_since.map(Timestamp::as_micros))
+                .bind(held_up.told_by)
+                .bind(held_up.told_at.as_micros()),
+        };
+        self.change_one(statement).await.map(|_noted| ())
     }
 
     async fn note_badly_signed(

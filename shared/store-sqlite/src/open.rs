@@ -109,6 +109,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0013_addresses.up.sql"),
         include_str!("../../../migrations/sqlite/0013_addresses.down.sql"),
     ),
+    (
+        14,
+        "held_up",
+        include_str!("../../../migrations/sqlite/0014_held_up.up.sql"),
+        include_str!("../../../migrations/sqlite/0014_held_up.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

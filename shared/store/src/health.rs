@@ -34,6 +34,19 @@ impl ConnectionState {
     }
 }
 
+/// What holds the requests of a process to a connection up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldUp {
+    /// The system asked to wait until then.
+    pub asked_until: Option<Timestamp>,
+    /// When a request went out that is not answered.
+    pub unanswered_since: Option<Timestamp>,
+    /// The process that told of it.
+    pub told_by: String,
+    /// When it did: it says so again and again for as long as it is so.
+    pub told_at: Timestamp,
+}
+
 /// What is known of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnectionHealth {
@@ -49,6 +62,8 @@ pub struct ConnectionHealth {
     pub seen_at: Option<Timestamp>,
     /// The process that did, as it names itself to people.
     pub seen_by: Option<String>,
+    /// What holds requests to it up, if that was told of.
+    pub held_up: Option<HeldUp>,
     /// Webhooks in the last minute of trouble whose signature was wrong; 0 when one was signed rightly since.
     pub badly_signed: u32,
     /// When the last of them came.
@@ -68,6 +83,14 @@ pub trait HealthStore: Send + Sync {
         seen_by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Notes what holds requests to a connection up. With nothing in it, it ends what the same process told of, and
+    /// leaves what others did.
+    async fn note_held_up(
+        &self,
+        connection: &ConnectionName,
+        held_up: HeldUp,
+    ) -> Result<(), StoreError>;
 
     /// Notes how many webhooks of a connection were signed wrongly in a minute, and when the last of them came. None
     /// ends the complaint, and keeps that instant.

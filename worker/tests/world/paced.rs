@@ -93,6 +93,7 @@ paced! {
             connection: &ConnectionName, state: ConnectionState, reason: Option<String>, seen_by: &str,
             now: Timestamp
         ) -> bool;
+        fn note_held_up(connection: &ConnectionName, held_up: HeldUp) -> ();
         fn note_badly_signed(connection: &ConnectionName, count: u32, now: Timestamp) -> ();
         fn health() -> Vec<ConnectionHealth>;
     }

@@ -13,9 +13,9 @@ use super::{Observation, RateHeader, RateLimit};
 
 /// A greater number of seconds is an instant, not a time to wait.
 const SECS_MAX: u64 = 1_000_000_000;
-/// No header is believed for longer, since it may be wrong: a request asks again after an hour. Of a bucket it is
-/// not believed for longer than the bucket's own time either.
-const RESET_MAX: Duration = Duration::from_secs(3_600);
+/// No header is believed for longer, since it may be wrong: then a request asks again. Of a bucket it is not believed
+/// for longer than the bucket's own time either.
+const RESET_MAX: Duration = Duration::from_secs(300);
 
 /// What the headers say about limits; what is missing or cannot be read is left out.
 #[must_use]
@@ -131,9 +131,9 @@ mod tests {
         let answer = |reset| [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)];
         assert_eq!(read(common(), &answer("30")), Some((0, Some(30))));
         assert_eq!(read(common(), &answer("1800000045")), Some((0, Some(45))));
-        // Milliseconds where seconds were meant: not believed for longer than an hour.
+        // Milliseconds where seconds were meant: not believed for longer than five minutes.
         let wrong = answer("1800000045000");
-        assert_eq!(read(common(), &wrong), Some((0, Some(3_600))));
+        assert_eq!(read(common(), &wrong), Some((0, Some(300))));
         let ietf = || rule("RateLimit", None, None);
         let answer = [("ratelimit", "\"default\";r=50;t=30, \"day\";r=900;t=3600")];
         assert_eq!(read(ietf(), &answer), Some((50, Some(30))));

@@ -77,6 +77,11 @@ impl Ledger {
         self.paused_until = self.paused_until.max(now.plus(pause));
     }
 
+    /// Ends the pause.
+    pub const fn lift_pause(&mut self) {
+        self.paused_until = Timestamp::from_micros(i64::MIN);
+    }
+
     /// The end of the latest pause.
     #[must_use]
     pub const fn paused_until(&self) -> Timestamp {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use metrics::SharedString;
-use tandem_domain::Clock;
+use tandem_domain::{Clock, Timestamp};
 
 use super::{
     BudgetFactory, BudgetRefusal, Ledger, Observation, RateLimits, RefusalCause, RequestBudget,
@@ -41,7 +41,7 @@ impl LocalBudget {
     }
 
     /// The end of a pause, and how long to wait for a turn.
-    fn turn(&self) -> Result<(tandem_domain::Timestamp, Duration), BudgetRefusal> {
+    fn turn(&self) -> Result<(Timestamp, Duration), BudgetRefusal> {
         let now = self.clock.now();
         let mut ledger = self.ledger();
         let wait = ledger.take(now, WAIT_MAX);
@@ -70,6 +70,15 @@ impl RequestBudget for LocalBudget {
 
     async fn told_to_wait(&self, retry_after: Duration) {
         self.ledger().pause(self.clock.now(), retry_after);
+    }
+
+    fn paused_until(&self) -> Option<Timestamp> {
+        let (until, now) = (self.ledger().paused_until(), self.clock.now());
+        (until > now).then_some(until)
+    }
+
+    async fn lift_pause(&self) {
+        self.ledger().lift_pause();
     }
 
     async fn observed(&self, seen: &Observation) {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tandem_domain::Timestamp;
 
 pub use bucket::{Bucket, Place};
 pub use headers::observations;
@@ -93,6 +94,13 @@ pub trait RequestBudget: Send + Sync {
     /// The system asked to wait: no request starts before that, in any process that shares the budget.
     /// A shorter wait never ends a longer one.
     async fn told_to_wait(&self, retry_after: Duration);
+
+    /// Until when no request starts because the system asked to wait, if that is not over.
+    fn paused_until(&self) -> Option<Timestamp>;
+
+    /// An operator says that the system is not to be waited for: requests start again, in every process that shares
+    /// the budget. What was counted stays.
+    async fn lift_pause(&self);
 
     /// An answer said what is left. It can only lower what the budget holds.
     async fn observed(&self, seen: &Observation);

@@ -108,6 +108,12 @@ impl Authority {
         }
     }
 
+    /// Opens the door that refusals closed: an operator has it tried again.
+    pub(super) fn open(&self) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals = Refusals::default();
+    }
+
     /// The one that may sign in; others wait here.
     pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.signing_in.lock().await

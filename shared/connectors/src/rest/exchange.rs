@@ -24,7 +24,7 @@ use super::restraint::Restraint;
 use crate::budget::RequestBudget;
 use crate::connector::ConnectorError;
 use crate::manifest::{Auth, ErrorRule, Manifest, Request};
-use crate::pulse::PulseWatch;
+use crate::pulse::{PulseWatch, Underway};
 use crate::send_right::{self, GuardedBody};
 use crate::settings::Redactor;
 use crate::template::Scope;
@@ -48,6 +48,7 @@ pub(super) struct Exchange {
     pub(super) offset: ClockOffset,
     pub(super) restraint: Restraint,
     pub(super) pulse: PulseWatch,
+    pub(super) underway: Underway,
     pub(super) redactor: Redactor,
 }
 
@@ -207,6 +208,7 @@ impl Exchange {
     ) -> Result<Answer, ConnectorError> {
         let judge = self.judge_by(rules);
         let sent = self.clock.now();
+        let _underway = self.underway.begin(sent);
         let (request, withheld) = self.guarded(prepared, session)?;
         let mut call = Call::begin(&self.label, operation, prepared, &*self.clock);
         let sending = self.client.execute(request).instrument(call.span());

@@ -48,7 +48,7 @@ use crate::connector::{
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
 use crate::manifest::{Limits, Manifest, Stream};
-use crate::pulse::{Pulse, PulseWatch};
+use crate::pulse::{HoldUp, Pulse, PulseWatch, Underway};
 use crate::settings::{ConnectionSettings, Redactor};
 use crate::template::Scope;
 
@@ -132,6 +132,7 @@ impl RestConnector {
             offset: ClockOffset::default(),
             restraint: Restraint::default(),
             pulse: PulseWatch::default(),
+            underway: Underway::default(),
             redactor,
             manifest,
         };
@@ -198,6 +199,19 @@ impl Connector for RestConnector {
 
     fn pulse(&self) -> Option<Pulse> {
         self.exchange.pulse.pulse()
+    }
+
+    fn hold_up(&self) -> HoldUp {
+        HoldUp {
+            asked_until: self.exchange.budget.paused_until(),
+            unanswered_since: self.exchange.underway.oldest(),
+        }
+    }
+
+    async fn try_again(&self) {
+        self.exchange.restraint.forget();
+        self.exchange.authority.open();
+        self.exchange.budget.lift_pause().await;
     }
 
     async fn check(&self) -> Result<CheckReport, ConnectorError> {

@@ -3,7 +3,8 @@
 //! A system may say `Retry-After: 0`, or name a date that is just past, and refuse the next request all the same.
 //! So every wait has a floor, which doubles as long as refusals follow each other, and is back at its beginning
 //! once the system serves. Reads and writes count apart: one may be refused while the other goes on. And
-//! no wait is believed for longer than an hour at a time, since a header may be wrong.
+//! no long wait is believed on one word, since a header may be wrong: after five minutes the system is looked at again,
+//! and only a system that says the same then is believed for longer, up to an hour.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,10 @@ use tandem_domain::Timestamp;
 const FLOOR: Duration = Duration::from_secs(1);
 /// The floor grows up to this.
 const FLOOR_MAX: Duration = Duration::from_secs(60);
-/// The longest wait that is believed; then one request asks again.
-const WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// The longest wait that is believed the first time; then it is asked again. It doubles with each refusal in a row.
+const BELIEVED: Duration = Duration::from_secs(300);
+/// The longest wait that is believed at all.
+const BELIEVED_MAX: Duration = Duration::from_secs(3_600);
 
 /// What is remembered of the refusals of a connection.
 #[derive(Debug, Default)]
@@ -41,13 +44,13 @@ impl Restraint {
             // Requests that were under way together are refused together: that is one refusal, and the longest
             // of their waits is kept by the budget.
             if refused.until.is_some_and(|until| sent < until) {
-                return asked.clamp(FLOOR, WAIT_MAX);
+                let before = refused.in_a_row.saturating_sub(1);
+                return asked.clamp(FLOOR, grown(BELIEVED, before, BELIEVED_MAX));
             }
-            let floor = FLOOR
-                .saturating_mul(1 << refused.in_a_row.min(16))
-                .min(FLOOR_MAX);
+            let floor = grown(FLOOR, refused.in_a_row, FLOOR_MAX);
+            let believed = grown(BELIEVED, refused.in_a_row, BELIEVED_MAX);
             refused.in_a_row = refused.in_a_row.saturating_add(1);
-            let wait = asked.clamp(floor, WAIT_MAX);
+            let wait = asked.clamp(floor, believed);
             refused.until = Some(now.plus(wait));
             wait
         })
@@ -58,11 +61,22 @@ impl Restraint {
         self.with(writes, |refused| *refused = Refused::default());
     }
 
+    /// An operator has it tried again: what was refused before does not count.
+    pub(super) fn forget(&self) {
+        self.served(false);
+        self.served(true);
+    }
+
     fn with<T>(&self, writes: bool, change: impl FnOnce(&mut Refused) -> T) -> T {
         let refused = &self.0[usize::from(writes)];
         // Two numbers cannot be left half changed.
         change(&mut refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A time that has doubled so often, up to a most.
+fn grown(first: Duration, doublings: u32, most: Duration) -> Duration {
+    first.saturating_mul(1 << doublings.min(16)).min(most)
 }
 
 #[cfg(test)]
@@ -91,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_wait_is_kept_as_asked_but_not_believed_beyond_an_hour() {
+    fn a_longer_wait_is_kept_as_asked_but_a_long_one_is_not_believed_on_one_word() {
         assert_eq!(waits(&Restraint::default(), true, 30, 3), [30, 30, 30]);
         assert_eq!(
-            waits(&Restraint::default(), true, 999_999, 2),
-            [3_600, 3_600]
+            waits(&Restraint::default(), true, 999_999, 6),
+            [300, 600, 1_200, 2_400, 3_600, 3_600]
         );
     }
 

@@ -12,7 +12,7 @@ use tandem_connectors::manifest::Manifest;
 use tandem_connectors::{
     ConnectionSettings, Connector, ConnectorError, Listing, RestConnector, Secret, Write,
 };
-use tandem_domain::{Disposition, RecordId};
+use tandem_domain::{Disposition, RecordId, Timestamp};
 
 use crate::server::{LIST, Server, WRITES, deletion, fields, items, json, manifest, with_header};
 
@@ -49,6 +49,12 @@ impl RequestBudget for Purse {
         let mut told = self.told.lock().expect("no test panics with the lock");
         told.push(retry_after);
     }
+
+    fn paused_until(&self) -> Option<Timestamp> {
+        None
+    }
+
+    async fn lift_pause(&self) {}
 
     async fn observed(&self, seen: &Observation) {
         let mut all = self.seen.lock().expect("no test panics with the lock");

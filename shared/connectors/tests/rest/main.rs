@@ -4,6 +4,7 @@ mod auth;
 mod budget;
 mod ends;
 mod failures;
+mod held_up;
 mod paging;
 mod reading;
 mod send_right;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tandem_connectors::CREDENTIALS_ADVICE;
 use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, Timestamp};
-use tandem_store::{ConnectionHealth, ConnectionState};
+use tandem_store::{ConnectionHealth, ConnectionState, HeldUp};
 
 use super::{to_the_second, when_opt};
 
@@ -30,6 +30,12 @@ pub struct HealthView {
     /// The process.
     #[serde(default)]
     pub seen_by: Option<String>,
+    /// Until when no request goes out, because the system asked to wait.
+    #[serde(default, with = "when_opt")]
+    pub asked_until: Option<Timestamp>,
+    /// Since when a request waits for an answer.
+    #[serde(default, with = "when_opt")]
+    pub unanswered_since: Option<Timestamp>,
     /// What was answered, or happened instead.
     pub reason: Option<String>,
     /// How it stands and what to do, for people.
@@ -64,6 +70,14 @@ impl HealthView {
             Some(words) => words.clone(),
             None => state_words(state, known),
         };
+        let held_up = known.and_then(|known| held_up(known, now));
+        let held_words = held_up
+            .filter(|_| left.is_none())
+            .and_then(|held_up| held_words(connection, held_up, now));
+        if let Some(held) = held_words {
+            words.push_str("; ");
+            words.push_str(&held);
+        }
         let last_at = lately.and_then(|known| known.badly_signed_at);
         if let Some(last_at) = last_at {
             words.push_str("; ");
@@ -83,12 +97,45 @@ impl HealthView {
                 .map(|known| known.since),
             seen_at: known.and_then(|known| known.seen_at),
             seen_by: known.and_then(|known| known.seen_by.clone()),
+            asked_until: held_up.and_then(|held_up| held_up.asked_until),
+            unanswered_since: held_up.and_then(|held_up| held_up.unanswered_since),
             reason: known.and_then(|known| known.reason.clone()),
             words,
             badly_signed,
             badly_signed_at: last_at,
             in_trouble: is_down || left.is_some() || badly_signed > 0,
         }
+    }
+}
+
+/// What holds requests to a connection up now: what was told of long ago, or for a time that is over, does not.
+fn held_up(known: &ConnectionHealth, now: Timestamp) -> Option<&HeldUp> {
+    let held_up = known.held_up.as_ref()?;
+    let is_fresh = now.since(held_up.told_at) < LOOKED_AFTER;
+    let is_asked = held_up.asked_until.is_some_and(|until| until > now);
+    let is_out = held_up.unanswered_since.is_some();
+    (is_asked || (is_fresh && is_out)).then_some(held_up)
+}
+
+fn held_words(connection: &ConnectionName, held_up: &HeldUp, now: Timestamp) -> Option<String> {
+    let asked = held_up.asked_until.filter(|until| *until > now);
+    let asked = asked.map(|until| {
+        format!(
+            "it asked us to wait until {}, by `Retry-After` or what else it says of its rate limit: no request goes \
+             out before; `tandem connections reset {connection}` has it asked at once",
+            to_the_second(until)
+        )
+    });
+    let out = held_up.unanswered_since.map(|since| {
+        format!(
+            "a request has been waiting for an answer for {} s",
+            now.since(since).as_secs()
+        )
+    });
+    match (asked, out) {
+        (None, None) => None,
+        (Some(words), None) | (None, Some(words)) => Some(words),
+        (Some(asked), Some(out)) => Some(format!("{out}; {asked}")),
     }
 }
 
@@ -157,6 +204,7 @@ mod tests {
             since: Timestamp::from_secs(1_700_000_000),
             seen_at: Some(Timestamp::from_secs(1_700_000_060)),
             seen_by: Some("tandem up (process 7)".to_owned()),
+            held_up: None,
             badly_signed: 3,
             badly_signed_at: Some(Timestamp::from_secs(1_700_000_060)),
         }
@@ -228,6 +276,45 @@ mod tests {
             }
             assert!(late.in_trouble);
         }
+    }
+
+    #[test]
+    fn what_holds_requests_up_is_told_for_as_long_as_it_does() {
+        let crm = "crm".parse().expect("a name");
+        let told_at = Timestamp::from_secs(1_700_000_100);
+        let secs = |secs| told_at.plus(Duration::from_secs(secs));
+        let held = |asked_until, unanswered_since| ConnectionHealth {
+            badly_signed_at: None,
+            seen_at: Some(told_at),
+            held_up: Some(HeldUp {
+                asked_until,
+                unanswered_since,
+                told_by: "tandem up (process 7)".to_owned(),
+                told_at,
+            }),
+            ..health(ConnectionState::Up)
+        };
+        let words = |known: &ConnectionHealth, now| HealthView::new(&crm, Some(known), now).words;
+        let asked = held(Some(secs(170)), None);
+        for part in [
+            "answers",
+            "asked us to wait until 2023-11-14T22:17:50Z",
+            "Retry-After",
+            "tandem connections reset crm",
+        ] {
+            let words = words(&asked, secs(100));
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        assert!(!words(&asked, secs(171)).contains("wait"), "it is over");
+        let hangs = held(None, Some(told_at));
+        let shown = words(&hangs, secs(20));
+        assert!(
+            shown.contains("a request has been waiting for an answer for 20 s"),
+            "{shown}"
+        );
+        // Whoever told of it does not run any more.
+        let late = words(&hangs, told_at.plus(LOOKED_AFTER));
+        assert!(!late.contains("waiting for an answer"), "{late}");
     }
 
     #[test]

@@ -66,6 +66,27 @@ async fn a_pause_told_by_one_holds_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_that_each_process_lifts_holds_none_of_them() {
+    let redis = RedisServer::start().await;
+    let fleet = ["one", "two"].map(|name| process(&redis.url(), name, 2));
+    let budgets = fleet
+        .each_ref()
+        .map(|process| process.budget("crm", a_second(20)));
+    budgets[0].told_to_wait(Duration::from_secs(300)).await;
+    for budget in &budgets {
+        budget.acquire().await.expect_err("a pause");
+        assert!(budget.paused_until().is_some());
+    }
+    for budget in &budgets {
+        budget.lift_pause().await;
+    }
+    for budget in &budgets {
+        assert_eq!(budget.paused_until(), None);
+        budget.acquire().await.expect("the pause was lifted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_answer_to_one_says_is_left_counts_for_all() {
     let redis = RedisServer::start().await;
     let fleet = ["one", "two"].map(|name| process(&redis.url(), name, 2));

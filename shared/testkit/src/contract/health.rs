@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::ConnectionName;
-use tandem_store::{ConnectionHealth, ConnectionState};
+use tandem_store::{ConnectionHealth, ConnectionState, HeldUp};
 
 use super::Subject;
 use crate::Make;
@@ -47,6 +47,7 @@ pub async fn a_change_of_a_connections_state_is_noted_once_with_its_time(store: 
         since,
         seen_at: Some(make.now()),
         seen_by: Some("worker-1".to_owned()),
+        held_up: None,
         badly_signed: 0,
         badly_signed_at: None,
     };
@@ -79,6 +80,35 @@ pub async fn a_look_at_a_connection_is_noted_also_when_nothing_has_changed(store
     assert_eq!(look("worker-1").await, (true, began));
     make.clock.advance(Duration::from_secs(60));
     assert_eq!(look("worker-2").await, (false, began));
+}
+
+/// What holds a connection up is noted until the same process says that it is over, whatever was known before.
+pub async fn what_holds_a_connection_up_is_noted_until_the_same_process_says_that_it_is_over(
+    store: Subject,
+) {
+    let make = Make::default();
+    let told = |process: &str, until: Option<u64>, since: Option<u64>| HeldUp {
+        asked_until: until.map(|secs| make.now().plus(Duration::from_secs(secs))),
+        unanswered_since: since.map(|_| make.now()),
+        told_by: process.to_owned(),
+        told_at: make.now(),
+    };
+    let note_held = async |held_up: HeldUp| {
+        let noted = store.note_held_up(&crm(), held_up).await;
+        noted.expect("note_held_up");
+        known(&store).await.pop().and_then(|found| found.held_up)
+    };
+    assert_eq!(note_held(told("worker-1", None, None)).await, None);
+    let asked = told("worker-1", Some(300), None);
+    assert_eq!(note_held(asked.clone()).await, Some(asked.clone()));
+    assert_eq!(known(&store).await[0].state, ConnectionState::Unknown);
+    assert!(note(&store, &make, ConnectionState::Up, "").await);
+    assert_eq!(note_held(told("worker-2", None, None)).await, Some(asked));
+    let hanging = told("worker-2", None, Some(1));
+    assert_eq!(note_held(hanging.clone()).await, Some(hanging.clone()));
+    assert_eq!(note_held(told("worker-1", None, None)).await, Some(hanging));
+    assert_eq!(note_held(told("worker-2", None, None)).await, None);
+    assert_eq!(known(&store).await[0].state, ConnectionState::Up);
 }
 
 /// Badly signed webhooks are noted beside the state, whatever was known before.
