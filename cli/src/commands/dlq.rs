@@ -279,7 +279,7 @@ async fn replay_edited(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<E
     operator.replay_edited(*job, &edits).await?;
     let replayed = Replayed {
         replayed: vec![*id],
-        skipped: Vec::new(),
+        ..Replayed::default()
     };
     say_replayed(&replayed, data)
 }
@@ -380,6 +380,7 @@ pub fn say_replayed(replayed: &Replayed, data: &DataOptions) -> anyhow::Result<E
     let Replayed {
         replayed: done,
         skipped,
+        ..
     } = replayed;
     if data.output.json {
         say_json(replayed)?;
@@ -399,7 +400,9 @@ pub async fn discard_letters(
     data: &DataOptions,
 ) -> anyhow::Result<ExitCode> {
     let outcome = operator(&data.storage).await?.discard(ids, reason).await?;
-    let Discarded { discarded, skipped } = &outcome;
+    let Discarded {
+        discarded, skipped, ..
+    } = &outcome;
     if data.output.json {
         say_json(&outcome)?;
     } else {

@@ -98,7 +98,7 @@ async fn any(desk: &Desk) -> anyhow::Result<bool> {
 /// Runs as a table.
 pub fn runs_table(runs: &[RunView]) -> Rows {
     let mut table = table(&[
-        "run", "sync", "kind", "side", "state", "began", "listed", "queued", "held", "error",
+        "run", "sync", "kind", "side", "state", "began", "listed", "queued", "unclear", "error",
     ]);
     for run in runs {
         table.add_row([
@@ -140,7 +140,10 @@ fn told(run: &RunView) -> String {
         format!("  matched     {} pairs", progress.matched),
         format!("  queued      {} records that differ", progress.queued),
         format!("  unchanged   {}", progress.unchanged),
-        format!("  held        {} for a person", progress.held),
+        format!(
+            "  unclear     {} records of which the match was not clear, when it looked",
+            progress.held
+        ),
         format!("  vanished    {}", progress.vanished),
     ];
     lines.extend(

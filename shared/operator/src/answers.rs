@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
 use tandem_domain::{ConflictId, Fields, LinkId, RecordId, Side};
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictKind, ConflictState, Link, LinkState, PAGE_ROWS_MAX,
+    Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, LinkState, PAGE_ROWS_MAX,
     Resolution,
 };
 
@@ -35,6 +35,9 @@ pub struct Resolved {
     pub resolved: Vec<ConflictId>,
     /// Those left as they are.
     pub skipped: Vec<LeftOpen>,
+    /// Why answers are not carried out for the time being, and what ends that; once for each sync that stands still.
+    #[serde(default)]
+    pub waits: Vec<String>,
 }
 
 impl Operator {
@@ -56,7 +59,13 @@ impl Operator {
         let mut outcome = Resolved::default();
         for id in ids {
             match self.resolve(*id, resolution.clone()).await {
-                Ok(_) => outcome.resolved.push(*id),
+                Ok(answered) => {
+                    outcome.resolved.push(*id);
+                    let new = answered
+                        .waits
+                        .filter(|words| !outcome.waits.contains(words));
+                    outcome.waits.extend(new);
+                }
                 Err(OperatorError::Store(error)) => return Err(error.into()),
                 Err(refusal) => outcome.skipped.push(LeftOpen {
                     id: *id,
@@ -104,7 +113,7 @@ impl Operator {
         }
         let closed = self
             .store()
-            .close_questions_of(sync, *side, record, self.now())
+            .close_questions_of(sync, *side, record, Fact::Gone, self.now())
             .await?;
         tracing::info!(%sync, %record, closed = closed.len(), "the record of a question is gone");
         Err(OperatorError::NotNow {

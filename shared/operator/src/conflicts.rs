@@ -169,39 +169,7 @@ impl Operator {
     pub async fn conflict(&self, id: ConflictId) -> Result<ConflictView, OperatorError> {
         let conflict = self.store().conflict(id).await?;
         let conflict = conflict.ok_or_else(|| no_conflict(id))?;
-        Ok(self.as_it_stands(conflict).await?.into())
-    }
-
-    /// A question about a value that was not kept, with what both sides had when they were last looked at: that is what
-    /// an answer gives to both, whatever they had when it was asked.
-    pub(crate) async fn as_it_stands(
-        &self,
-        mut conflict: Conflict,
-    ) -> Result<Conflict, OperatorError> {
-        let (ConflictKind::NotKept { field, sent, kept }, Some(id)) =
-            (&mut conflict.kind, conflict.link)
-        else {
-            return Ok(conflict);
-        };
-        if conflict.state == ConflictState::Closed {
-            return Ok(conflict);
-        }
-        let Some(link) = self.store().link(id).await? else {
-            return Ok(conflict);
-        };
-        if let Some(base) = link.base.get(field) {
-            *kept = base.side(conflict.side).clone();
-            *sent = base.side(conflict.side.other()).clone();
-        }
-        for shown in &mut conflict.shown {
-            if link.side(shown.side).id.as_ref() == Some(&shown.id) {
-                let known = link.base.iter();
-                let known =
-                    known.map(|(field, base)| (field.clone(), base.side(shown.side).clone()));
-                shown.fields.extend(known);
-            }
-        }
-        Ok(conflict)
+        self.offered(conflict).await
     }
 
     /// Answers an open question, or gives one whose answer is not carried out yet another; a job carries it out.
@@ -404,6 +372,7 @@ mod tests {
                 first: RecordId::new("b1"),
                 source: None,
                 intent: IntentId::new(Timestamp::from_secs(0), &SeededEntropy::new(1)),
+                sent: None,
             },
         ]
     }

@@ -183,7 +183,10 @@ impl Operator {
     ///
     /// # Errors
     /// When there is no such sync, or the storage fails.
-    async fn standstill(&self, name: &SyncName) -> Result<Option<String>, OperatorError> {
+    pub(crate) async fn standstill(
+        &self,
+        name: &SyncName,
+    ) -> Result<Option<String>, OperatorError> {
         let sync = SyncView::from(self.known_sync(name).await?);
         if let Some(pause) = &sync.pause {
             return Ok(Some(format!("the sync `{name}` is {}", pause.words)));

@@ -14,6 +14,7 @@ mod error;
 pub mod hooks;
 mod inbox;
 mod lists;
+mod offered;
 mod operator;
 mod span;
 mod status;
@@ -31,6 +32,7 @@ pub use dead_letters::{
 pub use error::OperatorError;
 pub use inbox::EventQuery;
 pub use lists::{ChangeQuery, JobQuery, RunQuery};
+pub use offered::NotOffered;
 pub use operator::{Operator, OperatorParts, PAGE_ROWS};
 pub use status::{
     ConnectionStatus, Counted, NoticeView, OpenWrites, QueueStatus, Status, SyncStatus,

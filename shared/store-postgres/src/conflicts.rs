@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
-use tandem_domain::{ConflictId, JobId, LinkId, Timestamp};
+use tandem_domain::{ConflictId, JobId, Timestamp};
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictState, ConflictStore, Hints, JobClass, JobKind, Lane,
-    NewConflict, NewJob, Resolution, StoreError, Trigger,
+    Conflict, ConflictFilter, ConflictState, ConflictStore, Fact, Hints, JobClass, JobKind, Lane,
+    Moot, NewConflict, NewJob, Resolution, StoreError, Trigger,
 };
 
 use crate::jobs::enqueue::enqueue;
@@ -45,8 +45,8 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
     })
 }
 
-/// Opens questions that are not open already; an open one about a field takes over the values of now. Returns how many
-/// are new or have other values.
+/// Opens questions that are not open already; an open one about a field takes over the values of now. What a record
+/// matches is not asked when a job in another lane has linked it meanwhile. Returns how many are new or have other values.
 pub(crate) async fn open(
     txn: &mut Txn,
     conflicts: &[NewConflict],
@@ -64,7 +64,8 @@ pub(crate) async fn open(
     let rows: Vec<ConflictRow<'_>> = rows.into_values().collect();
     let statement = sqlx::query(OPEN)
         .bind(sql::json("conflict", &rows)?)
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(Fact::Linked.kinds());
     txn.run(statement).await
 }
 
@@ -73,6 +74,12 @@ INSERT INTO conflicts (id, sync, link, side, record, field, subject, state, kind
 SELECT c.id, c.sync, c.link, c.side, c.record, c.field, c.subject, 'open', c.kind, c.shown, $2
 FROM json_to_recordset($1::json) AS c (
     id text, sync text, link text, side text, record text, field text, subject text, kind text, shown text)
+WHERE c.kind::json ->> 'kind' <> ALL ($3) OR CASE c.side
+    WHEN 'a' THEN (SELECT l.id FROM links l
+        WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active' LIMIT 1)
+    ELSE (SELECT l.id FROM links l
+        WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active' LIMIT 1)
+    END IS NULL
 ORDER BY c.subject COLLATE \"C\", c.id COLLATE \"C\"
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
 SET kind = excluded.kind, shown = excluded.shown
@@ -98,27 +105,25 @@ const CLOSE: &str = "-- close_conflicts
 UPDATE conflicts SET state = 'closed', closed_at = $2
 WHERE id IN (SELECT json_array_elements_text($1::json)) AND state IN ('open', 'answered')";
 
-/// Closes questions about fields of a link that agree by now.
-pub(crate) async fn settle_fields(
-    txn: &mut Txn,
-    link: LinkId,
-    fields: &[String],
-    now: Timestamp,
-) -> Result<(), Failed> {
-    if fields.is_empty() {
+/// Closes questions that nobody has to answer any more, and answers that cannot be carried out.
+pub(crate) async fn close_moot(txn: &mut Txn, moot: &[Moot], now: Timestamp) -> Result<(), Failed> {
+    if moot.is_empty() {
         return Ok(());
     }
-    let statement = sqlx::query(SETTLE)
-        .bind(link.to_string())
-        .bind(sql::json("field", fields)?)
+    let rows: Vec<(String, &str)> = moot
+        .iter()
+        .map(|one| (one.question.to_string(), one.fact.because()))
+        .collect();
+    let statement = sqlx::query(CLOSE_AS_MOOT)
+        .bind(sql::json("conflict", &rows)?)
         .bind(now.as_micros());
     txn.run(statement).await.map(|_rows| ())
 }
 
-const SETTLE: &str = "-- settle_fields
-UPDATE conflicts SET state = 'closed', closed_at = $3, closed_because = 'both sides agree by now'
-WHERE link = $1 AND state IN ('open', 'answered')
-  AND field IN (SELECT json_array_elements_text($2::json))";
+const CLOSE_AS_MOOT: &str = "-- close_as_moot
+UPDATE conflicts SET state = 'closed', closed_at = $2, closed_because = m.value ->> 1
+FROM json_array_elements($1::json) AS m (value)
+WHERE conflicts.id = m.value ->> 0 AND conflicts.state IN ('open', 'answered')";
 
 fn read(row: &PgRow) -> Result<Conflict, StoreError> {
     Ok(Conflict {

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
-use tandem_domain::{ConflictId, JobId, LinkId, Timestamp};
+use tandem_domain::{ConflictId, JobId, Timestamp};
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictState, ConflictStore, Hints, JobClass, JobKind, Lane,
-    NewConflict, NewJob, Resolution, StoreError, Trigger,
+    Conflict, ConflictFilter, ConflictState, ConflictStore, Fact, Hints, JobClass, JobKind, Lane,
+    Moot, NewConflict, NewJob, Resolution, StoreError, Trigger,
 };
 
 use crate::jobs::enqueue::enqueue;
@@ -44,8 +44,8 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
     })
 }
 
-/// Opens questions that are not open already; an open one about a field takes over the values of now. Returns how many
-/// are new or have other values.
+/// Opens questions that are not open already; an open one about a field takes over the values of now. What a record
+/// matches is not asked when a job in another lane has linked it meanwhile. Returns how many are new or have other values.
 pub(crate) async fn open(
     txn: &mut Txn,
     conflicts: &[NewConflict],
@@ -63,7 +63,8 @@ pub(crate) async fn open(
     let rows: Vec<ConflictRow<'_>> = rows.into_values().collect();
     let statement = sqlx::query(OPEN)
         .bind(sql::json("conflict", &rows)?)
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(sql::json("conflict", &Fact::Linked.kinds())?);
     txn.run(statement).await
 }
 
@@ -71,7 +72,12 @@ const OPEN: &str = "-- open_conflicts
 INSERT INTO conflicts (id, sync, link, side, record, field, subject, state, kind, shown, created_at)
 SELECT value ->> 'id', value ->> 'sync', value ->> 'link', value ->> 'side', value ->> 'record',
        value ->> 'field', value ->> 'subject', 'open', value ->> 'kind', value ->> 'shown', ?2
-FROM json_each(?1) WHERE true
+FROM json_each(?1)
+WHERE (value ->> 'kind') ->> 'kind' NOT IN (SELECT k.value FROM json_each(?3) k) OR NOT (
+    (value ->> 'side' = 'a' AND EXISTS (SELECT 1 FROM links l
+        WHERE l.sync = value ->> 'sync' AND l.a_id = value ->> 'record' AND l.state = 'active'))
+    OR (value ->> 'side' = 'b' AND EXISTS (SELECT 1 FROM links l
+        WHERE l.sync = value ->> 'sync' AND l.b_id = value ->> 'record' AND l.state = 'active')))
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
 SET kind = excluded.kind, shown = excluded.shown
 WHERE conflicts.state = 'open' AND conflicts.field IS NOT NULL AND conflicts.kind <> excluded.kind
@@ -96,26 +102,29 @@ const CLOSE: &str = "-- close_conflicts
 UPDATE conflicts SET state = 'closed', closed_at = ?2
 WHERE id IN (SELECT value FROM json_each(?1)) AND state IN ('open', 'answered')";
 
-/// Closes questions about fields of a link that agree by now.
-pub(crate) async fn settle_fields(
+/// Closes questions that nobody has to answer any more, and answers that cannot be carried out.
+pub(crate) async fn close_moot(
     txn: &mut Txn,
-    link: LinkId,
-    fields: &[String],
+    moot: &[Moot],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if fields.is_empty() {
+    if moot.is_empty() {
         return Ok(());
     }
-    let statement = sqlx::query(SETTLE)
-        .bind(link.to_string())
-        .bind(sql::json("field", fields)?)
+    let rows: Vec<(String, &str)> = moot
+        .iter()
+        .map(|one| (one.question.to_string(), one.fact.because()))
+        .collect();
+    let statement = sqlx::query(CLOSE_AS_MOOT)
+        .bind(sql::json("conflict", &rows)?)
         .bind(now.as_micros());
     txn.run(statement).await.map(|_| ())
 }
 
-const SETTLE: &str = "-- settle_fields
-UPDATE conflicts SET state = 'closed', closed_at = ?3, closed_because = 'both sides agree by now'
-WHERE link = ?1 AND state IN ('open', 'answered') AND field IN (SELECT value FROM json_each(?2))";
+const CLOSE_AS_MOOT: &str = "-- close_as_moot
+UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = m.value ->> 1
+FROM json_each(?1) m
+WHERE conflicts.id = m.value ->> 0 AND conflicts.state IN ('open', 'answered')";
 
 fn read(row: &SqliteRow) -> Result<Conflict, StoreError> {
     Ok(Conflict {

@@ -9,6 +9,7 @@ use tandem_domain::{
 
 use crate::StoreError;
 use crate::brake::emptied_subject;
+use crate::question_kind::QuestionKind;
 
 /// What the question is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,7 +96,7 @@ pub enum ConflictKind {
         /// Since when they were counted.
         since: Timestamp,
     },
-    /// A create of ours was sent again, and both landed: this is the one that has no partner.
+    /// A create of ours made two records: this is the one that has no partner.
     Doubled {
         /// The other one, which is linked.
         first: RecordId,
@@ -103,6 +104,9 @@ pub enum ConflictKind {
         source: Option<RecordId>,
         /// The write that made it.
         intent: IntentId,
+        /// How often it was sent, by the journal; not known of questions from before this was kept.
+        #[serde(default)]
+        sent: Option<u32>,
     },
 }
 
@@ -140,32 +144,36 @@ impl ConflictKind {
     }
 
     /// The words of all kinds, for parsing.
-    pub const WORDS: [&str; 9] = [
-        "field",
-        "ambiguous",
-        "not_kept",
-        "delete_held",
-        "overwritten",
-        "emptied",
-        "replaced",
-        "back_and_forth",
-        "doubled",
-    ];
+    pub const WORDS: [&str; QuestionKind::ALL.len()] = {
+        let mut words = [""; QuestionKind::ALL.len()];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = QuestionKind::ALL[at].as_str();
+            at += 1;
+        }
+        words
+    };
+
+    /// The kind alone.
+    #[must_use]
+    pub const fn kind(&self) -> QuestionKind {
+        match self {
+            Self::Field { .. } => QuestionKind::Field,
+            Self::Ambiguous { .. } => QuestionKind::Ambiguous,
+            Self::NotKept { .. } => QuestionKind::NotKept,
+            Self::DeleteHeld { .. } => QuestionKind::DeleteHeld,
+            Self::Overwritten { .. } => QuestionKind::Overwritten,
+            Self::Emptied { .. } => QuestionKind::Emptied,
+            Self::Replaced { .. } => QuestionKind::Replaced,
+            Self::BackAndForth { .. } => QuestionKind::BackAndForth,
+            Self::Doubled { .. } => QuestionKind::Doubled,
+        }
+    }
 
     /// The word as stored and shown.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Field { .. } => "field",
-            Self::Ambiguous { .. } => "ambiguous",
-            Self::NotKept { .. } => "not_kept",
-            Self::DeleteHeld { .. } => "delete_held",
-            Self::Overwritten { .. } => "overwritten",
-            Self::Emptied { .. } => "emptied",
-            Self::Replaced { .. } => "replaced",
-            Self::BackAndForth { .. } => "back_and_forth",
-            Self::Doubled { .. } => "doubled",
-        }
+        self.kind().as_str()
     }
 
     /// The mapped field that the question is about, if one.
@@ -284,8 +292,8 @@ pub struct NewConflict {
 
 impl NewConflict {
     /// What is asked about, as text: one question about it is never open twice. It is a field of a link, or a
-    /// record; beside other questions about a record stand those whether an edit was overwritten, whether it is still
-    /// the same record, and who changes it back. One about a field that vanished is about a
+    /// record; beside other questions about a record stand those whether an edit was overwritten, whether it is to be
+    /// deleted, whether it is still the same record, and who changes it back. One about a field that vanished is about a
     /// side of a sync.
     #[must_use]
     pub fn subject(&self) -> String {
@@ -300,6 +308,7 @@ impl NewConflict {
             (
                 _,
                 ConflictKind::Overwritten { .. }
+                | ConflictKind::DeleteHeld { .. }
                 | ConflictKind::Replaced { .. }
                 | ConflictKind::BackAndForth { .. },
             ) => format!("{record}#{}", self.kind.as_str()),
@@ -360,8 +369,9 @@ pub struct ConflictFilter {
 #[async_trait]
 pub trait ConflictStore: Send + Sync {
     /// Opens questions outside a job (first sync). One that is open or answered already for the same
-    /// link and field, or the same record, is kept; an open one about a field takes over the values of now. Returns how
-    /// many are new or have other values.
+    /// link and field, or the same record, is kept; an open one about a field takes over the values of now. One about
+    /// what a record matches is not opened when the record has a partner by now. Returns how many are new or have other
+    /// values.
     async fn open_conflicts(
         &self,
         conflicts: Vec<NewConflict>,

@@ -7,6 +7,7 @@ use crate::StoreError;
 use crate::changes::Change;
 use crate::jobs::NewJob;
 use crate::links::NewLink;
+use crate::moot::Fact;
 
 /// A pair made by hand.
 #[derive(Clone, Debug)]
@@ -57,8 +58,8 @@ pub trait HandStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<JobId>, StoreError>;
 
-    /// Takes a pair apart: the link is retired, both records are left alone from now on, and questions about the
-    /// pair are closed, in one transaction with its entry in the log.
+    /// Takes a pair apart: the link is retired, both records are left alone from now on, and the questions that this
+    /// ends are closed, in one transaction with its entry in the log.
     async fn unlink_by_hand(
         &self,
         link: LinkId,
@@ -77,18 +78,18 @@ pub trait HandStore: Send + Sync {
     /// How many records of a sync are to be left alone.
     async fn left_alone_count(&self, sync: &SyncName) -> Result<u64, StoreError>;
 
-    /// Closes questions that nobody has to answer any more: what a record matches, when it has a partner or is
-    /// left alone by now; anything about a pair that is no pair any more, but that an edit was overwritten: no pair
-    /// brings it back, so a person must hear of it. At most `limit`; returns how many.
+    /// Closes questions that nobody has to answer any more by what is stored, see [`Fact`]: the record has a partner, it
+    /// or one of its pair is left alone, or the pair is none any more. At most `limit`; returns how many.
     async fn close_moot_conflicts(&self, limit: usize, now: Timestamp)
     -> Result<usize, StoreError>;
 
-    /// Closes the questions about what a record matches, because it is gone. Returns which.
+    /// Closes the questions about a record without a partner that this ends, and gives up their answers. Returns which.
     async fn close_questions_of(
         &self,
         sync: &SyncName,
         side: Side,
         record: &RecordId,
+        fact: Fact,
         now: Timestamp,
     ) -> Result<Vec<ConflictId>, StoreError>;
 }

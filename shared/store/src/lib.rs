@@ -18,7 +18,9 @@ mod jobs;
 mod leases;
 mod links;
 mod listings;
+mod moot;
 pub mod notes;
+mod question_kind;
 mod runs;
 mod waits;
 
@@ -50,9 +52,12 @@ pub use leases::LeaseStore;
 pub use links::{
     Causes, Confirmation, Doubt, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
     JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkState, LinkStore, LinkUpdate, NewLink,
-    OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, Tally, Unseen, WaitingCause,
+    OpenField, OwnWrite, PairContext, Ruling, SeenRecord, SideMemory, SideState, Tally, Unseen,
+    WaitingCause,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
+pub use moot::{Fact, Moot};
+pub use question_kind::QuestionKind;
 pub use runs::{
     NewRun, Progress, ROW_ERRORS_MAX, RowError, Run, RunFilter, RunKind, RunState, RunStore,
 };

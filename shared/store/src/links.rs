@@ -20,6 +20,8 @@ use crate::StoreError;
 use crate::changes::Change;
 use crate::conflicts::NewConflict;
 use crate::jobs::{JobOutcome, Lease, NewJob};
+use crate::moot::Moot;
+use crate::question_kind::QuestionKind;
 
 /// How a link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +158,17 @@ pub struct Ruling {
     pub resolution: crate::conflicts::Resolution,
 }
 
+/// An open question about a field of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenField {
+    /// The question.
+    pub question: ConflictId,
+    /// What it asks.
+    pub kind: QuestionKind,
+    /// The mapped field.
+    pub field: String,
+}
+
 /// All that a worker needs to know of a record before it reads the two systems.
 #[derive(Clone, Debug, Default)]
 pub struct PairContext {
@@ -165,10 +178,12 @@ pub struct PairContext {
     pub intents: Vec<Intent>,
     /// Answers of operators not used yet.
     pub rulings: Vec<Ruling>,
-    /// Fields of the link with an open conflict, so that none is opened twice.
-    pub open_conflict_fields: Vec<String>,
+    /// The open questions about fields of the link, so that none is opened twice.
+    pub open_fields: Vec<OpenField>,
     /// The open question what the record matches, if there is one.
     pub held: Option<ConflictId>,
+    /// The open question whether the record is one that we made twice, if there is one.
+    pub doubled: Option<ConflictId>,
     /// The open question whether the records of the link are still the ones that were linked.
     pub replaced: Option<ConflictId>,
     /// The open question whether the remaining record of the link is to be deleted.
@@ -214,13 +229,13 @@ pub struct Confirmation {
     pub seen: Vec<(Side, IndexedRecord)>,
     /// Entries for the change log.
     pub changes: Vec<Change>,
-    /// Questions for an operator. One that is open already (same link and field, or same record) is kept.
+    /// Questions for an operator. One that is open already (same link and field, or same record) is kept. What a record
+    /// matches is not asked when it has a partner by now.
     pub conflicts: Vec<NewConflict>,
     /// Rulings that the plan used: their conflicts close as applied.
     pub used_rulings: Vec<ConflictId>,
-    /// Fields of the link whose open conflicts are moot, because the values agree by now. Read only
-    /// beside a [`LinkUpdate::Update`], which names the link.
-    pub settled_fields: Vec<String>,
+    /// Questions that nobody has to answer any more, and answers that cannot be carried out.
+    pub moot: Vec<Moot>,
     /// How the job ends; `None` keeps the lease for further steps.
     pub outcome: Option<JobOutcome>,
 }

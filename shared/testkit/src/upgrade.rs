@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tandem_domain::{ConflictId, ErrorCode, IntentId, JobId, LinkId, RecordId, Side};
 use tandem_store::{
-    Confirmation, ConflictFilter, ConflictState, EventFilter, Intent, IntentState, IntentVerdict,
-    JobFilter, JobOutcome, JobState, LinkState, LinkUpdate, NewLink, PAGE_ROWS_MAX, Progress,
-    Resolution, RunFilter, RunKind, RunState, ScheduleKey, SchedulePurpose, ScheduleRow, SideState,
-    Store, Waiting,
+    Confirmation, ConflictFilter, ConflictState, EventFilter, Fact, Intent, IntentState,
+    IntentVerdict, JobFilter, JobOutcome, JobState, LinkState, LinkUpdate, Moot, NewLink,
+    PAGE_ROWS_MAX, Progress, Resolution, RunFilter, RunKind, RunState, ScheduleKey,
+    SchedulePurpose, ScheduleRow, SideState, Store, Waiting,
 };
 
 use crate::Make;
@@ -373,7 +373,10 @@ pub async fn works_on(store: &Arc<dyn Store>, filled: &Filled) {
             base: Make::base("name", "Anna"),
             state: LinkState::Active,
         }),
-        settled_fields: vec!["city".to_owned()],
+        moot: vec![Moot {
+            question: filled.asked,
+            fact: Fact::Agree,
+        }],
         outcome: Some(done("agreed: both sides have the same values")),
         ..Confirmation::default()
     };

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use tandem_domain::{Fields, Side, Timestamp};
 use tandem_engine::{Plan, WriteOp, back_and_forth};
-use tandem_store::{
-    Confirmation, ConflictKind, Intent, IntentOp, JobOutcome, PairContext, Resolution, Tally,
-};
+use tandem_store::{ConflictKind, Intent, IntentOp, NewConflict, PairContext, Resolution, Tally};
 
+use super::held::{Held, end};
 use super::linked::Open;
 use super::questions::question;
 use crate::executor::Work;
@@ -39,13 +38,13 @@ pub(super) async fn hold(
         .any(|write| write.op == WriteOp::Update);
     // What a person gave with a replay is written in any case.
     let is_given = !work.claimed.job.edits.is_empty();
-    if !is_written || is_given || is_answered(&open.context) {
+    if !is_written || is_given || is_ruled(&open.context) {
         return Ok(None);
     }
     if open.context.back_and_forth.is_some() {
-        return Ok(Some(Performed::done(
-            "held: the pair was changed back after each write; a person must say what is right",
-        )));
+        let note =
+            "held: the pair was changed back after each write; a person must say what is right";
+        return held(work, open, None, note).await.map(Some);
     }
     let Some(since) = counted_since(work, open) else {
         return Ok(None);
@@ -64,7 +63,7 @@ pub(super) async fn hold(
     if endless.is_empty() {
         return Ok(None);
     }
-    let held = |side: Side| -> Fields {
+    let shown = |side: Side| -> Fields {
         let reading = open.pair.side(side);
         let value = |field: &&str| {
             let value = reading.and_then(|reading| reading.fields.get(*field));
@@ -72,7 +71,7 @@ pub(super) async fn hold(
         };
         endless.iter().map(value).collect()
     };
-    let (a, b) = (held(Side::A), held(Side::B));
+    let (a, b) = (shown(Side::A), shown(Side::B));
     ask(work, open, since, &writes, a, b).await
 }
 
@@ -98,14 +97,23 @@ async fn ask(
         a,
         b,
     };
-    let confirmation = Confirmation {
-        conflicts: vec![question(work, open, Side::A, record, kind)],
-        outcome: Some(JobOutcome::Done {
-            note: "held: each write is changed back".to_owned(),
-        }),
-        ..Confirmation::default()
+    let asked = question(work, open, Side::A, record, kind);
+    let note = "held: each write is changed back";
+    held(work, open, Some(asked), note).await.map(Some)
+}
+
+async fn held(
+    work: Work<'_>,
+    open: &Open,
+    ask: Option<NewConflict>,
+    note: &str,
+) -> Result<Performed, WorkError> {
+    let held = Held {
+        ask,
+        note: note.to_owned(),
+        gone: None,
     };
-    work.confirm(confirmation).await.map(Some)
+    end(work, open, held).await
 }
 
 /// Since when the writes to both records are counted, where there were enough to look at.
@@ -120,6 +128,17 @@ fn counted_since(work: Work<'_>, open: &Open) -> Option<Timestamp> {
     let count: u32 = recent.iter().map(|tally| tally.count).sum();
     let since = recent.iter().map(|tally| tally.since).min();
     since.filter(|_| count >= WRITES_MIN)
+}
+
+/// Whether a person has said something of the pair that a write carries out, be it to another question: what they have
+/// decided does not wait until this is answered too. Should the pair be changed back again it is held again.
+fn is_ruled(context: &PairContext) -> bool {
+    let mut rulings = context.rulings.iter();
+    rulings.any(|ruling| {
+        let is_of_record =
+            ["ambiguous", "doubled", "emptied", "delete_held"].contains(&&*ruling.asked);
+        !is_of_record && ruling.resolution != Resolution::Dismiss
+    })
 }
 
 fn is_answered(context: &PairContext) -> bool {

@@ -12,8 +12,8 @@ use super::back_and_forth;
 use super::change_log::changes;
 use super::create::keep_id;
 use super::deleted_over;
-use super::emptied;
 use super::linked::Open;
+use super::moot;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
 use super::unshown::Unshown;
@@ -68,30 +68,15 @@ pub(super) async fn finish(
         }
     };
     let dissolved = planned.link == LinkFate::Dissolve;
+    let ended = moot::ended(work, &open, &planned, &settled);
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),
         link: link_update(work, &open, &planned, &carried, (&settled, &unshown)),
         seen: seen(work, &open, &carried),
         changes: changes(work, &open, &planned, &carried, &settled),
         conflicts: conflicts(work, &open, &planned, &unshown.ask),
-        used_rulings: open
-            .context
-            .rulings
-            .iter()
-            // That one holds for other records too.
-            .filter(|ruling| ruling.asked != emptied::ASKED)
-            .map(|ruling| ruling.conflict)
-            // Both records are the ones that were linked, after all.
-            .chain(open.context.replaced)
-            // Both agree, or a person has answered.
-            .chain(open.context.back_and_forth)
-            .chain(open.context.delete_held.filter(|_| dissolved))
-            .collect(),
-        settled_fields: if dissolved {
-            open.context.open_conflict_fields.clone()
-        } else {
-            moot(work, &open, &settled)
-        },
+        used_rulings: ended.used,
+        moot: ended.moot,
         outcome: Some(outcome),
     };
     let both_are_here = open.pair.a.reading.is_some() && open.pair.b.reading.is_some();
@@ -313,7 +298,7 @@ fn is_written(open: &Open, write: Option<&Carried>, side: Side) -> bool {
 
 /// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an
 /// earlier one as long as nobody has changed the record since.
-fn own_write(
+pub(super) fn own_write(
     work: Work<'_>,
     open: &Open,
     side: Side,
@@ -401,23 +386,5 @@ pub(super) fn seen(
             Some((side, reading.indexed(work.sync)))
         })
         .chain(open.found.iter().cloned())
-        .collect()
-}
-
-/// Fields whose open question has answered itself, because both sides agree by now.
-pub(super) fn moot(work: Work<'_>, open: &Open, settled: &Settled) -> Vec<String> {
-    let agree = |field: &String| {
-        let rule = work.sync.policy.rule(field);
-        let (a, b) = (settled.known_a.get(field), settled.known_b.get(field));
-        match (rule, a, b) {
-            (Some(rule), Some(a), Some(b)) => tandem_engine::same(rule.equality, a, b),
-            _ => true,
-        }
-    };
-    open.context
-        .open_conflict_fields
-        .iter()
-        .filter(|field| agree(field))
-        .cloned()
         .collect()
 }

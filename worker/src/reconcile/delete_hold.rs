@@ -1,10 +1,13 @@
 //! A delete that waits for a person: one that comes on top of too many, or one of a pair of which it is not known that
 //! it ever agreed.
 
+use tandem_domain::{ConflictId, Side};
 use tandem_engine::{Plan, WriteOp};
-use tandem_store::{Confirmation, ConflictKind, JobOutcome, Resolution};
+use tandem_store::{ConflictKind, Fact, QuestionKind, Resolution};
 
+use super::held::{Held, end};
 use super::linked::Open;
+use super::moot::give_up;
 use super::questions::question;
 use crate::brake;
 use crate::executor::Work;
@@ -24,51 +27,58 @@ pub(super) async fn hold(
     else {
         return Ok(None);
     };
-    let gone = delete.side.other();
-    let answer = |wanted: Resolution| {
-        let mut rulings = open.context.rulings.iter();
-        rulings.any(|ruling| ruling.asked == DELETE_HELD && ruling.resolution == wanted)
-    };
-    if answer(Resolution::Reject) {
-        planned.writes.clear();
-        return Ok(None);
+    let (side, gone) = (delete.side, delete.side.other());
+    let ruling = open
+        .context
+        .rulings
+        .iter()
+        .find(|ruling| ruling.asked == QuestionKind::DeleteHeld.as_str());
+    let asked = ruling.map(|ruling| ruling.conflict);
+    if let Some(asked) = asked.or(open.context.delete_held)
+        && is_of_other(work, asked, gone).await?
+    {
+        // To delete the one that is left would be no answer to what was asked.
+        return give_up(work, asked, Fact::OtherGone).await.map(Some);
     }
-    if answer(Resolution::Approve) {
-        return Ok(None);
+    match ruling.map(|ruling| &ruling.resolution) {
+        Some(Resolution::Approve) => return Ok(None),
+        Some(Resolution::Reject) => {
+            planned.writes.clear();
+            return Ok(None);
+        }
+        Some(_) | None => {}
     }
     if open.context.delete_held.is_some() {
         // It is asked already. The brake is not asked again: it lets more pass each hour.
-        return Ok(Some(Performed::done(
-            "held: a person must say whether the other record is to be deleted",
-        )));
+        let note = "held: a person must say whether the other record is to be deleted";
+        let held = Held {
+            ask: None,
+            note: note.to_owned(),
+            gone: Some(gone),
+        };
+        return end(work, open, held).await.map(Some);
     }
     let reason = match planned.held.take() {
         Some(reason) => reason,
         None if brake::admits(work.context, work.sync, open.link.id).await? => return Ok(None),
         None => "more deletes than the brake allows".to_owned(),
     };
-    let Some(record) = open.link.side(delete.side).id.clone() else {
+    let Some(record) = open.link.side(side).id.clone() else {
         return Ok(None);
     };
-    let question = question(
-        work,
-        open,
-        delete.side,
-        record,
-        ConflictKind::DeleteHeld {
-            gone,
-            reason: reason.clone(),
-        },
-    );
-    let confirmation = Confirmation {
-        conflicts: vec![question],
-        outcome: Some(JobOutcome::Done {
-            note: format!("held: {reason}"),
-        }),
-        ..Confirmation::default()
+    let note = format!("held: {reason}");
+    let kind = ConflictKind::DeleteHeld { gone, reason };
+    let held = Held {
+        ask: Some(question(work, open, side, record, kind)),
+        note,
+        gone: Some(gone),
     };
-    work.confirm(confirmation).await.map(Some)
+    end(work, open, held).await.map(Some)
 }
 
-/// The word of the question.
-const DELETE_HELD: &str = "delete_held";
+/// Whether the question is about the delete of the record that is gone by now: it came back, and its partner went.
+async fn is_of_other(work: Work<'_>, asked: ConflictId, gone: Side) -> Result<bool, WorkError> {
+    let asked = work.context.store.conflict(asked).await?;
+    let kind = asked.map(|asked| asked.kind);
+    Ok(matches!(kind, Some(ConflictKind::DeleteHeld { gone: then, .. }) if then != gone))
+}

@@ -1,39 +1,48 @@
 //! A record that bears the reference of a create of ours, and is not the one that came of it: the create was sent again
-//! after its answer was lost, and both landed. It gets no partner; a person is told which of the two is too many.
+//! after its answer was lost, and both landed; or its system carried it out twice; or somebody copied the record with our
+//! reference. It gets no partner; a person is told which of the two is too many, and how often it was sent.
 
 use tandem_domain::{ConflictId, IntentId, RecordId, Side};
 use tandem_store::{
-    Confirmation, ConflictKind, Intent, IntentOp, IntentState, JobOutcome, LinkState, NewConflict,
+    Confirmation, ConflictKind, Fact, Intent, IntentOp, IntentState, JobOutcome, LinkState,
+    NewConflict,
 };
 
+use super::moot::give_up;
 use super::unlinked::Here;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
-use crate::readings;
+use crate::readings::{self, Reading};
 
 /// The word of the question.
 pub(super) const DOUBLED: &str = "doubled";
 
-/// Asks about a record that one of our creates made beside another.
+/// Asks about a record that one of our creates made beside another. Once that other is gone, or is nobody's partner, this
+/// one may be it, merged or made again: then there is nothing to ask, and an answer would say nothing of it.
 pub(super) async fn ask(work: Work<'_>, here: &Here) -> Result<Option<Performed>, WorkError> {
+    let pair = &here.pair;
+    let answered = |word: &str| {
+        let mut rulings = pair.rulings.iter();
+        rulings
+            .find(|ruling| ruling.asked == word)
+            .map(|one| one.conflict)
+    };
     // A person is asked about it, or has answered, as one that may be the same as others.
-    let mut rulings = here.pair.rulings.iter();
-    let is_answered = rulings.any(|ruling| ["ambiguous", DOUBLED].contains(&&*ruling.asked));
-    if here.pair.held.is_some() || is_answered {
+    if pair.held.is_some() || answered("ambiguous").is_some() {
         return Ok(None);
     }
-    let Some(intent) = own_create(work, here).await? else {
-        return Ok(None);
+    let asked = answered(DOUBLED);
+    let Some((intent, first, standing)) = beside(work, here).await? else {
+        return match asked.or(pair.doubled) {
+            Some(question) => give_up(work, question, Fact::Alone).await.map(Some),
+            None => Ok(None),
+        };
     };
-    let Some(first) = first(work, here, &intent).await? else {
+    if asked.is_some() {
         return Ok(None);
-    };
+    }
     let hints = work.claimed.job.hints;
-    let Some(standing) = readings::read(work.sync, here.side, &first, hints).await? else {
-        // It is gone, and this one may be it by now: merged, or made again.
-        return Ok(None);
-    };
     let mut shown = vec![here.reading.shown(here.side), standing.shown(here.side)];
     if let Some(source) = &intent.source {
         let side = here.side.other();
@@ -41,7 +50,7 @@ pub(super) async fn ask(work: Work<'_>, here: &Here) -> Result<Option<Performed>
         shown.extend(read.map(|reading| reading.shown(side)));
     }
     let (system, record) = (&work.sync.end(here.side).connection, here.id());
-    tracing::warn!(sync = %work.sync.name, %system, %record, %first, intent = %intent.id, "a create of ours was sent again and landed twice; the second record gets no partner");
+    tracing::warn!(sync = %work.sync.name, %system, %record, %first, intent = %intent.id, sent = intent.sends, "two records bear the reference of one create of ours; the second gets no partner until a person has said what it is");
     let question = NewConflict {
         id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
         sync: work.sync.name.clone(),
@@ -52,6 +61,7 @@ pub(super) async fn ask(work: Work<'_>, here: &Here) -> Result<Option<Performed>
             first,
             source: intent.source,
             intent: intent.id,
+            sent: Some(intent.sends),
         },
         shown,
     };
@@ -64,6 +74,21 @@ pub(super) async fn ask(work: Work<'_>, here: &Here) -> Result<Option<Performed>
         ..Confirmation::default()
     };
     work.confirm(confirmation).await.map(Some)
+}
+
+/// The create that made this record, and the one that has the place which this was made for, as it is now.
+async fn beside(
+    work: Work<'_>,
+    here: &Here,
+) -> Result<Option<(Intent, RecordId, Reading)>, WorkError> {
+    let Some(intent) = own_create(work, here).await? else {
+        return Ok(None);
+    };
+    let Some(first) = first(work, here, &intent).await? else {
+        return Ok(None);
+    };
+    let standing = readings::read(work.sync, here.side, &first, work.claimed.job.hints).await?;
+    Ok(standing.map(|standing| (intent, first, standing)))
 }
 
 /// The settled create of ours whose reference the record bears. One that is open is looked for elsewhere.

@@ -10,8 +10,8 @@ use tandem_domain::{ConflictId, Fields, RecordId, Side, Value};
 use tandem_engine::emptied;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, LeftOut, Link, LinkState,
-    NewConflict, Resolution, Waiting, emptied_subject,
+    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, LeftOut, Link,
+    LinkState, NewConflict, Resolution, Waiting, emptied_subject,
 };
 
 use super::pair::Pair;
@@ -37,8 +37,6 @@ const LINKS_PAGE: usize = 200;
 const PROBED_PAGES: usize = 10;
 /// Questions of this kind that are looked through: there is one for a side and field.
 const QUESTIONS_MAX: usize = 1_000;
-/// Why a question is closed that nobody has answered.
-const SHOWN_AGAIN: &str = "no record misses the field any more";
 /// An answer holds for so long for records that lose the field after it.
 const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
 
@@ -265,7 +263,7 @@ fn is_missed(links: &[Link], side: Side, field: &str) -> bool {
 
 /// Closes it, unless it was answered since it was seen.
 async fn close(context: &Context, question: &Conflict) -> Result<(), WorkError> {
-    let why = (question.state == ConflictState::Open).then_some(SHOWN_AGAIN);
+    let why = (question.state == ConflictState::Open).then_some(Fact::Shown.because());
     let now = context.now();
     context
         .store

@@ -1,19 +1,44 @@
 //! Links two records that belong together.
 
 use tandem_domain::{ConflictId, LinkId, RecordId};
-use tandem_store::{Confirmation, LinkUpdate, NewLink, Operation, SideState};
+use tandem_store::{Confirmation, LinkUpdate, Moot, NewLink, Operation, SideState};
 
 use super::unlinked::Here;
 use crate::executor::{Work, both};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 
+/// What the link does to the questions about the record.
+#[derive(Default)]
+pub(super) struct Answers {
+    used: Vec<ConflictId>,
+    moot: Vec<Moot>,
+}
+
+impl Answers {
+    /// These answers are carried out by it.
+    pub(super) fn used(used: Vec<ConflictId>) -> Self {
+        Self {
+            used,
+            ..Self::default()
+        }
+    }
+
+    /// Nobody has to answer this any more.
+    pub(super) fn moot(moot: Moot) -> Self {
+        Self {
+            moot: vec![moot],
+            ..Self::default()
+        }
+    }
+}
+
 /// Links first and compares in the link's own lane, so that the jobs of both records cannot both write.
 pub(super) async fn link_to(
     work: Work<'_>,
     here: &Here,
     partner: &RecordId,
-    used_rulings: Vec<ConflictId>,
+    answers: Answers,
 ) -> Result<Performed, WorkError> {
     let now = work.context.now();
     let blank = |id: &RecordId| SideState {
@@ -34,7 +59,8 @@ pub(super) async fn link_to(
         link: Some(LinkUpdate::Insert(link)),
         seen: vec![(here.side, here.reading.indexed(work.sync))],
         changes: vec![change],
-        used_rulings,
+        used_rulings: answers.used,
+        moot: answers.moot,
         outcome: Some(work.next_step()),
         ..Confirmation::default()
     };

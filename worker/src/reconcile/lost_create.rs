@@ -65,9 +65,8 @@ pub(super) async fn settle_create(
         let reason = "it was made, and is not there any more; planned anew";
         return plan_anew(work, intent, reason).await;
     }
-    let end = work.sync.end(intent.side);
     let idempotent = work.can(intent.side, |stream| stream.idempotent_create);
-    let lands_within = (end.connector.timeout() * RESEND_TIMEOUTS).max(work.sync.confirm_gone);
+    let lands_within = lands_within(work, intent);
     if !idempotent && began_to_wait_before(work, sent) {
         return Ok(work.again_after(Duration::ZERO, Waiting::Progress));
     }
@@ -89,6 +88,33 @@ pub(super) async fn settle_create(
         return plan_anew(work, intent, reason).await;
     }
     resend(work, intent, link).await
+}
+
+/// After this long a create that was sent can no longer land.
+pub(super) fn lands_within(work: Work<'_>, intent: &Intent) -> Duration {
+    let timeout = work.sync.end(intent.side).connector.timeout();
+    (timeout * RESEND_TIMEOUTS).max(work.sync.confirm_gone)
+}
+
+/// Finds out what became of a create that can no longer land and that nobody works on, seen from a record with its match
+/// key. It is not sent again: this record, or what else is found, is its effect, or the source is matched with what is
+/// there.
+pub(super) async fn settle_forgotten(
+    work: Work<'_>,
+    intent: &Intent,
+    like: &Reading,
+) -> Result<Performed, WorkError> {
+    if could_be_effect(work, intent, like) {
+        return link_created(work, intent, like, None).await;
+    }
+    match find_effect(work, intent).await? {
+        Some(Effect::Whole(found)) => link_created(work, intent, &found, None).await,
+        Some(Effect::InPart(record)) => wait_until_whole(work, intent.side, &record),
+        None => {
+            let reason = "it was never seen, and its like is there; matched with that";
+            plan_anew(work, intent, reason).await
+        }
+    }
 }
 
 /// Whether the job began to wait before this was sent. That was for something else, and says nothing of how long the

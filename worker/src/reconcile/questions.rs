@@ -49,10 +49,12 @@ fn shown(open: &Open, side: Side) -> Option<ShownRecord> {
 }
 
 pub(super) fn new_questions(open: &Open, planned: &Plan) -> bool {
-    planned
-        .questions
-        .iter()
-        .any(|question| !open.context.open_conflict_fields.contains(&question.field))
+    let is_asked = |field: &String| {
+        let mut open = open.context.open_fields.iter();
+        open.any(|asked| asked.field == *field)
+    };
+    let mut questions = planned.questions.iter();
+    questions.any(|question| !is_asked(&question.field))
 }
 
 pub(super) fn conflicts(

@@ -4,14 +4,15 @@
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{keeps_any, match_keys};
 use tandem_store::{
-    Change, Confirmation, Link, LinkState, LinkUpdate, Operation, PairContext, SideMemory,
+    Change, Confirmation, Fact, Link, LinkState, LinkUpdate, Operation, PairContext, SideMemory,
     SideState,
 };
 
 use super::deleted_over;
 use super::lost_create::{lost_create, settle_create};
+use super::moot::takes_no_part;
 use super::pair::read_both;
-use super::unlinked::{self, is_linked, look_again};
+use super::unlinked::{self, is_linked, look_again, takes_none};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -63,11 +64,41 @@ pub(super) async fn run(
             }
             unlinked::run(work, side, record, context).await
         }
-        _ => Ok(Performed::done(
-            "retired: its partner is gone, and the policy is to leave it alone",
-        )),
+        (None, _) => {
+            let here = pair.side(side);
+            out_of_use(work, side, record, &context, here).await
+        }
+        (Some(_), None) => Ok(Performed::done(LEFT_ALONE)),
     }
 }
+
+/// What a record that was one of a pair, and takes no part now, was asked about is over.
+async fn out_of_use(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+    context: &PairContext,
+    here: Option<&Reading>,
+) -> Result<Performed, WorkError> {
+    let is_asked =
+        context.held.is_some() || context.doubled.is_some() || !context.rulings.is_empty();
+    if !is_asked {
+        return Ok(Performed::done(LEFT_ALONE));
+    }
+    let fact = match here {
+        Some(here) => takes_none(work, side, here).map(|(fact, _)| fact),
+        None => match look_again(work) {
+            Some(again) => return Ok(again),
+            None => Some(Fact::Gone),
+        },
+    };
+    if let Some(fact) = fact {
+        takes_no_part(work, side, record, fact).await?;
+    }
+    Ok(Performed::done(LEFT_ALONE))
+}
+
+const LEFT_ALONE: &str = "retired: its partner is gone, and the policy is to leave it alone";
 
 /// Whether both records still hold something of what they agreed on, or share a match key.
 fn belong_together(

@@ -1,12 +1,16 @@
 //! A match that is not one to one waits for a person, unless the policy says to take the first.
 
+use std::time::Duration;
+
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::Ambiguous;
-use tandem_store::{Confirmation, ConflictKind, JobOutcome, NAMED_MAX, NewConflict, ShownRecord};
+use tandem_store::{
+    Confirmation, ConflictKind, JobOutcome, NAMED_MAX, NewConflict, ShownRecord, Waiting,
+};
 
 use super::create::create;
-use super::link_to::link_to;
-use super::unlinked::Here;
+use super::link_to::{Answers, link_to};
+use super::unlinked::{Here, is_linked};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -61,12 +65,16 @@ pub(super) async fn hold(
     candidates: Vec<RecordId>,
     rivals: Vec<RecordId>,
 ) -> Result<Performed, WorkError> {
+    if is_linked(work, here.side, here.id()).await? {
+        // A job of the other record, in a lane of its own, was quicker. What looks unclear now is the link itself.
+        return Ok(work.again_after(Duration::ZERO, Waiting::Partner));
+    }
     if work.sync.policy.ambiguous == Ambiguous::First
         && rivals.iter().all(|rival| here.id() < rival)
     {
         let free = unlinked(work, here.side.other(), &candidates).await?;
         if let Some(partner) = free.first() {
-            return link_to(work, here, partner, Vec::new()).await;
+            return link_to(work, here, partner, Answers::default()).await;
         }
         // Where the other side has none, the first is the one that gets a partner; unless a later one was
         // quicker: one partner is enough for all of them.

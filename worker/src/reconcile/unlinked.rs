@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, RecordId, Side};
+use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Single, key_texts};
 use tandem_store::{
-    Confirmation, ConflictFilter, ConflictKind, ConflictState, Hints, Intent, PairContext,
-    Resolution, Waiting,
+    Confirmation, ConflictFilter, ConflictKind, ConflictState, Fact, Hints, Intent, JobState, Moot,
+    PairContext, Resolution, Waiting,
 };
 
-use super::create::create;
+use super::create::{create, plan_create};
 use super::created::link_created;
 use super::doubled;
-use super::link_to::link_to;
+use super::link_to::{Answers, link_to};
 use super::looks::pause;
 use super::lookup::{candidate, known, left_alone_likes, matched, others, standing};
-use super::lost_create::{ABANDONED_AFTER, lost_create, settle_create};
+use super::lost_create::{
+    ABANDONED_AFTER, lands_within, lost_create, settle_create, settle_forgotten,
+};
+use super::moot::{give_up, takes_no_part};
 use super::shown::wait_until_whole;
 use super::unclear::{Found, hold};
 use crate::context::Cause;
@@ -37,10 +40,7 @@ async fn not_there(work: Work<'_>, side: Side, record: &RecordId) -> Result<Perf
     if let Some(again) = look_again(work) {
         return Ok(again);
     }
-    let store = &work.context.store;
-    store
-        .close_questions_of(&work.sync.name, side, record, work.context.now())
-        .await?;
+    takes_no_part(work, side, record, Fact::Gone).await?;
     look_at_those_that_name(work, side, record).await?;
     Ok(Performed::done(
         "gone: the record was deleted before it had a partner",
@@ -110,7 +110,11 @@ async fn match_again(
         && let Single::Partner(partner) = matched(work, &own, &others, &rivals)
         && !is_linked(work, here.side.other(), &partner).await?
     {
-        return link_to(work, here, &partner, vec![question]).await;
+        let moot = Moot {
+            question,
+            fact: Fact::Linked,
+        };
+        return link_to(work, here, &partner, Answers::moot(moot)).await;
     }
     Ok(Performed::done(
         "held: an operator must say what this record matches",
@@ -163,15 +167,9 @@ pub(super) async fn run(
     else {
         return not_there(work, side, record).await;
     };
-    if reading.record.archived {
-        return Ok(Performed::done(
-            "archived: a record out of use gets no partner",
-        ));
-    }
-    if !reading.takes_part(work.sync, side) {
-        return Ok(Performed::done(
-            "filtered: the sync's filters leave this record out",
-        ));
+    if let Some((fact, note)) = takes_none(work, side, &reading) {
+        takes_no_part(work, side, record, fact).await?;
+        return Ok(Performed::done(note));
     }
     let here = Here {
         side,
@@ -197,6 +195,23 @@ pub(super) async fn run(
     match_or_create(work, &here).await
 }
 
+/// Why a record as it is now gets no partner.
+pub(super) fn takes_none(
+    work: Work<'_>,
+    side: Side,
+    reading: &Reading,
+) -> Option<(Fact, &'static str)> {
+    if reading.record.archived {
+        let note = "archived: a record out of use gets no partner";
+        return Some((Fact::OutOfUse, note));
+    }
+    let is_left_out = !reading.takes_part(work.sync, side);
+    is_left_out.then_some((
+        Fact::Filtered,
+        "filtered: the sync's filters leave this record out",
+    ))
+}
+
 /// Carries out an operator's answer about this record.
 pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performed>, WorkError> {
     let Some(ruling) = here
@@ -208,23 +223,20 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
         return Ok(None);
     };
     match &ruling.resolution {
-        Resolution::LinkTo { record }
-            if !standing(work, here.side.other(), record).await?.is_free() =>
-        {
-            ask_anew(work, ruling.conflict).await.map(Some)
-        }
         Resolution::LinkTo { record } => {
-            // A record that is not there is no partner: the pair would be one half, and the other taken for deleted.
-            let side = here.side.other();
-            let partner = readings::read(work.sync, side, record, work.claimed.job.hints).await?;
-            if partner.is_none() {
-                return ask_anew(work, ruling.conflict).await.map(Some);
+            if let Some(fact) = is_out(work, here.side.other(), record).await? {
+                return give_up(work, ruling.conflict, fact).await.map(Some);
             }
-            link_to(work, here, record, vec![ruling.conflict])
+            link_to(work, here, record, Answers::used(vec![ruling.conflict]))
                 .await
                 .map(Some)
         }
-        Resolution::CreateNew => create(work, here, vec![ruling.conflict]).await.map(Some),
+        Resolution::CreateNew => {
+            if let Some(fact) = makes_none(work, here)? {
+                return give_up(work, ruling.conflict, fact).await.map(Some);
+            }
+            create(work, here, vec![ruling.conflict]).await.map(Some)
+        }
         Resolution::Ignore
         | Resolution::Take { .. }
         | Resolution::Approve
@@ -233,15 +245,27 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
     }
 }
 
-/// An answer that cannot be carried out any more, because its partner was linked elsewhere meanwhile, is dropped.
-/// The job begins again, and asks again if it has to.
-async fn ask_anew(work: Work<'_>, conflict: ConflictId) -> Result<Performed, WorkError> {
-    let confirmation = Confirmation {
-        used_rulings: vec![conflict],
-        outcome: Some(work.next_step()),
-        ..Confirmation::default()
+/// Why the record that a person chose can be nobody's partner. One that is not there is none: the pair would be one half,
+/// and the other taken for deleted.
+async fn is_out(work: Work<'_>, side: Side, record: &RecordId) -> Result<Option<Fact>, WorkError> {
+    if !standing(work, side, record).await?.is_free() {
+        return Ok(Some(Fact::ChoiceTaken));
+    }
+    let chosen = readings::read(work.sync, side, record, work.claimed.job.hints).await?;
+    let is_there = chosen.is_some_and(|chosen| !chosen.counts_as_gone);
+    Ok((!is_there).then_some(Fact::ChoiceGone))
+}
+
+/// Why a record cannot be made as the partner of this one.
+fn makes_none(work: Work<'_>, here: &Here) -> Result<Option<Fact>, WorkError> {
+    let planned = plan_create(work, here)?;
+    let Some(write) = planned.writes.first() else {
+        return Ok(Some(Fact::NoneMade));
     };
-    work.confirm(confirmation).await
+    // Some systems show a new record before they show what is in it.
+    let is_new = look_again(work).is_some();
+    let is_empty = write.fields.values().all(Value::is_null);
+    Ok((is_empty && !is_new).then_some(Fact::Empty))
 }
 
 /// An open create of ours that this record is, or may be, the effect of.
@@ -267,7 +291,8 @@ pub(super) async fn own_echo(work: Work<'_>, here: &Here) -> Result<Option<Inten
     Ok(open.into_iter().find(same_key))
 }
 
-/// The job that made the record links it; only if that job is long gone does this one do it.
+/// The job that made the record links it; only if that job is long gone does this one do it. Nothing is waited for longer
+/// than the create can take to land.
 pub(super) async fn await_partner(
     work: Work<'_>,
     here: &Here,
@@ -275,10 +300,27 @@ pub(super) async fn await_partner(
 ) -> Result<Performed, WorkError> {
     let ours = here.reading.record.reference.as_deref() == Some(&*intent.id.to_string());
     let since = intent.sent_at.unwrap_or(intent.created_at);
-    if ours && work.context.now().since(since) > ABANDONED_AFTER {
+    let since = work.context.now().since(since);
+    if ours && since > ABANDONED_AFTER {
         return link_created(work, &intent, &here.reading, None).await;
     }
+    let is_over = since > lands_within(work, &intent).max(ABANDONED_AFTER);
+    if !ours && is_over && is_forgotten(work, &intent).await? {
+        return settle_forgotten(work, &intent, &here.reading).await;
+    }
     Ok(work.again_after(KEY_BUSY_PAUSE, Waiting::Partner))
+}
+
+/// Whether nobody works on a write any more: the job that sent it has ended, or waits for a person as a dead letter.
+async fn is_forgotten(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError> {
+    let Some(job) = intent.job else {
+        return Ok(true);
+    };
+    let job = work.context.store.job(job).await?;
+    Ok(match job.map(|job| job.state) {
+        None | Some(JobState::Done | JobState::Dead | JobState::Discarded) => true,
+        Some(JobState::Available | JobState::Running) => false,
+    })
 }
 
 pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
@@ -315,7 +357,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             let key = shared.map_or_else(String::new, ToString::to_string);
             hold(work, here, found, key, vec![partner], Vec::new()).await
         }
-        Single::Partner(partner) => link_to(work, here, &partner, Vec::new()).await,
+        Single::Partner(partner) => link_to(work, here, &partner, Answers::default()).await,
         Single::NoMatch => {
             let likes = left_alone_likes(work, here, &own).await?;
             let Some(key) = own.keys.first().filter(|_| !likes.is_empty()) else {

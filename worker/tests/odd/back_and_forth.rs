@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tandem_domain::{Clock, RecordId, Side};
-use tandem_engine::SyncPolicy;
+use tandem_engine::{ConflictPolicy, SyncPolicy};
 use tandem_runtime::Archived;
-use tandem_store::{ConflictKind, JobKind, Resolution};
+use tandem_store::{ConflictKind, ConflictState, JobKind, Resolution};
 
 use super::pairs::{ANN, PLAIN, just_linked};
 use crate::world::system::FakeSystem;
@@ -174,4 +174,34 @@ async fn what_is_taken_away_each_time_that_it_is_made_is_not_made_for_ever() {
     world.rest().await;
     assert_eq!(world.b.writes(), before + 1);
     assert_eq!(world.b.ids().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_of_the_pair_is_carried_out_while_it_is_asked() {
+    let mut policy = policy();
+    let note = policy.fields.iter_mut().find(|rule| rule.name == "note");
+    note.expect("the field").conflict = Some(ConflictPolicy::Manual);
+    let plain = || (PLAIN, Oddities::default());
+    let (world, a, b) = just_linked(policy, plain(), plain()).await;
+    world.a.user_edits(&a, "note", "of a");
+    world.b.user_edits(&b, "note", "of b");
+    let ends: [(&RecordId, Automation); 2] = [(&a, str::to_uppercase), (&b, str::to_lowercase)];
+    automate(&world, ends, 60).await;
+    let asked = world.open().await;
+    let of = |kind: &str| {
+        let found = asked.iter().find(|one| one.kind.as_str() == kind);
+        found.unwrap_or_else(|| panic!("a question of kind {kind}: {asked:?}"))
+    };
+    of("back_and_forth");
+    world
+        .answer(of("field"), Resolution::Take { side: Side::A })
+        .await;
+    assert_eq!(world.b.kept(&b, "note"), "of a");
+    let stored = world.store.conflict(of("field").id).await.expect("asked");
+    let stored = stored.expect("it is there");
+    assert_eq!(stored.state, ConflictState::Closed);
+    assert_eq!(stored.closed_because, None, "it was carried out");
+    // Both sides agree for the moment. If the automations go on it is asked again.
+    automate(&world, ends, 60).await;
+    assert_eq!(world.open().await.len(), 1);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::Archived;
-use tandem_store::{ConflictKind, Resolution};
+use tandem_store::{ConflictKind, Fact, Resolution};
 
 use super::pairs::{ANN, TALENTS};
 use crate::world::system::Fault;
@@ -42,12 +42,14 @@ async fn the_second_of_two_creates_that_both_landed_gets_no_partner_and_is_asked
     let ConflictKind::Doubled {
         first: named,
         source,
+        sent,
         ..
     } = &asked[0].kind
     else {
         panic!("{:?}", asked[0].kind);
     };
     assert_eq!((named, source.as_ref()), (&first, Some(&a)));
+    assert_eq!(*sent, Some(2), "the journal knows how often it was sent");
     assert_eq!(asked[0].shown.len(), 3, "all three are shown");
 
     // It is asked once, and closes when the second is deleted.
@@ -73,4 +75,51 @@ async fn a_person_may_say_that_the_second_is_a_record_of_its_own() {
     world.sweep().await;
     assert_eq!(world.a.ids().len(), 2);
     assert_eq!(world.b.ids().len(), 2);
+}
+
+/// A world in which somebody has copied the record that our create made, with our reference; both records of side b.
+async fn copied() -> (World, RecordId, RecordId) {
+    let mut policy = policy();
+    policy.match_keys.clear();
+    let plain = || (TALENTS, Oddities::default());
+    let world = World::odd(1, policy, plain(), plain(), Archived::Gone).await;
+    world.first_sync().await;
+    let a = world.a.user_creates(&ANN);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let first = world.b.ids().remove(0);
+    let copy = world.b.user_copies(&first);
+    world.hear(Side::B, &copy).await;
+    world.rest().await;
+    (world, first, copy)
+}
+
+#[tokio::test]
+async fn of_a_create_that_was_sent_once_nobody_is_told_that_it_was_sent_again() {
+    let (world, _, copy) = copied().await;
+    let asked = world.open().await;
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].record, copy);
+    assert!(
+        matches!(asked[0].kind, ConflictKind::Doubled { sent: Some(1), .. }),
+        "{:?}",
+        asked[0].kind
+    );
+}
+
+#[tokio::test]
+async fn the_question_closes_by_itself_when_the_other_of_the_two_is_gone() {
+    let (world, first, copy) = copied().await;
+    let question = world.open().await.remove(0);
+    world.b.user_deletes(&first);
+    world.hear(Side::B, &first).await;
+    world.rest().await;
+    world.hear(Side::B, &copy).await;
+    world.rest().await;
+    let closed = world.store.conflict(question.id).await.expect("asked");
+    let closed = closed.expect("it is there");
+    assert_eq!(
+        closed.closed_because.as_deref(),
+        Some(Fact::Alone.because())
+    );
 }

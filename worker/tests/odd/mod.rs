@@ -5,6 +5,7 @@ mod back_and_forth;
 mod between;
 mod doubled;
 mod emptied;
+mod ended;
 mod fake;
 mod life;
 mod lost_answers;

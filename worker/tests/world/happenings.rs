@@ -165,6 +165,21 @@ impl World {
         ended.await.expect("ended");
     }
 
+    /// The job that is due has crashed once too often.
+    pub async fn give_up_a_job(&self) {
+        let now = self.clock.now();
+        let rescued = self.store.rescue_expired(now, 100).await;
+        rescued.expect("the storage answers");
+        let claimed = self.claim(1).await.pop().expect("a job is due");
+        let failure = Failure {
+            code: ErrorCode::Refused,
+            chain: vec!["its process died once too often".to_owned()],
+        };
+        let dead = vec![(claimed.lease, JobOutcome::Dead { failure })];
+        let ended = self.store.finish(dead, self.clock.now()).await;
+        assert_eq!(ended.expect("the storage answers"), [true]);
+    }
+
     /// Gives up the one job that is due, then replays it with values that an operator gives.
     pub async fn give_up_and_replay_with(&self, edits: &[(&str, &str)]) {
         let claimed = self.claim(1).await.pop().expect("a job is due");

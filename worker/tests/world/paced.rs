@@ -86,7 +86,7 @@ paced! {
         fn left_alone(links: &[LinkId]) -> Vec<LinkId>;
         fn left_alone_count(sync: &SyncName) -> u64;
         fn close_moot_conflicts(limit: usize, now: Timestamp) -> usize;
-        fn close_questions_of(sync: &SyncName, side: Side, record: &RecordId, now: Timestamp) -> Vec<ConflictId>;
+        fn close_questions_of(sync: &SyncName, side: Side, record: &RecordId, fact: Fact, now: Timestamp) -> Vec<ConflictId>;
     }
     HealthStore {
         fn note_health(

@@ -151,7 +151,7 @@ async fn replay_edited(operator: &Operator, id: DeadLetterId, edits: &Edits) -> 
     operator.replay_edited(job, edits).await?;
     Ok(Json(Replayed {
         replayed: vec![id],
-        skipped: Vec::new(),
+        ..Replayed::default()
     }))
 }
 

@@ -151,6 +151,8 @@ async fn answer(
     }
     let back = if conflict.resolution == Some(Resolution::Ignore) {
         format!("; `tandem conflicts reopen {id}` takes it back")
+    } else if let Some(words) = &conflict.waits {
+        format!(". The answer is kept, and WAITS: {}", line(words))
     } else {
         "; a running `tandem up` carries the answer out".to_owned()
     };
@@ -201,8 +203,11 @@ async fn answer_all(desk: &Desk, args: Resolve, json: bool) -> anyhow::Result<Ex
             let reason = line(&one.reason);
             format!("left as it is: {}, because {reason}", one.id)
         });
-        let first = format!("{} answered{}", outcome.resolved.len(), plan.left());
-        let lines: Vec<String> = std::iter::once(first).chain(left).collect();
+        let (done, all) = (outcome.resolved.len(), ids.len() + plan.unfitting.len());
+        let first = format!("{done} of {all} open questions answered{}", plan.left());
+        let waits = outcome.waits.iter();
+        let waits = waits.map(|words| format!("the answers are kept, and WAIT: {}", line(words)));
+        let lines: Vec<String> = std::iter::once(first).chain(left).chain(waits).collect();
         say(&lines.join("\n"))?;
     }
     Ok(if outcome.skipped.is_empty() && plan.unfitting.is_empty() {
@@ -281,8 +286,12 @@ fn counted(open: &[ConflictView]) -> String {
 pub fn reopened(conflict: &ConflictView) -> String {
     let ConflictView { id, sync, side, .. } = conflict;
     let record = line(conflict.record.as_str());
+    let next = conflict.waits.as_ref().map_or_else(
+        || "a running `tandem up` looks at it".to_owned(),
+        |words| format!("it is not looked at for the time being: {}", line(words)),
+    );
     format!(
-        "`{record}` on side {side} of {sync} takes part again, and {id} is {}; a running `tandem up` looks at it",
+        "`{record}` on side {side} of {sync} takes part again, and {id} is {}; {next}",
         conflict.state.as_str()
     )
 }

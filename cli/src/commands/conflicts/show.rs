@@ -46,6 +46,9 @@ pub fn told(conflict: &ConflictView) -> String {
     };
     lines.push(format!("\n{how}"));
     lines.extend(options(conflict));
+    lines.extend(not_offered(conflict));
+    let waits = conflict.waits.iter();
+    lines.extend(waits.map(|words| format!("\nAn answer is kept, and WAITS: {}", line(words))));
     lines.join("\n")
 }
 
@@ -116,12 +119,27 @@ fn takes(conflict: &ConflictView) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// Of each candidate, with its name.
+/// The candidates that cannot be chosen now, and why.
+fn not_offered(conflict: &ConflictView) -> Vec<String> {
+    let each = conflict.not_offered.iter().map(|one| {
+        let (id, because) = (one.record.as_str(), line(&one.because));
+        let name = name_of(conflict, conflict.side.other(), id);
+        let name = name.map_or_else(String::new, |name| format!(" \"{name}\""));
+        format!("  not {}{name}: it {because}", line(id))
+    });
+    each.collect()
+}
+
+/// Of each candidate that can be chosen now, with its name.
 fn partners(conflict: &ConflictView) -> Vec<(String, Option<String>)> {
     let candidates = conflict.question["candidates"].as_array();
     let candidates = candidates.into_iter().flatten();
+    let is_out = |id: &str| {
+        let mut out = conflict.not_offered.iter();
+        out.any(|one| one.record.as_str() == id)
+    };
     let named = candidates.filter_map(|candidate| {
-        let id = candidate.as_str()?;
+        let id = candidate.as_str().filter(|id| !is_out(id))?;
         let name = name_of(conflict, conflict.side.other(), id);
         // An id that begins with a dash would be taken for an option.
         let between = if id.starts_with('-') { '=' } else { ' ' };
@@ -230,6 +248,22 @@ mod tests {
                 answers.len() + usize::from(answers.contains(&"take"))
             });
         }
+    }
+
+    #[test]
+    fn a_candidate_that_is_linked_by_now_is_not_offered_and_it_is_said_why() {
+        let candidates = json!({ "candidates": ["b1", "b2"] });
+        let mut conflict = asked("ambiguous", candidates, &["link_to", "create_new"]);
+        conflict.not_offered = vec![tandem_operator::NotOffered {
+            record: tandem_domain::RecordId::new("b1"),
+            because: "is linked with `7`".to_owned(),
+        }];
+        let text = told(&conflict);
+        assert!(
+            !text.contains("--link b1") && text.contains("--link b2"),
+            "{text}"
+        );
+        assert!(text.contains("not b1: it is linked with `7`"), "{text}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Desk {
         }
     }
 
-    /// All dead letters that match, at most the newest ten thousand.
+    /// All dead letters that match.
     pub async fn all_dead_letters(
         &self,
         query: &DeadLetterQuery,

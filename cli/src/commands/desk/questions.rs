@@ -69,6 +69,9 @@ impl Desk {
             let part: Resolved = remote.post(path(&["conflicts", "resolve"]), &body).await?;
             whole.resolved.extend(part.resolved);
             whole.skipped.extend(part.skipped);
+            let waits = part.waits.into_iter();
+            let new: Vec<_> = waits.filter(|one| !whole.waits.contains(one)).collect();
+            whole.waits.extend(new);
         }
         Ok(whole)
     }

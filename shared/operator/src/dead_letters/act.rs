@@ -28,6 +28,9 @@ pub struct Replayed {
     pub replayed: Vec<DeadLetterId>,
     /// Those left as they are.
     pub skipped: Vec<Skipped>,
+    /// How many of how many that match were meant, and how to go on, where a limit left others out.
+    #[serde(default)]
+    pub left: Option<String>,
 }
 
 /// What became of letters to discard.
@@ -37,6 +40,9 @@ pub struct Discarded {
     pub discarded: usize,
     /// Those left as they are.
     pub skipped: Vec<Skipped>,
+    /// How many of how many that match were meant, and how to go on, where a limit left others out.
+    #[serde(default)]
+    pub left: Option<String>,
 }
 
 #[derive(Default)]
@@ -57,6 +63,7 @@ impl Operator {
         let mut outcome = Replayed {
             replayed: Vec::new(),
             skipped: sorted.skipped,
+            left: None,
         };
         for jobs in sorted.jobs.chunks(REPLAY_JOBS_MAX) {
             let standing = self.store().replay_jobs(jobs, self.now()).await?;
@@ -138,8 +145,12 @@ impl Operator {
     /// # Errors
     /// When they are chosen by a filter without a condition, or the storage fails.
     pub async fn replay_selected(&self, selection: &Selection) -> Result<Replayed, OperatorError> {
-        let ids = self.selected(selection).await?;
-        self.replay(&ids).await
+        let selected = self.selected(selection).await?;
+        let replayed = self.replay(&selected.ids).await?;
+        Ok(Replayed {
+            left: selected.told("put to work again"),
+            ..replayed
+        })
     }
 
     /// Discards dead letters for good, with a reason.
@@ -160,6 +171,7 @@ impl Operator {
         Ok(Discarded {
             discarded: jobs + events,
             skipped: sorted.skipped,
+            left: None,
         })
     }
 
@@ -172,8 +184,12 @@ impl Operator {
         selection: &Selection,
         reason: &str,
     ) -> Result<Discarded, OperatorError> {
-        let ids = self.selected(selection).await?;
-        self.discard(&ids, reason).await
+        let selected = self.selected(selection).await?;
+        let discarded = self.discard(&selected.ids, reason).await?;
+        Ok(Discarded {
+            left: selected.told("discarded"),
+            ..discarded
+        })
     }
 
     /// Those that are dead, by kind; the others with the reason why they are skipped.

@@ -12,7 +12,7 @@ const COLUMNS: [&str; 10] = [
 const FORMULA_SIGNS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 impl Operator {
-    /// All dead letters that match, at most the newest ten thousand.
+    /// All dead letters that match, or the newest of them where the query has a limit.
     ///
     /// # Errors
     /// When the limit is none, or the storage fails.
@@ -20,10 +20,20 @@ impl Operator {
         &self,
         query: &DeadLetterQuery,
     ) -> Result<Vec<DeadLetter>, OperatorError> {
-        self.scan(query, scan_rows(query.limit)?).await
+        let rows = scan_rows(query.limit)?;
+        let mut query = query.clone();
+        let mut all = Vec::new();
+        loop {
+            let scanned = self.scan_from(&query, rows).await?;
+            all.extend(scanned.letters);
+            if query.limit.is_some() || scanned.older.is_none() {
+                return Ok(all);
+            }
+            query.cursor = scanned.older;
+        }
     }
 
-    /// All dead letters that match, at most the newest ten thousand, as comma-separated values with a head.
+    /// All dead letters that match, as comma-separated values with a head.
     ///
     /// # Errors
     /// When the storage fails.

@@ -58,6 +58,13 @@ pub struct DeadLetterGroups {
     pub more: bool,
 }
 
+/// Dead letters that were found.
+pub(super) struct Scanned {
+    pub(super) letters: Vec<DeadLetter>,
+    /// Where older ones begin that were not looked at.
+    pub(super) older: Option<String>,
+}
+
 impl Operator {
     /// Dead letters, newest first.
     ///
@@ -157,6 +164,15 @@ impl Operator {
         query: &DeadLetterQuery,
         wanted: usize,
     ) -> Result<Vec<DeadLetter>, OperatorError> {
+        Ok(self.scan_from(query, wanted).await?.letters)
+    }
+
+    /// The same, with the place where it stopped.
+    pub(super) async fn scan_from(
+        &self,
+        query: &DeadLetterQuery,
+        wanted: usize,
+    ) -> Result<Scanned, OperatorError> {
         self.check_sync(query.sync.as_ref()).await?;
         crate::span::check(query.since, query.until)?;
         let mut cursor = query.cursor.clone();
@@ -182,7 +198,10 @@ impl Operator {
                     self.check_cause(cause).await?;
                 }
                 found.truncate(wanted);
-                return Ok(found);
+                return Ok(Scanned {
+                    letters: found,
+                    older: cursor.filter(|_| full),
+                });
             }
         }
     }

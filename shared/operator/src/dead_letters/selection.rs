@@ -3,7 +3,7 @@
 
 use super::list::SCAN_MAX;
 use super::{DeadLetterId, DeadLetterQuery};
-use crate::{Operator, OperatorError};
+use crate::{Counted, Operator, OperatorError};
 
 /// Of which dead letters a verb is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,23 +83,60 @@ impl DeadLetterQuery {
     }
 }
 
+/// What is selected.
+pub(super) struct Selected {
+    /// The ids that the verb is of.
+    pub(super) ids: Vec<DeadLetterId>,
+    /// Those that match as well, and that a limit leaves out.
+    pub(super) left: Counted,
+}
+
+impl Selected {
+    /// What is said when not all that match are done; `done` completes "3 of 12 were …".
+    pub(super) fn told(&self, done: &str) -> Option<String> {
+        let Counted { count, more } = self.left;
+        if count == 0 && !more {
+            return None;
+        }
+        let at_least = if more { "at least " } else { "" };
+        let (ids, all) = (self.ids.len(), self.ids.len() + count);
+        Some(format!(
+            "{ids} of {at_least}{all} that match were {done}, the newest; the same request again goes on with the next"
+        ))
+    }
+}
+
 impl Operator {
     /// The ids that are selected.
-    pub(super) async fn selected(
-        &self,
-        selection: &Selection,
-    ) -> Result<Vec<DeadLetterId>, OperatorError> {
+    pub(super) async fn selected(&self, selection: &Selection) -> Result<Selected, OperatorError> {
         let all = DeadLetterQuery::default();
+        let none = Counted {
+            count: 0,
+            more: false,
+        };
         let query = match selection {
-            Selection::Ids(ids) => return Ok(ids.clone()),
+            Selection::Ids(ids) => {
+                return Ok(Selected {
+                    ids: ids.clone(),
+                    left: none,
+                });
+            }
             Selection::Matching(query) => {
                 query.require_condition()?;
                 query
             }
             Selection::All => &all,
         };
-        let letters = self.scan(query, scan_rows(query.limit)?).await?;
-        Ok(letters.into_iter().map(|letter| letter.id).collect())
+        let rows = scan_rows(query.limit)?;
+        let scanned = self.scan_from(query, SCAN_MAX).await?;
+        let (found, more) = (scanned.letters.len(), scanned.older.is_some());
+        let letters = scanned.letters.into_iter();
+        let ids: Vec<DeadLetterId> = letters.take(rows).map(|one| one.id).collect();
+        let count = found - ids.len();
+        Ok(Selected {
+            ids,
+            left: Counted { count, more },
+        })
     }
 }
 

@@ -9,11 +9,14 @@ use tandem_store::{
 };
 
 use super::{End, Ends, Story};
-use crate::views::{ChangeView, ConflictView, EventView, IntentView, JobView, LinkView};
+use crate::views::{ChangeView, EventView, IntentView, JobView, LinkView};
 use crate::{Operator, OperatorError};
 
 /// So many of each kind are told, the newest.
 const TOLD_MAX: usize = 100;
+
+/// Questions that were closed without an answer are told, so many of them.
+const CLOSED_SHOWN: usize = 3;
 
 /// The ids of the record that the story is about, by side.
 struct Names {
@@ -90,7 +93,7 @@ impl Operator {
         let ends = ends_of(row);
         let mut conflicts = Vec::new();
         for conflict in self.questions(sync, side, &names, &context).await? {
-            conflicts.push(ConflictView::from(self.as_it_stands(conflict).await?));
+            conflicts.push(self.offered(conflict).await?);
         }
         Ok(Story {
             changes: self.changes_of(sync, side, record, &context).await?,
@@ -245,6 +248,16 @@ impl Operator {
             let found = self.store().conflicts(&filter).await?;
             questions.extend(found.into_iter().filter(ours));
         }
+        let closed = ConflictFilter {
+            sync: Some(sync.clone()),
+            state: Some(ConflictState::Closed),
+            limit: PAGE_ROWS_MAX,
+            ..ConflictFilter::default()
+        };
+        // What became of an answer is in the changes; why there was none is said here alone.
+        let closed = self.store().conflicts(&closed).await?.into_iter();
+        let by_itself = closed.filter(|one| one.closed_because.is_some() && ours(one));
+        questions.extend(by_itself.take(CLOSED_SHOWN));
         Ok(questions)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value as Json;
 use tandem_domain::Side;
 use tandem_domain::line::{json, line};
-use tandem_store::{IntentOp, LinkState, Operation, Outcome};
+use tandem_store::{ConflictState, IntentOp, LinkState, Operation, Outcome};
 
 use super::Story;
 use crate::views::{ChangeView, ConflictView, EventView, FieldView, IntentView, JobView, LinkView};
@@ -246,16 +246,35 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &EventView) -> fmt::Result {
 }
 
 fn write_question(f: &mut fmt::Formatter<'_>, conflict: &ConflictView) -> fmt::Result {
+    let ConflictView {
+        id,
+        created_at,
+        kind,
+        asks,
+        ..
+    } = conflict;
+    let state = word(&conflict.state);
+    if conflict.state == ConflictState::Closed {
+        let why = conflict.closed_because.as_deref().unwrap_or_default();
+        return writeln!(
+            f,
+            "  {created_at}  {kind}: {asks}, {state}: {} ({id})",
+            line(why)
+        );
+    }
+    let answers = conflict.answers.join(", ");
     writeln!(
         f,
-        "  {}  {}: {}, {}: answer with {} ({})",
-        conflict.created_at,
-        conflict.kind,
-        conflict.asks,
-        word(&conflict.state),
-        conflict.answers.join(", "),
-        conflict.id
-    )
+        "  {created_at}  {kind}: {asks}, {state}: answer with {answers} ({id})"
+    )?;
+    for one in &conflict.not_offered {
+        let record = line(one.record.as_str());
+        writeln!(f, "      not `{record}`: it {}", line(&one.because))?;
+    }
+    match &conflict.waits {
+        Some(words) => writeln!(f, "      an answer waits: {}", line(words)),
+        None => Ok(()),
+    }
 }
 
 const fn verb(operation: Operation) -> &'static str {

@@ -189,6 +189,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             first,
             source,
             intent,
+            sent,
         } => {
             let first = called(conflict, side, first);
             let source = source.as_ref().map_or_else(
@@ -196,7 +197,8 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 |source| format!("{} on side {other}", called(conflict, other, source)),
             );
             format!(
-                "{record} and {first} on side {side} were both made by us from {source}: a create without an answer was sent again ({intent}), and both landed, or somebody copied one with our reference; {first} is linked, {record} gets no partner: delete or merge {record} in its system"
+                "{record} and {first} on side {side} both bear the reference of our create ({intent}) for {source}; {}; {first} is linked, {record} gets no partner: delete or merge {record} in its system",
+                how_doubled(*sent)
             )
         }
         ConflictKind::DeleteHeld { gone, reason } => {
@@ -215,6 +217,15 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 "{record} on side {side} would be deleted, because {partner} on side {gone} is gone; held: {reason}"
             )
         }
+    }
+}
+
+/// What is known of how one create came to two records.
+fn how_doubled(sent: Option<u32>) -> String {
+    match sent {
+        Some(0 | 1) => "it was sent once, so its system carried it out twice, or somebody copied a record with our reference".to_owned(),
+        Some(times) => format!("it was sent {times} times, because an answer was lost, and more than one landed, or somebody copied a record with our reference"),
+        None => "its system carried it out twice, or it was sent again after its answer was lost, or somebody copied a record with our reference".to_owned(),
     }
 }
 
@@ -270,5 +281,26 @@ fn at_least(records: u64) -> String {
         "a record".to_owned()
     } else {
         format!("at least {records} records")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_two_records_came_of_one_create_is_told_by_how_often_it_was_sent() {
+        let once = how_doubled(Some(1));
+        assert!(
+            once.starts_with("it was sent once") && !once.contains("again"),
+            "{once}"
+        );
+        let twice = how_doubled(Some(2));
+        assert!(twice.starts_with("it was sent 2 times"), "{twice}");
+        let unknown = how_doubled(None);
+        assert!(
+            !unknown.contains("once") && !unknown.contains("times"),
+            "{unknown}"
+        );
     }
 }

@@ -16,6 +16,7 @@ use tandem_store::{
 
 use super::questions::{self, ShownView};
 use super::{plain, plain_fields, when, when_opt};
+use crate::NotOffered;
 
 /// One side of a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -333,10 +334,17 @@ pub struct ConflictView {
     /// The same, with what each does.
     #[serde(default)]
     pub choices: Vec<Choice>,
+    /// The candidates that cannot be chosen now, and why. Not looked up in lists.
+    #[serde(default)]
+    pub not_offered: Vec<NotOffered>,
     /// Where it stands.
     pub state: ConflictState,
     /// The answer.
     pub resolution: Option<Resolution>,
+    /// Why an answer is not carried out for the time being, and what ends that; null when nothing stands in its way, or
+    /// it is closed. Not looked up in lists.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// When it was opened.
     #[serde(with = "when")]
     pub created_at: Timestamp,
@@ -374,6 +382,8 @@ impl From<Conflict> for ConflictView {
             created_at: conflict.created_at,
             answered_at: conflict.answered_at,
             closed_because: conflict.closed_because.clone(),
+            not_offered: Vec::new(),
+            waits: None,
         }
     }
 }
@@ -428,6 +438,7 @@ fn question(kind: &ConflictKind) -> Json {
             first,
             source,
             intent,
-        } => json!({ "first": first, "source": source, "intent": intent }),
+            sent,
+        } => json!({ "first": first, "source": source, "intent": intent, "sent": sent }),
     }
 }

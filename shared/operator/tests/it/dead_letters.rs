@@ -215,3 +215,33 @@ async fn a_filter_without_a_condition_means_nothing_and_all_is_said_in_so_many_w
         .expect("that was said");
     assert_eq!(all.discarded, 1);
 }
+
+#[tokio::test]
+async fn where_a_limit_leaves_others_out_it_is_said_how_many_of_how_many_were_done() {
+    let world = world().await;
+    for record in ["1", "2", "3"] {
+        world.dead_job(record, ErrorCode::Refused, "no").await;
+    }
+    let refused = |limit: usize| {
+        Selection::Matching(DeadLetterQuery {
+            code: Some(ErrorCode::Refused),
+            limit: Some(limit),
+            ..DeadLetterQuery::default()
+        })
+    };
+    let discard = async |limit: usize| {
+        let selected = refused(limit);
+        let done = world.operator.discard_selected(&selected, "a test");
+        done.await.expect("it discards")
+    };
+    let some = discard(2).await;
+    assert_eq!(some.discarded, 2);
+    assert_eq!(
+        some.left.as_deref(),
+        Some(
+            "2 of 3 that match were discarded, the newest; the same request again goes on with the next"
+        )
+    );
+    let rest = discard(2).await;
+    assert_eq!((rest.discarded, rest.left), (1, None));
+}

@@ -1,6 +1,6 @@
 use tandem_domain::{BaseValue, RecordId, Side, Value};
-use tandem_operator::{Confirmed, ConflictQuery, OperatorError};
-use tandem_store::{ConflictKind, ConflictState, NewConflict, Resolution};
+use tandem_operator::{Confirmed, ConflictQuery, OperatorError, Switch};
+use tandem_store::{ConflictKind, ConflictState, Fact, NewConflict, Resolution};
 use tandem_testkit::Make;
 
 use crate::support::{World, world};
@@ -448,4 +448,110 @@ async fn a_question_about_a_value_that_was_not_kept_shows_what_stands_now() {
     assert_eq!(view.records[0].fields["name"], "Ann Newer");
     let page = world.operator.conflicts(ConflictQuery::default()).await;
     assert_eq!(page.expect("it lists").items[0], view);
+}
+
+#[tokio::test]
+async fn a_candidate_that_is_linked_or_left_alone_by_now_is_not_offered_and_it_is_said_why() {
+    let world = world().await;
+    let id = ambiguous(&world, "7").await;
+    let fresh = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(fresh.not_offered, []);
+    let link = world.make.link("1", "b1");
+    let linked = world
+        .store
+        .insert_links(vec![link.clone()], world.make.now());
+    assert_eq!(linked.await.expect("linked"), 1);
+    let question = NewConflict {
+        side: Side::B,
+        ..world.make.conflict(None, "b2", Make::ambiguous())
+    };
+    let other = open(&world, question).await;
+    let left = world.operator.resolve(other, Resolution::Ignore).await;
+    left.expect("it is left alone");
+    let view = world.operator.conflict(id).await.expect("it is there");
+    let [first, second] = view.not_offered.as_slice() else {
+        panic!("{:?}", view.not_offered);
+    };
+    assert_eq!(first.record, RecordId::new("b1"));
+    assert_eq!(
+        first.because,
+        format!(
+            "is linked with `1` ({0}): `tandem links unlink {0}` takes that pair apart",
+            link.id
+        )
+    );
+    assert_eq!(second.record, RecordId::new("b2"));
+    assert!(
+        second
+            .because
+            .contains("`tandem links link customers 7 b2`"),
+        "{}",
+        second.because
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_while_the_sync_or_a_connection_is_paused_says_that_it_waits() {
+    let world = world().await;
+    let field = |record: &str| {
+        world
+            .make
+            .conflict(None, record, Make::field_conflict("name"))
+    };
+    let (id, second) = (
+        open(&world, field("7")).await,
+        open(&world, field("8")).await,
+    );
+    let take = || Resolution::Take { side: Side::A };
+    let sync = Make::customers();
+    let paused = world
+        .operator
+        .switch_sync(&sync, Switch::Pause, Some("the audit"));
+    paused.await.expect("it is paused");
+    let view = world.operator.resolve(id, take()).await.expect("answered");
+    let words = view.waits.expect("it waits");
+    assert!(
+        words.starts_with("the sync `customers` is paused"),
+        "{words}"
+    );
+    assert!(words.contains("`tandem sync resume customers`"), "{words}");
+    let resumed = world.operator.switch_sync(&sync, Switch::Resume, None);
+    resumed.await.expect("it is resumed");
+    let crm = Make::crm();
+    let paused = world.operator.switch_connection(&crm, Switch::Pause, None);
+    paused.await.expect("it is paused");
+    let many = world.operator.resolve_all(&[id, second], &take()).await;
+    let many = many.expect("answered");
+    assert_eq!((many.resolved.len(), many.waits.len()), (2, 1));
+    assert!(
+        many.waits[0].contains("`tandem connections resume crm`"),
+        "{:?}",
+        many.waits
+    );
+    let resumed = world.operator.switch_connection(&crm, Switch::Resume, None);
+    resumed.await.expect("it is resumed");
+    let view = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(view.waits, None);
+}
+
+#[tokio::test]
+async fn a_question_that_closed_by_itself_says_why_where_it_is_shown_and_in_the_story_of_its_record()
+ {
+    let world = world().await;
+    let id = ambiguous(&world, "7").await;
+    let (sync, record) = (Make::customers(), RecordId::new("7"));
+    let now = world.make.now();
+    let closed = world
+        .store
+        .close_questions_of(&sync, Side::A, &record, Fact::OutOfUse, now);
+    assert_eq!(closed.await.expect("closed"), [id]);
+    let view = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(
+        view.closed_because.as_deref(),
+        Some(Fact::OutOfUse.because())
+    );
+    let story = world.operator.explain(&sync, Some(Side::A), &record).await;
+    let told = story.expect("it is known").to_string();
+    assert!(told.contains(Fact::OutOfUse.because()), "{told}");
+    assert!(!told.contains("answer with"), "{told}");
 }

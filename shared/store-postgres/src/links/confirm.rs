@@ -103,19 +103,20 @@ async fn move_waiting(txn: &mut Txn, accepted: &[(&Step, Settled)]) -> Result<()
 async fn learn(txn: &mut Txn, accepted: &[(&Step, Settled)]) -> Result<(), Failed> {
     let now = now(accepted);
     let (mut gone, mut seen) = (BySync::default(), BySync::default());
-    let (mut used, mut questions, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut used, mut moot) = (Vec::new(), Vec::new());
+    let (mut questions, mut ended) = (Vec::new(), Vec::new());
     for (step, settled) in accepted {
         let confirmation = &step.confirmation;
         changes::count_conflicts(&mut txn.tally, &confirmation.changes);
         let gone = gone.entry(&step.sync).or_default();
         gone.extend(settled.deleted.iter().cloned());
-        if let Some(LinkUpdate::Update { id, a, b, .. }) = &confirmation.link {
+        if let Some(LinkUpdate::Update { a, b, .. }) = &confirmation.link {
             gone.extend(left([a, b], &settled.old));
-            conflicts::settle_fields(txn, *id, &confirmation.settled_fields, now).await?;
         }
         let seen = seen.entry(&step.sync).or_default();
         seen.extend(confirmation.seen.iter().cloned());
         used.extend(confirmation.used_rulings.iter().copied());
+        moot.extend(confirmation.moot.iter().copied());
         questions.extend(confirmation.conflicts.iter().cloned());
         ended.extend(
             confirmation
@@ -131,6 +132,7 @@ async fn learn(txn: &mut Txn, accepted: &[(&Step, Settled)]) -> Result<(), Faile
         index::see(txn, sync, &seen).await?;
     }
     conflicts::close(txn, &used, now).await?;
+    conflicts::close_moot(txn, &moot, now).await?;
     conflicts::open(txn, &questions, now).await?;
     finish_held(txn, &ended, now).await.map(|_held| ())
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{Change, HandLink, HandStore, LinkState, StoreError, TakeUp, Unlinked};
+use tandem_store::{Change, Fact, HandLink, HandStore, LinkState, StoreError, TakeUp, Unlinked};
 
 use super::{row, write};
 use crate::jobs::enqueue::enqueue;
@@ -19,7 +19,7 @@ async fn link(txn: &mut Txn, hand: &HandLink, now: Timestamp) -> Result<Option<J
     for (side, state) in [(Side::A, &hand.link.a), (Side::B, &hand.link.b)] {
         let Some(record) = &state.id else { continue };
         leave_alone(txn, sync, side, record, false).await?;
-        close_questions(txn, sync, side, record, now).await?;
+        close_questions(txn, sync, side, record, Fact::Linked, now).await?;
     }
     log(txn, &hand.change).await?;
     let standing = enqueue(txn, std::slice::from_ref(&hand.job), now).await?;
@@ -50,7 +50,9 @@ SELECT * FROM links WHERE id = $1 FOR NO KEY UPDATE";
     }
     let close = sqlx::query(CLOSE_OF_LINK)
         .bind(id.to_string())
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(Fact::TakenApart.because())
+        .bind(Fact::TakenApart.kinds());
     txn.run(close).await?;
     log(txn, change).await?;
     Ok(Unlinked::Done)
@@ -62,8 +64,8 @@ WHERE id = $1 AND (
     SELECT i.id FROM intents i WHERE i.link = $1 AND i.state IN ('planned', 'sent', 'unknown') LIMIT 1) IS NULL";
 
 const CLOSE_OF_LINK: &str = "-- close_questions_of_link
-UPDATE conflicts SET state = 'closed', closed_at = $2, closed_because = 'the pair was taken apart by hand'
-WHERE link = $1 AND state IN ('open', 'answered')";
+UPDATE conflicts SET state = 'closed', closed_at = $2, closed_because = $3
+WHERE link = $1 AND state IN ('open', 'answered') AND kind::json ->> 'kind' = ANY ($4)";
 
 /// Says whether a record is to be left alone.
 async fn leave_alone(
@@ -90,13 +92,16 @@ async fn close_questions(
     sync: &SyncName,
     side: Side,
     record: &RecordId,
+    fact: Fact,
     now: Timestamp,
 ) -> Result<Vec<ConflictId>, Failed> {
     let statement = sqlx::query(CLOSE_OF_RECORD)
         .bind(sync.as_str())
         .bind(side.as_str())
         .bind(sql::plain(record.as_str()).into_owned())
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(fact.because())
+        .bind(fact.kinds());
     let rows = txn.all(statement).await?;
     let ids: Result<Vec<ConflictId>, StoreError> =
         rows.iter().map(|row| rows::parsed(row, "id")).collect();
@@ -104,8 +109,9 @@ async fn close_questions(
 }
 
 const CLOSE_OF_RECORD: &str = "-- close_questions_of_record
-UPDATE conflicts SET state = 'closed', closed_at = $4, closed_because = 'the record is gone'
+UPDATE conflicts SET state = 'closed', closed_at = $4, closed_because = $5
 WHERE sync = $1 AND side = $2 AND record = $3 AND link IS NULL AND state IN ('open', 'answered')
+  AND kind::json ->> 'kind' = ANY ($6)
 RETURNING id";
 
 async fn log(txn: &mut Txn, change: &Change) -> Result<(), Failed> {
@@ -123,26 +129,31 @@ FROM json_to_recordset($1::json) AS c (
     id text, sync text, link text, a text, b text, operation text, written text, intent text,
     cause text, job text, run text, outcome text, error text, duration_ms bigint, at bigint, fields text)";
 
-/// Open questions are few, and have an index of their own. Each look-up gives one row at most, so that no plan
-/// gathers whole tables for it.
+/// Open questions are few, and have an index of their own. Which kinds a fact ends is handed in. Each look-up gives one
+/// row at most, so that no plan gathers whole tables for it.
 const CLOSE_MOOT: &str = "-- close_moot_conflicts
-UPDATE conflicts SET state = 'closed', closed_at = $2, closed_because = CASE
-    WHEN link IS NULL THEN 'the record has a partner or is left alone by now'
-    ELSE 'the pair is no pair any more' END
-WHERE id = ANY (ARRAY(
-    SELECT c.id FROM conflicts c
-    WHERE c.state IN ('open', 'answered') AND CASE
-        WHEN c.link IS NULL THEN c.kind::json ->> 'kind' IN ('ambiguous', 'doubled') AND (
-            (c.side = 'a' AND (SELECT l.id FROM links l
-                WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active' LIMIT 1) IS NOT NULL)
-            OR (c.side = 'b' AND (SELECT l.id FROM links l
-                WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active' LIMIT 1) IS NOT NULL)
-            OR (SELECT r.ignored FROM records r
-                WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record LIMIT 1))
-        ELSE c.kind::json ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced', 'back_and_forth') AND (
-            SELECT l.state FROM links l WHERE l.id = c.link LIMIT 1) = 'retired'
-        END
-    LIMIT $1))";
+UPDATE conflicts SET state = 'closed', closed_at = $2, closed_because = moot.why
+FROM (SELECT * FROM (
+    SELECT c.id, CASE
+        WHEN c.link IS NULL AND c.kind::json ->> 'kind' = ANY ($3) AND CASE c.side
+            WHEN 'a' THEN (SELECT l.id FROM links l
+                WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active' LIMIT 1)
+            ELSE (SELECT l.id FROM links l
+                WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active' LIMIT 1)
+            END IS NOT NULL THEN $4
+        WHEN c.kind::json ->> 'kind' = ANY ($5) AND (
+            (SELECT r.ignored FROM records r
+                WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record LIMIT 1)
+            OR (SELECT r.ignored FROM records r WHERE r.sync = c.sync AND r.side = 'a'
+                AND r.id = (SELECT l.a_id FROM links l WHERE l.id = c.link LIMIT 1) LIMIT 1)
+            OR (SELECT r.ignored FROM records r WHERE r.sync = c.sync AND r.side = 'b'
+                AND r.id = (SELECT l.b_id FROM links l WHERE l.id = c.link LIMIT 1) LIMIT 1)) THEN $6
+        WHEN c.kind::json ->> 'kind' = ANY ($7) AND (
+            SELECT l.state FROM links l WHERE l.id = c.link LIMIT 1) = 'retired' THEN $8
+        END AS why
+    FROM conflicts c WHERE c.state IN ('open', 'answered')) AS asked
+    WHERE why IS NOT NULL LIMIT $1) AS moot
+WHERE conflicts.id = moot.id";
 
 /// Has a record take part again. Says whether it was left alone.
 async fn take_part(
@@ -260,9 +271,16 @@ impl HandStore for PostgresStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
+        let [linked, alone, ended] = [Fact::Linked, Fact::LeftAlone, Fact::PairEnded];
         let statement = sqlx::query(CLOSE_MOOT)
             .bind(sql::limit(limit))
-            .bind(now.as_micros());
+            .bind(now.as_micros())
+            .bind(linked.kinds())
+            .bind(linked.because())
+            .bind(alone.kinds())
+            .bind(alone.because())
+            .bind(ended.kinds())
+            .bind(ended.because());
         Ok(alone::run(&self.pool, statement).await?)
     }
 
@@ -271,11 +289,12 @@ impl HandStore for PostgresStore {
         sync: &SyncName,
         side: Side,
         record: &RecordId,
+        fact: Fact,
         now: Timestamp,
     ) -> Result<Vec<ConflictId>, StoreError> {
-        let args = (sync.clone(), side, record.clone(), now);
-        txn::write(&self.pool, args, |txn, (sync, side, record, now)| {
-            Box::pin(close_questions(txn, sync, *side, record, *now))
+        let args = (sync.clone(), side, record.clone(), fact, now);
+        txn::write(&self.pool, args, |txn, (sync, side, record, fact, now)| {
+            Box::pin(close_questions(txn, sync, *side, record, *fact, *now))
         })
         .await
     }

@@ -7,7 +7,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
-    ConflictState, Link, PairContext, Resolution, Ruling, StoreError, WaitingCause,
+    ConflictState, Link, OpenField, PairContext, QuestionKind, Resolution, Ruling, StoreError,
+    WaitingCause,
 };
 
 use super::row;
@@ -161,8 +162,18 @@ fn context(row: &PgRow) -> Result<PairContext, StoreError> {
         rows::document::<Vec<Question>>(row, "questions")?
     {
         match (state, field, resolution) {
-            (ConflictState::Open, Some(field), _) => context.open_conflict_fields.push(field),
+            (ConflictState::Open, Some(field), _) => {
+                let kind = QuestionKind::of(&asked);
+                context.open_fields.extend(kind.map(|kind| OpenField {
+                    question: conflict,
+                    kind,
+                    field,
+                }));
+            }
             (ConflictState::Open, None, _) if asked == "ambiguous" => context.held = Some(conflict),
+            (ConflictState::Open, None, _) if asked == "doubled" => {
+                context.doubled = Some(conflict);
+            }
             (ConflictState::Open, None, _) if asked == "replaced" => {
                 context.replaced = Some(conflict);
             }

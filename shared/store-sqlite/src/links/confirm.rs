@@ -55,9 +55,7 @@ pub(super) async fn confirm(
     index::see(txn, sync, &confirmation.seen).await?;
     changes::insert(txn, &confirmation.changes).await?;
     conflicts::close(txn, &confirmation.used_rulings, now).await?;
-    if let Some(LinkUpdate::Update { id, .. }) = &confirmation.link {
-        conflicts::settle_fields(txn, *id, &confirmation.settled_fields, now).await?;
-    }
+    conflicts::close_moot(txn, &confirmation.moot, now).await?;
     conflicts::open(txn, &confirmation.conflicts, now).await?;
     if let Some(outcome) = &confirmation.outcome {
         finish(txn, &[(lease, outcome.clone())], now).await?;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{Change, HandLink, HandStore, LinkState, StoreError, TakeUp, Unlinked};
+use tandem_store::{Change, Fact, HandLink, HandStore, LinkState, StoreError, TakeUp, Unlinked};
 
 use super::{row, write};
 use crate::jobs::enqueue::enqueue;
@@ -18,7 +18,7 @@ async fn link(txn: &mut Txn, hand: &HandLink, now: Timestamp) -> Result<Option<J
     for (side, state) in [(Side::A, &hand.link.a), (Side::B, &hand.link.b)] {
         let Some(record) = &state.id else { continue };
         leave_alone(txn, sync, side, record, false).await?;
-        close_questions(txn, sync, side, record, now).await?;
+        close_questions(txn, sync, side, record, Fact::Linked, now).await?;
     }
     changes::insert(txn, std::slice::from_ref(&hand.change)).await?;
     let standing = enqueue(txn, std::slice::from_ref(&hand.job), now).await?;
@@ -49,7 +49,9 @@ SELECT * FROM links WHERE id = ?1";
     }
     let close = sqlx::query(CLOSE_OF_LINK)
         .bind(id.to_string())
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(Fact::TakenApart.because())
+        .bind(sql::json("conflict", &Fact::TakenApart.kinds())?);
     txn.run(close).await?;
     changes::insert(txn, std::slice::from_ref(change)).await?;
     Ok(Unlinked::Done)
@@ -61,8 +63,8 @@ WHERE id = ?1 AND NOT EXISTS (
     SELECT 1 FROM intents i WHERE i.link = ?1 AND i.state IN ('planned', 'sent', 'unknown'))";
 
 const CLOSE_OF_LINK: &str = "-- close_questions_of_link
-UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = 'the pair was taken apart by hand'
-WHERE link = ?1 AND state IN ('open', 'answered')";
+UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = ?3
+WHERE link = ?1 AND state IN ('open', 'answered') AND kind ->> 'kind' IN (SELECT value FROM json_each(?4))";
 
 /// Says whether a record is to be left alone.
 async fn leave_alone(
@@ -89,13 +91,16 @@ async fn close_questions(
     sync: &SyncName,
     side: Side,
     record: &RecordId,
+    fact: Fact,
     now: Timestamp,
 ) -> Result<Vec<ConflictId>, StoreError> {
     let statement = sqlx::query(CLOSE_OF_RECORD)
         .bind(sync.as_str().to_owned())
         .bind(side.as_str())
         .bind(record.as_str().to_owned())
-        .bind(now.as_micros());
+        .bind(now.as_micros())
+        .bind(fact.because())
+        .bind(sql::json("conflict", &fact.kinds())?);
     txn.all(statement)
         .await?
         .iter()
@@ -104,29 +109,48 @@ async fn close_questions(
 }
 
 const CLOSE_OF_RECORD: &str = "-- close_questions_of_record
-UPDATE conflicts SET state = 'closed', closed_at = ?4, closed_because = 'the record is gone'
+UPDATE conflicts SET state = 'closed', closed_at = ?4, closed_because = ?5
 WHERE sync = ?1 AND side = ?2 AND record = ?3 AND link IS NULL AND state IN ('open', 'answered')
+  AND kind ->> 'kind' IN (SELECT value FROM json_each(?6))
 RETURNING id";
 
-/// Open questions are few, and have an index of their own.
+async fn close_moot(txn: &mut Txn, limit: usize, now: Timestamp) -> Result<usize, StoreError> {
+    let [linked, alone, ended] = [Fact::Linked, Fact::LeftAlone, Fact::PairEnded];
+    let statement = sqlx::query(CLOSE_MOOT)
+        .bind(sql::limit(limit))
+        .bind(now.as_micros())
+        .bind(sql::json("conflict", &linked.kinds())?)
+        .bind(linked.because())
+        .bind(sql::json("conflict", &alone.kinds())?)
+        .bind(alone.because())
+        .bind(sql::json("conflict", &ended.kinds())?)
+        .bind(ended.because());
+    txn.run(statement).await
+}
+
+/// Open questions are few, and have an index of their own. Which kinds a fact ends is handed in.
 const CLOSE_MOOT: &str = "-- close_moot_conflicts
-UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = CASE
-    WHEN link IS NULL THEN 'the record has a partner or is left alone by now'
-    ELSE 'the pair is no pair any more' END
-WHERE id IN (
-    SELECT c.id FROM conflicts c INDEXED BY conflicts_record
-    WHERE c.state IN ('open', 'answered') AND CASE
-        WHEN c.link IS NULL THEN c.kind ->> 'kind' IN ('ambiguous', 'doubled') AND (
+UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = moot.why
+FROM (SELECT * FROM (
+    SELECT c.id, CASE
+        WHEN c.link IS NULL AND c.kind ->> 'kind' IN (SELECT value FROM json_each(?3)) AND (
             (c.side = 'a' AND EXISTS (SELECT 1 FROM links l
                 WHERE l.sync = c.sync AND l.a_id = c.record AND l.state = 'active'))
             OR (c.side = 'b' AND EXISTS (SELECT 1 FROM links l
-                WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active'))
-            OR EXISTS (SELECT 1 FROM records r
-                WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record AND r.ignored))
-        ELSE c.kind ->> 'kind' IN ('field', 'not_kept', 'delete_held', 'replaced', 'back_and_forth') AND EXISTS (
-            SELECT 1 FROM links l WHERE l.id = c.link AND l.state = 'retired')
-        END
-    LIMIT ?1)";
+                WHERE l.sync = c.sync AND l.b_id = c.record AND l.state = 'active'))) THEN ?4
+        WHEN c.kind ->> 'kind' IN (SELECT value FROM json_each(?5)) AND (
+            EXISTS (SELECT 1 FROM records r
+                WHERE r.sync = c.sync AND r.side = c.side AND r.id = c.record AND r.ignored)
+            OR EXISTS (SELECT 1 FROM links l JOIN records r ON r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id
+                WHERE l.id = c.link AND r.ignored)
+            OR EXISTS (SELECT 1 FROM links l JOIN records r ON r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id
+                WHERE l.id = c.link AND r.ignored)) THEN ?6
+        WHEN c.kind ->> 'kind' IN (SELECT value FROM json_each(?7)) AND EXISTS (
+            SELECT 1 FROM links l WHERE l.id = c.link AND l.state = 'retired') THEN ?8
+        END AS why
+    FROM conflicts c INDEXED BY conflicts_record WHERE c.state IN ('open', 'answered'))
+    WHERE why IS NOT NULL LIMIT ?1) AS moot
+WHERE conflicts.id = moot.id";
 
 /// Has a record take part again. Says whether it was left alone.
 async fn take_part(
@@ -244,14 +268,7 @@ impl HandStore for SqliteStore {
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.writer
-            .write(move |txn| {
-                Box::pin(async move {
-                    let statement = sqlx::query(CLOSE_MOOT)
-                        .bind(sql::limit(limit))
-                        .bind(now.as_micros());
-                    txn.run(statement).await
-                })
-            })
+            .write(move |txn| Box::pin(async move { close_moot(txn, limit, now).await }))
             .await
     }
 
@@ -260,12 +277,13 @@ impl HandStore for SqliteStore {
         sync: &SyncName,
         side: Side,
         record: &RecordId,
+        fact: Fact,
         now: Timestamp,
     ) -> Result<Vec<ConflictId>, StoreError> {
         let (sync, record) = (sync.clone(), record.clone());
         self.writer
             .write(move |txn| {
-                Box::pin(async move { close_questions(txn, &sync, side, &record, now).await })
+                Box::pin(async move { close_questions(txn, &sync, side, &record, fact, now).await })
             })
             .await
     }

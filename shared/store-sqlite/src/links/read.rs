@@ -4,7 +4,8 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
-    ConflictState, Intent, Link, PairContext, Resolution, Ruling, StoreError, WaitingCause,
+    ConflictState, Intent, Link, OpenField, PairContext, QuestionKind, Resolution, Ruling,
+    StoreError, WaitingCause,
 };
 
 use super::row;
@@ -99,8 +100,18 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
         rows::document::<Vec<Question>>(row, "questions")?
     {
         match (state, field, resolution) {
-            (ConflictState::Open, Some(field), _) => context.open_conflict_fields.push(field),
+            (ConflictState::Open, Some(field), _) => {
+                let kind = QuestionKind::of(&asked);
+                context.open_fields.extend(kind.map(|kind| OpenField {
+                    question: conflict,
+                    kind,
+                    field,
+                }));
+            }
             (ConflictState::Open, None, _) if asked == "ambiguous" => context.held = Some(conflict),
+            (ConflictState::Open, None, _) if asked == "doubled" => {
+                context.doubled = Some(conflict);
+            }
             (ConflictState::Open, None, _) if asked == "replaced" => {
                 context.replaced = Some(conflict);
             }

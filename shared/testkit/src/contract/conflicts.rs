@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tandem_domain::{ConflictId, LinkId, RecordId, Side, Value};
 use tandem_store::{
-    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, JobClass, Lane, LinkState,
-    LinkUpdate, NewConflict, NewLink, PairContext, Resolution, Ruling, Trigger,
+    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, JobClass, Lane,
+    LinkState, LinkUpdate, Moot, NewConflict, NewLink, PairContext, Resolution, Ruling, Trigger,
 };
 
 use super::{Subject, claimed, enqueue, job};
@@ -60,6 +60,11 @@ async fn confirm(store: &Subject, make: &Make, confirmation: Confirmation) {
     assert_eq!(answer.expect("confirm"), Ok(()));
 }
 
+async fn open_fields(store: &Subject) -> Vec<String> {
+    let open = pair(store).await.open_fields.into_iter();
+    open.map(|one| one.field).collect()
+}
+
 /// A question is opened once.
 pub async fn a_question_is_opened_once(store: Subject) {
     let make = Make::default();
@@ -81,10 +86,7 @@ pub async fn a_question_is_opened_once(store: Subject) {
         ..Confirmation::default()
     };
     confirm(&store, &make, within).await;
-    assert_eq!(
-        pair(&store).await.open_conflict_fields,
-        vec!["name", "email", "phone"]
-    );
+    assert_eq!(open_fields(&store).await, ["name", "email", "phone"]);
     let expected = Conflict {
         id: first.id,
         sync: first.sync,
@@ -147,7 +149,7 @@ pub async fn an_open_question_shows_in_the_pair(store: Subject) {
     open(&store, &make, &[&question]).await;
     let context = pair(&store).await;
     assert_eq!(context.held, Some(question.id));
-    assert!(context.open_conflict_fields.is_empty() && context.rulings.is_empty());
+    assert!(context.open_fields.is_empty() && context.rulings.is_empty());
     let other = store
         .pair(&Make::customers(), Side::B, &RecordId::new("a1"))
         .await;
@@ -229,7 +231,7 @@ pub async fn an_answer_becomes_a_ruling_until_it_is_used(store: Subject) {
         resolution: take,
     };
     assert_eq!(
-        (context.rulings, context.open_conflict_fields),
+        (context.rulings, context.open_fields),
         (vec![ruling], Vec::new())
     );
     let used = Confirmation {
@@ -310,12 +312,41 @@ pub async fn fields_that_agree_close_their_questions(store: Subject) {
             base: link.base.clone(),
             state: LinkState::Active,
         }),
-        settled_fields: vec!["name".to_owned(), "unknown".to_owned()],
+        moot: vec![Moot {
+            question: name.id,
+            fact: Fact::Agree,
+        }],
         ..Confirmation::default()
     };
     confirm(&store, &make, settled).await;
-    assert_eq!(stored(&store, name.id).await.state, ConflictState::Closed);
-    assert_eq!(pair(&store).await.open_conflict_fields, vec!["email"]);
+    let closed = stored(&store, name.id).await;
+    assert_eq!(closed.state, ConflictState::Closed);
+    assert_eq!(
+        closed.closed_because.as_deref(),
+        Some("both sides agree by now")
+    );
+    assert_eq!(open_fields(&store).await, ["email"]);
+}
+
+/// What a record matches is not asked when another job has linked it meanwhile, neither at the end of a job nor outside
+/// of one; other questions about it are.
+pub async fn what_a_linked_record_matches_is_not_asked(store: Subject) {
+    let make = Make::default();
+    linked(&store, &make).await;
+    let of_a = make.conflict(None, "a1", Make::ambiguous());
+    let of_b = NewConflict {
+        side: Side::B,
+        ..make.conflict(None, "b1", Make::ambiguous())
+    };
+    let of_other = make.conflict(None, "b1", Make::ambiguous());
+    assert_eq!(open(&store, &make, &[&of_a, &of_b, &of_other]).await, 1);
+    let asking = Confirmation {
+        conflicts: vec![of_a.clone()],
+        ..Confirmation::default()
+    };
+    confirm(&store, &make, asking).await;
+    assert!(store.conflict(of_a.id).await.expect("asked").is_none());
+    assert_eq!(stored(&store, of_other.id).await.state, ConflictState::Open);
 }
 
 /// A closed question can be asked again.

@@ -2,8 +2,9 @@
 
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Value};
 use tandem_store::{
-    Change, ChangeFilter, ConflictFilter, ConflictKind, ConflictState, HandLink, JobState, Lane,
-    LinkState, NewConflict, NewLink, Operation, Resolution, TakeUp, Unlinked,
+    Change, ChangeFilter, Confirmation, ConflictFilter, ConflictKind, ConflictState, Fact,
+    HandLink, JobState, Lane, LinkState, LinkUpdate, NewConflict, NewLink, Operation, Resolution,
+    TakeUp, Unlinked,
 };
 
 use super::journal::journal;
@@ -150,53 +151,132 @@ fn overwritten(make: &Make) -> ConflictKind {
     }
 }
 
-/// Questions that nobody has to answer any more are closed, and no others.
-pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
-    let make = Make::default();
-    let links = [make.link("a1", "b1"), make.link("a2", "b2")];
-    let linked = store.insert_links(links.to_vec(), make.now()).await;
-    assert_eq!(linked.expect("linked"), 2);
-    let of_linked = open(&store, &make, make.conflict(None, "a1", Make::ambiguous())).await;
-    let of_free = open(&store, &make, make.conflict(None, "a9", Make::ambiguous())).await;
-    let held = ConflictKind::DeleteHeld {
+fn held() -> ConflictKind {
+    ConflictKind::DeleteHeld {
         gone: Side::B,
         reason: String::new(),
+    }
+}
+
+async fn because(store: &Subject, id: ConflictId) -> Option<String> {
+    let conflict = store.conflict(id).await.expect("conflict");
+    conflict.expect("it is there").closed_because
+}
+
+/// Questions that nobody has to answer any more are closed, each with what is known, and no others.
+pub async fn moot_questions_are_closed_and_no_others(store: Subject) {
+    let make = Make::default();
+    let of_linked = open(&store, &make, make.conflict(None, "a1", Make::ambiguous())).await;
+    let of_free = open(&store, &make, make.conflict(None, "a9", Make::ambiguous())).await;
+    let links = ["1", "2", "3"].map(|n| make.link(&format!("a{n}"), &format!("b{n}")));
+    let linked = store.insert_links(links.to_vec(), make.now()).await;
+    assert_eq!(linked.expect("linked"), 3);
+    let ask = async |link: usize, kind: ConflictKind| {
+        let link = &links[link];
+        let record = link.a.id.as_ref().expect("a record").as_str();
+        open(&store, &make, make.conflict(Some(link.id), record, kind)).await
     };
-    let of_pair = open(
-        &store,
-        &make,
-        make.conflict(Some(links[0].id), "a3", held.clone()),
-    )
-    .await;
-    let of_ended = open(&store, &make, make.conflict(Some(links[1].id), "a2", held)).await;
+    let of_pair = ask(0, held()).await;
+    let of_ended = ask(1, held()).await;
+    // That an edit was lost is no less true when the pair is gone: only a person closes it.
+    let over = ask(1, overwritten(&make)).await;
     let unlink = change(&make, &links[1], Operation::Unlink);
     // It closes the question itself; a worker that retires the link does not.
     let done = store.unlink_by_hand(links[1].id, unlink, make.now()).await;
     assert_eq!(done.expect("unlinked"), Unlinked::Done);
-    let late = make.conflict(Some(links[1].id), "a2", Make::field_conflict("name"));
-    let late = open(&store, &make, late).await;
-    // That an edit was lost is no less true when the pair is gone: only a person closes it.
-    let over = make.conflict(Some(links[1].id), "a2", overwritten(&make));
-    let over = open(&store, &make, over).await;
+    let by_hand = because(&store, of_ended).await;
+    assert_eq!(by_hand.as_deref(), Some(Fact::TakenApart.because()));
+    // Of a pair that is left alone, whichever question was answered so, nothing is asked.
+    let ignored = ask(2, held()).await;
+    let of_alone = ask(2, Make::field_conflict("name")).await;
+    let over_alone = ask(2, overwritten(&make)).await;
+    let job = make.job_id();
+    let answer = store.resolve_conflict(ignored, Resolution::Ignore, job, make.now());
+    assert!(answer.await.expect("answered").is_some());
+    let closed = store.close_moot_conflicts(1, make.now()).await;
+    assert_eq!(closed.expect("closed"), 1, "at most so many");
     let closed = store.close_moot_conflicts(9, make.now()).await;
-    assert_eq!(closed.expect("closed"), 2);
+    assert_eq!(closed.expect("closed"), 1);
     for (id, expected) in [
-        (of_linked, ConflictState::Closed),
-        (of_free, ConflictState::Open),
-        (of_pair, ConflictState::Open),
-        (of_ended, ConflictState::Closed),
-        (late, ConflictState::Closed),
-        (over, ConflictState::Open),
+        (of_linked, Some(Fact::Linked)),
+        (of_free, None),
+        (of_pair, None),
+        (of_alone, Some(Fact::LeftAlone)),
+        (over, None),
+        (over_alone, None),
     ] {
-        assert_eq!(state(&store, id).await, expected, "{id}");
+        assert_eq!(
+            because(&store, id).await.as_deref(),
+            expected.map(Fact::because),
+            "{id}"
+        );
+        let is_closed = state(&store, id).await == ConflictState::Closed;
+        assert_eq!(is_closed, expected.is_some(), "{id}");
     }
     let again = store.close_moot_conflicts(9, make.now()).await;
     assert_eq!(again.expect("asked"), 0);
-    let (sync, record) = (Make::customers(), RecordId::new("a9"));
-    let gone = store
-        .close_questions_of(&sync, Side::A, &record, make.now())
+}
+
+/// A pair that is none any more has no questions, but for what was lost.
+pub async fn the_questions_of_a_pair_that_was_retired_are_closed(store: Subject) {
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    let linked = store.insert_links(vec![link.clone()], make.now()).await;
+    assert_eq!(linked.expect("linked"), 1);
+    let ask = async |kind: ConflictKind| {
+        open(&store, &make, make.conflict(Some(link.id), "a1", kind)).await
+    };
+    let closing = [ask(Make::field_conflict("name")).await, ask(held()).await];
+    let over = ask(overwritten(&make)).await;
+    let running = claimed(&store, &make, "a1").await;
+    let retire = Confirmation {
+        link: Some(LinkUpdate::Update {
+            id: link.id,
+            expected_revision: 1,
+            a: link.a.clone(),
+            b: link.b.clone(),
+            base: link.base.clone(),
+            state: LinkState::Retired,
+        }),
+        ..Confirmation::default()
+    };
+    let retired = store
+        .confirm(&Make::customers(), running.lease, retire, make.now())
         .await;
-    assert_eq!(gone.expect("closed"), [of_free]);
+    assert_eq!(retired.expect("confirm"), Ok(()));
+    let closed = store.close_moot_conflicts(9, make.now()).await;
+    assert_eq!(closed.expect("closed"), 2);
+    for id in closing {
+        let why = because(&store, id).await;
+        assert_eq!(why.as_deref(), Some(Fact::PairEnded.because()));
+    }
+    assert_eq!(state(&store, over).await, ConflictState::Open);
+}
+
+/// What is found out about a record ends the questions that it concerns, also those that are answered, and no others.
+pub async fn what_is_found_out_about_a_record_ends_its_questions(store: Subject) {
+    let make = Make::default();
+    let question = open(&store, &make, make.conflict(None, "a9", Make::ambiguous())).await;
+    // A field that vanished in many records, of which this is one.
+    let emptied = ConflictKind::Emptied {
+        field: "name".to_owned(),
+        records: 3,
+        value: Value::Null,
+    };
+    let of_many = open(&store, &make, make.conflict(None, "a9", emptied)).await;
+    let answer = store.resolve_conflict(question, Resolution::CreateNew, make.job_id(), make.now());
+    assert!(answer.await.expect("answered").is_some());
+    let (sync, record) = (Make::customers(), RecordId::new("a9"));
+    let end = async |fact: Fact| {
+        let closed = store.close_questions_of(&sync, Side::A, &record, fact, make.now());
+        closed.await.expect("closed")
+    };
+    assert_eq!(end(Fact::Whole).await, [], "that is of a pair");
+    assert_eq!(end(Fact::OutOfUse).await, [question]);
+    assert_eq!(end(Fact::Gone).await, []);
+    let why = because(&store, question).await;
+    assert_eq!(why.as_deref(), Some(Fact::OutOfUse.because()));
+    assert_eq!(state(&store, of_many).await, ConflictState::Open);
 }
 
 /// A pair whose question was answered with "ignore" is known to be left alone, and takes part again whichever of its

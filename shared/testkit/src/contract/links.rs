@@ -165,7 +165,7 @@ pub async fn a_pair_without_anything_known_is_empty(store: Subject) {
         .await
         .expect("pair");
     assert!(pair.link.is_none() && pair.intents.is_empty() && pair.rulings.is_empty());
-    assert!(pair.open_conflict_fields.is_empty() && pair.held.is_none() && !pair.ignored);
+    assert!(pair.open_fields.is_empty() && pair.held.is_none() && !pair.ignored);
 }
 
 /// A pair is found from either side.

@@ -200,6 +200,8 @@ macro_rules! contract_suite {
             hand: a_pair_taken_apart_by_hand_is_left_alone_until_it_is_linked_again;
             hand: a_pair_with_an_open_write_is_not_taken_apart_by_hand;
             hand: moot_questions_are_closed_and_no_others;
+            hand: the_questions_of_a_pair_that_was_retired_are_closed;
+            hand: what_is_found_out_about_a_record_ends_its_questions;
             hand: an_answer_can_be_changed_until_it_is_carried_out;
             hand: what_was_left_alone_is_known_and_takes_part_again_with_its_question;
             hand: an_open_question_about_a_field_takes_over_the_values_of_now;
@@ -245,6 +247,7 @@ macro_rules! contract_suite {
             conflicts: a_closed_question_is_not_answered_again;
             conflicts: ignoring_marks_the_record_and_closes_the_question;
             conflicts: fields_that_agree_close_their_questions;
+            conflicts: what_a_linked_record_matches_is_not_asked;
             conflicts: a_closed_question_can_be_asked_again;
             conflicts: questions_are_listed_newest_first_and_filtered;
             conflicts: every_kind_and_answer_survives_the_storage;

@@ -27,6 +27,16 @@ impl FakeSystem {
         id
     }
 
+    /// A person copies a record, with all that it holds, a reference of ours too.
+    pub fn user_copies(&self, id: &RecordId) -> RecordId {
+        let mut state = self.state();
+        let copy = self.next_id(&mut state);
+        let row = state.rows.get(id).cloned().expect("it is there");
+        self.note(format!("gets {copy}: a person copies {id}"));
+        state.put(&copy, Some(row), self.real_now());
+        copy
+    }
+
     /// A person edits a field.
     pub fn user_edits(&self, id: &RecordId, field: &str, value: &str) {
         let mut state = self.state();

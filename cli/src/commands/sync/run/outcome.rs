@@ -110,7 +110,7 @@ fn told(sync: &SyncName, outcome: &Outcome) -> String {
     })));
     if !outcome.questions.is_empty() {
         lines.push(format!(
-            "{} wait for a person; see `tandem conflicts list --sync {sync}`",
+            "questions: {} open; see `tandem conflicts list --sync {sync}`",
             outcome.questions.len()
         ));
     }
@@ -134,8 +134,8 @@ fn told_of_run(sync: &SyncName, outcome: &Outcome) -> Vec<String> {
         Some(run) => {
             let progress = &run.progress;
             lines.push(format!(
-                "{sync} {}: {} records listed, {} pairs newly matched, {} records worked on, {} as they were, {} held for a person",
-                run.state.as_str(), progress.listed, progress.matched, progress.queued, progress.unchanged, progress.held
+                "{sync} {}: {} records listed, {} pairs newly matched, {} records worked on, {} as they were",
+                run.state.as_str(), progress.listed, progress.matched, progress.queued, progress.unchanged
             ));
             lines.extend(run.error.iter().cloned());
             lines.extend(

@@ -1,0 +1,89 @@
+//! The end of a job whose pair waits for a person. Nothing is written, yet what was found out meanwhile is kept: what
+//! became of earlier writes, which would otherwise stay open and be looked for again and again, and answers that need
+//! no write.
+
+use tandem_domain::Side;
+use tandem_store::{
+    Confirmation, JobOutcome, LinkUpdate, NewConflict, Resolution, SideState, Unseen,
+};
+
+use super::confirm::own_write;
+use super::linked::Open;
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+
+/// How the pair waits.
+pub(super) struct Held {
+    /// What is asked now; none when it is asked already.
+    pub(super) ask: Option<NewConflict>,
+    /// What the job says of itself.
+    pub(super) note: String,
+    /// The side whose record is gone. A listing that shows it again, as it was, has it looked at.
+    pub(super) gone: Option<Side>,
+}
+
+/// Ends the job.
+pub(super) async fn end(work: Work<'_>, open: &Open, held: Held) -> Result<Performed, WorkError> {
+    let Held { ask, note, gone } = held;
+    let dismissed: Vec<_> = open
+        .context
+        .rulings
+        .iter()
+        .filter(|ruling| ruling.resolution == Resolution::Dismiss)
+        .map(|ruling| ruling.conflict)
+        .collect();
+    let link = link_update(work, open, gone);
+    if ask.is_none() && dismissed.is_empty() && link.is_none() && open.verdicts.is_empty() {
+        return Ok(Performed::done(note));
+    }
+    let confirmation = Confirmation {
+        verdicts: open.verdicts.clone(),
+        link,
+        conflicts: ask.into_iter().collect(),
+        used_rulings: dismissed,
+        outcome: Some(JobOutcome::Done { note }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
+}
+
+/// The link with what earlier writes of ours have made of its base; `None` when nothing about it has changed.
+fn link_update(work: Work<'_>, open: &Open, gone: Option<Side>) -> Option<LinkUpdate> {
+    let [a, b] = Side::BOTH.map(|side| side_state(work, open, side, gone == Some(side)));
+    let link = &open.link;
+    let is_same = link.a == a && link.b == b && link.base == open.base;
+    (!is_same).then(|| LinkUpdate::Update {
+        id: link.id,
+        expected_revision: link.revision,
+        a,
+        b,
+        base: open.base.clone(),
+        state: link.state,
+    })
+}
+
+fn side_state(work: Work<'_>, open: &Open, side: Side, is_gone: bool) -> SideState {
+    let mut state = open.link.side(side).clone();
+    if is_gone {
+        state.checksum = None;
+    }
+    let is_late = open.late_intents().any(|intent| intent.side == side);
+    if let Some(reading) = open.pair.side(side).filter(|_| is_late) {
+        state.memory.own_write = own_write(work, open, side, reading, None);
+    }
+    // What was sent and never seen may land yet.
+    for intent in open.unseen_intents().filter(|one| one.side == side) {
+        for (field, value) in &intent.fields {
+            let unseen = Unseen {
+                value: value.clone(),
+                since: work.context.now(),
+                asked: true,
+                lost: true,
+                answered: false,
+            };
+            state.memory.unseen.insert(field.clone(), unseen);
+        }
+    }
+    state
+}
