@@ -15,6 +15,7 @@ mod path;
 mod percent;
 pub mod pulse;
 mod raw_record;
+mod redactor;
 mod rest;
 mod send_right;
 mod settings;

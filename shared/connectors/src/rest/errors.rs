@@ -22,7 +22,7 @@ use super::clock_offset::http_date;
 use super::response::{Answer, Body, shortened};
 use crate::connector::ConnectorError;
 use crate::manifest::{ErrorClass, ErrorRule, Statuses};
-use crate::settings::Redactor;
+use crate::redactor::Redactor;
 use crate::template::Predicate;
 
 /// The wait after a 429 that names none.

@@ -25,8 +25,8 @@ use crate::budget::RequestBudget;
 use crate::connector::ConnectorError;
 use crate::manifest::{Auth, ErrorRule, Manifest, Request};
 use crate::pulse::{PulseWatch, Underway};
+use crate::redactor::Redactor;
 use crate::send_right::{self, GuardedBody};
-use crate::settings::Redactor;
 use crate::template::Scope;
 
 /// A connection's way to its system.

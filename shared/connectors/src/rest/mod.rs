@@ -49,7 +49,8 @@ use crate::connector::{
 };
 use crate::manifest::{Limits, Manifest, Stream};
 use crate::pulse::{HoldUp, Pulse, PulseWatch, Underway};
-use crate::settings::{ConnectionSettings, Redactor};
+use crate::redactor::Redactor;
+use crate::settings::ConnectionSettings;
 use crate::template::Scope;
 
 /// A connected system with a REST or JSON-RPC interface.

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::answer_memory::{AnswerMemory, Held};
 use crate::raw_record::LONG_BYTES;
-use crate::settings::Redactor;
+use crate::redactor::Redactor;
 use crate::template::Scope;
 use crate::{json_view, lenient_json};
 
