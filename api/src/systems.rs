@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tandem_connectors::ReadOutcome;
-use tandem_domain::{RecordId, Side, SyncName};
+use tandem_domain::{FieldType, RecordId, Side, SyncName};
 use tandem_operator::{OperatorError, Standing, Systems};
 use tandem_runtime::reload::LiveTopology;
 use tandem_runtime::{Archived, SyncDefinition, Topology};
@@ -80,6 +80,12 @@ impl Systems for ConfiguredSystems {
             fields: fields.collect(),
             id: found.id,
         }))
+    }
+
+    fn field_type(&self, sync: &SyncName, field: &str) -> Option<FieldType> {
+        let topology = self.topology.current();
+        let rule = topology.syncs.get(sync)?.policy.rule(field)?;
+        Some(rule.field_type)
     }
 
     fn name(&self, sync: &SyncName, side: Side) -> String {

@@ -26,6 +26,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if holds_nul(parts.uri.path()) {
+            return Err(bad_request(&nul("the address")));
+        }
         let Path(value) =
             Path::from_request_parts(parts, state)
                 .await
@@ -40,6 +43,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(holds_nul) {
+            return Err(bad_request(&nul("the address")));
+        }
         let Query(value) = Query::from_request_parts(parts, state).await.map_err(
             |rejection: QueryRejection| bad_request(&words::plain(&rejection.body_text())),
         )?;
@@ -108,11 +114,54 @@ async fn object<S: Send + Sync, T: DeserializeOwned>(
             "an object is expected, not a list; nothing was done",
         ));
     }
+    if let Some(place) = nul_in(&body) {
+        return Err(bad_request(&nul(&place)));
+    }
     let request = Request::from_parts(parts, Body::from(body));
     let Json(value) = <Json<T> as FromRequest<S>>::from_request(request, state)
         .await
         .map_err(|rejection| unreadable(&rejection, rejection.status(), &rejection.body_text()))?;
     Ok(ApiJson(value))
+}
+
+/// What no storage keeps in a text, and no person means.
+fn nul(place: &str) -> String {
+    format!(
+        "{place} holds a NUL character, which no text can hold here; leave it out. Nothing was done"
+    )
+}
+
+/// Whether an address has one in it. It can only stand there in this way.
+fn holds_nul(address: &str) -> bool {
+    address.contains("%00")
+}
+
+/// Where a NUL stands in a body that is JSON, if one does.
+fn nul_in(body: &[u8]) -> Option<String> {
+    // In JSON it can only be written so; what stands there may be a backslash and five characters all the same.
+    if !body.windows(6).any(|six| six == br"\u0000") {
+        return None;
+    }
+    place_of_nul("", &serde_json::from_slice(body).ok()?)
+}
+
+fn place_of_nul(at: &str, value: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    let below = |name: &str| match at {
+        "" => name.to_owned(),
+        at => format!("{at}.{name}"),
+    };
+    match value {
+        Value::String(text) => text.contains('\0').then(|| format!("`{at}`")),
+        Value::Array(elements) => elements.iter().find_map(|value| place_of_nul(at, value)),
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            if name.contains('\0') {
+                return Some("the name of a member".to_owned());
+            }
+            place_of_nul(&below(name), value)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 fn unreadable(

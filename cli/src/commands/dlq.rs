@@ -22,7 +22,7 @@ use super::nothing::Filters;
 use super::options::{DataOptions, NO, PageOptions, Verbs, error_code};
 use super::output::{fitted, moment, say, say_json, say_page, table};
 use super::span::SpanOptions;
-use super::storage::{operator, operator_with_hooks, require_sync};
+use super::storage::{operator, operator_with_hooks, operator_with_systems, require_sync};
 
 /// What to do with dead letters: jobs that gave up (`job_…`) and events in quarantine (`evt_…`).
 #[derive(Subcommand)]
@@ -275,7 +275,7 @@ async fn replay_edited(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<E
         bail!("--set goes with one job; name its id alone");
     };
     let edits = args.set.into_iter().collect();
-    let operator = operator(&data.storage).await?;
+    let operator = operator_with_systems(&data.storage, &args.hooks).await?;
     operator.replay_edited(*job, &edits).await?;
     let replayed = Replayed {
         replayed: vec![*id],

@@ -85,6 +85,8 @@ async fn a_refused_record_is_shown_with_its_cause_mended_and_replayed() {
 #[tokio::test]
 async fn what_finance_refuses_is_given_its_missing_value_where_it_stands() {
     let site = Site::start(5).await;
+    let mapped = "city: {}, credit_limit: { equality: { decimals: 2 } }";
+    site.write_config(&site.configuration().replace("city: {}", mapped));
     let up = site.up().await;
     site.sync(0).await;
     let (record, letter) = refused(&site).await;
@@ -101,6 +103,18 @@ async fn what_finance_refuses_is_given_its_missing_value_where_it_stands() {
         .await
         .expect(3);
     assert!(unknown.err.contains("`shoe_size`"), "{unknown:?}");
+    let words = site
+        .tandem(&["dlq", "replay", &letter, "--set", "credit_limit=plenty"])
+        .await
+        .expect(3);
+    for part in [
+        "`credit_limit`",
+        "decimal",
+        "`plenty`",
+        "nothing was replayed",
+    ] {
+        assert!(words.err.contains(part), "{part}: {words:?}");
+    }
     let replayed = site
         .json(
             0,

@@ -5,6 +5,7 @@ use tandem_store::{
     Hints, JobClass, JobKind, NewJob, ScheduleKey, SchedulePurpose, StoredSchedule, Trigger,
 };
 
+use crate::reasons::no_sentence;
 use crate::views::{ConnectionView, ScheduleView, SyncView};
 use crate::{Operator, OperatorError};
 
@@ -51,6 +52,12 @@ fn reason(switch: Switch, because: Option<&str>) -> Result<Option<&str>, Operato
                 advice: "leave it out; nothing was resumed",
             }),
         };
+    }
+    if let Some(problem) = because.and_then(no_sentence) {
+        return Err(OperatorError::Invalid {
+            problem,
+            advice: "say it without; nothing was paused",
+        });
     }
     let length = because.map_or(0, |because| because.chars().count());
     if length > REASON_CHARS_MAX {

@@ -16,6 +16,7 @@ mod inbox;
 mod lists;
 mod offered;
 mod operator;
+mod reasons;
 mod span;
 mod status;
 mod story;

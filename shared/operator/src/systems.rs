@@ -2,7 +2,7 @@
 //! says of a record is checked against the system itself, because what is stored may be old.
 
 use async_trait::async_trait;
-use tandem_domain::{Fields, RecordId, Side, SyncName};
+use tandem_domain::{FieldType, Fields, RecordId, Side, SyncName};
 
 use crate::OperatorError;
 
@@ -30,6 +30,9 @@ pub trait Systems: Send + Sync {
         side: Side,
         record: &RecordId,
     ) -> Result<Option<Standing>, OperatorError>;
+
+    /// What a mapped field of a sync holds, where that is known.
+    fn field_type(&self, sync: &SyncName, field: &str) -> Option<FieldType>;
 
     /// What a side is called: its connection.
     fn name(&self, sync: &SyncName, side: Side) -> String;
@@ -65,6 +68,10 @@ impl Systems for NoSystems {
             ),
             advice: "give the configuration and the secrets that `tandem up` has, or ask a running one with --api",
         })
+    }
+
+    fn field_type(&self, _sync: &SyncName, _field: &str) -> Option<FieldType> {
+        None
     }
 
     fn name(&self, _sync: &SyncName, side: Side) -> String {

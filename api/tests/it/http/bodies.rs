@@ -126,3 +126,55 @@ async fn an_export_of_no_rows_is_refused_like_a_list_of_none() {
     let one = site.call("GET", &format!("{export}1"), None).await;
     assert_eq!(one.status, 200, "{}", one.body);
 }
+
+#[tokio::test]
+async fn a_nul_in_what_is_asked_for_is_refused_with_its_place_and_no_other_control_character_is_kept()
+ {
+    let site = start().await;
+    for (path, body, place) in [
+        (PAUSE, json!({"because": "a\0b"}), "`because`"),
+        (
+            "/api/v1/connections/crm/pause",
+            json!({"because": "\0"}),
+            "`because`",
+        ),
+        (
+            "/api/v1/dead-letters/discard",
+            json!({"all": true, "reason": "a\0"}),
+            "`reason`",
+        ),
+        (
+            "/api/v1/syncs/customers/links",
+            json!({"a": "1", "b": "2\0"}),
+            "`b`",
+        ),
+        (
+            "/api/v1/dead-letters/replay",
+            json!({"matching": {"cause": "\0"}}),
+            "`matching.cause`",
+        ),
+    ] {
+        let reply = site.call("POST", path, Some(body.clone())).await;
+        assert_eq!(reply.status, 400, "{path} {body}: {}", reply.body);
+        let told = format!("{place} holds a NUL character");
+        assert!(reply.body.contains(&told), "{path}: {}", reply.body);
+    }
+    for path in [
+        "/api/v1/events?record=a%00",
+        "/api/v1/dead-letters?cause=%00",
+        "/api/v1/syncs/customers/explain?record=%00",
+    ] {
+        let reply = site.call("GET", path, None).await;
+        assert_eq!(reply.status, 400, "{path}: {}", reply.body);
+        assert!(reply.body.contains("NUL"), "{path}: {}", reply.body);
+    }
+    let reply = site
+        .call("POST", PAUSE, Some(json!({"because": "\u{1b}[2J"})))
+        .await;
+    assert_eq!(reply.status, 422, "{}", reply.body);
+    assert!(reply.body.contains("control character"), "{}", reply.body);
+    assert!(!is_paused(&site).await);
+    let said = json!({"because": "a backslash: \\u0000"});
+    let reply = site.call("POST", PAUSE, Some(said)).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+}

@@ -1,10 +1,11 @@
 //! Replaying and discarding. Each answer says what became of every letter that was named.
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::{EventId, JobId, SyncName};
+use tandem_domain::{EventId, JobId, SyncName, Value};
 use tandem_store::{Edits, EventState, JobKind, JobState};
 
 use super::{DeadLetterId, Selection};
+use crate::reasons::no_sentence;
 use crate::{Operator, OperatorError};
 
 /// Jobs put back in one transaction.
@@ -94,8 +95,9 @@ impl Operator {
     /// empty text for no value. So what a system refuses can be put right where it stands.
     ///
     /// # Errors
-    /// When the job is not dead or reconciles no record, no value or an unknown field is given, or the storage
-    /// fails. A value that is not of its field's type is found when the job runs, and makes it a dead letter again.
+    /// When the job is not dead or reconciles no record, no value, an unknown field or a value that is not of its
+    /// field's type is given, or the storage fails. Where the configuration is not known, such a value is found when the
+    /// job runs, and makes it a dead letter again.
     pub async fn replay_edited(&self, id: JobId, edits: &Edits) -> Result<JobId, OperatorError> {
         let job = self.store().job(id).await?;
         let job = job.ok_or_else(|| {
@@ -108,6 +110,7 @@ impl Operator {
             });
         };
         self.check_fields(sync, edits).await?;
+        self.check_types(sync, edits)?;
         let standing = self.store().replay_edited(id, edits, self.now()).await?;
         let standing = standing.ok_or_else(|| OperatorError::NotNow {
             problem: format!("the job is {}", job.state.as_str()),
@@ -117,6 +120,24 @@ impl Operator {
         let fields: Vec<&str> = edits.keys().map(String::as_str).collect();
         tracing::info!(job = %id, ?fields, "an operator replayed a dead letter with values of their own");
         Ok(standing)
+    }
+
+    fn check_types(&self, sync: &SyncName, edits: &Edits) -> Result<(), OperatorError> {
+        for (field, text) in edits {
+            let Some(field_type) = self.parts.systems.field_type(sync, field) else {
+                continue;
+            };
+            if let Err(error) = Value::parse(field_type, text) {
+                return Err(OperatorError::Invalid {
+                    problem: format!(
+                        "the field `{field}` of {sync} is of the type {}, and that value is not: {error}",
+                        field_type.as_str()
+                    ),
+                    advice: "nothing was replayed; give a value of that type, or an empty one for no value",
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn check_fields(&self, sync: &SyncName, edits: &Edits) -> Result<(), OperatorError> {
@@ -223,6 +244,8 @@ fn check_reason(reason: &str) -> Result<(), OperatorError> {
         "a reason is missing".to_owned()
     } else if reason.len() > REASON_BYTES_MAX {
         format!("the reason has more than {REASON_BYTES_MAX} bytes")
+    } else if let Some(problem) = no_sentence(reason) {
+        problem
     } else {
         return Ok(());
     };

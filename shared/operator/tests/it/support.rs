@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use tandem_connectors::webhook::{Scheme, SchemeOptions, Secret, Verifier};
-use tandem_domain::{ErrorCode, JobId, RecordId, Side, SyncName, Value};
+use tandem_domain::{ErrorCode, FieldType, JobId, RecordId, Side, SyncName, Value};
 use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
 use tandem_operator::{Operator, OperatorError, OperatorParts, Standing, Systems};
 use tandem_queue::Doorbell;
@@ -78,6 +78,13 @@ impl Systems for FakeSystems {
             out_of_use: record.as_str().starts_with("archived"),
             fields: BTreeMap::from([("name".to_owned(), Value::Text(name_of(record)))]),
         }))
+    }
+
+    fn field_type(&self, _sync: &SyncName, field: &str) -> Option<FieldType> {
+        match field {
+            "limit" => Some(FieldType::Decimal),
+            _ => Some(FieldType::Text),
+        }
     }
 
     fn name(&self, _sync: &SyncName, side: Side) -> String {
