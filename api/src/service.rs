@@ -51,9 +51,9 @@ pub async fn start(
     tasks: &mut Tasks,
 ) -> Result<SocketAddr, StartError> {
     let wanted = options.listen.unwrap_or(configuration.server.listen);
-    let listen = |source| StartError::Listen {
+    let listen = |reason| StartError::Listen {
         address: wanted,
-        source,
+        reason,
     };
     let access = access(&configuration.server, wanted, &options)?;
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;

@@ -29,13 +29,12 @@ pub enum CatalogError {
         known: String,
     },
     /// The file cannot be read.
-    #[error("the manifest {path} cannot be read: {source}")]
+    #[error("the manifest {path} cannot be read: {reason}")]
     Unreadable {
         /// The path given.
         path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
+        /// Why. It is part of the message, so it is no source as well.
+        reason: std::io::Error,
     },
     /// It is not a valid manifest.
     #[error(transparent)]
@@ -85,9 +84,9 @@ impl Catalog {
             });
         }
         let text =
-            read_short_file(path, FILE_BYTES_MAX).map_err(|source| CatalogError::Unreadable {
+            read_short_file(path, FILE_BYTES_MAX).map_err(|reason| CatalogError::Unreadable {
                 path: name_or_path.to_owned(),
-                source,
+                reason,
             })?;
         Ok(Arc::new(Manifest::parse(name_or_path, &text)?))
     }

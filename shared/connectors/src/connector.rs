@@ -198,8 +198,8 @@ pub enum Lookup<'a> {
 
 /// What to do where a system refuses the credentials. Said in one way wherever it is said: two ways of saying it look like
 /// two things to do.
-pub const CREDENTIALS_ADVICE: &str = "correct what `credentials` of this connection names, try it with `tandem check`, \
-                                      and start Tandem again";
+pub const CREDENTIALS_ADVICE: &str = "correct what `credentials` of this connection names, or what `variables` says of \
+                                      the account or tenant, try it with `tandem check`, and start Tandem again";
 
 /// Why a request to a system failed.
 #[derive(Debug, thiserror::Error, Clone)]

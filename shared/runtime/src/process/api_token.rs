@@ -20,12 +20,13 @@ const TOKEN_DRAWS: usize = 4;
 /// The file with the token cannot be read or made.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the token of the API cannot be kept in {}: {source}; is the folder this user's, and is there room?",
+    "the token of the API cannot be kept in {}: {reason}; is the folder this user's, and is there room?",
     path.display()
 )]
 pub struct ApiTokenFileError {
     path: PathBuf,
-    source: io::Error,
+    /// It is part of the message, so it is no source as well.
+    reason: io::Error,
 }
 
 /// The token in a data folder, for a program that wants to use the API; `None` where none was made yet.
@@ -34,9 +35,9 @@ pub struct ApiTokenFileError {
 /// [`ApiTokenFileError`] when there is a file and it cannot be read.
 pub fn read_api_token(folder: &Path) -> Result<Option<String>, ApiTokenFileError> {
     let path = folder.join(API_TOKEN_FILE);
-    let failed = |source| ApiTokenFileError {
+    let failed = |reason| ApiTokenFileError {
         path: path.clone(),
-        source,
+        reason,
     };
     match open_token(&path).map_err(failed)? {
         Some(file) => token_in(&file).map_err(failed),
@@ -96,9 +97,9 @@ fn token_in(file: &File) -> io::Result<Option<String>> {
 /// [`ApiTokenFileError`] when it can be neither read nor made.
 pub fn keep_api_token(folder: &Path, entropy: &dyn Entropy) -> Result<String, ApiTokenFileError> {
     let path = folder.join(API_TOKEN_FILE);
-    let failed = |source| ApiTokenFileError {
+    let failed = |reason| ApiTokenFileError {
         path: path.clone(),
-        source,
+        reason,
     };
     if let Some(file) = open_token(&path).map_err(failed)? {
         refuse_strangers(&file).map_err(failed)?;

@@ -44,13 +44,13 @@ pub enum StartError {
     Redis(String),
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {address}: {source}; is another process there? Choose another with TANDEM_LISTEN"
+        "cannot listen on {address}: {reason}; is another process there? Choose another with TANDEM_LISTEN"
     )]
     Listen {
         /// Where.
         address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says. It is part of the message, so it is no source as well.
+        reason: std::io::Error,
     },
     /// Others than programs of this machine could reach the API, and it has no token.
     #[error(
@@ -64,7 +64,7 @@ pub enum StartError {
     #[error(transparent)]
     TokenFile(#[from] ApiTokenFileError),
     /// Signals cannot be listened for.
-    #[error("cannot listen for signals: {0}")]
+    #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
     /// The database does not know a sync of the file.
     #[error(
@@ -80,5 +80,32 @@ impl From<StoreError> for StartError {
             StoreError::Unavailable(reason) => reason,
             other => other.to_string(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever prints an error with its causes says each of them once.
+    #[test]
+    fn what_the_system_says_stands_once_in_an_error_and_its_causes() {
+        let address = "127.0.0.1:80".parse().expect("an address");
+        let reason = || std::io::Error::from_raw_os_error(98);
+        for error in [
+            StartError::Listen {
+                address,
+                reason: reason(),
+            },
+            StartError::Signals(reason()),
+        ] {
+            let mut said = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                said.push_str(&error.to_string());
+                cause = error.source();
+            }
+            assert_eq!(said.matches("os error 98").count(), 1, "{said}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub async fn serve_status(
     metrics: MetricsHandle,
     shutdown: CancellationToken,
 ) -> Result<(SocketAddr, impl Future<Output = std::io::Result<()>> + Send), StartError> {
-    let listen = |source| StartError::Listen { address, source };
+    let listen = |reason| StartError::Listen { address, reason };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     let router = Router::new()
