@@ -89,7 +89,7 @@ impl Witness {
                     self.look().await;
                     self.look_what_holds_up().await;
                 }
-                _ = retry.tick() => self.try_again().await,
+                _ = retry.tick() => self.try_again(&mut trying),
             }
         }
     }
@@ -210,19 +210,22 @@ impl Witness {
     }
 
     /// A system that is down is noticed to be back even when nothing waits for it. Credentials that were refused are
-    /// not tried by this: some systems lock accounts.
-    async fn try_again(&self) {
+    /// not tried by this: some systems lock accounts. One that hangs must not keep the others from being looked at.
+    fn try_again(&self, trying: &mut JoinSet<()>) {
+        while trying.try_join_next().is_some() {}
+        if !trying.is_empty() {
+            return;
+        }
         let topology = self.topology.current();
-        let down = topology
-            .connectors
-            .iter()
-            .filter(|(name, _)| !self.standing.is_astray(name))
-            .filter(|(_, connector)| matches!(connector.pulse(), Some(Pulse::Unreachable(_))));
-        // How it went is in the pulse.
-        join_all(down.map(|(_, connector)| async move {
-            let _report = connector.check().await;
-        }))
-        .await;
+        let mut down = topology.connectors.clone();
+        down.retain(|name, connector| {
+            let is_down = matches!(connector.pulse(), Some(Pulse::Unreachable(_)));
+            is_down && !self.standing.is_astray(name)
+        });
+        trying.spawn(async move {
+            // How it went is in the pulse.
+            join_all(down.values().map(|connector| connector.check())).await;
+        });
     }
 }
 

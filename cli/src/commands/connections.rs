@@ -10,7 +10,7 @@ use tandem_operator::views::ConnectionView;
 use super::desk::Desk;
 use super::options::{Verbs, WhyOption};
 use super::output::{fitted, or_dash, say, say_json, shown, table};
-use super::storage::operator;
+use super::storage::{operator, unattended};
 
 /// What to do with connections.
 #[derive(Subcommand)]
@@ -46,7 +46,11 @@ pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     let desk = operator(&args.data.storage).await?;
     let json = args.data.output.json;
     match args.action {
-        Action::List => list(&desk, json).await?,
+        Action::List => {
+            let status = desk.status().await?;
+            let unattended = unattended(&args.data.storage, &status).await?;
+            list(&desk, unattended, json).await?;
+        }
         Action::Show { name } => {
             let connection = desk.connection(&name).await?;
             if json {
@@ -78,7 +82,7 @@ pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
+async fn list(desk: &Desk, unattended: Option<String>, json: bool) -> anyhow::Result<()> {
     let connections = desk.connections().await?;
     if json {
         return say_json(&connections);
@@ -96,7 +100,8 @@ async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
             state(connection),
         ]);
     }
-    say(&fitted(&rows))
+    let unattended = unattended.map_or_else(String::new, |why| format!("! {why}\n\n"));
+    say(&format!("{unattended}{}", fitted(&rows)))
 }
 
 fn say_switched(connection: &ConnectionView, json: bool) -> anyhow::Result<()> {

@@ -111,10 +111,21 @@ pub fn runs_table(runs: &[RunView]) -> Rows {
             run.progress.listed.to_string(),
             run.progress.queued.to_string(),
             run.progress.held.to_string(),
-            run.error.clone().unwrap_or_default(),
+            error_of(run),
         ]);
     }
     table
+}
+
+/// Why a run failed, or how many records it set aside.
+fn error_of(run: &RunView) -> String {
+    let unreadable = match run.progress.unreadable {
+        0 => None,
+        1 => Some("1 record could not be read".to_owned()),
+        count => Some(format!("{count} records could not be read")),
+    };
+    let reasons: Vec<String> = run.error.clone().into_iter().chain(unreadable).collect();
+    reasons.join("; ")
 }
 
 fn told(run: &RunView) -> String {

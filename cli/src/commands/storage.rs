@@ -8,12 +8,13 @@ use tandem_api::ConfiguredSystems;
 use tandem_domain::suggest::full_advice;
 use tandem_domain::{SyncName, Timestamp};
 use tandem_operator::hooks::{HookRegistry, HookTable};
-use tandem_operator::{NoSystems, Operator, OperatorParts, Systems};
+use tandem_operator::views::nothing_runs;
+use tandem_operator::{NoSystems, Operator, OperatorParts, Status, Systems};
 use tandem_queue::InProcessDoorbell;
 use tandem_runtime::config::Built;
 use tandem_runtime::process::Storage;
 use tandem_runtime::{Configuration, SyncDefinition, SystemClock, SystemEntropy};
-use tandem_store::{Store, StoreError};
+use tandem_store::Store;
 use tandem_store_sqlite::upkeep;
 use tempfile::TempDir;
 
@@ -79,20 +80,32 @@ pub async fn open_to_look(place: &StorageOptions) -> anyhow::Result<LookedAt> {
 }
 
 /// Whether a `tandem up` runs on this folder: it holds the lock that is tried here, for a moment. Of a
-/// fleet, whose processes come and go, it is taken for granted.
-/// What answers through its API runs.
+/// fleet, whose processes come and go, it is taken for granted. What answers through its API runs.
 pub async fn somebody_runs(place: &StorageOptions) -> anyhow::Result<bool> {
     if place.remote()?.is_some() {
         return Ok(true);
     }
-    match place.storage(true) {
+    match place.storage(false) {
         Storage::Postgres { .. } => Ok(true),
-        alone @ Storage::Sqlite { .. } => match alone.open().await {
-            Ok(_alone) => Ok(false),
-            Err(StoreError::Unavailable(_)) => Ok(true),
-            Err(error) => Err(error).with_context(|| format!("opening {}", place.data.display())),
-        },
+        Storage::Sqlite { file, .. } => upkeep::is_run_on(&file)
+            .with_context(|| format!("looking whether a tandem runs on {}", place.data.display())),
     }
+}
+
+/// What is said when no process looks after things. Of a data folder its lock tells, at once; of a fleet, and of a
+/// Tandem elsewhere, what its processes last told.
+pub async fn unattended(place: &StorageOptions, status: &Status) -> anyhow::Result<Option<String>> {
+    let is_here =
+        place.remote()?.is_none() && matches!(place.storage(false), Storage::Sqlite { .. });
+    if !is_here {
+        return Ok(status.unattended.clone());
+    }
+    if somebody_runs(place).await? || status.connections.is_empty() {
+        return Ok(None);
+    }
+    let folder = place.data.display().to_string();
+    let seen = status.seen_at.zip(status.seen_by.as_deref());
+    Ok(Some(nothing_runs(&folder, seen)))
 }
 
 /// The operator's desk, here or elsewhere. Events are not read again with this one.

@@ -358,6 +358,35 @@ async fn a_connection_in_trouble_is_told_of_in_status_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn that_nothing_runs_is_said_at_once_by_status_and_connections() {
+    let site = Site::start(5).await;
+    site.tandem(&["apply"]).await.expect(0);
+    let commands: [&[&str]; 3] = [
+        &["status"],
+        &["status", "customers"],
+        &["connections", "list"],
+    ];
+    for command in commands {
+        let text = site.tandem(command).await.expect(0).out;
+        assert!(text.contains("! nothing runs on"), "{command:?}: {text}");
+    }
+    let up = site.up().await;
+    site.sync(0).await;
+    for command in commands {
+        let text = site.tandem(command).await.expect(0).out;
+        assert!(!text.contains("nothing runs"), "{command:?}: {text}");
+    }
+    up.stop().await;
+    for command in commands {
+        let text = site.tandem(command).await.expect(0).out;
+        assert!(text.contains("! nothing runs on"), "{command:?}: {text}");
+        assert!(text.contains("since"), "{command:?}: {text}");
+    }
+    let status = site.json(0, &["status"]).await;
+    assert!(status["unattended"].is_string(), "{status}");
+}
+
+#[tokio::test]
 async fn a_name_that_is_not_there_is_answered_with_the_nearest_and_the_known_ones() {
     let site = Site::start(5).await;
     site.tandem(&["apply"]).await.expect(0);

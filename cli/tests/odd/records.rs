@@ -153,3 +153,28 @@ async fn a_value_that_cannot_be_read_any_more_empties_nothing_on_the_other_side(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_record_whose_id_is_of_no_use_is_told_of_after_a_poll() {
+    let a = Mock::plain(1).await;
+    a.books()
+        .add(&json!({ "name": "Good", "email": "g@x.example", "city": "Ghent" }));
+    let site = Site::up(a, Mock::plain(500).await).await;
+    site.until("the good one has arrived", async || {
+        site.b.books().all("name") == ["Good"]
+    })
+    .await;
+    site.rests().await;
+    for id in ["", ".", &"x".repeat(300), "a\0b"] {
+        site.a
+            .books()
+            .add_as(id, &json!({ "name": "Bad", "email": "bad@x.example" }));
+    }
+    site.until("they are told of", async || {
+        let (_, said) = site.tandem(&["status"]).await;
+        said.contains("set aside  4 records that could not be read, by the poll")
+            && said.contains("it has no usable id")
+    })
+    .await;
+    assert_eq!(site.b.books().all("name"), ["Good"]);
+}

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{SyncName, Timestamp};
 use tandem_store::{
     ConflictFilter, ConflictState, EventFilter, EventState, Intent, JobCounts, Notice,
-    PAGE_ROWS_MAX, RunFilter, SyncTotals,
+    PAGE_ROWS_MAX, RunFilter, RunKind, RunState, SyncTotals,
 };
 
-use crate::views::{ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView};
+use crate::views::{
+    ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView, last_seen, unattended,
+};
 use crate::{Operator, OperatorError};
 
 /// Runs shown of each sync.
@@ -104,6 +106,9 @@ pub struct SyncStatus {
     /// Writes whose end is not known yet.
     #[serde(default)]
     pub open_writes: Option<OpenWrites>,
+    /// The newest run that could not read all records, unless both sides were compared whole since without any such.
+    #[serde(default)]
+    pub set_aside: Option<RunView>,
     /// What it did since its start.
     pub totals: SyncTotals,
     /// Its newest runs.
@@ -121,6 +126,15 @@ pub struct Status {
     pub connections: Vec<ConnectionStatus>,
     /// The syncs.
     pub syncs: Vec<SyncStatus>,
+    /// What is said when no process looks after things; nothing where one does.
+    #[serde(default)]
+    pub unattended: Option<String>,
+    /// When a process last told of a connection.
+    #[serde(default, with = "crate::views::when_opt")]
+    pub seen_at: Option<Timestamp>,
+    /// Which one.
+    #[serde(default)]
+    pub seen_by: Option<String>,
     /// What processes have to say, such as that they could not take over a changed configuration.
     #[serde(default)]
     pub notices: Vec<NoticeView>,
@@ -200,8 +214,13 @@ impl Operator {
         };
         let connections = self.connections().await?;
         let notices = self.store().notices().await?;
+        let health = self.store().health().await?;
+        let seen = last_seen(&health);
         Ok(Status {
             at: now.to_string(),
+            unattended: unattended(connections.len(), &health, now),
+            seen_at: seen.map(|(at, _)| at),
+            seen_by: seen.map(|(_, by)| by.to_owned()),
             connections: connections
                 .into_iter()
                 .map(ConnectionStatus::from)
@@ -231,6 +250,26 @@ impl Operator {
         let until = now.plus(Duration::from_millis(1));
         let open = self.store().stale_intents(until, None, PAGE_ROWS_MAX);
         Ok(open.await?)
+    }
+
+    /// The newest run that set records aside. A poll sees each of them once, so that a later one says nothing of them.
+    async fn set_aside(&self, sync: &SyncName) -> Result<Option<RunView>, OperatorError> {
+        let newest = async |kind, state| {
+            let filter = RunFilter {
+                sync: Some(sync.clone()),
+                kind,
+                state: Some(state),
+                limit: 1,
+                ..RunFilter::default()
+            };
+            self.store().runs(&filter).await.map(|mut runs| runs.pop())
+        };
+        let Some(partial) = newest(None, RunState::Partial).await? else {
+            return Ok(None);
+        };
+        let whole = newest(Some(RunKind::Backfill), RunState::Succeeded).await?;
+        let is_over = whole.is_some_and(|whole| whole.started_at > partial.started_at);
+        Ok((!is_over).then(|| RunView::from(partial)))
     }
 
     async fn status_of(
@@ -263,6 +302,7 @@ impl Operator {
             queue: QueueStatus::new(&counts, now),
             open_conflicts: Counted::of(self.store().conflicts(&open).await?.len()),
             open_writes: Some(OpenWrites::of(&name, writes)).filter(|writes| writes.count > 0),
+            set_aside: self.set_aside(&name).await?,
             totals: self.store().totals(Some(&name)).await?,
             runs: runs.into_iter().map(RunView::from).collect(),
             schedules: self.schedules(Some(&name)).await?,

@@ -141,7 +141,10 @@ impl SqliteStore {
             return Err(lost.into());
         }
         prepare(path)?;
-        let lock = options.exclusive.then(|| lock_file(path)).transpose()?;
+        let lock = match options.exclusive {
+            true => Some(lock_file(path).await?),
+            false => None,
+        };
         let connect = connect_options(path);
         let mut conn = connect
             .connect()
@@ -190,10 +193,36 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Whether a process runs on a file. The lock is tried for a moment, and nothing is made.
+pub(crate) fn is_run_on(path: &Path) -> Result<bool, StoreError> {
+    let lock_path = beside(path, ".lock");
+    let no_access = |error: &std::io::Error| no_access(&lock_path, error);
+    let file = match File::open(&lock_path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(no_access(&error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(no_access(&error)),
+    }
+}
+
+/// Whoever looks whether a process runs holds the lock for a moment: so long it is waited for, again and again.
+const LOOKED_AT: Duration = Duration::from_millis(20);
+/// So often.
+const LOCK_TRIES: u32 = 10;
+
 /// Takes the lock file beside the database. The file stays; only the lock on it counts.
-fn lock_file(path: &Path) -> Result<File, StoreError> {
+async fn lock_file(path: &Path) -> Result<File, StoreError> {
     let lock_path = beside(path, ".lock");
     let file = open_private_here(&lock_path).map_err(|error| no_access(&lock_path, &error))?;
+    let mut tried = 1;
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && tried < LOCK_TRIES {
+        tokio::time::sleep(LOOKED_AT).await;
+        tried += 1;
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
@@ -230,7 +259,7 @@ async fn bring_up_to_date(
     let own = if held.is_some() || is_current {
         None
     } else {
-        Some(lock_file(path)?)
+        Some(lock_file(path).await?)
     };
     let ran = migrator().run(&mut *conn).await;
     ran.map_err(|error| match error {

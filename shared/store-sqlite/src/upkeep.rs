@@ -16,6 +16,14 @@ use crate::{rows, sql};
 /// How long others are waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Whether a process runs on a file.
+///
+/// # Errors
+/// When its lock cannot be looked at.
+pub fn is_run_on(path: &Path) -> Result<bool, StoreError> {
+    crate::open::is_run_on(path)
+}
+
 /// What was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileReport {

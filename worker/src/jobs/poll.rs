@@ -282,6 +282,7 @@ async fn end(
         None if progress.unreadable > 0 => RunState::Partial,
         None => RunState::Succeeded,
     };
+    vanished::log_set_aside(run, &progress);
     let message = error.map(ToString::to_string);
     let cursor = if error.is_none() {
         listed.dates.cursor()

@@ -1,9 +1,10 @@
 //! What a whole listing did not show, and what of it could not be read.
 
 use tandem_connectors::UnreadableRow;
+use tandem_domain::line::line;
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{RowError, Run};
+use tandem_store::{Progress, RowError, Run};
 
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
@@ -74,6 +75,20 @@ pub fn row_errors(side: Side, rows: Vec<UnreadableRow>) -> impl Iterator<Item = 
         record: row.id,
         reason: row.reason,
     })
+}
+
+/// One line for a run that set records aside; each of them is told with the run.
+pub fn log_set_aside(run: &Run, progress: &Progress) {
+    if let Some(first) = progress.row_errors.first() {
+        tracing::warn!(
+            run = %run.id,
+            sync = %run.sync,
+            records = progress.unreadable,
+            first = %line(&first.reason),
+            "records could not be read and were set aside; `tandem runs {}` tells of each",
+            run.id
+        );
+    }
 }
 
 /// Removes what runs that have ended had stored.

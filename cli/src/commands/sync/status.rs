@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use tandem_domain::SyncName;
-use tandem_operator::views::{ScheduleView, SyncView};
+use tandem_domain::line::line;
+use tandem_operator::views::{RunView, ScheduleView, SyncView};
 use tandem_operator::{ConnectionStatus, Counted, SyncStatus};
 
 use crate::commands::options::DataOptions;
 use crate::commands::output::{JsonForm, fitted, moment, say, say_json, say_json_as, table};
 use crate::commands::runs::runs_table;
-use crate::commands::storage::{operator, require_sync};
+use crate::commands::storage::{operator, require_sync, unattended};
 
 /// Shows one sync, or all.
 pub async fn run(
@@ -19,11 +20,17 @@ pub async fn run(
 ) -> anyhow::Result<ExitCode> {
     let operator = operator(&data.storage).await?;
     let Some(name) = name else {
-        let status = operator.status().await?;
+        let mut status = operator.status().await?;
+        status.unattended = unattended(&data.storage, &status).await?;
         if data.output.json {
             say_json_as(&status, form)?;
         } else {
-            let mut texts: Vec<String> = status.syncs.iter().map(told).collect();
+            let mut texts: Vec<String> = status
+                .unattended
+                .iter()
+                .map(|why| format!("! {why}"))
+                .collect();
+            texts.extend(status.syncs.iter().map(told));
             let lines: Vec<String> = status.connections.iter().map(connection).collect();
             texts.push(lines.join("\n"));
             texts.extend(
@@ -50,8 +57,15 @@ pub async fn run(
     if data.output.json {
         say_json_as(&status, form)?;
     } else {
+        let whole = operator.status().await?;
+        let unattended = unattended(&data.storage, &whole).await?;
+        let unattended = unattended.map_or_else(String::new, |why| format!("! {why}\n\n"));
         let lines: Vec<String> = status.connections.iter().map(connection).collect();
-        say(&format!("{}\n\n{}", told(&status), lines.join("\n")))?;
+        say(&format!(
+            "{unattended}{}\n\n{}",
+            told(&status),
+            lines.join("\n")
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -177,6 +191,7 @@ fn told(status: &SyncStatus) -> String {
         });
         format!("  unknown    {count}{more} writes were sent or are being sent, and no answer has come yet{oldest}")
     }));
+    lines.extend(status.set_aside.as_ref().map(set_aside));
     lines.extend(
         status
             .schedules
@@ -207,6 +222,20 @@ fn left_alone(status: &SyncStatus) -> Option<String> {
              takes that back"
         )
     })
+}
+
+/// What could not be read, and where it is told one by one.
+fn set_aside(run: &RunView) -> String {
+    let (count, id) = (run.progress.unreadable, run.id);
+    let records = if count == 1 { "record" } else { "records" };
+    let first = run.progress.row_errors.first();
+    let first = first.map_or_else(String::new, |row| {
+        format!(", the first: {}", line(&row.reason))
+    });
+    let kind = run.kind.as_str();
+    format!(
+        "  set aside  {count} {records} that could not be read, by the {kind} {id} (`tandem runs {id}`){first}"
+    )
 }
 
 fn planned(schedule: &ScheduleView) -> String {

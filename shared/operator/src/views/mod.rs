@@ -1,6 +1,7 @@
 //! Rows as operators see them, in JSON alike for the API and the command line: instants as RFC 3339, values
 //! as plain JSON, ids with their prefix. Not here: secrets, which no row holds.
 
+mod attended;
 mod config;
 mod events;
 mod health;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use tandem_domain::{Fields, Timestamp, Value};
 
+pub use attended::nothing_runs;
+pub(crate) use attended::{last_seen, unattended};
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
 pub use health::{HealthView, badly_signed_words, rightly_signed_words};

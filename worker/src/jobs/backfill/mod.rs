@@ -61,6 +61,7 @@ pub async fn run(
         let form = match_form(&sync.policy);
         context.store.set_key_form(&sync.name, &form).await?;
     }
+    super::vanished::log_set_aside(&run, &progress);
     let error = result.as_ref().err().map(ToString::to_string);
     let now = context.now();
     context
