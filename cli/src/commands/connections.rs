@@ -34,7 +34,7 @@ pub enum Action {
         /// The connection.
         name: ConnectionName,
     },
-    /// Close the breaker of a system that did not answer, in all workers: it is tried again at once.
+    /// Have a system that did not answer, refused the credentials or asked to wait tried again at once, by all workers.
     Reset {
         /// The connection.
         name: ConnectionName,
@@ -74,7 +74,8 @@ pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
                 say_json(&connection)?;
             } else {
                 say(&format!(
-                    "{name} is tried again: every running worker closes its breaker within a second"
+                    "{name} is tried again: within a second every running worker closes its breaker, and forgets until when {name} \
+                     asked to wait"
                 ))?;
             }
         }

@@ -380,7 +380,10 @@ async fn that_nothing_runs_is_said_at_once_by_status_and_connections() {
     for command in commands {
         let text = site.tandem(command).await.expect(0).out;
         assert!(text.contains("! nothing runs on"), "{command:?}: {text}");
-        assert!(text.contains("since"), "{command:?}: {text}");
+        assert!(
+            text.contains("last told of its connections at"),
+            "{command:?}: {text}"
+        );
     }
     let status = site.json(0, &["status"]).await;
     assert!(status["unattended"].is_string(), "{status}");

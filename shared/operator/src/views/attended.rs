@@ -38,10 +38,17 @@ pub(crate) fn unattended(
 /// What is said when nothing runs on a data folder, whatever was told before.
 #[must_use]
 pub fn nothing_runs(folder: &str, seen: Option<(Timestamp, &str)>) -> String {
-    let since = seen.map_or_else(String::new, |seen| format!(", {}", since_words(seen)));
+    // A process tells every minute, so it may have run for a while after.
+    let last = seen.map_or_else(String::new, |(at, by)| {
+        format!(
+            " ({} last told of its connections at {})",
+            line(by),
+            to_the_second(at)
+        )
+    });
     format!(
-        "nothing runs on {}{since}: no webhook is taken, nothing is polled and nothing is written, and what is said of the \
-         connections here is how they stood then; start it with `tandem up`",
+        "nothing runs on {}{last}: no webhook is taken, nothing is polled and nothing is written, and what is said of the \
+         connections here is how they stood when they were last looked at; start it with `tandem up`",
         line(folder)
     )
 }
