@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side, Timestamp, Value, checksum};
-use tandem_engine::{Gone, Presence, Snapshot, key_texts, mapped};
+use tandem_engine::{FilteredBy, Gone, Part, Presence, Snapshot, key_texts, mapped, part};
 use tandem_runtime::{Archived, SyncDefinition};
 use tandem_store::{Hints, IndexedRecord, LeftOut, ShownRecord, SideMemory, SideState};
 
@@ -26,6 +26,8 @@ pub struct Reading {
     pub edited_at: Option<Timestamp>,
     /// Whether it is out of use in a way that counts as gone for the sync.
     pub counts_as_gone: bool,
+    /// Whether the sync's filters let it take part.
+    part: Part,
 }
 
 impl Reading {
@@ -41,6 +43,7 @@ impl Reading {
         Self {
             fields: mapped(&sync.policy, side, &record.fields),
             left_out: left_out(sync, side, &record),
+            part: part(&sync.policy, side, &record.fields, &record.left_out),
             kept: BTreeMap::new(),
             counts_as_gone: record.archived && sync.archived == Archived::Gone,
             record,
@@ -64,12 +67,14 @@ impl Reading {
             checksum: self.shown_checksum(),
             updated_at: self.record.updated_at,
             in_part: false,
+            filtered: !self.may_take_part(),
         }
     }
 
     /// As a reading by its id, of which a field that is left out counts as empty.
     pub fn whole(mut self) -> Self {
         self.left_out.clear();
+        self.part = self.part.of_whole();
         self
     }
 
@@ -83,22 +88,30 @@ impl Reading {
     }
 
     /// Whether it is not known from this listing what the record matches, or whether it takes part at all.
-    pub fn is_unclear(&self, sync: &SyncDefinition, side: Side) -> bool {
+    pub fn is_unclear(&self, sync: &SyncDefinition) -> bool {
         let mut keys = sync.policy.match_keys.iter().flatten();
-        keys.any(|name| self.left_out.contains(name)) || self.hides_filtered(sync, side)
+        keys.any(|name| self.left_out.contains(name)) || self.part.is_unclear
     }
 
     /// Whether the sync's filters look at a field of which this answer says nothing.
-    pub fn hides_filtered(&self, sync: &SyncDefinition, side: Side) -> bool {
-        let mut filters = sync.policy.filters.iter();
-        filters.any(|filter| filter.side == side && self.record.left_out.contains(&filter.field))
+    pub const fn hides_filtered(&self) -> bool {
+        self.part.is_unclear
     }
 
     /// Whether the record takes part as far as a listing says. One that hides what the filters look at may take part:
     /// it must be read by its id.
-    pub fn may_take_part(&self, sync: &SyncDefinition, side: Side) -> bool {
-        let hides = |field: &str| self.record.left_out.contains(field);
-        self.passes(sync, side, |field| !hides(field))
+    pub const fn may_take_part(&self) -> bool {
+        self.part.may_take()
+    }
+
+    /// Whether the sync's filters let it take part, as of a reading by its id.
+    pub const fn takes_part(&self) -> bool {
+        self.part.takes()
+    }
+
+    /// The filter that leaves it out, as of a reading by its id.
+    pub const fn filtered(&self) -> Option<&FilteredBy> {
+        self.part.filtered.as_ref()
     }
 
     /// As a question shows it.
@@ -111,14 +124,15 @@ impl Reading {
     }
 
     /// Its checksum in the index: one that is taken out of use, or into use again, has changed, though its
-    /// fields have not.
-    fn shown_checksum(&self) -> String {
-        let of_fields = self.checksum();
-        if self.counts_as_gone {
-            format!("gone:{of_fields}")
+    /// fields have not. So has one that the filters leave out, or let in again, by a field that is not mapped.
+    pub fn shown_checksum(&self) -> String {
+        let gone = if self.counts_as_gone { "gone:" } else { "" };
+        let filtered = if self.may_take_part() {
+            ""
         } else {
-            of_fields
-        }
+            "filtered:"
+        };
+        format!("{gone}{filtered}{}", self.checksum())
     }
 
     /// What a link remembers of it, when `known` is what it is known to hold.
@@ -191,25 +205,6 @@ impl Reading {
             edited_at: self.edited_at,
             seen_at: BTreeMap::new(),
         })
-    }
-
-    /// Whether the sync's filters let it take part.
-    pub fn takes_part(&self, sync: &SyncDefinition, side: Side) -> bool {
-        self.passes(sync, side, |_| true)
-    }
-
-    /// Whether those filters let it take part that look at such fields.
-    fn passes(&self, sync: &SyncDefinition, side: Side, counts: impl Fn(&str) -> bool) -> bool {
-        sync.policy
-            .filters
-            .iter()
-            .filter(|filter| filter.side == side && counts(&filter.field))
-            .all(|filter| {
-                self.record
-                    .fields
-                    .get(&filter.field)
-                    .is_some_and(|value| filter.any_of.contains(value))
-            })
     }
 }
 

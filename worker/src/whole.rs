@@ -6,12 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use tandem_connectors::{ConnectorError, ReadOutcome};
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Link, RowError};
+use tandem_store::{Link, LinkState, RowError};
 
 use crate::compare::is_about_the_record;
 use crate::failure::WorkError;
 use crate::readings::{Reading, read_batch, read_outcomes};
 use crate::survey::Listed;
+
+/// Of each side so many records are read by their ids because the listing shows them only in part, or not at all. A
+/// system that is asked about may be at work.
+pub const WHOLE_MAX: usize = 1_000;
 
 /// Which of the records that no link names are to be whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +26,8 @@ pub enum Unlinked {
     All,
 }
 
-/// Reads by their ids what the listing of a side shows only in part, at most so many records. What is left out of the
-/// others stays in [`Reading::left_out`].
+/// Reads by their ids what the listing of a side shows only in part, at most [`WHOLE_MAX`] records. What is left out of
+/// the others stays in [`Reading::left_out`].
 ///
 /// Nothing is read where the base says that the field is empty and the listing shows it of other records: then it is one
 /// that does not show empty fields.
@@ -33,7 +37,6 @@ pub async fn complete(
     listed: &mut Listed,
     links: &[Link],
     unlinked: Unlinked,
-    at_most: usize,
 ) -> Result<(), WorkError> {
     trust_what_is_empty(sync, side, listed, links);
     let linked: BTreeSet<&RecordId> = links
@@ -41,12 +44,34 @@ pub async fn complete(
         .filter_map(|link| link.side(side).id.as_ref())
         .collect();
     let is_open = |(id, reading): &(&RecordId, &Reading)| {
-        reading.hides_filtered(sync, side)
+        reading.hides_filtered()
             || !reading.left_out.is_empty() && (unlinked == Unlinked::All || linked.contains(id))
     };
     let open = listed.records.iter().filter(is_open);
-    let ids: Vec<RecordId> = open.map(|(id, _)| id.clone()).take(at_most).collect();
+    let ids: Vec<RecordId> = open.map(|(id, _)| id.clone()).take(WHOLE_MAX).collect();
     for (id, outcome) in ids.iter().zip(read_apart(sync, side, &ids).await?) {
+        take(sync, side, listed, id, outcome);
+    }
+    Ok(())
+}
+
+/// Reads by their ids the linked records that the listing of a side does not show, at most [`WHOLE_MAX`]: some systems
+/// list only a part of what they hold. Those that cannot be asked about any more are [`Listed::unasked`].
+pub async fn look_up_unlisted(
+    sync: &SyncDefinition,
+    side: Side,
+    listed: &mut Listed,
+    links: &[Link],
+) -> Result<(), WorkError> {
+    let active = links.iter().filter(|link| link.state == LinkState::Active);
+    let linked = active.filter_map(|link| link.side(side).id.as_ref());
+    let mut missed: Vec<RecordId> = linked.filter(|id| !listed.shows(id)).cloned().collect();
+    listed.unlisted = missed.len();
+    listed.unasked = missed
+        .split_off(WHOLE_MAX.min(missed.len()))
+        .into_iter()
+        .collect();
+    for (id, outcome) in missed.iter().zip(read_apart(sync, side, &missed).await?) {
         take(sync, side, listed, id, outcome);
     }
     Ok(())
@@ -105,9 +130,7 @@ fn take(
     match outcome {
         ReadOutcome::Found(record) if record.id == *id => {
             let reading = Reading::new(sync, side, *record, None).whole();
-            if reading.takes_part(sync, side) {
-                listed.records.insert(id.clone(), reading.compact());
-            }
+            listed.add(reading);
         }
         ReadOutcome::Found(record) => listed.unreadable.push(RowError {
             side,

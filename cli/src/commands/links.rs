@@ -9,9 +9,10 @@ use clap::{Args, Subcommand};
 use tandem_domain::line::line;
 use tandem_domain::{LinkId, SyncName};
 use tandem_operator::views::LinkView;
+use tandem_store::LinkStanding;
 
 use super::nothing::Filters;
-use super::options::{DataOptions, PageOptions};
+use super::options::{DataOptions, PageOptions, words};
 use super::output::{moment, or_dash, say, say_json, say_page, shown, table};
 use super::storage::{operator, require_sync};
 
@@ -26,6 +27,10 @@ pub struct LinksArgs {
     sync: Option<SyncName>,
     /// One link with the values on which both sides last agreed; a list when left out.
     link: Option<LinkId>,
+    /// Only those that stand so: `active` are held equal, of `filtered` the sync's filters leave a record out, `left-alone`
+    /// a person had left alone, of `retired` a record is gone.
+    #[arg(long, value_parser = words(&LinkStanding::ALL, LinkStanding::as_str))]
+    state: Option<LinkStanding>,
     #[command(flatten)]
     page: PageOptions,
     #[command(flatten)]
@@ -46,7 +51,7 @@ pub async fn run(args: LinksArgs) -> anyhow::Result<ExitCode> {
     match (args.action, args.sync) {
         (Some(Action::Link(link)), _) => hand::link(&link, &args.data).await,
         (Some(Action::Unlink(unlink)), _) => hand::unlink(&unlink, &args.data).await,
-        (None, Some(sync)) => show(&sync, args.link, &args.page, &args.data).await,
+        (None, Some(sync)) => show(&sync, (args.link, args.state), &args.page, &args.data).await,
         // The parser asks for one of the two.
         (None, None) => Ok(ExitCode::SUCCESS),
     }
@@ -54,7 +59,7 @@ pub async fn run(args: LinksArgs) -> anyhow::Result<ExitCode> {
 
 async fn show(
     sync: &SyncName,
-    link: Option<LinkId>,
+    (link, state): (Option<LinkId>, Option<LinkStanding>),
     page: &PageOptions,
     data: &DataOptions,
 ) -> anyhow::Result<ExitCode> {
@@ -77,7 +82,9 @@ async fn show(
         return Ok(ExitCode::SUCCESS);
     }
     let args_cursor = page.cursor.as_ref();
-    let page = operator.links(sync, page.cursor()?, page.limit()).await?;
+    let page = operator
+        .links(sync, state, page.cursor()?, page.limit())
+        .await?;
     if json {
         say_json(&page)?;
         return Ok(ExitCode::SUCCESS);
@@ -88,18 +95,22 @@ async fn show(
             link.id.to_string(),
             or_dash(link.a.id.as_ref()),
             or_dash(link.b.id.as_ref()),
-            link.standing().to_owned(),
+            link.standing().as_str().to_owned(),
             moment(link.created_at),
             moment(link.updated_at),
         ]);
     }
-    let filters = Filters::default().and("--cursor", args_cursor);
+    let filters = Filters::default()
+        .and("--state", state.map(LinkStanding::as_str))
+        .and("--cursor", args_cursor);
     let nothing = if filters.is_empty() {
         format!(
             "no records of {sync} are linked yet; `tandem sync run {sync}` compares both sides and links what matches"
         )
     } else {
-        filters.nothing("links", true, &format!("tandem links {sync}"))
+        let any = operator.links(sync, None, None, Some(1)).await?;
+        let others = !any.items.is_empty();
+        filters.nothing("links", others, &format!("tandem links {sync}"))
     };
     say_page(&page, &rows, &nothing)?;
     Ok(ExitCode::SUCCESS)
@@ -108,7 +119,7 @@ async fn show(
 fn told(link: &LinkView) -> String {
     let (a, b) = (or_dash(link.a.id.as_ref()), or_dash(link.b.id.as_ref()));
     let mut lines = vec![
-        format!("{} of {}: {}", link.id, link.sync, link.standing()),
+        format!("{} of {}: {}", link.id, link.sync, link.standing().as_str()),
         format!(
             "  a        {a}, changed {}",
             or_dash(link.a.updated_at.map(moment))
@@ -134,6 +145,11 @@ fn told(link: &LinkView) -> String {
         }
     });
     lines.extend(base);
+    lines.extend(
+        link.filtered
+            .iter()
+            .map(|filtered| format!("\n{}", line(&filtered.words()))),
+    );
     if link.left_alone {
         lines.push(format!(
             "\nA person said to leave both alone. To hold them equal again: tandem links link {} {a} {b}",

@@ -4,6 +4,7 @@
 mod back_and_forth;
 mod emptied;
 mod equality;
+mod filter;
 mod form;
 mod identity;
 mod matching;
@@ -16,6 +17,7 @@ mod settle;
 pub use back_and_forth::back_and_forth;
 pub use emptied::emptied;
 pub use equality::same;
+pub use filter::{FilteredBy, Part, part};
 pub use form::is_form_of;
 pub use identity::{Marks, Mistaken, keeps_any, mistaken};
 pub use matching::{

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ChangeId, ErrorCode, JobId, LinkId, RecordId, RunId, SyncName, Timestamp};
 use tandem_store::{
-    ChangeFilter, JobFilter, JobState, Link, Operation, RunFilter, RunKind, RunState,
+    ChangeFilter, JobFilter, JobState, Link, LinkStanding, Operation, RunFilter, RunKind, RunState,
 };
 
 use crate::operator::page_rows;
@@ -120,19 +120,27 @@ impl Operator {
         })
     }
 
-    /// Links of a sync in the order of their making.
+    /// Links of a sync, all or those that stand so, in the order of their making.
     ///
     /// # Errors
     /// When there is no such sync, or the storage fails.
     pub async fn links(
         &self,
         sync: &SyncName,
+        state: Option<LinkStanding>,
         cursor: Option<LinkId>,
         limit: Option<usize>,
     ) -> Result<Page<LinkView>, OperatorError> {
         self.known_sync(sync).await?;
         let limit = page_rows(limit)?;
-        let links = self.store().links(sync, cursor, limit).await?;
+        let links = match state {
+            Some(state) => {
+                self.store()
+                    .links_standing(sync, state, cursor, limit)
+                    .await?
+            }
+            None => self.store().links(sync, cursor, limit).await?,
+        };
         let views = self.link_views(links).await?;
         Ok(Page::new(views, limit, |link: &LinkView| {
             link.id.to_string()

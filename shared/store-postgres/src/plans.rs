@@ -29,8 +29,8 @@ const GROWING: [&str; 11] = [
     "surveyed",
 ];
 
-/// Indexes of what runs, is dead (one a lane at most) or is open: so few that walking them is no walk.
-const SMALL_INDEXES: [&str; 9] = [
+/// Indexes of what runs, is dead (one a lane at most), is open, or was set aside by a person: so few that walking them is no walk.
+const SMALL_INDEXES: [&str; 10] = [
     "jobs_dead_lane",
     "jobs_running_lane",
     "jobs_leases",
@@ -40,6 +40,7 @@ const SMALL_INDEXES: [&str; 9] = [
     "conflicts_subject",
     "conflicts_link",
     "conflicts_record",
+    "records_left_alone",
 ];
 
 /// Columns of few values: an index that is asked for these alone gives a large part of its table.

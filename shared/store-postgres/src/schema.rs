@@ -96,6 +96,18 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0014_held_up.up.sql"),
         include_str!("../../../migrations/postgres/0014_held_up.down.sql"),
     ),
+    (
+        15,
+        "filtered",
+        include_str!("../../../migrations/postgres/0015_filtered.up.sql"),
+        include_str!("../../../migrations/postgres/0015_filtered.down.sql"),
+    ),
+    (
+        16,
+        "links_filtered",
+        include_str!("../../../migrations/postgres/0016_links_filtered.up.sql"),
+        include_str!("../../../migrations/postgres/0016_links_filtered.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -115,6 +115,18 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0014_held_up.up.sql"),
         include_str!("../../../migrations/sqlite/0014_held_up.down.sql"),
     ),
+    (
+        15,
+        "filtered",
+        include_str!("../../../migrations/sqlite/0015_filtered.up.sql"),
+        include_str!("../../../migrations/sqlite/0015_filtered.down.sql"),
+    ),
+    (
+        16,
+        "links_filtered",
+        include_str!("../../../migrations/sqlite/0016_links_filtered.up.sql"),
+        include_str!("../../../migrations/sqlite/0016_links_filtered.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -72,7 +72,7 @@ pub trait HandStore: Send + Sync {
     /// was left alone.
     async fn take_up(&self, taken: TakeUp, now: Timestamp) -> Result<Option<JobId>, StoreError>;
 
-    /// Those of these links that are active and have a record that is to be left alone.
+    /// Those of these links that have a record that is to be left alone, and are active or were taken apart by a person.
     async fn left_alone(&self, links: &[LinkId]) -> Result<Vec<LinkId>, StoreError>;
 
     /// How many records of a sync are to be left alone.

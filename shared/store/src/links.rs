@@ -14,7 +14,7 @@ use tandem_domain::{
 
 pub use index::{IndexedRecord, KnownRecord, SeenRecord};
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
-pub use memory::{Doubt, LeftOut, OwnWrite, SideMemory, SideState, Tally, Unseen};
+pub use memory::{Doubt, Filtered, LeftOut, OwnWrite, SideMemory, SideState, Tally, Unseen};
 
 use crate::StoreError;
 use crate::changes::Change;
@@ -31,6 +31,36 @@ pub enum LinkState {
     Active,
     /// One record is gone and the policy is to leave the other alone, or an operator unlinked it.
     Retired,
+}
+
+/// How a pair stands, as people ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkStanding {
+    /// Held equal.
+    Active,
+    /// Linked, and a filter of the sync leaves a record of it out.
+    Filtered,
+    /// A person said to leave its records alone.
+    LeftAlone,
+    /// A record is gone.
+    Retired,
+}
+
+impl LinkStanding {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Filtered, Self::LeftAlone, Self::Retired];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Filtered => "filtered",
+            Self::LeftAlone => "left-alone",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 /// A pair of records held equal.
@@ -67,6 +97,12 @@ impl Link {
             Side::A => &self.a,
             Side::B => &self.b,
         }
+    }
+
+    /// Whether a filter of its sync leaves a record of it out.
+    #[must_use]
+    pub const fn is_filtered(&self) -> bool {
+        self.a.memory.filtered.is_some() || self.b.memory.filtered.is_some()
     }
 
     /// The records that it has, by side.
@@ -258,6 +294,15 @@ pub trait LinkStore: Send + Sync {
     async fn links(
         &self,
         sync: &SyncName,
+        after: Option<LinkId>,
+        limit: usize,
+    ) -> Result<Vec<Link>, StoreError>;
+
+    /// Links of a sync that stand so, in order of id, after `after`, at most `limit`.
+    async fn links_standing(
+        &self,
+        sync: &SyncName,
+        standing: LinkStanding,
         after: Option<LinkId>,
         limit: usize,
     ) -> Result<Vec<Link>, StoreError>;

@@ -90,6 +90,9 @@ pub struct Progress {
     pub held: u64,
     /// Records of the side that were not seen any more.
     pub vanished: u64,
+    /// Records that the filters leave out; they are not among those that are listed.
+    #[serde(default)]
+    pub filtered: u64,
     /// What else there is to tell of the run, at most 20 messages.
     pub problems: Vec<String>,
     /// The first records that could not be read, at most [`ROW_ERRORS_MAX`]; `unreadable` counts all.
@@ -130,6 +133,7 @@ impl Progress {
         self.unchanged += other.unchanged;
         self.held += other.held;
         self.vanished += other.vanished;
+        self.filtered += other.filtered;
         self.problems.extend(other.problems.iter().cloned());
         let room = ROW_ERRORS_MAX.saturating_sub(self.row_errors.len());
         self.row_errors

@@ -300,6 +300,7 @@ impl Make {
             checksum: checksum.to_owned(),
             updated_at: None,
             in_part: false,
+            filtered: false,
         }
     }
 

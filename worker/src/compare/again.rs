@@ -7,7 +7,7 @@ use tandem_domain::{LinkId, RecordId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, Store};
 
-use super::{Comparison, Difference, Standing, Suspect, What, differences};
+use super::{Comparison, Difference, Standing, Suspect, What, differences, rests};
 use crate::failure::WorkError;
 use crate::readings::{Reading, read_outcomes};
 
@@ -31,7 +31,9 @@ pub(super) async fn confirm(
         tokio::time::sleep(*wait).await;
         let mut still = Vec::new();
         for suspect in suspects {
-            still.push(look(store, sync, suspect.what).await?);
+            let seen = look(store, sync, suspect.what).await?;
+            comparison.filtered += usize::from(seen.rests);
+            still.push(seen);
         }
         still.retain(|suspect| !suspect.told.is_empty());
         suspects = still;
@@ -62,7 +64,11 @@ async fn look(store: &dyn Store, sync: &SyncDefinition, what: What) -> Result<Su
     }
     let told = look_at_single(sync, side, &id).await?;
     let what = What::Single(side, id);
-    Ok(Suspect { what, told })
+    Ok(Suspect {
+        what,
+        told,
+        rests: false,
+    })
 }
 
 async fn look_at_link(
@@ -70,24 +76,32 @@ async fn look_at_link(
     sync: &SyncDefinition,
     id: LinkId,
 ) -> Result<Suspect, WorkError> {
-    let told = match store.link(id).await? {
+    let (told, rests) = match store.link(id).await? {
         Some(link) => look_at_pair(sync, &link).await?,
-        None => Vec::new(),
+        None => (Vec::new(), false),
     };
     let what = What::Pair(id);
-    Ok(Suspect { what, told })
+    Ok(Suspect { what, told, rests })
 }
 
-async fn look_at_pair(sync: &SyncDefinition, link: &Link) -> Result<Vec<Difference>, WorkError> {
+/// What differs of a pair, and whether it rests because the filters leave a record out.
+async fn look_at_pair(
+    sync: &SyncDefinition,
+    link: &Link,
+) -> Result<(Vec<Difference>, bool), WorkError> {
     let (Some(a), Some(b)) = (&link.a.id, &link.b.id) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), false));
     };
     let (seen_a, seen_b) =
         futures::try_join!(Seen::read(sync, Side::A, a), Seen::read(sync, Side::B, b))?;
-    let mut told = differences(sync, link, &(seen_a.standing(), seen_b.standing()));
+    let pair = (seen_a.standing(), seen_b.standing());
+    if rests(&pair) {
+        return Ok((Vec::new(), link.state == LinkState::Active));
+    }
+    let mut told = differences(sync, link, &pair);
     told.extend(seen_a.unreadable(Side::A, a));
     told.extend(seen_b.unreadable(Side::B, b));
-    Ok(told)
+    Ok((told, false))
 }
 
 /// A record that is gone by now differs from nothing.
@@ -99,7 +113,7 @@ async fn look_at_single(
     let seen = Seen::read(sync, side, id).await?;
     let record = id.clone();
     Ok(match &seen {
-        Seen::Here(reading) if !reading.record.archived => {
+        Seen::Here(reading) if !reading.record.archived && reading.takes_part() => {
             vec![Difference::Unlinked { side, record }]
         }
         Seen::Unreadable(_) => seen.unreadable(side, id).into_iter().collect(),

@@ -4,8 +4,10 @@
 //! by its id, after a while, before it is reported (`again.rs`).
 
 mod again;
+mod told;
 
 pub use again::is_about_the_record;
+pub use told::{Comparison, Difference};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,150 +19,8 @@ use tandem_store::{Link, LinkState, Store};
 
 use crate::failure::WorkError;
 use crate::readings::Reading;
-use crate::survey::{Listed, all_links, list};
+use crate::survey::{Listed, all_links, left_alone, list};
 use crate::whole::{Unlinked, complete};
-
-/// Of each side so many records are read by their ids because the listing leaves out some of their fields.
-const WHOLE_MAX: usize = 1_000;
-
-/// One difference between both sides.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Difference {
-    /// A mapped field differs.
-    Field {
-        /// The record on side a.
-        a: RecordId,
-        /// The record on side b.
-        b: RecordId,
-        /// The mapped field.
-        field: String,
-        /// Its value on side a.
-        value_a: Value,
-        /// Its value on side b.
-        value_b: Value,
-    },
-    /// Both records of a retired link are in use and differ: they are not held equal any more.
-    Apart {
-        /// The record on side a.
-        a: RecordId,
-        /// The record on side b.
-        b: RecordId,
-        /// The mapped fields that differ.
-        fields: Vec<String>,
-    },
-    /// A linked record is not there.
-    Missing {
-        /// The side on which it is missing.
-        side: Side,
-        /// The record.
-        record: RecordId,
-    },
-    /// A record has no partner.
-    Unlinked {
-        /// Its side.
-        side: Side,
-        /// The record.
-        record: RecordId,
-    },
-    /// A row could not be read.
-    Unreadable {
-        /// Its side.
-        side: Side,
-        /// The record, if at least its id could be read.
-        record: Option<RecordId>,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// The result of a comparison.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Comparison {
-    /// Records read on side a.
-    pub records_a: usize,
-    /// Records read on side b.
-    pub records_b: usize,
-    /// Linked pairs compared.
-    pub pairs: usize,
-    /// Linked records that the listing of side a did not show; each was read by its id.
-    pub unlisted_a: usize,
-    /// The same of side b.
-    pub unlisted_b: usize,
-    /// Records of side a in use that are not held equal with anything: an operator said so, or their link is
-    /// retired.
-    pub left_alone_a: usize,
-    /// The same of side b.
-    pub left_alone_b: usize,
-    /// What differs.
-    pub differences: Vec<Difference>,
-    /// Pairs of which a field was not compared, because a listing leaves it out and there are too many to read each
-    /// by its id.
-    pub in_part: usize,
-    /// Those fields, by the side whose listing leaves them out.
-    pub left_out: BTreeSet<(Side, String)>,
-    /// Differences that were not looked at a second time, because there are so many.
-    pub seen_once: usize,
-}
-
-impl Comparison {
-    /// Records of both sides that are left alone.
-    #[must_use]
-    pub const fn left_alone(&self) -> usize {
-        self.left_alone_a + self.left_alone_b
-    }
-
-    /// Linked records that the listing of a side did not show.
-    #[must_use]
-    pub const fn unlisted(&self, side: Side) -> usize {
-        match side {
-            Side::A => self.unlisted_a,
-            Side::B => self.unlisted_b,
-        }
-    }
-
-    /// Whether a side listed nothing at all although it has linked records. Whoever may not see records often gets
-    /// an empty list, so nothing is known of that side then, whatever its single records answer.
-    #[must_use]
-    pub const fn is_blind(&self, side: Side) -> bool {
-        let listed = match side {
-            Side::A => self.records_a,
-            Side::B => self.records_b,
-        };
-        listed == 0 && self.unlisted(side) > 0
-    }
-
-    /// Whether both sides could be seen, and every field of every pair, so that there is an answer.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        !self.is_blind(Side::A) && !self.is_blind(Side::B) && self.in_part == 0
-    }
-
-    fn count(&mut self, (a, b): &(Standing<'_>, Standing<'_>)) {
-        self.pairs += 1;
-        self.unlisted_a += usize::from(matches!(a, Standing::Missing));
-        self.unlisted_b += usize::from(matches!(b, Standing::Missing));
-    }
-
-    /// Counts a pair of which something is left out.
-    fn count_left_out(&mut self, (a, b): &(Standing<'_>, Standing<'_>)) {
-        let (Standing::Here(a), Standing::Here(b)) = (a, b) else {
-            return;
-        };
-        for (side, reading) in [(Side::A, a), (Side::B, b)] {
-            let names = reading.left_out.iter().cloned();
-            self.left_out.extend(names.map(|name| (side, name)));
-        }
-        self.in_part += usize::from(!(a.left_out.is_empty() && b.left_out.is_empty()));
-    }
-
-    const fn leave_alone(&mut self, side: Side) {
-        match side {
-            Side::A => self.left_alone_a += 1,
-            Side::B => self.left_alone_b += 1,
-        }
-    }
-}
 
 /// Reads both sides whole and compares them. What differs is looked at again after each of `waits`.
 ///
@@ -177,29 +37,22 @@ pub async fn compare(
     let links = all_links(store, sync).await?;
     let listed = [a.records.len(), b.records.len()];
     futures::try_join!(
-        complete(
-            sync,
-            Side::A,
-            &mut a,
-            &links,
-            Unlinked::IfUnclear,
-            WHOLE_MAX
-        ),
-        complete(
-            sync,
-            Side::B,
-            &mut b,
-            &links,
-            Unlinked::IfUnclear,
-            WHOLE_MAX
-        ),
+        complete(sync, Side::A, &mut a, &links, Unlinked::IfUnclear),
+        complete(sync, Side::B, &mut b, &links, Unlinked::IfUnclear),
     )?;
+    let alone = left_alone(store, &links).await?;
     let mut comparison = Comparison {
         records_a: listed[0],
         records_b: listed[1],
+        left_alone: usize::try_from(store.left_alone_count(&sync.name).await?)
+            .unwrap_or(usize::MAX),
         ..Comparison::default()
     };
-    let mut suspects = compare_links(sync, &links, &a, &b, &mut comparison);
+    let compared: Vec<&Link> = links
+        .iter()
+        .filter(|link| !alone.contains(&link.id))
+        .collect();
+    let mut suspects = compare_links(sync, &compared, &a, &b, &mut comparison);
     for (side, listed) in [(Side::A, &a), (Side::B, &b)] {
         suspects.extend(find_unlinked(store, sync, side, listed, &links, &mut comparison).await?);
         let rows = listed.unreadable.iter().cloned();
@@ -211,7 +64,7 @@ pub async fn compare(
                 reason: row.reason,
             }));
     }
-    drop((a, b, links));
+    drop((a, b));
     again::confirm(store, sync, suspects, waits, &mut comparison).await?;
     Ok(comparison)
 }
@@ -221,6 +74,8 @@ pub async fn compare(
 struct Suspect {
     what: What,
     told: Vec<Difference>,
+    /// Whether a pair turned out to rest, because the filters leave a record of it out.
+    rests: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -238,6 +93,8 @@ enum Standing<'a> {
     Here(&'a Reading),
     /// Archived, and that counts as gone.
     OutOfUse,
+    /// There, and the filters leave it out.
+    Filtered,
     /// Not there.
     Missing,
     /// There, and it cannot be read: it is told as such.
@@ -246,7 +103,9 @@ enum Standing<'a> {
 
 impl<'a> Standing<'a> {
     fn of(reading: &'a Reading) -> Self {
-        if reading.counts_as_gone {
+        if !reading.may_take_part() {
+            Self::Filtered
+        } else if reading.counts_as_gone {
             Self::OutOfUse
         } else {
             Self::Here(reading)
@@ -256,6 +115,7 @@ impl<'a> Standing<'a> {
     fn listed(listed: &'a Listed, id: &RecordId) -> Self {
         match listed.records.get(id) {
             Some(reading) => Self::of(reading),
+            None if listed.filtered.contains(id) => Self::Filtered,
             None if listed.is_unreadable(id) => Self::Unreadable,
             None => Self::Missing,
         }
@@ -264,13 +124,13 @@ impl<'a> Standing<'a> {
 
 fn compare_links(
     sync: &SyncDefinition,
-    links: &[Link],
+    links: &[&Link],
     a: &Listed,
     b: &Listed,
     comparison: &mut Comparison,
 ) -> Vec<Suspect> {
     let mut suspects = Vec::new();
-    let named = in_active_links(links);
+    let named = in_active_links(links.iter().copied());
     for link in links {
         let (Some(a_id), Some(b_id)) = (&link.a.id, &link.b.id) else {
             continue;
@@ -278,6 +138,10 @@ fn compare_links(
         let pair = (Standing::listed(a, a_id), Standing::listed(b, b_id));
         let superseded = link.state == LinkState::Retired
             && (named[0].contains(a_id) || named[1].contains(b_id));
+        if link.state == LinkState::Active && rests(&pair) {
+            comparison.filtered += 1;
+            continue;
+        }
         if link.state == LinkState::Active {
             comparison.count(&pair);
             comparison.count_left_out(&pair);
@@ -285,15 +149,29 @@ fn compare_links(
         let told = differences(sync, link, &pair);
         if !superseded && !told.is_empty() {
             let what = What::Pair(link.id);
-            suspects.push(Suspect { what, told });
+            suspects.push(Suspect {
+                what,
+                told,
+                rests: false,
+            });
         }
     }
     suspects
 }
 
+/// Whether a pair rests, because the filters leave a record of it out.
+const fn rests((a, b): &(Standing<'_>, Standing<'_>)) -> bool {
+    matches!(a, Standing::Filtered) || matches!(b, Standing::Filtered)
+}
+
 /// The records that active links name, by side.
-fn in_active_links(links: &[Link]) -> [BTreeSet<&RecordId>; 2] {
-    let active = || links.iter().filter(|link| link.state == LinkState::Active);
+fn in_active_links<'a>(
+    links: impl IntoIterator<Item = &'a Link> + Clone,
+) -> [BTreeSet<&'a RecordId>; 2] {
+    let active = || {
+        let links = links.clone().into_iter();
+        links.filter(|link| link.state == LinkState::Active)
+    };
     Side::BOTH.map(|side| {
         active()
             .filter_map(|link| link.side(side).id.as_ref())
@@ -337,6 +215,10 @@ fn differences(
             }]
         }
         (LinkState::Retired, _, _) => Vec::new(),
+        // It rests: nothing is told of it, be the other record gone or not.
+        (LinkState::Active, Standing::Filtered, _) | (LinkState::Active, _, Standing::Filtered) => {
+            Vec::new()
+        }
         (LinkState::Active, a, b) => missing(a, b)
             .into_iter()
             .map(|side| {
@@ -355,7 +237,7 @@ fn missing(a: &Standing<'_>, b: &Standing<'_>) -> Vec<Side> {
     let is_missed = |own: &Standing<'_>, other: &Standing<'_>| match own {
         Standing::Missing => true,
         Standing::OutOfUse => matches!(other, Standing::Here(_)),
-        Standing::Here(_) | Standing::Unreadable => false,
+        Standing::Here(_) | Standing::Filtered | Standing::Unreadable => false,
     };
     let sides = [(Side::A, is_missed(a, b)), (Side::B, is_missed(b, a))];
     sides
@@ -387,7 +269,7 @@ fn differing<'s>(
         .collect()
 }
 
-/// The records in use that no active link names. Those that are left alone are counted.
+/// The records in use that no active link names. Those whose partner is gone are counted.
 async fn find_unlinked(
     store: &dyn Store,
     sync: &SyncDefinition,
@@ -407,15 +289,23 @@ async fn find_unlinked(
         if active.contains(id) || reading.record.archived {
             continue;
         }
-        if retired.contains_key(id) || store.pair(&sync.name, side, id).await?.ignored {
-            comparison.leave_alone(side);
+        if store.pair(&sync.name, side, id).await?.ignored {
+            // Counted already.
+            continue;
+        }
+        if retired.contains_key(id) {
+            comparison.count_retired(side);
         } else if sync.policy.creates.on(side.other()) {
             let told = vec![Difference::Unlinked {
                 side,
                 record: id.clone(),
             }];
             let what = What::Single(side, id.clone());
-            suspects.push(Suspect { what, told });
+            suspects.push(Suspect {
+                what,
+                told,
+                rests: false,
+            });
         }
     }
     Ok(suspects)

@@ -7,7 +7,7 @@ mod key_form;
 mod poll;
 mod vanished;
 
-pub(crate) use vanished::row_errors;
+pub(crate) use vanished::{counts_as_emptied, row_errors};
 
 use tandem_queue::LeaseEnd;
 use tandem_store::{ClaimedJob, JobKind, JobOutcome};

@@ -184,7 +184,7 @@ async fn list_side(
         take_page(context, sync, cause, extent, run, page, listed).await?;
     }
     if extent == Extent::Whole {
-        vanished::refuse_emptied(context, sync, side, listed.place.progress.listed).await?;
+        vanished::refuse_emptied(context, sync, side, &listed.place.progress).await?;
         listed.place.progress.vanished += vanished::look_up(context, cause, run).await?;
         close_moot_questions_about_fields(context, sync, side).await?;
     }
@@ -211,7 +211,6 @@ async fn take_page(
         .records
         .into_iter()
         .map(|record| Reading::new(sync, cause.side, record, None))
-        .filter(|reading| reading.may_take_part(sync, cause.side))
         .collect();
     for reading in &readings {
         listed.dates.take(&reading.record, their_now);
@@ -234,7 +233,7 @@ async fn take_page(
     Ok(())
 }
 
-/// Puts a page into the index. Returns the jobs of what differs.
+/// Puts a page into the index, but for strangers that the filters leave out. Returns the jobs of what differs.
 async fn index_page(
     context: &Context,
     sync: &SyncDefinition,
@@ -248,7 +247,9 @@ async fn index_page(
         .iter()
         .map(|reading| reading.listed(sync))
         .collect();
-    let listed_records = readings.len();
+    let out = readings.iter().filter(|reading| !reading.may_take_part());
+    let filtered = out.count() as u64;
+    let records = readings.len() as u64;
     let jobs = readings
         .into_iter()
         .map(|reading| {
@@ -263,8 +264,9 @@ async fn index_page(
         .await?;
     let queued: Vec<JobId> = known.into_iter().filter_map(|record| record.job).collect();
     let progress = &mut listed.place.progress;
-    progress.listed += listed_records as u64;
-    progress.unchanged += (listed_records - queued.len()) as u64;
+    progress.listed += records - filtered;
+    progress.filtered += filtered;
+    progress.unchanged += (records - filtered).saturating_sub(queued.len() as u64);
     progress.queued += queued.len() as u64;
     Ok(queued)
 }

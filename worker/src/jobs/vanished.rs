@@ -17,21 +17,27 @@ const EMPTIED_LINKS: u64 = 2;
 /// Pages of runs that ended are removed in pieces of this size.
 const FORGET_ROWS: usize = 5_000;
 
-/// A side with links that suddenly lists nothing is taken for broken, not for emptied.
+/// A side with links that suddenly lists nothing is taken for broken, not for emptied. One that lists only what the filters
+/// leave out is neither: its pairs rest.
 pub async fn refuse_emptied(
     context: &Context,
     sync: &SyncDefinition,
     side: Side,
-    listed: u64,
+    listed: &Progress,
 ) -> Result<(), WorkError> {
     let links = context.store.link_count(&sync.name).await?;
-    if listed > 0 || links <= EMPTIED_LINKS {
+    if !counts_as_emptied(listed.listed + listed.filtered, links) {
         return Ok(());
     }
     Err(WorkError::EmptiedSide {
         system: sync.end(side).connection.to_string(),
         links,
     })
+}
+
+/// Whether a side that lists so many records, and has so many links, is taken for broken.
+pub const fn counts_as_emptied(listed: u64, links: u64) -> bool {
+    listed == 0 && links > EMPTIED_LINKS
 }
 
 /// A record that a whole listing did not show is not taken for deleted: paging may have drifted. It

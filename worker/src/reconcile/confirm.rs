@@ -230,6 +230,7 @@ fn retired(
     side: Side,
 ) -> SideState {
     let mut state = open.link.side(side).clone();
+    state.memory.filtered = None;
     state.memory.unseen = unshown.of_side(side).clone();
     state.memory.own_write = deleted_over::remembered(open, carried, side);
     let is_gone = open
@@ -282,6 +283,7 @@ fn side_state(
         }),
         unseen: unshown.of_side(side).clone(),
         left_out: reading.kept.clone(),
+        filtered: None,
         writes: back_and_forth::tally(work, open, side, is_written(open, write, side)),
     };
     if reading.kept.values().any(|one| !one.settled) {

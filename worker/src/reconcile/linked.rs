@@ -15,6 +15,7 @@ use super::confirm::finish;
 use super::delete_hold::hold;
 use super::doubt;
 use super::emptied;
+use super::filtered;
 use super::lost_create::{lost_create, settle_create};
 use super::made_again;
 use super::overwritten::{self, Overwritten};
@@ -127,6 +128,11 @@ async fn attempt(
     causes: Causes,
 ) -> Result<Round, WorkError> {
     let mut pair = read_both(work, &link).await?;
+    if filtered::rests(&pair) {
+        return filtered::rest(work, link, context, pair)
+            .await
+            .map(Round::Ended);
+    }
     if let Some(waiting) = emptied::hold(work, &link, &mut pair).await? {
         return Ok(Round::Ended(waiting));
     }

@@ -52,7 +52,7 @@ pub(super) async fn known(
     let is_found = |id: &RecordId| found.iter().any(|reading| reading.record.id == *id);
     Ok(SameKey {
         missing: ids.iter().filter(|id| !is_found(id)).cloned().collect(),
-        readings: found.into_iter().filter(usable(work, side)).collect(),
+        readings: found.into_iter().filter(usable).collect(),
         in_part: Vec::new(),
     })
 }
@@ -84,7 +84,7 @@ pub(super) async fn left_alone_likes(
         return Ok(Vec::new());
     }
     let mut likes = readings::read_all(work.sync, side, &ids).await?;
-    likes.retain(|like| usable(work, side)(like) && has_key(work, like, strongest));
+    likes.retain(|like| usable(like) && has_key(work, like, strongest));
     Ok(likes)
 }
 
@@ -145,9 +145,9 @@ pub(super) async fn others(
             let is_new = !in_part.contains(id) && found.iter().all(|one| one.record.id != *id);
             // Systems find by one field, and some find more than was asked for.
             let is_same = if reading.record.in_part {
-                may_be_same(work, side, own, &reading, key)
+                may_be_same(work, own, &reading, key)
             } else {
-                has_key(work, &reading, key) && usable(work, side)(&reading)
+                has_key(work, &reading, key) && usable(&reading)
             };
             // The index leaves out what a person said to leave alone; the system does not know of that.
             if !is_new || !is_same || standing(work, side, id).await?.is_left_alone {
@@ -211,15 +211,9 @@ fn has_key(work: Work<'_>, reading: &Reading, key: &MatchKey) -> bool {
 }
 
 /// Whether a record of which only a part is shown may be the same, as far as is seen.
-fn may_be_same(
-    work: Work<'_>,
-    side: Side,
-    own: &Candidate,
-    reading: &Reading,
-    key: &MatchKey,
-) -> bool {
+fn may_be_same(work: Work<'_>, own: &Candidate, reading: &Reading, key: &MatchKey) -> bool {
     !reading.record.archived
-        && reading.may_take_part(work.sync, side)
+        && reading.may_take_part()
         && may_have_key(&work.sync.policy, reading, key)
         && !contradicts(own, &candidate(work, reading))
 }
@@ -259,6 +253,6 @@ pub(super) async fn find_by_key(
     Ok(Vec::new())
 }
 
-pub(super) fn usable(work: Work<'_>, side: Side) -> impl Fn(&Reading) -> bool {
-    move |reading| !reading.record.archived && reading.takes_part(work.sync, side)
+fn usable(reading: &Reading) -> bool {
+    !reading.record.archived && reading.takes_part()
 }

@@ -9,6 +9,7 @@ use tandem_store::{
 };
 
 use super::deleted_over;
+use super::filtered;
 use super::lost_create::{lost_create, settle_create};
 use super::moot::takes_no_part;
 use super::pair::read_both;
@@ -39,7 +40,7 @@ pub(super) async fn run(
     }
     let alive = |side: Side| {
         pair.side(side)
-            .filter(|reading| !reading.record.archived && reading.takes_part(work.sync, side))
+            .filter(|reading| !reading.record.archived && reading.takes_part())
     };
     match (alive(side), alive(side.other())) {
         (Some(here), Some(there)) => {
@@ -68,6 +69,9 @@ pub(super) async fn run(
             let here = pair.side(side);
             out_of_use(work, side, record, &context, here).await
         }
+        (Some(_), None) if filtered::rests(&pair) => Ok(Performed::done(
+            "retired: the sync's filters leave a record of the pair out, and it is left alone",
+        )),
         (Some(_), None) => Ok(Performed::done(LEFT_ALONE)),
     }
 }
@@ -86,7 +90,7 @@ async fn out_of_use(
         return Ok(Performed::done(LEFT_ALONE));
     }
     let fact = match here {
-        Some(here) => takes_none(work, side, here).map(|(fact, _)| fact),
+        Some(here) => takes_none(here).map(|(fact, _)| fact),
         None => match look_again(work) {
             Some(again) => return Ok(again),
             None => Some(Fact::Gone),

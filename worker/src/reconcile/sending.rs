@@ -129,6 +129,7 @@ async fn is_as_read(
     Ok(match (&before.reading, &now.reading) {
         (Some(before), Some(now)) => {
             before.fields == now.fields
+                && before.filtered() == now.filtered()
                 && before.record.version == now.record.version
                 && before.record.archived == now.record.archived
         }

@@ -167,7 +167,7 @@ pub(super) async fn run(
     else {
         return not_there(work, side, record).await;
     };
-    if let Some((fact, note)) = takes_none(work, side, &reading) {
+    if let Some((fact, note)) = takes_none(&reading) {
         takes_no_part(work, side, record, fact).await?;
         return Ok(Performed::done(note));
     }
@@ -196,16 +196,12 @@ pub(super) async fn run(
 }
 
 /// Why a record as it is now gets no partner.
-pub(super) fn takes_none(
-    work: Work<'_>,
-    side: Side,
-    reading: &Reading,
-) -> Option<(Fact, &'static str)> {
+pub(super) fn takes_none(reading: &Reading) -> Option<(Fact, &'static str)> {
     if reading.record.archived {
         let note = "archived: a record out of use gets no partner";
         return Some((Fact::OutOfUse, note));
     }
-    let is_left_out = !reading.takes_part(work.sync, side);
+    let is_left_out = !reading.takes_part();
     is_left_out.then_some((
         Fact::Filtered,
         "filtered: the sync's filters leave this record out",

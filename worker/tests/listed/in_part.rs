@@ -183,7 +183,7 @@ async fn verify_reads_what_a_listing_leaves_out_and_never_calls_it_equal() {
 }
 
 #[tokio::test]
-async fn of_too_many_records_verify_says_what_it_has_not_compared() {
+async fn of_too_many_records_verify_and_the_dry_run_say_what_they_have_not_looked_at() {
     const MANY: usize = 1_003;
     let world = summary(policy(), &["note"]).await;
     for number in 0..MANY {
@@ -201,6 +201,12 @@ async fn of_too_many_records_verify_says_what_it_has_not_compared() {
         compared.left_out.into_iter().collect::<Vec<_>>(),
         [(Side::B, "note".to_owned())]
     );
+    let reads = world.b.reads();
+    let sync = &world.topology.syncs[&world.sync];
+    let seen = survey(world.store.shared().as_ref(), sync, &|_, _| ()).await;
+    let planned = seen.expect("both sides are listed").preview(sync);
+    assert_eq!((planned.in_part, planned.items), (3, vec![]));
+    assert_eq!(world.b.reads() - reads, 1_000);
 }
 
 #[tokio::test]

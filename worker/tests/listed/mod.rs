@@ -1,3 +1,4 @@
+mod filters;
 mod in_part;
 mod partners;
 mod rows;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tandem_domain::Clock as _;
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::Archived;
-use tandem_store::LinkState;
+use tandem_store::{Change, LinkState, Operation, Unlinked};
+use tandem_testkit::Make;
 use tandem_worker::{Comparison, Difference, compare};
 
 use super::PLAIN;
@@ -49,7 +51,7 @@ async fn records_that_differ_though_their_link_is_retired_are_a_difference() {
     let (world, a, b) = with_a_pair().await;
     world.retire_link_of(Side::A, &a).await;
     let alone = verify(&world).await;
-    assert_eq!((alone.left_alone_a, alone.left_alone_b), (1, 1));
+    assert_eq!((alone.retired_a, alone.retired_b), (1, 1));
     assert_eq!(alone.differences, []);
     world.a.user_edits(&a, "city", "Ghent");
     let fields = vec!["city".to_owned()];
@@ -58,15 +60,36 @@ async fn records_that_differ_though_their_link_is_retired_are_a_difference() {
 }
 
 #[tokio::test]
-async fn what_is_left_alone_is_counted_by_side() {
+async fn what_has_lost_its_partner_is_counted_by_side() {
     let (world, a, _) = with_a_pair().await;
     world.a.user_deletes(&a);
     world.sweep().await;
     let link = world.link_of(Side::A, &a).await.expect("it is known");
     assert_eq!(link.state, LinkState::Retired);
     let compared = verify(&world).await;
-    assert_eq!((compared.left_alone_a, compared.left_alone_b), (0, 1));
-    assert_eq!((compared.left_alone(), compared.differences), (1, vec![]));
+    assert_eq!((compared.retired_a, compared.retired_b), (0, 1));
+    assert_eq!((compared.left_alone, compared.differences), (0, vec![]));
+}
+
+#[tokio::test]
+async fn what_a_person_had_left_alone_is_counted_as_the_status_counts_it_and_not_compared() {
+    let (world, a, _) = with_a_pair().await;
+    let link = world.link_of(Side::A, &a).await.expect("it is linked");
+    let now = world.clock.now();
+    let change = Change {
+        sync: world.sync.clone(),
+        link: Some(link.id),
+        operation: Operation::Unlink,
+        ..Make::default().change("a", "b")
+    };
+    let unlinked = world.store.unlink_by_hand(link.id, change, now).await;
+    assert_eq!(unlinked.expect("the storage answers"), Unlinked::Done);
+    world.a.user_edits(&a, "city", "Ghent");
+    let compared = verify(&world).await;
+    let status = world.store.left_alone_count(&world.sync).await;
+    assert_eq!(compared.left_alone as u64, status.expect("counted"));
+    assert_eq!((compared.left_alone, compared.retired()), (2, 0));
+    assert_eq!(compared.differences, []);
 }
 
 #[tokio::test]

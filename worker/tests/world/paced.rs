@@ -123,6 +123,7 @@ paced! {
         fn pair(sync: &SyncName, side: Side, record: &RecordId) -> PairContext;
         fn link(id: LinkId) -> Option<Link>;
         fn links(sync: &SyncName, after: Option<LinkId>, limit: usize) -> Vec<Link>;
+        fn links_standing(sync: &SyncName, standing: LinkStanding, after: Option<LinkId>, limit: usize) -> Vec<Link>;
         fn link_count(sync: &SyncName) -> u64;
         fn relane(lease: Lease, link: LinkId, now: Timestamp) -> bool;
         fn journal(

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName};
 use tandem_operator::views::{ChangeView, LinkView, Page, StandingView};
 use tandem_operator::{ChangeQuery, Operator};
+use tandem_store::LinkStanding;
 
 use super::Answer;
 use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
@@ -28,6 +29,7 @@ pub fn routes() -> Router<Operator> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LinksQuery {
+    state: Option<LinkStanding>,
     cursor: Option<LinkId>,
     limit: Option<usize>,
 }
@@ -37,7 +39,9 @@ async fn links(
     ApiPath(sync): ApiPath<SyncName>,
     ApiQuery(query): ApiQuery<LinksQuery>,
 ) -> Answer<Page<LinkView>> {
-    let page = operator.links(&sync, query.cursor, query.limit).await?;
+    let page = operator
+        .links(&sync, query.state, query.cursor, query.limit)
+        .await?;
     Ok(Json(page))
 }
 

@@ -161,7 +161,11 @@ async fn links_changes_runs_and_stories_are_shown() {
         .insert_links(vec![link], now)
         .await
         .expect("linked");
-    let links = site.get("/api/v1/syncs/customers/links").await;
+    let at = "/api/v1/syncs/customers/links";
+    let links = site.get(at).await;
+    assert_eq!(site.get(&format!("{at}?state=active")).await, links);
+    let filtered = site.get(&format!("{at}?state=filtered")).await;
+    assert_eq!(filtered["items"], json!([]));
     assert_eq!(
         links["items"][0]["base"]["name"],
         json!({"a": "Ann", "b": "Ann"})

@@ -8,12 +8,15 @@ use tandem_operator::views::{
 };
 use tandem_operator::{ChangeQuery, JobQuery, RunQuery, Story};
 
+use tandem_store::LinkStanding;
+
 use super::remote::path;
 use super::{Desk, Whole};
 
 /// Which part of a list of links.
 #[derive(Serialize)]
 struct LinksQuery {
+    state: Option<LinkStanding>,
     cursor: Option<LinkId>,
     limit: Option<usize>,
 }
@@ -70,13 +73,18 @@ impl Desk {
     pub async fn links(
         &self,
         sync: &SyncName,
+        state: Option<LinkStanding>,
         cursor: Option<LinkId>,
         limit: Option<usize>,
     ) -> anyhow::Result<Page<LinkView>> {
         match self {
-            Self::Local(operator) => Ok(operator.links(sync, cursor, limit).await?),
+            Self::Local(operator) => Ok(operator.links(sync, state, cursor, limit).await?),
             Self::Remote(remote) => {
-                let query = LinksQuery { cursor, limit };
+                let query = LinksQuery {
+                    state,
+                    cursor,
+                    limit,
+                };
                 remote
                     .get(path(&["syncs", sync.as_str(), "links"]), &query)
                     .await

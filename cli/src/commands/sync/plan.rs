@@ -77,6 +77,11 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
         "held": preview.held,
         "questions": preview.questions,
         "unreadable": preview.unreadable,
+        "filtered": preview.filtered,
+        "left_alone": preview.left_alone,
+        "not_looked_at": preview.not_looked_at,
+        "in_part": preview.in_part,
+        "emptied": preview.emptied,
         "items": items.collect::<Vec<Json>>(),
         "items_left_out": preview.items.len().saturating_sub(limit),
     })
@@ -100,7 +105,6 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
         delete,
         held,
         questions,
-        unreadable,
         ..
     } = preview;
     let mut lines = vec![
@@ -116,9 +120,7 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
         format!("  {held} records would wait for a person because the match is not clear"),
         format!("  {questions} fields would be asked about"),
     ];
-    if *unreadable > 0 {
-        lines.push(format!("  {unreadable} records could not be read"));
-    }
+    lines.extend(beside(sync, preview));
     if !preview.items.is_empty() && limit > 0 {
         let mut items = table(&["what", a.as_str(), b.as_str(), "fields", "why"]);
         for item in preview.items.iter().take(limit) {
@@ -140,6 +142,48 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// What is said only where there is something to say.
+fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
+    let Preview {
+        unreadable,
+        filtered,
+        left_alone,
+        not_looked_at,
+        in_part,
+        ..
+    } = preview;
+    let counted = [
+        (
+            *filtered,
+            "linked pairs rest, because the sync's filters leave a record out: nothing of them is written or deleted",
+        ),
+        (*left_alone, "linked pairs are left alone, as a person said"),
+        (*unreadable, "records could not be read"),
+        (
+            *not_looked_at,
+            "linked pairs are NOT in this plan: a record of theirs is in no listing and not more than 1,000 of a side are \
+             read by their ids, or it cannot be read. A run reads each of them",
+        ),
+        (
+            *in_part,
+            "records are shown only in part by the listing, and not more than 1,000 of a side are read by their ids: what is \
+             left out of the others is NOT in this plan. A run reads each of them",
+        ),
+    ];
+    let emptied = preview.emptied.iter().map(|side| {
+        let name = &sync.end(*side).connection;
+        format!(
+            "  {name} lists no record at all, though there are links: a run would end here, and nothing is planned of them. \
+             Check what the credentials of {name} may read, and its account, with `tandem check`"
+        )
+    });
+    let counted = counted.into_iter().filter(|(count, _)| *count > 0);
+    counted
+        .map(|(count, words)| format!("  {count} {words}"))
+        .chain(emptied)
+        .collect()
 }
 
 fn action(sync: &SyncDefinition, item: &PreviewItem) -> String {

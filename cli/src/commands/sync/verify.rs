@@ -64,9 +64,10 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
         "pairs": comparison.pairs,
         "unlisted_a": comparison.unlisted_a,
         "unlisted_b": comparison.unlisted_b,
-        "left_alone": comparison.left_alone(),
-        "left_alone_a": comparison.left_alone_a,
-        "left_alone_b": comparison.left_alone_b,
+        "left_alone": comparison.left_alone,
+        "retired_a": comparison.retired_a,
+        "retired_b": comparison.retired_b,
+        "filtered": comparison.filtered,
         "in_part": comparison.in_part,
         "left_out_a": left_out(comparison, Side::A),
         "left_out_b": left_out(comparison, Side::B),
@@ -117,8 +118,6 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
         records_a,
         records_b,
         pairs,
-        left_alone_a,
-        left_alone_b,
         differences,
         seen_once,
         ..
@@ -131,13 +130,7 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             .into_iter()
             .filter_map(|side| unlisted(sync, comparison, side)),
     );
-    if comparison.left_alone() > 0 {
-        lines.push(format!(
-            "left alone and not compared: {left_alone_a} records in {a}, {left_alone_b} in {b}, because a person \
-             said so or their partner is gone (`tandem links {}` shows which)",
-            sync.name
-        ));
-    }
+    lines.extend(apart(sync, comparison));
     lines.extend(
         Side::BOTH
             .into_iter()
@@ -152,6 +145,38 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
     }
     lines.push(verdict(sync, comparison));
     lines.join("\n")
+}
+
+/// What is not held equal, and so was not compared.
+fn apart(sync: &SyncDefinition, comparison: &Comparison) -> Vec<String> {
+    let (name, a, b) = (&sync.name, &sync.a.connection, &sync.b.connection);
+    let Comparison {
+        left_alone,
+        retired_a,
+        retired_b,
+        filtered,
+        ..
+    } = comparison;
+    let mut lines = Vec::new();
+    if *left_alone > 0 {
+        lines.push(format!(
+            "left alone, as a person said, and not compared: {left_alone} records (`tandem links {name} --state \
+             left-alone` shows pairs)"
+        ));
+    }
+    if comparison.retired() > 0 {
+        lines.push(format!(
+            "not held equal, because their partner is gone: {retired_a} records in {a}, {retired_b} in {b} (`tandem links \
+             {name} --state retired` shows which)"
+        ));
+    }
+    if *filtered > 0 {
+        lines.push(format!(
+            "left out by the sync's filters, and not compared: {filtered} pairs (`tandem links {name} --state filtered` \
+             shows which a run has seen)"
+        ));
+    }
+    lines
 }
 
 /// What the listing of a side did not show.
@@ -235,14 +260,32 @@ fn verdict(sync: &SyncDefinition, comparison: &Comparison) -> String {
             comparison.in_part
         );
     }
-    let (differences, left_alone) = (comparison.differences.len(), comparison.left_alone());
-    match (differences, comparison.pairs, left_alone) {
-        (0, 0, 0) => format!(
+    let excepted = excepted(comparison);
+    match (
+        comparison.differences.len(),
+        comparison.pairs,
+        excepted.is_empty(),
+    ) {
+        (0, 0, true) => format!(
             "no pair of {} is linked and nothing waits for a partner: there was nothing to compare",
             sync.name
         ),
-        (0, _, 0) => "both sides agree".to_owned(),
-        (0, ..) => format!("both sides agree, but for the {left_alone} records left alone"),
+        (0, _, true) => "both sides agree".to_owned(),
+        (0, ..) => format!("both sides agree, but for {excepted}"),
         (count, ..) => format!("both sides do NOT agree: {count} differences"),
     }
+}
+
+/// What was not compared, in a few words.
+fn excepted(comparison: &Comparison) -> String {
+    let parts = [
+        (comparison.left_alone, "records left alone"),
+        (comparison.retired(), "records whose partner is gone"),
+        (comparison.filtered, "pairs left out by the filters"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    parts.join(", ")
 }

@@ -108,7 +108,7 @@ impl Operator {
             ignored: context.ignored,
             held: context.held.is_some(),
             link: context.link.map(|link| LinkView {
-                left_alone: context.ignored && link.state == LinkState::Active,
+                left_alone: context.ignored && (link.state == LinkState::Active || link.kept_apart),
                 ..LinkView::from(link)
             }),
         })

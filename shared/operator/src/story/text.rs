@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value as Json;
 use tandem_domain::Side;
 use tandem_domain::line::{json, line};
-use tandem_store::{ConflictState, IntentOp, LinkState, Operation, Outcome};
+use tandem_store::{ConflictState, IntentOp, LinkStanding, LinkState, Operation, Outcome};
 
 use super::Story;
 use crate::views::{ChangeView, ConflictView, EventView, FieldView, IntentView, JobView, LinkView};
@@ -51,9 +51,14 @@ impl Story {
         let Some(link) = &self.link else {
             return writeln!(f, "not linked to any record of the other side");
         };
-        let state = match (link.state, link.left_alone) {
-            (LinkState::Active, false) => "held equal",
-            (LinkState::Active, true) => "linked, and left alone as an operator said",
+        let state = match (link.state, link.standing()) {
+            (LinkState::Active, LinkStanding::LeftAlone) => {
+                "linked, and left alone as an operator said"
+            }
+            (LinkState::Active, LinkStanding::Filtered) => {
+                "linked, and left out by the sync's filters"
+            }
+            (LinkState::Active, _) => "held equal",
             (LinkState::Retired, _) => "no longer held equal",
         };
         writeln!(
@@ -200,6 +205,10 @@ impl Story {
                 "\nAn operator said to leave this record alone. {}",
                 self.way_back()
             )?;
+        }
+        let filtered = self.link.as_ref().and_then(|link| link.filtered.as_ref());
+        if let Some(filtered) = filtered {
+            writeln!(f, "\n{}", line(&filtered.words()))?;
         }
         if self.held {
             writeln!(f, "\nIt waits until a question about it is answered.")?;

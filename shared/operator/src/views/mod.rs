@@ -24,8 +24,8 @@ pub use jobs::{AttemptView, JobDetail, JobView};
 pub use pause::PauseView;
 pub use questions::{Part, ShownView};
 pub use records::{
-    BaseView, ChangeView, Choice, ConflictView, FieldView, IntentView, LinkView, SideView,
-    StandingView,
+    BaseView, ChangeView, Choice, ConflictView, FieldView, FilteredView, IntentView, LinkView,
+    SideView, StandingView,
 };
 pub use runs::RunView;
 

@@ -11,7 +11,7 @@ use tandem_domain::{
 };
 use tandem_store::{
     Change, Conflict, ConflictKind, ConflictState, FieldChange, Intent, IntentOp, IntentState,
-    Link, LinkState, Operation, Outcome, Resolution, SideState, Trigger,
+    Link, LinkStanding, LinkState, Operation, Outcome, Resolution, SideState, Trigger,
 };
 
 use super::questions::{self, ShownView};
@@ -79,6 +79,9 @@ pub struct LinkView {
     /// Whether a person said to leave its records alone: then they are not held equal.
     #[serde(default)]
     pub left_alone: bool,
+    /// The filter of the sync that leaves a record of it out: then nothing of it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<FilteredView>,
     /// Rises with each change.
     pub revision: i64,
     /// When it was made.
@@ -92,17 +95,61 @@ pub struct LinkView {
 impl LinkView {
     /// How it stands, in a word or two.
     #[must_use]
-    pub const fn standing(&self) -> &'static str {
+    pub const fn standing(&self) -> LinkStanding {
         match (self.state, self.left_alone) {
-            (LinkState::Active, false) => "active",
-            (LinkState::Active, true) => "left alone",
-            (LinkState::Retired, _) => "retired",
+            (_, true) => LinkStanding::LeftAlone,
+            (LinkState::Active, false) if self.filtered.is_some() => LinkStanding::Filtered,
+            (LinkState::Active, false) => LinkStanding::Active,
+            (LinkState::Retired, false) => LinkStanding::Retired,
         }
+    }
+}
+
+/// Which record a filter leaves out, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilteredView {
+    /// Its side.
+    pub side: Side,
+    /// The record.
+    pub record: Option<RecordId>,
+    /// The field that the filter looks at.
+    pub field: String,
+    /// Why, in words.
+    pub because: String,
+    /// Since when.
+    #[serde(with = "when")]
+    pub since: Timestamp,
+}
+
+impl FilteredView {
+    fn of(link: &Link, side: Side) -> Option<Self> {
+        let filtered = link.side(side).memory.filtered.as_ref()?;
+        Some(Self {
+            side,
+            record: link.side(side).id.clone(),
+            field: filtered.field.clone(),
+            because: filtered.words(),
+            since: filtered.since,
+        })
+    }
+
+    /// That the pair rests, and until when.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let record = self.record.as_ref();
+        let record = record.map_or_else(|| "the record".to_owned(), ToString::to_string);
+        format!(
+            "The sync's filters leave {record} of side {} out, because {}: since {} nothing of the pair is written or \
+             deleted. It goes on from the values on which both sides last agreed, once the record matches again.",
+            self.side, self.because, self.since
+        )
     }
 }
 
 impl From<Link> for LinkView {
     fn from(link: Link) -> Self {
+        let mut sides = Side::BOTH.into_iter();
+        let filtered = sides.find_map(|side| FilteredView::of(&link, side));
         let base = link.base.iter();
         Self {
             id: link.id,
@@ -114,6 +161,7 @@ impl From<Link> for LinkView {
             b: link.b.into(),
             state: link.state,
             left_alone: false,
+            filtered,
             revision: link.revision,
             created_at: link.created_at,
             updated_at: link.updated_at,

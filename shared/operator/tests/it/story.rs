@@ -1,6 +1,6 @@
 use tandem_domain::{LinkId, RecordId, Side, Value};
 use tandem_operator::OperatorError;
-use tandem_store::{Confirmation, FieldChange, JobOutcome, NewDelivery};
+use tandem_store::{Confirmation, FieldChange, Filtered, JobOutcome, LinkStanding, NewDelivery};
 use tandem_testkit::Make;
 
 use crate::support::{World, world};
@@ -136,4 +136,55 @@ async fn an_id_that_both_sides_have_needs_a_side() {
         .await
         .expect("it is clear");
     assert!(other.changes.is_empty());
+}
+
+#[tokio::test]
+async fn a_pair_that_a_filter_leaves_out_says_so_in_its_list_and_its_story() {
+    let (world, id) = told_world().await;
+    let link = world.store.link(id).await.expect("link").expect("there");
+    let mut a = link.a.clone();
+    a.memory.filtered = Some(Filtered {
+        field: "type".to_owned(),
+        value: Value::Text("supplier".to_owned()),
+        since: world.make.now(),
+    });
+    world
+        .store
+        .enqueue(
+            vec![world.make.job_of(Make::reconcile(Side::A, "a1"))],
+            world.make.now(),
+        )
+        .await
+        .expect("enqueued");
+    let claimed = world.store.claim(world.make.claim(1)).await;
+    let lease = claimed.expect("claimed")[0].lease;
+    let confirmation = Confirmation {
+        link: Some(link.with_sides(a, link.b.clone())),
+        ..Confirmation::default()
+    };
+    let confirmed = world
+        .store
+        .confirm(&Make::customers(), lease, confirmation, world.make.now())
+        .await;
+    assert_eq!(confirmed.expect("the storage answers"), Ok(()));
+
+    let sync = Make::customers();
+    let listed = async |state| {
+        let page = world.operator.links(&sync, Some(state), None, None).await;
+        page.expect("a page").items
+    };
+    assert_eq!(listed(LinkStanding::Active).await, []);
+    let resting = listed(LinkStanding::Filtered).await.remove(0);
+    assert_eq!(resting.standing(), LinkStanding::Filtered);
+    let filtered = resting.filtered.expect("a reason");
+    assert_eq!(filtered.because, "its `type` is `supplier`");
+
+    let record = RecordId::new("a1");
+    let story = world.operator.explain(&sync, Some(Side::A), &record).await;
+    let text = story.expect("a story").to_string();
+    assert!(
+        text.contains("linked, and left out by the sync's filters"),
+        "{text}"
+    );
+    assert!(text.contains("because its `type` is `supplier`"), "{text}");
 }

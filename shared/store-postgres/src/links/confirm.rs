@@ -328,7 +328,7 @@ WITH steps AS MATERIALIZED (
         place bigint, job text, token text, link text, revision bigint,
         a_id text, a_version text, a_checksum text, a_updated_at bigint, a_memory text,
         b_id text, b_version text, b_checksum text, b_updated_at bigint, b_memory text,
-        state text, base text, now bigint)),
+        filtered boolean, state text, base text, now bigint)),
 held AS MATERIALIZED (
     SELECT s.* FROM steps s
     CROSS JOIN LATERAL (
@@ -339,7 +339,7 @@ replaced AS (
         a_updated_at = n.a_updated_at, a_memory = n.a_memory,
         b_id = n.b_id, b_version = n.b_version, b_checksum = n.b_checksum,
         b_updated_at = n.b_updated_at, b_memory = n.b_memory,
-        state = n.state, base = n.base, revision = l.revision + 1, updated_at = n.now
+        filtered = n.filtered, state = n.state, base = n.base, revision = l.revision + 1, updated_at = n.now
     FROM held n
     CROSS JOIN LATERAL (SELECT o.a_id, o.b_id FROM links o WHERE o.id = n.link OFFSET 0) o
     WHERE l.id = n.link AND l.revision = n.revision

@@ -213,7 +213,7 @@ WHERE id = $1 AND state = 'closed' AND resolution::json ->> 'answer' = 'ignore' 
     WHERE o.subject = conflicts.subject AND o.state IN ('open', 'answered') LIMIT 1) IS NULL";
 
 const ALONE: &str = "-- links_left_alone
-SELECT l.id FROM links l WHERE l.id = ANY ($1::text[]) AND l.state = 'active' AND (
+SELECT l.id FROM links l WHERE l.id = ANY ($1::text[]) AND (l.state = 'active' OR l.kept_apart) AND (
     (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id LIMIT 1)
     OR (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id LIMIT 1))";
 

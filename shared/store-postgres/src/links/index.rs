@@ -42,6 +42,7 @@ struct RecordRow<'a> {
     keys: String,
     checksum: &'a str,
     updated_at: Option<i64>,
+    filtered: bool,
 }
 
 /// What a listing showed, and the job of each record, or none.
@@ -73,7 +74,7 @@ pub(super) async fn index_records(
             link: before.and_then(|before| before.link),
             retired: before.is_some_and(is_retired),
             ignored: before.is_some_and(|before| before.ignored),
-            unchanged: before.is_some_and(|before| is_unchanged(before, record)),
+            unchanged: before.map_or(record.filtered, |before| is_unchanged(before, record)),
             job: None,
         }
     };
@@ -109,8 +110,12 @@ const fn is_retired(before: &Known) -> bool {
 }
 
 /// A record whose link is retired, though both records are seen, is never taken for unchanged: the link was
-/// retired by mistake, or one of them has come back.
+/// retired by mistake, or one of them has come back. One that the filters leave out has nothing to be done for it, unless
+/// it is linked.
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
+    if record.filtered && before.link.is_none() {
+        return true;
+    }
     if is_retired(before) && before.both_alive == Some(true) && !before.ignored {
         return false;
     }
@@ -142,6 +147,7 @@ async fn store(
                 keys: sql::json("key", keys)?,
                 checksum: &record.checksum,
                 updated_at: record.updated_at.map(Timestamp::as_micros),
+                filtered: record.filtered,
             })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
@@ -216,11 +222,12 @@ CROSS JOIN LATERAL (
 /// while the table was empty is used when it is long. (`OFFSET 0` keeps it a subquery.)
 ///
 /// Rows that are there are locked before they are replaced, so what is given as known is what was
-/// replaced. A row that appears meanwhile was not known, and is replaced all the same.
+/// replaced. A row that appears meanwhile was not known, and is replaced all the same. Of a record that the filters
+/// leave out only what is known, or linked, is stored.
 const STORE: &str = "-- store_records
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::json)
-        AS g (side text, id text, keys text, checksum text, updated_at bigint)),
+        AS g (side text, id text, keys text, checksum text, updated_at bigint, filtered boolean)),
 known AS MATERIALIZED (
     SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
     CROSS JOIN LATERAL (
@@ -231,6 +238,11 @@ stored AS (
     SELECT $1, g.side, g.id, g.checksum, g.updated_at,
            coalesce($3, (SELECT max(number) FROM runs), 0), g.keys
     FROM given g LEFT JOIN known k ON k.side = g.side AND k.id = g.id
+    WHERE NOT g.filtered OR k.id IS NOT NULL
+       OR (SELECT count(*) FROM (
+               SELECT 1 FROM links WHERE g.side = 'a' AND state = 'active' AND sync = $1 AND a_id = g.id OFFSET 0) o) > 0
+       OR (SELECT count(*) FROM (
+               SELECT 1 FROM links WHERE g.side = 'b' AND state = 'active' AND sync = $1 AND b_id = g.id OFFSET 0) o) > 0
     ORDER BY g.side COLLATE \"C\", g.id COLLATE \"C\"
     ON CONFLICT (sync, side, id) DO UPDATE SET
         checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
@@ -291,7 +303,10 @@ fn rekeyed<'a>(
         .zip(records)
         .filter(|(((side, id), _), row)| {
             let before = known.get(&(*side, (*id).to_owned()));
-            before.and_then(|known| known.keys.as_deref()) != Some(row.keys.as_str())
+            let keys = before.and_then(|known| known.keys.as_deref());
+            let is_linked = before.is_some_and(|known| known.link.is_some());
+            let is_stored = !row.filtered || keys.is_some() || is_linked;
+            is_stored && keys != Some(row.keys.as_str())
         })
         .map(|(((side, id), keys), _)| KeyedRow {
             side: *side,

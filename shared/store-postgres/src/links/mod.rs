@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
     Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkSeen,
-    LinkStore, LinkUpdate, NewJob, NewLink, PairContext, SeenRecord, StoreError,
+    LinkStanding, LinkStore, LinkUpdate, NewJob, NewLink, PairContext, SeenRecord, StoreError,
 };
 
 use crate::{PostgresStore, txn};
@@ -49,6 +49,16 @@ impl LinkStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Link>, StoreError> {
         read::links(&self.pool, sync, after, limit).await
+    }
+
+    async fn links_standing(
+        &self,
+        sync: &SyncName,
+        standing: LinkStanding,
+        after: Option<LinkId>,
+        limit: usize,
+    ) -> Result<Vec<Link>, StoreError> {
+        read::links_standing(&self.pool, sync, standing, after, limit).await
     }
 
     async fn link_count(&self, sync: &SyncName) -> Result<u64, StoreError> {

@@ -7,8 +7,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
-    ConflictState, Link, OpenField, PairContext, QuestionKind, Resolution, Ruling, StoreError,
-    WaitingCause,
+    ConflictState, Link, LinkStanding, OpenField, PairContext, QuestionKind, Resolution, Ruling,
+    StoreError, WaitingCause,
 };
 
 use super::row;
@@ -225,6 +225,68 @@ pub(super) async fn links(
 
 const LINKS: &str = "-- links
 SELECT * FROM links WHERE sync = $1 AND id > $2 ORDER BY id LIMIT $3";
+
+/// Links of a sync that stand so, in order of id.
+pub(super) async fn links_standing(
+    pool: &PgPool,
+    sync: &SyncName,
+    standing: LinkStanding,
+    after: Option<LinkId>,
+    limit: usize,
+) -> Result<Vec<Link>, StoreError> {
+    let args = (sync, standing, after, limit);
+    let found = alone::verb(pool, &args, |(sync, standing, after, limit)| {
+        let text = match standing {
+            LinkStanding::Active => ACTIVE,
+            LinkStanding::Filtered => FILTERED,
+            LinkStanding::LeftAlone => LEFT_ALONE,
+            LinkStanding::Retired => RETIRED,
+        };
+        sqlx::query(text)
+            .bind(sync.as_str())
+            .bind(after.map_or_else(String::new, |id| id.to_string()))
+            .bind(sql::limit(*limit))
+    });
+    found.await?.iter().map(row::link).collect()
+}
+
+const ACTIVE: &str = "-- active_links
+SELECT * FROM links l WHERE l.sync = $1 AND l.id > $2 AND l.state = 'active' AND NOT l.filtered
+  AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id LIMIT 1) IS NOT TRUE
+  AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id LIMIT 1) IS NOT TRUE
+ORDER BY l.id LIMIT $3";
+
+const FILTERED: &str = "-- filtered_links
+SELECT * FROM links l WHERE l.sync = $1 AND l.id > $2 AND l.filtered AND l.state = 'active'
+  AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id LIMIT 1) IS NOT TRUE
+  AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id LIMIT 1) IS NOT TRUE
+ORDER BY l.id LIMIT $3";
+
+const RETIRED: &str = "-- retired_links
+SELECT * FROM links l WHERE l.sync = $1 AND l.id > $2 AND l.state = 'retired' AND NOT (l.kept_apart AND (
+    (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id LIMIT 1) IS TRUE
+    OR (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id LIMIT 1) IS TRUE))
+ORDER BY l.id LIMIT $3";
+
+/// From the records that are left alone, which are few, to their links.
+const LEFT_ALONE: &str = "-- left_alone_links
+WITH alone AS MATERIALIZED (
+    SELECT r.side, r.id FROM records r WHERE r.sync = $1 AND r.ignored),
+named AS MATERIALIZED (
+    SELECT o.id FROM alone r CROSS JOIN LATERAL (
+        SELECT l.id FROM links l
+        WHERE r.side = 'a' AND l.state = 'active' AND l.sync = $1 AND l.a_id = r.id OFFSET 0) o
+    UNION SELECT o.id FROM alone r CROSS JOIN LATERAL (
+        SELECT l.id FROM links l
+        WHERE r.side = 'b' AND l.state = 'active' AND l.sync = $1 AND l.b_id = r.id OFFSET 0) o
+    UNION SELECT o.id FROM alone r CROSS JOIN LATERAL (
+        SELECT l.id FROM links l
+        WHERE r.side = 'a' AND l.state = 'retired' AND l.sync = $1 AND l.a_id = r.id AND l.kept_apart OFFSET 0) o
+    UNION SELECT o.id FROM alone r CROSS JOIN LATERAL (
+        SELECT l.id FROM links l
+        WHERE r.side = 'b' AND l.state = 'retired' AND l.sync = $1 AND l.b_id = r.id AND l.kept_apart OFFSET 0) o),
+page AS MATERIALIZED (SELECT id FROM named WHERE id > $2 ORDER BY id LIMIT $3)
+SELECT l.* FROM page p CROSS JOIN LATERAL (SELECT * FROM links WHERE id = p.id OFFSET 0) l ORDER BY l.id";
 
 /// How many active links a sync has.
 pub(super) async fn link_count(pool: &PgPool, sync: &SyncName) -> Result<u64, StoreError> {

@@ -63,6 +63,7 @@ pub(super) struct Sides<'a> {
     b_updated_at: Option<i64>,
     /// JSON in itself.
     b_memory: Option<String>,
+    filtered: bool,
 }
 
 impl<'a> Sides<'a> {
@@ -78,6 +79,7 @@ impl<'a> Sides<'a> {
             b_checksum: b.checksum.as_deref(),
             b_updated_at: b.updated_at.map(Timestamp::as_micros),
             b_memory: memory_text(b)?,
+            filtered: a.memory.filtered.is_some() || b.memory.filtered.is_some(),
         })
     }
 }

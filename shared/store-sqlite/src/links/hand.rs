@@ -214,7 +214,7 @@ WHERE id = ?1 AND state = 'closed' AND resolution ->> 'answer' = 'ignore' AND (
     WHERE o.subject = conflicts.subject AND o.state IN ('open', 'answered') LIMIT 1) IS NULL";
 
 const ALONE: &str = "-- links_left_alone
-SELECT l.id FROM links l WHERE l.id IN (SELECT value FROM json_each(?1)) AND l.state = 'active' AND (
+SELECT l.id FROM links l WHERE l.id IN (SELECT value FROM json_each(?1)) AND (l.state = 'active' OR l.kept_apart) AND (
     EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND r.ignored)
     OR EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND r.ignored))";
 

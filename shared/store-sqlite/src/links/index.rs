@@ -61,14 +61,8 @@ pub(super) async fn index_records(
         .map(|record| (side, record))
         .collect();
     let mut known = known(txn, &listing.sync, &records).await?;
-    store(
-        txn,
-        &listing.sync,
-        &records,
-        &known,
-        Some(listing.generation),
-    )
-    .await?;
+    let (kept, generation) = (kept(&records, &known), Some(listing.generation));
+    store(txn, &listing.sync, &kept, &known, generation).await?;
     let mut seen: Vec<SeenRecord> = records
         .into_iter()
         .map(|(side, record)| {
@@ -77,7 +71,7 @@ pub(super) async fn index_records(
                 link: before.as_ref().and_then(|before| before.link),
                 retired: before.as_ref().is_some_and(|before| is_retired(before)),
                 ignored: before.as_ref().is_some_and(|before| before.ignored),
-                unchanged: before.is_some_and(|before| is_unchanged(before, &record)),
+                unchanged: before.map_or(record.filtered, |before| is_unchanged(before, &record)),
                 id: record.id,
                 job: None,
             }
@@ -106,7 +100,22 @@ pub(super) async fn see(
         return Ok(());
     }
     let known = known(txn, sync, records).await?;
-    store(txn, sync, records, &known, None).await
+    store(txn, sync, &kept(records, &known), &known, None).await
+}
+
+/// What is stored of what was seen: of a record that the filters leave out only what is known, or linked.
+fn kept<'a>(
+    records: &'a [(Side, IndexedRecord)],
+    known: &KnownRecords,
+) -> Vec<&'a (Side, IndexedRecord)> {
+    let is_known = |side: Side, id: &RecordId| {
+        let before = known.get(&(side, id.as_str().to_owned()));
+        before.is_some_and(|before| before.keys.is_some() || before.link.is_some())
+    };
+    let kept = records
+        .iter()
+        .filter(|(side, record)| !record.filtered || is_known(*side, &record.id));
+    kept.collect()
 }
 
 const fn is_retired(before: &Known) -> bool {
@@ -114,8 +123,12 @@ const fn is_retired(before: &Known) -> bool {
 }
 
 /// A record whose link is retired, though both records are seen, is never taken for unchanged: the link was
-/// retired by mistake, or one of them has come back.
+/// retired by mistake, or one of them has come back. One that the filters leave out has nothing to be done for it, unless
+/// it is linked.
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
+    if record.filtered && before.link.is_none() {
+        return true;
+    }
     if is_retired(before) && before.both_alive == Some(true) && !before.ignored {
         return false;
     }
@@ -187,13 +200,13 @@ LEFT JOIN links lb ON s.value ->> 0 = 'b' AND lb.state = 'active' AND lb.sync = 
 async fn store(
     txn: &mut Txn,
     sync: &SyncName,
-    records: &[(Side, IndexedRecord)],
+    records: &[&(Side, IndexedRecord)],
     known: &KnownRecords,
     generation: Option<i64>,
 ) -> Result<(), StoreError> {
     let mut all = Vec::with_capacity(records.len());
     let mut rekeyed: HashMap<(Side, &str), Vec<String>> = HashMap::new();
-    for (side, record) in records {
+    for (side, record) in records.iter().copied() {
         let before = known.get(&(*side, record.id.as_str().to_owned()));
         let before = before.and_then(|known| known.keys.as_deref());
         let wanted = match before {

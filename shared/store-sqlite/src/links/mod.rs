@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{
     Confirmation, IndexedRecord, Intent, JournalError, KnownRecord, Lease, Link, LinkSeen,
-    LinkStore, NewJob, NewLink, PairContext, SeenRecord, StoreError,
+    LinkStanding, LinkStore, NewJob, NewLink, PairContext, SeenRecord, StoreError,
 };
 
 use crate::SqliteStore;
@@ -67,6 +67,16 @@ impl LinkStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Link>, StoreError> {
         read::links(&self.readers, sync, after, limit).await
+    }
+
+    async fn links_standing(
+        &self,
+        sync: &SyncName,
+        standing: LinkStanding,
+        after: Option<LinkId>,
+        limit: usize,
+    ) -> Result<Vec<Link>, StoreError> {
+        read::links_standing(&self.readers, sync, standing, after, limit).await
     }
 
     async fn link_count(&self, sync: &SyncName) -> Result<u64, StoreError> {

@@ -4,8 +4,8 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
-    ConflictState, Intent, Link, OpenField, PairContext, QuestionKind, Resolution, Ruling,
-    StoreError, WaitingCause,
+    ConflictState, Intent, Link, LinkStanding, OpenField, PairContext, QuestionKind, Resolution,
+    Ruling, StoreError, WaitingCause,
 };
 
 use super::row;
@@ -193,6 +193,69 @@ pub(super) async fn links(
 
 const LINKS: &str = "-- links
 SELECT * FROM links WHERE sync = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+
+/// Links of a sync that stand so, in order of id.
+pub(super) async fn links_standing(
+    readers: &SqlitePool,
+    sync: &SyncName,
+    standing: LinkStanding,
+    after: Option<LinkId>,
+    limit: usize,
+) -> Result<Vec<Link>, StoreError> {
+    let text = match standing {
+        LinkStanding::Active => ACTIVE,
+        LinkStanding::Filtered => FILTERED,
+        LinkStanding::LeftAlone => LEFT_ALONE,
+        LinkStanding::Retired => RETIRED,
+    };
+    let statement = sqlx::query(text)
+        .bind(sync.as_str().to_owned())
+        .bind(after.map_or_else(String::new, |id| id.to_string()))
+        .bind(sql::limit(limit));
+    sql::all(readers, statement)
+        .await?
+        .iter()
+        .map(row::link)
+        .collect()
+}
+
+const ACTIVE: &str = "-- active_links
+SELECT * FROM links l WHERE l.sync = ?1 AND l.id > ?2 AND l.state = 'active' AND NOT l.filtered
+  AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND r.ignored)
+  AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND r.ignored)
+ORDER BY l.id LIMIT ?3";
+
+const FILTERED: &str = "-- filtered_links
+SELECT * FROM links l INDEXED BY links_filtered
+WHERE l.sync = ?1 AND l.id > ?2 AND l.filtered AND l.state = 'active'
+  AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND r.ignored)
+  AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND r.ignored)
+ORDER BY l.id LIMIT ?3";
+
+const RETIRED: &str = "-- retired_links
+SELECT * FROM links l INDEXED BY links_sync
+WHERE l.sync = ?1 AND l.id > ?2 AND l.state = 'retired' AND NOT (l.kept_apart AND (
+    EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND r.ignored)
+    OR EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND r.ignored)))
+ORDER BY l.id LIMIT ?3";
+
+/// From the records that are left alone, which are few, to their links.
+const LEFT_ALONE: &str = "-- left_alone_links
+SELECT * FROM links l WHERE l.sync = ?1 AND l.id > ?2 AND l.id IN (
+    SELECT o.id FROM records r INDEXED BY records_left_alone CROSS JOIN links o
+        ON o.state = 'active' AND o.sync = ?1 AND o.a_id = r.id WHERE r.sync = ?1 AND r.side = 'a' AND r.ignored
+    UNION
+    SELECT o.id FROM records r INDEXED BY records_left_alone CROSS JOIN links o
+        ON o.state = 'active' AND o.sync = ?1 AND o.b_id = r.id WHERE r.sync = ?1 AND r.side = 'b' AND r.ignored
+    UNION
+    SELECT o.id FROM records r INDEXED BY records_left_alone CROSS JOIN links o
+        ON o.state = 'retired' AND o.sync = ?1 AND o.a_id = r.id AND o.kept_apart
+    WHERE r.sync = ?1 AND r.side = 'a' AND r.ignored
+    UNION
+    SELECT o.id FROM records r INDEXED BY records_left_alone CROSS JOIN links o
+        ON o.state = 'retired' AND o.sync = ?1 AND o.b_id = r.id AND o.kept_apart
+    WHERE r.sync = ?1 AND r.side = 'b' AND r.ignored)
+ORDER BY l.id LIMIT ?3";
 
 /// How many active links a sync has.
 pub(super) async fn link_count(readers: &SqlitePool, sync: &SyncName) -> Result<u64, StoreError> {

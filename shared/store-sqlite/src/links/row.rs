@@ -49,6 +49,7 @@ pub(super) struct SideRow<'a> {
     updated_at: Option<i64>,
     /// JSON in itself.
     memory: Option<String>,
+    filtered: bool,
 }
 
 impl<'a> TryFrom<&'a SideState> for SideRow<'a> {
@@ -62,6 +63,7 @@ impl<'a> TryFrom<&'a SideState> for SideRow<'a> {
             checksum: side.checksum.as_deref(),
             updated_at: side.updated_at.map(Timestamp::as_micros),
             memory: memory.transpose()?,
+            filtered: side.memory.filtered.is_some(),
         })
     }
 }

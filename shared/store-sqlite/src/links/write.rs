@@ -229,5 +229,6 @@ UPDATE OR IGNORE links SET
     a_updated_at = ?2 ->> '$.a.updated_at', a_memory = ?2 ->> '$.a.memory',
     b_id = ?2 ->> '$.b.id', b_version = ?2 ->> '$.b.version', b_checksum = ?2 ->> '$.b.checksum',
     b_updated_at = ?2 ->> '$.b.updated_at', b_memory = ?2 ->> '$.b.memory',
+    filtered = coalesce(?2 ->> '$.a.filtered', 0) OR coalesce(?2 ->> '$.b.filtered', 0),
     state = ?2 ->> 'state', base = ?3, revision = revision + 1, updated_at = ?4
 WHERE id = ?1";

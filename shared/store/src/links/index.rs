@@ -18,6 +18,9 @@ pub struct IndexedRecord {
     /// are in no key. Then the keys are added to those that are known, and a record that is dated later than when
     /// it was last read is never unchanged: what changed may be what is left out.
     pub in_part: bool,
+    /// Whether a filter of the sync leaves it out. Then its checksum says so, and it is only known to the index if it was
+    /// before, or if it is linked: of what takes no part nothing is kept.
+    pub filtered: bool,
 }
 
 impl IndexedRecord {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tandem_domain::line::line;
 use tandem_domain::{RecordId, Timestamp, Value};
 
 /// What is known of a link's record on one side.
@@ -43,6 +44,32 @@ pub struct SideMemory {
     /// How often we wrote to it lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writes: Option<Tally>,
+    /// The filter of the sync that leaves it out, so that nothing of the pair is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
+}
+
+/// A record that a filter of its sync leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// The field that the filter looks at.
+    pub field: String,
+    /// What the record holds there.
+    pub value: Value,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Filtered {
+    /// Why it is left out, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let field = line(&self.field);
+        match self.value.to_string() {
+            empty if empty.is_empty() => format!("its `{field}` is empty"),
+            value => format!("its `{field}` is `{}`", line(&value)),
+        }
+    }
 }
 
 /// A field that had a value and is not in the answers any more, while nobody takes it for emptied.

@@ -389,6 +389,38 @@ pub async fn what_is_new_or_changed_is_indexed_together_with_its_job(store: Subj
     }
 }
 
+/// Of records that a filter leaves out only those are kept that were known, or are linked; and one that the filter lets
+/// in again has changed, though its mapped fields have not.
+pub async fn of_records_that_a_filter_leaves_out_only_what_is_known_or_linked_is_kept(
+    store: Subject,
+) {
+    let make = Make::default();
+    let seen = async |record: &str, checksum: &str, generation| {
+        let shown = IndexedRecord {
+            filtered: checksum.starts_with("filtered:"),
+            ..Make::seen(record, checksum, &[&format!("0:{record}")])
+        };
+        index(&store, &make, Side::A, vec![shown], generation)
+            .await
+            .remove(0)
+    };
+    let stranger = seen("a1", "filtered:s", 1).await;
+    assert!(stranger.unchanged && stranger.link.is_none());
+    assert_eq!(by_keys(&store, Side::A, &["0:a1"]).await, Vec::new());
+    assert!(!seen("a1", "s", 1).await.unchanged, "it is let in");
+
+    assert!(seen("a1", "filtered:s", 2).await.unchanged);
+    assert!(!seen("a1", "s", 3).await.unchanged, "it is let in again");
+    assert!(seen("a1", "s", 3).await.unchanged);
+
+    let pair = make.link("a2", "b2");
+    link(&store, &make, &pair).await;
+    let linked = seen("a2", "filtered:s", 4).await;
+    assert!(!linked.unchanged, "its pair is to rest");
+    assert_eq!(linked.link, Some(pair.id));
+    assert_eq!(unseen(&store, Side::A, 4, None, 9).await, ids(&[]));
+}
+
 /// Retires the link between a1 and b1.
 async fn retire(store: &Subject, make: &Make) {
     let pair = make.link("a1", "b1");
@@ -467,6 +499,7 @@ pub async fn a_row_that_shows_a_record_in_part_takes_nothing_away(store: Subject
     };
     let in_part = |record: IndexedRecord| IndexedRecord {
         in_part: true,
+        filtered: false,
         ..record
     };
     let see = async |record: IndexedRecord| {
@@ -504,6 +537,7 @@ pub async fn a_row_in_part_of_a_linked_record_is_compared_with_when_it_was_read(
             let record = IndexedRecord {
                 updated_at: Some(Timestamp::from_secs(secs)),
                 in_part: true,
+                filtered: false,
                 ..Make::seen(id.as_str(), "c", &[])
             };
             let seen = index(&store, &make, side, vec![record], 1).await;

@@ -1,8 +1,9 @@
 //! Links and lanes.
 
-use tandem_domain::{LinkId, RecordId, Side};
+use tandem_domain::{LinkId, RecordId, Side, Value};
 use tandem_store::{
-    Confirmation, JobClass, JobState, Lane, Link, LinkState, LinkUpdate, NewJob, NewLink,
+    Change, Confirmation, Filtered, JobClass, JobState, Lane, Link, LinkStanding, LinkState,
+    LinkUpdate, NewJob, NewLink, Operation, SideMemory, SideState, Unlinked,
 };
 
 use super::{Subject, claim_this, claimed, done, enqueue, finish, job};
@@ -156,6 +157,87 @@ pub async fn links_are_listed_in_order_by_page(store: Subject) {
         .await
         .expect("links");
     assert_eq!(none, Vec::new());
+}
+
+/// The ids of the pairs that stand so, page by page.
+async fn standing(store: &Subject, standing: LinkStanding) -> Vec<LinkId> {
+    let (mut found, sync) = (Vec::new(), Make::customers());
+    loop {
+        let after = found.last().copied();
+        let page = store.links_standing(&sync, standing, after, 1).await;
+        let page = page.expect("links_standing");
+        assert!(page.len() <= 1, "{page:?}");
+        let Some(link) = page.first() else {
+            return found;
+        };
+        found.push(link.id);
+    }
+}
+
+/// Pairs are listed by how they stand, page by page; each stands in one way.
+pub async fn pairs_are_listed_by_how_they_stand(store: Subject) {
+    let make = Make::default();
+    let links: Vec<NewLink> = (0..8)
+        .map(|number| make.link(&format!("a{number}"), &format!("b{number}")))
+        .collect();
+    insert(&store, &make, &links.iter().collect::<Vec<_>>()).await;
+    for retired in &links[2..4] {
+        retire(&store, &make, retired).await;
+    }
+    for filtered in &links[4..6] {
+        filter(&store, &make, filtered, true).await;
+    }
+    for apart in &links[6..] {
+        let change = Change {
+            operation: Operation::Unlink,
+            link: Some(apart.id),
+            ..make.change("a", "b")
+        };
+        let done = store.unlink_by_hand(apart.id, change, make.now()).await;
+        assert_eq!(done.expect("taken apart"), Unlinked::Done);
+    }
+    let ids: Vec<LinkId> = links.iter().map(|link| link.id).collect();
+    assert_eq!(standing(&store, LinkStanding::Active).await, ids[..2]);
+    assert_eq!(standing(&store, LinkStanding::Retired).await, ids[2..4]);
+    assert_eq!(standing(&store, LinkStanding::Filtered).await, ids[4..6]);
+    assert_eq!(standing(&store, LinkStanding::LeftAlone).await, ids[6..]);
+    let alone = store.left_alone(&ids).await.expect("asked");
+    assert_eq!(alone.len(), 2, "{alone:?}");
+
+    filter(&store, &make, &links[4], false).await;
+    assert_eq!(standing(&store, LinkStanding::Filtered).await, [ids[5]]);
+    let active = standing(&store, LinkStanding::Active).await;
+    assert_eq!(active, [ids[0], ids[1], ids[4]]);
+}
+
+/// Says that a filter leaves the record of side b of a link out, or lets it in again.
+async fn filter(store: &Subject, make: &Make, link: &NewLink, is_out: bool) {
+    let record = link.a.id.clone().expect("the link has a side a");
+    let running = claimed(store, make, record.as_str()).await;
+    let filtered = Filtered {
+        field: "kind".to_owned(),
+        value: Value::Text("supplier".to_owned()),
+        since: make.now(),
+    };
+    let b = SideState {
+        memory: SideMemory {
+            filtered: is_out.then_some(filtered),
+            ..link.b.memory.clone()
+        },
+        ..link.b.clone()
+    };
+    let before = stored(store, link.id).await;
+    let confirmation = Confirmation {
+        link: Some(before.with_sides(link.a.clone(), b.clone())),
+        outcome: Some(done("filtered")),
+        ..Confirmation::default()
+    };
+    let answer = store
+        .confirm(&link.sync, running.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+    let after = stored(store, link.id).await;
+    assert_eq!((after.b, after.base), (b, before.base));
 }
 
 /// A pair without anything known is empty.

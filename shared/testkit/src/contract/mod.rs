@@ -158,6 +158,8 @@ macro_rules! contract_suite {
             links: one_record_may_be_linked_in_two_syncs;
             links: inserting_a_link_moves_waiting_jobs_into_its_lane;
             links: links_are_listed_in_order_by_page;
+            links: pairs_are_listed_by_how_they_stand;
+            index: of_records_that_a_filter_leaves_out_only_what_is_known_or_linked_is_kept;
             links: a_pair_without_anything_known_is_empty;
             links: a_pair_is_found_from_either_side;
             links: an_active_link_comes_before_a_retired_one;

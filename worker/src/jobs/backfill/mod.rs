@@ -90,8 +90,8 @@ async fn compare_all(
     *progress = sides.progress();
     read?;
     for side in Side::BOTH {
-        let listed = sides.place(side).progress.listed;
-        vanished::refuse_emptied(context, sync, side, listed).await?;
+        let listed = sides.place(side).progress;
+        vanished::refuse_emptied(context, sync, side, &listed).await?;
     }
     let mut jobs = Jobs::new(context, sync, trigger);
     for side in Side::BOTH {

@@ -141,9 +141,11 @@ async fn take_page(
         .records
         .into_iter()
         .map(|record| Reading::new(sync, side, record, None))
-        .filter(|reading| reading.may_take_part(sync, side))
         .collect();
-    place.progress.listed += readings.len() as u64;
+    let out = readings.iter().filter(|reading| !reading.may_take_part());
+    let filtered = out.count() as u64;
+    place.progress.filtered += filtered;
+    place.progress.listed += readings.len() as u64 - filtered;
     let indexed = readings.iter().map(|reading| reading.listed(sync));
     let store = &jobs.context.store;
     let seen = store
@@ -160,8 +162,8 @@ async fn take_page(
     let mut records = Vec::new();
     let mut unclear = Vec::new();
     for (reading, seen) in readings.into_iter().zip(&seen) {
-        if has_no_partner(seen) && !reading.record.archived {
-            if reading.is_unclear(sync, side) {
+        if has_no_partner(seen) && !reading.record.archived && reading.may_take_part() {
+            if reading.is_unclear(sync) {
                 unclear.push(reading);
             } else {
                 records.push(surveyed(jobs, reading));
@@ -213,7 +215,7 @@ async fn read_by_id(
         match outcome {
             ReadOutcome::Found(record) if record.id == id => {
                 let reading = Reading::new(sync, side, *record, None).whole();
-                if reading.takes_part(sync, side) && !reading.record.archived {
+                if reading.takes_part() && !reading.record.archived {
                     found.push(Ok(reading));
                 }
             }

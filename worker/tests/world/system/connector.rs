@@ -120,8 +120,16 @@ impl FakeSystem {
         };
         let bad = ids.iter().filter(|id| garbled.contains(*id));
         let good = ids.iter().filter(|id| !garbled.contains(*id));
+        let is_listed = |record: &RemoteRecord| {
+            let only = self.oddities().lists_only;
+            only.is_none_or(|(field, value)| {
+                let found = record.fields.get(field).map(ToString::to_string);
+                found.as_deref() == Some(value)
+            })
+        };
         let records = good
             .filter_map(|id| self.seen(id, lag))
+            .filter(is_listed)
             .filter(|record| record.updated_at.is_some_and(|at| at >= since))
             .map(|record| self.summed_up(record));
         (records.collect(), bad.map(unreadable).collect())

@@ -34,6 +34,8 @@ pub struct Oddities {
     pub hides_birth: bool,
     /// Fields that its listings and searches do not show.
     pub listings_leave_out: Vec<&'static str>,
+    /// Its listings show only records with this value in this field; reads by id show all.
+    pub lists_only: Option<(&'static str, &'static str)>,
     /// It shows no members that are empty, not even in reads by id.
     pub omits_empty: bool,
     /// Searches find what reads by id do not show.

@@ -1,0 +1,149 @@
+//! What a comparison tells.
+
+use std::collections::BTreeSet;
+
+use tandem_domain::{RecordId, Side, Value};
+
+use super::Standing;
+
+/// One difference between both sides.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Difference {
+    /// A mapped field differs.
+    Field {
+        /// The record on side a.
+        a: RecordId,
+        /// The record on side b.
+        b: RecordId,
+        /// The mapped field.
+        field: String,
+        /// Its value on side a.
+        value_a: Value,
+        /// Its value on side b.
+        value_b: Value,
+    },
+    /// Both records of a retired link are in use and differ: they are not held equal any more.
+    Apart {
+        /// The record on side a.
+        a: RecordId,
+        /// The record on side b.
+        b: RecordId,
+        /// The mapped fields that differ.
+        fields: Vec<String>,
+    },
+    /// A linked record is not there.
+    Missing {
+        /// The side on which it is missing.
+        side: Side,
+        /// The record.
+        record: RecordId,
+    },
+    /// A record has no partner.
+    Unlinked {
+        /// Its side.
+        side: Side,
+        /// The record.
+        record: RecordId,
+    },
+    /// A row could not be read.
+    Unreadable {
+        /// Its side.
+        side: Side,
+        /// The record, if at least its id could be read.
+        record: Option<RecordId>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The result of a comparison.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Comparison {
+    /// Records read on side a.
+    pub records_a: usize,
+    /// Records read on side b.
+    pub records_b: usize,
+    /// Linked pairs compared.
+    pub pairs: usize,
+    /// Linked records that the listing of side a did not show; each was read by its id.
+    pub unlisted_a: usize,
+    /// The same of side b.
+    pub unlisted_b: usize,
+    /// Records that a person said to leave alone, as `sync status` counts them.
+    pub left_alone: usize,
+    /// Records of side a in use that are not held equal with anything, because their partner is gone.
+    pub retired_a: usize,
+    /// The same of side b.
+    pub retired_b: usize,
+    /// Linked pairs that rest, because the filters leave a record out.
+    pub filtered: usize,
+    /// What differs.
+    pub differences: Vec<Difference>,
+    /// Pairs of which a field was not compared, because a listing leaves it out and there are too many to read each
+    /// by its id.
+    pub in_part: usize,
+    /// Those fields, by the side whose listing leaves them out.
+    pub left_out: BTreeSet<(Side, String)>,
+    /// Differences that were not looked at a second time, because there are so many.
+    pub seen_once: usize,
+}
+
+impl Comparison {
+    /// Records of both sides whose partner is gone.
+    #[must_use]
+    pub const fn retired(&self) -> usize {
+        self.retired_a + self.retired_b
+    }
+
+    /// Linked records that the listing of a side did not show.
+    #[must_use]
+    pub const fn unlisted(&self, side: Side) -> usize {
+        match side {
+            Side::A => self.unlisted_a,
+            Side::B => self.unlisted_b,
+        }
+    }
+
+    /// Whether a side listed nothing at all although it has linked records. Whoever may not see records often gets
+    /// an empty list, so nothing is known of that side then, whatever its single records answer.
+    #[must_use]
+    pub const fn is_blind(&self, side: Side) -> bool {
+        let listed = match side {
+            Side::A => self.records_a,
+            Side::B => self.records_b,
+        };
+        listed == 0 && self.unlisted(side) > 0
+    }
+
+    /// Whether both sides could be seen, and every field of every pair, so that there is an answer.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        !self.is_blind(Side::A) && !self.is_blind(Side::B) && self.in_part == 0
+    }
+
+    pub(super) fn count(&mut self, (a, b): &(Standing<'_>, Standing<'_>)) {
+        self.pairs += 1;
+        self.unlisted_a += usize::from(matches!(a, Standing::Missing));
+        self.unlisted_b += usize::from(matches!(b, Standing::Missing));
+    }
+
+    /// Counts a pair of which something is left out.
+    pub(super) fn count_left_out(&mut self, (a, b): &(Standing<'_>, Standing<'_>)) {
+        let (Standing::Here(a), Standing::Here(b)) = (a, b) else {
+            return;
+        };
+        for (side, reading) in [(Side::A, a), (Side::B, b)] {
+            let names = reading.left_out.iter().cloned();
+            self.left_out.extend(names.map(|name| (side, name)));
+        }
+        self.in_part += usize::from(!(a.left_out.is_empty() && b.left_out.is_empty()));
+    }
+
+    pub(super) const fn count_retired(&mut self, side: Side) {
+        match side {
+            Side::A => self.retired_a += 1,
+            Side::B => self.retired_b += 1,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What a sync would do, item by item: the dry run. It decides by the same functions as a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tandem_domain::{Fields, RecordId, Side};
+use tandem_engine::{FieldQuestion, Gone, Plan, Presence, Ruled, View, WriteOp, plan};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{Link, LinkState};
+
+use crate::readings::Reading;
+use crate::survey::{Listed, Survey, is_emptied};
+
+/// What a sync would do to one pair or record.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct PreviewItem {
+    /// The record on side a, if there is one.
+    pub a: Option<RecordId>,
+    /// The record on side b, if there is one.
+    pub b: Option<RecordId>,
+    /// `create`, `update`, `delete`, `ask`, `link` or `hold`.
+    pub action: &'static str,
+    /// The side that would be written, for writes.
+    pub side: Option<Side>,
+    /// The mapped fields that would be written.
+    pub fields: Fields,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What a sync would do, in numbers and item by item.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Preview {
+    /// Records listed on side a.
+    pub listed_a: usize,
+    /// Records listed on side b.
+    pub listed_b: usize,
+    /// Pairs linked before.
+    pub linked: usize,
+    /// Pairs found by matching.
+    pub matched: usize,
+    /// Pairs (linked or matched) that hold the same values already.
+    pub equal: usize,
+    /// Records that would be created on side a.
+    pub create_a: usize,
+    /// Records that would be created on side b.
+    pub create_b: usize,
+    /// Records of side a that would be changed.
+    pub update_a: usize,
+    /// Records of side b that would be changed.
+    pub update_b: usize,
+    /// Records that would be deleted.
+    pub delete: usize,
+    /// Records held for an operator, because the match is not clear.
+    pub held: usize,
+    /// Fields that an operator would be asked about.
+    pub questions: usize,
+    /// Rows that could not be read.
+    pub unreadable: usize,
+    /// Linked pairs that rest, because the filters leave a record out.
+    pub filtered: usize,
+    /// Linked pairs that are left alone, as a person said.
+    pub left_alone: usize,
+    /// Linked pairs of which nothing is planned, because a record of theirs is in no listing, and too many are not to
+    /// read each by its id; or because it cannot be read.
+    pub not_looked_at: usize,
+    /// Records of which the listing shows only a part, and that are too many to read each by its id.
+    pub in_part: usize,
+    /// The sides that list nothing though they have linked records: a run would end there, and nothing is planned of them.
+    pub emptied: Vec<Side>,
+    /// Every item, in order of the above.
+    pub items: Vec<PreviewItem>,
+}
+
+impl Survey {
+    /// What carrying it out would do.
+    #[must_use]
+    pub fn preview(&self, sync: &SyncDefinition) -> Preview {
+        let mut preview = Preview {
+            listed_a: self.a.records.len(),
+            listed_b: self.b.records.len(),
+            unreadable: self.a.unreadable.len() + self.b.unreadable.len(),
+            ..Preview::default()
+        };
+        preview.in_part = [&self.a, &self.b].map(Listed::shown_in_part).iter().sum();
+        preview.emptied = self.emptied();
+        let links = self.links.iter();
+        for link in links.filter(|link| link.state == LinkState::Active) {
+            preview.linked += 1;
+            match self.standing(link) {
+                Stands::LeftAlone => preview.left_alone += 1,
+                Stands::Filtered => preview.filtered += 1,
+                Stands::Unknown => preview.not_looked_at += 1,
+                Stands::Seen => {
+                    let planned = self.plan_link(sync, link);
+                    preview.add(&planned, link.a.id.as_ref(), link.b.id.as_ref());
+                }
+            }
+        }
+        if !preview.emptied.is_empty() {
+            return preview;
+        }
+        let nothing = BTreeMap::new();
+        for (a, b) in &self.matching.pairs {
+            preview.matched += 1;
+            let (here, there) = (presence(&self.a, a), presence(&self.b, b));
+            let view = View {
+                base: Some(&nothing),
+                a: &here,
+                b: &there,
+                ruled: &Ruled::default(),
+            };
+            preview.add(&plan(&sync.policy, view), Some(a), Some(b));
+        }
+        self.preview_singles(sync, &mut preview);
+        preview
+    }
+
+    fn emptied(&self) -> Vec<Side> {
+        let sides = Side::BOTH.into_iter();
+        sides
+            .filter(|side| is_emptied(self.listed(*side), &self.links))
+            .collect()
+    }
+
+    const fn listed(&self, side: Side) -> &Listed {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+
+    /// How a pair stands. What the filters leave out rests, whatever the other record is.
+    fn standing(&self, link: &Link) -> Stands {
+        if self.alone.contains(&link.id) {
+            return Stands::LeftAlone;
+        }
+        let any = |is: &dyn Fn(&Listed, &RecordId) -> bool| {
+            link.records().any(|(side, id)| is(self.listed(side), id))
+        };
+        if any(&|listed, id| listed.filtered.contains(id)) {
+            return Stands::Filtered;
+        }
+        let is_emptied = |listed: &Listed| is_emptied(listed, &self.links);
+        if any(&|listed, id| listed.unasked.contains(id) || listed.is_unreadable(id))
+            || Side::BOTH
+                .into_iter()
+                .any(|side| is_emptied(self.listed(side)))
+        {
+            return Stands::Unknown;
+        }
+        Stands::Seen
+    }
+
+    fn plan_link(&self, sync: &SyncDefinition, link: &Link) -> Plan {
+        let side = |side: Side| {
+            let id = link.side(side).id.as_ref();
+            id.map_or(Presence::Gone(Gone::Deleted), |id| {
+                presence(self.listed(side), id)
+            })
+        };
+        let (a, b) = (side(Side::A), side(Side::B));
+        let view = View {
+            base: Some(&link.base),
+            a: &a,
+            b: &b,
+            ruled: &Ruled::default(),
+        };
+        let hidden: BTreeSet<&String> = link
+            .records()
+            .filter_map(|(side, id)| self.listed(side).records.get(id))
+            .flat_map(|reading| &reading.left_out)
+            .collect();
+        if hidden.is_empty() {
+            return plan(&sync.policy, view);
+        }
+        // Of what no answer shows nothing is known: it is no edit.
+        let mut policy = sync.policy.clone();
+        policy.fields.retain(|rule| !hidden.contains(&rule.name));
+        plan(&policy, view)
+    }
+
+    fn preview_singles(&self, sync: &SyncDefinition, preview: &mut Preview) {
+        for (side, ids, listed) in [
+            (Side::A, &self.matching.only_a, &self.a),
+            (Side::B, &self.matching.only_b, &self.b),
+        ] {
+            for id in ids {
+                let (mut a, mut b) = (presence(listed, id), Presence::Never);
+                if side == Side::B {
+                    std::mem::swap(&mut a, &mut b);
+                }
+                let planned = plan(
+                    &sync.policy,
+                    View {
+                        base: None,
+                        a: &a,
+                        b: &b,
+                        ruled: &Ruled::default(),
+                    },
+                );
+                let (a, b) = crate::executor::both(side, Some(id), None);
+                preview.add(&planned, a, b);
+            }
+        }
+        for unclear in &self.matching.ambiguous {
+            preview.held += unclear.a.len() + unclear.b.len();
+            preview.items.push(PreviewItem {
+                a: unclear.a.first().cloned(),
+                b: unclear.b.first().cloned(),
+                action: "hold",
+                side: None,
+                fields: Fields::new(),
+                reason: format!(
+                    "{} records of side a and {} of side b share the key {}",
+                    unclear.a.len(),
+                    unclear.b.len(),
+                    unclear.key
+                ),
+            });
+        }
+    }
+}
+
+/// A record of a whole listing. One that is not in it was looked for by its id, and is gone.
+fn presence(listed: &Listed, id: &RecordId) -> Presence {
+    let reading = listed.records.get(id);
+    reading.map_or(Presence::Gone(Gone::Deleted), Reading::presence)
+}
+
+/// How a linked pair stands for a plan.
+enum Stands {
+    /// A person said to leave it alone.
+    LeftAlone,
+    /// The filters leave a record of it out.
+    Filtered,
+    /// Nobody knows.
+    Unknown,
+    /// Both records were looked at.
+    Seen,
+}
+
+impl Preview {
+    fn add(&mut self, planned: &Plan, a: Option<&RecordId>, b: Option<&RecordId>) {
+        let both_here = a.is_some() && b.is_some();
+        if planned.writes.is_empty() && planned.questions.is_empty() && both_here {
+            self.equal += 1;
+        }
+        for write in &planned.writes {
+            let (action, count) = match (write.op, write.side) {
+                (WriteOp::Create, Side::A) => ("create", &mut self.create_a),
+                (WriteOp::Create, Side::B) => ("create", &mut self.create_b),
+                (WriteOp::Update, Side::A) => ("update", &mut self.update_a),
+                (WriteOp::Update, Side::B) => ("update", &mut self.update_b),
+                (WriteOp::Delete, _) => ("delete", &mut self.delete),
+            };
+            *count += 1;
+            let reasons = planned
+                .decisions
+                .iter()
+                .filter(|one| write.fields.contains_key(&one.field));
+            let mut reasons: Vec<&str> = reasons.map(|one| one.reason.as_str()).collect();
+            reasons.dedup();
+            self.items.push(PreviewItem {
+                a: a.cloned(),
+                b: b.cloned(),
+                action,
+                side: Some(write.side),
+                fields: write.fields.clone(),
+                reason: reasons.join("; "),
+            });
+        }
+        for asked in &planned.questions {
+            self.questions += 1;
+            self.items.push(ask(asked, a, b));
+        }
+    }
+}
+
+fn ask(asked: &FieldQuestion, a: Option<&RecordId>, b: Option<&RecordId>) -> PreviewItem {
+    PreviewItem {
+        a: a.cloned(),
+        b: b.cloned(),
+        action: "ask",
+        side: None,
+        fields: Fields::new(),
+        reason: format!("{}: a has `{}`, b has `{}`", asked.field, asked.a, asked.b),
+    }
+}
