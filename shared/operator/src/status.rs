@@ -18,7 +18,7 @@ use crate::{Operator, OperatorError};
 const RECENT_RUNS: usize = 5;
 
 /// A number that was counted only so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// How many were found.
     pub count: usize,
@@ -103,6 +103,9 @@ pub struct SyncStatus {
     pub queue: QueueStatus,
     /// Questions that wait for an answer.
     pub open_conflicts: Counted,
+    /// Questions whose answer is not carried out yet.
+    #[serde(default)]
+    pub answered_conflicts: Counted,
     /// Writes whose end is not known yet.
     #[serde(default)]
     pub open_writes: Option<OpenWrites>,
@@ -272,6 +275,21 @@ impl Operator {
         Ok((!is_over).then(|| RunView::from(partial)))
     }
 
+    /// How many questions of a sync are in a state.
+    async fn count_questions(
+        &self,
+        sync: &SyncName,
+        state: ConflictState,
+    ) -> Result<Counted, OperatorError> {
+        let filter = ConflictFilter {
+            sync: Some(sync.clone()),
+            state: Some(state),
+            limit: PAGE_ROWS_MAX,
+            ..ConflictFilter::default()
+        };
+        Ok(Counted::of(self.store().conflicts(&filter).await?.len()))
+    }
+
     async fn status_of(
         &self,
         sync: SyncView,
@@ -280,13 +298,6 @@ impl Operator {
     ) -> Result<SyncStatus, OperatorError> {
         let name = sync.name.clone();
         let counts = self.store().job_counts(Some(&name), now).await?;
-        let open = ConflictFilter {
-            sync: Some(name.clone()),
-            state: Some(ConflictState::Open),
-            kind: None,
-            before: None,
-            limit: PAGE_ROWS_MAX,
-        };
         let runs = RunFilter {
             sync: Some(name.clone()),
             limit: RECENT_RUNS,
@@ -300,7 +311,8 @@ impl Operator {
             links: self.store().link_count(&name).await?,
             left_alone: self.store().left_alone_count(&name).await?,
             queue: QueueStatus::new(&counts, now),
-            open_conflicts: Counted::of(self.store().conflicts(&open).await?.len()),
+            open_conflicts: self.count_questions(&name, ConflictState::Open).await?,
+            answered_conflicts: self.count_questions(&name, ConflictState::Answered).await?,
             open_writes: Some(OpenWrites::of(&name, writes)).filter(|writes| writes.count > 0),
             set_aside: self.set_aside(&name).await?,
             totals: self.store().totals(Some(&name)).await?,

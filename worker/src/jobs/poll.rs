@@ -186,6 +186,7 @@ async fn list_side(
     if extent == Extent::Whole {
         vanished::refuse_emptied(context, sync, side, &listed.place.progress).await?;
         listed.place.progress.vanished += vanished::look_up(context, cause, run).await?;
+        vanished::look_at_asked(context, cause, run).await?;
         close_moot_questions_about_fields(context, sync, side).await?;
     }
     Ok(())

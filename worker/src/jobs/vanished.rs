@@ -4,7 +4,7 @@ use tandem_connectors::UnreadableRow;
 use tandem_domain::line::line;
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Progress, RowError, Run};
+use tandem_store::{Conflict, ConflictFilter, ConflictState, Fact, Hints, Progress, RowError, Run};
 
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
@@ -12,6 +12,8 @@ use crate::readings::hints_of;
 
 /// Records that vanished from a listing are looked up in pages of this size.
 const VANISHED_PAGE: usize = 500;
+/// Questions are gone through in pages of this size.
+const ASKED_PAGE: usize = 500;
 /// A side that lists nothing while more links than this exist counts as emptied.
 const EMPTIED_LINKS: u64 = 2;
 /// Pages of runs that ended are removed in pieces of this size.
@@ -67,6 +69,55 @@ pub async fn look_up(context: &Context, cause: Cause<'_>, run: &Run) -> Result<u
         context.enqueue(jobs).await?;
         after = Some(last);
     }
+}
+
+/// A record without a partner that a whole listing did not show, and about which a person is asked, is looked at too: it
+/// may be gone, and then there is nothing left to ask. Returns how many there are.
+pub async fn look_at_asked(
+    context: &Context,
+    cause: Cause<'_>,
+    run: &Run,
+) -> Result<u64, WorkError> {
+    let mut looked_at = 0;
+    for kind in Fact::Gone.kinds() {
+        for state in [ConflictState::Open, ConflictState::Answered] {
+            let mut filter = ConflictFilter {
+                sync: Some(cause.sync.clone()),
+                state: Some(state),
+                kind: Some(kind.to_owned()),
+                before: None,
+                limit: ASKED_PAGE,
+            };
+            loop {
+                let page = context.store.conflicts(&filter).await?;
+                looked_at += look_at_unseen(context, cause, run, &page).await?;
+                filter.before = page.last().map(|last| last.id);
+                if page.len() < ASKED_PAGE {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(looked_at)
+}
+
+async fn look_at_unseen(
+    context: &Context,
+    cause: Cause<'_>,
+    run: &Run,
+    asked: &[Conflict],
+) -> Result<u64, WorkError> {
+    let mut jobs = Vec::new();
+    for question in asked.iter().filter(|asked| asked.side == cause.side) {
+        let record = &question.record;
+        let listed = context.store.listed_at(cause.sync, cause.side, record);
+        if listed.await?.is_none_or(|at| at < run.started_at) {
+            jobs.push(context.reconcile_job(cause, record.clone(), Hints::default()));
+        }
+    }
+    let looked_at = jobs.len() as u64;
+    context.enqueue(jobs).await?;
+    Ok(looked_at)
 }
 
 /// Those rows whose id is known: they are there, and so have not vanished.

@@ -10,7 +10,7 @@ use tandem_store::{Conflict, ConflictState, Fact, Resolution};
 
 use super::pairs::{ANN, PLAIN, TALENTS, just_linked, propagates};
 use crate::world::system::Fault;
-use crate::world::system::oddities::Oddities;
+use crate::world::system::oddities::{Form, Oddities};
 use crate::world::{World, policy};
 
 const ACME: [(&str, &str); 2] = [("name", "Acme"), ("email", "a@acme.example")];
@@ -182,6 +182,17 @@ async fn what_a_record_matches_closes_by_itself_when_it_is_gone() {
 }
 
 #[tokio::test]
+async fn what_a_record_matches_closes_by_itself_when_a_listing_alone_shows_that_it_is_gone() {
+    let (world, first, _, question) = alike().await;
+    world.a.user_deletes(&first);
+    world.sweep().await;
+    assert_ended(&world, &question, Fact::Gone).await;
+    let reads = world.a.reads();
+    world.sweep().await;
+    assert_eq!(world.a.reads(), reads, "who is listed is not read for it");
+}
+
+#[tokio::test]
 async fn an_answer_that_names_a_record_that_is_gone_ends_and_says_so() {
     let (world, _, partner, question) = alike().await;
     world.b.user_deletes(&partner);
@@ -219,6 +230,41 @@ async fn an_answer_to_make_a_record_where_the_sync_makes_none_ends_and_says_so()
     asked.retain(|question| question.side == Side::A);
     world.answer(&asked[0], Resolution::CreateNew).await;
     assert_ended(&world, &asked[0], Fact::NoneMade).await;
+}
+
+#[tokio::test]
+async fn a_question_about_a_field_closes_by_itself_when_both_sides_come_to_agree() {
+    let mut policy = policy();
+    policy.conflict = ConflictPolicy::Manual;
+    let plain = || (PLAIN, Oddities::default());
+    let (world, a, b) = just_linked(policy, plain(), plain()).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    world.b.user_edits(&b, "city", "Turin");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let question = world.open().await.remove(0);
+    world.b.user_edits(&b, "city", "Lyon");
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    assert_ended(&world, &question, Fact::Agree).await;
+}
+
+#[tokio::test]
+async fn a_question_about_a_value_that_was_not_kept_closes_by_itself_when_both_sides_come_to_agree()
+{
+    let odd = Oddities {
+        forms: vec![("city", Form::Dropped)],
+        ..Oddities::default()
+    };
+    let (world, a, b) = just_linked(policy(), (TALENTS, Oddities::default()), (TALENTS, odd)).await;
+    let question = world.open().await.remove(0);
+    assert_eq!(question.kind.as_str(), "not_kept");
+    world.b.user_edits(&b, "city", "Ghent");
+    for (side, id) in [(Side::A, &a), (Side::B, &b)] {
+        world.hear(side, id).await;
+    }
+    world.rest().await;
+    assert_ended(&world, &question, Fact::Agree).await;
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ fn told(status: &SyncStatus) -> String {
             "  jobs       {} waiting{oldest}, {} running, {} dead",
             queue.available, queue.running, queue.dead
         ),
-        format!("  questions  {} open", counted(status.open_conflicts)),
+        format!("  questions  {}", questions(status)),
         format!(
             "  so far     {} events, {} jobs done, {} coalesced, {} echoes stopped, {} retries, {} conflicts",
             totals.events,
@@ -205,6 +205,19 @@ fn told(status: &SyncStatus) -> String {
         lines.extend(table.lines().map(|line| format!("  {line}")));
     }
     lines.join("\n")
+}
+
+/// How many wait for a person, and how many answers for a job.
+fn questions(status: &SyncStatus) -> String {
+    let open = counted(status.open_conflicts);
+    let answered = status.answered_conflicts;
+    if answered.count == 0 {
+        return format!("{open} open");
+    }
+    format!(
+        "{open} open, {} answered and not carried out yet",
+        counted(answered)
+    )
 }
 
 /// What is not held equal because a person said so, and the ways to find it and to take that back.

@@ -555,3 +555,28 @@ async fn a_question_that_closed_by_itself_says_why_where_it_is_shown_and_in_the_
     assert!(told.contains(Fact::OutOfUse.because()), "{told}");
     assert!(!told.contains("answer with"), "{told}");
 }
+
+#[tokio::test]
+async fn the_status_counts_open_questions_as_they_are_listed_and_answers_apart() {
+    let world = world().await;
+    for record in ["7", "8", "9"] {
+        ambiguous(&world, record).await;
+    }
+    let open = ConflictQuery {
+        state: Some(ConflictState::Open),
+        ..ConflictQuery::default()
+    };
+    let listed = world
+        .operator
+        .conflicts(open)
+        .await
+        .expect("it lists")
+        .items;
+    let answer = Resolution::CreateNew;
+    let answered = world.operator.resolve(listed[0].id, answer).await;
+    answered.expect("it is answered");
+    let status = world.operator.sync_status(&Make::customers()).await;
+    let status = status.expect("it is known");
+    assert_eq!(status.open_conflicts.count, 2);
+    assert_eq!(status.answered_conflicts.count, 1);
+}
