@@ -123,7 +123,10 @@ impl Judge<'_> {
         // In a record that was made again a default is a value like any: nothing tells it from one that was typed.
         let is_default =
             under_a.is_empty() != in_a.is_empty() || under_b.is_empty() != in_b.is_empty();
+        // Where both show the same default for nothing, they agree.
+        let is_nothing = in_a == in_b && under_a.is_empty() && under_b.is_empty();
         let stands = stands
+            || is_nothing
             || is_default && self.has_had_several(&pair.thing)
             || self.is_asked_what_nothing_left(pair, field)
             || self.is_asked_whose_it_is(pair, field);
