@@ -22,7 +22,7 @@ use super::overwritten::{self, Overwritten};
 use super::pair::{Pair, presences, read_both};
 use super::recover::Recovery;
 use super::replaced::{self, Sameness};
-use super::seen;
+use super::seen::Known;
 use super::sending::carry_out;
 use crate::edits;
 use crate::executor::Work;
@@ -152,7 +152,7 @@ async fn attempt(
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
         Sameness::Same | Sameness::Asked(_) => {
             let chosen = back_and_forth::chosen(work, &context).await?;
-            let known = seen::journal(work, &link, &pair, &context.intents).await?;
+            let known = Known::of(work, &link, &pair, &context.intents).await?;
             plan(work, &link, &pair, (&context, chosen, &known), &recovery)?
         }
     };
@@ -190,7 +190,7 @@ fn plan(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    (context, chosen, known): (&PairContext, BTreeMap<String, Side>, &[Intent]),
+    (context, chosen, known): (&PairContext, BTreeMap<String, Side>, &Known),
     recovery: &Recovery,
 ) -> Result<Plan, WorkError> {
     let mut fields = chosen;

@@ -8,7 +8,7 @@ use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, Gone, Presence, Snapshot};
 use tandem_store::{Intent, Link, SideMemory};
 
-use super::seen::seen_at;
+use super::seen::Known;
 use crate::executor::Work;
 use crate::readings::{self, Reading};
 
@@ -89,7 +89,7 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
 pub(super) fn presences(
     work: Work<'_>,
     link: &Link,
-    (moved, known): (&[&Intent], &[Intent]),
+    (moved, known): (&[&Intent], &Known),
     pair: &Pair,
 ) -> [Presence; 2] {
     let edits = Side::BOTH.map(|side| {
@@ -102,7 +102,7 @@ pub(super) fn presences(
     let mut edits = edits.into_iter();
     Side::BOTH.map(|side| {
         let edit = edits.next().flatten();
-        let seen_at = pair.side(side).map(|reading| seen_at(known, side, reading));
+        let seen_at = pair.side(side).map(|reading| known.seen_at(side, reading));
         let edited_at = edit.map(|edit| edit.at(plain));
         presence(side, pair, edited_at, seen_at.unwrap_or_default())
     })

@@ -13,28 +13,42 @@ use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::Reading;
 
-/// What the journal tells of the values of a pair: its open writes, and at the first comparison, when there is no base
-/// yet, all that was ever planned for either record.
-pub(super) async fn journal(
-    work: Work<'_>,
-    link: &Link,
-    pair: &Pair,
-    open: &[Intent],
-) -> Result<Vec<Intent>, WorkError> {
-    let mut known = open.to_vec();
-    if !is_contest_without_base(work, link, pair) {
-        return Ok(known);
+/// What the journal tells of the values of each record of a pair: its open writes, and at the first comparison, when there
+/// is no base yet, all that was ever planned for the record.
+pub(super) struct Known {
+    a: Vec<Intent>,
+    b: Vec<Intent>,
+}
+
+impl Known {
+    pub(super) async fn of(
+        work: Work<'_>,
+        link: &Link,
+        pair: &Pair,
+        open: &[Intent],
+    ) -> Result<Self, WorkError> {
+        let is_first = is_contest_without_base(work, link, pair);
+        let [mut a, mut b] = [open.to_vec(), open.to_vec()];
+        for (side, known) in Side::BOTH.into_iter().zip([&mut a, &mut b]) {
+            let Some(record) = link.side(side).id.as_ref().filter(|_| is_first) else {
+                continue;
+            };
+            let of_record = work.context.store.intents_of(&work.sync.name, record);
+            // It may have had other partners; and the same id may be another record's in the other system.
+            let about = |intent: &Intent| here(intent, side) == Some(record);
+            known.extend(of_record.await?.into_iter().filter(about));
+        }
+        Ok(Self { a, b })
     }
-    for side in Side::BOTH {
-        let Some(record) = &link.side(side).id else {
-            continue;
+
+    /// By field, when the value that stands there was seen first.
+    pub(super) fn seen_at(&self, side: Side, reading: &Reading) -> BTreeMap<String, Timestamp> {
+        let intents = match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
         };
-        let of_record = work.context.store.intents_of(&work.sync.name, record);
-        // The same id may be another record's in the other system.
-        let about = |intent: &Intent| here(intent, side) == Some(record);
-        known.extend(of_record.await?.into_iter().filter(about));
+        seen_at(intents, side, reading)
     }
-    Ok(known)
 }
 
 /// The record of a side that a write is about.
@@ -59,12 +73,7 @@ fn is_contest_without_base(work: Work<'_>, link: &Link, pair: &Pair) -> bool {
     })
 }
 
-/// By field, when the value that stands there was seen first.
-pub(super) fn seen_at(
-    intents: &[Intent],
-    side: Side,
-    reading: &Reading,
-) -> BTreeMap<String, Timestamp> {
+fn seen_at(intents: &[Intent], side: Side, reading: &Reading) -> BTreeMap<String, Timestamp> {
     let mut seen_at: BTreeMap<String, Timestamp> = BTreeMap::new();
     for intent in intents {
         for (field, then) in read_then(intent, side) {
