@@ -153,6 +153,7 @@ async fn attempt(
         Sameness::Same | Sameness::Asked(_) => {
             let chosen = back_and_forth::chosen(work, &context).await?;
             let known = Known::of(work, &link, &pair, &context.intents).await?;
+            recovery.agreed_besides(known.carried_over(work, &pair));
             plan(work, &link, &pair, (&context, chosen, &known), &recovery)?
         }
     };

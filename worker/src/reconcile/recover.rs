@@ -160,6 +160,13 @@ impl Recovery {
         }
     }
 
+    /// Adds what both agree on in fields that have no base yet.
+    pub(super) fn agreed_besides(&mut self, agreed: BTreeMap<String, BaseValue>) {
+        for (field, base) in agreed {
+            self.base.entry(field).or_insert(base);
+        }
+    }
+
     /// The writes that may have moved the time of change of their record: those that took effect, and those of which
     /// nothing shows, because the system may have dropped all that they wrote. Where another value stands than before,
     /// somebody typed it, and the time is theirs.

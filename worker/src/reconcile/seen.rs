@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{RecordId, Side, Timestamp, Value};
-use tandem_engine::same;
-use tandem_store::{Intent, IntentOp, Link};
+use tandem_domain::{BaseValue, RecordId, Side, Timestamp, Value};
+use tandem_engine::{is_form_of, same};
+use tandem_store::{Intent, IntentOp, IntentState, Link};
 
-use super::pair::Pair;
+use super::pair::{Pair, changed, could_be_of};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -41,13 +41,59 @@ impl Known {
         Ok(Self { a, b })
     }
 
+    /// Of two records that are compared for the first time, what one of them holds because a write of ours carried it over
+    /// to it, for an earlier partner: the same value, in that system's form.
+    pub(super) fn carried_over(&self, work: Work<'_>, pair: &Pair) -> BTreeMap<String, BaseValue> {
+        let mut agreed = BTreeMap::new();
+        for side in Side::BOTH {
+            let (Some(here), Some(there)) = (pair.side(side), pair.side(side.other())) else {
+                continue;
+            };
+            for rule in &work.sync.policy.fields {
+                let value = |reading: &Reading| reading.fields.get(&rule.name).cloned();
+                let write = self.last_written(side, &rule.name);
+                let (Some(write), Some(form), Some(value)) = (write, value(here), value(there))
+                else {
+                    continue;
+                };
+                let sent = &write.fields[&rule.name];
+                // Whoever has edited the record since may have typed what looks like a form.
+                let is_untouched = changed(work, side, Some(here))
+                    .is_some_and(|changed| could_be_of(work, write, changed));
+                let is_form = !form.is_null() && is_form_of(&form, sent);
+                if is_untouched && is_form && same(rule.equality, sent, &value) {
+                    let mut base = BaseValue {
+                        a: value.clone(),
+                        b: value,
+                    };
+                    base.set(side, form);
+                    agreed.insert(rule.name.clone(), base);
+                }
+            }
+        }
+        agreed
+    }
+
+    /// Our last write to a field that took effect.
+    fn last_written(&self, side: Side, field: &str) -> Option<&Intent> {
+        let writes = self.about(side).iter().filter(|intent| {
+            intent.side == side
+                && intent.state == IntentState::Confirmed
+                && intent.fields.contains_key(field)
+        });
+        writes.max_by_key(|intent| intent.created_at)
+    }
+
     /// By field, when the value that stands there was seen first.
     pub(super) fn seen_at(&self, side: Side, reading: &Reading) -> BTreeMap<String, Timestamp> {
-        let intents = match side {
+        seen_at(self.about(side), side, reading)
+    }
+
+    fn about(&self, side: Side) -> &[Intent] {
+        match side {
             Side::A => &self.a,
             Side::B => &self.b,
-        };
-        seen_at(intents, side, reading)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_domain::Side;
 use tandem_runtime::Archived;
 
-use super::pairs::{PLAIN, text};
+use super::pairs::{PLAIN, on_both, text};
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
 use crate::world::system::{Fault, Talents};
@@ -99,4 +99,31 @@ async fn a_write_that_shows_nothing_does_not_make_its_side_the_later_one() {
         assert_eq!(text(&world, side, id, "name"), "typed in b, later");
     }
     world.judge(1).await;
+}
+
+#[tokio::test]
+async fn the_form_of_a_value_that_we_carried_over_is_no_edit_though_its_source_was_made_again() {
+    let escapes = Oddities {
+        forms: vec![("name", Form::Escaped)],
+        ..Oddities::default()
+    };
+    let (world, here, there) = on_both(&[], escapes).await;
+    world.a.user_edits(&here, "name", "Ann & Sons");
+    world.clock.advance(A_WHILE);
+    // A moment before our write goes out its source is deleted and made again.
+    let (old, clock) = (here.clone(), world.clock.clone());
+    world.a.once(Moment::AfterRead, &here, move |system| {
+        system.user_deletes(&old);
+        system.user_creates(&[("name", "Ann & Sons"), ("email", "ann@x.example")]);
+        clock.advance(A_WHILE);
+    });
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    world.sweep().await;
+    world.rest().await;
+    let again = world.a.about("ann@x.example").remove(0);
+    let link = world.link_of(Side::A, &again).await.expect("linked");
+    assert_eq!(link.b.id, Some(there.clone()));
+    assert_eq!(text(&world, Side::A, &again, "name"), "Ann & Sons");
+    assert_eq!(text(&world, Side::B, &there, "name"), "Ann &amp; Sons");
 }

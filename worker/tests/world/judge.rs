@@ -143,11 +143,16 @@ impl Judge<'_> {
         }
     }
 
+    /// What a system shows where nothing was sent, or nothing where something was sent, and never showed it: it may have
+    /// dropped the value, or somebody may have taken it away before it was seen. Then a person is asked.
     fn is_asked_what_nothing_left(&self, pair: &Pair, field: &str) -> bool {
         self.questions.iter().any(|question| {
             let here = question.record == pair.a || question.record == pair.b;
-            here && matches!(&question.kind, ConflictKind::NotKept { field: name, sent, .. }
-                    if name == field && sent.is_null())
+            here && matches!(&question.kind, ConflictKind::NotKept { field: name, sent, kept }
+                    if name == field
+                        && (sent.is_null()
+                            || kept.is_null()
+                                && question.state == tandem_store::ConflictState::Open))
         })
     }
 
