@@ -95,7 +95,7 @@ async fn show(
             link.id.to_string(),
             or_dash(link.a.id.as_ref()),
             or_dash(link.b.id.as_ref()),
-            link.standing().as_str().to_owned(),
+            standing(link),
             moment(link.created_at),
             moment(link.updated_at),
         ]);
@@ -116,10 +116,15 @@ async fn show(
     Ok(ExitCode::SUCCESS)
 }
 
+/// How it stands, in a word or two.
+fn standing(link: &LinkView) -> String {
+    link.standing().as_str().replace('-', " ")
+}
+
 fn told(link: &LinkView) -> String {
     let (a, b) = (or_dash(link.a.id.as_ref()), or_dash(link.b.id.as_ref()));
     let mut lines = vec![
-        format!("{} of {}: {}", link.id, link.sync, link.standing().as_str()),
+        format!("{} of {}: {}", link.id, link.sync, standing(link)),
         format!(
             "  a        {a}, changed {}",
             or_dash(link.a.updated_at.map(moment))

@@ -1,5 +1,6 @@
-//! An edit that came in the moment between our last reading and our delete, where the system compares no versions. The
-//! record is gone; that somebody edited it is known from the event, so the change log and a person are told.
+//! An edit that our delete went over, where the system compares no versions: it came in the moment between our last
+//! reading and our delete, or while that was under way. The record is gone; that somebody edited it is known from the
+//! event, so the change log and a person are told.
 
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
 use tandem_store::{
@@ -11,7 +12,7 @@ use super::linked::Open;
 use super::overwritten::{
     APART_FROM_BEFORE, APART_FROM_ECHO, HEARD_BEFORE, LOOKED_FOR, exact_time,
 };
-use super::pair::Pair;
+use super::pair::{CLOCK_SLACK, Pair};
 use super::sending::{Carried, write_to};
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -56,7 +57,8 @@ pub(super) async fn tell(
     let Some(event) = edit_before(work, side, record, own, pair).await? else {
         return Ok(None);
     };
-    let confirmation = told(work, link, side, record, &event);
+    let sent = delete_sent(work, side, record).await?;
+    let confirmation = told(work, link, side, record, (&event, sent));
     work.confirm(confirmation).await.map(Some)
 }
 
@@ -99,10 +101,46 @@ fn ours(events: &[Event], pair: &Pair, side: Side) -> Option<Timestamp> {
     echo.map(|echo| echo.minus(APART_FROM_ECHO))
 }
 
-fn told(work: Work<'_>, link: &Link, side: Side, record: &RecordId, event: &Event) -> Confirmation {
+/// When our last delete of a record went out.
+async fn delete_sent(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+) -> Result<Option<Timestamp>, WorkError> {
+    let store = &work.context.store;
+    let intents = store.intents_of(&work.sync.name, record).await?;
+    let ours = |intent: &&Intent| intent.side == side && intent.op == IntentOp::Delete;
+    let deletes = intents.iter().filter(ours);
+    Ok(deletes.filter_map(|intent| intent.sent_at).max())
+}
+
+/// Where the edit lies beside our delete, as far as the clocks say.
+fn beside(work: Work<'_>, side: Side, event: &Event, sent: Option<Timestamp>) -> String {
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let said = event.said_at().map(|at| at.shifted(-offset));
+    match (said, sent) {
+        (Some(edited), Some(sent)) if edited > sent.plus(CLOCK_SLACK) => {
+            format!("after our delete had gone out at {sent}, and before it took effect")
+        }
+        (Some(edited), Some(sent)) if edited.plus(CLOCK_SLACK) < sent => {
+            "between our last reading and our delete".to_owned()
+        }
+        _ => {
+            "at about the time at which our delete went out, and after our last reading".to_owned()
+        }
+    }
+}
+
+fn told(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    record: &RecordId,
+    (event, sent): (&Event, Option<Timestamp>),
+) -> Confirmation {
     let edited_at = event.occurred_at.unwrap_or(event.received_at);
     let connection = &work.sync.end(side).connection;
-    tracing::warn!(sync = %work.sync.name, %connection, %record, event = %event.id, "a record was deleted a moment after somebody edited it");
+    tracing::warn!(sync = %work.sync.name, %connection, %record, event = %event.id, "our delete of a record went over an edit of it");
     let agreed = link.base.iter();
     let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
     let question = NewConflict {
@@ -125,8 +163,9 @@ fn told(work: Work<'_>, link: &Link, side: Side, record: &RecordId, event: &Even
     let change = Change {
         link: Some(link.id),
         error: Some(format!(
-            "side {side} was edited at {edited_at} (event {}), between our last reading and our delete",
-            event.id
+            "side {side} was edited at {edited_at} (event {}), {}; the edit is gone with the record",
+            event.id,
+            beside(work, side, event, sent)
         )),
         ..work.change(Operation::Overwrite, link.a.id.as_ref(), link.b.id.as_ref())
     };

@@ -365,6 +365,40 @@ async fn an_edit_that_our_delete_went_over_is_asked_about_once_when_its_event_co
     }
 }
 
+#[tokio::test]
+async fn an_edit_that_came_after_our_delete_went_out_is_told_as_such() {
+    for (late, words) in [
+        (
+            Duration::ZERO,
+            "at about the time at which our delete went out",
+        ),
+        (Duration::from_secs(5), "after our delete had gone out"),
+    ] {
+        let (world, a, b) = one_pair(propagates(), Oddities::default()).await;
+        world.a.user_deletes(&a);
+        let (clock, whose) = (Arc::clone(&world.clock), b.clone());
+        let (tells, told) = std::sync::mpsc::channel();
+        // The request is on its way when somebody edits the record.
+        world.b.once(Moment::BeforeWrite, &b, move |system| {
+            let at = clock.advance(APART + late);
+            system.user_edits(&whose, "city", "Turin");
+            tells.send(at).expect("the test listens");
+            clock.advance(APART);
+        });
+        world
+            .tell(Side::A, &a, EventKind::Deleted, world.clock.now())
+            .await;
+        world.rest().await;
+        assert_eq!(world.b.ids(), []);
+        world
+            .tell_b(&b, &[told.recv().expect("it was edited")])
+            .await;
+        let logged = world.overwrites().await;
+        let said = logged[0].error.as_deref().expect("it says why");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 /// Somebody edits the record right after it is read, once it has been so late.
 fn edited_after_a_read_at(world: &World, record: &RecordId, then: Timestamp) {
     fn watch(

@@ -139,7 +139,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             event,
             written,
         } if written.is_empty() => format!(
-            "we deleted {record} on side {side} right after an edit of {edited_at}, because its partner was deleted; the event {event} may say what the edit was: make the record again if it is to stay"
+            "our delete of {record} on side {side}, because its partner was deleted, went over an edit of {edited_at}; the event {event} may say what the edit was: make the record again if it is to stay"
         ),
         ConflictKind::Overwritten {
             edited_at,
