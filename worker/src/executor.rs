@@ -325,6 +325,11 @@ impl<'a> Work<'a> {
             seen,
             ..Confirmation::default()
         };
+        self.learn(confirmation).await
+    }
+
+    /// Stores what was learned, unless somebody else has learned more since; the job goes on.
+    pub async fn learn(&self, confirmation: Confirmation) -> Result<(), WorkError> {
         let now = self.context.now();
         let store = &self.context.store;
         match store

@@ -23,6 +23,8 @@ pub struct Marks<'a> {
     pub updated_at: Option<Timestamp>,
     /// Its version.
     pub version: Option<&'a str>,
+    /// The checksum of its mapped fields.
+    pub checksum: Option<&'a str>,
 }
 
 /// What speaks against a record being the one that was linked.
@@ -46,7 +48,11 @@ pub fn mistaken(
 ) -> Option<Mistaken> {
     let Compared { kept, lost, filled } = compare(policy, base, side, fields);
     if lost + filled == 0 {
-        return None;
+        // An edit that both sides have not settled yet is in no base. It is lost all the same where what both agreed on
+        // before stands there again.
+        let is_as_seen = known.checksum.is_none() || known.checksum == found.checksum;
+        let reason = went_back(known, found).filter(|_| !is_as_seen);
+        return reason.map(Mistaken::Older);
     }
     if let (Some(then), Some(now)) = (known.made_at, found.made_at)
         && then.since(now).max(now.since(then)) > SAME_MOMENT
@@ -230,6 +236,33 @@ mod tests {
             ));
             assert_eq!(judged(then, now, same), None);
             assert_eq!(judged(now, then, edited), None);
+        }
+    }
+
+    #[test]
+    fn what_both_agreed_on_is_an_older_state_where_an_edit_was_seen_since() {
+        let marks = |checksum, secs| Marks {
+            checksum: Some(checksum),
+            updated_at: at(secs),
+            ..Marks::default()
+        };
+        let agreed = ["Ann", "ann@x", "Ghent"];
+        let found = marks("agreed", 10);
+        assert!(matches!(
+            judged(marks("edited", 20), found, agreed),
+            Some(Mistaken::Older(_))
+        ));
+        assert_eq!(
+            judged(marks("edited", 9), found, agreed),
+            None,
+            "taken back"
+        );
+        let unknown = Marks {
+            checksum: None,
+            ..marks("", 20)
+        };
+        for then in [marks("agreed", 20), unknown] {
+            assert_eq!(judged(then, found, agreed), None);
         }
     }
 

@@ -90,7 +90,10 @@ impl Operator {
                 self.require_meant(conflict, &standing, confirmed).await
             }
             Resolution::CreateNew => self.check_unmatched(conflict).await,
-            Resolution::Take { .. } => self.check_both(conflict).await,
+            Resolution::Take { side } => {
+                self.require_healthy(conflict, *side)?;
+                self.check_both(conflict).await
+            }
             Resolution::Approve => self.check_delete(conflict).await,
             Resolution::Reject => self.active_link(conflict).await.map(|_| ()),
         }
@@ -253,6 +256,21 @@ impl Operator {
             Some(link) if link.state == LinkState::Active => Ok(Some(link)),
             Some(_) | None => Err(no_pair(id)),
         }
+    }
+
+    /// A system that was set back has no values to give to itself.
+    fn require_healthy(&self, conflict: &Conflict, taken: Side) -> Result<(), OperatorError> {
+        if !matches!(conflict.kind, ConflictKind::SetBack { .. }) || taken != conflict.side {
+            return Ok(());
+        }
+        Err(OperatorError::Invalid {
+            problem: format!(
+                "side {taken} of {} is {}, the system that was set back: taking its values would carry the older state over",
+                conflict.sync,
+                self.parts.systems.name(&conflict.sync, taken)
+            ),
+            advice: "take the other side; or approve, if what it shows now is what counts",
+        })
     }
 
     /// A value can only be taken over when both records are there.

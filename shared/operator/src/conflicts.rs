@@ -1,5 +1,7 @@
 //! Questions that only a person can answer.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tandem_domain::suggest::full_advice;
 use tandem_domain::{ConflictId, SyncName, Timestamp};
@@ -32,6 +34,9 @@ pub struct ConflictQuery {
     /// How many.
     pub limit: Option<usize>,
 }
+
+/// Records that were missed so long before a question was asked may wait for it.
+const MISSING_BEFORE: Duration = Duration::from_secs(3_600);
 
 /// Whether a person has seen what an answer would write over, and said that it is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +95,10 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
         ],
         ConflictKind::Replaced { .. } => &[
             (
+                "take",
+                "give both records the values of the side that is named; one that is gone on the other side is made again there",
+            ),
+            (
                 "approve",
                 "hold the two records equal again: what differs from what both last had counts as an edit, and goes to the other side",
             ),
@@ -98,6 +107,16 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
                 "take the pair apart; each of the two records is then looked at as one without a partner",
             ),
             IGNORE_PAIR,
+        ],
+        ConflictKind::SetBack { .. } => &[
+            (
+                "take",
+                "give the system that was set back the values of this side, in all pairs concerned, and make the records again that are missing there",
+            ),
+            (
+                "approve",
+                "take what the system that was set back shows for what counts: what differs goes to the other side, and what is missing counts as deleted, under the delete brake of the sync",
+            ),
         ],
         ConflictKind::Overwritten { .. } => &[("dismiss", DISMISS), IGNORE_PAIR],
         ConflictKind::BackAndForth { .. } => &[
@@ -223,11 +242,8 @@ impl Operator {
             return Err(not_open(&conflict));
         };
         self.ring(&[job]);
-        if matches!(conflict.kind, ConflictKind::Emptied { .. }) {
-            // It is about many records: a whole listing finds them.
-            let started = self
-                .start(&conflict.sync, Start::Sweep(conflict.side))
-                .await;
+        if let Some(start) = self.finds_others(&conflict).await? {
+            let started = self.start(&conflict.sync, start).await;
             if let Err(error) = started {
                 tracing::warn!(conflict = %id, sync = %conflict.sync, %error, "the answer is carried out by the next whole comparison");
             }
@@ -238,6 +254,31 @@ impl Operator {
 }
 
 impl Operator {
+    /// What finds the records that wait for the answer, beside the one that the question names.
+    async fn finds_others(&self, conflict: &Conflict) -> Result<Option<Start>, OperatorError> {
+        match conflict.kind {
+            ConflictKind::Emptied { .. } => Ok(Some(Start::Sweep(conflict.side))),
+            // Records without a partner wait as well.
+            ConflictKind::SetBack { .. } => Ok(Some(Start::Backfill)),
+            // Records that are missing wait while it is asked why others of their side are out of date.
+            ConflictKind::Replaced { .. } => {
+                let since = conflict.created_at.minus(MISSING_BEFORE);
+                let count = self
+                    .store()
+                    .set_back_count(&conflict.sync, conflict.side, since)
+                    .await?;
+                Ok((count.missing > 0).then_some(Start::Sweep(conflict.side)))
+            }
+            ConflictKind::Field { .. }
+            | ConflictKind::Ambiguous { .. }
+            | ConflictKind::NotKept { .. }
+            | ConflictKind::DeleteHeld { .. }
+            | ConflictKind::Overwritten { .. }
+            | ConflictKind::BackAndForth { .. }
+            | ConflictKind::Doubled { .. } => Ok(None),
+        }
+    }
+
     /// Takes the answer `ignore` back: the record takes part again, its partner too, and the question is open again,
     /// unless the same is asked already. A job looks at them.
     ///
@@ -316,7 +357,10 @@ const fn advice(kind: &ConflictKind) -> &'static str {
             "approve if the field is really empty there, or reject to keep the values"
         }
         ConflictKind::Replaced { .. } => {
-            "approve if it is the same record after all, reject to take the pair apart, or ignore the record"
+            "say which side to take (a or b), or approve if it is the same record after all, reject to take the pair apart, or ignore the record"
+        }
+        ConflictKind::SetBack { .. } => {
+            "take the side that was not set back, or approve if what the other one shows now is what counts"
         }
         ConflictKind::BackAndForth { .. } => {
             "say which side to take (a or b), or approve to go on as before, or ignore the pair"
@@ -334,7 +378,7 @@ mod tests {
 
     use super::*;
 
-    fn one_of_each() -> [ConflictKind; 9] {
+    fn one_of_each() -> [ConflictKind; 10] {
         [
             Make::field_conflict("name"),
             Make::ambiguous(),
@@ -361,6 +405,12 @@ mod tests {
                 reason: String::new(),
                 known: Fields::default(),
                 found: Fields::default(),
+            },
+            ConflictKind::SetBack {
+                system: "crm".to_owned(),
+                older: 3,
+                missing: 1,
+                reason: String::new(),
             },
             ConflictKind::BackAndForth {
                 a: Fields::default(),

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::{SyncName, Timestamp};
+use tandem_domain::{ConflictId, SyncName, Timestamp};
 use tandem_store::{
-    ConflictFilter, ConflictState, EventFilter, EventState, Intent, JobCounts, Notice,
+    Conflict, ConflictFilter, ConflictState, EventFilter, EventState, Intent, JobCounts, Notice,
     PAGE_ROWS_MAX, RunFilter, RunKind, RunState, SyncTotals,
 };
 
 use crate::views::{
-    ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView, last_seen, unattended,
+    ConflictView, ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView,
+    last_seen, unattended,
 };
 use crate::{Operator, OperatorError};
 
@@ -86,6 +87,15 @@ impl OpenWrites {
     }
 }
 
+/// A system looks as if it had been restored from a backup, and a person is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetBackNotice {
+    /// The question.
+    pub conflict: ConflictId,
+    /// What is asked.
+    pub asks: String,
+}
+
 /// The state of one sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncStatus {
@@ -106,6 +116,9 @@ pub struct SyncStatus {
     /// Questions whose answer is not carried out yet.
     #[serde(default)]
     pub answered_conflicts: Counted,
+    /// Open questions whether a whole system was set back to an older state, in words.
+    #[serde(default)]
+    pub set_back: Vec<SetBackNotice>,
     /// Writes whose end is not known yet.
     #[serde(default)]
     pub open_writes: Option<OpenWrites>,
@@ -194,6 +207,16 @@ impl From<Notice> for NoticeView {
             process: notice.process,
             text: notice.text,
             at: notice.at,
+        }
+    }
+}
+
+impl From<Conflict> for SetBackNotice {
+    fn from(question: Conflict) -> Self {
+        let view = ConflictView::from(question);
+        Self {
+            conflict: view.id,
+            asks: view.asks,
         }
     }
 }
@@ -298,6 +321,14 @@ impl Operator {
     ) -> Result<SyncStatus, OperatorError> {
         let name = sync.name.clone();
         let counts = self.store().job_counts(Some(&name), now).await?;
+        let set_back = ConflictFilter {
+            sync: Some(name.clone()),
+            state: Some(ConflictState::Open),
+            kind: Some("set_back".to_owned()),
+            before: None,
+            limit: PAGE_ROWS_MAX,
+        };
+        let set_back = self.store().conflicts(&set_back).await?;
         let runs = RunFilter {
             sync: Some(name.clone()),
             limit: RECENT_RUNS,
@@ -313,6 +344,7 @@ impl Operator {
             queue: QueueStatus::new(&counts, now),
             open_conflicts: self.count_questions(&name, ConflictState::Open).await?,
             answered_conflicts: self.count_questions(&name, ConflictState::Answered).await?,
+            set_back: set_back.into_iter().map(SetBackNotice::from).collect(),
             open_writes: Some(OpenWrites::of(&name, writes)).filter(|writes| writes.count > 0),
             set_aside: self.set_aside(&name).await?,
             totals: self.store().totals(Some(&name)).await?,

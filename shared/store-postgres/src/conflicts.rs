@@ -45,8 +45,9 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
     })
 }
 
-/// Opens questions that are not open already; an open one about a field takes over the values of now. What a record
-/// matches is not asked when a job in another lane has linked it meanwhile. Returns how many are new or have other values.
+/// Opens questions that are not open already; an open one about a field or a whole side takes over the values of now. What
+/// a record matches is not asked when a job in another lane has linked it meanwhile. Returns how many are new or have other
+/// values.
 pub(crate) async fn open(
     txn: &mut Txn,
     conflicts: &[NewConflict],
@@ -83,7 +84,8 @@ WHERE c.kind::json ->> 'kind' <> ALL ($3) OR CASE c.side
 ORDER BY c.subject COLLATE \"C\", c.id COLLATE \"C\"
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
 SET kind = excluded.kind, shown = excluded.shown
-WHERE conflicts.state = 'open' AND conflicts.field IS NOT NULL AND conflicts.kind <> excluded.kind
+WHERE conflicts.state = 'open' AND conflicts.kind <> excluded.kind
+  AND (conflicts.field IS NOT NULL OR excluded.kind::json ->> 'kind' = 'set_back')
   AND conflicts.kind::json ->> 'kind' = excluded.kind::json ->> 'kind'";
 
 /// Closes questions whose answer was used.

@@ -26,6 +26,7 @@ mod plans;
 mod rows;
 mod runs;
 mod schema;
+mod set_back;
 mod sql;
 mod tally;
 mod txn;

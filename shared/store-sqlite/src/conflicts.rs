@@ -44,8 +44,9 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
     })
 }
 
-/// Opens questions that are not open already; an open one about a field takes over the values of now. What a record
-/// matches is not asked when a job in another lane has linked it meanwhile. Returns how many are new or have other values.
+/// Opens questions that are not open already; an open one about a field or a whole side takes over the values of now. What
+/// a record matches is not asked when a job in another lane has linked it meanwhile. Returns how many are new or have other
+/// values.
 pub(crate) async fn open(
     txn: &mut Txn,
     conflicts: &[NewConflict],
@@ -80,7 +81,8 @@ WHERE (value ->> 'kind') ->> 'kind' NOT IN (SELECT k.value FROM json_each(?3) k)
         WHERE l.sync = value ->> 'sync' AND l.b_id = value ->> 'record' AND l.state = 'active')))
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
 SET kind = excluded.kind, shown = excluded.shown
-WHERE conflicts.state = 'open' AND conflicts.field IS NOT NULL AND conflicts.kind <> excluded.kind
+WHERE conflicts.state = 'open' AND conflicts.kind <> excluded.kind
+  AND (conflicts.field IS NOT NULL OR excluded.kind ->> 'kind' = 'set_back')
   AND conflicts.kind ->> 'kind' = excluded.kind ->> 'kind'";
 
 /// Closes questions whose answer was used.

@@ -25,6 +25,7 @@ mod place;
 mod plans;
 mod rows;
 mod runs;
+mod set_back;
 mod sql;
 mod tally;
 #[cfg(test)]

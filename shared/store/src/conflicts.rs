@@ -10,6 +10,7 @@ use tandem_domain::{
 use crate::StoreError;
 use crate::brake::emptied_subject;
 use crate::question_kind::QuestionKind;
+use crate::set_back::set_back_subject;
 
 /// What the question is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +85,18 @@ pub enum ConflictKind {
         known: Fields,
         /// What it holds now.
         found: Fields,
+    },
+    /// Many linked records of a side show an older state, are other records now, or are not there: its system was restored
+    /// from a backup, or emptied and filled anew. One question for the whole side.
+    SetBack {
+        /// The system, by the name of its connection.
+        system: String,
+        /// How many show an older state or are other records, as far as is known.
+        older: u64,
+        /// How many are not there, as far as is known.
+        missing: u64,
+        /// What says so of the record that is named, in words.
+        reason: String,
     },
     /// Both records of a pair are changed back after each write of ours, by an automation of either system.
     BackAndForth {
@@ -165,6 +178,7 @@ impl ConflictKind {
             Self::Overwritten { .. } => QuestionKind::Overwritten,
             Self::Emptied { .. } => QuestionKind::Emptied,
             Self::Replaced { .. } => QuestionKind::Replaced,
+            Self::SetBack { .. } => QuestionKind::SetBack,
             Self::BackAndForth { .. } => QuestionKind::BackAndForth,
             Self::Doubled { .. } => QuestionKind::Doubled,
         }
@@ -187,6 +201,7 @@ impl ConflictKind {
             | Self::DeleteHeld { .. }
             | Self::Overwritten { .. }
             | Self::Replaced { .. }
+            | Self::SetBack { .. }
             | Self::BackAndForth { .. }
             | Self::Doubled { .. } => None,
         }
@@ -293,8 +308,8 @@ pub struct NewConflict {
 impl NewConflict {
     /// What is asked about, as text: one question about it is never open twice. It is a field of a link, or a
     /// record; beside other questions about a record stand those whether an edit was overwritten, whether it is to be
-    /// deleted, whether it is still the same record, and who changes it back. One about a field that vanished is about a
-    /// side of a sync.
+    /// deleted, whether it is still the same record, and who changes it back. One about a field that vanished, or about a
+    /// system that was set back, is about a side of a sync.
     #[must_use]
     pub fn subject(&self) -> String {
         let record = format!("{}/{}/{}", self.sync, self.side, self.record);
@@ -302,6 +317,7 @@ impl NewConflict {
             (_, ConflictKind::Emptied { field, .. }) => {
                 emptied_subject(&self.sync, self.side, field)
             }
+            (_, ConflictKind::SetBack { .. }) => set_back_subject(&self.sync, self.side),
             (Some(link), kind) if kind.field().is_some() => {
                 format!("{link}/{}", kind.field().unwrap_or_default())
             }
@@ -369,9 +385,9 @@ pub struct ConflictFilter {
 #[async_trait]
 pub trait ConflictStore: Send + Sync {
     /// Opens questions outside a job (first sync). One that is open or answered already for the same
-    /// link and field, or the same record, is kept; an open one about a field takes over the values of now. One about
-    /// what a record matches is not opened when the record has a partner by now. Returns how many are new or have other
-    /// values.
+    /// link and field, or the same record, is kept; an open one about a field or a whole side takes over the values of
+    /// now. One about what a record matches is not opened when the record has a partner by now. Returns how many are new or
+    /// have other values.
     async fn open_conflicts(
         &self,
         conflicts: Vec<NewConflict>,

@@ -22,6 +22,7 @@ mod moot;
 pub mod notes;
 mod question_kind;
 mod runs;
+mod set_back;
 mod waits;
 
 use async_trait::async_trait;
@@ -61,6 +62,9 @@ pub use question_kind::QuestionKind;
 pub use runs::{
     NewRun, Progress, ROW_ERRORS_MAX, RowError, Run, RunFilter, RunKind, RunState, RunStore,
 };
+pub use set_back::{
+    SetBackCount, SetBackSign, SetBackStore, set_back_counted_by, set_back_subject,
+};
 pub use tandem_domain::BaseValue;
 pub use waits::{NAMED_WAIT_MAX, STEPS_MAX, Turn, Verdict, Waiting, Waits};
 
@@ -78,6 +82,7 @@ pub trait Store:
     + HealthStore
     + LeaseStore
     + BrakeStore
+    + SetBackStore
     + HandStore
 {
     /// Ends the use of the storage in good order, when nothing is asked of it any more: what lies beside a file is

@@ -44,6 +44,10 @@ pub enum Fact {
     Agree,
     /// No record lacks the field any more.
     Shown,
+    /// The whole system was set back, and that is asked once for all.
+    PartOfOne,
+    /// No linked record is older or missing any more.
+    UpToDate,
 }
 
 impl Fact {
@@ -80,6 +84,8 @@ impl Fact {
             Self::Same => "both records are the ones that were linked, after all",
             Self::Agree => "both sides agree by now",
             Self::Shown => "no record lacks the field any more",
+            Self::PartOfOne => "it is part of the question whether the whole system was set back",
+            Self::UpToDate => "no linked record is older or missing any more",
         }
     }
 
@@ -95,7 +101,11 @@ impl Fact {
             QuestionKind::DeleteHeld => {
                 self.is_of_pair() || matches!(self, Self::Whole | Self::OtherGone)
             }
-            QuestionKind::Replaced => self.is_of_pair() || matches!(self, Self::Same),
+            QuestionKind::Replaced => {
+                self.is_of_pair() || matches!(self, Self::Same | Self::PartOfOne)
+            }
+            // It is about a whole side, whatever becomes of the record that it names.
+            QuestionKind::SetBack => matches!(self, Self::UpToDate),
             QuestionKind::BackAndForth => self.is_of_pair() || matches!(self, Self::Agree),
             // It is about all records that lack the field, whatever becomes of the one that it names.
             QuestionKind::Emptied => matches!(self, Self::Shown),
@@ -148,7 +158,7 @@ pub struct Moot {
 mod tests {
     use super::*;
 
-    const ALL: [Fact; 17] = [
+    const ALL: [Fact; 19] = [
         Fact::Linked,
         Fact::LeftAlone,
         Fact::Gone,
@@ -166,6 +176,8 @@ mod tests {
         Fact::Same,
         Fact::Agree,
         Fact::Shown,
+        Fact::PartOfOne,
+        Fact::UpToDate,
     ];
 
     fn ends(kind: QuestionKind) -> Vec<Fact> {

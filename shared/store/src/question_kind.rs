@@ -17,6 +17,8 @@ pub enum QuestionKind {
     Emptied,
     /// Whether it is still the record that was linked.
     Replaced,
+    /// Whether the system of a side was set back to an older state.
+    SetBack,
     /// Who changes a pair back.
     BackAndForth,
     /// Which of two records that we made is too many.
@@ -25,7 +27,7 @@ pub enum QuestionKind {
 
 impl QuestionKind {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Field,
         Self::Ambiguous,
         Self::NotKept,
@@ -33,6 +35,7 @@ impl QuestionKind {
         Self::Overwritten,
         Self::Emptied,
         Self::Replaced,
+        Self::SetBack,
         Self::BackAndForth,
         Self::Doubled,
     ];
@@ -48,6 +51,7 @@ impl QuestionKind {
             Self::Overwritten => "overwritten",
             Self::Emptied => "emptied",
             Self::Replaced => "replaced",
+            Self::SetBack => "set_back",
             Self::BackAndForth => "back_and_forth",
             Self::Doubled => "doubled",
         }

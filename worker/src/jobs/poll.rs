@@ -16,7 +16,7 @@ use crate::first_sync;
 use crate::listing::Walk;
 use crate::patience::{self, PAGE_TRIES};
 use crate::readings::{Reading, hints_of};
-use crate::reconcile::close_moot_questions_about_fields;
+use crate::reconcile::{close_moot_questions_about_fields, close_moot_questions_about_sides};
 
 /// How much is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +188,7 @@ async fn list_side(
         listed.place.progress.vanished += vanished::look_up(context, cause, run).await?;
         vanished::look_at_asked(context, cause, run).await?;
         close_moot_questions_about_fields(context, sync, side).await?;
+        close_moot_questions_about_sides(context, sync, cause).await?;
     }
     Ok(())
 }

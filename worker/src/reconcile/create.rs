@@ -8,6 +8,7 @@ use tandem_store::{Intent, IntentState, Waiting};
 use super::created::{Source, link_created};
 use super::over_and_over;
 use super::pair::between;
+use super::set_back;
 use super::unlinked::{Here, look_again};
 use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};
 use crate::failure::WorkError;
@@ -26,6 +27,9 @@ pub(super) async fn create(
             "no partner, and the sync creates none on that side",
         ));
     };
+    if let Some(held) = set_back::refuse_create(work, write.side).await? {
+        return Ok(held);
+    }
     let match_key = key_texts(&work.sync.policy, &here.reading.fields)
         .into_iter()
         .next();

@@ -3,14 +3,16 @@
 use tandem_domain::{ConflictId, LinkId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState, LinkUpdate,
-    NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
+    Confirmation, Hints, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState,
+    LinkUpdate, NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
 };
 
 use super::change_log::created_fields;
 use super::lost_create::{is_source_missing, plan_anew};
 use super::pair::{could_be_made_so, since_made};
 use super::questions::not_kept_question;
+use super::set_back;
+use crate::context::Cause;
 use crate::executor::{Work, both};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -115,6 +117,11 @@ async fn refuse_taken(
         let reason = "its source is gone, and what it made has another partner";
         return plan_anew(work, intent, reason).await.map(Some);
     }
+    if set_back::answer(work, &link, intent.side).await?.is_some() {
+        // The one that bore the id before is one of those that were lost.
+        take_apart(work, &link, intent.side.other()).await?;
+        return Ok(None);
+    }
     let system = work.sync.end(intent.side).connection.to_string();
     let partner = link.side(intent.side.other()).id.clone();
     let error = WorkError::IdTaken {
@@ -125,6 +132,35 @@ async fn refuse_taken(
     work.close(intent, IntentState::Failed, Vec::new(), error.to_string())
         .await?;
     Err(error)
+}
+
+/// Dissolves the pair of a record whose id another has by now. Whoever looks at what is left of it finds it without a
+/// partner.
+async fn take_apart(work: Work<'_>, link: &Link, rest: Side) -> Result<(), WorkError> {
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Update {
+            id: link.id,
+            expected_revision: link.revision,
+            a: SideState::default(),
+            b: SideState::default(),
+            base: link.base.clone(),
+            state: LinkState::Retired,
+        }),
+        ..Confirmation::default()
+    };
+    work.learn(confirmation).await?;
+    let Some(record) = link.side(rest).id.clone() else {
+        return Ok(());
+    };
+    let cause = Cause {
+        sync: &work.sync.name,
+        side: rest,
+        class: work.claimed.job.class,
+        trigger: work.claimed.job.trigger,
+    };
+    // Afterwards: in the lane of that link it would become one with a job that goes with the other record.
+    let job = work.context.reconcile_job(cause, record, Hints::default());
+    work.context.enqueue(vec![job]).await
 }
 
 pub(super) fn questions(

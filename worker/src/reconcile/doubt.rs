@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Marks, Mistaken, mistaken};
-use tandem_store::{Confirmation, Doubt, EventKind, Link, SideState, Waiting};
+use tandem_runtime::SyncDefinition;
+use tandem_store::{Confirmation, Doubt, EventKind, Link, SetBackSign, SideState, Waiting};
 
 use super::pair::{CLOCK_SLACK, Pair, changed};
+use super::set_back;
 use super::shown;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -38,6 +40,8 @@ enum Said {
     Missing,
     /// It is as it was before.
     Older,
+    /// It is as it was before our last write.
+    AsBefore,
     /// It is as it was before an edit that an event told of.
     Behind,
 }
@@ -60,7 +64,7 @@ pub(super) async fn wait(
             state.memory.doubt = None;
             continue;
         };
-        let is_older = matches!(said, Said::Older | Said::Behind);
+        let is_older = !matches!(said, Said::Missing);
         let doubt = match state.memory.doubt {
             Some(doubt)
                 if doubt.is_older == is_older
@@ -82,6 +86,9 @@ pub(super) async fn wait(
             },
         };
         state.memory.doubt = Some(doubt);
+        if matches!(said, Said::Older) && doubt.looks < LOOKS_MIN {
+            set_back::note(work, link, side, SetBackSign::Doubted).await?;
+        }
         let since = now.since(doubt_counts_from(work, side, &doubt, &said));
         if doubt.looks < LOOKS_MIN || since < patience(work, side, state, &said).await? {
             let backoff = FIRST_WAIT.saturating_mul(1 << doubt.looks.saturating_sub(1).min(8));
@@ -114,7 +121,7 @@ fn doubt_counts_from(work: Work<'_>, side: Side, doubt: &Doubt, said: &Said) -> 
         Said::Behind => hint(work.claimed.job.hints, side)
             .filter(|told| told.since(doubt.since) < BEHIND_MAX)
             .map_or(doubt.since, |told| told.max(doubt.since)),
-        Said::Missing | Said::Older => doubt.since,
+        Said::Missing | Said::Older | Said::AsBefore => doubt.since,
     }
 }
 
@@ -122,8 +129,14 @@ fn doubt_counts_from(work: Work<'_>, side: Side, doubt: &Doubt, said: &Said) -> 
 /// the next time that one is missed would count from then.
 async fn dispel(work: Work<'_>, link: &Link) -> Result<Option<Performed>, WorkError> {
     let mut states = [link.a.clone(), link.b.clone()];
-    let doubts = states.iter_mut().map(|state| state.memory.doubt.take());
-    if doubts.flatten().count() == 0 {
+    let mut is_any = false;
+    for (side, state) in Side::BOTH.into_iter().zip(&mut states) {
+        if state.memory.doubt.take().is_some() {
+            set_back::forget(work, link, side).await?;
+            is_any = true;
+        }
+    }
+    if !is_any {
         return Ok(None);
     }
     remember(work, link, states, Duration::ZERO, Waiting::Progress)
@@ -153,14 +166,14 @@ fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> O
     let Some(reading) = reading.filter(|reading| !reading.counts_as_gone) else {
         return Some(Said::Missing);
     };
-    match mistake(work, link, side, reading) {
+    match mistake(work.sync, link, side, reading) {
         Some(Mistaken::Older(_)) => return Some(Said::Older),
         Some(Mistaken::Other(_)) | None => {}
     }
     if is_as_before_our_write(work, link, side, reading)
         || is_from_before_our_write(work, link, side, reading)
     {
-        return Some(Said::Older);
+        return Some(Said::AsBefore);
     }
     is_behind(work, side, reading).then_some(Said::Behind)
 }
@@ -184,7 +197,7 @@ fn is_told_since(work: Work<'_>, side: Side, since: Timestamp) -> bool {
 
 /// What speaks against a record being the one that was linked.
 pub(super) fn mistake(
-    work: Work<'_>,
+    sync: &SyncDefinition,
     link: &Link,
     side: Side,
     reading: &Reading,
@@ -197,18 +210,21 @@ pub(super) fn mistake(
             "it answers with record {answered}"
         )));
     }
+    let checksum = reading.checksum();
     let known = Marks {
         made_at: state.memory.made_at,
         updated_at: state.updated_at,
         version: state.version.as_deref(),
+        checksum: state.checksum.as_deref(),
     };
     let found = Marks {
         made_at: reading.record.created_at,
         updated_at: reading.record.updated_at,
         version: reading.record.version.as_deref(),
+        checksum: Some(&checksum),
     };
     mistaken(
-        &work.sync.policy,
+        &sync.policy,
         &link.base,
         side,
         known,
@@ -255,7 +271,7 @@ async fn patience(
 ) -> Result<Duration, WorkError> {
     let whole = work.sync.confirm_gone;
     match said {
-        Said::Older => Ok(whole),
+        Said::Older | Said::AsBefore => Ok(whole),
         Said::Behind => Ok(whole.min(BEHIND_FOR)),
         Said::Missing if is_told(work, side, state).await? => Ok(whole.min(TOLD_AFTER)),
         Said::Missing => Ok(whole),

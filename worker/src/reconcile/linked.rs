@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_domain::{BaseValue, Side};
-use tandem_engine::{Contest, LinkFate, NotKept, Plan, Ruled, View};
+use tandem_domain::{BaseValue, LinkId, Side};
+use tandem_engine::{Contest, LinkFate, NotKept, Plan, Presence, Ruled, View};
 use tandem_store::{
     Causes, IndexedRecord, Intent, IntentState, IntentVerdict, JobKind, Link, LinkState,
     PairContext, Resolution, Waiting,
@@ -22,12 +22,16 @@ use super::overwritten::{self, Overwritten};
 use super::pair::{Pair, presences, read_both};
 use super::recover::Recovery;
 use super::replaced::{self, Sameness};
+use super::restored;
 use super::seen::Known;
 use super::sending::carry_out;
+use super::set_back;
+use crate::context::Cause;
 use crate::edits;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
+use crate::readings::{Reading, hints_of};
 use crate::trace;
 
 /// A pair that changes while it is read is read again so often before it is written all the same: somebody who edits
@@ -133,6 +137,9 @@ async fn attempt(
             .await
             .map(Round::Ended);
     }
+    if let Some(held) = set_back::hold(work, &link, &pair, &context).await? {
+        return Ok(Round::Ended(held));
+    }
     if let Some(waiting) = emptied::hold(work, &link, &mut pair).await? {
         return Ok(Round::Ended(waiting));
     }
@@ -143,6 +150,50 @@ async fn attempt(
     if let Sameness::Asked(asked) = sameness {
         return Ok(Round::Ended(asked));
     }
+    let heir = match sameness {
+        Sameness::Gone(side) => pair.take(side).map(|other| (side, other)),
+        Sameness::Same | Sameness::Apart | Sameness::Restore(_) | Sameness::Asked(_) => None,
+    };
+    let id = link.id;
+    let round = settle(work, link, context, (pair, sameness), causes).await?;
+    if let Some((side, other)) = heir {
+        look_at_heir(work, id, side, &other).await?;
+    }
+    Ok(round)
+}
+
+/// Another record has the id of one that is gone. It is looked at once the pair of that one is none any more.
+async fn look_at_heir(
+    work: Work<'_>,
+    link: LinkId,
+    side: Side,
+    heir: &Reading,
+) -> Result<(), WorkError> {
+    let link = work.context.store.link(link).await?;
+    if link.is_none_or(|link| link.state == LinkState::Active) {
+        return Ok(());
+    }
+    let cause = Cause {
+        sync: &work.sync.name,
+        side,
+        class: work.claimed.job.class,
+        trigger: work.claimed.job.trigger,
+    };
+    let hints = hints_of(side, heir.edited_at);
+    let job = work
+        .context
+        .reconcile_job(cause, heir.record.id.clone(), hints);
+    work.context.enqueue(vec![job]).await
+}
+
+/// Plans a pair of which it is known what its records are, and carries the plan out.
+async fn settle(
+    work: Work<'_>,
+    link: Link,
+    context: PairContext,
+    (pair, sameness): (Pair, Sameness),
+    causes: Causes,
+) -> Result<Round, WorkError> {
     let around = overwritten::find(work, &link, &pair).await?;
     let mut recovery = Recovery::of(work, &link, &context.intents, &pair);
     for edit in &around.came_after {
@@ -150,11 +201,22 @@ async fn attempt(
     }
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
-        Sameness::Same | Sameness::Asked(_) => {
+        Sameness::Restore(side) if restored::is_out_of_use(&pair, side) => {
+            // Nothing takes it into use again, and its partner is not to follow it.
+            Plan::nothing(LinkFate::Retire)
+        }
+        Sameness::Restore(side) => {
+            let chosen = restored::chosen(work, side);
+            let seen = restored::presences(&link, &pair, side);
+            plan(work, seen, (&context, chosen), &recovery)?
+        }
+        Sameness::Same | Sameness::Gone(_) | Sameness::Asked(_) => {
             let chosen = back_and_forth::chosen(work, &context).await?;
             let known = Known::of(work, &link, &pair, &context.intents).await?;
             recovery.agreed_besides(known.carried_over(work, &pair));
-            plan(work, &link, &pair, (&context, chosen, &known), &recovery)?
+            let moved = recovery.may_have_moved(&context.intents, &pair);
+            let seen = presences(work, &link, (&moved, &known), &pair);
+            plan(work, seen, (&context, chosen), &recovery)?
         }
     };
     if let Some(pause) = recovery.wait(work, &planned) {
@@ -189,9 +251,8 @@ async fn attempt(
 
 fn plan(
     work: Work<'_>,
-    link: &Link,
-    pair: &Pair,
-    (context, chosen, known): (&PairContext, BTreeMap<String, Side>, &Known),
+    [a, b]: [Presence; 2],
+    (context, chosen): (&PairContext, BTreeMap<String, Side>),
     recovery: &Recovery,
 ) -> Result<Plan, WorkError> {
     let mut fields = chosen;
@@ -201,8 +262,6 @@ fn plan(
         values: edits::values(work.sync, &work.claimed.job.edits)?,
         contests: contests(&context.intents),
     };
-    let moved = recovery.may_have_moved(&context.intents, pair);
-    let [a, b] = presences(work, link, (&moved, known), pair);
     let view = View {
         base: Some(&recovery.base),
         a: &a,

@@ -25,15 +25,19 @@ mod pair;
 mod questions;
 mod recover;
 mod replaced;
+mod restored;
 mod revive;
 mod seen;
 mod sending;
+mod set_back;
+mod set_back_over;
 mod shown;
 mod unclear;
 mod unlinked;
 mod unshown;
 
 pub use emptied::close_moot as close_moot_questions_about_fields;
+pub use set_back_over::close_moot as close_moot_questions_about_sides;
 
 use tandem_domain::{RecordId, Side};
 use tandem_queue::LeaseEnd;

@@ -26,8 +26,8 @@ pub(super) fn ended(work: Work<'_>, open: &Open, planned: &Plan, settled: &Settl
         let Some(kind) = QuestionKind::of(&ruling.asked) else {
             continue;
         };
-        // That one holds for other records too.
-        if kind == QuestionKind::Emptied {
+        // Those hold for other records too.
+        if matches!(kind, QuestionKind::Emptied | QuestionKind::SetBack) {
             continue;
         }
         let fact = why(known, kind).filter(|_| !is_carried_out(ruling, kind, planned));
@@ -98,7 +98,8 @@ fn is_carried_out(ruling: &Ruling, kind: QuestionKind, planned: &Plan) -> bool {
             | QuestionKind::NotKept
             | QuestionKind::BackAndForth
             | QuestionKind::Overwritten
-            | QuestionKind::Emptied,
+            | QuestionKind::Emptied
+            | QuestionKind::SetBack,
             _,
         ) => is_kept,
     }

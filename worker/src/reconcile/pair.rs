@@ -51,6 +51,14 @@ impl Pair {
         }
     }
 
+    /// Has a side be without a record: what was read is not the one of the pair.
+    pub(super) const fn take(&mut self, side: Side) -> Option<Reading> {
+        match side {
+            Side::A => self.a.reading.take(),
+            Side::B => self.b.reading.take(),
+        }
+    }
+
     pub(super) const fn side_mut(&mut self, side: Side) -> Option<&mut Reading> {
         match side {
             Side::A => self.a.reading.as_mut(),

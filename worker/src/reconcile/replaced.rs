@@ -1,32 +1,36 @@
-//! Under the id of a linked record there is another record, or an older state of it, and that lasts: a system was
-//! restored from a backup, or emptied and filled anew. Nothing is written over either record until a person has said
-//! which it is; and where it happens to several pairs the sync stops, because it will be so with all of them.
+//! Under the id of a linked record there is another record, or an older state of it, and that lasts; or it is missing
+//! while others of its side are out of date. A system was restored from a backup, or emptied and filled anew. Nothing is
+//! written over either record, and nothing deleted, until a person has said what it is: of a single pair here, of a whole
+//! side in `set_back.rs`.
 
 use tandem_domain::{ConflictId, Fields, Side};
-use tandem_engine::Mistaken;
+use tandem_engine::{keeps_any, match_keys};
 use tandem_store::{
-    Confirmation, ConflictFilter, ConflictKind, ConflictState, JobOutcome, Link, NewConflict,
-    PairContext, Resolution,
+    Confirmation, Conflict, ConflictKind, EventKind, JobOutcome, Link, NewConflict, PairContext,
+    Resolution, Waiting,
 };
 
-use super::doubt::mistake;
+use super::looks::pause;
 use super::pair::Pair;
+use super::set_back::{self, Shows, Suspicion};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::Reading;
 
-/// So many pairs of a sync at once, and it stops.
-const STOP_AT: usize = 3;
-/// Questions looked at when they are counted.
-const QUESTIONS_MAX: usize = 200;
+/// The word of the question.
+pub(super) const REPLACED: &str = "replaced";
 
 /// What a person said of the records of a link, or what is to be asked.
 pub(super) enum Sameness {
     /// They are the ones that were linked.
     Same,
-    /// A person said that they are not: the link is to be dissolved.
+    /// A person said that they are not, or that one that is gone is to be made again: the link is to be dissolved.
     Apart,
+    /// A person said that the record of this side is gone: another has its id.
+    Gone(Side),
+    /// A person said that the record of this side is to get what its partner has.
+    Restore(Side),
     /// It is asked, and the job has ended.
     Asked(Performed),
 }
@@ -37,43 +41,156 @@ pub(super) async fn check(
     pair: &Pair,
     context: &PairContext,
 ) -> Result<Sameness, WorkError> {
-    let answer = context
-        .rulings
-        .iter()
-        .find(|ruling| ruling.asked == REPLACED);
+    let mut rulings = context.rulings.iter();
+    let answer = rulings.find(|ruling| ruling.asked == REPLACED);
     match answer.map(|ruling| &ruling.resolution) {
         Some(Resolution::Reject) => return Ok(Sameness::Apart),
+        Some(Resolution::Take { side }) => return Ok(restore(pair, side.other())),
         Some(_) => return Ok(Sameness::Same),
         None => {}
     }
-    let is_asked = context.replaced.is_some();
     for side in Side::BOTH {
-        let Some(reading) = pair.side(side) else {
-            if is_asked {
-                return Ok(Sameness::Asked(held()));
-            }
+        let Some(shows) = set_back::shows(work.sync, link, side, pair.side(side)) else {
             continue;
         };
-        if let Some(Mistaken::Older(reason) | Mistaken::Other(reason)) =
-            mistake(work, link, side, reading)
-        {
-            if is_asked {
-                return Ok(Sameness::Asked(held()));
+        if let Some(answered) = set_back::answer(work, link, side).await? {
+            let sameness = as_answered(work, link, pair, (side, &shows), &answered).await?;
+            if !matches!(sameness, Sameness::Same) {
+                return Ok(sameness);
             }
-            return ask(work, link, side, pair, reading, reason)
-                .await
-                .map(Sameness::Asked);
+            continue;
+        }
+        let asked = match &shows {
+            Shows::Older(reason) | Shows::Other(reason) => {
+                Some(older(work, link, pair, (side, &shows), reason, context).await?)
+            }
+            Shows::Missing if context.replaced.is_some() => Some(held()),
+            Shows::Missing => missing(work, link, pair, side).await?,
+        };
+        if let Some(asked) = asked {
+            return Ok(Sameness::Asked(asked));
         }
     }
     Ok(Sameness::Same)
 }
 
+/// What a person's answer about a whole side says of one pair.
+async fn as_answered(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    (side, shows): (Side, &Shows),
+    answered: &Conflict,
+) -> Result<Sameness, WorkError> {
+    // Then the one that was linked is gone, and somebody else has its id.
+    let is_another = match (shows, pair.side(side)) {
+        (Shows::Other(_), Some(reading)) => !is_like(work, link, pair, side, reading),
+        _ => false,
+    };
+    let is_taken = matches!(answered.resolution, Some(Resolution::Take { .. }));
+    match (is_taken, is_another) {
+        (true, true) => return Ok(Sameness::Apart),
+        (false, true) => return Ok(Sameness::Gone(side)),
+        (false, false) => return Ok(Sameness::Same),
+        (true, false) => {}
+    }
+    let is_missing = matches!(shows, Shows::Missing);
+    if is_missing && is_deleted_since(work, link, side, answered).await? {
+        return Ok(Sameness::Same);
+    }
+    Ok(restore(pair, side))
+}
+
+/// The record of a side is to hold what its partner does. One that is gone is made again as the partner of a record that
+/// has none: a system that was set back may have given its id to another since.
+fn restore(pair: &Pair, side: Side) -> Sameness {
+    let is_partner_here = pair.side(side.other()).is_some();
+    if pair.side(side).is_none() && is_partner_here {
+        Sameness::Apart
+    } else {
+        Sameness::Restore(side)
+    }
+}
+
+/// Whether the newest event about a record says that it was deleted, after a person has answered.
+async fn is_deleted_since(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    answered: &Conflict,
+) -> Result<bool, WorkError> {
+    let (Some(record), Some(at)) = (&link.side(side).id, answered.answered_at) else {
+        return Ok(false);
+    };
+    let events = work.events_of(side, record).await?;
+    let newest = events.first();
+    Ok(newest.is_some_and(|event| event.kind == EventKind::Deleted && event.received_at > at))
+}
+
+/// Whether a record holds anything of what the one that was linked held, or matches its partner.
+fn is_like(work: Work<'_>, link: &Link, pair: &Pair, side: Side, reading: &Reading) -> bool {
+    let policy = &work.sync.policy;
+    if keeps_any(policy, &link.base, side, &reading.fields) {
+        return true;
+    }
+    let own = match_keys(policy, &reading.fields);
+    let partner = pair.side(side.other());
+    partner.is_some_and(|partner| {
+        let keys = match_keys(policy, &partner.fields);
+        own.iter().any(|key| keys.contains(key))
+    })
+}
+
+/// A record is out of date: it is asked about it, or about its whole side.
+async fn older(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    (side, shows): (Side, &Shows),
+    reason: &str,
+    context: &PairContext,
+) -> Result<Performed, WorkError> {
+    if let Some(held) = set_back::gather(work, link, (side, shows), pair).await? {
+        return Ok(held);
+    }
+    match pair.side(side) {
+        Some(reading) if context.replaced.is_none() => {
+            ask(work, link, side, pair, reading, reason.to_owned()).await
+        }
+        Some(_) | None => Ok(held()),
+    }
+}
+
+/// A record is gone. Nobody knows whether somebody deleted it while others of its side are out of date.
+async fn missing(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    side: Side,
+) -> Result<Option<Performed>, WorkError> {
+    match set_back::suspicion(work, side).await? {
+        Suspicion::None => Ok(None),
+        Suspicion::Perhaps => {
+            let since = link.side(side).memory.doubt.map(|doubt| doubt.since);
+            let waited = since.map(|since| work.context.now().since(since));
+            let waited = waited.filter(|waited| *waited < set_back::patience(work.sync));
+            Ok(waited.map(|waited| work.again_after(pause(waited), Waiting::Elsewhere)))
+        }
+        Suspicion::Asked => {
+            let shows = (side, &Shows::Missing);
+            let asked = set_back::gather(work, link, shows, pair).await?;
+            Ok(Some(asked.unwrap_or_else(|| {
+                Performed::done(
+                    "held: other records of its system are out of date, and a person must say why",
+                )
+            })))
+        }
+    }
+}
+
 fn held() -> Performed {
     Performed::done("held: a person must say whether it is still the same record")
 }
-
-/// The word of the question.
-const REPLACED: &str = "replaced";
 
 async fn ask(
     work: Work<'_>,
@@ -114,33 +231,5 @@ async fn ask(
         }),
         ..Confirmation::default()
     };
-    let performed = work.confirm(confirmation).await?;
-    stop_if_many(work).await?;
-    Ok(performed)
-}
-
-async fn stop_if_many(work: Work<'_>) -> Result<(), WorkError> {
-    let filter = ConflictFilter {
-        sync: Some(work.sync.name.clone()),
-        state: Some(ConflictState::Open),
-        limit: QUESTIONS_MAX,
-        ..ConflictFilter::default()
-    };
-    let store = &work.context.store;
-    let open = store.conflicts(&filter).await?;
-    let replaced = open
-        .iter()
-        .filter(|conflict| matches!(conflict.kind, ConflictKind::Replaced { .. }));
-    let pairs = replaced.count();
-    if pairs >= STOP_AT {
-        let (sync, now) = (&work.sync.name, work.context.now());
-        let because = format!(
-            "{pairs} linked records are not the ones that were linked: a system was restored from a backup, or emptied \
-             and filled anew. Nothing was written over them; answer the questions (`tandem conflicts list --sync \
-             {sync}`) first"
-        );
-        store.pause_sync(sync, Some(&because), now).await?;
-        tracing::error!(%sync, pairs, "several linked records are not the ones that were linked: a system was restored, or emptied and filled anew. The sync is paused; answer the questions (`tandem conflicts list`), then resume it");
-    }
-    Ok(())
+    work.confirm(confirmation).await
 }

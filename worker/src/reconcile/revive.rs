@@ -13,6 +13,7 @@ use super::filtered;
 use super::lost_create::{lost_create, settle_create};
 use super::moot::takes_no_part;
 use super::pair::read_both;
+use super::set_back;
 use super::unlinked::{self, is_linked, look_again, takes_none};
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -37,6 +38,15 @@ pub(super) async fn run(
     let pair = read_both(work, &link).await?;
     if let Some(told) = deleted_over::tell(work, &link, side, record, &pair).await? {
         return Ok(told);
+    }
+    for side in Side::BOTH {
+        let was_gone = link.side(side).memory.doubt.is_some();
+        if was_gone
+            && pair.side(side).is_some()
+            && let Some(left) = set_back::returned(work, &link, side).await?
+        {
+            return Ok(left);
+        }
     }
     let alive = |side: Side| {
         pair.side(side)

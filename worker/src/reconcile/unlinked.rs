@@ -5,8 +5,8 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Single, key_texts};
 use tandem_store::{
-    Confirmation, ConflictFilter, ConflictKind, ConflictState, Fact, Hints, Intent, JobState, Moot,
-    PairContext, Resolution, Waiting,
+    Confirmation, ConflictFilter, ConflictKind, ConflictState, Fact, Hints, Intent, JobOutcome,
+    JobState, Moot, PairContext, Resolution, Waiting,
 };
 
 use super::create::{create, plan_create};
@@ -19,6 +19,7 @@ use super::lost_create::{
     ABANDONED_AFTER, lands_within, lost_create, settle_create, settle_forgotten,
 };
 use super::moot::{give_up, takes_no_part};
+use super::set_back::{self, Suspicion};
 use super::shown::wait_until_whole;
 use super::unclear::{Found, hold};
 use crate::context::Cause;
@@ -378,10 +379,17 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
 /// The record waits until it is known whether the one whose partner it may be is gone. It is in the index from now on, so
 /// that whoever finds that out knows of it.
 async fn wait_for_its_end(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
-    let waited = work.waited_for(Waiting::Partner);
+    let outcome = if set_back::suspicion(work, here.side).await? == Suspicion::Asked {
+        // A person says what became of it, and then whoever looks at that pair finds this one.
+        JobOutcome::Done {
+            note: "held: it may be the partner of a record whose own is missing, and a person must say why".to_owned(),
+        }
+    } else {
+        work.snooze(pause(work.waited_for(Waiting::Partner)), Waiting::Partner)
+    };
     let confirmation = Confirmation {
         seen: vec![(here.side, here.reading.indexed(work.sync))],
-        outcome: Some(work.snooze(pause(waited), Waiting::Partner)),
+        outcome: Some(outcome),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await

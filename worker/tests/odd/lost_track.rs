@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_domain::{Clock, RecordId, Side};
+use tandem_domain::{RecordId, Side};
 use tandem_engine::SyncPolicy;
 use tandem_runtime::Archived;
 use tandem_store::{JobKind, LinkState};
@@ -135,46 +135,6 @@ async fn a_system_restored_from_a_backup_gives_nobody_another_record_to_keep() {
         let bob = world.a.texts(&a).expect("he is still there");
         assert_eq!(bob["name"], "Bob");
         assert!(!world.questions().await.is_empty(), "a person is asked");
-    }
-}
-
-#[tokio::test]
-async fn a_sync_that_stops_because_a_system_was_restored_says_so_itself() {
-    let world = World::odd(1, policy(), plain(), plain(), Archived::Gone).await;
-    let syncs = vec![(world.sync.clone(), serde_json::json!({}))];
-    let applied = world
-        .store
-        .apply_config(Vec::new(), syncs, Vec::new(), world.clock.now());
-    applied.await.expect("applied");
-    let empty = world.a.backup();
-    let people = |name: &str| {
-        (0..3)
-            .map(|number| {
-                let name = format!("{name} {number}");
-                let email = format!("{}@x.example", name.replace(' ', ""));
-                world.a.user_creates(&[("name", &name), ("email", &email)])
-            })
-            .collect::<Vec<RecordId>>()
-    };
-    people("Ann");
-    world.first_sync().await;
-    world.clock.advance(Duration::from_secs(3_600));
-    world.a.restores(&empty);
-    for id in people("Bob") {
-        world.hear(Side::A, &id).await;
-    }
-    world.rest().await;
-    world.sweep().await;
-    let syncs = world.store.syncs().await.expect("syncs");
-    let pause = syncs[0].pause.clone().expect("it is paused");
-    assert!(pause.since.is_some());
-    let because = pause.because.expect("it says why");
-    for part in [
-        "3 linked records",
-        "restored from a backup",
-        "tandem conflicts list",
-    ] {
-        assert!(because.contains(part), "{because}");
     }
 }
 

@@ -15,6 +15,7 @@ mod moot;
 mod not_ours;
 mod pairs;
 mod seen;
+mod set_back;
 mod shown_elsewhere;
 mod shown_late;
 mod side_effects;

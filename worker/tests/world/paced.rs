@@ -39,6 +39,12 @@ paced! {
         fn admit_delete(sync: &SyncName, link: LinkId, limit: u64, since: Timestamp, now: Timestamp) -> bool;
         fn count_emptied(sync: &SyncName, field: (Side, &str), link: LinkId, limit: u64, since: Timestamp, now: Timestamp) -> u64;
     }
+    SetBackStore {
+        fn note_set_back(sync: &SyncName, side: Side, link: LinkId, sign: SetBackSign, limit: u64, now: Timestamp) -> ();
+        fn set_back_count(sync: &SyncName, side: Side, since: Timestamp) -> SetBackCount;
+        fn set_back_links(sync: &SyncName, side: Side, limit: usize) -> Vec<LinkId>;
+        fn forget_set_back(sync: &SyncName, side: Side, link: Option<LinkId>, until: Timestamp) -> ();
+    }
     ChangeStore {
         fn changes(filter: &ChangeFilter) -> Vec<Change>;
         fn totals(sync: Option<&SyncName>) -> SyncTotals;

@@ -65,7 +65,7 @@ impl Resolve {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Answer {
-    /// The value of this side is right: a or b.
+    /// The values of this side are right: a or b. Of a system that was set back, name the other one.
     #[arg(long, value_name = "SIDE", value_parser = words(&Side::BOTH, Side::as_str))]
     take: Option<Side>,
     /// The record is the same as this one of the other side. One that is no candidate, and holds other values, needs
@@ -79,7 +79,8 @@ struct Answer {
     /// it back.
     #[arg(long)]
     ignore: bool,
-    /// Carry out the held delete; or it is the same record after all. Asks first.
+    /// Carry out the held delete; or it is the same record after all; or what a system that was set back shows is what
+    /// counts. Asks first.
     #[arg(long)]
     approve: bool,
     /// Do not carry out the held delete; or it is another record: take the pair apart.

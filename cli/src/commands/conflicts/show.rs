@@ -113,6 +113,10 @@ fn option(
 
 /// Of both sides, with the value that each has.
 fn takes(conflict: &ConflictView) -> Vec<(String, Option<String>)> {
+    if conflict.kind == "set_back" {
+        // The side that was set back has nothing to give.
+        return vec![(format!("--take {}", conflict.side.other()), None)];
+    }
     let sides = Side::BOTH.into_iter();
     sides
         .map(|side| (format!("--take {side}"), Some(value_of(conflict, side))))
@@ -158,6 +162,8 @@ fn partners(conflict: &ConflictView) -> Vec<(String, Option<String>)> {
 fn value_of(conflict: &ConflictView, side: Side) -> String {
     let question = &conflict.question;
     let name = match (conflict.kind.as_ref(), side == conflict.side) {
+        ("replaced", true) => return "what it has now".to_owned(),
+        ("replaced", false) => return "what its partner has".to_owned(),
         ("not_kept", true) => "kept",
         ("not_kept", false) => "sent",
         _ => side.as_str(),
@@ -221,7 +227,8 @@ mod tests {
             ("ambiguous", &["link_to", "create_new", "ignore"]),
             ("delete_held", &["approve", "reject", "ignore"]),
             ("emptied", &["approve", "reject"]),
-            ("replaced", &["approve", "reject", "ignore"]),
+            ("replaced", &["take", "approve", "reject", "ignore"]),
+            ("set_back", &["take", "approve"]),
             ("overwritten", &["dismiss", "ignore"]),
             ("back_and_forth", &["take", "approve", "ignore"]),
             ("doubled", &["create_new", "ignore"]),
@@ -229,6 +236,7 @@ mod tests {
             let text = told(&asked(kind, json!({ "candidates": ["b1"] }), answers));
             for answer in answers {
                 let (words, count) = match *answer {
+                    "take" if kind == "set_back" => ("--take b", 1),
                     "take" => ("--take", 2),
                     "link_to" => ("--link b1", 1),
                     "create_new" => ("--create", 1),
@@ -245,7 +253,7 @@ mod tests {
                 );
             }
             assert_eq!(text.matches("tandem conflicts resolve").count(), {
-                answers.len() + usize::from(answers.contains(&"take"))
+                answers.len() + usize::from(answers.contains(&"take") && kind != "set_back")
             });
         }
     }

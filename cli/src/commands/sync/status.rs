@@ -162,6 +162,10 @@ fn told(status: &SyncStatus) -> String {
         end("b", "stream")
     )];
     lines.extend(standstill(status));
+    lines.extend(status.set_back.iter().map(|one| {
+        let (asks, id) = (line(&one.asks), one.conflict);
+        format!("  ! SET BACK: {asks}; `tandem conflicts show {id}` lists the answers")
+    }));
     lines.extend([format!("  links      {}", status.links)]);
     lines.extend(left_alone(status));
     lines.extend([

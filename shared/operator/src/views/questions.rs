@@ -74,6 +74,7 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
     let own = record.side == conflict.side;
     match &conflict.kind {
         _ if own && record.id == conflict.record => Part::Record,
+        ConflictKind::SetBack { .. } if own => Part::Record,
         ConflictKind::DeleteHeld { gone, .. } if record.side == *gone => Part::Gone,
         ConflictKind::Ambiguous { .. } | ConflictKind::Doubled { .. } if own => Part::Rival,
         ConflictKind::Ambiguous { .. } => Part::Candidate,
@@ -83,6 +84,7 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
         | ConflictKind::Overwritten { .. }
         | ConflictKind::Emptied { .. }
         | ConflictKind::Replaced { .. }
+        | ConflictKind::SetBack { .. }
         | ConflictKind::BackAndForth { .. }
         | ConflictKind::Doubled { .. } => Part::Partner,
     }
@@ -158,6 +160,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             pairs(known),
             pairs(found)
         ),
+        ConflictKind::SetBack { .. } => set_back(conflict),
         ConflictKind::Emptied {
             field,
             records,
@@ -227,6 +230,35 @@ fn how_doubled(sent: Option<u32>) -> String {
         Some(times) => format!("it was sent {times} times, because an answer was lost, and more than one landed, or somebody copied a record with our reference"),
         None => "its system carried it out twice, or it was sent again after its answer was lost, or somebody copied a record with our reference".to_owned(),
     }
+}
+
+/// Whether a whole side was set back, in a sentence.
+fn set_back(conflict: &Conflict) -> String {
+    let ConflictKind::SetBack {
+        system,
+        older,
+        missing,
+        reason,
+    } = &conflict.kind
+    else {
+        return String::new();
+    };
+    let (side, other) = (conflict.side, conflict.side.other());
+    let others = conflict.shown.iter().take(NAMED_MAX);
+    let names: Vec<String> = others
+        .filter(|shown| shown.id != conflict.record)
+        .map(|shown| called(conflict, side, &shown.id))
+        .collect();
+    let and_others = if names.is_empty() {
+        String::new()
+    } else {
+        format!(", and {}", names.join(", "))
+    };
+    format!(
+        "{system}, the system of side {side}, looks as if it had been restored from a backup, or emptied and filled anew; noticed at {}. Of the linked records {older} show an older state or are other records now, and {missing} are missing, as far as is known: {} ({reason}){and_others}. Until this is answered nothing is written over them, and nothing that is missing on side {side} is deleted on side {other}; all other pairs go on",
+        conflict.created_at,
+        called(conflict, side, &conflict.record)
+    )
 }
 
 /// A record by its name and id.

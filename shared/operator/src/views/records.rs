@@ -474,6 +474,14 @@ fn question(kind: &ConflictKind) -> Json {
         } => {
             json!({ "reason": reason, "known": plain_fields(known), "found": plain_fields(found) })
         }
+        ConflictKind::SetBack {
+            system,
+            older,
+            missing,
+            reason,
+        } => {
+            json!({ "system": system, "older": older, "missing": missing, "reason": reason })
+        }
         ConflictKind::BackAndForth {
             a,
             b,

@@ -1,6 +1,8 @@
 use tandem_domain::{BaseValue, RecordId, Side, Value};
 use tandem_operator::{Confirmed, ConflictQuery, OperatorError, Switch};
-use tandem_store::{ConflictKind, ConflictState, Fact, NewConflict, Resolution};
+use tandem_store::{
+    ConflictKind, ConflictState, Fact, Job, JobFilter, JobKind, NewConflict, Resolution,
+};
 use tandem_testkit::Make;
 
 use crate::support::{World, world};
@@ -390,6 +392,53 @@ async fn a_question_names_its_records_and_shows_their_values() {
     ] {
         assert!(asks.contains(part), "{asks}");
     }
+}
+
+#[tokio::test]
+async fn a_system_that_was_set_back_has_no_values_to_give_and_the_answer_has_both_sides_compared() {
+    let world = world().await;
+    let kind = ConflictKind::SetBack {
+        system: "crm".to_owned(),
+        older: 8,
+        missing: 4,
+        reason: "it says that it last changed long ago".to_owned(),
+    };
+    let question = NewConflict {
+        shown: vec![
+            Make::shown(Side::A, "7", "Acme"),
+            Make::shown(Side::A, "8", "Basin"),
+        ],
+        ..world.make.conflict(None, "7", kind)
+    };
+    let id = open(&world, question).await;
+    let asks = world.operator.conflict(id).await.expect("it is there").asks;
+    for part in [
+        "crm, the system of side a",
+        "8 show an older state",
+        "4 are missing",
+        "\"Basin\" (8)",
+    ] {
+        assert!(asks.contains(part), "{asks}");
+    }
+    let status = world.operator.sync_status(&Make::customers()).await;
+    let told = status.expect("it is there").set_back;
+    assert_eq!((told[0].conflict, &told[0].asks), (id, &asks));
+    let take = |side| Resolution::Take { side };
+    let refused = world.operator.resolve(id, take(Side::A)).await;
+    let refused = refused.expect_err("it was set back").to_string();
+    assert!(
+        refused.contains("the system that was set back"),
+        "{refused}"
+    );
+    let answered = world.operator.resolve(id, take(Side::B)).await;
+    assert_eq!(answered.expect("it fits").state, ConflictState::Answered);
+    let filter = JobFilter {
+        limit: 100,
+        ..JobFilter::default()
+    };
+    let jobs = world.store.jobs(&filter).await.expect("jobs");
+    let is_whole = |job: &Job| matches!(job.kind, JobKind::Backfill { .. });
+    assert!(jobs.iter().any(is_whole), "{jobs:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tandem_store::{
 use super::{Subject, claimed, enqueue, job};
 use crate::Make;
 
-async fn open(store: &Subject, make: &Make, conflicts: &[&NewConflict]) -> usize {
+pub(super) async fn open(store: &Subject, make: &Make, conflicts: &[&NewConflict]) -> usize {
     let conflicts = conflicts.iter().map(|one| (*one).clone()).collect();
     store
         .open_conflicts(conflicts, make.now())
@@ -48,7 +48,7 @@ fn field(make: &Make, link: LinkId, name: &str) -> NewConflict {
 }
 
 /// Confirms under a job of its own.
-async fn confirm(store: &Subject, make: &Make, confirmation: Confirmation) {
+pub(super) async fn confirm(store: &Subject, make: &Make, confirmation: Confirmation) {
     let running = claimed(store, make, "a1").await;
     let confirmation = Confirmation {
         outcome: Some(super::done("echo")),

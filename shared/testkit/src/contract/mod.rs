@@ -26,6 +26,7 @@ pub mod logs;
 pub mod queue;
 pub mod runs;
 pub mod sending;
+pub mod set_back;
 pub mod waits;
 
 use std::sync::Arc;
@@ -146,6 +147,9 @@ macro_rules! contract_suite {
             crashes: a_job_whose_run_comes_further_each_time_is_not_what_kills_its_processes;
             brake: no_more_deletes_pass_than_the_limit_until_the_time_is_over;
             brake: records_that_lose_a_field_are_counted_until_the_time_is_over;
+            set_back: what_pairs_show_of_a_side_is_counted_once_each;
+            set_back: pairs_that_are_set_back_are_listed_until_they_are_forgotten;
+            set_back: a_system_that_was_set_back_is_one_question;
             brake: a_delete_that_was_let_pass_may_be_tried_again;
             brake: of_many_deletes_at_once_no_more_pass_than_the_limit;
             leases: a_role_has_one_holder_who_keeps_it_by_asking_again;

@@ -22,6 +22,7 @@ use super::Performed;
 use super::vanished::{self, forget_pages};
 use crate::context::Context;
 use crate::failure::WorkError;
+use crate::reconcile::close_moot_questions_about_sides;
 
 pub async fn run(
     context: &Context,
@@ -98,6 +99,9 @@ async fn compare_all(
         progress.vanished += vanished::look_up(context, jobs.cause(side), run).await?;
     }
     settle(&mut jobs, run, progress).await?;
+    for side in Side::BOTH {
+        close_moot_questions_about_sides(context, sync, jobs.cause(side)).await?;
+    }
     progress.queued += progress.vanished + jobs.queued;
     progress.unchanged = progress
         .listed

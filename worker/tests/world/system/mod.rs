@@ -7,7 +7,7 @@ pub mod oddities;
 pub mod pages;
 mod people;
 mod requests;
-mod rows;
+pub mod rows;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -25,6 +25,20 @@ pub struct Backup {
     next: u64,
 }
 
+impl Backup {
+    /// The record was not there yet.
+    pub fn forgets(&mut self, id: &RecordId) {
+        self.rows.remove(id);
+    }
+
+    /// The record was as it is in another one.
+    pub fn takes(&mut self, other: &Self, id: &RecordId) {
+        if let Some(row) = other.rows.get(id) {
+            self.rows.insert(id.clone(), row.clone());
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct State {
     pub rows: BTreeMap<RecordId, Row>,

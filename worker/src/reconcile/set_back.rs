@@ -1,0 +1,435 @@
+//! A system that was set back: restored from a backup, or emptied and filled anew. Many linked records of its side show an
+//! older state then, are other records, or are not there. That is the state of a side rather than of single pairs, so from
+//! the third pair on one question is asked for the whole side. Pairs that show it wait until it is answered; whatever else
+//! the sync holds goes on. Nothing that is missing on such a side is taken for deleted meanwhile.
+
+use std::time::Duration;
+
+use tandem_domain::{ConflictId, Fields, Side};
+use tandem_engine::Mistaken;
+use tandem_runtime::SyncDefinition;
+use tandem_store::{
+    Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, NewConflict, PairContext,
+    Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
+};
+
+use super::doubt::mistake;
+use super::pair::{CLOCK_SLACK, Pair};
+use super::replaced::REPLACED;
+use crate::context::Context;
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::Reading;
+
+/// So many pairs of a side, and it is asked about the side.
+const ASK_AT: u64 = 3;
+/// No more pairs are kept than this, of each sign.
+const KEPT_MAX: u64 = 1_000;
+/// Records that a question shows.
+const SHOWN_MAX: usize = 5;
+/// Questions about single pairs that are looked at: of a side there are two at most.
+const QUESTIONS_MAX: usize = 200;
+/// What was seen longer ago says nothing of what is seen now.
+const TOGETHER_WITHIN: Duration = Duration::from_secs(3_600);
+/// An older state that is looked for again is believed or not within so long after the time that the sync gives it.
+const BELIEVED_WITHIN: Duration = Duration::from_secs(60);
+/// What is to be made on a side that was set back waits for no longer than this at once.
+const CREATES_PAUSE: Duration = Duration::from_secs(30);
+/// An answer holds for so long for pairs of before the question that are looked at after it.
+pub(super) const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
+
+/// What a pair shows of a side.
+pub(super) enum Shows {
+    /// An older state of its record.
+    Older(String),
+    /// Another record under its id.
+    Other(String),
+    /// No record, or one out of use.
+    Missing,
+}
+
+impl Shows {
+    const fn sign(&self) -> SetBackSign {
+        match self {
+            Self::Older(_) | Self::Other(_) => SetBackSign::Older,
+            Self::Missing => SetBackSign::Missing,
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Older(reason) | Self::Other(reason) => reason.clone(),
+            Self::Missing => "it is not there".to_owned(),
+        }
+    }
+}
+
+/// What speaks for a side having been set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspicion {
+    /// Nothing.
+    None,
+    /// Other pairs show an older state, which is looked for again.
+    Perhaps,
+    /// A person is asked, about the side or a pair of it.
+    Asked,
+}
+
+pub(super) fn shows(
+    sync: &SyncDefinition,
+    link: &Link,
+    side: Side,
+    reading: Option<&Reading>,
+) -> Option<Shows> {
+    link.side(side).id.as_ref()?;
+    let Some(reading) = reading.filter(|reading| !reading.counts_as_gone) else {
+        return Some(Shows::Missing);
+    };
+    mistake(sync, link, side, reading).map(|mistaken| match mistaken {
+        Mistaken::Older(reason) => Shows::Older(reason),
+        Mistaken::Other(reason) => Shows::Other(reason),
+    })
+}
+
+/// Has a pair wait that shows what a question about its side is about. It is not looked for again: the answer does that.
+pub(super) async fn hold(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    context: &PairContext,
+) -> Result<Option<Performed>, WorkError> {
+    let mut rulings = context.rulings.iter();
+    if rulings.any(|ruling| ruling.asked == REPLACED) {
+        // A person has answered for this very pair.
+        return Ok(None);
+    }
+    for side in Side::BOTH {
+        let Some(shows) = shows(work.sync, link, side, pair.side(side)) else {
+            continue;
+        };
+        let asked = asked(work.context, work.sync, side).await?;
+        if let Some(open) = asked.filter(|asked| asked.state == ConflictState::Open) {
+            note(work, link, side, shows.sign()).await?;
+            if let Some(own) = context.replaced {
+                close_as_part(work, own).await?;
+            }
+            let shown = shown(link, side, pair.side(side));
+            renew(work, side, &open, shown).await?;
+            return Ok(Some(held(work, side)));
+        }
+    }
+    Ok(None)
+}
+
+fn held(work: Work<'_>, side: Side) -> Performed {
+    let connection = &work.sync.end(side).connection;
+    Performed::done(format!(
+        "held: a person must say whether {connection} was set back to an older state"
+    ))
+}
+
+/// Has a pair wait whose record is missing or out of date while others of its side are too, and asks about the side once
+/// there are enough of them. `None`: there are fewer.
+pub(super) async fn gather(
+    work: Work<'_>,
+    link: &Link,
+    (side, shows): (Side, &Shows),
+    pair: &Pair,
+) -> Result<Option<Performed>, WorkError> {
+    // First, so that of several at once the last one knows of all.
+    note(work, link, side, shows.sign()).await?;
+    let singly = asked_singly(work.context, work.sync, side).await?;
+    let since = work.context.now().minus(TOGETHER_WITHIN);
+    let store = &work.context.store;
+    let count = store.set_back_count(&work.sync.name, side, since).await?;
+    let older = count.older.max(singly.len() as u64);
+    if older + count.missing < ASK_AT {
+        return Ok(None);
+    }
+    if let Some(asked) = asked(work.context, work.sync, side).await?
+        && asked.state == ConflictState::Answered
+    {
+        // That one was about what was before.
+        close(work.context, &asked, None).await?;
+    }
+    let own = shown(link, side, pair.side(side));
+    let theirs = singly.iter().flat_map(|one| one.shown.clone());
+    let shown: Vec<ShownRecord> = own
+        .into_iter()
+        .chain(theirs.filter(|record| record.side == side))
+        .collect();
+    ask(work, link, (side, shows.reason()), shown).await?;
+    for one in singly {
+        close_as_part(work, one.id).await?;
+    }
+    Ok(Some(held(work, side)))
+}
+
+/// Asks once for the whole side.
+async fn ask(
+    work: Work<'_>,
+    link: &Link,
+    (side, reason): (Side, String),
+    shown: Vec<ShownRecord>,
+) -> Result<(), WorkError> {
+    let Some(record) = link.side(side).id.clone() else {
+        return Ok(());
+    };
+    let (sync, now) = (&work.sync.name, work.context.now());
+    let connection = &work.sync.end(side).connection;
+    let store = &work.context.store;
+    let since = now.minus(TOGETHER_WITHIN);
+    let count = store.set_back_count(sync, side, since).await?;
+    tracing::error!(%sync, %connection, older = count.older, missing = count.missing, "linked records show an older state or are missing: the system was restored from a backup, or emptied and filled anew. Nothing is written over them or deleted until a person has said what it is (`tandem conflicts list`)");
+    let question = NewConflict {
+        id: ConflictId::new(now, work.context.entropy.as_ref()),
+        sync: sync.clone(),
+        link: None,
+        side,
+        record,
+        kind: ConflictKind::SetBack {
+            system: connection.to_string(),
+            older: count.older,
+            missing: count.missing,
+            reason,
+        },
+        shown: first_of(shown),
+    };
+    store.open_conflicts(vec![question], now).await?;
+    Ok(())
+}
+
+/// The question says how many pairs are known by now.
+async fn renew(
+    work: Work<'_>,
+    side: Side,
+    open: &Conflict,
+    own: Option<ShownRecord>,
+) -> Result<(), WorkError> {
+    let ConflictKind::SetBack { system, reason, .. } = &open.kind else {
+        return Ok(());
+    };
+    let store = &work.context.store;
+    let since = open.created_at.minus(TOGETHER_WITHIN);
+    let count = store.set_back_count(&work.sync.name, side, since).await?;
+    let kind = ConflictKind::SetBack {
+        system: system.clone(),
+        older: count.older,
+        missing: count.missing,
+        reason: reason.clone(),
+    };
+    if kind == open.kind {
+        return Ok(());
+    }
+    let now = work.context.now();
+    let question = NewConflict {
+        id: ConflictId::new(now, work.context.entropy.as_ref()),
+        sync: work.sync.name.clone(),
+        link: None,
+        side,
+        record: open.record.clone(),
+        kind,
+        shown: first_of(open.shown.iter().cloned().chain(own).collect()),
+    };
+    store.open_conflicts(vec![question], now).await?;
+    Ok(())
+}
+
+/// The first of some records, each once.
+fn first_of(records: Vec<ShownRecord>) -> Vec<ShownRecord> {
+    let mut first: Vec<ShownRecord> = Vec::new();
+    for record in records {
+        if first.len() < SHOWN_MAX && first.iter().all(|other| other.id != record.id) {
+            first.push(record);
+        }
+    }
+    first
+}
+
+/// The record of a side as it is; of one that is gone, what both last agreed on.
+fn shown(link: &Link, side: Side, reading: Option<&Reading>) -> Option<ShownRecord> {
+    if let Some(reading) = reading {
+        return Some(reading.shown(side));
+    }
+    let agreed = link.base.iter();
+    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
+    Some(ShownRecord {
+        side,
+        id: link.side(side).id.clone()?,
+        fields: agreed.collect::<Fields>(),
+    })
+}
+
+/// Whether a record that is missing on a side, or has come back there, may be so because the side was set back.
+pub(super) async fn suspicion(work: Work<'_>, side: Side) -> Result<Suspicion, WorkError> {
+    let asked = asked(work.context, work.sync, side).await?;
+    let is_open = asked.is_some_and(|asked| asked.state == ConflictState::Open);
+    if is_open
+        || !asked_singly(work.context, work.sync, side)
+            .await?
+            .is_empty()
+    {
+        return Ok(Suspicion::Asked);
+    }
+    let since = work
+        .context
+        .now()
+        .minus(work.sync.confirm_gone + BELIEVED_WITHIN);
+    let store = &work.context.store;
+    let count = store.set_back_count(&work.sync.name, side, since).await?;
+    Ok(if count.doubted > 0 {
+        Suspicion::Perhaps
+    } else {
+        Suspicion::None
+    })
+}
+
+/// For how long what other pairs show can delay what is known of one.
+pub(super) fn patience(sync: &SyncDefinition) -> Duration {
+    3 * (sync.confirm_gone + BELIEVED_WITHIN)
+}
+
+/// What a person said of a side, where it holds for a pair: one that was linked before it was asked, and of which nothing
+/// newer was seen since.
+pub(super) async fn answer(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+) -> Result<Option<Conflict>, WorkError> {
+    let Some(asked) = asked(work.context, work.sync, side).await? else {
+        return Ok(None);
+    };
+    if !holds(work.context, &asked) {
+        return Ok(None);
+    }
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let seen = link.side(side).updated_at.map(|at| at.shifted(-offset));
+    let is_of_before = link.id.made_at() < asked.created_at
+        && seen.is_none_or(|seen| seen <= asked.created_at.plus(CLOCK_SLACK));
+    Ok(Some(asked).filter(|_| is_of_before))
+}
+
+/// Whether a question is answered, and not long ago.
+pub(super) fn holds(context: &Context, asked: &Conflict) -> bool {
+    let at = asked
+        .answered_at
+        .filter(|_| asked.state == ConflictState::Answered);
+    at.is_some_and(|at| context.now().since(at) < ANSWER_HOLDS)
+}
+
+/// What became of a record that has come back after its pair was retired: it may be there only because its side was set
+/// back, and then nothing is made or held equal for it.
+pub(super) async fn returned(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+) -> Result<Option<Performed>, WorkError> {
+    if let Some(asked) = answer(work, link, side).await? {
+        let is_left = matches!(asked.resolution, Some(Resolution::Take { .. }));
+        let connection = &work.sync.end(side).connection;
+        return Ok(is_left.then(|| {
+            Performed::done(format!(
+                "retired: the record is back because {connection} was set back, and a person said that its partners count"
+            ))
+        }));
+    }
+    if suspicion(work, side).await? != Suspicion::Asked {
+        return Ok(None);
+    }
+    note(work, link, side, SetBackSign::Older).await?;
+    Ok(Some(held(work, side)))
+}
+
+/// A system that was set back gives ids again that the links of missing records bear: nothing is made there before those
+/// are settled.
+pub(super) async fn refuse_create(
+    work: Work<'_>,
+    side: Side,
+) -> Result<Option<Performed>, WorkError> {
+    let Some(asked) = asked(work.context, work.sync, side).await? else {
+        return Ok(None);
+    };
+    let Some(at) = asked.answered_at else {
+        return Ok(Some(held(work, side)));
+    };
+    let settled_at = at.plus(2 * work.sync.confirm_gone + BELIEVED_WITHIN);
+    let left = settled_at.since(work.context.now());
+    Ok((!left.is_zero()).then(|| work.again_after(left.min(CREATES_PAUSE), Waiting::Elsewhere)))
+}
+
+/// Remembers what a pair shows of a side.
+pub(super) async fn note(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    sign: SetBackSign,
+) -> Result<(), WorkError> {
+    let now = work.context.now();
+    let store = &work.context.store;
+    store
+        .note_set_back(&work.sync.name, side, link.id, sign, KEPT_MAX, now)
+        .await?;
+    Ok(())
+}
+
+/// A pair shows nothing of it any more.
+pub(super) async fn forget(work: Work<'_>, link: &Link, side: Side) -> Result<(), WorkError> {
+    let now = work.context.now();
+    let store = &work.context.store;
+    store
+        .forget_set_back(&work.sync.name, side, Some(link.id), now)
+        .await?;
+    Ok(())
+}
+
+/// The question about a side, if it is not closed.
+pub(super) async fn asked(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+) -> Result<Option<Conflict>, WorkError> {
+    let subject = set_back_subject(&sync.name, side);
+    Ok(context.store.question_about(&subject).await?)
+}
+
+/// The open questions about single pairs of a side.
+pub(super) async fn asked_singly(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+) -> Result<Vec<Conflict>, WorkError> {
+    let filter = ConflictFilter {
+        sync: Some(sync.name.clone()),
+        state: Some(ConflictState::Open),
+        kind: Some(REPLACED.to_owned()),
+        limit: QUESTIONS_MAX,
+        ..ConflictFilter::default()
+    };
+    let mut open = context.store.conflicts(&filter).await?;
+    open.retain(|question| question.side == side);
+    Ok(open)
+}
+
+/// Closes a question about a single pair, unless it was answered since.
+async fn close_as_part(work: Work<'_>, question: ConflictId) -> Result<(), WorkError> {
+    let now = work.context.now();
+    let (store, state) = (&work.context.store, ConflictState::Open);
+    store
+        .close_question(question, state, Some(Fact::PartOfOne.because()), now)
+        .await?;
+    Ok(())
+}
+
+/// Closes the question about a side, unless it was answered since it was seen.
+pub(super) async fn close(
+    context: &Context,
+    question: &Conflict,
+    why: Option<&'static str>,
+) -> Result<(), WorkError> {
+    let (store, now) = (&context.store, context.now());
+    store
+        .close_question(question.id, question.state, why, now)
+        .await?;
+    Ok(())
+}
