@@ -70,7 +70,7 @@ impl Shows {
 pub(super) enum Suspicion {
     /// Nothing.
     None,
-    /// Other pairs show an older state, which is looked for again.
+    /// Other pairs show an older state, which is looked for again or about to be asked about.
     Perhaps,
     /// A person is asked, about the side or a pair of it.
     Asked,
@@ -278,7 +278,8 @@ pub(super) async fn suspicion(work: Work<'_>, side: Side) -> Result<Suspicion, W
         .minus(work.sync.confirm_gone + BELIEVED_WITHIN);
     let store = &work.context.store;
     let count = store.set_back_count(&work.sync.name, side, since).await?;
-    Ok(if count.doubted > 0 {
+    // One that is believed by now is about to be asked about.
+    Ok(if count.doubted + count.older > 0 {
         Suspicion::Perhaps
     } else {
         Suspicion::None
