@@ -2,10 +2,13 @@
 //!
 //! A migration only adds (tables, columns with a default, indexes), so that processes of the version
 //! before go on working while a fleet is upgraded one by one: a schema newer than the program is fine,
-//! one that is older is not.
+//! one that is older is not. Nor does it keep anybody from writing for long: an index of a table that grows is made
+//! beside the writers.
+
+use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{PgConnection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr};
 use tandem_store::StoreError;
 
 use crate::{rows, sql};
@@ -113,6 +116,19 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
 /// The version that this program needs.
 const NEEDED: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
+/// Migrations that only make an index of a table that may be long, and its name: it is made beside the writers
+/// (`CONCURRENTLY`), which PostgreSQL does outside of a transaction alone.
+const BESIDE_WRITERS: &[(i64, &str)] = &[
+    (8, "records_left_alone"),
+    (10, "intents_made"),
+    (16, "links_filtered"),
+];
+
+/// The advisory lock of whoever changes the schema.
+const LOCK_KEY: i64 = 0x7461_6e64_656d;
+/// How often whoever waits for it asks.
+const LOCK_PAUSE: Duration = Duration::from_millis(200);
+
 fn migrator() -> Migrator {
     let both = |(version, name, up, down): (i64, &'static str, &'static str, &'static str)| {
         [
@@ -123,15 +139,82 @@ fn migrator() -> Migrator {
             Migration::new(version, name.into(), direction, text.into_sql_str(), false)
         })
     };
-    // It takes an advisory lock, so that of several processes one migrates and the others wait.
-    Migrator::with_migrations(MIGRATIONS.iter().copied().flat_map(both).collect())
+    let migrations = MIGRATIONS.iter().copied().flat_map(both);
+    let mut migrator = Migrator::with_migrations(migrations.map(beside_writers).collect());
+    // Its way to wait would stop whoever makes an index: see `lock`.
+    migrator.set_locking(false);
+    migrator
 }
 
-/// Applies what is missing. Returns the version before and after.
+/// The migration as it is carried out. Its checksum stays that of its file, so that a database that has it already
+/// is the same as before. Of a process that ended after the index and before the note of it, the index stays.
+fn beside_writers(mut migration: Migration) -> Migration {
+    let mut listed = BESIDE_WRITERS.iter();
+    let is_listed = listed.any(|(version, _)| *version == migration.version);
+    if is_listed && migration.migration_type == MigrationType::ReversibleUp {
+        let text = migration.sql.as_str().replacen(
+            "CREATE INDEX ",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS ",
+            1,
+        );
+        migration.sql = AssertSqlSafe(text).into_sql_str();
+        migration.no_tx = true;
+    }
+    migration
+}
+
+/// Applies what is missing. Returns the version before and after. Of several processes one migrates and the others
+/// wait; the lock of one that fails goes with its connection.
 pub(crate) async fn migrate(conn: &mut PgConnection) -> Result<(i64, i64), StoreError> {
+    lock(conn).await?;
     let before = version(conn).await?;
+    drop_unfinished(conn, before).await?;
     migrator().run(&mut *conn).await.map_err(refused)?;
-    Ok((before, version(conn).await?))
+    let after = version(conn).await?;
+    unlock(conn).await?;
+    Ok((before, after))
+}
+
+/// Waits for the right to change the schema. One statement that waited for it would hold a snapshot, and whoever
+/// makes an index beside the writers waits for the end of every snapshot: each would wait for the other. So it is
+/// asked for again and again.
+async fn lock(conn: &mut PgConnection) -> Result<(), StoreError> {
+    const LOCK: &str = "-- lock_schema
+SELECT pg_try_advisory_lock($1) AS locked";
+    loop {
+        let row = sql::one(&mut *conn, sqlx::query(LOCK).bind(LOCK_KEY)).await?;
+        if rows::get(&row, "locked")? {
+            return Ok(());
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+}
+
+async fn unlock(conn: &mut PgConnection) -> Result<(), StoreError> {
+    const UNLOCK: &str = "-- unlock_schema
+SELECT pg_advisory_unlock($1)";
+    let unlock = sqlx::query(UNLOCK).bind(LOCK_KEY);
+    sql::one(conn, unlock).await?;
+    Ok(())
+}
+
+/// An index whose making was broken off is there and is of no use. It goes, so that its migration makes it anew.
+/// Those of migrations up to `version` have been made, whatever became of them since.
+async fn drop_unfinished(conn: &mut PgConnection, version: i64) -> Result<(), StoreError> {
+    const UNFINISHED: &str = "-- unfinished_indexes
+SELECT c.relname::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relname = ANY ($1) AND pg_table_is_visible(c.oid)";
+    let missing = BESIDE_WRITERS.iter().filter(|(of, _)| *of > version);
+    let names: Vec<&str> = missing.map(|(_, name)| *name).collect();
+    let asked = sqlx::query(UNFINISHED).bind(names);
+    for row in sql::all(&mut *conn, asked).await? {
+        let name: String = rows::get(&row, "name")?;
+        // One of the names above.
+        let drop = AssertSqlSafe(format!("DROP INDEX CONCURRENTLY {name}"));
+        let dropped = sqlx::raw_sql(drop).execute(&mut *conn).await;
+        dropped.map_err(|error| StoreError::Schema(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// The version found, and the one that this program needs.
@@ -141,7 +224,10 @@ pub(crate) async fn versions(conn: &mut PgConnection) -> Result<(i64, i64), Stor
 
 /// Undoes what was applied after `version`.
 pub(crate) async fn roll_back(conn: &mut PgConnection, version: i64) -> Result<(), StoreError> {
-    migrator().undo(conn, version).await.map_err(refused)
+    lock(conn).await?;
+    let undone = migrator().undo(&mut *conn, version).await;
+    undone.map_err(refused)?;
+    unlock(conn).await
 }
 
 fn refused(error: MigrateError) -> StoreError {
@@ -201,6 +287,47 @@ mod tests {
             .expect("the folder is there")
             .count();
         assert_eq!(files, MIGRATIONS.len() * 2);
+    }
+
+    /// Up to here the first versions of the tables were made.
+    const FIRST_TABLES: i64 = 4;
+
+    #[test]
+    fn an_index_of_a_table_that_is_there_is_made_beside_those_who_write_to_it() {
+        let later = MIGRATIONS.iter().filter(|(of, ..)| *of > FIRST_TABLES);
+        let of_indexes = later.filter(|(_, _, up, _)| up.contains("INDEX"));
+        let found: Vec<i64> = of_indexes.map(|(version, ..)| *version).collect();
+        let listed: Vec<i64> = BESIDE_WRITERS.iter().map(|(version, _)| *version).collect();
+        assert_eq!(found, listed);
+        for migration in migrator().iter().filter(|one| one.no_tx) {
+            let text = migration.sql.as_str();
+            let (version, statements) = (migration.version, text.matches(';').count());
+            let (_, name) = BESIDE_WRITERS
+                .iter()
+                .find(|(of, _)| *of == version)
+                .expect("only these are carried out outside of a transaction");
+            let begins = format!("CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON ");
+            assert!(text.contains(&begins) && statements == 1, "{text}");
+        }
+        assert_eq!(migrator().iter().filter(|one| one.no_tx).count(), 3);
+    }
+
+    #[test]
+    fn a_migration_counts_as_the_same_however_it_is_carried_out() {
+        for (version, _, up, _) in MIGRATIONS {
+            let migrator = migrator();
+            let mut of = migrator.iter().filter(|one| one.version == *version);
+            let is_up = |one: &&Migration| one.migration_type == MigrationType::ReversibleUp;
+            let carried_out = of.find(is_up).expect("it is in the list");
+            let file = Migration::new(
+                *version,
+                "".into(),
+                MigrationType::ReversibleUp,
+                up.into_sql_str(),
+                false,
+            );
+            assert_eq!(carried_out.checksum, file.checksum);
+        }
     }
 
     #[test]

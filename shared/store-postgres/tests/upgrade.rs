@@ -164,3 +164,94 @@ async fn a_store_at_work_goes_on_when_a_migration_adds_columns() {
         upgrade::works_on(&store, &filled).await;
     }
 }
+
+/// A process at work: it writes to the table, in a transaction that stays open.
+async fn writer(url: &str) -> PgConnection {
+    const WRITES: &str =
+        "BEGIN; LOCK TABLE intents IN ROW EXCLUSIVE MODE NOWAIT; SELECT txid_current()";
+    let mut conn = PgConnection::connect(url).await.expect("a connection");
+    let done = sqlx::raw_sql(WRITES).execute(&mut conn).await;
+    done.expect("nothing keeps it from writing");
+    conn
+}
+
+/// Waits until an index is being made: until that waits for the transactions that began before it.
+async fn is_being_made(url: &str) {
+    const WAITS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                         AND wait_event_type = 'Lock' AND query LIKE '%CREATE INDEX%intents_made%'";
+    let mut conn = PgConnection::connect(url).await.expect("a connection");
+    loop {
+        let waiting = sqlx::query_scalar(WAITS).fetch_one(&mut conn).await;
+        let waiting: i64 = waiting.expect("an answer");
+        if waiting > 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether the index is of use; `None` where there is none.
+async fn is_valid(url: &str) -> Option<bool> {
+    const VALID: &str =
+        "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                         WHERE c.relname = 'intents_made'";
+    let mut conn = PgConnection::connect(url).await.expect("a connection");
+    let valid = sqlx::query_scalar(VALID).fetch_optional(&mut conn).await;
+    valid.expect("an answer")
+}
+
+/// A database as it was before the index.
+async fn without_the_index(url: &str) -> i64 {
+    let (_, newest) = PostgresStore::migrate(url).await.expect("the schema");
+    let back = PostgresStore::roll_back(url, 9).await;
+    back.expect("it goes back");
+    assert_eq!(is_valid(url).await, None);
+    newest
+}
+
+#[tokio::test]
+async fn an_index_is_made_beside_those_who_write_and_those_who_wait_to_migrate() {
+    let database = shared_database().await;
+    let url = database.url();
+    let newest = without_the_index(url).await;
+    let earlier = writer(url).await;
+    let meanwhile = async {
+        is_being_made(url).await;
+        // Nobody who comes now is kept from writing.
+        drop(writer(url).await);
+        earlier.close().await.expect("it ends");
+    };
+    let (one, other, ()) = tokio::join!(
+        PostgresStore::migrate(url),
+        PostgresStore::migrate(url),
+        meanwhile
+    );
+    let mut moved = [one.expect("it goes up"), other.expect("it waits")];
+    moved.sort_unstable();
+    assert_eq!(moved, [(9, newest), (newest, newest)]);
+    assert_eq!(is_valid(url).await, Some(true));
+}
+
+#[tokio::test]
+async fn an_index_whose_making_was_broken_off_is_made_anew() {
+    let database = shared_database().await;
+    let url = database.url();
+    let newest = without_the_index(url).await;
+    let earlier = writer(url).await;
+    let broken_off = async {
+        is_being_made(url).await;
+        const BREAK_OFF: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%intents_made%'";
+        let mut conn = PgConnection::connect(url).await.expect("a connection");
+        let ended = sqlx::raw_sql(BREAK_OFF).execute(&mut conn).await;
+        ended.expect("the process is ended");
+    };
+    let (moved, ()) = tokio::join!(PostgresStore::migrate(url), broken_off);
+    assert!(moved.is_err(), "{moved:?}");
+    assert_eq!(is_valid(url).await, Some(false));
+    earlier.close().await.expect("it ends");
+
+    let again = PostgresStore::migrate(url).await;
+    assert_eq!(again.expect("it goes up"), (9, newest));
+    assert_eq!(is_valid(url).await, Some(true));
+}
