@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tandem_testkit::{OtlpReceiver, ReceivedSpan};
 
-use crate::common::http::within;
-use crate::common::pair::Pair;
+use crate::common::http::{post, within};
+use crate::common::system::System;
 use crate::edits::create;
 use crate::fleet::{END_MAX, Fleet, Plan};
 use crate::member::After;
@@ -14,30 +14,31 @@ use crate::site::Role;
 
 /// Work begins within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A job makes several requests: they take longer than a process has to end in.
-const LATENCY_MS: u64 = 2_500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_leads_from_the_webhook_through_two_workers_to_the_write() {
     let collector = OtlpReceiver::start().await;
-    let mut pair = Pair::new(0, 1);
-    pair.books.latency_ms = LATENCY_MS;
     let mut fleet = Fleet::start(Plan {
-        pair,
         collector: Some(collector.endpoint()),
         ..Plan::without_polls(0)
     })
     .await;
     fleet.first_sync().await;
 
+    // The first worker asks the finance system, and has no answer for as long as it lives: so it has begun,
+    // and cannot have written.
+    let books = fleet.pair.books.base_url();
+    let before = requests(&fleet.books).await;
+    hold(&books, true).await;
     create(&fleet.pair.crm.base_url(), 1, "BE0123456789").await;
-    let began = within(PATIENCE, async || {
-        (fleet.database.reconcile_jobs_running().await > 0).then_some(())
+    let asks = within(PATIENCE, async || {
+        (requests(&fleet.books).await > before).then_some(())
     });
-    assert!(began.await.is_some(), "no worker has the job");
+    assert!(asks.await.is_some(), "no worker has the job");
     // It hands the job back, and another worker goes on with it.
     let code = fleet.workers[0].terminate(After::StayDown, END_MAX).await;
     assert_eq!(code, Some(0), "{}", fleet.workers[0].log());
+    hold(&books, false).await;
     fleet.add(Role::Worker);
 
     let spans = collector
@@ -56,6 +57,17 @@ async fn one_trace_leads_from_the_webhook_through_two_workers_to_the_write() {
         .map(|span| span.attributes["resource.service.instance.id"].as_str())
         .collect();
     assert_eq!(processes.len(), 3, "{processes:?} of {spans:#?}");
+}
+
+/// How many API requests have come to a system.
+async fn requests(system: &System) -> u64 {
+    system.state().await.counters.requests
+}
+
+/// Keeps the API requests to the system at this address waiting from now on, or lets all of them go on.
+async fn hold(base_url: &str, held: bool) {
+    let body = serde_json::json!({ "held": held }).to_string();
+    assert_eq!(post(&format!("{base_url}/_sim/hold"), &body).await, 200);
 }
 
 /// The write to the finance system that was carried out.

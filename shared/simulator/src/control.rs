@@ -34,6 +34,8 @@ pub enum ControlError {
     BadBody { problem: String },
     #[error("the body is not {{\"rate\":0.05}}: {problem}")]
     BadRate { problem: String },
+    #[error("the body is not {{\"held\":true}}: {problem}")]
+    BadHold { problem: String },
 }
 
 impl IntoResponse for ControlError {
@@ -43,7 +45,8 @@ impl IntoResponse for ControlError {
             ControlError::BadValue { .. }
             | ControlError::NoSuchField { .. }
             | ControlError::BadBody { .. }
-            | ControlError::BadRate { .. } => StatusCode::BAD_REQUEST,
+            | ControlError::BadRate { .. }
+            | ControlError::BadHold { .. } => StatusCode::BAD_REQUEST,
         };
         (status, Json(json!({ "error": self.to_string() }))).into_response()
     }
@@ -70,12 +73,19 @@ struct FaultRate {
     rate: f64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hold {
+    held: bool,
+}
+
 pub(crate) fn routes() -> Router<Arc<Sim>> {
     Router::new()
         .route("/_sim/state", get(state))
         .route("/_sim/quiet", post(quiet))
         .route("/_sim/edit", post(edit))
         .route("/_sim/faults", post(faults))
+        .route("/_sim/hold", post(hold))
 }
 
 async fn state(State(sim): State<Arc<Sim>>) -> Response {
@@ -94,6 +104,14 @@ async fn faults(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Response, Co
         })?;
     sim.faults.set_rate(wanted.rate);
     Ok(Json(json!({ "rate": wanted.rate.clamp(0.0, 1.0) })).into_response())
+}
+
+async fn hold(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Response, ControlError> {
+    let wanted: Hold = serde_json::from_slice(&body).map_err(|error| ControlError::BadHold {
+        problem: error.to_string(),
+    })?;
+    sim.hold(wanted.held);
+    Ok(Json(json!({ "held": wanted.held })).into_response())
 }
 
 async fn edit(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Response, ControlError> {

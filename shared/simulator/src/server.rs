@@ -114,6 +114,7 @@ impl Front {
     async fn answer_api(&self, request: Request<Body>) -> Result<Response, Dropped> {
         let sim = &self.sim;
         count(&sim.tally.requests);
+        sim.let_go().await;
         if sim.config.latency_ms > 0 {
             tokio::time::sleep(Duration::from_millis(sim.config.latency_ms)).await;
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::book::Slot;
@@ -30,6 +30,8 @@ pub(crate) struct Sim {
     pub(crate) notices: Notify,
     pub(crate) tokens: TokenDesk,
     pub(crate) replies: Replies,
+    /// Whether API requests get no answer for now.
+    held: watch::Sender<bool>,
     world: Mutex<World>,
     webhook: Mutex<Option<Arc<WebhookTarget>>>,
 }
@@ -61,6 +63,7 @@ impl Sim {
             notices: Notify::new(),
             tokens: TokenDesk::new(config.seed, config.token_lifetime_secs),
             replies: Replies::default(),
+            held: watch::Sender::new(false),
             world: Mutex::new(world),
             webhook: Mutex::new(config.webhook.clone().map(Arc::new)),
             config,
@@ -92,8 +95,21 @@ impl Sim {
         *locked(&self.webhook) = target.map(Arc::new);
     }
 
+    /// Keeps API requests waiting from now on, or lets all of them go on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Waits while requests are held.
+    pub(crate) async fn let_go(&self) {
+        let mut held = self.held.subscribe();
+        // Its sender is in this very struct, so it is there as long as anybody waits.
+        let _let_go = held.wait_for(|held| !held).await;
+    }
+
     pub(crate) fn quiet(&self) {
         self.faults.end();
+        self.hold(false);
         self.quiet.cancel();
     }
 

@@ -86,7 +86,7 @@ impl Simulator {
         self.sim.state()
     }
 
-    /// Ends edits and faults for good; what is pending is still delivered.
+    /// Ends edits, faults and holding for good; what is pending is still delivered.
     pub fn quiet(&self) {
         self.sim.quiet();
     }
@@ -94,6 +94,12 @@ impl Simulator {
     /// Sets the share of requests and webhooks that go wrong, 0 to 1.
     pub fn set_faults(&self, rate: f64) {
         self.sim.faults.set_rate(rate);
+    }
+
+    /// Keeps API requests waiting from now on: they are counted, and neither carried out nor answered until
+    /// this is called with `false`.
+    pub fn hold(&self, held: bool) {
+        self.sim.hold(held);
     }
 
     /// Makes the next API request go wrong in this way; calls queue up.

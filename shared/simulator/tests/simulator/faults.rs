@@ -148,3 +148,26 @@ async fn the_fault_rate_is_set_over_http() {
         400
     );
 }
+
+#[tokio::test]
+async fn a_system_that_holds_counts_requests_and_answers_them_when_it_lets_go() {
+    let system = hasty_crm().await;
+    let outside = Caller::anonymous(&system);
+    let say = async |body| outside.call(Method::POST, "/_sim/hold", body).await.status;
+    assert_eq!(say(r#"{"held":true}"#).await, 200);
+    let caller = Caller::of_crm(&system);
+    let create = caller.try_call(Method::POST, COMPANIES, ACME, &[]);
+    let meanwhile = async {
+        while system.state().counters.requests == 0 {
+            tokio::task::yield_now().await;
+        }
+        let done = system.state().records.len();
+        assert_eq!(say(r#"{"held":"no"}"#).await, 400);
+        assert_eq!(say(r#"{"held":false}"#).await, 200);
+        done
+    };
+    let (answer, done_meanwhile) = tokio::join!(create, meanwhile);
+    assert_eq!(done_meanwhile, 0);
+    assert_eq!(answer.expect("it is answered").status, 201);
+    assert_eq!(system.state().records.len(), 1);
+}
