@@ -38,7 +38,7 @@ impl Operator {
     /// Events, newest first.
     ///
     /// # Errors
-    /// When the storage fails.
+    /// When nothing is known of what the list is narrowed to, or the storage fails.
     pub async fn events(&self, query: EventQuery) -> Result<Page<EventView>, OperatorError> {
         let limit = page_rows(query.limit)?;
         span::check(query.since, query.until)?;
@@ -46,11 +46,14 @@ impl Operator {
         let filter = EventFilter {
             connection: query.connection,
             state: query.state,
-            record: query.record,
+            record: query.record.clone(),
             before: before(query.cursor, query.until, EventId::least),
             limit,
         };
         let events = self.store().events(&filter).await?;
+        if events.is_empty() {
+            self.check_record(query.record.as_ref()).await?;
+        }
         let views = events.into_iter().map(EventView::from).collect();
         let page = Page::new(views, limit, |event: &EventView| event.id.to_string());
         Ok(span::since(page, query.since, |event| event.id.made_at()))

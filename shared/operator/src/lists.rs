@@ -85,7 +85,7 @@ impl Operator {
     /// Jobs, newest first.
     ///
     /// # Errors
-    /// When the storage fails.
+    /// When nothing is known of what the list is narrowed to, or the storage fails.
     pub async fn jobs(&self, query: JobQuery) -> Result<Page<JobView>, OperatorError> {
         let limit = page_rows(query.limit)?;
         span::check(query.since, query.until)?;
@@ -94,12 +94,15 @@ impl Operator {
             state: query.state,
             sync: query.sync,
             code: query.code,
-            record: query.record,
+            record: query.record.clone(),
             lane: None,
             before: before(query.cursor, query.until, JobId::least),
             limit,
         };
         let jobs = self.store().jobs(&filter).await?;
+        if jobs.is_empty() {
+            self.check_record(query.record.as_ref()).await?;
+        }
         let views = jobs.into_iter().map(JobView::from).collect();
         let page = Page::new(views, limit, |job: &JobView| job.id.to_string());
         Ok(span::since(page, query.since, |job| job.id.made_at()))
@@ -180,7 +183,7 @@ impl Operator {
     /// The change log, newest first.
     ///
     /// # Errors
-    /// When the storage fails.
+    /// When nothing is known of what the list is narrowed to, or the storage fails.
     pub async fn changes(&self, query: ChangeQuery) -> Result<Page<ChangeView>, OperatorError> {
         let limit = page_rows(query.limit)?;
         span::check(query.since, query.until)?;
@@ -188,13 +191,16 @@ impl Operator {
         self.check_link(query.link).await?;
         let filter = ChangeFilter {
             sync: query.sync,
-            record: query.record,
+            record: query.record.clone(),
             link: query.link,
             operation: query.operation,
             before: before(query.cursor, query.until, ChangeId::least),
             limit,
         };
         let changes = self.store().changes(&filter).await?;
+        if changes.is_empty() {
+            self.check_record(query.record.as_ref()).await?;
+        }
         let views = changes.into_iter().map(ChangeView::from).collect();
         let page = Page::new(views, limit, |change: &ChangeView| change.id.to_string());
         Ok(span::since(page, query.since, |change| change.id.made_at()))

@@ -81,6 +81,34 @@ impl Operator {
         }
     }
 
+    /// Refuses a list that is narrowed to a record of which nothing is known: a mistyped id would look like a record to
+    /// which nothing has happened. Asked only where the list is empty, because it looks everywhere.
+    pub(crate) async fn check_record(
+        &self,
+        record: Option<&RecordId>,
+    ) -> Result<(), OperatorError> {
+        let Some(record) = record else { return Ok(()) };
+        let filter = EventFilter {
+            record: Some(record.clone()),
+            limit: 1,
+            ..EventFilter::default()
+        };
+        if !self.store().events(&filter).await?.is_empty() {
+            return Ok(());
+        }
+        for row in self.store().syncs().await? {
+            for side in Side::BOTH {
+                if is_told(&self.story(&row, side, record).await?) {
+                    return Ok(());
+                }
+            }
+        }
+        Err(OperatorError::Unmeant(format!(
+            "nothing is known of a record `{record}`: check the id in the system; a record that no event, poll or whole \
+             comparison has shown is not known"
+        )))
+    }
+
     async fn story(
         &self,
         row: &SyncRow,
