@@ -289,6 +289,11 @@ async fn a_request_that_makes_no_sense_is_told_so_in_its_own_words() {
             400,
             "there is no connection `cr`",
         ),
+        (
+            "/api/v1/changes?record=nowhere",
+            400,
+            "nothing is known of a record `nowhere`",
+        ),
     ] {
         let answer = site.call("GET", path, None).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
