@@ -213,6 +213,6 @@ async fn an_edit_that_our_delete_went_over_is_asked_about_once() {
     let asked = site.questions("overwritten").await;
     assert_eq!(asked.len(), 1, "{asked:?}");
     let sentence = asked[0]["asks"].as_str().expect("it is asked in words");
-    assert!(sentence.contains("we deleted \"Ann\""), "{sentence}");
+    assert!(sentence.contains("our delete of \"Ann\""), "{sentence}");
     assert_eq!(site.b.books().rows.len(), 0);
 }

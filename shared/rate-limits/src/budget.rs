@@ -46,6 +46,8 @@ pub(crate) struct FleetBudget {
 /// What this process knows.
 struct Seen {
     paused_until: Timestamp,
+    /// How often a pause was lifted: what was asked before says nothing of what holds after.
+    lifts: u64,
     /// Whether Redis has yet to hear of the pause.
     untold: bool,
     /// What answers said is left, by limit, since Redis was last told.
@@ -125,6 +127,7 @@ impl RequestBudget for FleetBudget {
         {
             let mut seen = lock(&self.seen);
             seen.paused_until = self.fleet.clock.now();
+            seen.lifts += 1;
             seen.untold = false;
             if let Some(alone) = &mut seen.alone {
                 alone.lift_pause();
@@ -169,6 +172,7 @@ impl FleetBudget {
             stock: tokio::sync::Mutex::default(),
             seen: Mutex::new(Seen {
                 paused_until: fleet.clock.now(),
+                lifts: 0,
                 untold: false,
                 left: BTreeMap::new(),
                 known: (0, Hours::default()),
@@ -271,11 +275,12 @@ impl FleetBudget {
 
     /// Takes so many requests in Redis, and tells it what it has not heard yet.
     async fn ask(&self, span: i64, want: usize) -> Option<Taken> {
-        let (pause, left) = {
+        let (pause, left, lifts) = {
             let mut seen = lock(&self.seen);
             let now = self.fleet.clock.now();
             let pause = seen.untold.then(|| seen.paused_until.since(now));
-            (pause.unwrap_or_default(), std::mem::take(&mut seen.left))
+            let left = std::mem::take(&mut seen.left);
+            (pause.unwrap_or_default(), left, seen.lifts)
         };
         let timings = self.fleet.timings();
         let left_of = |limit: &str| match left.get(limit) {
@@ -307,17 +312,17 @@ impl FleetBudget {
             self.fleet.moved(span);
             return None;
         };
-        self.learn(span, &taken, pause);
+        self.learn(span, &taken, (pause, lifts));
         Some(taken)
     }
 
-    fn learn(&self, span: i64, taken: &Taken, told: Duration) {
+    fn learn(&self, span: i64, taken: &Taken, (told, lifts): (Duration, u64)) {
         let now = self.fleet.clock.now();
         let mut seen = lock(&self.seen);
         if !told.is_zero() && seen.paused_until <= now.plus(told) {
             seen.untold = false;
         }
-        if !taken.pause.is_zero() {
+        if !taken.pause.is_zero() && seen.lifts == lifts {
             seen.paused_until = seen.paused_until.max(now.plus(taken.pause));
         }
         let mut known = Hours::default();

@@ -213,7 +213,7 @@ async fn settle(
         Sameness::Same | Sameness::Gone(_) | Sameness::Asked(_) => {
             let chosen = back_and_forth::chosen(work, &context).await?;
             let known = Known::of(work, &link, &pair, &context.intents).await?;
-            recovery.agreed_besides(known.carried_over(work, &pair));
+            recovery.agreed_besides(&work.sync.policy, known.carried_over(work, &pair));
             let moved = recovery.may_have_moved(&context.intents, &pair);
             let seen = presences(work, &link, (&moved, &known), &pair);
             plan(work, seen, (&context, chosen), &recovery)?

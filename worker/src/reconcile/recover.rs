@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
 use tandem_engine::{
-    NotKept, OpenWrite, Plan, Recovered, Seen, WriteOp, base_with, is_form_of, recover, same,
+    NotKept, OpenWrite, Plan, Recovered, Seen, SyncPolicy, WriteOp, base_with, is_form_of, recover,
+    same,
 };
 use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, Unseen};
 
@@ -160,10 +161,22 @@ impl Recovery {
         }
     }
 
-    /// Adds what both agree on in fields that have no base yet.
-    pub(super) fn agreed_besides(&mut self, agreed: BTreeMap<String, BaseValue>) {
-        for (field, base) in agreed {
-            self.base.entry(field).or_insert(base);
+    /// Adds what both agree on in fields that have no base yet: a form of a value is told of, and is no edit.
+    pub(super) fn agreed_besides(&mut self, policy: &SyncPolicy, forms: Vec<NotKept>) {
+        for form in forms {
+            if self.base.contains_key(&form.field) {
+                continue;
+            }
+            let mut base = BaseValue {
+                a: form.sent.clone(),
+                b: form.sent.clone(),
+            };
+            base.set(form.side, form.kept.clone());
+            self.base.insert(form.field.clone(), base);
+            let rule = policy.rule(&form.field);
+            if rule.is_some_and(|rule| !same(rule.equality, &form.sent, &form.kept)) {
+                self.not_kept.push(form);
+            }
         }
     }
 

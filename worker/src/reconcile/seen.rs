@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{BaseValue, RecordId, Side, Timestamp, Value};
-use tandem_engine::{is_form_of, same};
+use tandem_domain::{RecordId, Side, Timestamp, Value};
+use tandem_engine::{FieldRule, NotKept, is_form_of, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link};
 
 use super::pair::{Pair, changed, could_be_of};
@@ -43,35 +43,37 @@ impl Known {
 
     /// Of two records that are compared for the first time, what one of them holds because a write of ours carried it over
     /// to it, for an earlier partner: the same value, in that system's form.
-    pub(super) fn carried_over(&self, work: Work<'_>, pair: &Pair) -> BTreeMap<String, BaseValue> {
-        let mut agreed = BTreeMap::new();
-        for side in Side::BOTH {
-            let (Some(here), Some(there)) = (pair.side(side), pair.side(side.other())) else {
-                continue;
-            };
-            for rule in &work.sync.policy.fields {
-                let value = |reading: &Reading| reading.fields.get(&rule.name).cloned();
-                let write = self.last_written(side, &rule.name);
-                let (Some(write), Some(form), Some(value)) = (write, value(here), value(there))
-                else {
-                    continue;
-                };
-                let sent = &write.fields[&rule.name];
-                // Whoever has edited the record since may have typed what looks like a form.
-                let is_untouched = changed(work, side, Some(here))
-                    .is_some_and(|changed| could_be_of(work, write, changed));
-                let is_form = !form.is_null() && is_form_of(&form, sent);
-                if is_untouched && is_form && same(rule.equality, sent, &value) {
-                    let mut base = BaseValue {
-                        a: value.clone(),
-                        b: value,
-                    };
-                    base.set(side, form);
-                    agreed.insert(rule.name.clone(), base);
-                }
-            }
-        }
-        agreed
+    pub(super) fn carried_over(&self, work: Work<'_>, pair: &Pair) -> Vec<NotKept> {
+        let rules = work.sync.policy.fields.iter();
+        let of_side = |side| {
+            let forms = rules.clone();
+            forms.filter_map(move |rule| self.form_in(work, pair, side, rule))
+        };
+        Side::BOTH.into_iter().flat_map(of_side).collect()
+    }
+
+    fn form_in(
+        &self,
+        work: Work<'_>,
+        pair: &Pair,
+        side: Side,
+        rule: &FieldRule,
+    ) -> Option<NotKept> {
+        let here = pair.side(side)?;
+        let kept = here.fields.get(&rule.name)?;
+        let value = pair.side(side.other())?.fields.get(&rule.name)?;
+        let write = self.last_written(side, &rule.name)?;
+        let sent = write.fields.get(&rule.name)?;
+        // Whoever has edited the record since may have typed what looks like a form.
+        let is_untouched = changed(work, side, Some(here))
+            .is_some_and(|changed| could_be_of(work, write, changed));
+        let is_form = !kept.is_null() && is_form_of(kept, sent);
+        (is_untouched && is_form && same(rule.equality, sent, value)).then(|| NotKept {
+            side,
+            field: rule.name.clone(),
+            sent: value.clone(),
+            kept: kept.clone(),
+        })
     }
 
     /// Our last write to a field that took effect.

@@ -126,4 +126,6 @@ async fn the_form_of_a_value_that_we_carried_over_is_no_edit_though_its_source_w
     assert_eq!(link.b.id, Some(there.clone()));
     assert_eq!(text(&world, Side::A, &again, "name"), "Ann & Sons");
     assert_eq!(text(&world, Side::B, &there, "name"), "Ann &amp; Sons");
+    let asked = world.open().await;
+    assert_eq!(asked.len(), 1, "the form is told of: {asked:?}");
 }
