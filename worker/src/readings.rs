@@ -6,7 +6,9 @@ use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, RecordId, Side, Timestamp, Value, checksum};
 use tandem_engine::{FilteredBy, Gone, Part, Presence, Snapshot, key_texts, mapped, part};
 use tandem_runtime::{Archived, SyncDefinition};
-use tandem_store::{Hints, IndexedRecord, LeftOut, ShownRecord, SideMemory, SideState};
+use tandem_store::{
+    FILTERED_MARK, Hints, IndexedRecord, LeftOut, ShownRecord, SideMemory, SideState,
+};
 
 use crate::patience::{self, RECORD_TRIES};
 
@@ -130,7 +132,7 @@ impl Reading {
         let filtered = if self.may_take_part() {
             ""
         } else {
-            "filtered:"
+            FILTERED_MARK
         };
         format!("{gone}{filtered}{}", self.checksum())
     }

@@ -12,7 +12,7 @@ use tandem_domain::{
     BaseValue, ConflictId, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp,
 };
 
-pub use index::{IndexedRecord, KnownRecord, SeenRecord};
+pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, says_filtered};
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
 pub use memory::{Doubt, Filtered, LeftOut, OwnWrite, SideMemory, SideState, Tally, Unseen};
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tandem_domain::{RecordId, Side, Value};
 use tandem_engine::{DeletePolicies, DeletePolicy, Filter, SyncPolicy};
 use tandem_runtime::Archived;
-use tandem_store::{Link, RunKind, RunState};
+use tandem_store::{Fact, Link, RunKind, RunState};
 use tandem_worker::{Comparison, Preview, compare, survey};
 
 use super::PLAIN;
-use super::rows::newest;
+use super::rows::{newest, poll};
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
@@ -241,4 +241,46 @@ async fn a_record_that_is_left_out_right_before_its_write_is_not_written() {
     assert_eq!(world.a.kept(&a, "city"), "Bruges", "that was sent before");
     assert_eq!(world.b.kept(&b, "name"), "Ann");
     assert!(link(&world, &a).await.is_filtered());
+}
+
+/// How a record is listed.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Poll,
+    Sweep,
+    Comparison,
+}
+
+/// Two customers of side a that are alike, and one of side b that could be either.
+async fn alike() -> (World, RecordId) {
+    let world = world(Oddities::default()).await;
+    let first = world.a.user_creates(&ANN);
+    world.a.user_creates(&ANN);
+    world.b.user_creates(&ANN);
+    world.first_sync().await;
+    (world, first)
+}
+
+#[tokio::test]
+async fn a_question_about_a_record_that_a_filter_leaves_out_by_now_ends_whichever_listing_shows_it()
+{
+    for way in [Way::Poll, Way::Sweep, Way::Comparison] {
+        let (world, first) = alike().await;
+        let asked = world.questions().await;
+        let asked = asked.into_iter().find(|one| one.record == first);
+        let asked = asked.expect("a person is asked");
+        edit(&world, Side::A, &first, "note", "supplier");
+        match way {
+            Way::Poll => drop(poll(&world, Side::A).await),
+            Way::Sweep => world.sweep().await,
+            Way::Comparison => world.first_sync().await,
+        }
+        let now = world.store.conflict(asked.id).await.expect("asked");
+        let because = now.and_then(|now| now.closed_because);
+        let expected = Some(Fact::Filtered.because().to_owned());
+        assert_eq!(because, expected, "{way:?}");
+        let reads = world.a.reads();
+        world.sweep().await;
+        assert_eq!(world.a.reads(), reads, "it is not looked at again");
+    }
 }

@@ -23,7 +23,7 @@ pub async fn newest(world: &World, kind: RunKind, side: Option<Side>) -> Run {
     of_side.next().expect("there is one")
 }
 
-async fn poll(world: &World, side: Side) -> Run {
+pub async fn poll(world: &World, side: Side) -> Run {
     world
         .enqueue(JobKind::Poll {
             sync: world.sync.clone(),

@@ -102,6 +102,18 @@ async fn a_field_that_vanishes_empties_nothing_and_is_one_question() {
 }
 
 #[tokio::test]
+async fn the_question_about_a_field_that_vanished_ends_by_whole_comparisons_alone() {
+    let (world, _) = world(MANY).await;
+    world.a.hides_fields(&["note"]);
+    world.sweep().await;
+    assert_eq!(open(&world).await.len(), 1);
+    world.a.hides_fields(&[]);
+    world.first_sync().await;
+    world.first_sync().await;
+    assert_eq!(open(&world).await, [], "no record lacks it any more");
+}
+
+#[tokio::test]
 async fn what_a_person_says_was_emptied_is_emptied_on_the_other_side() {
     let (world, _) = world(MANY).await;
     world.a.hides_fields(&["note"]);

@@ -193,6 +193,18 @@ async fn what_a_record_matches_closes_by_itself_when_a_listing_alone_shows_that_
 }
 
 #[tokio::test]
+async fn what_a_record_matches_closes_by_itself_when_a_whole_comparison_alone_shows_that_it_is_gone()
+ {
+    let (world, first, _, question) = alike().await;
+    world.a.user_deletes(&first);
+    world.first_sync().await;
+    assert_ended(&world, &question, Fact::Gone).await;
+    let reads = world.a.reads();
+    world.first_sync().await;
+    assert_eq!(world.a.reads(), reads, "who is listed is not read for it");
+}
+
+#[tokio::test]
 async fn an_answer_that_names_a_record_that_is_gone_ends_and_says_so() {
     let (world, _, partner, question) = alike().await;
     world.b.user_deletes(&partner);

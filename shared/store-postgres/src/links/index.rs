@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::PgPool;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError};
+use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
 
 use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
@@ -111,10 +111,10 @@ const fn is_retired(before: &Known) -> bool {
 
 /// A record whose link is retired, though both records are seen, is never taken for unchanged: the link was
 /// retired by mistake, or one of them has come back. One that the filters leave out has nothing to be done for it, unless
-/// it is linked.
+/// it is linked, or took part when it was last seen: then a person may be asked about it.
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
     if record.filtered && before.link.is_none() {
-        return true;
+        return before.checksum.as_deref().is_none_or(says_filtered);
     }
     if is_retired(before) && before.both_alive == Some(true) && !before.ignored {
         return false;

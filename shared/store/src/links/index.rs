@@ -48,6 +48,18 @@ impl IndexedRecord {
     }
 }
 
+/// The mark in the checksum of a record that a filter leaves out.
+pub const FILTERED_MARK: &str = "filtered:";
+
+/// Whether a checksum says that a filter left the record out.
+#[must_use]
+pub fn says_filtered(checksum: &str) -> bool {
+    checksum
+        .strip_prefix("gone:")
+        .unwrap_or(checksum)
+        .starts_with(FILTERED_MARK)
+}
+
 /// What the index knew of a record just seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenRecord {

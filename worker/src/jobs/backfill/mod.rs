@@ -22,7 +22,7 @@ use super::Performed;
 use super::vanished::{self, forget_pages};
 use crate::context::Context;
 use crate::failure::WorkError;
-use crate::reconcile::close_moot_questions_about_sides;
+use crate::reconcile::{close_moot_questions_about_fields, close_moot_questions_about_sides};
 
 pub async fn run(
     context: &Context,
@@ -97,9 +97,11 @@ async fn compare_all(
     let mut jobs = Jobs::new(context, sync, trigger);
     for side in Side::BOTH {
         progress.vanished += vanished::look_up(context, jobs.cause(side), run).await?;
+        vanished::look_at_asked(context, jobs.cause(side), run).await?;
     }
     settle(&mut jobs, run, progress).await?;
     for side in Side::BOTH {
+        close_moot_questions_about_fields(context, sync, side).await?;
         close_moot_questions_about_sides(context, sync, jobs.cause(side)).await?;
     }
     progress.queued += progress.vanished + jobs.queued;

@@ -168,7 +168,8 @@ async fn take_page(
             } else {
                 records.push(surveyed(jobs, reading));
             }
-        } else if seen.link.is_some() && !seen.unchanged {
+        } else if !seen.unchanged && (seen.link.is_some() || !reading.may_take_part()) {
+            // Of a stranger that the filters leave out since it was last seen, a person may be asked.
             jobs.push(side, reading.record.id, reading.edited_at)
                 .await?;
         }
