@@ -117,6 +117,18 @@ pub fn keeps_any(
     compare(policy, base, side, fields).kept > 0
 }
 
+/// Whether more of the values that a record had when both sides last agreed still stand there than do not.
+#[must_use]
+pub fn keeps_most(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    side: Side,
+    fields: &Fields,
+) -> bool {
+    let compared = compare(policy, base, side, fields);
+    compared.kept > compared.lost
+}
+
 fn went_back(known: Marks<'_>, found: Marks<'_>) -> Option<String> {
     if let (Some(then), Some(now)) = (known.updated_at, found.updated_at)
         && then.since(now) > SAME_MOMENT

@@ -111,7 +111,7 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
         ConflictKind::SetBack { .. } => &[
             (
                 "take",
-                "give the system that was set back the values of this side, in all pairs concerned, and make the records again that are missing there",
+                "give the system that was set back the values of this side, in all pairs concerned, and make the records again that are missing there; a record that is archived there is left alone from now on, and its partner too",
             ),
             (
                 "approve",
@@ -260,14 +260,14 @@ impl Operator {
             ConflictKind::Emptied { .. } => Ok(Some(Start::Sweep(conflict.side))),
             // Records without a partner wait as well.
             ConflictKind::SetBack { .. } => Ok(Some(Start::Backfill)),
-            // Records that are missing wait while it is asked why others of their side are out of date.
+            // Records that are missing, or are back, wait while it is asked why others of their side are out of date.
             ConflictKind::Replaced { .. } => {
                 let since = conflict.created_at.minus(MISSING_BEFORE);
                 let count = self
                     .store()
                     .set_back_count(&conflict.sync, conflict.side, since)
                     .await?;
-                Ok((count.missing > 0).then_some(Start::Sweep(conflict.side)))
+                Ok((count.missing + count.older > 0).then_some(Start::Sweep(conflict.side)))
             }
             ConflictKind::Field { .. }
             | ConflictKind::Ambiguous { .. }

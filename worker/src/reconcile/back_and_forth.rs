@@ -135,8 +135,8 @@ fn counted_since(work: Work<'_>, open: &Open) -> Option<Timestamp> {
 fn is_ruled(context: &PairContext) -> bool {
     let mut rulings = context.rulings.iter();
     rulings.any(|ruling| {
-        let is_of_record =
-            ["ambiguous", "doubled", "emptied", "delete_held"].contains(&&*ruling.asked);
+        let is_of_record = ["ambiguous", "doubled", "emptied", "set_back", "delete_held"]
+            .contains(&&*ruling.asked);
         !is_of_record && ruling.resolution != Resolution::Dismiss
     })
 }

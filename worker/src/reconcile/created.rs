@@ -1,10 +1,11 @@
 //! Links a record that a create of ours made with the record that it was made from.
 
-use tandem_domain::{ConflictId, LinkId, Side};
+use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Confirmation, Hints, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState,
-    LinkUpdate, NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
+    LinkUpdate, NewConflict, NewLink, Operation, Outcome, OwnWrite, Resolution, SideMemory,
+    SideState, Waiting,
 };
 
 use super::change_log::created_fields;
@@ -117,7 +118,12 @@ async fn refuse_taken(
         let reason = "its source is gone, and what it made has another partner";
         return plan_anew(work, intent, reason).await.map(Some);
     }
-    if set_back::answer(work, &link, intent.side).await?.is_some() {
+    if let Some(answered) = set_back::answer(work, &link, intent.side).await? {
+        if !matches!(answered.resolution, Some(Resolution::Take { .. })) {
+            return wait_for_the_one_before(work, intent, record)
+                .await
+                .map(Some);
+        }
         // The one that bore the id before is one of those that were lost.
         take_apart(work, &link, intent.side.other()).await?;
         return Ok(None);
@@ -132,6 +138,23 @@ async fn refuse_taken(
     work.close(intent, IntentState::Failed, Vec::new(), error.to_string())
         .await?;
     Err(error)
+}
+
+/// The one that bore the id before counts as deleted: what becomes of its partner is settled first. What was made is known
+/// by its id meanwhile, and not made again.
+async fn wait_for_the_one_before(
+    work: Work<'_>,
+    intent: &Intent,
+    record: &RecordId,
+) -> Result<Performed, WorkError> {
+    let known = Intent {
+        target: Some(record.clone()),
+        ..intent.clone()
+    };
+    let why = "its id is that of a record which counts as deleted; that pair is settled first";
+    work.close(&known, IntentState::Unknown, Vec::new(), why.to_owned())
+        .await?;
+    Ok(work.again_after(set_back::CREATES_PAUSE, Waiting::Elsewhere))
 }
 
 /// Dissolves the pair of a record whose id another has by now. Whoever looks at what is left of it finds it without a

@@ -4,7 +4,7 @@
 //! side in `set_back.rs`.
 
 use tandem_domain::{ConflictId, Fields, Side};
-use tandem_engine::{keeps_any, match_keys};
+use tandem_engine::{Candidate, contradicts, keeps_most, match_keys};
 use tandem_store::{
     Confirmation, Conflict, ConflictKind, EventKind, JobOutcome, Link, NewConflict, PairContext,
     Resolution, Waiting,
@@ -54,6 +54,7 @@ pub(super) async fn check(
             continue;
         };
         if let Some(answered) = set_back::answer(work, link, side).await? {
+            set_back::forget(work, link, side).await?;
             let sameness = as_answered(work, link, pair, (side, &shows), &answered).await?;
             if !matches!(sameness, Sameness::Same) {
                 return Ok(sameness);
@@ -127,17 +128,28 @@ async fn is_deleted_since(
     Ok(newest.is_some_and(|event| event.kind == EventKind::Deleted && event.received_at > at))
 }
 
-/// Whether a record holds anything of what the one that was linked held, or matches its partner.
+/// Whether a record is the one that was linked, or the same as its partner, by the match keys. Two records have a city in
+/// common: only where there are no keys to compare does what else it holds count.
 fn is_like(work: Work<'_>, link: &Link, pair: &Pair, side: Side, reading: &Reading) -> bool {
     let policy = &work.sync.policy;
-    if keeps_any(policy, &link.base, side, &reading.fields) {
-        return true;
-    }
-    let own = match_keys(policy, &reading.fields);
+    let record = &reading.record.id;
+    let keyed = |fields: &Fields| Candidate {
+        id: record.clone(),
+        keys: match_keys(policy, fields),
+    };
+    let agreed = link.base.iter();
+    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
     let partner = pair.side(side.other());
-    partner.is_some_and(|partner| {
-        let keys = match_keys(policy, &partner.fields);
-        own.iter().any(|key| keys.contains(key))
+    let mut known = vec![keyed(&agreed.collect())];
+    known.extend(partner.map(|partner| keyed(&partner.fields)));
+    known.retain(|one| !one.keys.is_empty());
+    let own = keyed(&reading.fields);
+    if own.keys.is_empty() || known.is_empty() {
+        return keeps_most(policy, &link.base, side, &reading.fields);
+    }
+    known.iter().any(|one| {
+        let shares = own.keys.iter().any(|key| one.keys.contains(key));
+        shares && !contradicts(&own, one)
     })
 }
 
@@ -150,14 +162,16 @@ async fn older(
     reason: &str,
     context: &PairContext,
 ) -> Result<Performed, WorkError> {
+    if context.replaced.is_some() {
+        // It was counted when it was asked about: it says no more about its side a day later.
+        return Ok(held());
+    }
     if let Some(held) = set_back::gather(work, link, (side, shows), pair).await? {
         return Ok(held);
     }
     match pair.side(side) {
-        Some(reading) if context.replaced.is_none() => {
-            ask(work, link, side, pair, reading, reason.to_owned()).await
-        }
-        Some(_) | None => Ok(held()),
+        Some(reading) => ask(work, link, side, pair, reading, reason.to_owned()).await,
+        None => Ok(held()),
     }
 }
 
@@ -179,11 +193,9 @@ async fn missing(
         Suspicion::Asked => {
             let shows = (side, &Shows::Missing);
             let asked = set_back::gather(work, link, shows, pair).await?;
-            Ok(Some(asked.unwrap_or_else(|| {
-                Performed::done(
-                    "held: other records of its system are out of date, and a person must say why",
-                )
-            })))
+            Ok(Some(
+                asked.unwrap_or_else(|| set_back::held_with_others(work, side)),
+            ))
         }
     }
 }

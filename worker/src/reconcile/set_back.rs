@@ -35,9 +35,9 @@ const TOGETHER_WITHIN: Duration = Duration::from_secs(3_600);
 /// An older state that is looked for again is believed or not within so long after the time that the sync gives it.
 const BELIEVED_WITHIN: Duration = Duration::from_secs(60);
 /// What is to be made on a side that was set back waits for no longer than this at once.
-const CREATES_PAUSE: Duration = Duration::from_secs(30);
-/// An answer holds for so long for pairs of before the question that are looked at after it.
-pub(super) const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
+pub(super) const CREATES_PAUSE: Duration = Duration::from_secs(30);
+/// A job that carries out a person's answer waits for so long at once while it is asked whether a side was set back.
+const ASKED_PAUSE: Duration = Duration::from_secs(300);
 
 /// What a pair shows of a side.
 pub(super) enum Shows {
@@ -139,8 +139,9 @@ pub(super) async fn gather(
 ) -> Result<Option<Performed>, WorkError> {
     // First, so that of several at once the last one knows of all.
     note(work, link, side, shows.sign()).await?;
-    let singly = asked_singly(work.context, work.sync, side).await?;
     let since = work.context.now().minus(TOGETHER_WITHIN);
+    let mut singly = asked_singly(work.context, work.sync, side).await?;
+    singly.retain(|one| one.created_at >= since);
     let store = &work.context.store;
     let count = store.set_back_count(&work.sync.name, side, since).await?;
     let older = count.older.max(singly.len() as u64);
@@ -301,7 +302,8 @@ pub(super) async fn answer(
     let Some(asked) = asked(work.context, work.sync, side).await? else {
         return Ok(None);
     };
-    if !holds(work.context, &asked) {
+    // Until it is closed: what it is about may come up days later, where the sync was paused or a system down.
+    if asked.state != ConflictState::Answered {
         return Ok(None);
     }
     let offset = work.sync.end(side).connector.clock_offset_micros();
@@ -309,14 +311,6 @@ pub(super) async fn answer(
     let is_of_before = link.id.made_at() < asked.created_at
         && seen.is_none_or(|seen| seen <= asked.created_at.plus(CLOCK_SLACK));
     Ok(Some(asked).filter(|_| is_of_before))
-}
-
-/// Whether a question is answered, and not long ago.
-pub(super) fn holds(context: &Context, asked: &Conflict) -> bool {
-    let at = asked
-        .answered_at
-        .filter(|_| asked.state == ConflictState::Answered);
-    at.is_some_and(|at| context.now().since(at) < ANSWER_HOLDS)
 }
 
 /// What became of a record that has come back after its pair was retired: it may be there only because its side was set
@@ -328,6 +322,7 @@ pub(super) async fn returned(
 ) -> Result<Option<Performed>, WorkError> {
     if let Some(asked) = answer(work, link, side).await? {
         let is_left = matches!(asked.resolution, Some(Resolution::Take { .. }));
+        forget(work, link, side).await?;
         let connection = &work.sync.end(side).connection;
         return Ok(is_left.then(|| {
             Performed::done(format!(
@@ -339,7 +334,15 @@ pub(super) async fn returned(
         return Ok(None);
     }
     note(work, link, side, SetBackSign::Older).await?;
-    Ok(Some(held(work, side)))
+    Ok(Some(held_with_others(work, side)))
+}
+
+/// The end of a job whose pair waits for what a person says of others of its side.
+pub(super) fn held_with_others(work: Work<'_>, side: Side) -> Performed {
+    let connection = &work.sync.end(side).connection;
+    Performed::done(format!(
+        "held: other records of {connection} are out of date, and a person must say why"
+    ))
 }
 
 /// A system that was set back gives ids again that the links of missing records bear: nothing is made there before those
@@ -347,12 +350,19 @@ pub(super) async fn returned(
 pub(super) async fn refuse_create(
     work: Work<'_>,
     side: Side,
+    used_rulings: &[ConflictId],
 ) -> Result<Option<Performed>, WorkError> {
     let Some(asked) = asked(work.context, work.sync, side).await? else {
         return Ok(None);
     };
     let Some(at) = asked.answered_at else {
-        return Ok(Some(held(work, side)));
+        // Whole comparisons find a record without a partner again, but not one of which a person has said what it matches.
+        let is_found_again = used_rulings.is_empty();
+        return Ok(Some(if is_found_again {
+            held(work, side)
+        } else {
+            work.again_after(ASKED_PAUSE, Waiting::Elsewhere)
+        }));
     };
     let settled_at = at.plus(2 * work.sync.confirm_gone + BELIEVED_WITHIN);
     let left = settled_at.since(work.context.now());

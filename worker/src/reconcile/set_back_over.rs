@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use tandem_connectors::ReadOutcome;
-use tandem_domain::{LinkId, RecordId, Side};
+use tandem_domain::{JobId, LinkId, RecordId, RunId, Side};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{ConflictState, Fact, Hints, LinkState};
+use tandem_store::{
+    Conflict, ConflictState, Fact, Hints, JobClass, JobKind, LinkState, NewJob, RunFilter, RunKind,
+    RunState, Trigger,
+};
 
-use super::set_back::{asked, close, holds, shows};
+use super::set_back::{asked, asked_singly, close, shows};
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -18,6 +21,10 @@ use crate::whole::read_apart;
 const PAGE_PAIRS: usize = 50;
 /// Pairs that are looked at after an answer.
 const ANSWERED_PAIRS: usize = 2_000;
+/// An answer holds for so long after the first whole listing that came after it.
+const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
+/// Runs that are looked through for such a listing.
+const RUNS: usize = 50;
 /// What nobody asks about is forgotten after so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
@@ -29,6 +36,16 @@ pub async fn close_moot(
 ) -> Result<(), WorkError> {
     let side = cause.side;
     let Some(question) = asked(context, sync, side).await? else {
+        if asked_singly(context, sync, side).await?.is_empty() {
+            // Those that waited for an answer about another one.
+            for link in look_at_all(context, sync, cause).await? {
+                let now = context.now();
+                let store = &context.store;
+                store
+                    .forget_set_back(&sync.name, side, Some(link), now)
+                    .await?;
+            }
+        }
         let until = context.now().minus(FORGOTTEN_AFTER);
         let store = &context.store;
         store.forget_set_back(&sync.name, side, None, until).await?;
@@ -36,15 +53,68 @@ pub async fn close_moot(
     };
     if question.state == ConflictState::Answered {
         look_at_all(context, sync, cause).await?;
-        if !holds(context, &question) {
+        let had_its_day = was_compared_since(context, sync, &question).await?;
+        if had_its_day && is_over(context, sync, side).await? {
             close(context, &question, None).await?;
         }
         return Ok(());
     }
     if is_over(context, sync, side).await? {
         close(context, &question, Some(Fact::UpToDate.because())).await?;
+        // What was to be made on that side meanwhile was left for a comparison to find.
+        compare_whole(context, sync).await?;
     }
     Ok(())
+}
+
+/// Whether a whole listing of the side that began after the answer ended a day ago. The answer is not over before: a sync
+/// may be paused, or a system down, for longer than a day, and what is missing would count as deleted then.
+async fn was_compared_since(
+    context: &Context,
+    sync: &SyncDefinition,
+    question: &Conflict,
+) -> Result<bool, WorkError> {
+    let Some(answered) = question.answered_at else {
+        return Ok(false);
+    };
+    let until = context.now().minus(ANSWER_HOLDS);
+    for kind in [RunKind::Sweep, RunKind::Backfill] {
+        for state in [RunState::Succeeded, RunState::Partial] {
+            let filter = RunFilter {
+                sync: Some(sync.name.clone()),
+                kind: Some(kind),
+                state: Some(state),
+                before: Some(RunId::new(until, context.entropy.as_ref())),
+                limit: RUNS,
+            };
+            let runs = context.store.runs(&filter).await?;
+            let is_any = runs.iter().any(|run| {
+                let is_of_side = run.side.is_none_or(|side| side == question.side);
+                let has_ended = run.ended_at.is_some_and(|at| at <= until);
+                is_of_side && run.started_at >= answered && has_ended
+            });
+            if is_any {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+async fn compare_whole(context: &Context, sync: &SyncDefinition) -> Result<(), WorkError> {
+    let now = context.now();
+    let job = NewJob {
+        id: JobId::new(now, context.entropy.as_ref()),
+        kind: JobKind::Backfill {
+            sync: sync.name.clone(),
+        },
+        class: JobClass::Backfill,
+        trigger: Trigger::Backfill,
+        run_at: now,
+        hints: Hints::default(),
+        traceparent: None,
+    };
+    context.enqueue(vec![job]).await
 }
 
 /// A listing does not find all that waited: one may show what it showed before.
@@ -52,23 +122,19 @@ async fn look_at_all(
     context: &Context,
     sync: &SyncDefinition,
     cause: Cause<'_>,
-) -> Result<(), WorkError> {
-    let now = context.now();
+) -> Result<Vec<LinkId>, WorkError> {
     let store = &context.store;
     let noted = store
         .set_back_links(&sync.name, cause.side, ANSWERED_PAIRS)
         .await?;
     let mut jobs = Vec::new();
-    for id in noted {
-        let link = store.link(id).await?;
+    for id in &noted {
+        let link = store.link(*id).await?;
         let record = link.and_then(|link| link.side(cause.side).id.clone());
         jobs.extend(record.map(|id| context.reconcile_job(cause, id, Hints::default())));
     }
     context.enqueue(jobs).await?;
-    store
-        .forget_set_back(&sync.name, cause.side, None, now)
-        .await?;
-    Ok(())
+    Ok(noted)
 }
 
 /// Whether no pair shows any more that the side was set back. Those that do not are forgotten.

@@ -1,0 +1,158 @@
+//! What becomes of a question whether a system was set back, and of its answer: later, while something is down, and beside
+//! what else happens.
+
+use std::time::Duration;
+
+use tandem_domain::{Clock, JobId, RecordId, Side};
+use tandem_store::{Conflict, Resolution};
+use tandem_testkit::SeededEntropy;
+
+use super::pairs::propagates;
+use super::set_back::{HOUR, NEW, OLD, linked, restored, the_question};
+use crate::world::World;
+
+const TAKE: Resolution = Resolution::Take { side: Side::B };
+
+/// A person answers, and nobody works on it yet.
+async fn resolve(world: &World, question: &Conflict, resolution: Resolution) {
+    let now = world.clock.now();
+    let job = JobId::new(now, &SeededEntropy::new(now.as_micros().unsigned_abs()));
+    let resolved = world
+        .store
+        .resolve_conflict(question.id, resolution, job, now);
+    let job = resolved.await.expect("the storage answers");
+    assert!(job.is_some(), "it can be answered: {question:?}");
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_a_sync_that_is_paused_for_longer_than_a_day() {
+    let (world, _, question) = restored(propagates()).await;
+    resolve(&world, &question, TAKE).await;
+    world.clock.advance(25 * HOUR);
+    world.begin_first_sync().await;
+    world.sweep().await;
+    assert_eq!(
+        (world.a.ids().len(), world.b.ids().len()),
+        (OLD + NEW, OLD + NEW)
+    );
+    world.assert_agreement(1);
+    // It is over a day after that.
+    for _ in 0..2 {
+        world.clock.advance(25 * HOUR);
+        world.sweep().await;
+    }
+    let id = world.b.about("p13@x.example").remove(0);
+    world.b.user_deletes(&id);
+    world.sweep().await;
+    assert_eq!(world.a.about("p13@x.example"), []);
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_pairs_that_are_looked_at_a_day_after_the_comparison() {
+    let (world, _, question) = restored(propagates()).await;
+    resolve(&world, &question, TAKE).await;
+    world.begin_first_sync().await;
+    world.turn().await;
+    world.clock.advance(25 * HOUR);
+    world.sweep().await;
+    assert_eq!(
+        (world.a.ids().len(), world.b.ids().len()),
+        (OLD + NEW, OLD + NEW)
+    );
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn what_is_made_under_the_id_of_a_missing_record_waits_until_that_one_is_deleted_on_both_sides()
+ {
+    let (world, _, question) = restored(propagates()).await;
+    let zoe = [("name", "Zoe"), ("email", "zoe@x.example")];
+    let zoe = world.b.user_creates(&zoe);
+    resolve(&world, &question, Resolution::Approve).await;
+    world.clock.advance(Duration::from_secs(600));
+    world.hear(Side::B, &zoe).await;
+    world.begin_first_sync().await;
+    world.rest().await;
+    for number in OLD..OLD + NEW {
+        let email = format!("p{number}@x.example");
+        assert_eq!(
+            (world.a.about(&email), world.b.about(&email)),
+            (vec![], vec![])
+        );
+    }
+    assert_eq!(world.a.about("zoe@x.example").len(), 1);
+    world.assert_agreement(1);
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+}
+
+/// One record of a shows an older state, and it is asked about.
+async fn one_is_older(world: &World, id: &RecordId) -> Conflict {
+    let backup = world.a.backup();
+    world.a.user_edits(id, "city", "Turin");
+    world.hear(Side::A, id).await;
+    world.rest().await;
+    world.clock.advance(HOUR);
+    let mut older = world.a.backup();
+    older.takes(&backup, id);
+    world.a.restores(&older);
+    world.sweep().await;
+    the_question(world).await
+}
+
+#[tokio::test]
+async fn a_record_that_is_undeleted_while_another_one_is_asked_about_comes_back_after_the_answer() {
+    let (world, backup, ids) = linked(propagates()).await;
+    world.a.user_deletes(&ids[1]);
+    world.hear(Side::A, &ids[1]).await;
+    world.rest().await;
+    assert_eq!(world.b.about("p1@x.example"), []);
+    world.clock.advance(HOUR);
+    let question = one_is_older(&world, &ids[0]).await;
+    let mut undeleted = world.a.backup();
+    undeleted.takes(&backup, &ids[1]);
+    world.a.restores(&undeleted);
+    world.hear(Side::A, &ids[1]).await;
+    world.rest().await;
+    assert_eq!(world.b.about("p1@x.example"), []);
+    world.answer(&question, TAKE).await;
+    world.sweep().await;
+    assert_eq!(world.b.about("p1@x.example").len(), 1);
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn an_old_question_about_one_record_and_two_deletes_are_no_system_that_was_set_back() {
+    let (world, _, ids) = linked(propagates()).await;
+    let question = one_is_older(&world, &ids[0]).await;
+    assert_eq!(question.kind.as_str(), "replaced");
+    world.clock.advance(2 * HOUR);
+    for id in &ids[1..3] {
+        world.a.user_deletes(id);
+    }
+    world.sweep().await;
+    assert_eq!(the_question(&world).await.id, question.id);
+    world.answer(&question, TAKE).await;
+    world.sweep().await;
+    assert_eq!(world.b.ids().len(), OLD + NEW - 2);
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn what_was_to_be_made_is_made_when_the_system_is_right_again() {
+    let (world, backup, _) = linked(propagates()).await;
+    let now = world.a.backup();
+    world.a.restores(&backup);
+    world.sweep().await;
+    let question = the_question(&world).await;
+    assert_eq!(question.kind.as_str(), "set_back");
+    let zoe = [("name", "Zoe"), ("email", "zoe@x.example")];
+    world.b.user_creates(&zoe);
+    world.sweep().await;
+    assert_eq!(world.a.about("zoe@x.example"), []);
+    world.a.restores(&now);
+    world.sweep().await;
+    assert_eq!(world.a.about("zoe@x.example").len(), 1);
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+    world.assert_agreement(1);
+}
