@@ -16,7 +16,7 @@
 mod field;
 mod one_sided;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use field::{FieldView, Verdict, decide};
 use one_sided::{create, one_gone};
@@ -70,6 +70,8 @@ pub enum Gone {
 pub struct Ruled {
     /// By field, the side whose value is right: a person's answer to a question that an earlier plan asked.
     pub fields: BTreeMap<String, Side>,
+    /// Fields of which a person is to say which value is right, whatever the policy says, where a side has changed.
+    pub asked: BTreeSet<String>,
     /// By field, a value that a person wants on both sides, whatever they hold.
     pub values: BTreeMap<String, Value>,
     /// By field, who won a contest in a plan that may not have been carried out to its end.

@@ -22,7 +22,7 @@ use super::overwritten::{self, Overwritten};
 use super::pair::{Pair, presences, read_both};
 use super::recover::Recovery;
 use super::replaced::{self, Sameness};
-use super::restored;
+use super::restored::{self, Chosen};
 use super::seen::Known;
 use super::sending::carry_out;
 use super::set_back;
@@ -211,7 +211,12 @@ async fn settle(
             plan(work, seen, (&context, chosen), &recovery)?
         }
         Sameness::Same | Sameness::Gone(_) | Sameness::Asked(_) => {
-            let chosen = back_and_forth::chosen(work, &context).await?;
+            let mut chosen = Chosen {
+                fields: back_and_forth::chosen(work, &context).await?,
+                ..Chosen::default()
+            };
+            chosen.at_first_sight(work, &link).await?;
+            chosen.ask_still(work, &context);
             let known = Known::of(work, &link, &pair, &context.intents).await?;
             recovery.agreed_besides(&work.sync.policy, known.carried_over(work, &pair));
             let moved = recovery.may_have_moved(&context.intents, &pair);
@@ -252,13 +257,14 @@ async fn settle(
 fn plan(
     work: Work<'_>,
     [a, b]: [Presence; 2],
-    (context, chosen): (&PairContext, BTreeMap<String, Side>),
+    (context, chosen): (&PairContext, Chosen),
     recovery: &Recovery,
 ) -> Result<Plan, WorkError> {
-    let mut fields = chosen;
+    let Chosen { mut fields, asked } = chosen;
     fields.extend(rulings(context));
     let ruled = Ruled {
         fields,
+        asked,
         values: edits::values(work.sync, &work.claimed.job.edits)?,
         contests: contests(&context.intents),
     };

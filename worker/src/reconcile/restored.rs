@@ -1,22 +1,89 @@
 //! A pair one of whose records is out of date because its system was set back, and of which a person said that the partner
 //! counts: the record gets the values of its partner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::Side;
-use tandem_engine::{Gone, Presence, Snapshot};
-use tandem_store::Link;
+use tandem_engine::{Direction, FieldRule, Gone, Presence, Snapshot};
+use tandem_store::{ConflictState, Link, PairContext, QuestionKind, Resolution};
 
 use super::pair::Pair;
+use super::set_back;
 use crate::executor::Work;
+use crate::failure::WorkError;
 use crate::readings::Reading;
 
-/// The values of the partner, in every field.
-pub(super) fn chosen(work: Work<'_>, side: Side) -> BTreeMap<String, Side> {
-    let rules = work.sync.policy.fields.iter();
-    rules
-        .map(|rule| (rule.name.clone(), side.other()))
-        .collect()
+/// What is said of fields before they are planned.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// The side whose value is right.
+    pub(super) fields: BTreeMap<String, Side>,
+    /// A person is to say which is.
+    pub(super) asked: BTreeSet<String>,
+}
+
+impl Chosen {
+    /// The partner of a record that was set back has the value. Where that cannot be written to the record, the one of before
+    /// is neither written over the partner's nor taken for agreed.
+    fn choose_partner(&mut self, rule: &FieldRule, side: Side) {
+        if rule.direction.writes(side) {
+            self.fields.insert(rule.name.clone(), side.other());
+        } else {
+            self.asked.insert(rule.name.clone());
+        }
+    }
+
+    /// As a person has said of a system that was set back, for records that were linked after that, by their keys: what they
+    /// hold was never agreed on, and the import that made one of them is later than any edit of the other.
+    pub(super) async fn at_first_sight(
+        &mut self,
+        work: Work<'_>,
+        link: &Link,
+    ) -> Result<(), WorkError> {
+        let rules = work.sync.policy.fields.iter();
+        let new: Vec<&FieldRule> = rules
+            .filter(|rule| !link.base.contains_key(&rule.name))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for side in Side::BOTH {
+            let asked = set_back::asked(work.context, work.sync, side).await?;
+            let is_taken = asked.is_some_and(|asked| {
+                let takes = matches!(asked.resolution, Some(Resolution::Take { .. }));
+                takes
+                    && asked.state == ConflictState::Answered
+                    && link.id.made_at() >= asked.created_at
+            });
+            if is_taken {
+                for rule in &new {
+                    self.choose_partner(rule, side);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is asked about a field that flows one way stays asked: the plan alone would write the older value.
+    pub(super) fn ask_still(&mut self, work: Work<'_>, context: &PairContext) {
+        let fields = context.open_fields.iter();
+        let fields = fields.filter(|open| open.kind == QuestionKind::Field);
+        let is_one_way = |field: &&String| {
+            let rule = work.sync.policy.rule(field);
+            rule.is_some_and(|rule| rule.direction != Direction::Both)
+        };
+        let fields = fields.map(|open| &open.field).filter(is_one_way);
+        self.asked.extend(fields.cloned());
+    }
+}
+
+/// The values of the partner, in every field that can be written.
+pub(super) fn chosen(work: Work<'_>, side: Side) -> Chosen {
+    let mut chosen = Chosen::default();
+    for rule in &work.sync.policy.fields {
+        chosen.choose_partner(rule, side);
+    }
+    chosen
 }
 
 /// Whether the record of `side` is there and out of use, while its partner is in use.

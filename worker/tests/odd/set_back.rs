@@ -15,7 +15,7 @@ use crate::world::{World, policy};
 
 /// Records that there were when the backup was made, and how many of them were edited since.
 pub(super) const OLD: usize = 12;
-const EDITED: usize = 8;
+pub(super) const EDITED: usize = 8;
 /// Records made since.
 pub(super) const NEW: usize = 4;
 
@@ -47,7 +47,7 @@ pub(super) async fn linked(policy: SyncPolicy) -> (World, Backup, Vec<RecordId>)
     (world, backup, ids)
 }
 
-fn creates(world: &World, number: usize) -> RecordId {
+pub(super) fn creates(world: &World, number: usize) -> RecordId {
     let (name, email) = (format!("P {number}"), format!("p{number}@x.example"));
     let fields = [("name", &*name), ("email", &*email), ("city", "Ghent")];
     world.a.user_creates(&fields)
@@ -75,9 +75,11 @@ fn writes(world: &World) -> usize {
     world.a.writes() + world.b.writes()
 }
 
-fn in_lyon(system: &FakeSystem) -> usize {
+pub(super) fn in_lyon(system: &FakeSystem) -> usize {
     let contents = system.contents();
-    contents.iter().filter(|one| one["city"] == "Lyon").count()
+    let is_there = |city: Option<&String>| city.is_some_and(|city| city == "Lyon");
+    let there = contents.iter().filter(|one| is_there(one.get("city")));
+    there.count()
 }
 
 fn policies() -> [SyncPolicy; 2] {

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use tandem_domain::{Clock, JobId, RecordId, Side};
+use tandem_engine::{Direction, SyncPolicy};
 use tandem_store::{Conflict, Resolution};
 use tandem_testkit::SeededEntropy;
 
 use super::pairs::propagates;
-use super::set_back::{HOUR, NEW, OLD, linked, restored, the_question};
+use super::set_back::{EDITED, HOUR, NEW, OLD, creates, in_lyon, linked, restored, the_question};
 use crate::world::World;
 
 const TAKE: Resolution = Resolution::Take { side: Side::B };
@@ -155,4 +156,74 @@ async fn what_was_to_be_made_is_made_when_the_system_is_right_again() {
     assert_eq!(world.a.about("zoe@x.example").len(), 1);
     assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
     world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn what_was_imported_anew_under_other_ids_gets_what_its_partner_has() {
+    let (world, backup, ids) = linked(propagates()).await;
+    let mut filled = world.a.backup();
+    for id in world.a.ids() {
+        filled.forgets(&id);
+    }
+    for id in &ids[..3] {
+        filled.takes(&backup, id);
+    }
+    world.a.restores(&filled);
+    for number in 3..OLD {
+        creates(&world, number);
+    }
+    world.sweep().await;
+    let question = the_question(&world).await;
+    assert_eq!(question.kind.as_str(), "set_back");
+    let held = world.b.contents();
+    world.answer(&question, TAKE).await;
+    world.first_sync().await;
+    world.sweep().await;
+    assert_eq!(world.b.contents(), held);
+    assert_eq!(in_lyon(&world.a), EDITED);
+    world.assert_agreement(1);
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+}
+
+/// Cities go from a to b alone.
+fn one_way() -> SyncPolicy {
+    let mut policy = propagates();
+    for rule in &mut policy.fields {
+        if rule.name == "city" {
+            rule.direction = Direction::AToB;
+        }
+    }
+    policy
+}
+
+#[tokio::test]
+async fn a_field_that_cannot_be_written_to_the_system_that_was_set_back_is_asked_about() {
+    let (world, ids, question) = restored(one_way()).await;
+    world.answer(&question, TAKE).await;
+    world.first_sync().await;
+    let asked = world.open().await;
+    assert_eq!(asked.len(), EDITED);
+    assert!(asked.iter().all(|one| one.kind.field() == Some("city")));
+    // It stays asked, whatever else happens to the pairs.
+    for days in 0..3 {
+        for id in &ids[..EDITED] {
+            world.a.user_edits(id, "note", &days.to_string());
+        }
+        world.sweep().await;
+        world.clock.advance(25 * HOUR);
+    }
+    let contents = world.b.contents();
+    let noted = contents
+        .iter()
+        .filter(|one| one.get("note").is_some_and(|note| note == "2"));
+    assert_eq!(noted.count(), EDITED);
+    assert_eq!((in_lyon(&world.a), in_lyon(&world.b)), (0, EDITED));
+    assert_eq!(world.open().await.len(), EDITED);
+    for (number, one) in asked.iter().enumerate() {
+        let side = if number < 3 { Side::A } else { Side::B };
+        world.answer(one, Resolution::Take { side }).await;
+    }
+    world.sweep().await;
+    assert_eq!((in_lyon(&world.a), in_lyon(&world.b)), (0, EDITED - 3));
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
 }

@@ -15,6 +15,7 @@ pub(super) struct FieldView<'a> {
     a_edited: Option<Timestamp>,
     b_edited: Option<Timestamp>,
     ruled: Option<Side>,
+    is_asked: bool,
     given: Option<&'a Value>,
     contest: Option<&'a Contest>,
 }
@@ -34,6 +35,7 @@ impl<'a> FieldView<'a> {
             a_edited: a.field_edited_at(&rule.name),
             b_edited: b.field_edited_at(&rule.name),
             ruled: view.ruled.fields.get(&rule.name).copied(),
+            is_asked: view.ruled.asked.contains(&rule.name),
             given: view.ruled.values.get(&rule.name),
             contest: view.ruled.contests.get(&rule.name),
         }
@@ -110,6 +112,10 @@ pub(super) fn decide(policy: &SyncPolicy, field: &FieldView<'_>) -> Verdict {
     }
     if let (Some(side), false) = (field.ruled, field.equal()) {
         return field.win(side, format!("an operator chose side {side}"));
+    }
+    let is_changed = || Side::BOTH.into_iter().any(|side| field.changed(side));
+    if field.is_asked && !field.equal() && is_changed() {
+        return Verdict::Ask;
     }
     match field.rule.direction {
         Direction::Both => decide_two_way(policy, field),

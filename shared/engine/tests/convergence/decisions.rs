@@ -1,6 +1,6 @@
 //! What is decided for single fields and records, one case each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
 use tandem_engine::{
@@ -148,6 +148,37 @@ fn a_manual_conflict_waits_while_other_fields_flow_and_a_ruling_ends_it() {
         plan.write_to(Side::A).expect("side a is written").fields["name"],
         text("y")
     );
+}
+
+#[test]
+fn a_field_of_which_a_person_is_to_say_which_value_is_right_waits_whatever_the_policy_says() {
+    let policy = policy(Direction::AToB, ConflictPolicy::LastWriteWins);
+    let mut pair = pair(Habit::AsIs);
+    pair.carry_out(&policy, false);
+    let ruled = Ruled {
+        asked: BTreeSet::from(["name".to_owned()]),
+        ..Ruled::default()
+    };
+    let plan_of = |pair: &Pair, ruled: &Ruled| {
+        let (a, b) = (pair.a.presence(), pair.b.presence());
+        let view = View {
+            base: pair.base.as_ref(),
+            a: &a,
+            b: &b,
+            ruled,
+        };
+        plan(&policy, view)
+    };
+    assert!(plan_of(&pair, &ruled).is_empty(), "nothing has changed");
+    edit(&mut pair, Side::A, 0, "older", 5);
+    let waits = plan_of(&pair, &ruled);
+    assert_eq!((waits.questions.len(), waits.writes.len()), (1, 0));
+    let answered = Ruled {
+        fields: BTreeMap::from([("name".to_owned(), Side::A)]),
+        ..ruled
+    };
+    let written = plan_of(&pair, &answered);
+    assert_eq!((written.questions.len(), written.writes.len()), (0, 1));
 }
 
 #[test]
