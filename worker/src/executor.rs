@@ -405,6 +405,7 @@ pub fn verdict(intent: &Intent, state: IntentState, error: Option<String>) -> In
         state,
         target: intent.target.clone(),
         error,
+        sends: None,
     }
 }
 

@@ -107,14 +107,15 @@ const CLOSE: &str = "-- close_conflicts
 UPDATE conflicts SET state = 'closed', closed_at = $2
 WHERE id IN (SELECT json_array_elements_text($1::json)) AND state IN ('open', 'answered')";
 
-/// Closes questions that nobody has to answer any more, and answers that cannot be carried out.
+/// Closes questions that nobody has to answer any more, and answers that cannot be carried out. What was answered since it
+/// was looked at stays for the job of that answer.
 pub(crate) async fn close_moot(txn: &mut Txn, moot: &[Moot], now: Timestamp) -> Result<(), Failed> {
     if moot.is_empty() {
         return Ok(());
     }
-    let rows: Vec<(String, &str)> = moot
+    let rows: Vec<(String, &str, ConflictState)> = moot
         .iter()
-        .map(|one| (one.question.to_string(), one.fact.because()))
+        .map(|one| (one.question.to_string(), one.fact.because(), one.was))
         .collect();
     let statement = sqlx::query(CLOSE_AS_MOOT)
         .bind(sql::json("conflict", &rows)?)
@@ -125,7 +126,8 @@ pub(crate) async fn close_moot(txn: &mut Txn, moot: &[Moot], now: Timestamp) -> 
 const CLOSE_AS_MOOT: &str = "-- close_as_moot
 UPDATE conflicts SET state = 'closed', closed_at = $2, closed_because = m.value ->> 1
 FROM json_array_elements($1::json) AS m (value)
-WHERE conflicts.id = m.value ->> 0 AND conflicts.state IN ('open', 'answered')";
+WHERE conflicts.id = m.value ->> 0 AND conflicts.state = m.value ->> 2
+  AND conflicts.state IN ('open', 'answered')";
 
 fn read(row: &PgRow) -> Result<Conflict, StoreError> {
     Ok(Conflict {

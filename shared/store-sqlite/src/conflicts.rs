@@ -104,7 +104,8 @@ const CLOSE: &str = "-- close_conflicts
 UPDATE conflicts SET state = 'closed', closed_at = ?2
 WHERE id IN (SELECT value FROM json_each(?1)) AND state IN ('open', 'answered')";
 
-/// Closes questions that nobody has to answer any more, and answers that cannot be carried out.
+/// Closes questions that nobody has to answer any more, and answers that cannot be carried out. What was answered since it
+/// was looked at stays for the job of that answer.
 pub(crate) async fn close_moot(
     txn: &mut Txn,
     moot: &[Moot],
@@ -113,9 +114,9 @@ pub(crate) async fn close_moot(
     if moot.is_empty() {
         return Ok(());
     }
-    let rows: Vec<(String, &str)> = moot
+    let rows: Vec<(String, &str, ConflictState)> = moot
         .iter()
-        .map(|one| (one.question.to_string(), one.fact.because()))
+        .map(|one| (one.question.to_string(), one.fact.because(), one.was))
         .collect();
     let statement = sqlx::query(CLOSE_AS_MOOT)
         .bind(sql::json("conflict", &rows)?)
@@ -126,7 +127,8 @@ pub(crate) async fn close_moot(
 const CLOSE_AS_MOOT: &str = "-- close_as_moot
 UPDATE conflicts SET state = 'closed', closed_at = ?2, closed_because = m.value ->> 1
 FROM json_each(?1) m
-WHERE conflicts.id = m.value ->> 0 AND conflicts.state IN ('open', 'answered')";
+WHERE conflicts.id = m.value ->> 0 AND conflicts.state = m.value ->> 2
+  AND conflicts.state IN ('open', 'answered')";
 
 fn read(row: &SqliteRow) -> Result<Conflict, StoreError> {
     Ok(Conflict {

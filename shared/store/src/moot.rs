@@ -5,6 +5,7 @@
 
 use tandem_domain::ConflictId;
 
+use crate::conflicts::ConflictState;
 use crate::question_kind::QuestionKind;
 
 /// What was found out about the records of a question.
@@ -150,6 +151,8 @@ impl Fact {
 pub struct Moot {
     /// The question.
     pub question: ConflictId,
+    /// How it stood when that was found out. One that was answered since is looked at again, with its answer.
+    pub was: ConflictState,
     /// What is known.
     pub fact: Fact,
 }

@@ -240,6 +240,7 @@ async fn write_some(store: &Arc<dyn Store>, make: &Make) -> IntentId {
             state,
             target: None,
             error: None,
+            sends: None,
         };
         let confirmation = Confirmation {
             verdicts: if settles { vec![verdict] } else { Vec::new() },
@@ -353,6 +354,7 @@ pub async fn works_on(store: &Arc<dyn Store>, filled: &Filled) {
             state: IntentState::Confirmed,
             target: Some(RecordId::new("n2")),
             error: None,
+            sends: None,
         }],
         link: Some(LinkUpdate::Insert(make.link("c2", "n2"))),
         changes: vec![make.change("c2", "n2")],
@@ -375,6 +377,7 @@ pub async fn works_on(store: &Arc<dyn Store>, filled: &Filled) {
         }),
         moot: vec![Moot {
             question: filled.asked,
+            was: ConflictState::Open,
             fact: Fact::Agree,
         }],
         outcome: Some(done("agreed: both sides have the same values")),

@@ -36,6 +36,7 @@ pub async fn compare(
         futures::try_join!(list(sync, Side::A, progress), list(sync, Side::B, progress))?;
     let links = all_links(store, sync).await?;
     let listed = [a.records.len(), b.records.len()];
+    let filtered = [a.filtered.len(), b.filtered.len()];
     futures::try_join!(
         complete(sync, Side::A, &mut a, &links, Unlinked::IfUnclear),
         complete(sync, Side::B, &mut b, &links, Unlinked::IfUnclear),
@@ -44,6 +45,8 @@ pub async fn compare(
     let mut comparison = Comparison {
         records_a: listed[0],
         records_b: listed[1],
+        filtered_a: filtered[0],
+        filtered_b: filtered[1],
         left_alone: usize::try_from(store.left_alone_count(&sync.name).await?)
             .unwrap_or(usize::MAX),
         ..Comparison::default()

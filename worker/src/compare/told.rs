@@ -64,6 +64,10 @@ pub struct Comparison {
     pub records_a: usize,
     /// Records read on side b.
     pub records_b: usize,
+    /// Records of side a that its listing shows and the filters leave out.
+    pub filtered_a: usize,
+    /// The same of side b.
+    pub filtered_b: usize,
     /// Linked pairs compared.
     pub pairs: usize,
     /// Linked records that the listing of side a did not show; each was read by its id.
@@ -105,13 +109,13 @@ impl Comparison {
         }
     }
 
-    /// Whether a side listed nothing at all although it has linked records. Whoever may not see records often gets
+    /// Whether a side listed nothing at all, not even what the filters leave out, although it has linked records. Whoever may not see records often gets
     /// an empty list, so nothing is known of that side then, whatever its single records answer.
     #[must_use]
     pub const fn is_blind(&self, side: Side) -> bool {
         let listed = match side {
-            Side::A => self.records_a,
-            Side::B => self.records_b,
+            Side::A => self.records_a + self.filtered_a,
+            Side::B => self.records_b + self.filtered_b,
         };
         listed == 0 && self.unlisted(side) > 0
     }

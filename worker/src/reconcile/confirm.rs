@@ -116,6 +116,7 @@ pub(super) fn verdicts_so_far(open: &Open, carried: &[Carried]) -> Vec<IntentVer
         state: IntentState::Confirmed,
         target: Some(one.id.clone()),
         error: None,
+        sends: None,
     });
     open.verdicts.iter().cloned().chain(confirmed).collect()
 }

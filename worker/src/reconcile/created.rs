@@ -246,6 +246,7 @@ pub(super) fn confirmed(intent: &Intent, created: &Reading) -> IntentVerdict {
         state: IntentState::Confirmed,
         target: Some(created.record.id.clone()),
         error: None,
+        sends: None,
     }
 }
 

@@ -11,6 +11,7 @@ use tandem_store::{
 
 use super::change_log::changes;
 use super::confirm::{seen, verdicts_so_far};
+use super::held;
 use super::linked::Open;
 use super::pair::Pair;
 use super::questions::conflicts;
@@ -113,6 +114,7 @@ fn side_state(work: Work<'_>, open: &Open, side: Side) -> SideState {
     if let Some(reading) = reading {
         state.checksum = Some(reading.shown_checksum());
     }
+    held::remember_writes(work, open, side, &mut state);
     state
 }
 

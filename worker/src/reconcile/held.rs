@@ -68,6 +68,13 @@ fn side_state(work: Work<'_>, open: &Open, side: Side, is_gone: bool) -> SideSta
     if is_gone {
         state.checksum = None;
     }
+    remember_writes(work, open, side, &mut state);
+    state
+}
+
+/// Keeps what became of earlier writes of ours to a side, although nothing is written now: otherwise what they do would be
+/// taken for a person's edit.
+pub(super) fn remember_writes(work: Work<'_>, open: &Open, side: Side, state: &mut SideState) {
     let is_late = open.late_intents().any(|intent| intent.side == side);
     if let Some(reading) = open.pair.side(side).filter(|_| is_late) {
         state.memory.own_write = own_write(work, open, side, reading, None);
@@ -85,5 +92,4 @@ fn side_state(work: Work<'_>, open: &Open, side: Side, is_gone: bool) -> SideSta
             state.memory.unseen.insert(field.clone(), unseen);
         }
     }
-    state
 }

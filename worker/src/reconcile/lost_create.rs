@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_connectors::{Lookup, RemoteRecord};
 use tandem_domain::{RecordId, Timestamp, Value};
 use tandem_engine::{MatchKey, is_form_of, match_keys};
-use tandem_store::{Intent, IntentOp, IntentState, Link, Waiting};
+use tandem_store::{Confirmation, Intent, IntentOp, IntentState, IntentVerdict, Link, Waiting};
 
 use super::create::{keep_id, read_created};
 use super::created::{link_created, relink};
@@ -13,7 +13,7 @@ use super::looks::pause_within;
 use super::lookup::{find_by_key, may_have_key};
 use super::shown::wait_until_whole;
 use super::unlinked::look_again;
-use crate::executor::{Sent, Work, shows_field};
+use crate::executor::{Sent, Work, shows_field, verdict};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::{self, Reading};
@@ -112,7 +112,17 @@ pub(super) async fn settle_forgotten(
         Some(Effect::InPart(record)) => wait_until_whole(work, intent.side, &record),
         None => {
             let reason = "it was never seen, and its like is there; matched with that";
-            plan_anew(work, intent, reason).await
+            // Its dead letter may be replayed meanwhile, and then it is under way again.
+            let given_up = IntentVerdict {
+                sends: Some(intent.sends),
+                ..verdict(intent, IntentState::Failed, Some(reason.to_owned()))
+            };
+            let given_up = Confirmation {
+                verdicts: vec![given_up],
+                ..Confirmation::default()
+            };
+            work.learn(given_up).await?;
+            Ok(work.again_after(Duration::ZERO, Waiting::Progress))
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{LinkFate, Plan, Settled, WriteOp};
-use tandem_store::{Confirmation, Fact, Moot, QuestionKind, Resolution, Ruling};
+use tandem_store::{Confirmation, ConflictState, Fact, Moot, QuestionKind, Resolution, Ruling};
 
 use super::linked::Open;
 use crate::executor::Work;
@@ -34,6 +34,7 @@ pub(super) fn ended(work: Work<'_>, open: &Open, planned: &Plan, settled: &Settl
         match fact {
             Some(fact) => moot.push(Moot {
                 question: ruling.conflict,
+                was: ConflictState::Answered,
                 fact,
             }),
             None => used.push(ruling.conflict),
@@ -55,7 +56,11 @@ pub(super) fn ended(work: Work<'_>, open: &Open, planned: &Plan, settled: &Settl
         is_true.then_some((asked.question, fact))
     });
     let open = of_pair.chain(of_fields);
-    moot.extend(open.map(|(question, fact)| Moot { question, fact }));
+    moot.extend(open.map(|(question, fact)| Moot {
+        question,
+        was: ConflictState::Open,
+        fact,
+    }));
     Ended { used, moot }
 }
 
@@ -123,7 +128,11 @@ pub(super) async fn give_up(
     fact: Fact,
 ) -> Result<Performed, WorkError> {
     let confirmation = Confirmation {
-        moot: vec![Moot { question, fact }],
+        moot: vec![Moot {
+            question,
+            was: ConflictState::Answered,
+            fact,
+        }],
         outcome: Some(work.next_step()),
         ..Confirmation::default()
     };

@@ -113,6 +113,7 @@ async fn match_again(
     {
         let moot = Moot {
             question,
+            was: ConflictState::Open,
             fact: Fact::Linked,
         };
         return link_to(work, here, &partner, Answers::moot(moot)).await;

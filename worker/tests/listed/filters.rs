@@ -6,11 +6,11 @@ use tandem_domain::{RecordId, Side, Value};
 use tandem_engine::{DeletePolicies, DeletePolicy, Filter, SyncPolicy};
 use tandem_runtime::Archived;
 use tandem_store::{Fact, Link, RunKind, RunState};
-use tandem_worker::{Comparison, Preview, compare, survey};
+use tandem_worker::{Comparison, Difference, Preview, compare, survey};
 
 use super::PLAIN;
 use super::rows::{newest, poll};
-use crate::world::system::faults::Moment;
+use crate::world::system::faults::{Fault, Moment};
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
 
@@ -36,6 +36,18 @@ fn customers() -> SyncPolicy {
             b_gone: DeletePolicy::Propagate,
         },
         ..mapped
+    }
+}
+
+/// Records of side b take part that have no note; it is not mapped.
+fn free_of_notes() -> SyncPolicy {
+    SyncPolicy {
+        filters: vec![Filter {
+            side: Side::B,
+            field: "note".to_owned(),
+            any_of: vec![Value::Null, Value::Text(String::new())],
+        }],
+        ..customers()
     }
 }
 
@@ -218,16 +230,8 @@ async fn what_a_system_does_not_list_is_not_gone_in_the_dry_run_either() {
 
 #[tokio::test]
 async fn a_record_that_is_left_out_right_before_its_write_is_not_written() {
-    let of_b = SyncPolicy {
-        filters: vec![Filter {
-            side: Side::B,
-            field: "note".to_owned(),
-            any_of: vec![Value::Null],
-        }],
-        ..customers()
-    };
     let plain = || (PLAIN, Oddities::default());
-    let world = World::odd(1, of_b, plain(), plain(), Archived::Gone).await;
+    let world = World::odd(1, free_of_notes(), plain(), plain(), Archived::Gone).await;
     let (a, b) = linked(&world).await;
     edit(&world, Side::A, &a, "name", "Anna");
     edit(&world, Side::B, &b, "city", "Bruges");
@@ -283,4 +287,53 @@ async fn a_question_about_a_record_that_a_filter_leaves_out_by_now_ends_whicheve
         world.sweep().await;
         assert_eq!(world.a.reads(), reads, "it is not looked at again");
     }
+}
+
+#[tokio::test]
+async fn a_side_that_lists_only_what_the_filters_leave_out_and_misses_a_record_is_seen_all_the_same()
+ {
+    let world = world(Oddities::default()).await;
+    let bob = [
+        ("name", "Bob"),
+        ("email", "bob@x.example"),
+        ("note", "customer"),
+    ];
+    let bob = world.a.user_creates(&bob);
+    let (a, _) = linked(&world).await;
+    edit(&world, Side::A, &a, "note", "supplier");
+    world.a.user_deletes(&bob);
+    let compared = verify(&world).await;
+    assert_eq!((compared.records_a, compared.filtered_a), (0, 1));
+    assert_eq!((compared.filtered, compared.unlisted_a), (1, 1));
+    assert!(!compared.is_blind(Side::A) && compared.is_complete());
+    let missing = Difference::Missing {
+        side: Side::A,
+        record: bob,
+    };
+    assert_eq!(compared.differences, [missing]);
+}
+
+#[tokio::test]
+async fn a_write_that_lands_long_after_its_pair_came_to_rest_is_no_edit_of_a_person() {
+    let plain = || (PLAIN, Oddities::default());
+    let world = World::odd(1, free_of_notes(), plain(), plain(), Archived::Gone).await;
+    let (a, b) = linked(&world).await;
+    edit(&world, Side::A, &a, "name", "Anna");
+    world.b.go_wrong(&[Fault::Late(Duration::from_secs(300))]);
+    world.hear(Side::A, &a).await;
+    world.turn().await;
+    edit(&world, Side::B, &b, "note", "supplier");
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    assert!(link(&world, &a).await.is_filtered());
+    assert_eq!(world.b.kept(&b, "name"), "Ann", "it has not landed yet");
+    edit(&world, Side::A, &a, "name", "Anneke");
+    world.clock.advance(Duration::from_secs(240));
+    edit(&world, Side::B, &b, "note", "");
+    assert_eq!(world.b.kept(&b, "name"), "Anna", "it has landed");
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    assert_eq!(world.a.kept(&a, "name"), "Anneke");
+    assert_eq!(world.b.kept(&b, "name"), "Anneke");
+    assert!(world.questions().await.is_empty());
 }

@@ -176,6 +176,7 @@ struct VerdictRow<'a> {
     state: IntentState,
     target: Option<&'a str>,
     error: Option<&'a str>,
+    sends: Option<u32>,
 }
 
 fn verdict_row(verdict: &IntentVerdict) -> VerdictRow<'_> {
@@ -184,6 +185,7 @@ fn verdict_row(verdict: &IntentVerdict) -> VerdictRow<'_> {
         state: verdict.state,
         target: verdict.target.as_ref().map(RecordId::as_str),
         error: verdict.error.as_deref(),
+        sends: verdict.sends,
     }
 }
 
@@ -354,8 +356,9 @@ accepted AS MATERIALIZED (
 settled AS (
     UPDATE intents i SET state = v.state, target = coalesce(v.target, i.target),
                          error = coalesce(v.error, i.error)
-    FROM json_to_recordset($2::json) AS v (place bigint, id text, state text, target text, error text)
-    WHERE i.id = v.id AND i.state IN ('planned', 'sent', 'unknown')
+    FROM json_to_recordset($2::json) AS v (
+        place bigint, id text, state text, target text, error text, sends bigint)
+    WHERE i.id = v.id AND i.state IN ('planned', 'sent', 'unknown') AND i.sends = coalesce(v.sends, i.sends)
       AND v.place IN (SELECT a.place FROM accepted a)
     RETURNING v.place, i.sync, i.side, i.op, i.state, i.target),
 logged AS (

@@ -57,6 +57,7 @@ fn verdict(create: &Intent) -> IntentVerdict {
         state: IntentState::Confirmed,
         target: Some(RecordId::new("b1")),
         error: None,
+        sends: None,
     }
 }
 

@@ -18,6 +18,7 @@ struct VerdictRow<'a> {
     state: IntentState,
     target: Option<&'a str>,
     error: Option<&'a str>,
+    sends: Option<u32>,
 }
 
 /// Carries out a confirmation, if the lease is held and the link is as the plan saw it.
@@ -113,6 +114,7 @@ async fn settle(txn: &mut Txn, verdicts: &[IntentVerdict]) -> Result<(), StoreEr
             state: verdict.state,
             target: verdict.target.as_ref().map(tandem_domain::RecordId::as_str),
             error: verdict.error.as_deref(),
+            sends: verdict.sends,
         })
         .collect();
     let statement = sqlx::query(SETTLE).bind(sql::json("verdict", &verdicts)?);
@@ -144,4 +146,5 @@ UPDATE intents SET state = v.value ->> 'state', target = coalesce(v.value ->> 't
                    error = coalesce(v.value ->> 'error', error)
 FROM json_each(?1) v
 WHERE intents.id = v.value ->> 'id' AND intents.state IN ('planned', 'sent', 'unknown')
+  AND intents.sends = coalesce(v.value ->> 'sends', intents.sends)
 RETURNING sync, side, op, state, target";

@@ -91,6 +91,9 @@ pub struct IntentVerdict {
     pub target: Option<RecordId>,
     /// What went wrong.
     pub error: Option<String>,
+    /// How often it had been sent when that was found out, by a job that did not send it: one that was sent again since is
+    /// not settled by it. `None` for whoever sends it, because nobody else does meanwhile.
+    pub sends: Option<u32>,
 }
 
 /// Why nothing was journalled.

@@ -43,6 +43,7 @@ fn verdict(intent: &Intent, state: IntentState, target: &str) -> IntentVerdict {
         state,
         target: Some(RecordId::new(target)),
         error: None,
+        sends: None,
     }
 }
 
@@ -203,6 +204,7 @@ pub async fn an_unknown_write_stays_open(store: Subject) {
         state: IntentState::Unknown,
         target: None,
         error: Some("no answer".to_owned()),
+        sends: None,
     };
     let confirmation = Confirmation {
         verdicts: vec![lost],
@@ -215,6 +217,36 @@ pub async fn an_unknown_write_stays_open(store: Subject) {
         .expect("pair");
     assert_eq!(pair.intents[0].state, IntentState::Unknown);
     assert_eq!(pair.intents[0].error.as_deref(), Some("no answer"));
+}
+
+/// Whoever did not send a write gives it up only as it was when they looked: one that was sent again since is under way.
+pub async fn a_write_that_was_sent_again_meanwhile_is_not_given_up(store: Subject) {
+    let make = Make::default();
+    let running = claimed(&store, &make, "a1").await;
+    let create = make.create("a1", None);
+    journal(&store, &make, &running, &create).await;
+    let looked_at = intents_of(&store, "a1").await.remove(0);
+    let sent = store.mark_sent(running.lease, create.id, make.now()).await;
+    assert!(sent.expect("mark_sent"));
+    let other = claimed(&store, &make, "a2").await;
+    let give_up = |sends: u32| Confirmation {
+        verdicts: vec![IntentVerdict {
+            intent: create.id,
+            state: IntentState::Failed,
+            target: None,
+            error: None,
+            sends: Some(sends),
+        }],
+        ..Confirmation::default()
+    };
+    let before = give_up(looked_at.sends);
+    assert_eq!(confirm(&store, &make, &other, before).await, Ok(()));
+    let under_way = intents_of(&store, "a1").await.remove(0);
+    assert_eq!(under_way.state, IntentState::Sent);
+    let as_it_is = give_up(under_way.sends);
+    assert_eq!(confirm(&store, &make, &other, as_it_is).await, Ok(()));
+    let ended = intents_of(&store, "a1").await.remove(0);
+    assert_eq!(ended.state, IntentState::Failed);
 }
 
 /// A settled intent is not settled twice.

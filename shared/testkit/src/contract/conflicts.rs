@@ -314,6 +314,7 @@ pub async fn fields_that_agree_close_their_questions(store: Subject) {
         }),
         moot: vec![Moot {
             question: name.id,
+            was: ConflictState::Open,
             fact: Fact::Agree,
         }],
         ..Confirmation::default()
@@ -326,6 +327,34 @@ pub async fn fields_that_agree_close_their_questions(store: Subject) {
         Some("both sides agree by now")
     );
     assert_eq!(open_fields(&store).await, ["email"]);
+}
+
+/// An answer that was given while a job found out that nobody has to answer stays, for the job that it has queued: that
+/// one looks at it anew. And what was found out about an answer closes no question that is open.
+pub async fn an_answer_given_meanwhile_is_not_closed_with_its_question(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let name = field(&make, link.id, "name");
+    open(&store, &make, &[&name]).await;
+    let moot = |was| Confirmation {
+        moot: vec![Moot {
+            question: name.id,
+            was,
+            fact: Fact::Agree,
+        }],
+        ..Confirmation::default()
+    };
+    confirm(&store, &make, moot(ConflictState::Answered)).await;
+    assert_eq!(stored(&store, name.id).await.state, ConflictState::Open);
+    let answer = Resolution::Take { side: Side::A };
+    let queued = store.resolve_conflict(name.id, answer, make.job_id(), make.now());
+    assert!(queued.await.expect("resolve_conflict").is_some());
+    confirm(&store, &make, moot(ConflictState::Open)).await;
+    let answered = stored(&store, name.id).await;
+    assert_eq!(answered.state, ConflictState::Answered);
+    assert_eq!(answered.closed_because, None);
+    confirm(&store, &make, moot(ConflictState::Answered)).await;
+    assert_eq!(stored(&store, name.id).await.state, ConflictState::Closed);
 }
 
 /// What a record matches is not asked when another job has linked it meanwhile, neither at the end of a job nor outside

@@ -40,6 +40,7 @@ pub(super) async fn settle(
         state,
         target: None,
         error: None,
+        sends: None,
     };
     let confirmation = Confirmation {
         verdicts: vec![verdict],

@@ -162,6 +162,7 @@ pub async fn linking_a_record_whose_create_is_open_is_superseded(store: Subject)
         state: IntentState::Unknown,
         target: None,
         error: None,
+        sends: None,
     };
     for verdicts in [Vec::new(), vec![lost]] {
         let confirmation = Confirmation {
@@ -199,6 +200,7 @@ pub async fn a_create_settled_beside_a_link_is_not_in_its_way(store: Subject) {
                 state,
                 target: None,
                 error: None,
+                sends: None,
             }],
             link: Some(LinkUpdate::Insert(make.link(&a, &b))),
             ..Confirmation::default()

@@ -266,6 +266,7 @@ pub async fn totals_count_writes_and_conflicts(store: Subject) {
         state,
         target: None,
         error: None,
+        sends: None,
     };
     let settled = Change {
         fields: vec![field("name", Some("other")), field("email", None)],

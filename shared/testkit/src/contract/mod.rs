@@ -221,6 +221,7 @@ macro_rules! contract_suite {
             linking: a_new_record_of_a_link_brings_its_waiting_job;
             confirm: an_unknown_write_stays_open;
             confirm: a_settled_intent_is_not_settled_twice;
+            confirm: a_write_that_was_sent_again_meanwhile_is_not_given_up;
             confirm: what_was_seen_is_in_the_index;
             confirm: a_record_that_is_gone_leaves_the_index;
             confirm: a_job_that_retries_after_a_step_logs_its_failure;
@@ -253,6 +254,7 @@ macro_rules! contract_suite {
             conflicts: a_closed_question_is_not_answered_again;
             conflicts: ignoring_marks_the_record_and_closes_the_question;
             conflicts: fields_that_agree_close_their_questions;
+            conflicts: an_answer_given_meanwhile_is_not_closed_with_its_question;
             conflicts: what_a_linked_record_matches_is_not_asked;
             conflicts: a_closed_question_can_be_asked_again;
             conflicts: questions_are_listed_newest_first_and_filtered;
