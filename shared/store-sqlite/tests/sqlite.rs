@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tandem_store::{ConfigStore, JobState, JobStore, Store, StoreError};
+use tandem_store::{ConfigStore, JobState, JobStore, LinkStanding, LinkStore, Store, StoreError};
 use tandem_store_sqlite::{SqliteOptions, SqliteStore, upkeep};
 use tandem_testkit::Make;
 
@@ -536,4 +536,27 @@ async fn a_young_database_whose_process_was_killed_is_taken_for_what_its_log_hol
     assert_eq!(std::fs::metadata(&path).expect("it is there").len(), 4_096);
     assert!(upkeep::is_made(&path).await.expect("it is looked at"));
     assert_eq!(upkeep::lost(&path).await.expect("it is looked at"), None);
+}
+
+#[tokio::test]
+async fn a_link_whose_memory_an_older_worker_wrote_is_not_taken_for_filtered_by_its_column() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let store = open(&path, RUNNING).await;
+    let make = Make::default();
+    let link = make.link("a1", "b1");
+    let inserted = store.insert_links(vec![link.clone()], make.now()).await;
+    assert_eq!(inserted.expect("insert_links"), 1);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut conn = sqlx::ConnectOptions::connect(&options).await.expect("open");
+    // It let the pair go on, and knew nothing of the column.
+    let left = sqlx::query("UPDATE links SET filtered = 1");
+    let left = sqlx::Executor::execute(&mut conn, left).await;
+    left.expect("it is written");
+    let standing = async |standing| {
+        let found = store.links_standing(&link.sync, standing, None, 9).await;
+        found.expect("links_standing").len()
+    };
+    assert_eq!(standing(LinkStanding::Filtered).await, 0);
+    assert_eq!(standing(LinkStanding::Active).await, 1);
 }

@@ -250,14 +250,19 @@ pub(super) async fn links_standing(
     found.await?.iter().map(row::link).collect()
 }
 
+/// The memory says which pairs a filter leaves out; the column beside it only finds them. A worker of before it had a
+/// column writes the memory alone.
 const ACTIVE: &str = "-- active_links
-SELECT * FROM links l WHERE l.sync = $1 AND l.id > $2 AND l.state = 'active' AND NOT l.filtered
+SELECT * FROM links l WHERE l.sync = $1 AND l.id > $2 AND l.state = 'active'
+  AND NOT (l.filtered
+    AND coalesce(l.a_memory::json ->> 'filtered', l.b_memory::json ->> 'filtered') IS NOT NULL)
   AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id LIMIT 1) IS NOT TRUE
   AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id LIMIT 1) IS NOT TRUE
 ORDER BY l.id LIMIT $3";
 
 const FILTERED: &str = "-- filtered_links
 SELECT * FROM links l WHERE l.sync = $1 AND l.id > $2 AND l.filtered AND l.state = 'active'
+  AND coalesce(l.a_memory::json ->> 'filtered', l.b_memory::json ->> 'filtered') IS NOT NULL
   AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id LIMIT 1) IS NOT TRUE
   AND (SELECT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id LIMIT 1) IS NOT TRUE
 ORDER BY l.id LIMIT $3";

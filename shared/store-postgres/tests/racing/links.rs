@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::Connection as _;
 use tandem_domain::Side;
-use tandem_store::{ChangeFilter, JournalError, NewLink, Store};
+use tandem_store::{ChangeFilter, JournalError, LinkStanding, NewLink, Store};
 use tandem_testkit::Make;
 
 use super::{ROUNDS, Two, confirm, insert_link, race, update};
@@ -154,4 +154,21 @@ async fn a_listing_that_waited_for_another_compares_with_what_that_stored() {
             .await;
         assert_eq!(found.expect("records").len(), expected, "{key}");
     }
+}
+
+#[tokio::test]
+async fn a_link_whose_memory_an_older_worker_wrote_is_not_taken_for_filtered_by_its_column() {
+    let two = Two::open().await;
+    let link = two.make.link("a1", "b1");
+    two.insert(&link).await;
+    // It let the pair go on, and knew nothing of the column.
+    let left = sqlx::query("UPDATE links SET filtered = true");
+    let left = left.execute(&mut two.connection().await).await;
+    left.expect("it is written");
+    let standing = async |standing| {
+        let found = two.one.links_standing(&link.sync, standing, None, 9).await;
+        found.expect("links_standing").len()
+    };
+    assert_eq!(standing(LinkStanding::Filtered).await, 0);
+    assert_eq!(standing(LinkStanding::Active).await, 1);
 }

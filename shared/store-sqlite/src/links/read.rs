@@ -219,8 +219,11 @@ pub(super) async fn links_standing(
         .collect()
 }
 
+/// The memory says which pairs a filter leaves out; the column beside it only finds them. A worker of before it had a
+/// column writes the memory alone.
 const ACTIVE: &str = "-- active_links
-SELECT * FROM links l WHERE l.sync = ?1 AND l.id > ?2 AND l.state = 'active' AND NOT l.filtered
+SELECT * FROM links l WHERE l.sync = ?1 AND l.id > ?2 AND l.state = 'active'
+  AND NOT (l.filtered AND coalesce(l.a_memory ->> '$.filtered', l.b_memory ->> '$.filtered') IS NOT NULL)
   AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND r.ignored)
   AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND r.ignored)
 ORDER BY l.id LIMIT ?3";
@@ -228,6 +231,7 @@ ORDER BY l.id LIMIT ?3";
 const FILTERED: &str = "-- filtered_links
 SELECT * FROM links l INDEXED BY links_filtered
 WHERE l.sync = ?1 AND l.id > ?2 AND l.filtered AND l.state = 'active'
+  AND coalesce(l.a_memory ->> '$.filtered', l.b_memory ->> '$.filtered') IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND r.ignored)
   AND NOT EXISTS (SELECT 1 FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND r.ignored)
 ORDER BY l.id LIMIT ?3";
