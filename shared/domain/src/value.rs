@@ -128,10 +128,12 @@ impl FieldType {
 }
 
 impl Value {
+    /// What a value without text, such as a number or a truth, counts for.
+    pub const SHORT_BYTES: usize = 8;
+
     /// How many bytes its texts have; what has none counts as little.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        const SHORT_BYTES: usize = 8;
         match self {
             Self::Null => 0,
             Self::Text(text) | Self::Reference(text) => text.len(),
@@ -139,8 +141,8 @@ impl Value {
             | Self::Integer(_)
             | Self::Boolean(_)
             | Self::Date(_)
-            | Self::Instant(_) => SHORT_BYTES,
-            Self::Money(money) => SHORT_BYTES + money.currency.len(),
+            | Self::Instant(_) => Self::SHORT_BYTES,
+            Self::Money(money) => Self::SHORT_BYTES + money.currency.len(),
             Self::Lines(lines) => lines
                 .iter()
                 .flatten()

@@ -5,7 +5,7 @@
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp};
 use tandem_store::{
     Change, Confirmation, ConflictKind, Event, EventKind, Intent, IntentOp, JobOutcome, Link,
-    NewConflict, Operation, OwnWrite, ShownRecord,
+    NewConflict, Operation, OwnWrite,
 };
 
 use super::linked::Open;
@@ -13,6 +13,7 @@ use super::overwritten::{
     APART_FROM_BEFORE, APART_FROM_ECHO, HEARD_BEFORE, LOOKED_FOR, exact_time,
 };
 use super::pair::{CLOCK_SLACK, Pair};
+use super::questions::shown_as_agreed;
 use super::sending::{Carried, write_to};
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -141,8 +142,6 @@ fn told(
     let edited_at = event.occurred_at.unwrap_or(event.received_at);
     let connection = &work.sync.end(side).connection;
     tracing::warn!(sync = %work.sync.name, %connection, %record, event = %event.id, "our delete of a record went over an edit of it");
-    let agreed = link.base.iter();
-    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
     let question = NewConflict {
         id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
         sync: work.sync.name.clone(),
@@ -154,11 +153,7 @@ fn told(
             event: event.id,
             written: Fields::new(),
         },
-        shown: vec![ShownRecord {
-            side,
-            id: record.clone(),
-            fields: agreed.collect(),
-        }],
+        shown: vec![shown_as_agreed(record.clone(), side, &link.base)],
     };
     let change = Change {
         link: Some(link.id),

@@ -1,6 +1,8 @@
 //! What only a person can decide about a pair.
 
-use tandem_domain::{ConflictId, LinkId, RecordId, Side};
+use std::collections::BTreeMap;
+
+use tandem_domain::{BaseValue, ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{LinkFate, NotKept, Plan};
 use tandem_store::{ConflictKind, NewConflict, ShownRecord};
 
@@ -37,15 +39,23 @@ fn shown(open: &Open, side: Side) -> Option<ShownRecord> {
     if let Some(reading) = open.pair.side(side) {
         return Some(reading.shown(side));
     }
-    let agreed = open
-        .base
-        .iter()
-        .map(|(name, base)| (name.clone(), base.side(side).clone()));
-    Some(ShownRecord {
+    let id = open.link.side(side).id.clone()?;
+    Some(shown_as_agreed(id, side, &open.base))
+}
+
+/// A record that is gone, with what both sides last agreed on.
+pub(super) fn shown_as_agreed(
+    id: RecordId,
+    side: Side,
+    base: &BTreeMap<String, BaseValue>,
+) -> ShownRecord {
+    let agreed = base.iter();
+    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
+    ShownRecord {
         side,
-        id: open.link.side(side).id.clone()?,
+        id,
         fields: agreed.collect(),
-    })
+    }
 }
 
 pub(super) fn new_questions(open: &Open, planned: &Plan) -> bool {

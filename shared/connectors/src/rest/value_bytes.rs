@@ -4,9 +4,8 @@
 //! A value beyond its limit is one that cannot be read: never cut, and never taken for empty.
 
 use serde_json::Value as Json;
+use tandem_domain::Value;
 
-/// What a number or a truth counts for.
-const SHORT_BYTES: usize = 8;
 /// So much is told of what is wrong with a value, in characters: it may quote the value.
 const REASON_CHARS_MAX: usize = 400;
 
@@ -14,7 +13,7 @@ const REASON_CHARS_MAX: usize = 400;
 pub(super) fn bytes_of(json: &Json) -> usize {
     match json {
         Json::Null => 0,
-        Json::Bool(_) | Json::Number(_) => SHORT_BYTES,
+        Json::Bool(_) | Json::Number(_) => Value::SHORT_BYTES,
         Json::String(text) => text.len(),
         Json::Array(elements) => elements.iter().map(bytes_of).sum(),
         Json::Object(members) => members
@@ -76,7 +75,7 @@ mod tests {
         for (value, bytes) in [
             (json!("Zürich"), 7),
             (json!(null), 0),
-            (json!(12.5), SHORT_BYTES),
+            (json!(12.5), Value::SHORT_BYTES),
             (json!([{ "text": "four" }, "five5"]), 13),
         ] {
             assert_eq!(bytes_of(&value), bytes, "{value}");
