@@ -34,21 +34,17 @@ pub mod upkeep;
 mod watch;
 mod writer;
 
-use std::fs::File;
-
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use tandem_store::{Store, StoreError};
 
 pub use open::SqliteOptions;
+use watch::Readers;
 use writer::Writer;
 
 /// A SQLite file as a [`Store`].
 pub struct SqliteStore {
     writer: Writer,
-    readers: SqlitePool,
-    /// Held while the store lives; the operating system frees it however the process ends.
-    _lock: Option<File>,
+    readers: Readers,
 }
 
 #[async_trait]

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection};
 use tandem_store::StoreError;
 
 use crate::lost::{lost, mark};
 use crate::place::{beside, cannot_open, no_access, open_private_here, prepare, require_files};
-use crate::watch::Watch;
+use crate::watch::{Readers, Watch};
 use crate::writer::{Ending, Writer};
 use crate::{SqliteStore, rows, sql};
 
@@ -171,18 +171,24 @@ impl SqliteStore {
             .connect_with(connect.create_if_missing(false).read_only(true))
             .await
             .map_err(|error| cannot_open(path, &error))?;
-        let watch = Watch::of(path).map_err(|error| no_access(path, &error))?;
+        let watch = match lock {
+            Some(_) => Watch::alone(path),
+            None => Watch::of(path),
+        };
+        let watch = Arc::new(watch.map_err(|error| no_access(path, &error))?);
         Ok(Arc::new(Self {
             writer: Writer::start(
                 conn,
                 Some(Ending {
-                    watch,
+                    watch: Arc::clone(&watch),
                     readers: readers.clone(),
-                    alone: lock.is_some(),
+                    lock,
                 }),
             ),
-            readers,
-            _lock: lock,
+            readers: Readers {
+                pool: readers,
+                watch,
+            },
         }))
     }
 }
@@ -238,9 +244,10 @@ async fn lock_file(path: &Path) -> Result<File, StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
-            "another tandem already runs on {} (it holds {}); stop it first, or give this one another data folder",
+            "another tandem already runs on {} (it holds {lock}); stop it first, or give this one another data folder. Do not \
+             remove {lock}: two that run on one folder would do everything twice",
             path.display(),
-            lock_path.display()
+            lock = lock_path.display()
         ))),
         Err(TryLockError::Error(error)) => Err(no_access(&lock_path, &error)),
     }
@@ -315,16 +322,16 @@ pub(crate) const fn needed_version() -> i64 {
 }
 
 pub(crate) async fn version<'c>(
-    executor: impl sqlx::Executor<'c, Database = sqlx::Sqlite>,
+    source: impl Into<sql::Source<'c>>,
 ) -> Result<Option<i64>, StoreError> {
     const VERSION: &str = "-- schema_version
 SELECT max(version) AS version FROM _sqlx_migrations WHERE success";
-    let row = sql::one(executor, sqlx::query(VERSION)).await?;
+    let row = sql::one(source, sqlx::query(VERSION)).await?;
     rows::get(&row, "version")
 }
 
 /// Checks that the schema is still the one of this program.
-pub(crate) async fn check_version(readers: &SqlitePool) -> Result<(), StoreError> {
+pub(crate) async fn check_version(readers: &Readers) -> Result<(), StoreError> {
     let needed = MIGRATIONS[MIGRATIONS.len() - 1].0;
     match version(readers).await? {
         Some(found) if found == needed => Ok(()),

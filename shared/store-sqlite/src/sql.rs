@@ -4,8 +4,10 @@ use serde::Serialize;
 use sqlx::error::DatabaseError;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Executor, Sqlite};
+use sqlx::{Executor, Sqlite, SqliteConnection};
 use tandem_store::StoreError;
+
+use crate::watch::Readers;
 
 /// A prepared statement with its values.
 pub(crate) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -51,28 +53,71 @@ pub(crate) fn is_damage(error: &(dyn DatabaseError + 'static)) -> bool {
     )
 }
 
+/// What runs a statement.
+pub(crate) enum Source<'c> {
+    Readers(&'c Readers),
+    Connection(&'c mut SqliteConnection),
+}
+
+impl<'c> From<&'c Readers> for Source<'c> {
+    fn from(readers: &'c Readers) -> Self {
+        Self::Readers(readers)
+    }
+}
+
+impl<'c> From<&'c mut SqliteConnection> for Source<'c> {
+    fn from(connection: &'c mut SqliteConnection) -> Self {
+        Self::Connection(connection)
+    }
+}
+
+/// As [`failed`], of a connection that reads: writing must stop too when SQLite says that the file is damaged.
+fn read_failed(readers: &Readers, error: sqlx::Error) -> StoreError {
+    readers.watch.noted(failed(error))
+}
+
 /// All rows that a statement gives.
 pub(crate) async fn all<'c>(
-    executor: impl Executor<'c, Database = Sqlite>,
+    source: impl Into<Source<'c>>,
     statement: Statement<'_>,
 ) -> Result<Vec<SqliteRow>, StoreError> {
-    statement.fetch_all(executor).await.map_err(failed)
+    match source.into() {
+        Source::Readers(readers) => {
+            let found = statement.fetch_all(&readers.pool).await;
+            found.map_err(|error| read_failed(readers, error))
+        }
+        Source::Connection(connection) => statement.fetch_all(connection).await.map_err(failed),
+    }
 }
 
 /// The first row, if there is one.
 pub(crate) async fn first<'c>(
-    executor: impl Executor<'c, Database = Sqlite>,
+    source: impl Into<Source<'c>>,
     statement: Statement<'_>,
 ) -> Result<Option<SqliteRow>, StoreError> {
-    statement.fetch_optional(executor).await.map_err(failed)
+    match source.into() {
+        Source::Readers(readers) => {
+            let found = statement.fetch_optional(&readers.pool).await;
+            found.map_err(|error| read_failed(readers, error))
+        }
+        Source::Connection(connection) => {
+            statement.fetch_optional(connection).await.map_err(failed)
+        }
+    }
 }
 
 /// The one row of a statement that always gives one.
 pub(crate) async fn one<'c>(
-    executor: impl Executor<'c, Database = Sqlite>,
+    source: impl Into<Source<'c>>,
     statement: Statement<'_>,
 ) -> Result<SqliteRow, StoreError> {
-    statement.fetch_one(executor).await.map_err(failed)
+    match source.into() {
+        Source::Readers(readers) => {
+            let found = statement.fetch_one(&readers.pool).await;
+            found.map_err(|error| read_failed(readers, error))
+        }
+        Source::Connection(connection) => statement.fetch_one(connection).await.map_err(failed),
+    }
 }
 
 /// Runs a statement for its effect. Returns how many rows it changed.

@@ -4,9 +4,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use sqlx::SqlitePool;
 use tandem_store::StoreError;
+
+use crate::place::beside;
+use crate::sql::DAMAGED_ADVICE;
 
 /// What the system knows a file by, however its name changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +25,35 @@ struct Identity {
 pub(crate) struct Watch {
     database: PathBuf,
     files: Vec<(PathBuf, Identity)>,
+    /// The lock file that this process holds.
+    lock: Option<(PathBuf, Identity)>,
+    /// The files that only grow while this process runs on them alone, with the length that each had.
+    lengths: Vec<(PathBuf, AtomicU64)>,
+    /// What is wrong with the contents. No trial mends it, so it stays said until a new start.
+    damage: OnceLock<String>,
     /// It was said already.
     told: AtomicBool,
+}
+
+/// The connections that read. What they find damaged stops the writing too.
+pub(crate) struct Readers {
+    pub(crate) pool: SqlitePool,
+    pub(crate) watch: std::sync::Arc<Watch>,
+}
+
+impl std::ops::Deref for Readers {
+    type Target = SqlitePool;
+
+    fn deref(&self) -> &SqlitePool {
+        &self.pool
+    }
 }
 
 impl Watch {
     /// Remembers the database and its write-ahead log as they are now.
     pub(crate) fn of(database: &Path) -> io::Result<Self> {
-        let mut log = database.as_os_str().to_owned();
-        log.push("-wal");
         let mut files = Vec::new();
-        for file in [database.to_owned(), PathBuf::from(log)] {
+        for file in [database.to_owned(), beside(database, "-wal")] {
             if let Some(identity) = identity_of(&file)? {
                 files.push((file, identity));
             }
@@ -38,47 +61,121 @@ impl Watch {
         Ok(Self {
             database: database.to_owned(),
             files,
+            lock: None,
+            lengths: Vec::new(),
+            damage: OnceLock::new(),
             told: AtomicBool::new(false),
         })
     }
 
-    /// Whether it was said that the files are gone, and they are not back.
-    pub(crate) fn has_told(&self) -> bool {
-        self.told.load(Ordering::Relaxed)
+    /// As [`Self::of`], for the one process that runs on the database: it holds the lock, and nobody but it makes the
+    /// log shorter.
+    pub(crate) fn alone(database: &Path) -> io::Result<Self> {
+        let mut watch = Self::of(database)?;
+        let lock = beside(database, ".lock");
+        watch.lock = identity_of(&lock)?.map(|identity| (lock, identity));
+        for (file, _) in &watch.files {
+            let length = std::fs::metadata(file)?.len();
+            watch.lengths.push((file.clone(), AtomicU64::new(length)));
+        }
+        Ok(watch)
     }
 
-    /// Says so, once each time, when a file is gone or is another one.
+    /// The same error; of damage, it is noted.
+    pub(crate) fn noted(&self, error: StoreError) -> StoreError {
+        if let StoreError::Unusable(said) = &error {
+            self.note_damage(said);
+        }
+        error
+    }
+
+    /// Notes what SQLite said of the file: nothing more is taken. What is written into a damaged file may be lost.
+    fn note_damage(&self, said: &str) {
+        if self.damage.set(said.to_owned()).is_ok() {
+            tracing::error!(database = %self.database.display(), "{said}. Nothing more is taken until then");
+        }
+    }
+
+    /// Whether it was said what is wrong, and it still is.
+    pub(crate) fn has_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed) || self.damage.get().is_some()
+    }
+
+    /// Says so, once each time, when a file is gone, is another one, or is damaged.
     ///
     /// # Errors
     /// [`StoreError::Unusable`].
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        let moved = self
-            .files
-            .iter()
-            .find_map(|(file, opened)| match identity_of(file) {
-                Ok(Some(found)) if found == *opened => None,
-                Ok(Some(_)) => Some(format!(
-                    "{} is another file than the one that was opened",
+        self.check_place()?;
+        if let Some(said) = self.cut() {
+            self.note_damage(&said);
+        }
+        self.damage
+            .get()
+            .map_or(Ok(()), |said| Err(StoreError::Unusable(said.clone())))
+    }
+
+    /// What is to be said of a file that became shorter. What was cut away is lost, and what is written behind the cut
+    /// cannot be read again.
+    fn cut(&self) -> Option<String> {
+        self.lengths.iter().find_map(|(file, known)| {
+            let length = std::fs::metadata(file).ok()?.len();
+            let before = known.fetch_max(length, Ordering::Relaxed);
+            (length < before).then(|| {
+                format!(
+                    "the database file is damaged ({} had {before} bytes and has {length} now: something cut it while Tandem \
+                     runs): {DAMAGED_ADVICE}",
                     file.display()
-                )),
-                Ok(None) => Some(format!("{} is not there any more", file.display())),
-                Err(error) => Some(format!("{} cannot be looked at: {error}", file.display())),
-            });
-        let Some(what) = moved else {
+                )
+            })
+        })
+    }
+
+    fn check_place(&self) -> Result<(), StoreError> {
+        let moved = self.files.iter().find_map(moved);
+        let unlocked = || self.lock.as_ref().and_then(moved_lock);
+        let Some(said) = moved.map(said_of_moved).or_else(unlocked) else {
             if self.told.swap(false, Ordering::Relaxed) {
                 tracing::info!(database = %self.database.display(), "the database is in its place again");
             }
             return Ok(());
         };
-        let error = StoreError::Unusable(format!(
-            "the database was removed or replaced while Tandem runs on it: {what}. Nothing more is taken, and what was \
-             stored is where the files went. Stop Tandem, put the data folder back (or restore a backup), and start it again"
-        ));
+        let error = StoreError::Unusable(said);
         if !self.told.swap(true, Ordering::Relaxed) {
             tracing::error!(database = %self.database.display(), "{error}");
         }
         Err(error)
     }
+}
+
+/// What became of a file, if it is not where it was.
+fn moved((file, opened): &(PathBuf, Identity)) -> Option<String> {
+    match identity_of(file) {
+        Ok(Some(found)) if found == *opened => None,
+        Ok(Some(_)) => Some(format!(
+            "{} is another file than the one that was opened",
+            file.display()
+        )),
+        Ok(None) => Some(format!("{} is not there any more", file.display())),
+        Err(error) => Some(format!("{} cannot be looked at: {error}", file.display())),
+    }
+}
+
+fn said_of_moved(what: String) -> String {
+    format!(
+        "the database was removed or replaced while Tandem runs on it: {what}. Nothing more is taken, and what was stored \
+         is where the files went. Stop Tandem, put the data folder back (or restore a backup), and start it again"
+    )
+}
+
+/// Without its lock file nothing keeps a second process from running on the same database.
+fn moved_lock(lock: &(PathBuf, Identity)) -> Option<String> {
+    let what = moved(lock)?;
+    Some(format!(
+        "the lock file was removed or replaced while Tandem runs: {what}. A second Tandem may run on this data folder now, \
+         so this one takes nothing more; what was stored is kept. Stop every Tandem that runs on the folder, start one \
+         again, and leave its lock file where it is"
+    ))
 }
 
 #[cfg(unix)]

@@ -30,6 +30,7 @@ async fn a_second_long_running_process_is_refused_by_name_of_the_file() {
         "{message}"
     );
     assert!(message.contains(&path.display().to_string()), "{message}");
+    assert!(message.contains("Do not remove"), "{message}");
     drop(first);
     open(&path, RUNNING).await;
 }

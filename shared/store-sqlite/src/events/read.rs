@@ -1,15 +1,16 @@
 //! Looking at the inbox.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite};
 use tandem_domain::EventId;
 use tandem_store::{Event, EventFilter, EventState, StoreError};
 
+use crate::watch::Readers;
 use crate::{rows, sql};
 
 /// Lists events without bodies, newest first.
 pub(super) async fn events(
-    readers: &SqlitePool,
+    readers: &Readers,
     filter: &EventFilter,
 ) -> Result<Vec<Event>, StoreError> {
     sql::all(readers, list(filter).build())
@@ -56,7 +57,7 @@ const fn in_state(state: EventState) -> &'static str {
 }
 
 /// One event with its body and headers.
-pub(super) async fn event(readers: &SqlitePool, id: EventId) -> Result<Option<Event>, StoreError> {
+pub(super) async fn event(readers: &Readers, id: EventId) -> Result<Option<Event>, StoreError> {
     let Some(row) = sql::first(readers, sqlx::query(EVENT).bind(id.to_string())).await? else {
         return Ok(None);
     };

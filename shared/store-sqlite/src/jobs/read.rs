@@ -1,14 +1,15 @@
 //! Looking at the queue.
 
-use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite};
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{Failure, Job, JobAttempt, JobCounts, JobFilter, JobState, StoreError};
 
 use super::row::job as read_job;
+use crate::watch::Readers;
 use crate::{rows, sql};
 
 /// When the next waiting job is due. Jobs of paused syncs wait for a person, not for a time.
-pub(super) async fn next_due(readers: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn next_due(readers: &Readers) -> Result<Option<Timestamp>, StoreError> {
     let row = sql::one(readers, sqlx::query(NEXT_DUE)).await?;
     rows::instant_opt(&row, "run_at")
 }
@@ -26,7 +27,7 @@ FROM waiting_syncs s CROSS JOIN json_each('[0,1,2]') c
 WHERE s.sync IS NOT NULL AND s.sync NOT IN (SELECT name FROM syncs WHERE paused = 1)";
 
 /// One job.
-pub(super) async fn job(readers: &SqlitePool, id: JobId) -> Result<Option<Job>, StoreError> {
+pub(super) async fn job(readers: &Readers, id: JobId) -> Result<Option<Job>, StoreError> {
     const JOB: &str = "-- job\nSELECT * FROM jobs WHERE id = ?1";
     sql::first(readers, sqlx::query(JOB).bind(id.to_string()))
         .await?
@@ -36,10 +37,7 @@ pub(super) async fn job(readers: &SqlitePool, id: JobId) -> Result<Option<Job>, 
 }
 
 /// The failed attempts of a job.
-pub(super) async fn attempts(
-    readers: &SqlitePool,
-    id: JobId,
-) -> Result<Vec<JobAttempt>, StoreError> {
+pub(super) async fn attempts(readers: &Readers, id: JobId) -> Result<Vec<JobAttempt>, StoreError> {
     const ATTEMPTS: &str = "-- attempts\nSELECT * FROM job_attempts WHERE job = ?1 ORDER BY seq";
     sql::all(readers, sqlx::query(ATTEMPTS).bind(id.to_string()))
         .await?
@@ -59,7 +57,7 @@ pub(super) async fn attempts(
 }
 
 /// Lists jobs, newest first.
-pub(super) async fn jobs(readers: &SqlitePool, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+pub(super) async fn jobs(readers: &Readers, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
     sql::all(readers, list(filter).build())
         .await?
         .iter()
@@ -114,7 +112,7 @@ const fn in_state(state: JobState) -> &'static str {
 
 /// Counts jobs.
 pub(super) async fn counts(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: Option<&SyncName>,
     now: Timestamp,
 ) -> Result<JobCounts, StoreError> {

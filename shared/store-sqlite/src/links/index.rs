@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use sqlx::SqlitePool;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
 
 use crate::jobs::enqueue::enqueue;
+use crate::watch::Readers;
 use crate::writer::Txn;
 use crate::{rows, sql};
 
@@ -296,7 +296,7 @@ DELETE FROM records WHERE sync = ?1 AND side = ?2 AND id = ?3 AND ignored = 0";
 
 /// Records that have any of the keys.
 pub(super) async fn records_by_keys(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     side: Side,
     keys: &[String],
@@ -342,7 +342,7 @@ ORDER BY r.id";
 
 /// When the listing began that last showed a record in use.
 pub(super) async fn listed_at(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     side: Side,
     record: &RecordId,
@@ -363,7 +363,7 @@ WHERE r.sync = ?1 AND r.side = ?2 AND r.id = ?3 AND r.checksum NOT LIKE 'gone:%'
 
 /// Actively linked records that the generation has not shown.
 pub(super) async fn unseen_records(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     side: Side,
     generation: i64,

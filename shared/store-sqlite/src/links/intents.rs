@@ -1,14 +1,14 @@
 //! Looking at the journal.
 
-use sqlx::SqlitePool;
 use tandem_domain::{IntentId, LinkId, RecordId, Side, SyncName, Timestamp};
 use tandem_store::{Intent, StoreError};
 
 use super::row;
 use crate::rows;
 use crate::sql::{self, Statement};
+use crate::watch::Readers;
 
-async fn read(readers: &SqlitePool, statement: Statement<'_>) -> Result<Vec<Intent>, StoreError> {
+async fn read(readers: &Readers, statement: Statement<'_>) -> Result<Vec<Intent>, StoreError> {
     sql::all(readers, statement)
         .await?
         .iter()
@@ -18,7 +18,7 @@ async fn read(readers: &SqlitePool, statement: Statement<'_>) -> Result<Vec<Inte
 
 /// Open creates into a side with one of the keys, or without a key.
 pub(super) async fn open_creates(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     side: Side,
     keys: &[String],
@@ -38,7 +38,7 @@ ORDER BY created_at, id";
 
 /// Intents about a record, or of a link that it belongs or belonged to, oldest first.
 pub(super) async fn intents_of(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     record: &RecordId,
 ) -> Result<Vec<Intent>, StoreError> {
@@ -60,10 +60,7 @@ UNION SELECT * FROM intents WHERE link IN (SELECT id FROM links_of)
 ORDER BY created_at, id";
 
 /// One entry of the journal.
-pub(super) async fn intent(
-    readers: &SqlitePool,
-    id: IntentId,
-) -> Result<Option<Intent>, StoreError> {
+pub(super) async fn intent(readers: &Readers, id: IntentId) -> Result<Option<Intent>, StoreError> {
     const INTENT: &str = "-- intent\nSELECT * FROM intents WHERE id = ?1";
     let found = read(readers, sqlx::query(INTENT).bind(id.to_string())).await?;
     Ok(found.into_iter().next())
@@ -71,7 +68,7 @@ pub(super) async fn intent(
 
 /// The newest writes to a link's records that may have had an effect, oldest first.
 pub(super) async fn writes_of(
-    readers: &SqlitePool,
+    readers: &Readers,
     link: LinkId,
     since: Timestamp,
     limit: usize,
@@ -95,7 +92,7 @@ pub(super) type Made<'a> = (&'a SyncName, Side, &'a RecordId, Option<&'a str>);
 
 /// How many creates made a record.
 pub(super) async fn creates_of(
-    readers: &SqlitePool,
+    readers: &Readers,
     (sync, side, source, match_key): Made<'_>,
     since: Timestamp,
 ) -> Result<u64, StoreError> {
@@ -120,7 +117,7 @@ SELECT count(*) AS creates FROM (
 
 /// Open intents that were planned long ago.
 pub(super) async fn stale_intents(
-    readers: &SqlitePool,
+    readers: &Readers,
     before: Timestamp,
     after: Option<(Timestamp, IntentId)>,
     limit: usize,

@@ -1,6 +1,5 @@
 //! Looking at links, and all that is known of one record.
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
@@ -9,12 +8,13 @@ use tandem_store::{
 };
 
 use super::row;
+use crate::watch::Readers;
 use crate::{rows, sql};
 
 /// What is known of one record. Seldom is an intent open: then one statement says all. Otherwise it is
 /// asked again with the intents, in one transaction, so that all of it is of one moment.
 pub(super) async fn pair(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     side: Side,
     record: &RecordId,
@@ -164,7 +164,7 @@ WHERE sync = ?2 AND side = ?3 AND source = ?4 AND op = 'create'
 ORDER BY created_at, id";
 
 /// One link.
-pub(super) async fn link(readers: &SqlitePool, id: LinkId) -> Result<Option<Link>, StoreError> {
+pub(super) async fn link(readers: &Readers, id: LinkId) -> Result<Option<Link>, StoreError> {
     const LINK: &str = "-- link\nSELECT * FROM links WHERE id = ?1";
     sql::first(readers, sqlx::query(LINK).bind(id.to_string()))
         .await?
@@ -175,7 +175,7 @@ pub(super) async fn link(readers: &SqlitePool, id: LinkId) -> Result<Option<Link
 
 /// Links of a sync in order of id.
 pub(super) async fn links(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     after: Option<LinkId>,
     limit: usize,
@@ -196,7 +196,7 @@ SELECT * FROM links WHERE sync = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
 /// Links of a sync that stand so, in order of id.
 pub(super) async fn links_standing(
-    readers: &SqlitePool,
+    readers: &Readers,
     sync: &SyncName,
     standing: LinkStanding,
     after: Option<LinkId>,
@@ -262,7 +262,7 @@ SELECT * FROM links l WHERE l.sync = ?1 AND l.id > ?2 AND l.id IN (
 ORDER BY l.id LIMIT ?3";
 
 /// How many active links a sync has.
-pub(super) async fn link_count(readers: &SqlitePool, sync: &SyncName) -> Result<u64, StoreError> {
+pub(super) async fn link_count(readers: &Readers, sync: &SyncName) -> Result<u64, StoreError> {
     const COUNT: &str = "-- link_count
 SELECT count(*) AS links FROM links WHERE sync = ?1 AND state = 'active'";
     let statement = sqlx::query(COUNT).bind(sync.as_str().to_owned());

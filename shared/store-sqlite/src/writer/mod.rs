@@ -5,6 +5,7 @@
 //! Each verb of a batch has its own savepoint, so that one which fails takes nothing with it.
 //! A verb whose caller has gone is run all the same: it was asked for.
 
+use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -49,7 +50,8 @@ impl Txn {
         &mut self,
         statement: Statement<'_>,
     ) -> Result<Vec<SqliteRow>, StoreError> {
-        sql::all(&mut self.conn, statement).await
+        let result = sql::all(&mut self.conn, statement).await;
+        self.noted(result)
     }
 
     /// The first row, if there is one.
@@ -57,17 +59,28 @@ impl Txn {
         &mut self,
         statement: Statement<'_>,
     ) -> Result<Option<SqliteRow>, StoreError> {
-        sql::first(&mut self.conn, statement).await
+        let result = sql::first(&mut self.conn, statement).await;
+        self.noted(result)
     }
 
     /// The one row of a statement that always gives one.
     pub(crate) async fn one(&mut self, statement: Statement<'_>) -> Result<SqliteRow, StoreError> {
-        sql::one(&mut self.conn, statement).await
+        let result = sql::one(&mut self.conn, statement).await;
+        self.noted(result)
     }
 
     /// Runs a statement for its effect. Returns how many rows it changed.
     pub(crate) async fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
-        sql::run(&mut self.conn, statement).await
+        let result = sql::run(&mut self.conn, statement).await;
+        self.noted(result)
+    }
+
+    /// Damage that a statement met is noted.
+    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.map_err(|error| match &self.ending {
+            Some(ending) => ending.watch.noted(error),
+            None => error,
+        })
     }
 
     fn check_place(&self) -> Result<(), StoreError> {
@@ -90,7 +103,7 @@ impl Txn {
             && ending.watch.check().is_ok()
         {
             ending.readers.close().await;
-            if ending.alone
+            if ending.lock.is_some()
                 && let Err(error) = empty_log(&mut self.conn).await
             {
                 tracing::warn!(%error, "the write-ahead log was not moved into the database; the next start does it");
@@ -105,12 +118,13 @@ impl Txn {
 /// What the end of the writer needs to know.
 pub(crate) struct Ending {
     /// Where the database is.
-    pub(crate) watch: Watch,
+    pub(crate) watch: Arc<Watch>,
     /// Closed before the writer's connection: SQLite moves the log into the file, and removes it, only when a
     /// connection that may write is the last.
     pub(crate) readers: SqlitePool,
-    /// Whether this process is the one that runs on the file.
-    pub(crate) alone: bool,
+    /// Of the one process that runs on the file. Held until the connection is closed: whoever comes next finds the log
+    /// as it stays. The operating system frees it however the process ends.
+    pub(crate) lock: Option<File>,
 }
 
 /// The way to the writer task. The task ends, and closes its connection, when this is dropped or told to.
@@ -168,6 +182,15 @@ impl Writer {
         let (sender, receiver) = oneshot::channel();
         let boxed: Verb = Box::new(move |txn| {
             Box::pin(async move {
+                // Not even read: what is mapped of a file that was cut kills the process.
+                if let Err(refused) = txn.check_place() {
+                    return Reply {
+                        keep: false,
+                        answer: Box::new(move |_| {
+                            let _ = sender.send(Err(refused));
+                        }),
+                    };
+                }
                 let result = verb(txn).await;
                 let keep = result.is_ok();
                 let answer = Box::new(move |committed: Result<(), StoreError>| {
@@ -249,7 +272,8 @@ async fn run_batch(
         run_with_savepoints(txn, batch, replies).await?;
     }
     let mut tally = std::mem::take(&mut txn.tally);
-    tally.flush(&mut txn.conn).await?;
+    let flushed = tally.flush(&mut txn.conn).await;
+    txn.noted(flushed)?;
     txn.check_place()?;
     txn.run(sqlx::query("-- commit\nCOMMIT")).await?;
     // Removed in the meantime: what was committed is nowhere, so nobody is told that it is kept.
