@@ -7,6 +7,7 @@ use std::time::Duration;
 use tandem_domain::{BaseValue, Fields, Side, Timestamp};
 
 use crate::equality::same;
+use crate::matching::match_keys;
 use crate::policy::SyncPolicy;
 
 /// Systems give the time at which a record was made with more digits in one place than in another.
@@ -65,11 +66,50 @@ pub fn mistaken(
     }
     // Times that differ by little may be one with more and one with fewer digits, or those of two records.
     let is_the_same = known.made_at.is_some() && known.made_at == found.made_at;
-    if !is_the_same && kept == 0 && lost >= VALUES_MIN {
+    if is_the_same || lost < VALUES_MIN {
+        return None;
+    }
+    if kept == 0 {
         let reason = format!("none of the {lost} values that it had is the same");
         return Some(Mistaken::Other(reason));
     }
+    // Somebody else's record may well have the same country. What it is known by says more.
+    if lost > kept && has_other_keys(policy, base, side, fields) {
+        let reason = format!(
+            "of what it is matched by nothing is the same, and of {} values that it had {kept}",
+            lost + kept
+        );
+        return Some(Mistaken::Other(reason));
+    }
     None
+}
+
+/// Whether a record had match keys when both sides last agreed, and has none of them any more.
+fn has_other_keys(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    side: Side,
+    fields: &Fields,
+) -> bool {
+    let agreed = base.iter();
+    let known: Fields = agreed
+        .map(|(name, base)| (name.clone(), base.side(side).clone()))
+        .collect();
+    let (before, now) = (match_keys(policy, &known), match_keys(policy, fields));
+    !before.is_empty() && !before.iter().any(|key| now.contains(key))
+}
+
+/// Whether a record that comes back under an id is the one that was linked: it is known by what it was, or holds most of
+/// what it held. One value that both have, a country say, does not make it that.
+#[must_use]
+pub fn is_known(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    side: Side,
+    fields: &Fields,
+) -> bool {
+    let Compared { kept, lost, .. } = compare(policy, base, side, fields);
+    kept > 0 && (kept > lost || !has_other_keys(policy, base, side, fields))
 }
 
 /// What became of the values that a record had when both sides agreed.
@@ -339,5 +379,34 @@ mod tests {
             judged(made, a_moment_later, other).is_some(),
             "two records can be made within a moment"
         );
+    }
+
+    #[test]
+    fn another_record_with_one_value_in_common_is_told_by_what_it_is_known_by() {
+        let mut policy = policy();
+        let mut base = base();
+        for name in ["street", "phone"] {
+            let mut rule = policy.fields[0].clone();
+            rule.name = name.into();
+            policy.fields.push(rule);
+            base.insert(name.into(), base["name"].clone());
+        }
+        let bob = |city: &str, email: &str| {
+            let mut fields = fields(["Bob", email, city]);
+            for name in ["street", "phone"] {
+                fields.insert(name.into(), Value::Text("of Bob".into()));
+            }
+            fields
+        };
+        let judged = |fields: &Fields| {
+            let marks = Marks::default();
+            mistaken(&policy, &base, Side::A, marks, marks, fields)
+        };
+        let other = bob("Ghent", "bob@x");
+        assert!(matches!(judged(&other), Some(Mistaken::Other(_))));
+        assert!(!is_known(&policy, &base, Side::A, &other));
+        let renamed = bob("Ghent", "ann@x");
+        assert_eq!(judged(&renamed), None, "it is known by its address");
+        assert!(is_known(&policy, &base, Side::A, &renamed));
     }
 }

@@ -8,7 +8,6 @@ use tandem_store::{Conflict, ConflictFilter, ConflictState, Fact, Hints, Progres
 
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
-use crate::readings::hints_of;
 
 /// Records that vanished from a listing are looked up in pages of this size.
 const VANISHED_PAGE: usize = 500;
@@ -64,7 +63,8 @@ pub async fn look_up(context: &Context, cause: Cause<'_>, run: &Run) -> Result<u
         vanished += page.len() as u64;
         let jobs = page
             .into_iter()
-            .map(|id| context.reconcile_job(cause, id, hints_of(cause.side, Some(context.now()))))
+            // That a listing does not show it is no news of it: who misses it goes on counting from when it was missed.
+            .map(|id| context.reconcile_job(cause, id, Hints::default()))
             .collect();
         context.enqueue(jobs).await?;
         after = Some(last);

@@ -1,5 +1,7 @@
 //! Links a record that a create of ours made with the record that it was made from.
 
+use std::time::Duration;
+
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
@@ -12,6 +14,7 @@ use super::change_log::created_fields;
 use super::lost_create::{is_source_missing, plan_anew};
 use super::pair::{could_be_made_so, since_made};
 use super::questions::not_kept_question;
+use super::replaced;
 use super::set_back;
 use crate::context::Cause;
 use crate::executor::{Work, both};
@@ -113,6 +116,13 @@ async fn refuse_taken(
     if Some(link.id) == intent.link {
         return Ok(None);
     }
+    if link.side(intent.side.other()).id == intent.source {
+        // Another job of ours has found it meanwhile.
+        let reason = "another job has linked what it made with its source".to_owned();
+        work.close(intent, IntentState::Confirmed, Vec::new(), reason)
+            .await?;
+        return Ok(Some(work.again_after(Duration::ZERO, Waiting::Progress)));
+    }
     if is_source_missing(work, intent).await? {
         // It was made again under another id, and that one has found what this create had made.
         let reason = "its source is gone, and what it made has another partner";
@@ -128,6 +138,7 @@ async fn refuse_taken(
         take_apart(work, &link, intent.side.other()).await?;
         return Ok(None);
     }
+    replaced::overlaid(work, intent, created).await?;
     let system = work.sync.end(intent.side).connection.to_string();
     let partner = link.side(intent.side.other()).id.clone();
     let error = WorkError::IdTaken {

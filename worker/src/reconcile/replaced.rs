@@ -3,11 +3,11 @@
 //! written over either record, and nothing deleted, until a person has said what it is: of a single pair here, of a whole
 //! side in `set_back.rs`.
 
-use tandem_domain::{ConflictId, Fields, Side};
+use tandem_domain::{ConflictId, Fields, RecordId, Side};
 use tandem_engine::{Candidate, contradicts, keeps_most, match_keys};
 use tandem_store::{
-    Confirmation, Conflict, ConflictKind, EventKind, JobOutcome, Link, NewConflict, PairContext,
-    Resolution, Waiting,
+    Confirmation, Conflict, ConflictKind, EventKind, Intent, JobOutcome, Link, LinkState,
+    NewConflict, PairContext, Resolution, ShownRecord, Waiting,
 };
 
 use super::looks::pause;
@@ -48,6 +48,10 @@ pub(super) async fn check(
         Some(Resolution::Take { side }) => return Ok(restore(pair, side.other())),
         Some(_) => return Ok(Sameness::Same),
         None => {}
+    }
+    let is_overlaid = |side| link.side(side).memory.overlaid.is_some();
+    if context.replaced.is_some() && Side::BOTH.into_iter().any(is_overlaid) {
+        return Ok(Sameness::Asked(held()));
     }
     for side in Side::BOTH {
         let Some(shows) = set_back::shows(work.sync, link, side, pair.side(side)) else {
@@ -212,36 +216,77 @@ async fn ask(
     reading: &Reading,
     reason: String,
 ) -> Result<Performed, WorkError> {
-    let known: Fields = link
-        .base
-        .iter()
-        .map(|(name, base)| (name.clone(), base.side(side).clone()))
-        .collect();
-    let record = reading.record.id.clone();
     let connection = &work.sync.end(side).connection;
+    let record = &reading.record.id;
     tracing::warn!(sync = %work.sync.name, %connection, %record, reason, "a linked record is not the one that was linked; nothing is written until a person has said what it is");
-    let question = NewConflict {
-        id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
-        sync: work.sync.name.clone(),
-        link: Some(link.id),
-        side,
-        record,
-        kind: ConflictKind::Replaced {
-            reason,
-            known,
-            found: reading.fields.clone(),
-        },
-        shown: Side::BOTH
-            .into_iter()
-            .filter_map(|side| Some(pair.side(side)?.shown(side)))
-            .collect(),
-    };
+    let shown = Side::BOTH
+        .into_iter()
+        .filter_map(|side| Some(pair.side(side)?.shown(side)))
+        .collect();
     let confirmation = Confirmation {
-        conflicts: vec![question],
+        conflicts: vec![question(work, link, side, reading, (reason, shown))],
         outcome: Some(JobOutcome::Done {
             note: "held: a record is not the one that was linked".to_owned(),
         }),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await
+}
+
+/// A create of ours was answered with the linked record of another, and may have gone over it. What it holds now is no
+/// edit of anybody: the pair waits until a person has said which values count.
+pub(super) async fn overlaid(
+    work: Work<'_>,
+    intent: &Intent,
+    made: &Reading,
+) -> Result<(), WorkError> {
+    let (side, store) = (intent.side, &work.context.store);
+    let pair = store.pair(&work.sync.name, side, &made.record.id).await?;
+    let Some(link) = pair.link.filter(|link| link.state == LinkState::Active) else {
+        return Ok(());
+    };
+    let source = intent.source.as_ref().map_or("another", RecordId::as_str);
+    let reason = format!(
+        "the system answered with it when we created the partner of {source}, and may have written over it"
+    );
+    let mut states = [link.a.clone(), link.b.clone()];
+    for (one, state) in Side::BOTH.into_iter().zip(&mut states) {
+        if one == side {
+            state.memory.overlaid = Some(intent.id);
+        }
+    }
+    let [a, b] = states;
+    let shown = vec![made.shown(side)];
+    let confirmation = Confirmation {
+        conflicts: vec![question(work, &link, side, made, (reason, shown))],
+        link: Some(link.with_sides(a, b)),
+        ..Confirmation::default()
+    };
+    work.learn(confirmation).await
+}
+
+fn question(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    reading: &Reading,
+    (reason, shown): (String, Vec<ShownRecord>),
+) -> NewConflict {
+    let agreed = link.base.iter();
+    let known: Fields = agreed
+        .map(|(name, base)| (name.clone(), base.side(side).clone()))
+        .collect();
+    NewConflict {
+        id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
+        sync: work.sync.name.clone(),
+        link: Some(link.id),
+        side,
+        record: reading.record.id.clone(),
+        kind: ConflictKind::Replaced {
+            reason,
+            known,
+            found: reading.fields.clone(),
+        },
+        shown,
+    }
 }

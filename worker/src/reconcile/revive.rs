@@ -2,7 +2,7 @@
 //! records are seen alive and belong together, the pair is held again, from the values on which both last agreed.
 
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{keeps_any, match_keys};
+use tandem_engine::{is_known, match_keys};
 use tandem_store::{
     Change, Confirmation, Fact, Link, LinkState, LinkUpdate, Operation, PairContext, SideMemory,
     SideState,
@@ -114,7 +114,7 @@ async fn out_of_use(
 
 const LEFT_ALONE: &str = "retired: its partner is gone, and the policy is to leave it alone";
 
-/// Whether both records still hold something of what they agreed on, or share a match key.
+/// Whether both records are known by what they agreed on, or share a match key.
 fn belong_together(
     work: Work<'_>,
     link: &Link,
@@ -123,8 +123,7 @@ fn belong_together(
     there: &Reading,
 ) -> bool {
     let policy = &work.sync.policy;
-    let keeps =
-        |side: Side, reading: &Reading| keeps_any(policy, &link.base, side, &reading.fields);
+    let keeps = |side: Side, reading: &Reading| is_known(policy, &link.base, side, &reading.fields);
     let keys = match_keys(policy, &here.fields);
     let shared = match_keys(policy, &there.fields);
     (keeps(side, here) && keeps(side.other(), there)) || keys.iter().any(|key| shared.contains(key))

@@ -87,6 +87,22 @@ async fn a_first_sync_goes_on_with_the_page_at_which_its_process_died() {
 }
 
 #[tokio::test]
+async fn a_process_that_dies_when_pairs_were_linked_leaves_no_difference_behind() {
+    for verb in ["insert_links", "enqueue"] {
+        let world = paged().await;
+        make(&world, Side::A, 0..10);
+        for id in make(&world, Side::B, 0..10) {
+            world.b.user_edits(&id, "name", &format!("Other {id}"));
+        }
+        world.begin_first_sync().await;
+        world.turns.dies_after(verb);
+        world.rest().await;
+        world.assert_agreement(1);
+        assert_eq!(world.dead().await, []);
+    }
+}
+
+#[tokio::test]
 async fn a_first_sync_whose_process_dies_again_and_again_comes_to_its_end_all_the_same() {
     let world = paged().await;
     make(&world, Side::A, 0..20);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Direction, SyncPolicy};
-use tandem_store::{ConflictState, LinkState};
+use tandem_store::{ConflictState, JobKind, LinkState};
 
 use super::pairs::{self, TALENTS, propagates};
 use crate::world::system::faults::Moment;
@@ -329,4 +329,30 @@ async fn an_edit_of_a_record_whose_create_had_no_answer_counts_from_when_it_was_
         assert_eq!(texts["name"], "Robert");
     }
     world.judge(1).await;
+}
+
+#[tokio::test]
+async fn a_delete_whose_answer_was_lost_comes_to_its_end_however_often_whole_listings_come() {
+    let (world, here, there) = pairs::just_linked(
+        propagates(),
+        (TALENTS, Oddities::default()),
+        (TALENTS, Oddities::default()),
+    )
+    .await;
+    world.clock.advance(Duration::from_secs(60));
+    world.a.user_deletes(&here);
+    world.b.go_wrong(&[Fault::LostResponse]);
+    for _ in 0..60 {
+        for side in Side::BOTH {
+            let sync = world.sync.clone();
+            world.enqueue(JobKind::Sweep { sync, side }).await;
+        }
+        while world.turn().await {}
+        world.clock.advance(Duration::from_secs(2));
+    }
+    assert!(world.b.texts(&there).is_none());
+    let context = world.store.pair(&world.sync, Side::A, &here).await;
+    let context = context.expect("the storage answers");
+    assert_eq!(context.intents, [], "its end is known");
+    assert_eq!(world.dead().await, []);
 }

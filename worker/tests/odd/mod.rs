@@ -7,6 +7,7 @@ mod doubled;
 mod emptied;
 mod ended;
 mod fake;
+mod joined;
 mod life;
 mod lost_answers;
 mod lost_track;

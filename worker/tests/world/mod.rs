@@ -46,7 +46,7 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     pub topology: Arc<Topology>,
     entropy: Arc<SeededEntropy>,
-    turns: Arc<Turns>,
+    pub turns: Arc<Turns>,
     /// Which syncs are paused in this process.
     pub limits: Arc<SyncLimits>,
     worker: Worker,
@@ -218,6 +218,7 @@ impl World {
             () = self.turns.drive(jobs) => false,
             () = self.a.crashed.notified() => true,
             () = self.b.crashed.notified() => true,
+            () = self.turns.died.notified() => true,
         };
         if died {
             self.ledger

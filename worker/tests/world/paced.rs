@@ -24,7 +24,9 @@ macro_rules! paced {
         impl $concern for Paced {$(
             async fn $verb(&self, $($name: $kind),*) -> Result<$answer, StoreError> {
                 self.turns.others().await;
-                self.inner.$verb($($name),*).await
+                let answer = self.inner.$verb($($name),*).await;
+                self.turns.called(stringify!($verb)).await;
+                answer
             }
         )*}
     )*};

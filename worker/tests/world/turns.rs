@@ -2,11 +2,13 @@
 //! time, from one step to its next: so the threads of the storage decide nothing, and a life is the same each time.
 
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use tandem_domain::Entropy;
 use tandem_testkit::SeededEntropy;
+use tokio::sync::Notify;
 
 /// Steps of jobs: before each call of the storage, and around each request to a system.
 pub struct Turns {
@@ -14,6 +16,10 @@ pub struct Turns {
     chance: SeededEntropy,
     /// The job that moves has come to a step.
     stepped: AtomicBool,
+    /// After the next call of this verb the process dies.
+    dies_after: Mutex<Option<&'static str>>,
+    /// It has died so.
+    pub died: Notify,
 }
 
 impl Turns {
@@ -21,6 +27,25 @@ impl Turns {
         Self {
             chance: SeededEntropy::new(seed ^ 0x7412),
             stepped: AtomicBool::new(false),
+            dies_after: Mutex::new(None),
+            died: Notify::new(),
+        }
+    }
+
+    /// The process dies right after the next call of this verb of the storage.
+    pub fn dies_after(&self, verb: &'static str) {
+        *self.dies_after.lock().expect("nobody panics") = Some(verb);
+    }
+
+    /// A call of the storage has ended. If the process dies with it, nothing comes after.
+    pub async fn called(&self, verb: &str) {
+        let is_last = {
+            let mut last = self.dies_after.lock().expect("nobody panics");
+            last.take_if(|last| *last == verb).is_some()
+        };
+        if is_last {
+            self.died.notify_one();
+            std::future::pending::<()>().await;
         }
     }
 

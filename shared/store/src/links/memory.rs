@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
-use tandem_domain::{RecordId, Timestamp, Value};
+use tandem_domain::{IntentId, RecordId, Timestamp, Value};
 
 /// What is known of a link's record on one side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,10 @@ pub struct SideMemory {
     /// How often we wrote to it lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writes: Option<Tally>,
+    /// A create of ours for another record that its system answered with this one, so that it may hold our values for that:
+    /// a person is asked before anything of it is taken for an edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlaid: Option<IntentId>,
     /// The filter of the sync that leaves it out, so that nothing of the pair is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,

@@ -120,13 +120,14 @@ async fn link_pairs(
         });
     }
     progress.matched += links.len() as u64;
-    jobs.context
-        .store
-        .insert_links(links, jobs.context.now())
-        .await?;
+    // First, because nobody looks again at a pair that is linked: a process that dies in between would leave it as it is.
+    // A job without its link makes the link itself.
     for (a, edited_at) in differing {
         jobs.push(Side::A, a, edited_at).await?;
     }
+    jobs.flush().await?;
+    let store = &jobs.context.store;
+    store.insert_links(links, jobs.context.now()).await?;
     Ok(())
 }
 

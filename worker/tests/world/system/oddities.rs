@@ -36,6 +36,8 @@ pub struct Oddities {
     pub listings_leave_out: Vec<&'static str>,
     /// Its listings show only records with this value in this field; reads by id show all.
     pub lists_only: Option<(&'static str, &'static str)>,
+    /// A create whose value in this field another record has already goes over that record, and is answered with it.
+    pub joins_by: Option<&'static str>,
     /// It shows no members that are empty, not even in reads by id.
     pub omits_empty: bool,
     /// Searches find what reads by id do not show.

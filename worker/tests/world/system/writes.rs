@@ -33,7 +33,10 @@ impl FakeSystem {
             Effect::Create {
                 transaction,
                 fields,
-            } => Ok(self.create_row(state, transaction, &fields, self.time_of(arrival))),
+            } => match self.joined(state, &fields) {
+                Some(id) => self.update_row(state, id, &fields, (None, arrival)),
+                None => Ok(self.create_row(state, transaction, &fields, self.time_of(arrival))),
+            },
             Effect::Update {
                 id,
                 fields,
@@ -51,6 +54,15 @@ impl FakeSystem {
             Arrival::InTime => self.real_now(),
             Arrival::Late(at) => at,
         }
+    }
+
+    /// The record that a create goes over, where the system joins what is alike.
+    fn joined(&self, state: &State, fields: &Fields) -> Option<RecordId> {
+        let field = self.oddities.joins_by?;
+        let value = fields.get(field)?;
+        let mut rows = state.rows.iter();
+        let alike = rows.find(|(_, row)| row.fields.get(field) == Some(value));
+        alike.map(|(id, _)| id.clone())
     }
 
     fn create_row(
