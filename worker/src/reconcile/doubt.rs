@@ -119,7 +119,8 @@ pub(super) async fn wait(
 fn doubt_counts_from(work: Work<'_>, side: Side, doubt: &Doubt, said: &Said) -> Timestamp {
     match said {
         Said::Behind => hint(work.claimed.job.hints, side)
-            .filter(|told| told.since(doubt.since) < BEHIND_MAX)
+            // Where the clock of a system is not measured yet, its events may tell of times to come.
+            .filter(|told| *told <= work.context.now() && told.since(doubt.since) < BEHIND_MAX)
             .map_or(doubt.since, |told| told.max(doubt.since)),
         Said::Missing | Said::Older | Said::AsBefore => doubt.since,
     }

@@ -314,3 +314,16 @@ async fn a_record_that_is_behind_has_as_long_for_each_event_as_for_the_first() {
         assert_eq!(text(&world, side, id, "note"), "typed in a");
     }
 }
+
+#[tokio::test]
+async fn an_event_that_tells_of_a_time_to_come_holds_its_record_up_no_longer_than_any() {
+    let (world, here, there) = pair_with(Oddities::default()).await;
+    world.clock.advance(Duration::from_secs(60));
+    world.a.user_edits(&here, "note", "typed in a");
+    let began = world.clock.now();
+    let ahead = began.plus(Duration::from_secs(140));
+    world.tell(Side::A, &here, EventKind::Updated, ahead).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::B, &there, "note"), "typed in a");
+    assert!(world.clock.now().since(began) < Duration::from_secs(60));
+}
