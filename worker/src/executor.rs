@@ -221,6 +221,13 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// For how long it has looked again for what does not show, be that a record or the effect of a write: the one may
+    /// hide the other.
+    pub fn looked_for(&self) -> Duration {
+        self.waited_for(Waiting::Elsewhere)
+            .max(self.waited_for(Waiting::Missing))
+    }
+
     /// Hands the job back without counting the attempt. The pause grows with each time that it is handed
     /// back so, and ends with a dead letter that names what was waited for.
     pub fn again_after(&self, pause: Duration, reason: Waiting) -> Performed {

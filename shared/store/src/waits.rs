@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ErrorCode, Timestamp};
 
-use crate::jobs::Failure;
+use crate::jobs::{Failure, JobClass};
 
 /// What a job waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Waiting {
     FirstSync,
     /// The effect of a write that may still be under way, or a second look at something.
     Elsewhere,
+    /// A record that its system does not show, or not yet.
+    Missing,
     /// A gate: a limit, or a breaker that is open. It ran not at all.
     Gate,
     /// Another process: this one is ending.
@@ -70,7 +72,7 @@ const STEP_RULE: Rule = Rule {
 
 impl Waiting {
     /// All of them, for parsing.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SystemDown,
         Self::Throttled,
         Self::Storage,
@@ -79,6 +81,7 @@ impl Waiting {
         Self::Superseded,
         Self::FirstSync,
         Self::Elsewhere,
+        Self::Missing,
         Self::Gate,
         Self::Stopping,
         Self::Progress,
@@ -96,6 +99,7 @@ impl Waiting {
             Self::Superseded => "superseded",
             Self::FirstSync => "first_sync",
             Self::Elsewhere => "elsewhere",
+            Self::Missing => "missing",
             Self::Gate => "gate",
             Self::Stopping => "stopping",
             Self::Progress => "progress",
@@ -114,9 +118,30 @@ impl Waiting {
             Self::Superseded => "another job, which changed the same pair each time",
             Self::FirstSync => "the first sync to end",
             Self::Elsewhere => "the effect of an earlier write to show",
+            Self::Missing => "the record to show in its system",
             Self::Gate => "its turn",
             Self::Stopping => "another process",
             Self::Progress => "its next step",
+        }
+    }
+
+    /// How urgent a job is at most that waits for this. Thousands of events may tell of records that nobody can read:
+    /// the second looks at these go behind fresh work. An event that comes meanwhile makes the job as urgent as itself.
+    #[must_use]
+    pub const fn most_urgent(self) -> JobClass {
+        match self {
+            Self::Missing => JobClass::Poll,
+            Self::SystemDown
+            | Self::Throttled
+            | Self::Storage
+            | Self::Partner
+            | Self::KeyBusy
+            | Self::Superseded
+            | Self::FirstSync
+            | Self::Elsewhere
+            | Self::Gate
+            | Self::Stopping
+            | Self::Progress => JobClass::Interactive,
         }
     }
 
@@ -138,11 +163,13 @@ impl Waiting {
                 most: Duration::from_secs(5 * 60),
                 patience: Some(HOUR),
             }),
-            Self::Partner | Self::KeyBusy | Self::Superseded | Self::Elsewhere => Some(Rule {
-                first: Duration::from_millis(20),
-                most: Duration::from_secs(30),
-                patience: Some(HOUR),
-            }),
+            Self::Partner | Self::KeyBusy | Self::Superseded | Self::Elsewhere | Self::Missing => {
+                Some(Rule {
+                    first: Duration::from_millis(20),
+                    most: Duration::from_secs(30),
+                    patience: Some(HOUR),
+                })
+            }
             // A first sync takes hours, and its end wakes these.
             Self::FirstSync => Some(Rule {
                 first: Duration::from_secs(2),

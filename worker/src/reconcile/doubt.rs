@@ -22,7 +22,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// No wait between two looks is longer.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// A delete that an event told of is believed after this long, if that is sooner.
-const TOLD_AFTER: Duration = Duration::from_secs(5);
+pub(super) const TOLD_AFTER: Duration = Duration::from_secs(5);
 /// What was said longer before the last look says nothing: the record may have been there in between.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// It is never believed on fewer looks.
@@ -59,6 +59,7 @@ pub(super) async fn wait(
     let now = work.context.now();
     let mut states = [link.a.clone(), link.b.clone()];
     let mut wait: Option<Duration> = None;
+    let mut reason = Waiting::Elsewhere;
     for ((side, state), said) in Side::BOTH.into_iter().zip(&mut states).zip(said) {
         let Some(said) = said else {
             state.memory.doubt = None;
@@ -93,6 +94,9 @@ pub(super) async fn wait(
         if doubt.looks < LOOKS_MIN || since < patience(work, side, state, &said).await? {
             let backoff = FIRST_WAIT.saturating_mul(1 << doubt.looks.saturating_sub(1).min(8));
             wait = Some(wait.unwrap_or(Duration::ZERO).max(backoff.min(WAIT_MAX)));
+            if !is_older {
+                reason = Waiting::Missing;
+            }
         } else if pair.side(side).is_none()
             && let Some(how) = shown::elsewhere(work, link, side, doubt.since).await?
         {
@@ -107,12 +111,11 @@ pub(super) async fn wait(
                 is_older: false,
             });
             wait = Some(WAIT_MAX);
+            reason = Waiting::Missing;
         }
     }
     let Some(wait) = wait else { return Ok(None) };
-    remember(work, link, states, wait, Waiting::Elsewhere)
-        .await
-        .map(Some)
+    remember(work, link, states, wait, reason).await.map(Some)
 }
 
 /// From when on the system has said the same. A record that is behind has as long for the newest event as for the first.

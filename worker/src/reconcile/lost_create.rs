@@ -70,7 +70,7 @@ pub(super) async fn settle_create(
     if !idempotent && began_to_wait_before(work, sent) {
         return Ok(work.again_after(Duration::ZERO, Waiting::Progress));
     }
-    let looked_for = work.waited_for(Waiting::Elsewhere);
+    let looked_for = work.looked_for();
     let left = lands_within
         .saturating_sub(since)
         .max(LOOKED_FOR_MIN.saturating_sub(looked_for));

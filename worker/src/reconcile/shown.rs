@@ -7,7 +7,7 @@ use std::time::Duration;
 use tandem_connectors::Lookup;
 use tandem_domain::{Fields, RecordId, Side, Timestamp};
 use tandem_engine::match_keys;
-use tandem_store::{IntentOp, Link, Waiting};
+use tandem_store::{IntentOp, Link};
 
 use super::lookup::find_by_key;
 use super::unlinked::look_for;
@@ -42,7 +42,7 @@ pub(super) async fn elsewhere(
 
 /// Whether to go on looking, or to give up with a dead letter that says so.
 pub(super) fn is_over(work: Work<'_>) -> bool {
-    work.waited_for(Waiting::Elsewhere) >= work.sync.confirm_gone + PATIENCE
+    work.looked_for() >= work.sync.confirm_gone + PATIENCE
 }
 
 pub(super) fn given_up(work: Work<'_>, link: &Link, side: Side, how: String) -> WorkError {

@@ -5,15 +5,16 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Single, key_texts};
 use tandem_store::{
-    Confirmation, ConflictFilter, ConflictKind, ConflictState, Fact, Hints, Intent, JobOutcome,
-    JobState, Moot, PairContext, Resolution, Waiting,
+    Confirmation, ConflictFilter, ConflictKind, ConflictState, Event, EventKind, Fact, Hints,
+    Intent, JobOutcome, JobState, Moot, PairContext, Resolution, Waiting,
 };
 
 use super::create::{create, plan_create};
 use super::created::link_created;
 use super::doubled;
+use super::doubt::TOLD_AFTER;
 use super::link_to::{Answers, link_to};
-use super::looks::pause;
+use super::looks::{pause, pause_of_unseen};
 use super::lookup::{candidate, known, left_alone_likes, matched, others, standing};
 use super::lost_create::{
     ABANDONED_AFTER, lands_within, lost_create, settle_create, settle_forgotten,
@@ -35,10 +36,24 @@ pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
 /// Open questions that are looked through for one that is gone.
 const QUESTIONS_MAX: usize = 1_000;
 
+/// A record that no listing and no reading ever showed is looked for no longer than this, unless an event says that it
+/// was made.
+const UNSEEN_FOR: Duration = Duration::from_secs(10);
+
 /// A record of which an event or a listing told, and that cannot be read: a replica may lag behind, so it is looked
 /// for again, after waits that grow, before it counts as gone.
-async fn not_there(work: Work<'_>, side: Side, record: &RecordId) -> Result<Performed, WorkError> {
-    if let Some(again) = look_again(work) {
+async fn not_there(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+    pair: &PairContext,
+) -> Result<Performed, WorkError> {
+    let again = if was_seen(work, side, record, pair).await? {
+        look_again(work)
+    } else {
+        look_for_unseen(work, side, record).await?
+    };
+    if let Some(again) = again {
         return Ok(again);
     }
     takes_no_part(work, side, record, Fact::Gone).await?;
@@ -46,6 +61,52 @@ async fn not_there(work: Work<'_>, side: Side, record: &RecordId) -> Result<Perf
     Ok(Performed::done(
         "gone: the record was deleted before it had a partner",
     ))
+}
+
+/// Whether anything but events ever showed the record.
+async fn was_seen(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+    pair: &PairContext,
+) -> Result<bool, WorkError> {
+    let is_asked = pair.held.is_some() || pair.doubled.is_some() || !pair.rulings.is_empty();
+    let store = &work.context.store;
+    Ok(is_asked
+        || !pair.intents.is_empty()
+        || store
+            .listed_at(&work.sync.name, side, record)
+            .await?
+            .is_some())
+}
+
+/// Looks again for a record that was never seen: it may not exist, or be hidden from us for good, and there may be
+/// thousands of these. What counts is the time since the first look, however late the others came.
+async fn look_for_unseen(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+) -> Result<Option<Performed>, WorkError> {
+    if let Some(begin) = begin_to_look(work) {
+        return Ok(Some(begin));
+    }
+    let events = work.events_of(side, record).await?;
+    let patience = work.sync.confirm_gone.min(unseen_for(events.first()));
+    let since = work.claimed.job.waits.since;
+    let waited = since.map_or(Duration::ZERO, |since| work.context.now().since(since));
+    let is_over = waited >= patience;
+    let pause = pause_of_unseen(waited, patience);
+    Ok((!is_over).then(|| work.again_after(pause, Waiting::Missing)))
+}
+
+/// How long a record that was never seen is looked for at most, by the newest event about it. One that was made a moment
+/// ago is what replicas are behind with.
+fn unseen_for(newest: Option<&Event>) -> Duration {
+    match newest.map(|event| event.kind) {
+        Some(EventKind::Created) => Duration::MAX,
+        Some(EventKind::Deleted) => TOLD_AFTER,
+        Some(EventKind::Updated | EventKind::Other) | None => UNSEEN_FOR,
+    }
 }
 
 /// Questions of other records that name one that is gone may have answered themselves.
@@ -130,14 +191,19 @@ pub(super) fn look_again(work: Work<'_>) -> Option<Performed> {
 
 /// Looks again until so long has been waited for it.
 pub(super) fn look_for(work: Work<'_>, at_most: Duration) -> Option<Performed> {
-    let waits = &work.claimed.job.waits;
-    if waits.count > 0 && waits.reason != Some(Waiting::Elsewhere) {
-        // What it waited for until now says nothing about this.
-        return Some(work.again_after(Duration::ZERO, Waiting::Progress));
+    if let Some(begin) = begin_to_look(work) {
+        return Some(begin);
     }
-    let waited = work.waited_for(Waiting::Elsewhere);
+    let waited = work.looked_for();
     let is_over = waited >= at_most;
-    (!is_over).then(|| work.again_after(pause(waited), Waiting::Elsewhere))
+    (!is_over).then(|| work.again_after(pause(waited), Waiting::Missing))
+}
+
+/// Begins to count anew, where the job has waited for something else: that says nothing about this.
+fn begin_to_look(work: Work<'_>) -> Option<Performed> {
+    let waits = &work.claimed.job.waits;
+    let is_looking = matches!(waits.reason, Some(Waiting::Elsewhere | Waiting::Missing));
+    (waits.count > 0 && !is_looking).then(|| work.again_after(Duration::ZERO, Waiting::Progress))
 }
 
 /// The record that the job is about.
@@ -167,7 +233,7 @@ pub(super) async fn run(
     }
     let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
     else {
-        return not_there(work, side, record).await;
+        return not_there(work, side, record, &pair).await;
     };
     if let Some((fact, note)) = takes_none(&reading) {
         takes_no_part(work, side, record, fact).await?;

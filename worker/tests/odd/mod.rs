@@ -13,6 +13,7 @@ mod lost_answers;
 mod lost_track;
 mod made_again;
 mod moot;
+mod never_seen;
 mod not_ours;
 mod pairs;
 mod seen;

@@ -138,6 +138,7 @@ fn end(row: &mut Row, outcome: JobOutcome, now: Timestamp) {
                 row.job.state = JobState::Available;
                 row.job.run_at = run_at;
                 row.job.waits = waits;
+                row.job.class = row.job.class.max(reason.most_urgent());
                 row.job.failure = failure;
                 row.job.attempt -= 1;
             }

@@ -193,6 +193,7 @@ fn apply(
                 Verdict::TooLong { failure } => return Ok(Some(failure)),
             };
             job.wait(run_at, waits);
+            job.class = job.class.max(reason.most_urgent().rank());
             job.attempt = (job.attempt - 1).max(0);
             if let Some(failure) = failure {
                 job.fail(failure)?;

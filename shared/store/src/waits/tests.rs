@@ -212,7 +212,7 @@ fn steps_follow_at_once_and_a_job_without_an_end_is_slowed_and_then_stopped() {
 }
 
 /// Ways back to waiting that a handler can take; the others are of the runner itself.
-const OF_HANDLERS: [Waiting; 9] = [
+const OF_HANDLERS: [Waiting; 10] = [
     Waiting::SystemDown,
     Waiting::Throttled,
     Waiting::Storage,
@@ -221,6 +221,7 @@ const OF_HANDLERS: [Waiting; 9] = [
     Waiting::Superseded,
     Waiting::FirstSync,
     Waiting::Elsewhere,
+    Waiting::Missing,
     Waiting::Progress,
 ];
 
@@ -228,7 +229,7 @@ proptest! {
     /// 20 ms doubled until 30 s are 12 waits, and 118 more fill the hour; each step may begin that anew.
     #[test]
     fn no_job_runs_more_than_so_often_an_hour_without_coming_forward(
-        reasons in proptest::collection::vec(0usize..8, 1..2_000)
+        reasons in proptest::collection::vec(0usize..9, 1..2_000)
     ) {
         let (mut waits, mut now, mut runs) = (Waits::default(), at(0), 0);
         for reason in reasons.into_iter().cycle().take(2_000) {
@@ -245,13 +246,14 @@ proptest! {
     /// However late it is looked at, however long the pauses that are named, and whatever else was waited for.
     #[test]
     fn no_job_is_given_up_before_it_was_looked_at_ten_times_or_long_after_its_patience_is_over(
-        turns in proptest::collection::vec((0usize..5, 0u64..10_000, 0u64..100_000), 1..20),
+        turns in proptest::collection::vec((0usize..6, 0u64..10_000, 0u64..100_000), 1..20),
         is_late in any::<bool>(),
     ) {
         let (mut waits, mut due, mut looks) = (Waits::default(), at(0), 0);
         for (reason, pause, late) in turns.into_iter().cycle() {
             let reason = [
-                Waiting::Partner, Waiting::KeyBusy, Waiting::Superseded, Waiting::Elsewhere, Waiting::Storage,
+                Waiting::Partner, Waiting::KeyBusy, Waiting::Superseded, Waiting::Elsewhere, Waiting::Missing,
+                Waiting::Storage,
             ][reason];
             let now = due.plus(Duration::from_secs(if is_late { late } else { 0 }));
             looks += 1;
@@ -270,7 +272,7 @@ proptest! {
 
     #[test]
     fn no_job_goes_on_for_ever_by_taking_steps(
-        reasons in proptest::collection::vec(0usize..9, 1..50)
+        reasons in proptest::collection::vec(0usize..10, 1..50)
     ) {
         let (mut waits, mut now, mut runs) = (Waits::default(), at(0), 0);
         for reason in reasons.iter().copied().cycle().take(2_000) {

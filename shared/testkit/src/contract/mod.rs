@@ -132,6 +132,7 @@ macro_rules! contract_suite {
             healing: a_discarded_dead_letter_holds_for_both_records_of_a_link;
             healing: an_event_about_a_discarded_record_may_make_a_dead_letter_again;
             waits: the_pause_of_a_job_grows_with_each_wait;
+            waits: the_second_look_at_a_missing_record_stands_behind_fresh_work;
             waits: a_step_that_was_stored_begins_the_waits_anew;
             waits: a_job_that_waits_in_vain_becomes_a_dead_letter_that_names_what_for;
             waits: time_in_which_nobody_looked_is_not_held_against_a_job;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tandem_domain::{ErrorCode, JobId, Timestamp};
 use tandem_store::{
-    Job, JobOutcome, JobState, Lane, Progress, RunKind, RunState, STEPS_MAX, Waiting,
+    ClaimRequest, Job, JobClass, JobOutcome, JobState, Lane, NewJob, Progress, RunKind, RunState,
+    STEPS_MAX, Waiting,
 };
 
 use super::{Subject, claim, claim_this, claimed, enqueue, finish, job};
@@ -47,6 +48,37 @@ pub async fn the_pause_of_a_job_grows_with_each_wait(store: Subject) {
         until(&make, waiting.run_at);
     }
     assert_eq!(pauses, [1, 2, 4, 8]);
+}
+
+/// The second look at a record that is missing stands behind fresh work, until something new is told of it.
+pub async fn the_second_look_at_a_missing_record_stands_behind_fresh_work(store: Subject) {
+    let make = Make::default();
+    let missing = enqueue(&store, &make, make.job("a1")).await;
+    let waiting = wait_again(&store, &make, missing, Waiting::Missing).await;
+    assert_eq!(waiting.class, JobClass::Poll);
+    until(&make, waiting.run_at);
+    make.clock.advance(Duration::from_secs(60));
+    let fresh = enqueue(&store, &make, make.job("a2")).await;
+    let request = ClaimRequest {
+        shares: [1, 0, 0],
+        ..make.claim(1)
+    };
+    let first = store.claim(request).await.expect("claim");
+    assert_eq!(first[0].job.id, fresh);
+
+    enqueue(&store, &make, make.job("a1")).await;
+    assert_eq!(job(&store, missing).await.class, JobClass::Interactive);
+    let swept = NewJob {
+        class: JobClass::Backfill,
+        ..make.job("a3")
+    };
+    let swept = enqueue(&store, &make, swept).await;
+    let waiting = wait_again(&store, &make, swept, Waiting::Missing).await;
+    assert_eq!(
+        waiting.class,
+        JobClass::Backfill,
+        "none becomes more urgent"
+    );
 }
 
 /// A step that was stored begins the waits anew.
