@@ -2,7 +2,11 @@
 //! they are, encoded, in other letters, or cut.
 //!
 //! A secret is looked for in each form in which it may travel. Whether a letter is large or small does not count, nor
-//! whether it is percent-encoded; and of a form that is cut, its beginning is taken out.
+//! how it is escaped (module `letters`); and of a form that is cut, its beginning is taken out, and so is every longer
+//! part of it (module `parts`).
+
+mod letters;
+mod parts;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -10,11 +14,16 @@ use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderName, HeaderValue};
 
 use crate::percent::escape_segment;
+use letters::one_letter;
+use parts::Parts;
 
 /// Secrets shorter than this are not searched for in texts: too much harmless text would match.
 const REDACTED_BYTES_MIN: usize = 5;
 /// So many characters of a secret are taken out where the rest is missing.
 const BEGINNING_CHARS_MIN: usize = 8;
+
+/// So many characters are taken out from wherever in a secret they are.
+const PART_CHARS_MIN: usize = 12;
 
 /// The texts that must never appear in an error or a log line.
 #[derive(Clone, Default)]
@@ -26,6 +35,8 @@ struct Form {
     text: String,
     /// So many of its characters are enough where it is cut.
     beginning: usize,
+    /// So many of them from its middle or its end.
+    part: usize,
 }
 
 impl Redactor {
@@ -35,9 +46,13 @@ impl Redactor {
             let letters = secret.chars().count();
             for text in forms(secret) {
                 // Encoded, more characters stand for as many of the secret.
-                let beginning = (text.chars().count() * BEGINNING_CHARS_MIN).div_ceil(letters);
+                let of_form = |least: usize| {
+                    let as_many = (text.chars().count() * least).div_ceil(letters);
+                    as_many.max(least)
+                };
                 self.note(Form {
-                    beginning: beginning.max(BEGINNING_CHARS_MIN),
+                    beginning: of_form(BEGINNING_CHARS_MIN),
+                    part: of_form(PART_CHARS_MIN),
                     text,
                 });
             }
@@ -107,7 +122,8 @@ impl Redactor {
                 }
             }
         }
-        cleaned
+        let forms = self.0.iter().map(|form| (form.text.as_str(), form.part));
+        Parts::of(forms).taken_out_of(cleaned)
     }
 
     /// As [`Self::clean`], of a text that may have been cut: what is left of a secret at its end goes too.
@@ -167,29 +183,6 @@ impl Form {
             is_whole: true,
         })
     }
-}
-
-/// How many bytes of a text are this letter: large or small, as it is or percent-encoded, once or twice.
-fn one_letter(wanted: char, text: &str) -> Option<usize> {
-    let first = text.chars().next()?;
-    if first.eq_ignore_ascii_case(&wanted) {
-        return Some(first.len_utf8());
-    }
-    if first != '%' {
-        return None;
-    }
-    let mut bytes = 0;
-    for byte in wanted.encode_utf8(&mut [0; 4]).bytes() {
-        let rest = text[bytes..].strip_prefix('%')?;
-        let (rest, before) = rest.strip_prefix("25").map_or((rest, 1), |rest| (rest, 3));
-        let digits = rest.get(..2)?;
-        let found = u8::from_str_radix(digits, 16).ok()?;
-        if !found.eq_ignore_ascii_case(&byte) {
-            return None;
-        }
-        bytes += before + digits.len();
-    }
-    Some(bytes)
 }
 
 /// A secret, and the forms in which it travels: as JSON or HTML writes it, in base64, in hexadecimal, in a URL
@@ -430,6 +423,56 @@ mod tests {
                 assert!(left.len() <= "got Basic ".len() + 10, "{user}: {cleaned}");
             }
         }
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_however_each_of_its_letters_is_escaped() {
+        let mut redactor = Redactor::default();
+        let secret = "Zq7+SecretTOKEN/x9=K4vW2pm==";
+        redactor.add(secret);
+        let each = |form: fn(u32) -> String| secret.chars().map(|c| form(c.into())).collect();
+        let signs = |form: fn(u32) -> String| {
+            let one = |c: char| match c.is_alphanumeric() {
+                true => c.to_string(),
+                false => form(c.into()),
+            };
+            secret.chars().map(one).collect()
+        };
+        let ways: [fn(u32) -> String; 6] = [
+            |c| format!("&#{c};"),
+            |c| format!("&#0{c};"),
+            |c| format!("&#x{c:x};"),
+            |c| format!("&#X{c:04X};"),
+            |c| format!("\\u{c:04X}"),
+            |c| format!("\\x{c:02x}"),
+        ];
+        let forms: Vec<String> = ways
+            .into_iter()
+            .flat_map(|way| [each(way), signs(way)])
+            .collect();
+        for form in forms {
+            let cleaned = redactor.clean(&format!("got {form}!"));
+            assert_eq!(cleaned, "got ***!", "{form}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_secret_is_taken_out_wherever_in_it_the_part_is_from() {
+        let mut redactor = Redactor::default();
+        redactor.add("tok_1234567890/abcdefghij");
+        for (said, shown) in [
+            ("key ...7890/abcdefg... is wrong", "key ...***... is wrong"),
+            ("key ...0/ABCDEFGHIJ", "key ...***"),
+            ("key ...0%2Fabcdefghij", "key ...***"),
+            ("key ...0&#47;abcdefghij", "key ...***"),
+            // Less of it is no secret.
+            ("key ...bcdefghij", "key ...bcdefghij"),
+        ] {
+            assert_eq!(redactor.clean(said), shown, "{said}");
+        }
+        let encoded = STANDARD_NO_PAD.encode("tok_1234567890/abcdefghij");
+        let cleaned = redactor.clean(&format!("key ...{}", &encoded[9..]));
+        assert_eq!(cleaned, "key ...***");
     }
 
     #[test]

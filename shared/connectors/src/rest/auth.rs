@@ -4,7 +4,7 @@
 //! login the answer is given from memory for a minute, then two, then four: some systems lock an account
 //! after a few wrong passwords.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ const KEY_REFUSALS_MAX: u32 = 3;
 /// A token is renewed this long before it ends.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
+/// Secrets of sessions that are remembered, to be taken out of texts: an answer may come late, with one of before.
+const GIVEN_MAX: usize = 16;
+
 /// What requests carry to be let in.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -52,6 +55,8 @@ pub(super) struct Authority {
     signing_in: tokio::sync::Mutex<()>,
     session: RwLock<Option<Arc<Session>>>,
     refusals: Mutex<Refusals>,
+    /// The secrets that the last sessions brought.
+    given: Mutex<VecDeque<String>>,
     renewable: bool,
 }
 
@@ -79,6 +84,7 @@ impl Authority {
             renewable: fixed.is_none(),
             session: RwLock::new(fixed),
             refusals: Mutex::default(),
+            given: Mutex::default(),
         })
     }
 
@@ -129,12 +135,26 @@ impl Authority {
             .filter(|session| refused.is_none_or(|refused| refused.number != session.number))
     }
 
+    /// The secrets that came while this process runs.
+    pub(super) fn given(&self) -> Vec<String> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.iter().cloned().collect()
+    }
+
+    fn remember(&self, secrets: &[String]) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.extend(secrets.iter().cloned());
+        let old = given.len().saturating_sub(GIVEN_MAX);
+        given.drain(..old);
+    }
+
     pub(super) fn keep(
         &self,
         headers: HeaderMap,
         secrets: Vec<String>,
         ends: Option<Timestamp>,
     ) -> Arc<Session> {
+        self.remember(&secrets);
         let mut current = self.session.write().unwrap_or_else(PoisonError::into_inner);
         let number = current.as_ref().map_or(1, |session| session.number + 1);
         let session = Arc::new(Session {
@@ -282,7 +302,8 @@ pub(super) fn login_answer(
     }
     let secrets = session
         .values()
-        .filter_map(|value| value.as_str().map(str::to_owned))
+        .filter(|value| value.is_number() || value.as_str().is_some())
+        .map(Value::to_string)
         .collect();
     let scope = scope.clone().with("session", Value::from_pairs(session));
     let headers = headers_from(&login.headers, &scope)?;

@@ -49,6 +49,7 @@ pub(super) struct Exchange {
     pub(super) restraint: Restraint,
     pub(super) pulse: PulseWatch,
     pub(super) underway: Underway,
+    /// Of the connection alone.
     pub(super) redactor: Redactor,
 }
 
@@ -394,7 +395,7 @@ impl Exchange {
     /// What a failed login means: refusals close the door for a while, whatever words they come in.
     fn login_failed(&self, error: ConnectorError) -> ConnectorError {
         let now = self.clock.now();
-        let error = redact(&self.redactor, error);
+        let error = redact(&self.redactor(), error);
         let error = match error {
             ConnectorError::Refused { message, .. } => self.unauthorized(message),
             other => other,
@@ -419,7 +420,7 @@ impl Exchange {
     pub(super) fn misconfigured(&self, reason: String) -> ConnectorError {
         ConnectorError::Misconfigured {
             system: self.system.clone(),
-            reason: self.redactor.clean(&reason),
+            reason: self.redactor().clean(&reason),
         }
     }
 
@@ -432,9 +433,17 @@ impl Exchange {
         redact(&self.redactor_of(prepared, session), error)
     }
 
+    /// What takes out the secrets of the connection, and of the sessions that it had. Made for failures only.
+    pub(super) fn redactor(&self) -> Redactor {
+        let mut redactor = self.redactor.clone();
+        let given = self.authority.given();
+        given.iter().for_each(|secret| redactor.add(secret));
+        redactor
+    }
+
     /// What takes out the secrets of the connection, of the session, and of what was sent. Made for failures only.
     fn redactor_of(&self, prepared: &Prepared, session: Option<&Session>) -> Redactor {
-        let mut redactor = self.redactor.clone();
+        let mut redactor = self.redactor();
         let secrets = session.into_iter().flat_map(|session| &session.secrets);
         secrets.for_each(|secret| redactor.add(secret));
         let of_session = session.into_iter().flat_map(|session| &session.headers);

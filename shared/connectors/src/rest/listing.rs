@@ -215,7 +215,21 @@ impl RestConnector {
                 Err(row) => unreadable.push(row),
             }
         }
+        self.mask(&mut records, &mut unreadable);
         (records, unreadable)
+    }
+
+    /// Takes secrets out of what is said of rows and fields that cannot be read: it shows what the system sent there.
+    pub(super) fn mask(&self, records: &mut [RemoteRecord], rows: &mut [UnreadableRow]) {
+        let of_fields = records
+            .iter_mut()
+            .flat_map(|record| record.unreadable.values_mut());
+        let of_rows = rows.iter_mut().map(|row| &mut row.reason);
+        let mut reasons = of_fields.chain(of_rows).peekable();
+        if reasons.peek().is_some() {
+            let redactor = self.exchange.redactor();
+            reasons.for_each(|reason| *reason = redactor.clean_beginning(reason));
+        }
     }
 
     pub(super) async fn find_records(

@@ -169,14 +169,14 @@ impl RestConnector {
         record::id_value(stream, id).map_err(|reason| ConnectorError::Unreadable {
             system: self.exchange.system.clone(),
             record: id.clone(),
-            reason,
+            reason: self.exchange.redactor().clean(&reason),
         })
     }
 
     fn malformed(&self, operation: &Operation<'_>, reason: impl Into<String>) -> ConnectorError {
         self.exchange
             .judge_by(&[])
-            .unexpected(operation, self.exchange.redactor.clean(&reason.into()))
+            .unexpected(operation, self.exchange.redactor().clean(&reason.into()))
     }
 }
 

@@ -176,7 +176,7 @@ impl RestConnector {
                 .goes_on(&stream.id.path, next, &taken)
                 .map_err(|reason| self.endless(operation, reason))?,
         };
-        let (records, mut unreadable) =
+        let (records, unreadable) =
             self.decode_all(stream, taken.rows, Keep::of_listing(whole.is_long));
         if let (Some(place), true, [row]) = (single, records.is_empty(), &*unreadable)
             && row.id.is_none()
@@ -186,9 +186,6 @@ impl RestConnector {
                 operation,
                 format!("at `{place}` there is an object, not a list of records, and {reason}"),
             ));
-        }
-        for row in &mut unreadable {
-            row.reason = self.exchange.redactor.clean(&row.reason);
         }
         Ok(Page {
             records,
@@ -201,7 +198,7 @@ impl RestConnector {
         ConnectorError::Endless {
             system: self.exchange.system.clone(),
             stream: operation.subject.to_owned(),
-            reason,
+            reason: self.exchange.redactor().clean(&reason),
         }
     }
 }

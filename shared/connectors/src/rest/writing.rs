@@ -267,13 +267,14 @@ impl RestConnector {
         let mut rows = Vec::new();
         let mut whole = answer.into_whole();
         path.take(&mut whole.json, &mut rows);
-        let record = record::decode(
+        let mut record = record::decode(
             stream,
             rows.into_iter().next()?,
             Keep::of(&whole),
             self.value_bytes_max(),
         )
         .ok()?;
+        self.mask(std::slice::from_mut(&mut record), &mut []);
         (record.id == *id).then(|| Box::new(record))
     }
 

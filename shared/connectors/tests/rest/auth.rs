@@ -249,3 +249,35 @@ async fn a_system_that_repeats_what_it_was_sent_gives_nothing_away() {
         );
     }
 }
+
+/// A page whose rows hold this where an instant, and an amount, should be.
+fn repeating(secret: &str) -> Response {
+    let stamp = format!("tok {secret}");
+    let amount = format!("amt {}", &secret[9..]);
+    json(
+        200,
+        json!({"data": [
+            {"id": "1", "name": "a", "updated": stamp},
+            {"id": "2", "name": "b", "price": amount},
+        ]}),
+    )
+}
+
+#[tokio::test]
+async fn a_token_or_session_that_came_while_it_runs_is_not_shown_by_rows_that_repeat_it() {
+    const SECRET: &str = "sess/ion+ID==0a1b2c3d4e5f6a7b";
+    for auth in [LOGIN, OAUTH] {
+        let server = Server::start(|seen, _| match seen.path.as_str() {
+            "/login" => json(200, json!({"token": SECRET})),
+            "/token" => json(200, json!({"access_token": SECRET, "expires_in": 3600})),
+            _ => repeating(SECRET),
+        })
+        .await;
+        let connector = server.connector(&manifest(auth, LIST, ""));
+        let page = list(&connector).await.expect("a page");
+        let said = &page.unreadable[0].reason;
+        assert!(said.contains("tok ***"), "{said}");
+        let said = format!("{:?}", page.records[0].unreadable);
+        assert!(said.contains("amt ***"), "{said}");
+    }
+}
