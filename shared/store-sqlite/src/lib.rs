@@ -18,6 +18,7 @@ mod jobs;
 mod leases;
 mod links;
 mod listings;
+mod log_note;
 mod lost;
 mod open;
 mod place;
@@ -37,6 +38,7 @@ mod writer;
 use async_trait::async_trait;
 use tandem_store::{Store, StoreError};
 
+pub use lost::Lost;
 pub use open::SqliteOptions;
 use watch::Readers;
 use writer::Writer;
@@ -45,6 +47,16 @@ use writer::Writer;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    /// What was wrong with the log when it was opened.
+    cut_log: Option<Lost>,
+}
+
+impl SqliteStore {
+    /// What the log of the process before had lost when this one began.
+    #[must_use]
+    pub const fn cut_log(&self) -> Option<&Lost> {
+        self.cut_log.as_ref()
+    }
 }
 
 #[async_trait]

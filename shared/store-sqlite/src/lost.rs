@@ -13,7 +13,7 @@ use crate::upkeep::is_without_tables;
 
 /// What the lock file holds once a schema was made. The lock is taken before that, so an empty one may be of a first
 /// start that was killed, and says nothing.
-const MARK: &[u8] = b"a database was made beside this file\n";
+pub(crate) const MARK: &[u8] = b"a database was made beside this file\n";
 
 /// What every SQLite file begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";

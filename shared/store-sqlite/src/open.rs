@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection};
 use tandem_store::StoreError;
 
+use crate::log_note::{cut_log, note_length};
 use crate::lost::{lost, mark};
 use crate::place::{beside, cannot_open, no_access, open_private_here, prepare, require_files};
 use crate::watch::{Readers, Watch};
@@ -157,6 +158,10 @@ impl SqliteStore {
             true => Some(lock_file(path).await?),
             false => None,
         };
+        let cut_log = lock.as_ref().and_then(|_| cut_log(path));
+        if let Some(cut) = &cut_log {
+            tracing::error!("{}. {}", cut.what, cut.advice);
+        }
         let connect = connect_options(path);
         let mut conn = connect
             .connect()
@@ -176,7 +181,12 @@ impl SqliteStore {
             None => Watch::of(path),
         };
         let watch = Arc::new(watch.map_err(|error| no_access(path, &error))?);
+        if let Some(lock) = &lock {
+            note_length(lock, watch.log_bytes())
+                .map_err(|error| no_access(&beside(path, ".lock"), &error))?;
+        }
         Ok(Arc::new(Self {
+            cut_log,
             writer: Writer::start(
                 conn,
                 Some(Ending {

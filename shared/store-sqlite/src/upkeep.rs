@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tandem_store::StoreError;
 
+pub use crate::log_note::cut_log;
 pub use crate::lost::{Lost, is_made, lost};
 use crate::open::{has_schema, needed_version, version};
 use crate::place::{cannot_open, require_files};

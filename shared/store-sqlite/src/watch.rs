@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use sqlx::SqlitePool;
 use tandem_store::StoreError;
 
+use crate::lost::bytes;
 use crate::place::beside;
 use crate::sql::DAMAGED_ADVICE;
 
@@ -94,6 +95,18 @@ impl Watch {
         if self.damage.set(said.to_owned()).is_ok() {
             tracing::error!(database = %self.database.display(), "{said}. Nothing more is taken until then");
         }
+    }
+
+    /// Whether everything is in the file itself.
+    pub(crate) fn is_log_empty(&self) -> bool {
+        !self.has_told() && bytes(&beside(&self.database, "-wal")) == 0
+    }
+
+    /// How long the log is known to have been.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        let log = beside(&self.database, "-wal");
+        let known = self.lengths.iter().find(|(file, _)| *file == log);
+        known.map_or(0, |(_, length)| length.load(Ordering::Relaxed))
     }
 
     /// Whether it was said what is wrong, and it still is.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tandem_store::{ConfigStore, JobStore, Store, StoreError};
-use tandem_store_sqlite::{SqliteOptions, SqliteStore};
+use tandem_store_sqlite::{SqliteOptions, SqliteStore, upkeep};
 use tandem_testkit::Make;
 
 async fn open(path: &Path) -> Arc<SqliteStore> {
@@ -101,4 +101,69 @@ async fn nothing_is_taken_once_the_lock_file_is_gone_and_another_process_may_run
     drop(second);
     std::fs::rename(&aside, &lock).expect("it is moved back");
     enqueue(&store, &make, "a2").await.expect("it goes on");
+}
+
+/// The files of a running database as a kill leaves them, in another folder.
+fn as_killed(running: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, written) in [
+        ("tandem.db", 1_000),
+        ("tandem.db-wal", 2_000),
+        ("tandem.db.lock", 2_000),
+    ] {
+        let copied = folder.path().join(name);
+        std::fs::copy(running.join(name), &copied).expect("it is there");
+        let written = std::time::UNIX_EPOCH + std::time::Duration::from_secs(written);
+        let file = std::fs::OpenOptions::new().write(true).open(&copied);
+        let set = file.expect("it is there").set_modified(written);
+        set.expect("it is ours");
+    }
+    folder
+}
+
+#[tokio::test]
+async fn after_a_kill_a_log_that_is_gone_or_cut_is_told_of_and_a_whole_one_is_not() {
+    let running = tempfile::tempdir().expect("a temporary folder");
+    let store = running_on(&running.path().join("tandem.db")).await;
+    let make = Make::default();
+    enqueue(&store, &make, "a1").await.expect("it is kept");
+    enqueue(&store, &make, "a2").await.expect("it is kept");
+
+    let whole = as_killed(running.path());
+    let path = whole.path().join("tandem.db");
+    assert_eq!(upkeep::cut_log(&path), None);
+    assert_eq!(open(&path).await.cut_log(), None);
+
+    let (gone, shorter) = (as_killed(running.path()), as_killed(running.path()));
+    std::fs::remove_file(gone.path().join("tandem.db-wal")).expect("it is there");
+    cut(&shorter.path().join("tandem.db-wal"), 4_152);
+    for (folder, state) in [(gone, "is missing"), (shorter, "has 4152 bytes")] {
+        let path = folder.path().join("tandem.db");
+        let told = upkeep::cut_log(&path).expect("it is told of");
+        for part in ["tandem.db-wal", state, "may be missing"] {
+            assert!(told.what.contains(part), "{part}: {}", told.what);
+        }
+        assert!(told.advice.contains("tandem sync run"), "{}", told.advice);
+        let store = open(&path).await;
+        assert_eq!(store.cut_log(), Some(&told), "a start tells of it too");
+        store.close().await.expect("it is closed");
+        assert_eq!(upkeep::cut_log(&path), None, "it began anew");
+    }
+}
+
+#[tokio::test]
+async fn neither_an_orderly_end_nor_a_backup_in_the_place_of_the_file_is_told_of_as_a_loss() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let (store, make) = (open(&path).await, Make::default());
+    enqueue(&store, &make, "a1").await.expect("it is kept");
+    let killed = as_killed(folder.path());
+    store.close().await.expect("it is closed");
+    assert!(!folder.path().join("tandem.db-wal").exists());
+    assert_eq!(upkeep::cut_log(&path), None);
+
+    std::fs::remove_file(killed.path().join("tandem.db-wal")).expect("it is there");
+    let restored = killed.path().join("tandem.db");
+    std::fs::copy(&path, &restored).expect("it is put in its place");
+    assert_eq!(upkeep::cut_log(&restored), None);
 }

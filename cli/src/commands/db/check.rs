@@ -75,6 +75,10 @@ async fn file_findings(file: &Path) -> anyhow::Result<Vec<Finding>> {
         );
     }
     let mut found = permissions(file);
+    found.extend(upkeep::cut_log(file).map(|cut| Finding {
+        what: cut.what,
+        advice: cut.advice,
+    }));
     let report = match upkeep::examine(file).await {
         Ok(report) => report,
         Err(error) => {

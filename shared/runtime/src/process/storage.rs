@@ -3,9 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tandem_store::{Store, StoreError};
+use tandem_domain::Clock as _;
+use tandem_store::{ConfigStore as _, Store, StoreError};
 use tandem_store_postgres::{PostgresOptions, PostgresStore};
 use tandem_store_sqlite::{SqliteOptions, SqliteStore};
+
+use crate::SystemClock;
+
+/// Of whom the status tells what was wrong with the file at the start.
+const DATABASE: &str = "tandem.db";
 
 /// Where everything is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +73,14 @@ impl Storage {
                 let options = SqliteOptions {
                     exclusive: *exclusive,
                 };
-                Ok(SqliteStore::open(file, options).await?)
+                let store = SqliteStore::open(file, options).await?;
+                if *exclusive {
+                    let cut = store.cut_log();
+                    let cut = cut.map(|cut| format!("{}. {}", cut.what, cut.advice));
+                    let now = SystemClock.now();
+                    store.put_notice(DATABASE, cut.as_deref(), now).await?;
+                }
+                Ok(store)
             }
             Self::Postgres {
                 url,

@@ -15,6 +15,7 @@ use tandem_store::StoreError;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::log_note::{note_closed, note_length};
 use crate::open::empty_log;
 use crate::sql::{self, Statement};
 use crate::tally::Tally;
@@ -89,6 +90,13 @@ impl Txn {
             .map_or(Ok(()), |ending| ending.watch.check())
     }
 
+    /// So that a start after a kill knows how much there is to be.
+    fn note_log(&self) {
+        if let Some((lock, watch)) = self.ending.as_ref().and_then(Ending::alone) {
+            warn_of(note_length(lock, watch.log_bytes()));
+        }
+    }
+
     /// That the files are gone was said when it was noticed.
     fn has_told(&self) -> bool {
         self.ending
@@ -111,6 +119,12 @@ impl Txn {
         }
         if let Err(error) = self.conn.close().await {
             tracing::warn!(%error, "the database was not closed in good order; the next start sees to it");
+            return;
+        }
+        if let Some((lock, watch)) = self.ending.as_ref().and_then(Ending::alone)
+            && watch.is_log_empty()
+        {
+            warn_of(note_closed(lock));
         }
     }
 }
@@ -125,6 +139,18 @@ pub(crate) struct Ending {
     /// Of the one process that runs on the file. Held until the connection is closed: whoever comes next finds the log
     /// as it stays. The operating system frees it however the process ends.
     pub(crate) lock: Option<File>,
+}
+
+impl Ending {
+    fn alone(&self) -> Option<(&File, &Watch)> {
+        Some((self.lock.as_ref()?, &*self.watch))
+    }
+}
+
+fn warn_of(noted: std::io::Result<()>) {
+    if let Err(error) = noted {
+        tracing::warn!(%error, "the lock file could not be written to; a start after a kill may warn of the write-ahead log");
+    }
 }
 
 /// The way to the writer task. The task ends, and closes its connection, when this is dropped or told to.
@@ -277,7 +303,9 @@ async fn run_batch(
     txn.check_place()?;
     txn.run(sqlx::query("-- commit\nCOMMIT")).await?;
     // Removed in the meantime: what was committed is nowhere, so nobody is told that it is kept.
-    txn.check_place()
+    txn.check_place()?;
+    txn.note_log();
+    Ok(())
 }
 
 /// Each verb ends with the savepoint of the next: a call of the driver is a hop to another thread.
