@@ -95,7 +95,7 @@ pub(super) async fn rest(
 fn told(work: Work<'_>, pair: &Pair) -> String {
     by(pair).map_or_else(String::new, |(side, record, by)| {
         format!(
-            "filtered: the sync's filters leave {} of side {side} out, because {}; nothing of the pair is written",
+            "filtered: the sync's filters leave record {} of side {side} out, because {}; nothing of the pair is written",
             line(record.as_str()),
             filtered(work, None, by).words()
         )

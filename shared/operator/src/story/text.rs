@@ -5,7 +5,9 @@ use std::fmt;
 use serde_json::Value as Json;
 use tandem_domain::Side;
 use tandem_domain::line::{json, line};
-use tandem_store::{ConflictState, IntentOp, LinkStanding, LinkState, Operation, Outcome};
+use tandem_store::{
+    ConflictState, IntentOp, JobState, LinkStanding, LinkState, Operation, Outcome,
+};
 
 use super::Story;
 use crate::views::{ChangeView, ConflictView, EventView, FieldView, IntentView, JobView, LinkView};
@@ -27,7 +29,8 @@ impl fmt::Display for Story {
             self.write_intent(f, intent)
         })?;
         section(f, "Events", &self.events, write_event)?;
-        section(f, "Jobs", &self.jobs, |f, job| self.write_job(f, job))?;
+        let runs: Vec<_> = self.jobs.chunk_by(end_alike).collect();
+        section(f, "Jobs", &runs, |f, run| self.write_run(f, run))?;
         section(f, "Questions", &self.conflicts, write_question)?;
         self.write_end(f)
     }
@@ -169,6 +172,21 @@ impl Story {
         }
     }
 
+    /// A record about which a person is asked is looked at with each poll: of jobs that ended alike, one after the other,
+    /// the first and the last are told, and how many lie between.
+    fn write_run(&self, f: &mut fmt::Formatter<'_>, run: &[JobView]) -> fmt::Result {
+        let [first, between @ .., last] = run else {
+            return run.iter().try_for_each(|job| self.write_job(f, job));
+        };
+        self.write_job(f, first)?;
+        match between {
+            [] => {}
+            [one] => self.write_job(f, one)?,
+            many => writeln!(f, "      {} more that ended alike", many.len())?,
+        }
+        self.write_job(f, last)
+    }
+
     fn write_job(&self, f: &mut fmt::Formatter<'_>, job: &JobView) -> fmt::Result {
         let side = job
             .side
@@ -233,6 +251,13 @@ impl Story {
             line(b.as_str())
         )
     }
+}
+
+/// Whether two jobs did the same, and both are done.
+fn end_alike(one: &JobView, other: &JobView) -> bool {
+    let what = |job: &JobView| (job.side, job.trigger, job.state, job.attempt);
+    let is_done = one.state == JobState::Done && one.failure.is_none() && other.failure.is_none();
+    is_done && what(one) == what(other) && one.kind == other.kind && one.note == other.note
 }
 
 fn write_event(f: &mut fmt::Formatter<'_>, event: &EventView) -> fmt::Result {
@@ -312,5 +337,52 @@ fn shown(value: &Json) -> String {
     match value {
         Json::Null => "nothing".to_owned(),
         other => json(&other.to_string()).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tandem_domain::RecordId;
+
+    use super::*;
+    use crate::story::Ends;
+
+    fn job(number: u32, note: &str) -> JobView {
+        let at = format!("2026-01-01T00:00:{number:02}Z");
+        let job = json!({
+            "id": format!("job_01j0000000000000000000{number:04}"), "kind": "reconcile", "sync": "customers",
+            "side": "a", "record": "7", "lane": "any", "class": "poll", "trigger": "poll", "state": "done",
+            "attempt": 1, "merged": 0, "run_at": at, "created_at": at, "ended_at": at, "failure": null,
+            "note": note, "traceparent": null,
+        });
+        serde_json::from_value(job).expect("a job")
+    }
+
+    #[test]
+    fn of_jobs_that_ended_alike_the_first_and_the_last_are_told_and_how_many_lie_between() {
+        let held = (0..5).map(|number| job(number, "held: say what it matches"));
+        let story = Story {
+            sync: "customers".parse().expect("a name"),
+            side: Side::A,
+            record: RecordId::new("7"),
+            ends: Ends::default(),
+            link: None,
+            ignored: false,
+            held: false,
+            changes: Vec::new(),
+            intents: Vec::new(),
+            jobs: held.chain([job(6, "linked")]).collect(),
+            events: Vec::new(),
+            conflicts: Vec::new(),
+        };
+        let text = story.to_string();
+        assert_eq!(
+            text.matches("held: say what it matches").count(),
+            2,
+            "{text}"
+        );
+        assert!(text.contains("3 more that ended alike"), "{text}");
+        assert_eq!(text.matches(": linked (").count(), 1, "{text}");
     }
 }

@@ -137,7 +137,7 @@ impl FilteredView {
     #[must_use]
     pub fn words(&self) -> String {
         let record = self.record.as_ref();
-        let record = record.map_or_else(|| "the record".to_owned(), ToString::to_string);
+        let record = record.map_or_else(|| "the record".to_owned(), |id| format!("record {id}"));
         format!(
             "The sync's filters leave {record} of side {} out, because {}: since {} nothing of the pair is written or \
              deleted. It goes on from the values on which both sides last agreed, once the record matches again.",

@@ -186,5 +186,8 @@ async fn a_pair_that_a_filter_leaves_out_says_so_in_its_list_and_its_story() {
         text.contains("linked, and left out by the sync's filters"),
         "{text}"
     );
-    assert!(text.contains("because its `type` is `supplier`"), "{text}");
+    assert!(
+        text.contains("leave record a1 of side a out, because its `type` is `supplier`"),
+        "{text}"
+    );
 }
