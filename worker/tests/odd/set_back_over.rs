@@ -227,3 +227,28 @@ async fn a_field_that_cannot_be_written_to_the_system_that_was_set_back_is_asked
     assert_eq!((in_lyon(&world.a), in_lyon(&world.b)), (0, EDITED - 3));
     assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
 }
+
+#[tokio::test]
+async fn an_answer_to_make_a_record_waits_until_its_system_is_right_again() {
+    let (world, backup, _) = linked(propagates()).await;
+    for name in ["Twin", "Other"] {
+        let fields = [("name", name), ("email", "twin@x.example")];
+        world.b.user_creates(&fields);
+    }
+    world.sweep().await;
+    let asked = world.open().await;
+    let twin = asked.iter().find(|one| one.kind.as_str() == "ambiguous");
+    let twin = twin.expect("both match nothing but each other");
+    let now = world.a.backup();
+    world.a.restores(&backup);
+    world.sweep().await;
+    resolve(&world, twin, Resolution::CreateNew).await;
+    for _ in 0..9 {
+        world.turn().await;
+    }
+    assert_eq!(world.a.about("twin@x.example"), []);
+    world.a.restores(&now);
+    world.sweep().await;
+    assert_eq!(world.a.about("twin@x.example").len(), 1);
+    assert_eq!(world.dead().await, []);
+}

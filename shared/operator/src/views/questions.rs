@@ -105,7 +105,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
     match &conflict.kind {
         ConflictKind::Field { field, a, b } => {
             format!(
-                "both sides changed `{field}` of {record}: side a has {}, side b has {}",
+                "the sides differ in `{field}` of {record}, and a person must say which is right: side a has {}, side b has {}",
                 quoted(a),
                 quoted(b)
             )

@@ -1,7 +1,8 @@
-use tandem_domain::{BaseValue, RecordId, Side, Value};
+use tandem_domain::{BaseValue, Fields, RecordId, Side, Value};
 use tandem_operator::{Confirmed, ConflictQuery, OperatorError, Switch};
 use tandem_store::{
     ConflictKind, ConflictState, Fact, Job, JobFilter, JobKind, NewConflict, Resolution,
+    SetBackSign,
 };
 use tandem_testkit::Make;
 
@@ -439,6 +440,34 @@ async fn a_system_that_was_set_back_has_no_values_to_give_and_the_answer_has_bot
     let jobs = world.store.jobs(&filter).await.expect("jobs");
     let is_whole = |job: &Job| matches!(job.kind, JobKind::Backfill { .. });
     assert!(jobs.iter().any(is_whole), "{jobs:?}");
+}
+
+#[tokio::test]
+async fn an_answer_about_one_record_has_its_side_listed_where_others_wait_for_it() {
+    for sign in [SetBackSign::Missing, SetBackSign::Older] {
+        let world = world().await;
+        let kind = ConflictKind::Replaced {
+            reason: "it says that it last changed long ago".to_owned(),
+            known: Fields::new(),
+            found: Fields::new(),
+        };
+        let id = open(&world, world.make.conflict(None, "7", kind)).await;
+        let (sync, now) = (Make::customers(), world.make.now());
+        let other = world.make.link_id();
+        let noted = world
+            .store
+            .note_set_back(&sync, Side::A, other, sign, 9, now);
+        noted.await.expect("noted");
+        let answered = world.operator.resolve(id, Resolution::Approve).await;
+        assert_eq!(answered.expect("it fits").state, ConflictState::Answered);
+        let filter = JobFilter {
+            limit: 100,
+            ..JobFilter::default()
+        };
+        let jobs = world.store.jobs(&filter).await.expect("jobs");
+        let lists = |job: &Job| matches!(job.kind, JobKind::Sweep { side: Side::A, .. });
+        assert!(jobs.iter().any(lists), "{jobs:?}");
+    }
 }
 
 #[tokio::test]
