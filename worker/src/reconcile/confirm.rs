@@ -285,6 +285,7 @@ fn side_state(
         unseen: unshown.of_side(side).clone(),
         left_out: reading.kept.clone(),
         overlaid: None,
+        set_back: None,
         filtered: None,
         writes: back_and_forth::tally(work, open, side, is_written(open, write, side)),
     };

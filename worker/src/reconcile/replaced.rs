@@ -54,7 +54,7 @@ pub(super) async fn check(
         return Ok(Sameness::Asked(held()));
     }
     for side in Side::BOTH {
-        let Some(shows) = set_back::shows(work.sync, link, side, pair.side(side)) else {
+        let Some(shows) = set_back::still_shows(work.sync, link, side, pair.side(side)) else {
             continue;
         };
         if let Some(answered) = set_back::answer(work, link, side).await? {

@@ -9,8 +9,8 @@ use tandem_domain::{ConflictId, Fields, Side};
 use tandem_engine::Mistaken;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, NewConflict, PairContext,
-    Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
+    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, NewConflict,
+    PairContext, Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
 };
 
 use super::doubt::mistake;
@@ -92,6 +92,42 @@ pub(super) fn shows(
     })
 }
 
+/// The same of a record that waits already: who edits it meanwhile edits an old state, and does not make that the present
+/// one.
+pub(super) fn still_shows(
+    sync: &SyncDefinition,
+    link: &Link,
+    side: Side,
+    reading: Option<&Reading>,
+) -> Option<Shows> {
+    shows(sync, link, side, reading).or_else(|| {
+        let (state, reading) = (link.side(side), reading?);
+        let is_edited = state.checksum.as_deref() != Some(reading.checksum().as_str());
+        let waits = state.memory.set_back.is_some();
+        (waits && is_edited)
+            .then(|| Shows::Older("it was edited after its system was set back".to_owned()))
+    })
+}
+
+/// Has the link know that the record waits.
+async fn remember(work: Work<'_>, link: &Link, side: Side) -> Result<(), WorkError> {
+    if link.side(side).memory.set_back.is_some() {
+        return Ok(());
+    }
+    let mut states = [link.a.clone(), link.b.clone()];
+    for (one, state) in Side::BOTH.into_iter().zip(&mut states) {
+        if one == side {
+            state.memory.set_back = Some(work.context.now());
+        }
+    }
+    let [a, b] = states;
+    let confirmation = Confirmation {
+        link: Some(link.with_sides(a, b)),
+        ..Confirmation::default()
+    };
+    work.learn(confirmation).await
+}
+
 /// Has a pair wait that shows what a question about its side is about. It is not looked for again: the answer does that.
 pub(super) async fn hold(
     work: Work<'_>,
@@ -105,12 +141,13 @@ pub(super) async fn hold(
         return Ok(None);
     }
     for side in Side::BOTH {
-        let Some(shows) = shows(work.sync, link, side, pair.side(side)) else {
+        let Some(shows) = still_shows(work.sync, link, side, pair.side(side)) else {
             continue;
         };
         let asked = asked(work.context, work.sync, side).await?;
         if let Some(open) = asked.filter(|asked| asked.state == ConflictState::Open) {
             note(work, link, side, shows.sign()).await?;
+            remember(work, link, side).await?;
             if let Some(own) = context.replaced {
                 close_as_part(work, own).await?;
             }

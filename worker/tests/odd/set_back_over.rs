@@ -252,3 +252,31 @@ async fn an_answer_to_make_a_record_waits_until_its_system_is_right_again() {
     assert_eq!(world.a.about("twin@x.example").len(), 1);
     assert_eq!(world.dead().await, []);
 }
+
+#[tokio::test]
+async fn who_edits_a_record_that_waits_does_not_carry_its_old_state_over() {
+    for take in [Side::A, Side::B] {
+        let (world, ids, question) = restored(propagates()).await;
+        world
+            .a
+            .user_edits(&ids[0], "note", "typed while it was asked");
+        world.hear(Side::A, &ids[0]).await;
+        world.rest().await;
+        let there = world.b.about("p0@x.example").remove(0);
+        let city = |world: &World| world.b.texts(&there).expect("it is there")["city"].clone();
+        assert_eq!(
+            city(&world),
+            "Lyon",
+            "nothing is carried over while it is asked"
+        );
+        let resolution = match take {
+            Side::A => Resolution::Approve,
+            Side::B => TAKE,
+        };
+        world.answer(&question, resolution).await;
+        world.first_sync().await;
+        let expected = if take == Side::A { "Ghent" } else { "Lyon" };
+        assert_eq!(city(&world), expected);
+        world.assert_agreement(1);
+    }
+}

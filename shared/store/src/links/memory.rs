@@ -48,6 +48,9 @@ pub struct SideMemory {
     /// a person is asked before anything of it is taken for an edit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlaid: Option<IntentId>,
+    /// Since when it waits, because its system was set back: whoever edits it then edits an old state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_back: Option<Timestamp>,
     /// The filter of the sync that leaves it out, so that nothing of the pair is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,
