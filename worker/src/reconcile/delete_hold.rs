@@ -3,7 +3,7 @@
 
 use tandem_domain::{ConflictId, Side};
 use tandem_engine::{Plan, WriteOp};
-use tandem_store::{ConflictKind, Fact, QuestionKind, Resolution};
+use tandem_store::{ConflictKind, ConflictState, Fact, QuestionKind, Resolution};
 
 use super::held::{Held, end};
 use super::linked::Open;
@@ -33,9 +33,11 @@ pub(super) async fn hold(
         .rulings
         .iter()
         .find(|ruling| ruling.asked == QuestionKind::DeleteHeld.as_str());
-    let asked = ruling.map(|ruling| ruling.conflict);
-    if let Some(asked) = asked.or(open.context.delete_held)
-        && is_of_other(work, asked, gone).await?
+    let answered = ruling.map(|ruling| (ruling.conflict, ConflictState::Answered));
+    let unanswered = open.context.delete_held;
+    let unanswered = unanswered.map(|asked| (asked, ConflictState::Open));
+    if let Some(asked) = answered.or(unanswered)
+        && is_of_other(work, asked.0, gone).await?
     {
         // To delete the one that is left would be no answer to what was asked.
         return give_up(work, asked, Fact::OtherGone).await.map(Some);

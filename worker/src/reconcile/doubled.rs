@@ -4,8 +4,8 @@
 
 use tandem_domain::{ConflictId, IntentId, RecordId, Side};
 use tandem_store::{
-    Confirmation, ConflictKind, Fact, Intent, IntentOp, IntentState, JobOutcome, LinkState,
-    NewConflict,
+    Confirmation, ConflictKind, ConflictState, Fact, Intent, IntentOp, IntentState, JobOutcome,
+    LinkState, NewConflict,
 };
 
 use super::moot::give_up;
@@ -34,7 +34,9 @@ pub(super) async fn ask(work: Work<'_>, here: &Here) -> Result<Option<Performed>
     }
     let asked = answered(DOUBLED);
     let Some((intent, first, standing)) = beside(work, here).await? else {
-        return match asked.or(pair.doubled) {
+        let answered = asked.map(|question| (question, ConflictState::Answered));
+        let open = pair.doubled.map(|question| (question, ConflictState::Open));
+        return match answered.or(open) {
             Some(question) => give_up(work, question, Fact::Alone).await.map(Some),
             None => Ok(None),
         };

@@ -124,13 +124,13 @@ fn agrees(work: Work<'_>, settled: &Settled, field: &str) -> bool {
 /// has to.
 pub(super) async fn give_up(
     work: Work<'_>,
-    question: ConflictId,
+    (question, was): (ConflictId, ConflictState),
     fact: Fact,
 ) -> Result<Performed, WorkError> {
     let confirmation = Confirmation {
         moot: vec![Moot {
             question,
-            was: ConflictState::Answered,
+            was,
             fact,
         }],
         outcome: Some(work.next_step()),

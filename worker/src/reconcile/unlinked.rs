@@ -289,7 +289,9 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
     match &ruling.resolution {
         Resolution::LinkTo { record } => {
             if let Some(fact) = is_out(work, here.side.other(), record).await? {
-                return give_up(work, ruling.conflict, fact).await.map(Some);
+                return give_up(work, (ruling.conflict, ConflictState::Answered), fact)
+                    .await
+                    .map(Some);
             }
             link_to(work, here, record, Answers::used(vec![ruling.conflict]))
                 .await
@@ -297,7 +299,9 @@ pub(super) async fn ruled(work: Work<'_>, here: &Here) -> Result<Option<Performe
         }
         Resolution::CreateNew => {
             if let Some(fact) = makes_none(work, here)? {
-                return give_up(work, ruling.conflict, fact).await.map(Some);
+                return give_up(work, (ruling.conflict, ConflictState::Answered), fact)
+                    .await
+                    .map(Some);
             }
             create(work, here, vec![ruling.conflict]).await.map(Some)
         }
