@@ -74,6 +74,14 @@ impl BaseValue {
             Side::B => self.b = value,
         }
     }
+
+    /// What one side held in each field when both last agreed.
+    #[must_use]
+    pub fn all_of(base: &BTreeMap<String, Self>, side: Side) -> Fields {
+        base.iter()
+            .map(|(name, base)| (name.clone(), base.side(side).clone()))
+            .collect()
+    }
 }
 
 /// The type of a field in a mapping.

@@ -91,10 +91,7 @@ fn has_other_keys(
     side: Side,
     fields: &Fields,
 ) -> bool {
-    let agreed = base.iter();
-    let known: Fields = agreed
-        .map(|(name, base)| (name.clone(), base.side(side).clone()))
-        .collect();
+    let known = BaseValue::all_of(base, side);
     let (before, now) = (match_keys(policy, &known), match_keys(policy, fields));
     !before.is_empty() && !before.iter().any(|key| now.contains(key))
 }
@@ -144,17 +141,6 @@ fn compare(
         }
     }
     compared
-}
-
-/// Whether any value that a record had when both sides last agreed is still there.
-#[must_use]
-pub fn keeps_any(
-    policy: &SyncPolicy,
-    base: &BTreeMap<String, BaseValue>,
-    side: Side,
-    fields: &Fields,
-) -> bool {
-    compare(policy, base, side, fields).kept > 0
 }
 
 /// Whether more of the values that a record had when both sides last agreed still stand there than do not.

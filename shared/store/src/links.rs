@@ -123,6 +123,17 @@ impl Link {
             state: self.state,
         }
     }
+
+    /// The update after which one side remembers something else, and all else stays.
+    #[must_use]
+    pub fn remembering(&self, side: Side, change: impl FnOnce(&mut SideMemory)) -> LinkUpdate {
+        let (mut a, mut b) = (self.a.clone(), self.b.clone());
+        change(match side {
+            Side::A => &mut a.memory,
+            Side::B => &mut b.memory,
+        });
+        self.with_sides(a, b)
+    }
 }
 
 /// What a plan saw of a link, and of what waited in its lane before anything was read.

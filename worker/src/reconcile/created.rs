@@ -138,7 +138,7 @@ async fn refuse_taken(
         take_apart(work, &link, intent.side.other()).await?;
         return Ok(None);
     }
-    replaced::overlaid(work, intent, created).await?;
+    replaced::overlaid(work, intent, &link, created).await?;
     let system = work.sync.end(intent.side).connection.to_string();
     let partner = link.side(intent.side.other()).id.clone();
     let error = WorkError::IdTaken {

@@ -164,15 +164,10 @@ fn told(
         )),
         ..work.change(Operation::Overwrite, link.a.id.as_ref(), link.b.id.as_ref())
     };
-    let (mut a, mut b) = (link.a.clone(), link.b.clone());
-    match side {
-        Side::A => a.memory.own_write = None,
-        Side::B => b.memory.own_write = None,
-    }
     Confirmation {
         conflicts: vec![question],
         changes: vec![change],
-        link: Some(link.with_sides(a, b)),
+        link: Some(link.remembering(side, |memory| memory.own_write = None)),
         outcome: Some(JobOutcome::Done {
             note: "retired: its partner was deleted, and so was an edit of it".to_owned(),
         }),

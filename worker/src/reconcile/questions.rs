@@ -49,12 +49,10 @@ pub(super) fn shown_as_agreed(
     side: Side,
     base: &BTreeMap<String, BaseValue>,
 ) -> ShownRecord {
-    let agreed = base.iter();
-    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
     ShownRecord {
         side,
         id,
-        fields: agreed.collect(),
+        fields: BaseValue::all_of(base, side),
     }
 }
 

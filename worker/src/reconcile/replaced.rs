@@ -3,11 +3,11 @@
 //! written over either record, and nothing deleted, until a person has said what it is: of a single pair here, of a whole
 //! side in `set_back.rs`.
 
-use tandem_domain::{ConflictId, Fields, RecordId, Side};
+use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side};
 use tandem_engine::{Candidate, contradicts, keeps_most, match_keys};
 use tandem_store::{
-    Confirmation, Conflict, ConflictKind, EventKind, Intent, JobOutcome, Link, LinkState,
-    NewConflict, PairContext, Resolution, ShownRecord, Waiting,
+    Confirmation, Conflict, ConflictKind, EventKind, Intent, JobOutcome, Link, NewConflict,
+    PairContext, Resolution, ShownRecord, Waiting,
 };
 
 use super::looks::pause;
@@ -141,10 +141,9 @@ fn is_like(work: Work<'_>, link: &Link, pair: &Pair, side: Side, reading: &Readi
         id: record.clone(),
         keys: match_keys(policy, fields),
     };
-    let agreed = link.base.iter();
-    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
+    let agreed = BaseValue::all_of(&link.base, side);
     let partner = pair.side(side.other());
-    let mut known = vec![keyed(&agreed.collect())];
+    let mut known = vec![keyed(&agreed)];
     known.extend(partner.map(|partner| keyed(&partner.fields)));
     known.retain(|one| !one.keys.is_empty());
     let own = keyed(&reading.fields);
@@ -238,28 +237,18 @@ async fn ask(
 pub(super) async fn overlaid(
     work: Work<'_>,
     intent: &Intent,
+    link: &Link,
     made: &Reading,
 ) -> Result<(), WorkError> {
-    let (side, store) = (intent.side, &work.context.store);
-    let pair = store.pair(&work.sync.name, side, &made.record.id).await?;
-    let Some(link) = pair.link.filter(|link| link.state == LinkState::Active) else {
-        return Ok(());
-    };
+    let side = intent.side;
     let source = intent.source.as_ref().map_or("another", RecordId::as_str);
     let reason = format!(
         "the system answered with it when we created the partner of {source}, and may have written over it"
     );
-    let mut states = [link.a.clone(), link.b.clone()];
-    for (one, state) in Side::BOTH.into_iter().zip(&mut states) {
-        if one == side {
-            state.memory.overlaid = Some(intent.id);
-        }
-    }
-    let [a, b] = states;
     let shown = vec![made.shown(side)];
     let confirmation = Confirmation {
-        conflicts: vec![question(work, &link, side, made, (reason, shown))],
-        link: Some(link.with_sides(a, b)),
+        conflicts: vec![question(work, link, side, made, (reason, shown))],
+        link: Some(link.remembering(side, |memory| memory.overlaid = Some(intent.id))),
         ..Confirmation::default()
     };
     work.learn(confirmation).await
@@ -272,10 +261,6 @@ fn question(
     reading: &Reading,
     (reason, shown): (String, Vec<ShownRecord>),
 ) -> NewConflict {
-    let agreed = link.base.iter();
-    let known: Fields = agreed
-        .map(|(name, base)| (name.clone(), base.side(side).clone()))
-        .collect();
     NewConflict {
         id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
         sync: work.sync.name.clone(),
@@ -284,7 +269,7 @@ fn question(
         record: reading.record.id.clone(),
         kind: ConflictKind::Replaced {
             reason,
-            known,
+            known: BaseValue::all_of(&link.base, side),
             found: reading.fields.clone(),
         },
         shown,

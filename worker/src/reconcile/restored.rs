@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tandem_domain::Side;
+use tandem_domain::{BaseValue, Side};
 use tandem_engine::{Direction, FieldRule, Gone, Presence, Snapshot};
 use tandem_store::{ConflictState, Link, PairContext, QuestionKind, Resolution};
 
@@ -116,8 +116,7 @@ fn set_back(link: &Link, pair: &Pair, side: Side) -> Presence {
     }
     // Its partner was deleted: what it shows beside what both agreed on is no edit.
     let mut fields = reading.fields.clone();
-    let agreed = link.base.iter();
-    fields.extend(agreed.map(|(name, base)| (name.clone(), base.side(side).clone())));
+    fields.extend(BaseValue::all_of(&link.base, side));
     Presence::Here(Snapshot {
         fields,
         edited_at: None,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Fields, Side};
+use tandem_domain::{ConflictId, Side};
 use tandem_engine::Mistaken;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
@@ -15,6 +15,7 @@ use tandem_store::{
 
 use super::doubt::mistake;
 use super::pair::{CLOCK_SLACK, Pair};
+use super::questions::shown_as_agreed;
 use super::replaced::REPLACED;
 use crate::context::Context;
 use crate::executor::Work;
@@ -114,15 +115,9 @@ async fn remember(work: Work<'_>, link: &Link, side: Side) -> Result<(), WorkErr
     if link.side(side).memory.set_back.is_some() {
         return Ok(());
     }
-    let mut states = [link.a.clone(), link.b.clone()];
-    for (one, state) in Side::BOTH.into_iter().zip(&mut states) {
-        if one == side {
-            state.memory.set_back = Some(work.context.now());
-        }
-    }
-    let [a, b] = states;
+    let since = work.context.now();
     let confirmation = Confirmation {
-        link: Some(link.with_sides(a, b)),
+        link: Some(link.remembering(side, |memory| memory.set_back = Some(since))),
         ..Confirmation::default()
     };
     work.learn(confirmation).await
@@ -290,13 +285,8 @@ fn shown(link: &Link, side: Side, reading: Option<&Reading>) -> Option<ShownReco
     if let Some(reading) = reading {
         return Some(reading.shown(side));
     }
-    let agreed = link.base.iter();
-    let agreed = agreed.map(|(name, base)| (name.clone(), base.side(side).clone()));
-    Some(ShownRecord {
-        side,
-        id: link.side(side).id.clone()?,
-        fields: agreed.collect::<Fields>(),
-    })
+    let id = link.side(side).id.clone()?;
+    Some(shown_as_agreed(id, side, &link.base))
 }
 
 /// Whether a record that is missing on a side, or has come back there, may be so because the side was set back.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tandem_connectors::Lookup;
-use tandem_domain::{Fields, RecordId, Side, Timestamp};
+use tandem_domain::{BaseValue, RecordId, Side, Timestamp};
 use tandem_engine::match_keys;
 use tandem_store::{IntentOp, Link};
 
@@ -74,11 +74,7 @@ async fn found_by_key(
     side: Side,
     record: &RecordId,
 ) -> Result<Option<String>, WorkError> {
-    let known: Fields = link
-        .base
-        .iter()
-        .map(|(name, base)| (name.clone(), base.side(side).clone()))
-        .collect();
+    let known = BaseValue::all_of(&link.base, side);
     let policy = &work.sync.policy;
     for key in match_keys(policy, &known) {
         let found = find_by_key(work, side, &key, &known).await?;
