@@ -5,5 +5,6 @@ pub mod agreement;
 pub mod http;
 pub mod pair;
 pub mod program;
+pub mod questions;
 pub mod scale;
 pub mod system;
