@@ -1,7 +1,7 @@
 # What a developer runs. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint bench demo kill-test chaos worlds
+.PHONY: help test lint bench demo kill-test chaos worlds measure
 
 # How `make kill-test` and `make test` differ; see cli/tests/processes/kills.rs.
 KILL_TEST = TANDEM_TEST_RECORDS=1000 TANDEM_TEST_EDITS=20 TANDEM_TEST_KILLS=20
@@ -46,3 +46,6 @@ chaos: ## Do to a fleet what production does, for some minutes; both sides must 
 
 worlds: ## Live through 2,000 seeded worlds of odd systems; TANDEM_TEST_SEED=7 lives through that one alone and tells its story.
 	TANDEM_TEST_WORLDS=2000 cargo test --release --locked -p tandem-worker --test simulation -- odd::life
+
+measure: ## Measure the source: sizes of files and functions, circles of files, lines that stand twice.
+	cargo run -q --locked -p tandem-measure
