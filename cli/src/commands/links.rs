@@ -13,7 +13,7 @@ use tandem_store::LinkStanding;
 
 use super::nothing::Filters;
 use super::options::{DataOptions, PageOptions, words};
-use super::output::{moment, or_dash, say, say_json, say_page, shown, table};
+use super::output::{Rows, moment, or_dash, say, say_json, say_page, shown, table};
 use super::storage::{operator, require_sync};
 
 /// Which links, or what to do with one.
@@ -89,17 +89,11 @@ async fn show(
         say_json(&page)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = table(&["link", "a", "b", "state", "made", "changed"]);
-    for link in &page.items {
-        rows.add_row([
-            link.id.to_string(),
-            or_dash(link.a.id.as_ref()),
-            or_dash(link.b.id.as_ref()),
-            standing(link),
-            moment(link.created_at),
-            moment(link.updated_at),
-        ]);
-    }
+    let rows = if state == Some(LinkStanding::Retired) {
+        of_retired(&page.items)
+    } else {
+        of_all(&page.items)
+    };
     let filters = Filters::default()
         .and("--state", state.map(LinkStanding::as_str))
         .and("--cursor", args_cursor);
@@ -116,13 +110,56 @@ async fn show(
     Ok(ExitCode::SUCCESS)
 }
 
+fn of_all(links: &[LinkView]) -> Rows {
+    let mut rows = table(&["link", "a", "b", "name", "state", "made", "changed"]);
+    for link in links {
+        let [a, b] = ids(link);
+        rows.add_row([
+            link.id.to_string(),
+            a,
+            b,
+            or_dash(link.name.as_ref()),
+            standing(link),
+            moment(link.created_at),
+            moment(link.updated_at),
+        ]);
+    }
+    rows
+}
+
+/// Why they ended is what one looks for here.
+fn of_retired(links: &[LinkView]) -> Rows {
+    let mut rows = table(&["link", "a", "b", "name", "ended", "because"]);
+    for link in links {
+        let [a, b] = ids(link);
+        let ended = link.ended.as_ref();
+        rows.add_row([
+            link.id.to_string(),
+            a,
+            b,
+            or_dash(link.name.as_ref()),
+            or_dash(ended.map(|ended| moment(ended.at))),
+            or_dash(ended.map(|ended| &ended.because)),
+        ]);
+    }
+    rows
+}
+
+/// Both ids, of a pair that ended as they were last known.
+fn ids(link: &LinkView) -> [String; 2] {
+    let ended = link.ended.as_ref();
+    let a = link.a.id.as_ref().or(ended.and_then(|end| end.a.as_ref()));
+    let b = link.b.id.as_ref().or(ended.and_then(|end| end.b.as_ref()));
+    [or_dash(a), or_dash(b)]
+}
+
 /// How it stands, in a word or two.
 fn standing(link: &LinkView) -> String {
     link.standing().as_str().replace('-', " ")
 }
 
 fn told(link: &LinkView) -> String {
-    let (a, b) = (or_dash(link.a.id.as_ref()), or_dash(link.b.id.as_ref()));
+    let [a, b] = ids(link);
     let mut lines = vec![
         format!("{} of {}: {}", link.id, link.sync, standing(link)),
         format!(
@@ -135,8 +172,18 @@ fn told(link: &LinkView) -> String {
         ),
         format!("  made     {}", moment(link.created_at)),
         format!("  changed  {}", moment(link.updated_at)),
-        "\nBoth sides last agreed on".to_owned(),
     ];
+    lines.extend(
+        link.name
+            .iter()
+            .map(|name| format!("  name     {}", line(name))),
+    );
+    if let Some(ended) = &link.ended {
+        lines.push(format!("  ended    {}", moment(ended.at)));
+        lines.push(format!("  because  {}", line(&ended.because)));
+        lines.push(format!("  next     {}", line(&ended.advice)));
+    }
+    lines.push("\nBoth sides last agreed on".to_owned());
     let base = link.base.iter().map(|(field, base)| {
         if base.a == base.b {
             format!("  {}: {}", line(field), shown(&base.a))
@@ -162,4 +209,51 @@ fn told(link: &LinkView) -> String {
         ));
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A pair of which the link forgot the records, because what is left goes on by itself.
+    fn dissolved() -> LinkView {
+        let side = json!({ "id": null, "version": null, "checksum": null, "updated_at": null });
+        serde_json::from_value(json!({
+            "id": "lnk_00000000000000000000000000", "sync": "customers", "a": side, "b": side,
+            "base": { "name": { "a": "Acme", "b": "Acme" } }, "state": "retired", "name": "Acme",
+            "ended": {
+                "a": "17", "b": "c-4", "at": "2026-01-02T00:00:00Z", "because": "record 17 of crm is gone",
+                "advice": "link it by hand",
+            },
+            "revision": 3, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-03T00:00:00Z",
+        }))
+        .expect("a link")
+    }
+
+    #[test]
+    fn a_pair_that_ended_is_shown_with_the_ids_and_the_name_last_known_and_why_and_when_it_ended() {
+        let link = dissolved();
+        for told in [
+            super::super::output::fitted(&of_retired(std::slice::from_ref(&link))),
+            told(&link),
+        ] {
+            for part in [
+                "17",
+                "c-4",
+                "Acme",
+                "2026-01-02T00:00:00Z",
+                "record 17 of crm is gone",
+            ] {
+                assert!(told.contains(part), "{part}: {told}");
+            }
+        }
+        assert!(told(&link).contains("next     link it by hand"));
+        let all = super::super::output::fitted(&of_all(&[link]));
+        assert!(
+            all.contains("17") && all.contains("c-4") && all.contains("Acme"),
+            "{all}"
+        );
+    }
 }

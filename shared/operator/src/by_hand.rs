@@ -152,7 +152,10 @@ impl Operator {
             OperatorError::not_found("link", id, "list the links of the sync to see their ids")
         })?;
         let Link { sync, a, b, .. } = &link;
-        let change = self.change_by_hand(sync, id, Operation::Unlink, a.id.as_ref(), b.id.as_ref());
+        let change = Change {
+            error: Some("a person took the pair apart; both records stay".to_owned()),
+            ..self.change_by_hand(sync, id, Operation::Unlink, a.id.as_ref(), b.id.as_ref())
+        };
         match self.store().unlink_by_hand(id, change, self.now()).await? {
             Unlinked::Done => {
                 tracing::info!(link = %id, %sync, "an operator took a pair apart");

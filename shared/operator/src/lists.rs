@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ChangeId, ErrorCode, JobId, LinkId, RecordId, RunId, SyncName, Timestamp};
 use tandem_store::{
-    ChangeFilter, JobFilter, JobState, Link, LinkStanding, Operation, RunFilter, RunKind, RunState,
+    ChangeFilter, JobFilter, JobState, Link, LinkStanding, LinkState, Operation, RunFilter,
+    RunKind, RunState,
 };
 
 use crate::operator::page_rows;
@@ -164,9 +165,21 @@ impl Operator {
     async fn link_views(&self, links: Vec<Link>) -> Result<Vec<LinkView>, OperatorError> {
         let ids: Vec<LinkId> = links.iter().map(|link| link.id).collect();
         let alone = self.store().left_alone(&ids).await?;
-        let views = links.into_iter().map(|link| LinkView {
-            left_alone: alone.contains(&link.id),
-            ..LinkView::from(link)
+        let retired = links
+            .iter()
+            .filter(|link| link.state == LinkState::Retired)
+            .map(|link| link.id);
+        let retired: Vec<LinkId> = retired.collect();
+        let ends = match retired.is_empty() {
+            true => Vec::new(),
+            false => self.store().ends_of(&retired).await?,
+        };
+        let views = links.into_iter().map(|link| {
+            let end = ends.iter().find(|end| end.link == Some(link.id));
+            LinkView {
+                left_alone: alone.contains(&link.id),
+                ..LinkView::from(link.clone()).with_end(&link, end)
+            }
         });
         Ok(views.collect())
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
-use tandem_domain::{Side, SyncName, Timestamp};
+use tandem_domain::{LinkId, Side, SyncName, Timestamp};
 use tandem_store::{
     Change, ChangeFilter, ChangeStore, Operation, Outcome, StoreError, SyncTotals, Trigger,
 };
@@ -155,6 +155,15 @@ impl ChangeStore for PostgresStore {
             .collect()
     }
 
+    async fn ends_of(&self, links: &[LinkId]) -> Result<Vec<Change>, StoreError> {
+        let links: Vec<String> = links.iter().map(ToString::to_string).collect();
+        alone::all(&self.pool, sqlx::query(ENDS).bind(links))
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
     async fn totals(&self, sync: Option<&SyncName>) -> Result<SyncTotals, StoreError> {
         let statement = sqlx::query(TOTALS).bind(sync.map(|sync| sync.as_str().to_owned()));
         let mut totals = SyncTotals::default();
@@ -179,6 +188,10 @@ impl ChangeStore for PostgresStore {
         Ok(alone::run(&self.pool, statement).await?)
     }
 }
+
+const ENDS: &str = "-- ends_of
+SELECT c.* FROM unnest($1::text[]) w(link) CROSS JOIN LATERAL (
+    SELECT * FROM changes e WHERE e.link = w.link AND e.operation = 'unlink' ORDER BY e.id DESC LIMIT 1) c";
 
 const TOTALS: &str = "-- totals
 SELECT name, sum(value)::bigint AS value FROM counters

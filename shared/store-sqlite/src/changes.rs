@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
-use tandem_domain::{Side, SyncName, Timestamp};
+use tandem_domain::{LinkId, Side, SyncName, Timestamp};
 use tandem_store::{
     Change, ChangeFilter, ChangeStore, Operation, Outcome, StoreError, SyncTotals, Trigger,
 };
@@ -167,6 +167,15 @@ impl ChangeStore for SqliteStore {
             .collect()
     }
 
+    async fn ends_of(&self, links: &[LinkId]) -> Result<Vec<Change>, StoreError> {
+        let statement = sqlx::query(ENDS).bind(sql::json("link", links)?);
+        sql::all(&self.readers, statement)
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
     async fn totals(&self, sync: Option<&SyncName>) -> Result<SyncTotals, StoreError> {
         let statement = sqlx::query(TOTALS).bind(sync.map(|sync| sync.as_str().to_owned()));
         let mut totals = SyncTotals::default();
@@ -197,6 +206,10 @@ impl ChangeStore for SqliteStore {
             .await
     }
 }
+
+const ENDS: &str = "-- ends_of
+SELECT c.* FROM json_each(?1) w CROSS JOIN changes c
+WHERE c.id = (SELECT max(e.id) FROM changes e WHERE e.link = w.value AND e.operation = 'unlink')";
 
 const TOTALS: &str = "-- totals
 SELECT name, sum(value) AS value FROM counters WHERE (?1 IS NULL OR sync = ?1) GROUP BY name";

@@ -152,7 +152,7 @@ pub struct Change {
     pub fields: Vec<FieldChange>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The error with its chain, if it failed.
+    /// The error with its chain, if it failed; of a pair that ended, why it did.
     pub error: Option<String>,
     /// How long the write took, in milliseconds.
     pub duration_ms: u64,
@@ -208,6 +208,10 @@ pub struct SyncTotals {
 pub trait ChangeStore: Send + Sync {
     /// Lists changes.
     async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<Change>, StoreError>;
+
+    /// The newest `unlink` of each of these links, in any order: how a pair ended. None of one that never ended, or whose
+    /// end is pruned.
+    async fn ends_of(&self, links: &[LinkId]) -> Result<Vec<Change>, StoreError>;
 
     /// Totals of one sync, or of all.
     async fn totals(&self, sync: Option<&SyncName>) -> Result<SyncTotals, StoreError>;

@@ -4,6 +4,7 @@ use tandem_domain::{Fields, Side, Value};
 use tandem_engine::{Decision, LinkFate, Plan, Settled};
 use tandem_store::{Change, FieldChange, Intent, IntentState, Operation, Outcome};
 
+use super::ending;
 use super::linked::Open;
 use super::questions::new_questions;
 use super::sending::Carried;
@@ -49,7 +50,10 @@ pub(super) fn changes(
         });
     }
     if planned.link != LinkFate::Keep {
-        changes.push(blank(work, open, Operation::Unlink));
+        changes.push(Change {
+            error: Some(ending::why(work, open, planned, carried)),
+            ..blank(work, open, Operation::Unlink)
+        });
     }
     if !planned.questions.is_empty() && new_questions(open, planned) {
         changes.push(blank(work, open, Operation::Conflict));

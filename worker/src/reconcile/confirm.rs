@@ -12,6 +12,7 @@ use super::back_and_forth;
 use super::change_log::changes;
 use super::create::keep_id;
 use super::deleted_over;
+use super::ending;
 use super::linked::Open;
 use super::moot;
 use super::questions::conflicts;
@@ -64,7 +65,7 @@ pub(super) async fn finish(
         work.snooze(wait, Waiting::Elsewhere)
     } else {
         JobOutcome::Done {
-            note: note(&open, &planned, &carried),
+            note: note(work, &open, &planned, &carried),
         }
     };
     let dissolved = planned.link == LinkFate::Dissolve;
@@ -152,7 +153,7 @@ fn side_result<'r>(
     }
 }
 
-pub(super) fn note(open: &Open, planned: &Plan, carried: &[Carried]) -> String {
+pub(super) fn note(work: Work<'_>, open: &Open, planned: &Plan, carried: &[Carried]) -> String {
     if let Some(one) = carried.first() {
         let sides: Vec<&str> = carried.iter().map(|one| one.intent.side.as_str()).collect();
         let verb = match one.intent.op {
@@ -163,7 +164,7 @@ pub(super) fn note(open: &Open, planned: &Plan, carried: &[Carried]) -> String {
         return format!("{verb} {}", sides.join(" and "));
     }
     if planned.link != LinkFate::Keep {
-        return "retired: one record is gone".to_owned();
+        return format!("retired: {}", ending::why(work, open, planned, carried));
     }
     if !planned.questions.is_empty() {
         return "waits for an operator".to_owned();

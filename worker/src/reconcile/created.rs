@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Confirmation, Hints, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState,
+    Change, Confirmation, Hints, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState,
     LinkUpdate, NewConflict, NewLink, Operation, Outcome, OwnWrite, Resolution, SideMemory,
     SideState, Waiting,
 };
@@ -180,6 +180,7 @@ async fn take_apart(work: Work<'_>, link: &Link, rest: Side) -> Result<(), WorkE
             base: link.base.clone(),
             state: LinkState::Retired,
         }),
+        changes: vec![taken_apart(work, link, rest)],
         ..Confirmation::default()
     };
     work.learn(confirmation).await?;
@@ -195,6 +196,21 @@ async fn take_apart(work: Work<'_>, link: &Link, rest: Side) -> Result<(), WorkE
     // Afterwards: in the lane of that link it would become one with a job that goes with the other record.
     let job = work.context.reconcile_job(cause, record, Hints::default());
     work.context.enqueue(vec![job]).await
+}
+
+fn taken_apart(work: Work<'_>, link: &Link, rest: Side) -> Change {
+    let before = link.side(rest.other()).id.as_ref();
+    let connection = &work.sync.end(rest.other()).connection;
+    let why = before.map(|id| {
+        format!(
+            "{connection} was set back and gave the id {id} to a record that was made since: its partner gets another"
+        )
+    });
+    Change {
+        link: Some(link.id),
+        error: why,
+        ..work.change(Operation::Unlink, link.a.id.as_ref(), link.b.id.as_ref())
+    }
 }
 
 pub(super) fn questions(

@@ -10,6 +10,7 @@ mod deleted_over;
 mod doubled;
 mod doubt;
 mod emptied;
+mod ending;
 mod filtered;
 mod held;
 mod link_to;

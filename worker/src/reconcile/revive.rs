@@ -9,6 +9,7 @@ use tandem_store::{
 };
 
 use super::deleted_over;
+use super::ending;
 use super::filtered;
 use super::lost_create::{lost_create, settle_create};
 use super::moot::takes_no_part;
@@ -77,27 +78,27 @@ pub(super) async fn run(
         }
         (None, _) => {
             let here = pair.side(side);
-            out_of_use(work, side, record, &context, here).await
+            out_of_use(work, &link, (side, record), &context, here).await
         }
         (Some(_), None) if filtered::rests(&pair) => Ok(Performed::done(
             "retired: the sync's filters leave a record of the pair out, and it is left alone",
         )),
-        (Some(_), None) => Ok(Performed::done(LEFT_ALONE)),
+        (Some(_), None) => left_alone(work, &link).await,
     }
 }
 
 /// What a record that was one of a pair, and takes no part now, was asked about is over.
 async fn out_of_use(
     work: Work<'_>,
-    side: Side,
-    record: &RecordId,
+    link: &Link,
+    (side, record): (Side, &RecordId),
     context: &PairContext,
     here: Option<&Reading>,
 ) -> Result<Performed, WorkError> {
     let is_asked =
         context.held.is_some() || context.doubled.is_some() || !context.rulings.is_empty();
     if !is_asked {
-        return Ok(Performed::done(LEFT_ALONE));
+        return left_alone(work, link).await;
     }
     let fact = match here {
         Some(here) => takes_none(here).map(|(fact, _)| fact),
@@ -109,10 +110,14 @@ async fn out_of_use(
     if let Some(fact) = fact {
         takes_no_part(work, side, record, fact).await?;
     }
-    Ok(Performed::done(LEFT_ALONE))
+    left_alone(work, link).await
 }
 
-const LEFT_ALONE: &str = "retired: its partner is gone, and the policy is to leave it alone";
+/// Nothing is done; the log knows what ended the pair.
+async fn left_alone(work: Work<'_>, link: &Link) -> Result<Performed, WorkError> {
+    let why = ending::known(work, link).await?;
+    Ok(Performed::done(format!("retired: {why}")))
+}
 
 /// Whether both records are known by what they agreed on, or share a match key.
 fn belong_together(

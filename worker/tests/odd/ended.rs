@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use tandem_domain::{Clock, RecordId, Side};
-use tandem_engine::{ConflictPolicy, Creates};
+use tandem_engine::{ConflictPolicy, Creates, DeletePolicy};
 use tandem_runtime::Archived;
-use tandem_store::{Conflict, ConflictState, Fact, Resolution};
+use tandem_store::{Conflict, ConflictState, Fact, JobFilter, Resolution};
 
 use super::pairs::{ANN, PLAIN, TALENTS, just_linked, propagates};
 use crate::world::system::Fault;
@@ -357,4 +357,47 @@ async fn a_like_of_a_create_whose_job_is_given_up_is_matched_once_that_cannot_la
     let took = world.clock.now().since(since);
     assert!(took < Duration::from_secs(300), "{took:?}");
     assert_eq!(world.b.ids().len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_whose_pair_ended_is_told_of_by_what_ended_the_pair() {
+    let (world, gone) = held().await;
+    let (_, kept) = &gone[0];
+    let link = world.link_of(Side::B, &kept.record).await;
+    let link = link.expect("it is linked").id;
+    world.answer(kept, Resolution::Reject).await;
+    world.hear(Side::B, &kept.record).await;
+    world.rest().await;
+    let because = format!("a person said to keep record {} of", kept.record);
+    let note = last_note(&world).await;
+    assert!(note.contains(&because), "{note}");
+    let end = world.store.ends_of(&[link]).await.expect("ends").remove(0);
+    assert!(end.error.expect("why").contains(&because));
+}
+
+#[tokio::test]
+async fn a_pair_that_is_dissolved_by_policy_is_remembered_with_both_records_and_why() {
+    let mut policy = policy();
+    policy.deletes.a_gone = DeletePolicy::Unlink;
+    let ends = || (TALENTS, Oddities::default());
+    let (world, a, _) = just_linked(policy, ends(), ends()).await;
+    let link = world.link_of(Side::A, &a).await.expect("it is linked");
+    world.a.user_deletes(&a);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let ends = world.store.ends_of(&[link.id]).await;
+    let end = ends.expect("ends").remove(0);
+    assert_eq!((&end.a, &end.b), (&link.a.id, &link.b.id));
+    let why = end.error.expect("why");
+    assert!(why.contains("`deletes.a_gone: unlink`"), "{why}");
+}
+
+/// What the job that was made last said of itself.
+async fn last_note(world: &World) -> String {
+    let filter = JobFilter {
+        limit: 1,
+        ..JobFilter::default()
+    };
+    let job = world.store.jobs(&filter).await.expect("jobs").remove(0);
+    job.note.unwrap_or_default()
 }

@@ -49,6 +49,7 @@ paced! {
     }
     ChangeStore {
         fn changes(filter: &ChangeFilter) -> Vec<Change>;
+        fn ends_of(links: &[LinkId]) -> Vec<Change>;
         fn totals(sync: Option<&SyncName>) -> SyncTotals;
         fn duplicate_events() -> u64;
         fn prune_changes(before: Timestamp, limit: usize) -> usize;

@@ -9,7 +9,7 @@ use tandem_store::{ConflictState, Resolution};
 
 use crate::commands::output::{Rows, fitted, moment, or_dash, shown, table_headed, word};
 
-/// So many records are shown beside each other.
+/// So many records are shown beside each other at most.
 const RECORDS_ABREAST: usize = 3;
 
 /// All of it.
@@ -28,9 +28,9 @@ pub fn told(conflict: &ConflictView) -> String {
     }
     let why = conflict.closed_because.iter();
     lines.extend(why.map(|why| format!("  closed    {}", line(why))));
-    for some in conflict.records.chunks(RECORDS_ABREAST) {
+    if !conflict.records.is_empty() {
         lines.push(String::new());
-        lines.push(fitted(&abreast(some)));
+        lines.push(fitted(&records(conflict)));
     }
     let how = match conflict.state {
         ConflictState::Open => "Answer with one of",
@@ -52,6 +52,47 @@ pub fn told(conflict: &ConflictView) -> String {
     lines.join("\n")
 }
 
+/// The records in the form that shows what they are to each other.
+fn records(conflict: &ConflictView) -> Rows {
+    let ConflictView { kind, records, .. } = conflict;
+    match kind.as_ref() {
+        // Records of one side that have nothing to do with each other.
+        "set_back" | "emptied" => listed(records),
+        // Which of many is the same one: a row each, so that a column shows what is alike.
+        "ambiguous" | "doubled" => listed(records),
+        // More than these never stand in another question; a list is right for any number.
+        _ if records.len() > RECORDS_ABREAST => listed(records),
+        _ => abreast(records),
+    }
+}
+
+/// A row a record, a column a field.
+fn listed(records: &[ShownView]) -> Rows {
+    let fields = fields_of(records);
+    let mut header: Vec<String> = ["RECORD", "SIDE", "ID"].map(str::to_owned).to_vec();
+    header.extend(fields.iter().map(|field| (*field).clone()));
+    let mut rows = table_headed(&header);
+    for one in records {
+        let mut row = vec![
+            one.part.as_str().to_owned(),
+            one.side.to_string(),
+            one.id.to_string(),
+        ];
+        row.extend(
+            fields
+                .iter()
+                .map(|field| shown(&one.fields[field.as_str()])),
+        );
+        rows.add_row(row);
+    }
+    rows
+}
+
+fn fields_of(records: &[ShownView]) -> BTreeSet<&String> {
+    let all = records.iter().filter_map(|one| one.fields.as_object());
+    all.flat_map(serde_json::Map::keys).collect()
+}
+
 /// Records beside each other, a row a field; what differs is marked.
 fn abreast(records: &[ShownView]) -> Rows {
     let mut header = vec![String::new()];
@@ -62,12 +103,7 @@ fn abreast(records: &[ShownView]) -> Rows {
     }));
     header.push(String::new());
     let mut rows = table_headed(&header);
-    let fields: BTreeSet<&String> = records
-        .iter()
-        .filter_map(|one| one.fields.as_object())
-        .flat_map(serde_json::Map::keys)
-        .collect();
-    for field in fields {
+    for field in fields_of(records) {
         let values: Vec<String> = records
             .iter()
             .map(|one| shown(&one.fields[field.as_str()]))
@@ -272,6 +308,61 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("not b1: it is linked with `7`"), "{text}");
+    }
+
+    #[test]
+    fn records_that_are_no_pair_are_a_list_and_nothing_is_marked_as_differing() {
+        let record = |part: &str, side: &str, id: &str, name: &str| json!({ "part": part, "side": side, "id": id, "name": name, "fields": { "name": name, "city": "Ghent" } });
+        let told_of = |kind: &str, records: Vec<serde_json::Value>| {
+            let mut conflict = asked(kind, json!({ "candidates": ["b1", "b2"] }), &["approve"]);
+            conflict.records = records
+                .into_iter()
+                .map(|one| serde_json::from_value(one).expect("a record"))
+                .collect();
+            told(&conflict)
+        };
+        let set_back = told_of(
+            "set_back",
+            vec![
+                record("record", "a", "1", "Ann"),
+                record("record", "a", "2", "Bob"),
+                record("record", "a", "3", "Cid"),
+            ],
+        );
+        assert!(!set_back.contains("differs"), "{set_back}");
+        for line in [
+            "record  a     1   \"Ghent\"  \"Ann\"",
+            "record  a     3   \"Ghent\"  \"Cid\"",
+        ] {
+            assert!(set_back.contains(line), "{set_back}");
+        }
+        let ambiguous = told_of(
+            "ambiguous",
+            vec![
+                record("record", "a", "17", "Ann"),
+                record("candidate", "b", "b1", "Ann"),
+                record("candidate", "b", "b2", "Anna"),
+                record("rival", "a", "18", "Ann"),
+            ],
+        );
+        assert!(!ambiguous.contains("differs"), "{ambiguous}");
+        let rows: Vec<&str> = ambiguous
+            .lines()
+            .filter(|line| line.contains("\"Ghent\""))
+            .collect();
+        assert_eq!(rows.len(), 4, "a row each: {ambiguous}");
+        assert!(rows[2].starts_with("candidate"), "{ambiguous}");
+        let replaced = told_of(
+            "replaced",
+            vec![
+                record("record", "a", "1", "Ann"),
+                record("partner", "b", "b1", "Bob"),
+            ],
+        );
+        assert!(
+            replaced.contains("differs"),
+            "a pair stands side by side: {replaced}"
+        );
     }
 
     #[test]

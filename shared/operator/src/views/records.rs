@@ -82,6 +82,12 @@ pub struct LinkView {
     /// The filter of the sync that leaves a record of it out: then nothing of it is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<FilteredView>,
+    /// What people call the pair, by the values on which both sides last agreed.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// How it ended, of one that is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<EndView>,
     /// Rises with each change.
     pub revision: i64,
     /// When it was made.
@@ -92,7 +98,87 @@ pub struct LinkView {
     pub updated_at: Timestamp,
 }
 
+/// How a pair ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndView {
+    /// The record that side a had, also where the link forgot it because the record goes on by itself.
+    pub a: Option<RecordId>,
+    /// The same of side b.
+    pub b: Option<RecordId>,
+    /// When.
+    #[serde(with = "when")]
+    pub at: Timestamp,
+    /// Why, in words.
+    pub because: String,
+    /// What has the pair held equal again, in words.
+    pub advice: String,
+}
+
+impl EndView {
+    fn of(link: &Link, logged: Option<&Change>) -> Self {
+        let id = |side: Side| {
+            let known = link.side(side).id.as_ref();
+            let logged = logged.and_then(|change| match side {
+                Side::A => change.a.as_ref(),
+                Side::B => change.b.as_ref(),
+            });
+            known.or(logged).cloned()
+        };
+        let (a, b) = (id(Side::A), id(Side::B));
+        let logged_why = logged.and_then(|change| change.error.clone());
+        Self {
+            because: logged_why.unwrap_or_else(|| why_ended(link)),
+            advice: how_to_go_on(link, a.as_ref(), b.as_ref()),
+            at: logged.map_or(link.updated_at, |change| change.at),
+            a,
+            b,
+        }
+    }
+}
+
+/// Of pairs whose end the log does not explain: it is pruned, or from before it did.
+fn why_ended(link: &Link) -> String {
+    if link.kept_apart {
+        return "a person took the pair apart".to_owned();
+    }
+    let mut gone = Side::BOTH
+        .into_iter()
+        .filter(|side| link.side(*side).memory.doubt.is_some());
+    match (gone.next(), gone.next()) {
+        (Some(side), None) => format!("the record of side {side} was gone"),
+        (Some(_), Some(_)) => "both records were gone".to_owned(),
+        (None, _) => "not known any more: the change log of that time does not say".to_owned(),
+    }
+}
+
+fn how_to_go_on(link: &Link, a: Option<&RecordId>, b: Option<&RecordId>) -> String {
+    let sync = &link.sync;
+    let (Some(a), Some(b)) = (a, b) else {
+        return format!("link what is left by hand: `tandem links link {sync} A B`");
+    };
+    let by_hand = format!("`tandem links link {sync} {a} {b}`");
+    if link.kept_apart {
+        return format!("{by_hand} holds the two equal again");
+    }
+    if link.a.id.is_none() || link.b.id.is_none() {
+        return format!(
+            "each of the two is looked at by itself now; `tandem explain {sync} {a}` and `tandem explain {sync} {b}` show \
+             what became of them"
+        );
+    }
+    format!(
+        "when the one that is gone is there again, the pair is held equal again by itself; {by_hand} does it at once"
+    )
+}
+
 impl LinkView {
+    /// The same, with how it ended as the log has it.
+    #[must_use]
+    pub fn with_end(mut self, link: &Link, logged: Option<&Change>) -> Self {
+        self.ended = (link.state == LinkState::Retired).then(|| EndView::of(link, logged));
+        self
+    }
+
     /// How it stands, in a word or two.
     #[must_use]
     pub const fn standing(&self) -> LinkStanding {
@@ -146,6 +232,16 @@ impl FilteredView {
     }
 }
 
+/// What people call a pair, by its base.
+fn name_of(base: &BTreeMap<String, BaseValue>) -> Option<String> {
+    let of_side = |side: Side| {
+        let fields = base.iter();
+        let fields = fields.map(|(field, base)| (field.clone(), base.side(side).clone()));
+        questions::name(&fields.collect())
+    };
+    of_side(Side::A).or_else(|| of_side(Side::B))
+}
+
 impl From<Link> for LinkView {
     fn from(link: Link) -> Self {
         let mut sides = Side::BOTH.into_iter();
@@ -162,6 +258,8 @@ impl From<Link> for LinkView {
             state: link.state,
             left_alone: false,
             filtered,
+            name: name_of(&link.base),
+            ended: None,
             revision: link.revision,
             created_at: link.created_at,
             updated_at: link.updated_at,
@@ -496,5 +594,71 @@ fn question(kind: &ConflictKind) -> Json {
             intent,
             sent,
         } => json!({ "first": first, "source": source, "intent": intent, "sent": sent }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_domain::Value;
+    use tandem_store::SideMemory;
+
+    use super::*;
+
+    fn link(a: Option<&str>, b: Option<&str>) -> Link {
+        let side = |id: Option<&str>| SideState {
+            id: id.map(RecordId::new),
+            ..SideState::default()
+        };
+        let acme = || Value::Text("Acme".to_owned());
+        Link {
+            id: LinkId::least(Timestamp::from_micros(0)),
+            sync: "customers".parse().expect("a name"),
+            a: side(a),
+            b: side(b),
+            base: [(
+                "name".to_owned(),
+                BaseValue {
+                    a: acme(),
+                    b: acme(),
+                },
+            )]
+            .into(),
+            state: LinkState::Retired,
+            revision: 2,
+            created_at: Timestamp::from_micros(0),
+            updated_at: Timestamp::from_micros(5),
+            kept_apart: false,
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_done_about_a_pair_that_ended_says_how_it_is_held_equal_again() {
+        let mut apart = link(Some("1"), Some("2"));
+        apart.kept_apart = true;
+        let end = EndView::of(&apart, None);
+        assert_eq!(end.because, "a person took the pair apart");
+        assert!(
+            end.advice.contains("tandem links link customers 1 2"),
+            "{}",
+            end.advice
+        );
+        let mut gone = link(Some("1"), Some("2"));
+        gone.b.memory = SideMemory {
+            doubt: Some(tandem_store::Doubt {
+                since: Timestamp::from_micros(1),
+                looks: 1,
+                last: Timestamp::from_micros(1),
+                is_older: false,
+            }),
+            ..SideMemory::default()
+        };
+        let end = EndView::of(&gone, None);
+        assert_eq!(end.because, "the record of side b was gone");
+        assert!(end.advice.contains("by itself"), "{}", end.advice);
+        let view = LinkView::from(gone.clone()).with_end(&gone, None);
+        assert_eq!(view.name.as_deref(), Some("Acme"));
+        let end = EndView::of(&link(None, None), None);
+        assert_eq!((end.a, end.b), (None, None));
+        assert!(end.because.contains("does not say"), "{}", end.because);
     }
 }

@@ -118,6 +118,33 @@ pub async fn changes_are_found_by_the_record_of_either_side_by_link_and_sync(sto
     assert_eq!(list(&store, nothing).await, Vec::new());
 }
 
+/// The newest end of each pair is found.
+pub async fn the_newest_end_of_each_pair_is_found(store: Subject) {
+    let make = Make::default();
+    let (one, two, held) = (make.link_id(), make.link_id(), make.link_id());
+    let ended = |link, why: &str| Change {
+        link: Some(link),
+        written: None,
+        operation: Operation::Unlink,
+        error: Some(why.to_owned()),
+        ..make.change("a1", "b1")
+    };
+    let first = ended(one, "b1 is gone");
+    let again = ended(one, "a1 is gone");
+    let other = ended(two, "a person took the pair apart");
+    let update = Change {
+        link: Some(held),
+        ..make.change("a2", "b2")
+    };
+    let all = vec![first, again.clone(), other.clone(), update];
+    log(&store, &make, all).await;
+    let mut ends = store.ends_of(&[two, held, one]).await.expect("ends");
+    ends.sort_by_key(|end| end.id);
+    assert_eq!(ends, vec![again, other]);
+    assert_eq!(store.ends_of(&[held]).await.expect("ends"), Vec::new());
+    assert_eq!(store.ends_of(&[]).await.expect("ends"), Vec::new());
+}
+
 /// Changes are listed newest first by page.
 pub async fn changes_are_listed_newest_first_by_page(store: Subject) {
     let make = Make::default();

@@ -273,6 +273,7 @@ macro_rules! contract_suite {
             logs: a_change_comes_back_as_it_was_logged;
             logs: changes_are_found_by_the_record_of_either_side_by_link_and_sync;
             logs: changes_are_listed_newest_first_by_page;
+            logs: the_newest_end_of_each_pair_is_found;
             logs: pruning_removes_old_changes_only;
             logs: totals_count_events_merges_and_duplicates;
             logs: totals_count_jobs_echoes_retries_and_dead_letters;
