@@ -275,6 +275,7 @@ fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
             None => EventKind::Other,
         },
         occurred_at: event.occurred_at,
+        occurred_again: event.occurred_again,
         problem: event.problem,
     }
 }

@@ -41,7 +41,9 @@ impl Reading {
         hint: Option<Timestamp>,
     ) -> Self {
         let offset = sync.end(side).connector.clock_offset_micros();
-        let edited_at = record.updated_at.map(|time| time.shifted(-offset)).or(hint);
+        // A local time that comes twice does not say when it was.
+        let told = record.updated_at.filter(|_| record.updated_again.is_none());
+        let edited_at = told.map(|time| time.shifted(-offset)).or(hint);
         Self {
             fields: mapped(&sync.policy, side, &record.fields),
             left_out: left_out(sync, side, &record),

@@ -112,6 +112,7 @@ fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
         record: event.record,
         kind: EventKind::Updated,
         occurred_at: event.occurred_at,
+        occurred_again: event.occurred_again,
         problem: event.problem,
     }
 }

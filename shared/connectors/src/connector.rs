@@ -33,6 +33,9 @@ pub struct RemoteRecord {
     pub version: Option<String>,
     /// When the system says it was last changed, by the system's own clock.
     pub updated_at: Option<Timestamp>,
+    /// The same time once more: a local time without an offset comes twice where clocks are put back. `updated_at` is then
+    /// the first of the two, and nobody knows which it is.
+    pub updated_again: Option<Timestamp>,
     /// When the system says it was made, by the system's own clock: the same for as long as it is the same record.
     pub created_at: Option<Timestamp>,
     /// Whether it is archived or inactive: out of use, yet readable.

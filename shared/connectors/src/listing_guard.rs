@@ -99,6 +99,7 @@ mod tests {
             in_part: false,
             version: None,
             updated_at: None,
+            updated_again: None,
             created_at: None,
             archived: false,
             reference: None,

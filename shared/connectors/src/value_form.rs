@@ -123,6 +123,16 @@ impl Form {
         }
     }
 
+    /// The local time that stands there without a zone.
+    pub(crate) fn local_time(self, json: &Json) -> Option<jiff::civil::DateTime> {
+        match json {
+            Json::String(text) if self.may_lack_zone() && Timestamp::from_str(text).is_err() => {
+                text.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
     fn decode_date(self, json: &Json) -> Option<Day> {
         let Json::String(text) = json else {
             return self.decode_instant(json).and_then(day_of);

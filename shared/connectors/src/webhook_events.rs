@@ -40,6 +40,8 @@ pub struct ParsedEvent {
     pub kind: Option<EventKind>,
     /// When it happened, by the system's clock.
     pub occurred_at: Option<Timestamp>,
+    /// The same once more, where it is a local time that comes twice and does not say which it is.
+    pub occurred_again: Option<Timestamp>,
     /// Why the event cannot be used, and is to be set aside for a person.
     pub problem: Option<String>,
 }
@@ -135,6 +137,7 @@ fn broken(dedupe_key: String, problem: String) -> ParsedEvent {
         record: None,
         kind: None,
         occurred_at: None,
+        occurred_again: None,
         problem: Some(problem),
     }
 }
@@ -146,12 +149,14 @@ fn understand(
 ) -> Result<Vec<ParsedEvent>, String> {
     let event_type = text(&webhook.event_type, scope)?;
     let known = webhook.types.get(&event_type);
+    let (occurred_at, occurred_again) = occurred_at(webhook, event);
     let about = |record: Option<RecordId>| ParsedEvent {
         dedupe_key: String::new(),
         stream: known.map(|known| known.stream.value.clone()),
         record,
         kind: known.map(|known| known.kind),
-        occurred_at: occurred_at(webhook, event),
+        occurred_at,
+        occurred_again,
         problem: None,
     };
     if known.is_none() {
@@ -223,10 +228,13 @@ fn shape(found: &Json) -> &'static str {
 }
 
 /// An instant that cannot be read is left out: nothing depends on it.
-fn occurred_at(webhook: &Webhook, event: &Json) -> Option<Timestamp> {
-    let stamp = webhook.occurred_at.as_ref()?;
-    let found = stamp.path.0.iter().find_map(|path| path.first(event))?;
-    stamp.decode(found)
+fn occurred_at(webhook: &Webhook, event: &Json) -> (Option<Timestamp>, Option<Timestamp>) {
+    let stamp = webhook.occurred_at.as_ref();
+    let found = stamp.and_then(|stamp| {
+        let found = stamp.path.0.iter().find_map(|path| path.first(event))?;
+        Some((stamp.decode(found), stamp.again(found)))
+    });
+    found.unwrap_or_default()
 }
 
 fn text(template: &Text, scope: &TemplateValue) -> Result<String, String> {

@@ -65,6 +65,7 @@ fn record(id: &RecordId) -> RemoteRecord {
         in_part: false,
         version: None,
         updated_at: None,
+        updated_again: None,
         created_at: None,
         archived: false,
         reference: None,

@@ -22,6 +22,8 @@ pub struct Marks<'a> {
     pub made_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
+    /// The same once more, where it is a local time that comes twice as clocks are put back: it may be either.
+    pub updated_again: Option<Timestamp>,
     /// Its version.
     pub version: Option<&'a str>,
     /// The checksum of its mapped fields.
@@ -156,8 +158,9 @@ pub fn keeps_most(
 }
 
 fn went_back(known: Marks<'_>, found: Marks<'_>) -> Option<String> {
-    if let (Some(then), Some(now)) = (known.updated_at, found.updated_at)
-        && then.since(now) > SAME_MOMENT
+    let latest = found.updated_again.or(found.updated_at);
+    if let (Some(then), Some(now), Some(latest)) = (known.updated_at, found.updated_at, latest)
+        && then.since(latest) > SAME_MOMENT
     {
         return Some(format!(
             "it says that it last changed at {now}, and it was seen with a change of {then}"
@@ -275,6 +278,32 @@ mod tests {
             assert_eq!(judged(then, now, same), None);
             assert_eq!(judged(now, then, edited), None);
         }
+    }
+
+    #[test]
+    fn a_local_time_that_comes_twice_goes_back_by_no_more_than_the_clocks_are_put_back() {
+        let known = |secs| Marks {
+            updated_at: at(secs),
+            ..Marks::default()
+        };
+        let found = Marks {
+            updated_at: at(1_007),
+            updated_again: at(4_607),
+            ..Marks::default()
+        };
+        let edited = ["Ann", "ann@x", "Bruges"];
+        assert_eq!(judged(known(4_578), found, edited), None);
+        assert!(matches!(
+            judged(known(4_700), found, edited),
+            Some(Mistaken::Older(_))
+        ));
+        // A version tells what the times do not.
+        let version = |marks, version| Marks {
+            version: Some(version),
+            ..marks
+        };
+        let older = judged(version(known(4_578), "4"), version(found, "3"), edited);
+        assert!(matches!(older, Some(Mistaken::Older(_))));
     }
 
     #[test]

@@ -93,6 +93,7 @@ mod tests {
             in_part: false,
             version: None,
             updated_at: Some(time),
+            updated_again: None,
             created_at: None,
             archived: false,
             reference: None,

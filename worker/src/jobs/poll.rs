@@ -256,7 +256,8 @@ async fn index_page(
         .into_iter()
         .map(|reading| {
             // A system without times of change has at least the time at which the change was found.
-            let hints = hints_of(cause.side, reading.edited_at.or(Some(now)));
+            let found = Some(now).filter(|_| reading.record.updated_at.is_none());
+            let hints = hints_of(cause.side, reading.edited_at.or(found));
             context.reconcile_job(cause, reading.record.id, hints)
         })
         .collect();

@@ -5,9 +5,9 @@ use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Between, Plan, PlannedWrite, Presence, Ruled, View, key_texts};
 use tandem_store::{Intent, IntentState, Waiting};
 
+use super::changed::between;
 use super::created::{Source, link_created};
 use super::over_and_over;
-use super::pair::between;
 use super::set_back;
 use super::unlinked::{Here, look_again};
 use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};

@@ -11,8 +11,8 @@ use tandem_store::{
 };
 
 use super::change_log::created_fields;
+use super::changed::{could_be_made_so, since_made};
 use super::lost_create::{is_source_missing, plan_anew};
-use super::pair::{could_be_made_so, since_made};
 use super::questions::not_kept_question;
 use super::replaced;
 use super::set_back;

@@ -9,7 +9,8 @@ use tandem_engine::{Marks, Mistaken, mistaken};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Confirmation, Doubt, EventKind, Link, SetBackSign, SideState, Waiting};
 
-use super::pair::{CLOCK_SLACK, Pair, changed};
+use super::changed::changed;
+use super::pair::{CLOCK_SLACK, Pair};
 use super::set_back;
 use super::shown;
 use crate::executor::Work;
@@ -186,12 +187,11 @@ fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> O
 fn is_behind(work: Work<'_>, side: Side, reading: &Reading) -> bool {
     let (Some(told), Some(changed)) = (
         hint(work.claimed.job.hints, side),
-        reading.record.updated_at,
+        changed(work, side, Some(reading)),
     ) else {
         return false;
     };
-    let offset = work.sync.end(side).connector.clock_offset_micros();
-    told > changed.shifted(-offset).plus(BEHIND_BY)
+    told > changed.latest.plus(BEHIND_BY)
 }
 
 /// Whether a listing or an event has told of the record since it was first missed.
@@ -218,12 +218,14 @@ pub(super) fn mistake(
     let known = Marks {
         made_at: state.memory.made_at,
         updated_at: state.updated_at,
+        updated_again: None,
         version: state.version.as_deref(),
         checksum: state.checksum.as_deref(),
     };
     let found = Marks {
         made_at: reading.record.created_at,
         updated_at: reading.record.updated_at,
+        updated_again: reading.record.updated_again,
         version: reading.record.version.as_deref(),
         checksum: Some(&checksum),
     };
@@ -262,7 +264,7 @@ fn is_from_before_our_write(work: Work<'_>, link: &Link, side: Side, reading: &R
     let is_unseen = state.memory.unseen.values().any(|unseen| !unseen.lost);
     is_unseen
         && state.checksum.as_deref() != Some(reading.checksum().as_str())
-        && changed < own.read_at.minus(CLOCK_SLACK)
+        && changed.latest < own.read_at.minus(CLOCK_SLACK)
         && work.context.now().since(own.read_at) < work.sync.confirm_gone
 }
 

@@ -2,6 +2,7 @@
 
 mod back_and_forth;
 mod change_log;
+mod changed;
 mod confirm;
 mod create;
 mod created;

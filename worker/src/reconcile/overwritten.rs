@@ -119,7 +119,12 @@ async fn earlier_events(
         let is_heard = event.received_at >= since && event.received_at <= look.began;
         event.kind != EventKind::Deleted && is_heard
     });
-    let is_near = |at: &Timestamp| apart(*at, after) < APART_FROM_RECORD;
+    // The record may show a local time that comes twice, and the event tell which of the two it is.
+    let times = [Some(after), reading.record.updated_again];
+    let is_near = |at: &Timestamp| {
+        let mut times = times.iter().flatten();
+        times.any(|time| apart(*at, *time) < APART_FROM_RECORD)
+    };
     let last = events.iter().filter_map(exact_time).filter(is_near).max();
     let Some(last) = last else {
         return Ok(Vec::new());

@@ -10,10 +10,11 @@ use tandem_engine::{
 };
 use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, Unseen};
 
+use super::changed::{changed, could_be_of, is_of_acknowledged};
 use super::looks::pause_within;
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
-use super::pair::{Look, Pair, changed, could_be_of, is_of_acknowledged};
+use super::pair::{Look, Pair};
 use crate::executor::{Work, verdict};
 use crate::readings::Reading;
 
@@ -242,7 +243,7 @@ const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(20);
 fn unseen_values(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> Fields {
     let reading = pair.side(side);
     let now = work.context.now();
-    let landed = changed(work, side, reading).map_or(now, |changed| changed.min(now));
+    let shown = changed(work, side, reading);
     let is_ours = |field: &String, unseen: &Unseen| {
         let agreed = link.base.get(field).map(|base| base.side(side.other()));
         let found = reading.and_then(|reading| reading.fields.get(field));
@@ -250,6 +251,7 @@ fn unseen_values(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> Fields
             (false, _) => agreed == Some(&unseen.value),
             (true, false) => now.since(unseen.since) < LANDS_WITHIN,
             (true, true) => {
+                let landed = shown.map_or(now, |shown| shown.near(unseen.since).min(now));
                 found == Some(&unseen.value) && landed.since(unseen.since) < CARRIED_OUT_WITHIN
             }
         }

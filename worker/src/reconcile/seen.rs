@@ -8,7 +8,8 @@ use tandem_domain::{RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, NotKept, is_form_of, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link};
 
-use super::pair::{Pair, changed, could_be_of};
+use super::changed::{changed, could_be_of};
+use super::pair::Pair;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::Reading;

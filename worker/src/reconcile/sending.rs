@@ -6,11 +6,12 @@ use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
 use tandem_store::{Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting};
 
 use super::change_log::decided;
+use super::changed::between;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
 use super::looks::LOOK_AGAIN;
 use super::over_and_over;
-use super::pair::{between, look};
+use super::pair::look;
 use super::recover::{Recovery, has_landed};
 use crate::executor::{About, Journalled, Sent, Work, shows_field, verdict};
 use crate::failure::WorkError;

@@ -4,9 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tandem_domain::{Clock, Entropy, ErrorCode, JobId, RecordId, Side};
+use tandem_domain::{Clock, Entropy, ErrorCode, JobId, RecordId, Side, Timestamp};
 use tandem_runtime::Archived;
-use tandem_testkit::SeededEntropy;
+use tandem_testkit::{SeededEntropy, TestClock};
 
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
@@ -240,11 +240,20 @@ async fn live_and_tell(seed: u64, odd: Odd) {
 }
 
 async fn new_world(seed: u64, draw: &Draw) -> World {
-    let (a, b) = (
+    let (a, mut b) = (
         (draw.talents(), draw.oddities()),
         (draw.talents(), draw.oddities()),
     );
+    b.1.clock_put_back = put_back(seed);
     World::odd(seed, policy(), a, b, Archived::Gone).await
+}
+
+/// In one world of three clocks of side b are put back while its life is under way. Which, does not depend on what was drawn
+/// before.
+fn put_back(seed: u64) -> Option<Timestamp> {
+    let turn = seed / KINDS;
+    let after = Duration::from_secs(10 + turn % 30);
+    (turn % 3 == 1).then(|| TestClock::default().now().plus(after))
 }
 
 async fn live_in(world: &World, draw: &Draw, seed: u64) {

@@ -3,6 +3,7 @@
 mod asked;
 mod back_and_forth;
 mod between;
+mod clock_put_back;
 mod doubled;
 mod emptied;
 mod ended;

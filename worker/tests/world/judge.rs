@@ -266,6 +266,10 @@ impl Judge<'_> {
             if (!lost.shown || is_fresh) && self.world.system(lost.side).is_blind() {
                 continue;
             }
+            // Of a local time that comes twice nobody knows which it is. The log says by what it was decided then.
+            if self.tells_local_times() && self.is_logged_as_lost(lost, "no time of edit") {
+                continue;
+            }
             // Where our own writes have moved both times of change, nothing says who was later.
             if self.is_logged_as_lost(lost, "edited at the same time") {
                 continue;
@@ -296,6 +300,13 @@ impl Judge<'_> {
                 story()
             );
         }
+    }
+
+    fn tells_local_times(&self) -> bool {
+        let systems = [&self.world.a, &self.world.b];
+        systems
+            .iter()
+            .any(|system| system.oddities().clock_put_back.is_some())
     }
 
     /// Whether somebody edited the record on the other side later, and before it was overwritten. Systems keep one

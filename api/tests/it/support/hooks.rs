@@ -61,6 +61,7 @@ fn read_event(event: TestEvent) -> ReadEvent {
         record: event.record.map(RecordId::new),
         kind: EventKind::Updated,
         occurred_at: event.at.map(Timestamp::from_secs),
+        occurred_again: None,
         problem,
     }
 }

@@ -185,6 +185,18 @@ impl Stamp {
         let zone = self.time_zone.as_ref().map(|zone| &zone.value);
         self.form.decode_instant_in(json, zone)
     }
+
+    /// The same time once more, where it is a local one that comes twice and does not say which it is.
+    pub(crate) fn again(&self, json: &Json) -> Option<Timestamp> {
+        let zone = &self.time_zone.as_ref()?.value;
+        zone.again(self.form.local_time(json)?)
+    }
+
+    /// From where on to ask for changes that bear such times.
+    pub(crate) fn asked_from(&self, since: Timestamp) -> Timestamp {
+        let zone = self.time_zone.as_ref();
+        zone.map_or(since, |zone| zone.value.asked_from(since))
+    }
 }
 
 /// How an archived record is known.

@@ -86,6 +86,8 @@ impl RestConnector {
         let mut scope = self.scope.clone();
         let list = match (listing, &stream.changed_since) {
             (Listing::Since(since), Some(list)) => {
+                let stamp = stream.updated_at.as_ref();
+                let since = stamp.map_or(*since, |stamp| stamp.asked_from(*since));
                 scope.add("since", since.to_string());
                 list
             }

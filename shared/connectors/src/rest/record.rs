@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::{Map, Value as Json};
-use tandem_domain::{FieldType, Fields, Money, RecordId, Value};
+use tandem_domain::{FieldType, Fields, Money, RecordId, Timestamp, Value};
 
 use super::listing::Keep;
 use super::two_parts;
@@ -79,6 +79,7 @@ fn decode_parts(
             .and_then(scalar_text)
             .filter(|text| !text.is_empty() && !is_damaged(text))
     };
+    let changed = updated_at(stream, raw)?;
     Ok(RemoteRecord {
         id,
         fields,
@@ -86,7 +87,8 @@ fn decode_parts(
         left_out,
         in_part: false,
         version: stream.version.as_ref().and_then(text_at),
-        updated_at: updated_at(stream, raw)?,
+        updated_at: changed.map(|(at, _)| at),
+        updated_again: changed.and_then(|(_, again)| again),
         created_at: created_at(stream, raw),
         archived: stream
             .archived
@@ -215,7 +217,10 @@ fn decode_lines(field: &Field, json: &Json) -> Result<Value, String> {
         .map(Value::Lines)
 }
 
-fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Timestamp>, String> {
+/// The time of the last change, and the same once more where it is a local time that comes twice.
+type Changed = (Timestamp, Option<Timestamp>);
+
+fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<Changed>, String> {
     let Some(stamp) = &stream.updated_at else {
         return Ok(None);
     };
@@ -223,7 +228,7 @@ fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Times
     let mut unreadable = None;
     for path in &stamp.path.0 {
         path.each(raw, &mut |json| match stamp.decode(json) {
-            Some(at) => latest = latest.max(Some(at)),
+            Some(at) => latest = latest.max(Some((at, stamp.again(json)))),
             None if json.is_null() => {}
             None => unreadable = Some(json.to_string()),
         });
@@ -235,7 +240,7 @@ fn updated_at(stream: &Stream, raw: &Json) -> Result<Option<tandem_domain::Times
 }
 
 /// A time of creation that cannot be read counts as none: it only helps to tell records apart.
-fn created_at(stream: &Stream, raw: &Json) -> Option<tandem_domain::Timestamp> {
+fn created_at(stream: &Stream, raw: &Json) -> Option<Timestamp> {
     let stamp = stream.created_at.as_ref()?;
     let found = stamp.path.0.iter().find_map(|path| path.first(raw))?;
     stamp.decode(found)

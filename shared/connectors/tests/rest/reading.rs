@@ -90,6 +90,35 @@ async fn a_local_time_is_that_of_the_zone_that_the_manifest_names_and_one_with_a
 }
 
 #[tokio::test]
+async fn a_local_time_that_comes_twice_may_be_either_and_changes_are_asked_for_from_its_first_hour()
+{
+    let server = Server::start(|_, _| {
+        let times = ["2026-10-25 02:00:07", "2026-10-25 02:00:07+01:00"];
+        let rows = times.iter().enumerate();
+        let rows: Vec<_> = rows
+            .map(|(id, at)| json!({"id": id, "updated": at}))
+            .collect();
+        json(200, json!({"data": rows}))
+    })
+    .await;
+    let here = "updated_at: { path: /updated";
+    let zoned = format!("{here}, time_zone: Europe/Vienna");
+    let since = r#"{{ since|time("%Y-%m-%d %H:%M:%S", "Europe/Vienna") }}"#;
+    let more = format!(
+        "changed_since: {{ request: {{ method: GET, path: /items, query: {{ since: '{since}' }} }}, records: /data }}"
+    );
+    let connector = server.connector(&manifest("", LIST, &more).replace(here, &zoned));
+    let listing = Listing::Since("2026-10-25T00:59:38Z".parse().expect("an instant"));
+    let page = connector.list(&items(), &listing, None).await;
+    let records = page.expect("a page").records;
+    let again = records.iter().map(|record| record.updated_again);
+    let again: Vec<_> = again.map(|at| at.map(|at| at.to_string())).collect();
+    assert_eq!(again, [Some("2026-10-25T01:00:07Z".to_owned()), None]);
+    assert_eq!(records[0].updated_at, "2026-10-25T00:00:07Z".parse().ok());
+    assert_eq!(server.seen()[0].query["since"], "2026-10-25 02:00:00");
+}
+
+#[tokio::test]
 async fn a_page_without_its_array_is_an_error_not_an_empty_page() {
     let server = Server::start(|_, number| {
         json(

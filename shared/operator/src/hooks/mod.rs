@@ -36,6 +36,8 @@ pub struct ReadEvent {
     pub kind: EventKind,
     /// When it says it happened, by the sender's clock.
     pub occurred_at: Option<Timestamp>,
+    /// The same once more, where it is a local time that comes twice and does not say which it is.
+    pub occurred_again: Option<Timestamp>,
     /// Why it cannot be understood.
     pub problem: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! From a verified body to rows for the inbox. Whatever the body holds, the result can be stored.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tandem_connectors::webhook_events::EACH;
@@ -13,6 +14,9 @@ use super::{Hook, HookState, ReadEvent, Unreadable};
 const DEDUPE_KEY_BYTES_MAX: usize = 512;
 /// No known system has longer ids; a longer one is not an id.
 const RECORD_ID_BYTES_MAX: usize = 512;
+
+/// Clocks of systems are known to about a second.
+const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
 /// What reading needs from outside: the time of arrival, and chance for new ids.
 #[derive(Clone, Copy)]
@@ -72,6 +76,7 @@ fn quarantined(dedupe_key: String, problem: String) -> ReadEvent {
         record: None,
         kind: EventKind::Other,
         occurred_at: None,
+        occurred_again: None,
         problem: Some(problem),
     }
 }
@@ -117,6 +122,7 @@ fn new_event(hook: &Hook, event: ReadEvent, arrival: Arrival<'_>) -> NewEvent {
         Some(_) => Vec::new(),
     };
     let id = EventId::new(arrival.at, arrival.entropy);
+    let occurred_at = happened(&event, arrival.at.shifted(offset_micros));
     NewEvent {
         id,
         dedupe_key: match event.dedupe_key.strip_prefix(EACH) {
@@ -126,13 +132,20 @@ fn new_event(hook: &Hook, event: ReadEvent, arrival: Arrival<'_>) -> NewEvent {
         stream: event.stream,
         record: event.record,
         kind: event.kind,
-        occurred_at: event
-            .occurred_at
-            .map(|at| at.shifted(offset_micros.saturating_neg())),
+        occurred_at: occurred_at.map(|at| at.shifted(offset_micros.saturating_neg())),
         clock_offset: offset_micros,
         problem: event.problem,
         targets,
     }
+}
+
+/// When an event happened, by the clock of its sender, which showed `theirs` when it arrived. Of a local time that comes
+/// twice it is the later one, unless that is still to come: events are told soon.
+fn happened(event: &ReadEvent, theirs: Timestamp) -> Option<Timestamp> {
+    let again = event.occurred_again;
+    again
+        .filter(|again| *again <= theirs.plus(CLOCK_SLACK))
+        .or(event.occurred_at)
 }
 
 fn targets_of(hook: &Hook, event: &ReadEvent, arrival: Arrival<'_>) -> Vec<JobTarget> {
@@ -167,6 +180,23 @@ mod tests {
     fn a_usable_event_is_left_as_it_is() {
         let usable = event("crm:1", "7");
         assert_eq!(storable(usable.clone(), b"{}", 0), usable);
+    }
+
+    #[test]
+    fn an_event_of_a_local_time_that_comes_twice_happened_right_before_it_was_told() {
+        let at = Timestamp::from_secs;
+        let told = ReadEvent {
+            occurred_at: Some(at(1_000)),
+            occurred_again: Some(at(4_600)),
+            ..event("crm:1", "7")
+        };
+        assert_eq!(happened(&told, at(1_003)), Some(at(1_000)));
+        assert_eq!(happened(&told, at(4_603)), Some(at(4_600)));
+        let clear = ReadEvent {
+            occurred_again: None,
+            ..told
+        };
+        assert_eq!(happened(&clear, at(4_603)), Some(at(1_000)));
     }
 
     #[test]

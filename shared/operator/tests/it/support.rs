@@ -224,6 +224,7 @@ fn read(body: &[u8]) -> Result<Vec<ReadEvent>, Unreadable> {
                 record: (!record.is_empty()).then(|| RecordId::new(record)),
                 kind: EventKind::Updated,
                 occurred_at: None,
+                occurred_again: None,
                 problem: record.is_empty().then(|| "no record".to_owned()),
             }
         })

@@ -48,6 +48,7 @@ impl FakeSystem {
         for field in &left_out {
             fields.insert(field.clone(), Value::Null);
         }
+        let (updated_at, updated_again) = self.oddities().tells(row.updated_at);
         RemoteRecord {
             id: id.clone(),
             fields,
@@ -55,7 +56,8 @@ impl FakeSystem {
             left_out,
             in_part: false,
             version: Some(row.version.to_string()),
-            updated_at: Some(row.updated_at),
+            updated_at: Some(updated_at),
+            updated_again,
             created_at: Some(row.created_at).filter(|_| !self.oddities().hides_birth),
             archived: row.fields.get("active") == Some(&Value::Text("false".to_owned())),
             reference: row.reference.clone(),
@@ -109,6 +111,7 @@ impl FakeSystem {
     }
 
     fn listed(&self, since: Timestamp) -> (Vec<RemoteRecord>, Vec<UnreadableRow>) {
+        let since = self.oddities().asked_from(since);
         let lag = self.oddities().listing_lag;
         let (ids, garbled) = {
             let state = self.state();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{Fields, Value};
+use tandem_domain::{Fields, Timestamp, Value};
 
 /// All off by default; any may be combined.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Oddities {
     pub omits_empty: bool,
     /// Searches find what reads by id do not show.
     pub finds_what_it_hides: bool,
+    /// It tells times of change in local time without an offset, and its clock is put back by an hour then.
+    pub clock_put_back: Option<Timestamp>,
     /// Listings come in pages of so many rows; 0 for all in one.
     pub page: usize,
 }
@@ -132,6 +134,25 @@ impl Oddities {
             }
         }
         shown
+    }
+
+    /// How it tells a time of change, and the same once more where nobody can tell which of two it is. As whoever reads it
+    /// takes the first of them.
+    pub fn tells(&self, at: Timestamp) -> (Timestamp, Option<Timestamp>) {
+        let hour = Duration::from_secs(3_600);
+        match self.clock_put_back {
+            Some(back) if at >= back && at < back.plus(hour) => (at.minus(hour), Some(at)),
+            Some(back) if at < back && at >= back.minus(hour) => (at, Some(at.plus(hour))),
+            Some(_) | None => (at, None),
+        }
+    }
+
+    /// From when on it lists changes, for somebody who asks in its local time.
+    pub fn asked_from(&self, since: Timestamp) -> Timestamp {
+        let begins = |back: Timestamp| back.minus(Duration::from_secs(3_600));
+        let back = self.clock_put_back;
+        let is_first = |back: &Timestamp| since < *back && since >= begins(*back);
+        back.filter(is_first).map_or(since, begins)
     }
 
     fn formed(&self, field: &str, value: &Value, counts: impl Fn(Form) -> bool) -> Value {
