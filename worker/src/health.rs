@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tandem_connectors::pulse::{HoldUp, Pulse};
 use tandem_connectors::{
-    CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
-    RemoteRecord, StreamInfo, Write, Written,
+    CheckReport, ClockState, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken,
+    ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
 use tandem_domain::{Clock, ConnectionName, RecordId, StreamName, SyncName};
 use tandem_queue::Breakers;
@@ -133,6 +133,14 @@ impl Connector for Observed {
 
     fn clock_offset_micros(&self) -> i64 {
         self.inner.clock_offset_micros()
+    }
+
+    fn clock_state(&self) -> ClockState {
+        self.inner.clock_state()
+    }
+
+    async fn settle_clock(&self) {
+        self.inner.settle_clock().await;
     }
 
     fn timeout(&self) -> Duration {
@@ -268,6 +276,7 @@ mod tests {
             self.answer(CheckReport {
                 latency_ms: 1,
                 clock_offset_ms: None,
+                clock_doubt: None,
                 streams: BTreeMap::new(),
             })
         }

@@ -40,10 +40,15 @@ impl Reading {
         record: RemoteRecord,
         hint: Option<Timestamp>,
     ) -> Self {
-        let offset = sync.end(side).connector.clock_offset_micros();
+        let connector = &sync.end(side).connector;
+        let offset = connector.clock_offset_micros();
         // A local time that comes twice does not say when it was.
         let told = record.updated_at.filter(|_| record.updated_again.is_none());
-        let edited_at = told.map(|time| time.shifted(-offset)).or(hint);
+        // The events of a system whose clock is wrong are no better than its records.
+        let edited_at = match connector.clock_state().has_usable_times() {
+            true => told.map(|time| time.shifted(-offset)).or(hint),
+            false => None,
+        };
         Self {
             fields: mapped(&sync.policy, side, &record.fields),
             left_out: left_out(sync, side, &record),

@@ -139,6 +139,7 @@ pub async fn list(
     side: Side,
     progress: &(dyn Fn(Side, usize) + Send + Sync),
 ) -> Result<Listed, WorkError> {
+    sync.end(side).connector.settle_clock().await;
     let mut listed = Listed::default();
     let mut walk = Walk::new(sync.end(side), Listing::All, None);
     while let Some(page) = walk.next().await? {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tandem_connectors::pulse::{HoldUp, Pulse, UNANSWERED_MIN};
-use tandem_connectors::{CREDENTIALS_ADVICE, Connector};
+use tandem_connectors::{CREDENTIALS_ADVICE, ClockDoubt, Connector};
 use tandem_domain::{Clock, ConnectionName, Timestamp};
 use tandem_runtime::Topology;
 use tandem_runtime::reload::LiveTopology;
@@ -19,6 +19,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::standing::Standing;
+
+mod clocks;
 
 /// How often the pulses are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +44,8 @@ pub struct Witness {
     /// The topology whose systems were tried.
     tried: Option<Arc<Topology>>,
     told: BTreeMap<ConnectionName, (ConnectionState, Timestamp)>,
+    /// What was told of clocks, and when.
+    clocks: BTreeMap<ConnectionName, (Option<ClockDoubt>, Timestamp)>,
     /// What was told of holding requests up, and when; nothing where nothing does.
     held_up: BTreeMap<ConnectionName, (HoldUp, Timestamp)>,
 }
@@ -63,6 +67,7 @@ impl Witness {
             process,
             tried: None,
             told: BTreeMap::new(),
+            clocks: BTreeMap::new(),
             held_up: BTreeMap::new(),
         }
     }
@@ -88,6 +93,7 @@ impl Witness {
                     self.try_new(&mut trying);
                     self.look().await;
                     self.look_what_holds_up().await;
+                    self.look_at_clocks().await;
                 }
                 _ = retry.tick() => self.try_again(&mut trying),
             }
@@ -112,6 +118,8 @@ impl Witness {
             join_all(connectors.values().map(try_out)).await;
         });
         self.told
+            .retain(|name, _| topology.connectors.contains_key(name));
+        self.clocks
             .retain(|name, _| topology.connectors.contains_key(name));
         self.held_up
             .retain(|name, _| topology.connectors.contains_key(name));

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// As the product sets them.
 const CACHE_KIB: &str = "-16384";
-const MMAP_BYTES: &str = "268435456";
+const MMAP_BYTES: &str = "0";
 const CHECKPOINT_PAGES: &str = "4000";
 
 /// One connection to a database file.

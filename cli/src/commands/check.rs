@@ -97,6 +97,8 @@ struct CheckedConnection {
     credentials: Credentials,
     latency_ms: Option<u64>,
     clock_offset_ms: Option<i64>,
+    /// Why its clock is not used.
+    clock_doubt: Option<String>,
     streams: Vec<CheckedStream>,
 }
 
@@ -240,6 +242,7 @@ fn connection(
                 error: None,
                 latency_ms: Some(report.latency_ms),
                 clock_offset_ms: report.clock_offset_ms,
+                clock_doubt: report.clock_doubt,
                 streams,
             }
         }
@@ -252,6 +255,7 @@ fn connection(
             error: Some(error.to_string()),
             latency_ms: None,
             clock_offset_ms: None,
+            clock_doubt: None,
             streams: Vec::new(),
         },
     }
@@ -310,7 +314,10 @@ fn tell_connection(text: &mut String, connection: &CheckedConnection) {
     }
     let latency = or_dash(connection.latency_ms);
     let clock = connection.clock_offset_ms.map_or_else(
-        || "clock not known".to_owned(),
+        || match connection.clock_doubt {
+            Some(_) => "clock NOT used".to_owned(),
+            None => "clock not known".to_owned(),
+        },
         |offset| format!("clock {:+.1} s", offset as f64 / 1_000.0),
     );
     let credentials = connection.credentials.words();
@@ -325,6 +332,9 @@ fn tell_connection(text: &mut String, connection: &CheckedConnection) {
         text,
         "{name} ({connector}): answers in {latency} ms, {credentials}, {clock}; asked for the first page of each stream"
     );
+    if let Some(doubt) = &connection.clock_doubt {
+        let _ = writeln!(text, "  ! {doubt}");
+    }
     for stream in &connection.streams {
         let needed = if stream.syncs.is_empty() {
             ", used by no sync"

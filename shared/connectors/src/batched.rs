@@ -13,6 +13,7 @@ use tandem_domain::{RecordId, StreamName};
 use tandem_trace::{TraceContext, within};
 use tokio::sync::oneshot;
 
+use crate::clock_state::ClockState;
 use crate::connector::{
     CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, Write, Written,
@@ -148,6 +149,14 @@ impl Connector for BatchedReads {
 
     fn clock_offset_micros(&self) -> i64 {
         self.shared.inner.clock_offset_micros()
+    }
+
+    fn clock_state(&self) -> ClockState {
+        self.shared.inner.clock_state()
+    }
+
+    async fn settle_clock(&self) {
+        self.shared.inner.settle_clock().await;
     }
 
     fn timeout(&self) -> Duration {

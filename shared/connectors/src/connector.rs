@@ -10,6 +10,7 @@ use tandem_domain::line::line;
 use tandem_domain::{Disposition, ErrorCode, FieldType, Fields, RecordId, StreamName, Timestamp};
 
 use crate::RawRecord;
+use crate::clock_state::ClockState;
 use crate::pulse::{HoldUp, Pulse};
 
 /// A record as a system holds it now.
@@ -179,8 +180,10 @@ pub struct Capabilities {
 pub struct CheckReport {
     /// Round-trip time of the last request, in milliseconds.
     pub latency_ms: u64,
-    /// The system's clock minus ours, in milliseconds; `None` while it sends no `Date`.
+    /// The system's clock minus ours, in milliseconds; `None` while it is not known, or not believed.
     pub clock_offset_ms: Option<i64>,
+    /// Why the system's clock is not used, if it is not.
+    pub clock_doubt: Option<String>,
     /// What happened on each stream: the number of records on the first page, or the error.
     pub streams: BTreeMap<StreamName, Result<usize, String>>,
 }
@@ -413,8 +416,17 @@ pub trait Connector: Send + Sync {
     fn streams(&self) -> Vec<StreamName>;
 
     /// The system's clock minus ours, in microseconds, from the `Date` header of its answers; zero
-    /// until one was seen.
+    /// while it is not known, or not believed.
     fn clock_offset_micros(&self) -> i64;
+
+    /// What is known of the system's clock; measured, where nobody doubts it.
+    fn clock_state(&self) -> ClockState {
+        ClockState::Measured
+    }
+
+    /// Asks the system until it is known how its clock stands, if it is not yet. How that went shows in
+    /// [`Connector::clock_state`]; a system that does not answer is not asked again for a while.
+    async fn settle_clock(&self) {}
 
     /// How long a request is waited for before its answer counts as lost.
     fn timeout(&self) -> Duration;

@@ -4,6 +4,7 @@ mod batched;
 pub mod budget;
 mod catalog;
 mod class_object;
+mod clock_state;
 mod connector;
 mod json_view;
 mod lenient_json;
@@ -28,6 +29,7 @@ pub mod webhook_events;
 
 pub use batched::BatchedReads;
 pub use catalog::{Catalog, CatalogError};
+pub use clock_state::{ClockDoubt, ClockState};
 pub use connector::{
     CREDENTIALS_ADVICE, Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo,
     Listing, Lookup, Page, PageToken, ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write,

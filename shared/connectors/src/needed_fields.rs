@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tandem_domain::{RecordId, StreamName};
 
+use crate::clock_state::ClockState;
 use crate::connector::{
     CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
     RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
@@ -77,6 +78,14 @@ impl Connector for NeededFields {
 
     fn clock_offset_micros(&self) -> i64 {
         self.inner.clock_offset_micros()
+    }
+
+    fn clock_state(&self) -> ClockState {
+        self.inner.clock_state()
+    }
+
+    async fn settle_clock(&self) {
+        self.inner.settle_clock().await;
     }
 
     fn timeout(&self) -> Duration {

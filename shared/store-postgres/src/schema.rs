@@ -111,6 +111,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0016_links_filtered.up.sql"),
         include_str!("../../../migrations/postgres/0016_links_filtered.down.sql"),
     ),
+    (
+        17,
+        "clocks",
+        include_str!("../../../migrations/postgres/0017_clocks.up.sql"),
+        include_str!("../../../migrations/postgres/0017_clocks.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConnectionName, Timestamp};
-use tandem_store::{ConnectionHealth, ConnectionState, HealthStore, HeldUp, StoreError};
+use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HealthStore, HeldUp, StoreError};
 
 use crate::{SqliteStore, rows, sql};
 
@@ -33,6 +33,17 @@ const NOTE_FREE: &str = "-- note_free
 UPDATE connection_health SET asked_until = NULL, unanswered_since = NULL, held_by = NULL, held_at = NULL
 WHERE connection = ?1 AND held_by = ?2";
 
+const NOTE_CLOCK: &str = "-- note_clock
+INSERT INTO connection_health (connection, state, since, clock_doubt, clock_wrong, clock_by, clock_at)
+VALUES (?1, 'unknown', ?5, ?2, ?3, ?4, ?5)
+ON CONFLICT (connection) DO UPDATE
+SET clock_doubt = excluded.clock_doubt, clock_wrong = excluded.clock_wrong,
+    clock_by = excluded.clock_by, clock_at = excluded.clock_at";
+
+const NOTE_CLOCK_IN_ORDER: &str = "-- note_clock_in_order
+UPDATE connection_health SET clock_doubt = NULL, clock_by = NULL, clock_at = NULL
+WHERE connection = ?1 AND clock_by = ?2";
+
 const HEALTH: &str = "-- health
 SELECT * FROM connection_health ORDER BY connection";
 
@@ -45,9 +56,23 @@ fn read(row: &SqliteRow) -> Result<ConnectionHealth, StoreError> {
         seen_at: rows::instant_opt(row, "seen_at")?,
         seen_by: rows::get(row, "seen_by")?,
         held_up: held_up(row)?,
+        clock: clock(row)?,
         badly_signed: rows::small(row, "badly_signed")?,
         badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
     })
+}
+
+fn clock(row: &SqliteRow) -> Result<Option<ClockNote>, StoreError> {
+    let told_by: Option<String> = rows::get(row, "clock_by")?;
+    let (Some(told_by), Some(told_at)) = (told_by, rows::instant_opt(row, "clock_at")?) else {
+        return Ok(None);
+    };
+    Ok(Some(ClockNote {
+        doubt: rows::get(row, "clock_doubt")?,
+        is_wrong: rows::get(row, "clock_wrong")?,
+        told_by,
+        told_at,
+    }))
 }
 
 fn held_up(row: &SqliteRow) -> Result<Option<HeldUp>, StoreError> {
@@ -110,6 +135,26 @@ impl HealthStore for SqliteStore {
                 .bind(unanswered_since.map(Timestamp::as_micros))
                 .bind(held_up.told_by)
                 .bind(held_up.told_at.as_micros()),
+        };
+        self.change_one(statement).await.map(|_noted| ())
+    }
+
+    async fn note_clock(
+        &self,
+        connection: &ConnectionName,
+        clock: ClockNote,
+    ) -> Result<(), StoreError> {
+        let connection = connection.as_str().to_owned();
+        let statement = match clock.doubt {
+            None => sqlx::query(NOTE_CLOCK_IN_ORDER)
+                .bind(connection)
+                .bind(clock.told_by),
+            Some(doubt) => sqlx::query(NOTE_CLOCK)
+                .bind(connection)
+                .bind(doubt)
+                .bind(clock.is_wrong)
+                .bind(clock.told_by)
+                .bind(clock.told_at.as_micros()),
         };
         self.change_one(statement).await.map(|_noted| ())
     }

@@ -17,6 +17,8 @@ const MISSING_TABLE: &str = "no such table";
 /// SQLite's result codes for a file that is damaged, and for one that is no database.
 const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
+/// And for one that ends before what was to be read.
+const SHORT_READ: i32 = 522;
 /// The part of a result code that names the kind; the rest says more of it.
 const KIND_OF_RESULT: i32 = 0xff;
 /// How to go on with a damaged database.
@@ -36,6 +38,13 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
         sqlx::Error::Database(error) if error.message().contains(MISSING_TABLE) => {
             StoreError::Schema(error.message().to_owned())
         }
+        // Not noted as damage: whether that lasts is found out before the next write.
+        sqlx::Error::Database(error) if code(&*error) == Some(SHORT_READ) => {
+            StoreError::Unavailable(format!(
+                "the database or its write-ahead log ends too early; did something cut it? ({}): {DAMAGED_ADVICE}",
+                error.message()
+            ))
+        }
         sqlx::Error::Database(error) if is_damage(&*error) => StoreError::Unusable(format!(
             "the database file is damaged ({}): {DAMAGED_ADVICE}",
             error.message()
@@ -44,11 +53,14 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
     }
 }
 
+fn code(error: &(dyn DatabaseError + 'static)) -> Option<i32> {
+    error.code()?.parse().ok()
+}
+
 /// Whether the file itself is wrong: no trial mends it.
 pub(crate) fn is_damage(error: &(dyn DatabaseError + 'static)) -> bool {
-    let code = error.code().and_then(|code| code.parse::<i32>().ok());
     matches!(
-        code.map(|code| code & KIND_OF_RESULT),
+        code(error).map(|code| code & KIND_OF_RESULT),
         Some(CORRUPT | NOT_A_DATABASE)
     )
 }

@@ -4,8 +4,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sqlx::SqlitePool;
 use tandem_store::StoreError;
@@ -28,12 +28,21 @@ pub(crate) struct Watch {
     files: Vec<(PathBuf, Identity)>,
     /// The lock file that this process holds.
     lock: Option<(PathBuf, Identity)>,
-    /// The files that only grow while this process runs on them alone, with the length that each had.
+    /// The files that grow while this process runs on them, with the length that each had.
     lengths: Vec<(PathBuf, AtomicU64)>,
     /// What is wrong with the contents. No trial mends it, so it stays said until a new start.
     damage: OnceLock<String>,
+    /// What is to be said of a write-ahead log that was cut, for as long as it is.
+    cut_log: Mutex<Option<String>>,
     /// It was said already.
     told: AtomicBool,
+}
+
+/// A file that is shorter than it was.
+pub(crate) struct Shorter {
+    file: PathBuf,
+    before: u64,
+    now: u64,
 }
 
 /// The connections that read. What they find damaged stops the writing too.
@@ -65,12 +74,13 @@ impl Watch {
             lock: None,
             lengths: Vec::new(),
             damage: OnceLock::new(),
+            cut_log: Mutex::new(None),
             told: AtomicBool::new(false),
         })
     }
 
-    /// As [`Self::of`], for the one process that runs on the database: it holds the lock, and nobody but it makes the
-    /// log shorter.
+    /// As [`Self::of`], for the one process that runs on the database: it holds the lock. What makes a file shorter is
+    /// SQLite, at the hands of whoever moves the log into the file or tidies it up, or a mistake: see [`Self::shorter`].
     pub(crate) fn alone(database: &Path) -> io::Result<Self> {
         let mut watch = Self::of(database)?;
         let lock = beside(database, ".lock");
@@ -109,9 +119,22 @@ impl Watch {
         known.map_or(0, |(_, length)| length.load(Ordering::Relaxed))
     }
 
+    /// Whether the contents are known to be wrong.
+    pub(crate) fn damaged(&self) -> bool {
+        self.damage.get().is_some()
+    }
+
+    /// How long the file and its log are.
+    pub(crate) fn lengths_now(&self) -> [u64; 2] {
+        [
+            bytes(&self.database),
+            bytes(&beside(&self.database, "-wal")),
+        ]
+    }
+
     /// Whether it was said what is wrong, and it still is.
     pub(crate) fn has_told(&self) -> bool {
-        self.told.load(Ordering::Relaxed) || self.damage.get().is_some()
+        self.told.load(Ordering::Relaxed) || self.damage.get().is_some() || self.cut_log().is_some()
     }
 
     /// Says so, once each time, when a file is gone, is another one, or is damaged.
@@ -120,28 +143,81 @@ impl Watch {
     /// [`StoreError::Unusable`].
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.check_place()?;
-        if let Some(said) = self.cut() {
-            self.note_damage(&said);
-        }
-        self.damage
+        let said = self
+            .damage
             .get()
-            .map_or(Ok(()), |said| Err(StoreError::Unusable(said.clone())))
+            .cloned()
+            .or_else(|| self.cut_log().clone());
+        said.map_or(Ok(()), |said| Err(StoreError::Unusable(said)))
     }
 
-    /// What is to be said of a file that became shorter. What was cut away is lost, and what is written behind the cut
-    /// cannot be read again.
-    fn cut(&self) -> Option<String> {
+    /// As [`Self::check`], while this process holds the right to write: then nobody but a mistake makes a file shorter.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub(crate) fn check_whole(&self) -> Result<(), StoreError> {
+        self.check()?;
+        if let Some(shorter) = self.shorter() {
+            self.note_cut(&shorter);
+        }
+        self.check()
+    }
+
+    /// A file that is shorter than it was known to be; of one that is longer, that is known now.
+    pub(crate) fn shorter(&self) -> Option<Shorter> {
         self.lengths.iter().find_map(|(file, known)| {
-            let length = std::fs::metadata(file).ok()?.len();
-            let before = known.fetch_max(length, Ordering::Relaxed);
-            (length < before).then(|| {
-                format!(
-                    "the database file is damaged ({} had {before} bytes and has {length} now: something cut it while Tandem \
-                     runs): {DAMAGED_ADVICE}",
-                    file.display()
-                )
+            let now = std::fs::metadata(file).ok()?.len();
+            let before = known.fetch_max(now, Ordering::Relaxed);
+            (now < before).then(|| Shorter {
+                file: file.clone(),
+                before,
+                now,
             })
         })
+    }
+
+    /// After a commit. What became shorter since is judged before the next.
+    pub(crate) fn note_growth(&self) {
+        let _shorter = self.shorter();
+    }
+
+    /// Whether a file of the database is known to have been cut, or only now became shorter.
+    pub(crate) fn is_to_be_judged(&self) -> bool {
+        self.shorter().is_some() || self.cut_log().is_some()
+    }
+
+    /// What became shorter holds all that it should: its lengths are taken as they are.
+    pub(crate) fn note_whole(&self) {
+        for (file, known) in &self.lengths {
+            known.store(bytes(file), Ordering::Relaxed);
+        }
+        if self.cut_log().take().is_some() {
+            tracing::info!(database = %self.database.display(), "the write-ahead log is whole again, and what is written is taken");
+        }
+    }
+
+    /// What was cut away is lost, and what is written behind the cut cannot be read again. Pages of the database itself
+    /// are kept in memory, so only a new start ends that; of the log nothing is.
+    pub(crate) fn note_cut(&self, shorter: &Shorter) {
+        let Shorter { file, before, now } = shorter;
+        let said = format!(
+            "the database file is damaged ({} had {before} bytes and has {now} now: something cut it while Tandem runs): \
+             {DAMAGED_ADVICE}",
+            file.display()
+        );
+        if *file == self.database {
+            return self.note_damage(&said);
+        }
+        let mut cut_log = self.cut_log();
+        if cut_log.is_none() {
+            tracing::error!(database = %self.database.display(), "{said}. Nothing more is taken until then, or until the log is whole again");
+            *cut_log = Some(said);
+        }
+    }
+
+    fn cut_log(&self) -> MutexGuard<'_, Option<String>> {
+        // Nothing panics while it is held.
+        self.cut_log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_place(&self) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sqlx::{ConnectOptions as _, Connection as _};
 use tandem_store::{ConfigStore, JobStore, Store, StoreError};
 use tandem_store_sqlite::{SqliteOptions, SqliteStore, upkeep};
 use tandem_testkit::Make;
@@ -166,4 +167,88 @@ async fn neither_an_orderly_end_nor_a_backup_in_the_place_of_the_file_is_told_of
     let restored = killed.path().join("tandem.db");
     std::fs::copy(&path, &restored).expect("it is put in its place");
     assert_eq!(upkeep::cut_log(&restored), None);
+}
+
+/// What another program does to the database, such as one that copies it away all the time.
+async fn by_another_program(path: &Path, statement: &'static str) {
+    let mut conn = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .expect("it opens");
+    let done = sqlx::raw_sql(statement).execute(&mut conn).await;
+    done.expect("it is done");
+    conn.close().await.expect("it is closed");
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).expect("it is there").len()
+}
+
+#[tokio::test]
+async fn a_log_that_another_program_moved_into_the_file_and_emptied_is_no_damage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let log = folder.path().join("tandem.db-wal");
+    let (store, make) = (running_on(&path).await, Make::default());
+    for record in ["a1", "a2", "a3"] {
+        enqueue(&store, &make, record).await.expect("it is whole");
+        by_another_program(&path, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+        assert_eq!(length(&log), 0, "it was emptied");
+        store.ping().await.expect("nothing is missing");
+    }
+    by_another_program(&path, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let killed = as_killed(folder.path());
+    let killed = killed.path().join("tandem.db");
+    // The file was written to after the last note, and the times of the copy are made up.
+    let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(3_000);
+    let file = std::fs::OpenOptions::new().write(true).open(&killed);
+    file.expect("it is there").set_modified(later).expect("set");
+    assert_eq!(upkeep::cut_log(&killed), None, "nor is it after a kill");
+}
+
+#[tokio::test]
+async fn a_file_that_another_program_made_smaller_by_tidying_it_up_is_no_damage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let (store, make) = (running_on(&path).await, Make::default());
+    by_another_program(
+        &path,
+        "CREATE TABLE filler (text TEXT); INSERT INTO filler VALUES (hex(zeroblob(500000)));
+         PRAGMA wal_checkpoint(TRUNCATE)",
+    )
+    .await;
+    enqueue(&store, &make, "a1").await.expect("it is whole");
+    let before = length(&path);
+    by_another_program(
+        &path,
+        "DROP TABLE filler; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
+    )
+    .await;
+    assert!(length(&path) < before, "it is smaller");
+    enqueue(&store, &make, "a2").await.expect("it is whole");
+    store.ping().await.expect("nothing is missing");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_is_put_back_whole_ends_the_refusal_without_a_new_start() {
+    use std::os::unix::fs::FileExt as _;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let log = folder.path().join("tandem.db-wal");
+    let (store, make) = (running_on(&path).await, Make::default());
+    enqueue(&store, &make, "a1").await.expect("it is whole");
+    let whole = std::fs::read(&log).expect("it is there");
+    cut(&log, 64);
+    refused_with(&store, &make, &["damaged", "tandem.db-wal had"]).await;
+    let file = std::fs::OpenOptions::new().write(true).open(&log);
+    let file = file.expect("it is there");
+    file.write_all_at(&whole, 0).expect("it is put back");
+    enqueue(&store, &make, "a2").await.expect("it goes on");
+    store.ping().await.expect("it is whole");
+    store.close().await.expect("it is closed");
+    let report = upkeep::examine(&path).await.expect("it is looked at");
+    assert_eq!(report.damage, Vec::<String>::new());
 }

@@ -47,6 +47,19 @@ pub struct HeldUp {
     pub told_at: Timestamp,
 }
 
+/// What a process found out about the clock of a connection's system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClockNote {
+    /// Why it is not used, and what to do; `None` where nobody doubts it.
+    pub doubt: Option<String>,
+    /// Whether it is known to be wrong, and not only unknown.
+    pub is_wrong: bool,
+    /// The process that told of it.
+    pub told_by: String,
+    /// When it did: it says so again and again for as long as it is so.
+    pub told_at: Timestamp,
+}
+
 /// What is known of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnectionHealth {
@@ -64,6 +77,8 @@ pub struct ConnectionHealth {
     pub seen_by: Option<String>,
     /// What holds requests to it up, if that was told of.
     pub held_up: Option<HeldUp>,
+    /// Why the system's clock is not used, if that was told of.
+    pub clock: Option<ClockNote>,
     /// Webhooks in the last minute of trouble whose signature was wrong; 0 when one was signed rightly since.
     pub badly_signed: u32,
     /// When the last of them came.
@@ -90,6 +105,14 @@ pub trait HealthStore: Send + Sync {
         &self,
         connection: &ConnectionName,
         held_up: HeldUp,
+    ) -> Result<(), StoreError>;
+
+    /// Notes that the clock of a connection's system is not used. Without a doubt, it ends what the same process told of,
+    /// and leaves what others did.
+    async fn note_clock(
+        &self,
+        connection: &ConnectionName,
+        clock: ClockNote,
     ) -> Result<(), StoreError>;
 
     /// Notes how many webhooks of a connection were signed wrongly in a minute, and when the last of them came. None

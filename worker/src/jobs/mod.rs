@@ -9,7 +9,10 @@ mod vanished;
 
 pub(crate) use vanished::{counts_as_emptied, row_errors};
 
+use futures::future::join_all;
+use tandem_domain::Side;
 use tandem_queue::LeaseEnd;
+use tandem_runtime::SyncDefinition;
 use tandem_store::{ClaimedJob, JobKind, JobOutcome};
 
 use crate::context::Context;
@@ -43,20 +46,32 @@ pub async fn perform(
     match &claimed.job.kind {
         JobKind::Reconcile { sync, side, record } => {
             let sync = context.sync(sync)?;
+            settle_clocks(&sync, &Side::BOTH).await;
             reconcile::run(context, &sync, claimed, until, *side, record).await
         }
         JobKind::Poll { sync, side } => {
             let sync = context.sync(sync)?;
+            settle_clocks(&sync, &[*side]).await;
             poll::run(context, &sync, claimed, *side, poll::Extent::Changes).await
         }
         JobKind::Sweep { sync, side } => {
             let sync = context.sync(sync)?;
+            settle_clocks(&sync, &[*side]).await;
             poll::run(context, &sync, claimed, *side, poll::Extent::Whole).await
         }
         JobKind::Backfill { sync } => {
             let sync = context.sync(sync)?;
+            settle_clocks(&sync, &Side::BOTH).await;
             backfill::run(context, &sync, claimed).await
         }
         JobKind::Noop { .. } => Ok(Performed::done("nothing to do")),
     }
+}
+
+/// Whether a system's times can be held against ours is known before one is: the first answers to a process do not say.
+async fn settle_clocks(sync: &SyncDefinition, sides: &[Side]) {
+    let settling = sides
+        .iter()
+        .map(|side| sync.end(*side).connector.settle_clock());
+    join_all(settling).await;
 }

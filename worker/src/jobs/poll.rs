@@ -1,6 +1,6 @@
 //! Lists a side, changed records since the cursor or all of them, and records what differs as jobs.
 
-use tandem_connectors::{Listing, Page, PageToken};
+use tandem_connectors::{ClockDoubt, ClockState, Listing, Page, PageToken};
 use tandem_domain::{JobId, RunId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
@@ -45,7 +45,7 @@ pub async fn run(
         ));
     }
     let mut listed = Listed::resumed(context, sync, side, &run).await?;
-    listed.dates.note(cursor);
+    listed.dates.starts_at(cursor);
     let result = list_side(context, sync, claimed, extent, &run, &mut listed).await;
     let result = match result {
         Err(error) if super::begin::goes_on(context, sync, claimed, &run, &error).await => {
@@ -106,24 +106,28 @@ async fn start(
     let Some(first) = first_sync::newest_ended(context, &sync.name).await? else {
         return Ok(None);
     };
-    let by_their_clock = by_clock_of(sync, side, first.started_at).await?;
-    Ok(Some(Some(by_their_clock)))
+    by_clock_of(sync, side, first.started_at).await.map(Some)
 }
 
 /// An instant by the clock of a system. This process may never have asked that system anything, and before
-/// its first answer nobody knows how far its clock is off.
+/// its first answers nobody knows how far its clock is off. `None` where that cannot be known.
 async fn by_clock_of(
     sync: &SyncDefinition,
     side: Side,
     instant: Timestamp,
-) -> Result<Timestamp, WorkError> {
+) -> Result<Option<Timestamp>, WorkError> {
     let end = sync.end(side);
     let listing = Listing::Since(instant);
     patience::ask(PAGE_TRIES, || {
         end.connector.list(&end.stream, &listing, None)
     })
     .await?;
-    Ok(instant.shifted(end.connector.clock_offset_micros()))
+    Ok(match end.connector.clock_state() {
+        ClockState::Measured | ClockState::Untold | ClockState::Doubted(ClockDoubt::Cached) => {
+            Some(instant.shifted(end.connector.clock_offset_micros()))
+        }
+        ClockState::Unsettled | ClockState::Doubted(_) => None,
+    })
 }
 
 async fn begin(
@@ -206,9 +210,10 @@ async fn take_page(
     for error in row_errors(cause.side, page.unreadable) {
         listed.place.progress.add_unreadable(error);
     }
-    let offset = sync.end(cause.side).connector.clock_offset_micros();
+    let connector = &sync.end(cause.side).connector;
+    let offset = connector.clock_offset_micros();
     let their_now = context.now().shifted(offset);
-    listed.dates.measured(offset);
+    listed.dates.measured(offset, connector.clock_state());
     let readings: Vec<Reading> = page
         .records
         .into_iter()
@@ -290,7 +295,7 @@ async fn end(
     vanished::log_set_aside(run, &progress);
     let message = error.map(ToString::to_string);
     let cursor = if error.is_none() {
-        listed.dates.cursor()
+        listed.dates.cursor(context.now())
     } else {
         None
     };

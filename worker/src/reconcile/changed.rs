@@ -50,8 +50,18 @@ impl Changed {
     }
 }
 
-/// When a record was last changed. What is still to come is no time of a change.
+/// Whether the times that a side gives its records can be held against ours.
+pub(super) fn has_usable_times(work: Work<'_>, side: Side) -> bool {
+    let connector = &work.sync.end(side).connector;
+    connector.clock_state().has_usable_times()
+}
+
+/// When a record was last changed. What is still to come is no time of a change, and where the system's clock is known to
+/// be wrong none is.
 pub(super) fn changed(work: Work<'_>, side: Side, reading: Option<&Reading>) -> Option<Changed> {
+    if !has_usable_times(work, side) {
+        return None;
+    }
     let offset = work.sync.end(side).connector.clock_offset_micros();
     let record = &reading?.record;
     let earliest = record.updated_at?.shifted(-offset);

@@ -8,6 +8,7 @@ use tandem_store::{
     NewConflict, Operation, OwnWrite,
 };
 
+use super::changed::has_usable_times;
 use super::linked::Open;
 use super::overwritten::{
     APART_FROM_BEFORE, APART_FROM_ECHO, HEARD_BEFORE, LOOKED_FOR, exact_time,
@@ -82,8 +83,9 @@ async fn edit_before(
     let until = ours(&events, pair, side);
     let is_edit = |event: &Event| {
         let received = event.received_at.shifted(offset);
-        let at = event.said_at().unwrap_or(received);
-        event.kind != EventKind::Deleted && at > from && until.is_none_or(|until| at < until)
+        let heard = has_usable_times(work, side).then_some(received);
+        let is_between = |at| at > from && until.is_none_or(|until| at < until);
+        event.kind != EventKind::Deleted && event.said_at().or(heard).is_some_and(is_between)
     };
     Ok(events.into_iter().find(is_edit))
 }
@@ -119,6 +121,7 @@ async fn delete_sent(
 fn beside(work: Work<'_>, side: Side, event: &Event, sent: Option<Timestamp>) -> String {
     let offset = work.sync.end(side).connector.clock_offset_micros();
     let said = event.said_at().map(|at| at.shifted(-offset));
+    let said = said.filter(|_| has_usable_times(work, side));
     match (said, sent) {
         (Some(edited), Some(sent)) if edited > sent.plus(CLOCK_SLACK) => {
             format!("after our delete had gone out at {sent}, and before it took effect")

@@ -191,12 +191,17 @@ fn is_behind(work: Work<'_>, side: Side, reading: &Reading) -> bool {
     ) else {
         return false;
     };
-    told > changed.latest.plus(BEHIND_BY)
+    // What is told of a time to come was told by a wrong clock.
+    let now = work.context.now();
+    told > changed.latest.plus(BEHIND_BY) && told <= now.plus(BEHIND_BY)
 }
 
 /// Whether a listing or an event has told of the record since it was first missed.
 fn is_told_since(work: Work<'_>, side: Side, since: Timestamp) -> bool {
-    hint(work.claimed.job.hints, side).is_some_and(|told| told > since.plus(BEHIND_BY))
+    let now = work.context.now();
+    let told = hint(work.claimed.job.hints, side);
+    // A time to come was told by a wrong clock.
+    told.is_some_and(|told| told > since.plus(BEHIND_BY) && told <= now.plus(BEHIND_BY))
 }
 
 /// What speaks against a record being the one that was linked.

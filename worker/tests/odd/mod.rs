@@ -4,6 +4,7 @@ mod asked;
 mod back_and_forth;
 mod between;
 mod clock_put_back;
+mod clocks;
 mod doubled;
 mod emptied;
 mod ended;

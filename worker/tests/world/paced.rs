@@ -103,6 +103,7 @@ paced! {
             now: Timestamp
         ) -> bool;
         fn note_held_up(connection: &ConnectionName, held_up: HeldUp) -> ();
+        fn note_clock(connection: &ConnectionName, clock: ClockNote) -> ();
         fn note_badly_signed(connection: &ConnectionName, count: u32, now: Timestamp) -> ();
         fn health() -> Vec<ConnectionHealth>;
     }

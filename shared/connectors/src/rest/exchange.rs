@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{AGE, CONTENT_TYPE, DATE};
 use metrics::SharedString;
 use tandem_domain::{Clock, Timestamp};
 use tokio::sync::Semaphore;
@@ -16,7 +16,7 @@ use url::Url;
 use super::answer_memory::AnswerMemory;
 use super::auth::{Authority, Session, SignedIn, login_answer, token_answer, token_request};
 use super::call::Call;
-use super::clock_offset::{ClockOffset, http_date};
+use super::clock_offset::{ClockOffset, Said, http_date};
 use super::errors::{Judge, Operation};
 use super::request::{Prepared, prepare};
 use super::response::{Answer, Body, BodyError, read_body, too_many_values};
@@ -296,16 +296,16 @@ impl Exchange {
     }
 
     fn observe_date(&self, sent: Timestamp, received: Timestamp, headers: &HeaderMap) {
-        // An answer from a cache carries the date of an earlier one.
-        if headers.contains_key("age") {
-            return;
-        }
-        let date = headers
-            .get("date")
-            .and_then(|date| http_date(date.to_str().ok()?));
-        if let Some(date) = date {
-            self.offset.observe(sent, received, date);
-        }
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        // What a cache has kept for a while carries the date of an earlier answer; with an age of 0 it is fresh.
+        let is_kept = headers.contains_key(AGE) && text(AGE).is_none_or(|age| age.trim() != "0");
+        let date = text(DATE).and_then(http_date);
+        let said = match (is_kept, date) {
+            (true, _) => Said::Cached,
+            (false, Some(date)) => Said::Date(date),
+            (false, None) => Said::Nothing,
+        };
+        self.offset.observe(sent, received, said);
     }
 
     /// The present session, or a new one when there is none or the present one was refused.

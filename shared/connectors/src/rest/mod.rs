@@ -10,6 +10,7 @@ mod auth;
 mod call;
 mod client;
 mod clock_offset;
+mod clock_settling;
 mod errors;
 mod exchange;
 mod limits;
@@ -38,11 +39,13 @@ use tokio::sync::Semaphore;
 
 use self::auth::Authority;
 use self::clock_offset::ClockOffset;
+use self::clock_settling::Settling;
 use self::errors::Operation;
 use self::exchange::Exchange;
 use self::request::{header_name, header_value};
 use self::restraint::Restraint;
 use crate::budget::{BudgetFactory, LocalBudgets, RateLimits};
+use crate::clock_state::ClockState;
 use crate::connector::{
     Capabilities, CheckReport, Connector, ConnectorError, Delete, FieldInfo, Listing, Lookup, Page,
     PageToken, ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
@@ -59,6 +62,7 @@ pub struct RestConnector {
     /// `variables`, for requests.
     scope: Scope,
     streams: BTreeMap<StreamName, StreamInfo>,
+    settling: Settling,
 }
 
 impl RestConnector {
@@ -147,6 +151,7 @@ impl RestConnector {
             exchange,
             scope,
             streams,
+            settling: Settling::default(),
         })
     }
 
@@ -192,6 +197,14 @@ impl Connector for RestConnector {
 
     fn clock_offset_micros(&self) -> i64 {
         self.exchange.offset.micros().unwrap_or(0)
+    }
+
+    fn clock_state(&self) -> ClockState {
+        self.exchange.offset.state()
+    }
+
+    async fn settle_clock(&self) {
+        self.settle().await;
     }
 
     fn timeout(&self) -> Duration {
@@ -242,10 +255,13 @@ impl Connector for RestConnector {
             };
             streams.insert(name.clone(), outcome);
         }
+        self.settle().await;
         let clock_offset_ms = self.exchange.offset.micros().map(|micros| micros / 1_000);
+        let doubt = self.clock_state().doubt();
         Ok(CheckReport {
             latency_ms,
             clock_offset_ms,
+            clock_doubt: doubt.map(|doubt| doubt.to_string()),
             streams,
         })
     }

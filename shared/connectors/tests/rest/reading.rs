@@ -1,7 +1,7 @@
 //! Listing, reading and searching turn answers into records, and doubt into errors.
 
 use serde_json::json;
-use tandem_connectors::{Connector, ConnectorError, Listing, Lookup, ReadOutcome};
+use tandem_connectors::{ClockState, Connector, ConnectorError, Listing, Lookup, ReadOutcome};
 use tandem_domain::{FieldType, RecordId, Value};
 
 use crate::server::{LIST, Server, html, items, json, manifest, with_header};
@@ -336,6 +336,62 @@ async fn a_check_reports_each_stream_latency_and_clock() {
     // Our clock stands at 08:00:00; `Date` has whole seconds.
     assert_eq!(report.clock_offset_ms, Some(90_500));
     assert_eq!(connector.clock_offset_micros(), 90_500_000);
+}
+
+#[tokio::test]
+async fn a_check_does_not_believe_a_clock_that_is_years_off_and_says_so() {
+    let server = Server::start(|_, _| {
+        let date = "Fri, 15 Jan 2021 08:00:00 GMT";
+        with_header(json(200, json!({"data": [{"id": 1}]})), "date", date)
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let report = connector.check().await.expect("it can be reached");
+    assert_eq!(report.streams[&items()], Ok(1));
+    assert_eq!(report.clock_offset_ms, None);
+    assert_eq!(connector.clock_offset_micros(), 0);
+    let doubt = report.clock_doubt.expect("it is told");
+    assert!(doubt.contains("2190 day(s) behind ours"), "{doubt}");
+    assert!(!connector.clock_state().has_usable_times());
+}
+
+#[tokio::test]
+async fn one_answer_settles_no_clock_and_a_few_do_which_are_asked_for_once() {
+    let server = Server::start(|_, _| {
+        let date = "Fri, 15 Jan 2027 08:01:30 GMT";
+        with_header(json(200, json!({"data": [{"id": 1}]})), "date", date)
+    })
+    .await;
+    let connector = server.connector(&manifest("", LIST, ""));
+    let page = connector.list(&items(), &Listing::All, None).await;
+    page.expect("a page");
+    assert_eq!(connector.clock_state(), ClockState::Unsettled);
+    assert_eq!(connector.clock_offset_micros(), 0);
+    let both = futures::future::join(connector.settle_clock(), connector.settle_clock());
+    both.await;
+    assert_eq!(connector.clock_offset_micros(), 90_500_000);
+    connector.settle_clock().await;
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_a_cache_kept_tells_no_time_and_one_that_passed_it_at_once_does() {
+    for (age, expected) in [("0", Some(90_500)), ("17", None)] {
+        let server = Server::start(move |_, _| {
+            let dated = with_header(
+                json(200, json!({"data": [{"id": 1}]})),
+                "date",
+                "Fri, 15 Jan 2027 08:01:30 GMT",
+            );
+            with_header(dated, "age", age)
+        })
+        .await;
+        let connector = server.connector(&manifest("", LIST, ""));
+        let report = connector.check().await.expect("it can be reached");
+        assert_eq!(report.clock_offset_ms, expected, "{age}");
+        let said = report.clock_doubt.unwrap_or_default();
+        assert_eq!(said.contains("cache"), expected.is_none(), "{said}");
+    }
 }
 
 #[tokio::test]

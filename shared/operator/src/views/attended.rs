@@ -89,6 +89,7 @@ mod tests {
                 told_by: "tandem-worker (process 8)".to_owned(),
                 told_at,
             }),
+            clock: None,
             badly_signed: 0,
             badly_signed_at: None,
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tandem_connectors::CREDENTIALS_ADVICE;
 use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, Timestamp};
-use tandem_store::{ConnectionHealth, ConnectionState, HeldUp};
+use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HeldUp};
 
 use super::{to_the_second, when_opt};
 
@@ -36,6 +36,9 @@ pub struct HealthView {
     /// Since when a request waits for an answer.
     #[serde(default, with = "when_opt")]
     pub unanswered_since: Option<Timestamp>,
+    /// Why the times of the system are not held against ours.
+    #[serde(default)]
+    pub clock_doubt: Option<String>,
     /// What was answered, or happened instead.
     pub reason: Option<String>,
     /// How it stands and what to do, for people.
@@ -78,6 +81,13 @@ impl HealthView {
             words.push_str("; ");
             words.push_str(&held);
         }
+        let clock = known
+            .filter(|_| left.is_none())
+            .and_then(|known| doubted_clock(known, now));
+        if let Some(doubt) = clock.and_then(|clock| clock.doubt.as_deref()) {
+            words.push_str("; ");
+            words.push_str(&line(doubt));
+        }
         let last_at = lately.and_then(|known| known.badly_signed_at);
         if let Some(last_at) = last_at {
             words.push_str("; ");
@@ -99,11 +109,15 @@ impl HealthView {
             seen_by: known.and_then(|known| known.seen_by.clone()),
             asked_until: held_up.and_then(|held_up| held_up.asked_until),
             unanswered_since: held_up.and_then(|held_up| held_up.unanswered_since),
+            clock_doubt: clock.and_then(|clock| clock.doubt.clone()),
             reason: known.and_then(|known| known.reason.clone()),
             words,
             badly_signed,
             badly_signed_at: last_at,
-            in_trouble: is_down || left.is_some() || badly_signed > 0,
+            in_trouble: is_down
+                || left.is_some()
+                || badly_signed > 0
+                || clock.is_some_and(|clock| clock.is_wrong),
         }
     }
 }
@@ -115,6 +129,12 @@ fn held_up(known: &ConnectionHealth, now: Timestamp) -> Option<&HeldUp> {
     let is_asked = held_up.asked_until.is_some_and(|until| until > now);
     let is_out = held_up.unanswered_since.is_some();
     (is_asked || (is_fresh && is_out)).then_some(held_up)
+}
+
+/// A clock that is doubted now: whoever doubts it says so every minute.
+fn doubted_clock(known: &ConnectionHealth, now: Timestamp) -> Option<&ClockNote> {
+    let clock = known.clock.as_ref()?;
+    (now.since(clock.told_at) < LOOKED_AFTER && clock.doubt.is_some()).then_some(clock)
 }
 
 fn held_words(connection: &ConnectionName, held_up: &HeldUp, now: Timestamp) -> Option<String> {
@@ -205,6 +225,7 @@ mod tests {
             seen_at: Some(Timestamp::from_secs(1_700_000_060)),
             seen_by: Some("tandem up (process 7)".to_owned()),
             held_up: None,
+            clock: None,
             badly_signed: 3,
             badly_signed_at: Some(Timestamp::from_secs(1_700_000_060)),
         }
@@ -315,6 +336,35 @@ mod tests {
         // Whoever told of it does not run any more.
         let late = words(&hangs, told_at.plus(LOOKED_AFTER));
         assert!(!late.contains("waiting for an answer"), "{late}");
+    }
+
+    #[test]
+    fn a_clock_that_is_not_used_is_told_of_for_as_long_as_somebody_says_so() {
+        let crm = "crm".parse().expect("a name");
+        let told_at = Timestamp::from_secs(1_700_000_100);
+        let doubted = |is_wrong| ConnectionHealth {
+            badly_signed_at: None,
+            seen_at: Some(told_at),
+            clock: Some(ClockNote {
+                doubt: Some("its clock jumps".to_owned()),
+                is_wrong,
+                told_by: "tandem up (process 7)".to_owned(),
+                told_at,
+            }),
+            badly_signed: 0,
+            ..health(ConnectionState::Up)
+        };
+        let soon = told_at.plus(Duration::from_secs(70));
+        let view = HealthView::new(&crm, Some(&doubted(true)), soon);
+        assert!(view.words.ends_with("; its clock jumps"), "{}", view.words);
+        assert!(view.in_trouble);
+        assert_eq!(view.clock_doubt.as_deref(), Some("its clock jumps"));
+        let unknown = HealthView::new(&crm, Some(&doubted(false)), soon);
+        assert!(unknown.words.contains("jumps") && !unknown.in_trouble);
+        let mut known = doubted(true);
+        known.seen_at = Some(told_at.plus(LOOKED_AFTER));
+        let late = HealthView::new(&crm, Some(&known), told_at.plus(LOOKED_AFTER));
+        assert!(!late.words.contains("jumps"), "{}", late.words);
     }
 
     #[test]

@@ -79,6 +79,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "1 for the state in which a connection is, 0 for the others: up, unreachable, unauthorized.",
     ),
     (
+        Gauge,
+        "tandem_connection_clock_doubted",
+        "1 for the reason why the clock of a connection's system is not used, 0 for the others: far_off, jumps, cached.",
+    ),
+    (
         Counter,
         "tandem_webhooks_badly_signed_total",
         "Webhooks whose signature was wrong, by connection.",

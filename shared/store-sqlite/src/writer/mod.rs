@@ -21,10 +21,17 @@ use crate::sql::{self, Statement};
 use crate::tally::Tally;
 use crate::watch::Watch;
 
+mod shortening;
+
 /// How many verbs wait for the writer before callers wait to hand theirs in.
 const QUEUE_VERBS_MAX: usize = 1_024;
 /// How many verbs one transaction takes.
 const BATCH_VERBS_MAX: usize = 128;
+
+const BEGIN: &str = "-- begin
+BEGIN IMMEDIATE";
+/// So often a checkpoint of another process may come between looking at the files and the right to write.
+const BEGIN_TRIES: u32 = 5;
 
 /// A future in a box, as a verb returns it.
 pub(crate) type Boxed<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
@@ -90,9 +97,35 @@ impl Txn {
             .map_or(Ok(()), |ending| ending.watch.check())
     }
 
+    /// As [`Self::check_place`], within a transaction.
+    fn check_whole(&self) -> Result<(), StoreError> {
+        self.ending
+            .as_ref()
+            .map_or(Ok(()), |ending| ending.watch.check_whole())
+    }
+
+    /// Begins the transaction. Another process may have made the files shorter until then, by a checkpoint; once this
+    /// one may write, none does.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let Some(watch) = self.ending.as_ref().map(|ending| Arc::clone(&ending.watch)) else {
+            return self.run(sqlx::query(BEGIN)).await.map(|_| ());
+        };
+        for _ in 0..BEGIN_TRIES {
+            shortening::judge(&mut self.conn, &watch).await?;
+            self.run(sqlx::query(BEGIN)).await?;
+            if watch.shorter().is_none() {
+                return Ok(());
+            }
+            roll_back(self).await;
+        }
+        // Whatever makes it shorter again and again is no checkpoint.
+        self.run(sqlx::query(BEGIN)).await.map(|_| ())
+    }
+
     /// So that a start after a kill knows how much there is to be.
     fn note_log(&self) {
         if let Some((lock, watch)) = self.ending.as_ref().and_then(Ending::alone) {
+            watch.note_growth();
             warn_of(note_length(lock, watch.log_bytes()));
         }
     }
@@ -208,8 +241,8 @@ impl Writer {
         let (sender, receiver) = oneshot::channel();
         let boxed: Verb = Box::new(move |txn| {
             Box::pin(async move {
-                // Not even read: what is mapped of a file that was cut kills the process.
-                if let Err(refused) = txn.check_place() {
+                // Not even read: of a file that was cut, what is not there reads as nothing.
+                if let Err(refused) = txn.check_whole() {
                     return Reply {
                         keep: false,
                         answer: Box::new(move |_| {
@@ -285,7 +318,7 @@ async fn run_batch(
     replies: &mut Vec<Answer>,
 ) -> Result<(), StoreError> {
     txn.tally = Tally::default();
-    txn.run(sqlx::query("-- begin\nBEGIN IMMEDIATE")).await?;
+    txn.begin().await?;
     if batch.len() == 1 {
         let alone = batch.remove(0);
         let reply = alone(txn).await;
@@ -300,7 +333,7 @@ async fn run_batch(
     let mut tally = std::mem::take(&mut txn.tally);
     let flushed = tally.flush(&mut txn.conn).await;
     txn.noted(flushed)?;
-    txn.check_place()?;
+    txn.check_whole()?;
     txn.run(sqlx::query("-- commit\nCOMMIT")).await?;
     // Removed in the meantime: what was committed is nowhere, so nobody is told that it is kept.
     txn.check_place()?;

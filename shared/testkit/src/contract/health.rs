@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::ConnectionName;
-use tandem_store::{ConnectionHealth, ConnectionState, HeldUp};
+use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HeldUp};
 
 use super::Subject;
 use crate::Make;
@@ -48,6 +48,7 @@ pub async fn a_change_of_a_connections_state_is_noted_once_with_its_time(store: 
         seen_at: Some(make.now()),
         seen_by: Some("worker-1".to_owned()),
         held_up: None,
+        clock: None,
         badly_signed: 0,
         badly_signed_at: None,
     };
@@ -108,6 +109,35 @@ pub async fn what_holds_a_connection_up_is_noted_until_the_same_process_says_tha
     assert_eq!(note_held(hanging.clone()).await, Some(hanging.clone()));
     assert_eq!(note_held(told("worker-1", None, None)).await, Some(hanging));
     assert_eq!(note_held(told("worker-2", None, None)).await, None);
+    assert_eq!(known(&store).await[0].state, ConnectionState::Up);
+}
+
+/// A doubt about a clock is noted until the same process says that it is over, whatever was known before.
+pub async fn a_doubt_about_a_clock_is_noted_until_the_same_process_says_that_it_is_over(
+    store: Subject,
+) {
+    let make = Make::default();
+    let told = |process: &str, doubt: Option<&str>| ClockNote {
+        doubt: doubt.map(ToOwned::to_owned),
+        is_wrong: true,
+        told_by: process.to_owned(),
+        told_at: make.now(),
+    };
+    let note_clock = async |clock: ClockNote| {
+        let noted = store.note_clock(&crm(), clock).await;
+        noted.expect("note_clock");
+        known(&store).await.pop().and_then(|found| found.clock)
+    };
+    assert_eq!(note_clock(told("worker-1", None)).await, None);
+    let jumps = told("worker-1", Some("it jumps"));
+    assert_eq!(note_clock(jumps.clone()).await, Some(jumps.clone()));
+    assert_eq!(known(&store).await[0].state, ConnectionState::Unknown);
+    assert!(note(&store, &make, ConnectionState::Up, "").await);
+    assert_eq!(note_clock(told("worker-2", None)).await, Some(jumps));
+    make.clock.advance(Duration::from_secs(60));
+    let again = told("worker-1", Some("it is years ahead"));
+    assert_eq!(note_clock(again.clone()).await, Some(again));
+    assert_eq!(note_clock(told("worker-1", None)).await, None);
     assert_eq!(known(&store).await[0].state, ConnectionState::Up);
 }
 

@@ -61,6 +61,7 @@ macro_rules! contract_suite {
             health: a_change_of_a_connections_state_is_noted_once_with_its_time;
             health: badly_signed_webhooks_are_noted_beside_the_state;
             health: what_holds_a_connection_up_is_noted_until_the_same_process_says_that_it_is_over;
+            health: a_doubt_about_a_clock_is_noted_until_the_same_process_says_that_it_is_over;
             health: a_look_at_a_connection_is_noted_also_when_nothing_has_changed;
             inbox: events_are_listed_newest_first_by_page;
             inbox: events_are_filtered_by_connection_state_and_record;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use tandem_connectors::{
-    CheckReport, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken, ReadOutcome,
-    RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
+    CheckReport, ClockState, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken,
+    ReadOutcome, RemoteRecord, StreamInfo, UnreadableRow, Write, Written,
 };
 use tandem_domain::{Fields, RecordId, StreamName, Timestamp, Value};
 
@@ -274,7 +274,15 @@ impl Connector for FakeSystem {
     }
 
     fn clock_offset_micros(&self) -> i64 {
-        self.skew_micros()
+        match self.oddities().clock_doubt {
+            None => self.skew_micros(),
+            Some(_) => 0,
+        }
+    }
+
+    fn clock_state(&self) -> ClockState {
+        let doubt = self.oddities().clock_doubt;
+        doubt.map_or(ClockState::Measured, ClockState::Doubted)
     }
 
     fn timeout(&self) -> std::time::Duration {
@@ -285,6 +293,7 @@ impl Connector for FakeSystem {
         Ok(CheckReport {
             latency_ms: 0,
             clock_offset_ms: None,
+            clock_doubt: None,
             streams: BTreeMap::new(),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tandem_connectors::ClockDoubt;
 use tandem_domain::{Fields, Timestamp, Value};
 
 /// All off by default; any may be combined.
@@ -44,6 +45,8 @@ pub struct Oddities {
     pub finds_what_it_hides: bool,
     /// It tells times of change in local time without an offset, and its clock is put back by an hour then.
     pub clock_put_back: Option<Timestamp>,
+    /// Nobody believes its clock, for this reason.
+    pub clock_doubt: Option<ClockDoubt>,
     /// Listings come in pages of so many rows; 0 for all in one.
     pub page: usize,
 }
