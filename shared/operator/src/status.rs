@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ConflictId, SyncName, Timestamp};
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictState, EventFilter, EventState, Intent, JobCounts, Notice,
-    PAGE_ROWS_MAX, RunFilter, RunKind, RunState, SyncTotals,
+    Conflict, ConflictFilter, ConflictKind, ConflictState, EventFilter, EventState, Intent,
+    JobCounts, Notice, PAGE_ROWS_MAX, RunFilter, RunKind, RunState, SyncTotals,
 };
 
 use crate::views::{
@@ -298,19 +298,43 @@ impl Operator {
         Ok((!is_over).then(|| RunView::from(partial)))
     }
 
+    /// How many answers of a sync are not carried out yet. One about a whole system is kept for a day, for what comes up late;
+    /// it is carried out when no pair waits for it.
+    async fn count_answered(&self, sync: &SyncName) -> Result<Counted, OperatorError> {
+        let mut count = 0;
+        for question in self.questions_in(sync, ConflictState::Answered).await? {
+            let is_kept = matches!(question.kind, ConflictKind::SetBack { .. })
+                && self
+                    .store()
+                    .set_back_links(sync, question.side, 1)
+                    .await?
+                    .is_empty();
+            count += usize::from(!is_kept);
+        }
+        Ok(Counted::of(count))
+    }
+
     /// How many questions of a sync are in a state.
     async fn count_questions(
         &self,
         sync: &SyncName,
         state: ConflictState,
     ) -> Result<Counted, OperatorError> {
+        Ok(Counted::of(self.questions_in(sync, state).await?.len()))
+    }
+
+    async fn questions_in(
+        &self,
+        sync: &SyncName,
+        state: ConflictState,
+    ) -> Result<Vec<Conflict>, OperatorError> {
         let filter = ConflictFilter {
             sync: Some(sync.clone()),
             state: Some(state),
             limit: PAGE_ROWS_MAX,
             ..ConflictFilter::default()
         };
-        Ok(Counted::of(self.store().conflicts(&filter).await?.len()))
+        Ok(self.store().conflicts(&filter).await?)
     }
 
     async fn status_of(
@@ -343,7 +367,7 @@ impl Operator {
             left_alone: self.store().left_alone_count(&name).await?,
             queue: QueueStatus::new(&counts, now),
             open_conflicts: self.count_questions(&name, ConflictState::Open).await?,
-            answered_conflicts: self.count_questions(&name, ConflictState::Answered).await?,
+            answered_conflicts: self.count_answered(&name).await?,
             set_back: set_back.into_iter().map(SetBackNotice::from).collect(),
             open_writes: Some(OpenWrites::of(&name, writes)).filter(|writes| writes.count > 0),
             set_aside: self.set_aside(&name).await?,

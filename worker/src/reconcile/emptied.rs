@@ -15,6 +15,7 @@ use tandem_store::{
 };
 
 use super::pair::Pair;
+use super::set_back::{self, Shows};
 use crate::brake;
 use crate::context::Context;
 use crate::executor::Work;
@@ -61,6 +62,9 @@ pub(super) async fn hold(
     let mut wait: Option<Duration> = None;
     for (side, state) in Side::BOTH.into_iter().zip(&mut states) {
         close_if_shown(work, link, pair, side).await?;
+        if is_set_back(work, link, pair, side).await? {
+            continue;
+        }
         for (field, value) in gone(work, link, pair, side) {
             match stand(work, link, pair, side, &field).await? {
                 Stand::Wait(again, known) => {
@@ -85,6 +89,30 @@ pub(super) async fn hold(
         ..Confirmation::default()
     };
     work.confirm(confirmation).await.map(Some)
+}
+
+/// Whether what a record leaves out is that of an older state. Then it is asked whether its system was set back, and what
+/// a person says of that decides about the record as a whole. A record that lacks what it was known by says nothing of its
+/// age: a sign-in with narrower rights shows the same.
+async fn is_set_back(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    side: Side,
+) -> Result<bool, WorkError> {
+    if pair
+        .side(side)
+        .is_none_or(|reading| reading.left_out.is_empty())
+    {
+        return Ok(false);
+    }
+    Ok(
+        match set_back::still_shows(work.sync, link, side, pair.side(side)) {
+            Some(Shows::Older(_)) => true,
+            Some(Shows::Other(_)) => set_back::answer(work, link, side).await?.is_some(),
+            Some(Shows::Missing) | None => false,
+        },
+    )
 }
 
 /// The values that would go, by field.

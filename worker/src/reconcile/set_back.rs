@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Side};
+use tandem_domain::{ConflictId, Side, Timestamp};
 use tandem_engine::Mistaken;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
@@ -51,7 +51,7 @@ pub(super) enum Shows {
 }
 
 impl Shows {
-    const fn sign(&self) -> SetBackSign {
+    pub(super) const fn sign(&self) -> SetBackSign {
         match self {
             Self::Older(_) | Self::Other(_) => SetBackSign::Older,
             Self::Missing => SetBackSign::Missing,
@@ -104,7 +104,13 @@ pub(super) fn still_shows(
     shows(sync, link, side, reading).or_else(|| {
         let (state, reading) = (link.side(side), reading?);
         let is_edited = state.checksum.as_deref() != Some(reading.checksum().as_str());
-        let waits = state.memory.set_back.is_some();
+        let offset = sync.end(side).connector.clock_offset_micros();
+        let latest = reading.record.updated_again.or(reading.record.updated_at);
+        // What was changed before it began to wait is no edit of the old state: it is right again.
+        let is_later = |since: Timestamp| {
+            latest.is_none_or(|at| at.shifted(-offset).plus(CLOCK_SLACK) >= since)
+        };
+        let waits = state.memory.set_back.is_some_and(is_later);
         (waits && is_edited)
             .then(|| Shows::Older("it was edited after its system was set back".to_owned()))
     })

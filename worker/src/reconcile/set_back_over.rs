@@ -8,18 +8,16 @@ use tandem_domain::{JobId, LinkId, RecordId, RunId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     Conflict, ConflictState, Fact, Hints, JobClass, JobKind, LinkState, NewJob, RunFilter, RunKind,
-    RunState, Trigger,
+    RunState, SetBackSign, Trigger,
 };
 
-use super::set_back::{asked, asked_singly, close, shows};
+use super::set_back::{asked, asked_singly, close, still_shows};
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
 use crate::readings::Reading;
 use crate::whole::read_apart;
 
-/// Pairs that are read again at once.
-const PAGE_PAIRS: usize = 50;
-/// Pairs that are looked at after an answer.
+/// Pairs that are looked at: as many as are noted at most.
 const ANSWERED_PAIRS: usize = 2_000;
 /// An answer holds for so long after the first whole listing that came after it.
 const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
@@ -54,12 +52,12 @@ pub async fn close_moot(
     if question.state == ConflictState::Answered {
         look_at_all(context, sync, cause).await?;
         let had_its_day = was_compared_since(context, sync, &question).await?;
-        if had_its_day && is_over(context, sync, side).await? {
+        if had_its_day && is_carried_out(context, sync, side).await? {
             close(context, &question, None).await?;
         }
         return Ok(());
     }
-    if is_over(context, sync, side).await? {
+    if is_over(context, sync, cause).await? {
         close(context, &question, Some(Fact::UpToDate.because())).await?;
         // What was to be made on that side meanwhile was left for a comparison to find.
         compare_whole(context, sync).await?;
@@ -127,54 +125,117 @@ async fn look_at_all(
     let noted = store
         .set_back_links(&sync.name, cause.side, ANSWERED_PAIRS)
         .await?;
-    let mut jobs = Vec::new();
-    for id in &noted {
-        let link = store.link(*id).await?;
-        let record = link.and_then(|link| link.side(cause.side).id.clone());
-        jobs.extend(record.map(|id| context.reconcile_job(cause, id, Hints::default())));
-    }
-    context.enqueue(jobs).await?;
+    look_at(context, cause, &noted).await?;
     Ok(noted)
 }
 
-/// Whether no pair shows any more that the side was set back. Those that do not are forgotten.
-async fn is_over(context: &Context, sync: &SyncDefinition, side: Side) -> Result<bool, WorkError> {
-    let store = &context.store;
-    loop {
-        let now = context.now();
-        let noted = store.set_back_links(&sync.name, side, PAGE_PAIRS).await?;
-        if noted.is_empty() {
-            return Ok(true);
-        }
-        for id in &noted {
-            if is_set_back(context, sync, side, *id).await? {
-                return Ok(false);
-            }
-            store
-                .forget_set_back(&sync.name, side, Some(*id), now)
-                .await?;
-        }
+async fn look_at(context: &Context, cause: Cause<'_>, links: &[LinkId]) -> Result<(), WorkError> {
+    let mut jobs = Vec::new();
+    for id in links {
+        let link = context.store.link(*id).await?;
+        let record = link.and_then(|link| link.side(cause.side).id.clone());
+        jobs.extend(record.map(|id| context.reconcile_job(cause, id, Hints::default())));
     }
+    context.enqueue(jobs).await
 }
 
-async fn is_set_back(
+/// What noted pairs show now.
+#[derive(Default)]
+struct Found {
+    /// Their records are as they were known, or later.
+    right: Vec<LinkId>,
+    /// Their records are not there.
+    missing: Vec<LinkId>,
+}
+
+/// What the noted pairs show; `None` while one shows an older state, or nobody knows what it shows.
+async fn look_through(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+) -> Result<Option<Found>, WorkError> {
+    let store = &context.store;
+    let noted = store
+        .set_back_links(&sync.name, side, ANSWERED_PAIRS)
+        .await?;
+    let mut found = Found::default();
+    for id in noted {
+        match sign(context, sync, side, id).await? {
+            Some(SetBackSign::Missing) => found.missing.push(id),
+            Some(SetBackSign::Older | SetBackSign::Doubted) => return Ok(None),
+            None => found.right.push(id),
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Whether all pairs have come to what a person said.
+async fn is_carried_out(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+) -> Result<bool, WorkError> {
+    let Some(found) = look_through(context, sync, side).await? else {
+        return Ok(false);
+    };
+    forget(context, sync, side, &found.right).await?;
+    Ok(found.missing.is_empty())
+}
+
+/// Whether nobody has to say any more what became of the side: no record shows an older state, and one that did is right
+/// again. What is missing then was deleted, and its pair goes on as any.
+async fn is_over(
+    context: &Context,
+    sync: &SyncDefinition,
+    cause: Cause<'_>,
+) -> Result<bool, WorkError> {
+    let side = cause.side;
+    let Some(found) = look_through(context, sync, side).await? else {
+        return Ok(false);
+    };
+    if found.right.is_empty() && !found.missing.is_empty() {
+        return Ok(false);
+    }
+    look_at(context, cause, &found.missing).await?;
+    forget(context, sync, side, &found.right).await?;
+    forget(context, sync, side, &found.missing).await?;
+    Ok(true)
+}
+
+async fn forget(
+    context: &Context,
+    sync: &SyncDefinition,
+    side: Side,
+    links: &[LinkId],
+) -> Result<(), WorkError> {
+    let (store, now) = (&context.store, context.now());
+    for id in links {
+        store
+            .forget_set_back(&sync.name, side, Some(*id), now)
+            .await?;
+    }
+    Ok(())
+}
+
+/// What a pair shows of a side now.
+async fn sign(
     context: &Context,
     sync: &SyncDefinition,
     side: Side,
     id: LinkId,
-) -> Result<bool, WorkError> {
+) -> Result<Option<SetBackSign>, WorkError> {
     let Some(link) = context.store.link(id).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let Some(record) = link.side(side).id.clone() else {
-        return Ok(false);
+        return Ok(None);
     };
     Ok(match read_one(sync, side, &record).await? {
         // Nobody knows.
-        Err(()) => true,
+        Err(()) => Some(SetBackSign::Doubted),
         // It was deleted before, and is back.
-        Ok(reading) if link.state == LinkState::Retired => reading.is_some(),
-        Ok(reading) => shows(sync, &link, side, reading.as_ref()).is_some(),
+        Ok(reading) if link.state == LinkState::Retired => reading.map(|_| SetBackSign::Older),
+        Ok(reading) => still_shows(sync, &link, side, reading.as_ref()).map(|shows| shows.sign()),
     })
 }
 

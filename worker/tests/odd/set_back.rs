@@ -162,6 +162,42 @@ async fn a_system_that_was_set_back_gets_what_its_partner_has_and_what_is_missin
 }
 
 #[tokio::test]
+async fn a_system_that_leaves_out_what_is_empty_gets_what_its_partner_has_there_as_well() {
+    let omits = Oddities {
+        omits_empty: true,
+        ..Oddities::default()
+    };
+    let plain = (TALENTS, Oddities::default());
+    let world = World::odd(1, propagates(), (TALENTS, omits), plain, Archived::Gone).await;
+    for number in 0..OLD {
+        creates(&world, number);
+    }
+    world.first_sync().await;
+    world.clock.advance(HOUR);
+    let backup = world.a.backup();
+    for (number, id) in world.a.ids().iter().take(EDITED).enumerate() {
+        let (field, value) = if number % 2 == 0 {
+            ("note", "typed later")
+        } else {
+            ("city", "Lyon")
+        };
+        world.a.user_edits(id, field, value);
+        world.hear(Side::A, id).await;
+    }
+    world.rest().await;
+    world.clock.advance(HOUR);
+    world.assert_agreement(1);
+    let held = world.b.contents();
+    world.a.restores(&backup);
+    world.sweep().await;
+    let question = the_question(&world).await;
+    assert_eq!(question.kind.as_str(), "set_back");
+    answer(&world, &question, Resolution::Take { side: Side::B }).await;
+    assert_eq!(world.b.contents(), held);
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
 async fn a_system_that_was_set_back_on_purpose_counts_as_it_is_under_the_brake() {
     for (policy, left) in [(policy(), OLD + NEW), (propagates(), OLD)] {
         let (world, _, question) = restored(policy).await;

@@ -11,6 +11,7 @@ use tandem_testkit::SeededEntropy;
 use super::pairs::propagates;
 use super::set_back::{EDITED, HOUR, NEW, OLD, creates, in_lyon, linked, restored, the_question};
 use crate::world::World;
+use crate::world::system::rows::Backup;
 
 const TAKE: Resolution = Resolution::Take { side: Side::B };
 
@@ -155,6 +156,38 @@ async fn what_was_to_be_made_is_made_when_the_system_is_right_again() {
     world.sweep().await;
     assert_eq!(world.a.about("zoe@x.example").len(), 1);
     assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+    world.assert_agreement(1);
+}
+
+/// Some records of a show an older state, and it is asked about the side.
+async fn some_are_older(world: &World, backup: &Backup, ids: &[RecordId]) -> Conflict {
+    let mut older = world.a.backup();
+    for id in ids {
+        older.takes(backup, id);
+    }
+    world.a.restores(&older);
+    world.sweep().await;
+    let question = the_question(world).await;
+    assert_eq!(question.kind.as_str(), "set_back");
+    question
+}
+
+#[tokio::test]
+async fn a_record_that_is_deleted_meanwhile_keeps_no_question_open_when_the_others_are_right_again()
+{
+    let (world, backup, ids) = linked(propagates()).await;
+    let now = world.a.backup();
+    some_are_older(&world, &backup, &ids[..4]).await;
+    world.a.restores(&now);
+    world.a.user_deletes(&ids[9]);
+    let zoe = [("name", "Zoe"), ("email", "zoe@x.example")];
+    world.b.user_creates(&zoe);
+    for _ in 0..3 {
+        world.sweep().await;
+    }
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+    assert_eq!(world.a.about("zoe@x.example").len(), 1);
+    assert_eq!(world.b.about("p9@x.example"), []);
     world.assert_agreement(1);
 }
 

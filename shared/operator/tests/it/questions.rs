@@ -443,6 +443,34 @@ async fn a_system_that_was_set_back_has_no_values_to_give_and_the_answer_has_bot
 }
 
 #[tokio::test]
+async fn an_answer_about_a_system_is_carried_out_when_no_pair_waits_for_it() {
+    let world = world().await;
+    let kind = ConflictKind::SetBack {
+        system: "crm".to_owned(),
+        older: 3,
+        missing: 0,
+        reason: "it says that it last changed long ago".to_owned(),
+    };
+    let id = open(&world, world.make.conflict(None, "7", kind)).await;
+    let (sync, now, link) = (Make::customers(), world.make.now(), world.make.link_id());
+    let sign = SetBackSign::Older;
+    let noted = world
+        .store
+        .note_set_back(&sync, Side::A, link, sign, 9, now);
+    noted.await.expect("noted");
+    let take = Resolution::Take { side: Side::B };
+    world.operator.resolve(id, take).await.expect("it fits");
+    let waiting = || async {
+        let status = world.operator.sync_status(&sync).await;
+        status.expect("it is there").answered_conflicts.count
+    };
+    assert_eq!(waiting().await, 1);
+    let forgotten = world.store.forget_set_back(&sync, Side::A, Some(link), now);
+    forgotten.await.expect("forgotten");
+    assert_eq!(waiting().await, 0);
+}
+
+#[tokio::test]
 async fn an_answer_about_one_record_has_its_side_listed_where_others_wait_for_it() {
     for sign in [SetBackSign::Missing, SetBackSign::Older] {
         let world = world().await;
