@@ -337,15 +337,20 @@ impl<'a> Work<'a> {
 
     /// Stores what was learned, unless somebody else has learned more since; the job goes on.
     pub async fn learn(&self, confirmation: Confirmation) -> Result<(), WorkError> {
+        self.learned(confirmation).await.map(drop)
+    }
+
+    /// Stores what was learned. `false` when somebody else has learned more since, and nothing was stored.
+    pub async fn learned(&self, confirmation: Confirmation) -> Result<bool, WorkError> {
         let now = self.context.now();
         let store = &self.context.store;
         match store
             .confirm(&self.sync.name, self.claimed.lease, confirmation, now)
             .await?
         {
-            Ok(())
-            | Err(JournalError::Superseded | JournalError::KeyBusy | JournalError::NewerCause) => {
-                Ok(())
+            Ok(()) => Ok(true),
+            Err(JournalError::Superseded | JournalError::KeyBusy | JournalError::NewerCause) => {
+                Ok(false)
             }
             Err(JournalError::LeaseLost) => Err(tandem_store::StoreError::LeaseLost.into()),
         }

@@ -405,6 +405,7 @@ mod tests {
                 reason: String::new(),
                 known: Fields::default(),
                 found: Fields::default(),
+                overlaid: false,
             },
             ConflictKind::SetBack {
                 system: "crm".to_owned(),

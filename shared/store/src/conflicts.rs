@@ -85,6 +85,10 @@ pub enum ConflictKind {
         known: Fields,
         /// What it holds now.
         found: Fields,
+        /// Whether a create of ours was answered with it, so that it may hold our values: that says nothing of its system
+        /// having been set back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        overlaid: bool,
     },
     /// Many linked records of a side show an older state, are other records now, or are not there: its system was restored
     /// from a backup, or emptied and filled anew. One question for the whole side.

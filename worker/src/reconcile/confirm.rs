@@ -17,6 +17,7 @@ use super::linked::Open;
 use super::moot;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
+use super::taken;
 use super::unshown::Unshown;
 use crate::context::Cause;
 use crate::executor::Work;
@@ -41,6 +42,15 @@ pub(super) async fn finish(
             reason: "the new record cannot be read yet".to_owned(),
         };
         return keep_id(work, &made.intent, &made.id, error.into()).await;
+    }
+    for made in carried
+        .iter()
+        .filter(|one| one.intent.op == IntentOp::Create)
+    {
+        let Some(created) = &made.after else { continue };
+        if let Some(ended) = taken::refuse(work, &made.intent, created).await? {
+            return Ok(ended);
+        }
     }
     // The system has taken it: what cannot be read back for the moment is as if it did not show yet.
     for one in carried.iter_mut().filter(|one| is_unread(one)) {

@@ -9,6 +9,7 @@ use super::changed::between;
 use super::created::{Source, link_created};
 use super::over_and_over;
 use super::set_back;
+use super::taken;
 use super::unlinked::{Here, look_again};
 use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};
 use crate::failure::WorkError;
@@ -46,6 +47,7 @@ pub(super) async fn create(
             "nothing to create yet: it has no value in the fields of the sync",
         ));
     }
+    taken::refuse_again(work, write.side, here.id(), &write.fields).await?;
     over_and_over::refuse(work, write.side, here.id(), match_key.as_deref()).await?;
     let intent = work.intent(
         write,

@@ -1,22 +1,16 @@
 //! Links a record that a create of ours made with the record that it was made from.
 
-use std::time::Duration;
-
-use tandem_domain::{ConflictId, LinkId, RecordId, Side};
+use tandem_domain::{ConflictId, LinkId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Change, Confirmation, Hints, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkState,
-    LinkUpdate, NewConflict, NewLink, Operation, Outcome, OwnWrite, Resolution, SideMemory,
-    SideState, Waiting,
+    Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkUpdate, NewConflict,
+    NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
 };
 
 use super::change_log::created_fields;
 use super::changed::{could_be_made_so, since_made};
-use super::lost_create::{is_source_missing, plan_anew};
 use super::questions::not_kept_question;
-use super::replaced;
-use super::set_back;
-use crate::context::Cause;
+use super::taken;
 use crate::executor::{Work, both};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -39,8 +33,8 @@ pub(super) async fn link_created(
     created: &Reading,
     source: Option<Source<'_>>,
 ) -> Result<Performed, WorkError> {
-    if let Some(anew) = refuse_taken(work, intent, created).await? {
-        return Ok(anew);
+    if let Some(ended) = taken::refuse(work, intent, created).await? {
+        return Ok(ended);
     }
     let now = work.context.now();
     let fresh = source.as_ref().map(|source| source.reading);
@@ -99,118 +93,6 @@ pub(super) async fn link_created(
         ..Confirmation::default()
     };
     work.confirm(confirmation).await
-}
-
-/// A system that gives an id again must not have two records of one side share a partner.
-async fn refuse_taken(
-    work: Work<'_>,
-    intent: &Intent,
-    created: &Reading,
-) -> Result<Option<Performed>, WorkError> {
-    let record = &created.record.id;
-    let store = &work.context.store;
-    let pair = store.pair(&work.sync.name, intent.side, record).await?;
-    let Some(link) = pair.link.filter(|link| link.state == LinkState::Active) else {
-        return Ok(None);
-    };
-    if Some(link.id) == intent.link {
-        return Ok(None);
-    }
-    if link.side(intent.side.other()).id == intent.source {
-        // Another job of ours has found it meanwhile.
-        let reason = "another job has linked what it made with its source".to_owned();
-        work.close(intent, IntentState::Confirmed, Vec::new(), reason)
-            .await?;
-        return Ok(Some(work.again_after(Duration::ZERO, Waiting::Progress)));
-    }
-    if is_source_missing(work, intent).await? {
-        // It was made again under another id, and that one has found what this create had made.
-        let reason = "its source is gone, and what it made has another partner";
-        return plan_anew(work, intent, reason).await.map(Some);
-    }
-    if let Some(answered) = set_back::answer(work, &link, intent.side).await? {
-        if !matches!(answered.resolution, Some(Resolution::Take { .. })) {
-            return wait_for_the_one_before(work, intent, record)
-                .await
-                .map(Some);
-        }
-        // The one that bore the id before is one of those that were lost.
-        take_apart(work, &link, intent.side.other()).await?;
-        return Ok(None);
-    }
-    replaced::overlaid(work, intent, &link, created).await?;
-    let system = work.sync.end(intent.side).connection.to_string();
-    let partner = link.side(intent.side.other()).id.clone();
-    let error = WorkError::IdTaken {
-        system,
-        record: record.clone(),
-        partner: partner.map_or_else(|| "another record".to_owned(), |id| id.to_string()),
-    };
-    work.close(intent, IntentState::Failed, Vec::new(), error.to_string())
-        .await?;
-    Err(error)
-}
-
-/// The one that bore the id before counts as deleted: what becomes of its partner is settled first. What was made is known
-/// by its id meanwhile, and not made again.
-async fn wait_for_the_one_before(
-    work: Work<'_>,
-    intent: &Intent,
-    record: &RecordId,
-) -> Result<Performed, WorkError> {
-    let known = Intent {
-        target: Some(record.clone()),
-        ..intent.clone()
-    };
-    let why = "its id is that of a record which counts as deleted; that pair is settled first";
-    work.close(&known, IntentState::Unknown, Vec::new(), why.to_owned())
-        .await?;
-    Ok(work.again_after(set_back::CREATES_PAUSE, Waiting::Elsewhere))
-}
-
-/// Dissolves the pair of a record whose id another has by now. Whoever looks at what is left of it finds it without a
-/// partner.
-async fn take_apart(work: Work<'_>, link: &Link, rest: Side) -> Result<(), WorkError> {
-    let confirmation = Confirmation {
-        link: Some(LinkUpdate::Update {
-            id: link.id,
-            expected_revision: link.revision,
-            a: SideState::default(),
-            b: SideState::default(),
-            base: link.base.clone(),
-            state: LinkState::Retired,
-        }),
-        changes: vec![taken_apart(work, link, rest)],
-        ..Confirmation::default()
-    };
-    work.learn(confirmation).await?;
-    let Some(record) = link.side(rest).id.clone() else {
-        return Ok(());
-    };
-    let cause = Cause {
-        sync: &work.sync.name,
-        side: rest,
-        class: work.claimed.job.class,
-        trigger: work.claimed.job.trigger,
-    };
-    // Afterwards: in the lane of that link it would become one with a job that goes with the other record.
-    let job = work.context.reconcile_job(cause, record, Hints::default());
-    work.context.enqueue(vec![job]).await
-}
-
-fn taken_apart(work: Work<'_>, link: &Link, rest: Side) -> Change {
-    let before = link.side(rest.other()).id.as_ref();
-    let connection = &work.sync.end(rest.other()).connection;
-    let why = before.map(|id| {
-        format!(
-            "{connection} was set back and gave the id {id} to a record that was made since: its partner gets another"
-        )
-    });
-    Change {
-        link: Some(link.id),
-        error: why,
-        ..work.change(Operation::Unlink, link.a.id.as_ref(), link.b.id.as_ref())
-    }
 }
 
 pub(super) fn questions(
@@ -341,6 +223,9 @@ pub(super) async fn relink(
     created: &Reading,
     link: &Link,
 ) -> Result<Performed, WorkError> {
+    if let Some(ended) = taken::refuse(work, intent, created).await? {
+        return Ok(ended);
+    }
     let settled = resettled(work, intent, created, link).await?;
     let is_last = could_be_made_so(work, intent, created);
     let state = target_state(intent, created, &settled, (false, is_last));

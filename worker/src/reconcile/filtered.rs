@@ -13,6 +13,7 @@ use super::change_log::changes;
 use super::confirm::{seen, verdicts_so_far};
 use super::held;
 use super::linked::Open;
+use super::overwritten;
 use super::pair::Pair;
 use super::questions::conflicts;
 use super::recover::Recovery;
@@ -42,6 +43,7 @@ pub(super) async fn rest(
     context: PairContext,
     pair: Pair,
 ) -> Result<Performed, WorkError> {
+    let around = overwritten::find(work, &link, &pair).await?;
     let recovery = Recovery::of(work, &link, &context.intents, &pair);
     if let Some(pause) = recovery.wait(work, &Plan::keep()) {
         return Ok(work.again_after(pause, Waiting::Elsewhere));
@@ -55,7 +57,7 @@ pub(super) async fn rest(
             link.base.clone()
         },
         verdicts: recovery.verdicts,
-        overwritten: Vec::new(),
+        overwritten: around.overwritten,
         not_kept: if is_settled {
             recovery.not_kept
         } else {
@@ -68,7 +70,7 @@ pub(super) async fn rest(
     };
     let [a, b] = Side::BOTH.map(|side| side_state(work, &open, side));
     let is_new = open.link.a != a || open.link.b != b || open.link.base != open.base;
-    if !is_new && !is_settled {
+    if !is_new && !is_settled && open.overwritten.is_empty() {
         return Ok(Performed::done(note));
     }
     let plan = Plan::keep();

@@ -3,12 +3,15 @@
 //! no write.
 
 use tandem_domain::Side;
+use tandem_engine::{Plan, Settled};
 use tandem_store::{
     Confirmation, JobOutcome, LinkUpdate, NewConflict, Resolution, SideState, Unseen,
 };
 
+use super::change_log::changes;
 use super::confirm::own_write;
 use super::linked::Open;
+use super::questions::conflicts;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -34,13 +37,18 @@ pub(super) async fn end(work: Work<'_>, open: &Open, held: Held) -> Result<Perfo
         .map(|ruling| ruling.conflict)
         .collect();
     let link = link_update(work, open, gone);
-    if ask.is_none() && dismissed.is_empty() && link.is_none() && open.verdicts.is_empty() {
+    // What is known of our earlier writes is told now: nobody looks at it again.
+    let plan = Plan::keep();
+    let mut asked = conflicts(work, open, &plan, &[]);
+    asked.extend(ask);
+    if asked.is_empty() && dismissed.is_empty() && link.is_none() && open.verdicts.is_empty() {
         return Ok(Performed::done(note));
     }
     let confirmation = Confirmation {
         verdicts: open.verdicts.clone(),
         link,
-        conflicts: ask.into_iter().collect(),
+        conflicts: asked,
+        changes: changes(work, open, &plan, &[], &Settled::default()),
         used_rulings: dismissed,
         outcome: Some(JobOutcome::Done { note }),
         ..Confirmation::default()
@@ -78,6 +86,10 @@ pub(super) fn remember_writes(work: Work<'_>, open: &Open, side: Side, state: &m
     let is_late = open.late_intents().any(|intent| intent.side == side);
     if let Some(reading) = open.pair.side(side).filter(|_| is_late) {
         state.memory.own_write = own_write(work, open, side, reading, None);
+    }
+    if open.overwritten.iter().any(|one| one.side == side) {
+        // It is told of now, and once.
+        state.memory.own_write = None;
     }
     // What was sent and never seen may land yet.
     for intent in open.unseen_intents().filter(|one| one.side == side) {

@@ -34,6 +34,7 @@ mod sending;
 mod set_back;
 mod set_back_over;
 mod shown;
+mod taken;
 mod unclear;
 mod unlinked;
 mod unshown;

@@ -6,8 +6,8 @@
 use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side};
 use tandem_engine::{Candidate, contradicts, keeps_most, match_keys};
 use tandem_store::{
-    Confirmation, Conflict, ConflictKind, EventKind, Intent, JobOutcome, Link, NewConflict,
-    PairContext, Resolution, ShownRecord, Waiting,
+    Confirmation, Conflict, ConflictKind, EventKind, Intent, JobOutcome, Link, LinkState,
+    NewConflict, PairContext, Resolution, ShownRecord, Waiting,
 };
 
 use super::looks::pause;
@@ -20,6 +20,8 @@ use crate::readings::Reading;
 
 /// The word of the question.
 pub(super) const REPLACED: &str = "replaced";
+/// The note of the job that asks it.
+const NOT_THE_ONE: &str = "held: a record is not the one that was linked";
 
 /// What a person said of the records of a link, or what is to be asked.
 pub(super) enum Sameness {
@@ -49,9 +51,10 @@ pub(super) async fn check(
         Some(_) => return Ok(Sameness::Same),
         None => {}
     }
-    let is_overlaid = |side| link.side(side).memory.overlaid.is_some();
-    if context.replaced.is_some() && Side::BOTH.into_iter().any(is_overlaid) {
-        return Ok(Sameness::Asked(held()));
+    for side in Side::BOTH {
+        if let Some(held) = held_as_overlaid(work, link, side, pair, context).await? {
+            return Ok(Sameness::Asked(held));
+        }
     }
     for side in Side::BOTH {
         let Some(shows) = set_back::still_shows(work.sync, link, side, pair.side(side)) else {
@@ -222,10 +225,15 @@ async fn ask(
         .into_iter()
         .filter_map(|side| Some(pair.side(side)?.shown(side)))
         .collect();
+    let asked = Asked {
+        reason,
+        shown,
+        overlaid: false,
+    };
     let confirmation = Confirmation {
-        conflicts: vec![question(work, link, side, reading, (reason, shown))],
+        conflicts: vec![question(work, link, side, reading, asked)],
         outcome: Some(JobOutcome::Done {
-            note: "held: a record is not the one that was linked".to_owned(),
+            note: NOT_THE_ONE.to_owned(),
         }),
         ..Confirmation::default()
     };
@@ -237,21 +245,89 @@ async fn ask(
 pub(super) async fn overlaid(
     work: Work<'_>,
     intent: &Intent,
-    link: &Link,
     made: &Reading,
 ) -> Result<(), WorkError> {
     let side = intent.side;
-    let source = intent.source.as_ref().map_or("another", RecordId::as_str);
-    let reason = format!(
-        "the system answered with it when we created the partner of {source}, and may have written over it"
-    );
-    let shown = vec![made.shown(side)];
+    let store = &work.context.store;
+    // A job of that link may be under way, and the event of this very write comes soon.
+    for _ in 0..REMEMBERED_MAX {
+        let pair = store.pair(&work.sync.name, side, &made.record.id).await?;
+        let Some(link) = pair.link.filter(|link| link.state == LinkState::Active) else {
+            return Ok(());
+        };
+        let asked = question(
+            work,
+            &link,
+            side,
+            made,
+            as_overlaid(side, made, intent.source.as_ref()),
+        );
+        let confirmation = Confirmation {
+            conflicts: vec![asked],
+            link: Some(link.remembering(side, |memory| memory.overlaid = Some(intent.id))),
+            ..Confirmation::default()
+        };
+        if work.learned(confirmation).await? {
+            return Ok(());
+        }
+    }
+    let (sync, connection) = (&work.sync.name, &work.sync.end(side).connection);
+    let record = &made.record.id;
+    tracing::error!(%sync, %connection, %record, "a create of ours was answered with this linked record and may have written over it; its pair changes without pause, so that could not be noted: compare it with its partner");
+    Ok(())
+}
+
+/// So often is it tried to have a link remember something that others write to as well.
+const REMEMBERED_MAX: u32 = 10;
+
+/// Such a pair waits, and is asked about again where its question was closed for another reason.
+async fn held_as_overlaid(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    pair: &Pair,
+    context: &PairContext,
+) -> Result<Option<Performed>, WorkError> {
+    let is_here = pair.side(side).filter(|reading| !reading.counts_as_gone);
+    let (Some(_), Some(reading)) = (link.side(side).memory.overlaid, is_here) else {
+        return Ok(None);
+    };
+    if context.replaced.is_some() {
+        return Ok(Some(held()));
+    }
     let confirmation = Confirmation {
-        conflicts: vec![question(work, link, side, made, (reason, shown))],
-        link: Some(link.remembering(side, |memory| memory.overlaid = Some(intent.id))),
+        conflicts: vec![question(
+            work,
+            link,
+            side,
+            reading,
+            as_overlaid(side, reading, None),
+        )],
+        outcome: Some(JobOutcome::Done {
+            note: NOT_THE_ONE.to_owned(),
+        }),
         ..Confirmation::default()
     };
-    work.learn(confirmation).await
+    work.confirm(confirmation).await.map(Some)
+}
+
+/// What is asked of a record that a create went over.
+fn as_overlaid(side: Side, made: &Reading, source: Option<&RecordId>) -> Asked {
+    let source = source.map_or("another", RecordId::as_str);
+    Asked {
+        reason: format!(
+            "the system answered with it when we created the partner of {source}, and may have written over it"
+        ),
+        shown: vec![made.shown(side)],
+        overlaid: true,
+    }
+}
+
+/// Why it is asked, and what is shown.
+struct Asked {
+    reason: String,
+    shown: Vec<ShownRecord>,
+    overlaid: bool,
 }
 
 fn question(
@@ -259,7 +335,7 @@ fn question(
     link: &Link,
     side: Side,
     reading: &Reading,
-    (reason, shown): (String, Vec<ShownRecord>),
+    asked: Asked,
 ) -> NewConflict {
     NewConflict {
         id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
@@ -268,10 +344,11 @@ fn question(
         side,
         record: reading.record.id.clone(),
         kind: ConflictKind::Replaced {
-            reason,
+            reason: asked.reason,
             known: BaseValue::all_of(&link.base, side),
             found: reading.fields.clone(),
+            overlaid: asked.overlaid,
         },
-        shown,
+        shown: asked.shown,
     }
 }

@@ -13,6 +13,7 @@ use super::looks::LOOK_AGAIN;
 use super::over_and_over;
 use super::pair::look;
 use super::recover::{Recovery, has_landed};
+use super::taken;
 use crate::executor::{About, Journalled, Sent, Work, shows_field, verdict};
 use crate::failure::WorkError;
 use crate::readings::{self, Reading};
@@ -44,6 +45,7 @@ pub(super) async fn carry_out(
     for write in &planned.writes {
         if let (WriteOp::Create, Some(source)) = (write.op, &open.link.side(write.side.other()).id)
         {
+            taken::refuse_again(work, write.side, source, &write.fields).await?;
             over_and_over::refuse(work, write.side, source, None).await?;
         }
     }

@@ -451,7 +451,10 @@ pub(super) async fn asked_singly(
         ..ConflictFilter::default()
     };
     let mut open = context.store.conflicts(&filter).await?;
-    open.retain(|question| question.side == side);
+    // What a create of ours went over says nothing of the side.
+    let is_overlaid =
+        |kind: &ConflictKind| matches!(kind, ConflictKind::Replaced { overlaid, .. } if *overlaid);
+    open.retain(|question| question.side == side && !is_overlaid(&question.kind));
     Ok(open)
 }
 

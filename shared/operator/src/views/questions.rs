@@ -155,6 +155,17 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             reason,
             known,
             found,
+            overlaid: true,
+        } => format!(
+            "{record} on side {side} may hold values of another record ({reason}): it had {}, it has {}",
+            pairs(known),
+            pairs(found)
+        ),
+        ConflictKind::Replaced {
+            reason,
+            known,
+            found,
+            overlaid: false,
         } => format!(
             "under the id of {record} on side {side} stands another record now, or an older state of it ({reason}): it had {}, it has {}",
             pairs(known),

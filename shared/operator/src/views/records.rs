@@ -569,6 +569,7 @@ fn question(kind: &ConflictKind) -> Json {
             reason,
             known,
             found,
+            overlaid: _,
         } => {
             json!({ "reason": reason, "known": plain_fields(known), "found": plain_fields(found) })
         }

@@ -478,6 +478,7 @@ async fn an_answer_about_one_record_has_its_side_listed_where_others_wait_for_it
             reason: "it says that it last changed long ago".to_owned(),
             known: Fields::new(),
             found: Fields::new(),
+            overlaid: false,
         };
         let id = open(&world, world.make.conflict(None, "7", kind)).await;
         let (sync, now) = (Make::customers(), world.make.now());
