@@ -92,11 +92,12 @@ pub(super) async fn finish(
     };
     let both_are_here = open.pair.a.reading.is_some() && open.pair.b.reading.is_some();
     if dissolved && !both_are_here {
-        // First, because the process may die right after. The lane of the link, where it waits, has room for one.
+        // Also before, because the process may die right after. In the lane of the link, where it waits, there is room for
+        // one: it may become one with a job for the record that is gone.
         look_at_the_rest(work, &open).await?;
     }
     let performed = work.confirm(confirmation).await?;
-    if dissolved && both_are_here {
+    if dissolved {
         look_at_the_rest(work, &open).await?;
     }
     Ok(performed)

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use tandem_domain::{Fields, RecordId, Side};
+use tandem_domain::{Fields, RecordId, Side, Value};
+use tandem_engine::{FieldRule, same};
 use tandem_store::{
     Change, Confirmation, Hints, Intent, IntentOp, IntentState, Link, LinkState, LinkUpdate,
     Operation, Resolution, SideState, Trigger, Waiting,
@@ -46,7 +47,7 @@ pub(super) async fn refuse(
         let reason = "its source is gone, and what it made has another partner";
         return plan_anew(work, intent, reason).await.map(Some);
     }
-    let is_given_anew = is_given_anew(work, &link, intent.side, created).await?;
+    let is_given_anew = is_given_anew(work, intent, &link, created);
     if is_given_anew && let Some(answered) = set_back::answer(work, &link, intent.side).await? {
         if !matches!(answered.resolution, Some(Resolution::Take { .. })) {
             return wait_for_the_one_before(work, intent, record)
@@ -79,22 +80,21 @@ fn error(work: Work<'_>, link: &Link, side: Side, record: &RecordId) -> WorkErro
 }
 
 /// Whether a system that was set back gave the id of a linked record to what was made now. One that was made when the linked
-/// one was is that one; where times do not tell, only one that was noted as gone or as out of date can have lost its id.
-async fn is_given_anew(
-    work: Work<'_>,
-    link: &Link,
-    side: Side,
-    created: &Reading,
-) -> Result<bool, WorkError> {
+/// one was is that one, and so is one that holds values of it that were not sent.
+fn is_given_anew(work: Work<'_>, intent: &Intent, link: &Link, created: &Reading) -> bool {
+    let side = intent.side;
     let known = link.side(side).memory.made_at;
     if let (Some(known), Some(made)) = (known, created.record.created_at) {
-        return Ok(known != made);
+        return known != made;
     }
-    let store = &work.context.store;
-    let noted = store
-        .set_back_links(&work.sync.name, side, usize::MAX)
-        .await?;
-    Ok(noted.contains(&link.id))
+    let is_of_before = |rule: &FieldRule| {
+        let sent = intent.fields.get(&rule.name).unwrap_or(&Value::Null);
+        let stands = created.fields.get(&rule.name).unwrap_or(&Value::Null);
+        let base = link.base.get(&rule.name).map(|base| base.side(side));
+        let is_old = base.is_some_and(|base| same(rule.equality, base, stands));
+        sent.is_null() && !stands.is_null() && is_old
+    };
+    !work.sync.policy.fields.iter().any(is_of_before)
 }
 
 /// Refuses to send a create again that was answered with the partner of another record, as long as that one has this
