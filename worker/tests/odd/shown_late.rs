@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_domain::{Clock, RecordId, Side};
 use tandem_store::{Conflict, ConflictKind, ConflictState, EventKind};
 
-use super::pairs::{on_both, text};
+use super::pairs::{PLAIN, just_linked, on_both, propagates, text};
 use crate::world::World;
 use crate::world::system::Fault;
 use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
@@ -326,4 +326,18 @@ async fn an_event_that_tells_of_a_time_to_come_holds_its_record_up_no_longer_tha
     world.rest().await;
     assert_eq!(text(&world, Side::B, &there, "note"), "typed in a");
     assert!(world.clock.now().since(began) < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn nor_does_it_hold_up_a_delete() {
+    let plain = || (PLAIN, Oddities::default());
+    let (world, here, there) = just_linked(propagates(), plain(), plain()).await;
+    world.clock.advance(Duration::from_secs(60));
+    let began = world.clock.now();
+    let ahead = began.plus(Duration::from_secs(7_200));
+    world.tell(Side::A, &here, EventKind::Updated, ahead).await;
+    world.a.user_deletes(&here);
+    world.rest().await;
+    assert!(world.b.texts(&there).is_none(), "its partner is deleted");
+    assert!(world.clock.now().since(began) < Duration::from_secs(120));
 }
