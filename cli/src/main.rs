@@ -7,6 +7,7 @@ mod removal;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::options::{FAILED, Verbs};
@@ -76,8 +77,42 @@ enum Command {
     Completions(commands::completions::CompletionsArgs),
 }
 
+/// The command line was not understood.
+const USAGE: u8 = 2;
+
+/// Verbs of syncs that one looks for at the top.
+const OF_SYNCS: [&str; 6] = ["plan", "run", "verify", "pause", "resume", "list"];
+
+/// Where a verb is that is not where it was looked for.
+fn elsewhere(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let is_at_the_top = std::env::args().nth(1).as_deref() == Some(verb);
+    (is_at_the_top && OF_SYNCS.contains(&verb.as_str())).then(|| {
+        format!(
+            "`tandem sync {verb}` does that; `tandem sync --help` lists what can be done with syncs"
+        )
+    })
+}
+
+/// What is said of a command line that is not understood.
+fn refused(error: &clap::Error) -> ExitCode {
+    if let Some(hint) = elsewhere(error) {
+        eprintln!("error: there is no command of that name here: {hint}");
+        return ExitCode::from(USAGE);
+    }
+    error.exit()
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

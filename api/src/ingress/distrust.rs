@@ -1,14 +1,14 @@
 //! Webhooks whose signature is wrong, by connection. One of them is somebody's try; many are a secret that was
 //! changed on one side only, which nobody would notice from a 401 that the sender alone sees. One that is signed
-//! rightly ends the complaint, whichever process made it.
+//! rightly is noted beside them, whichever process had the others: two senders may sign by turns.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tandem_domain::{Clock, ConnectionName, Timestamp};
-use tandem_operator::views::{badly_signed_words, rightly_signed_words};
-use tandem_store::{Store, StoreError};
+use tandem_operator::views::{BADLY_SIGNED_SHOWN, Signed};
+use tandem_store::{ConnectionHealth, Refused, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked whether there is something to tell.
@@ -24,8 +24,7 @@ pub struct Distrust {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
-    untold: u32,
-    refused_at: Timestamp,
+    untold: Option<Refused>,
     told_at: Option<Timestamp>,
     verified_at: Option<Timestamp>,
     /// Whether one was verified, or something was told, since the last look.
@@ -41,8 +40,12 @@ impl Distrust {
         )
         .increment(1);
         self.change(connection, |count| {
-            count.untold = count.untold.saturating_add(1);
-            count.refused_at = now;
+            let before = count.untold;
+            count.untold = Some(Refused {
+                count: before.map_or(0, |before| before.count).saturating_add(1),
+                first_at: before.map_or(now, |before| before.first_at),
+                last_at: now,
+            });
         });
     }
 
@@ -67,14 +70,13 @@ impl Distrust {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be told now: how many, and when the last of them came.
-    fn due(&self, now: Timestamp) -> Vec<(ConnectionName, u32, Timestamp)> {
+    /// What is to be told now.
+    fn due(&self, now: Timestamp) -> Vec<(ConnectionName, Refused)> {
         let mut due = Vec::new();
         for (connection, count) in &mut *self.lock() {
             let is_time = count.told_at.is_none_or(|at| now.since(at) >= TELL_EVERY);
-            if count.untold > 0 && is_time {
-                due.push((connection.clone(), count.untold, count.refused_at));
-                count.untold = 0;
+            if let Some(refused) = count.untold.take_if(|_| is_time) {
+                due.push((connection.clone(), refused));
                 count.told_at = Some(now);
                 count.has_news = true;
             }
@@ -113,22 +115,30 @@ impl Distrust {
     }
 
     async fn tell(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-        for (connection, count, last_at) in self.due(now) {
-            tracing::warn!(%connection, count, "{}", badly_signed_words(&connection, count));
-            store.note_badly_signed(&connection, count, last_at).await?;
+        let due = self.due(now);
+        for (connection, refused) in &due {
+            let anew = now.minus(BADLY_SIGNED_SHOWN);
+            store.note_badly_signed(connection, *refused, anew).await?;
         }
         let verified = self.verified();
-        if verified.is_empty() {
+        if due.is_empty() && verified.is_empty() {
             return Ok(());
         }
         for known in store.health().await? {
-            let Some(last_at) = known.badly_signed_at.filter(|_| known.badly_signed > 0) else {
-                continue;
-            };
             let connection = &known.connection;
-            if verified.get(connection).is_some_and(|at| *at > last_at) {
-                tracing::info!(%connection, "{}", rightly_signed_words(connection, last_at));
-                store.note_badly_signed(connection, 0, last_at).await?;
+            let is_news = due.iter().any(|(of, _)| of == connection);
+            let known = match verified.get(connection) {
+                Some(at) if Signed::of(&known, now).is_some() => {
+                    store.note_rightly_signed(connection, *at).await?;
+                    ConnectionHealth {
+                        rightly_signed_at: known.rightly_signed_at.max(Some(*at)),
+                        ..known.clone()
+                    }
+                }
+                _ => known.clone(),
+            };
+            if let Some(signed) = Signed::of(&known, now).filter(|_| is_news) {
+                tracing::warn!(connection = %known.connection, count = known.badly_signed, "{}", signed.words(&known.connection));
             }
         }
         Ok(())
@@ -149,40 +159,55 @@ mod tests {
     fn wrong_signatures_are_told_at_once_and_then_at_most_once_a_minute() {
         let distrust = Distrust::default();
         let at = Timestamp::from_secs;
+        let refused = |count, first, last| Refused {
+            count,
+            first_at: at(first),
+            last_at: at(last),
+        };
         assert_eq!(distrust.due(at(0)), []);
         distrust.note(&crm(), at(1));
-        assert_eq!(distrust.due(at(1)), [(crm(), 1, at(1))]);
+        assert_eq!(distrust.due(at(1)), [(crm(), refused(1, 1, 1))]);
         for second in 2..9 {
             distrust.note(&crm(), at(second));
         }
         assert_eq!(distrust.due(at(60)), []);
-        assert_eq!(distrust.due(at(61)), [(crm(), 7, at(8))]);
+        assert_eq!(distrust.due(at(61)), [(crm(), refused(7, 2, 8))]);
         assert_eq!(distrust.due(at(200)), []);
     }
 
     #[tokio::test]
-    async fn a_webhook_that_is_signed_rightly_ends_the_complaint_also_of_another_process() {
+    async fn what_is_signed_rightly_is_noted_beside_what_is_not_whichever_process_had_either() {
         let kept = TemporaryStore::open().await;
         let store = kept.shared();
         let at = Timestamp::from_secs;
         let known = async || {
             let known = store.health().await.expect("asked").remove(0);
-            (known.badly_signed, known.badly_signed_at)
+            (
+                known.badly_signed,
+                known.badly_signed_at,
+                known.rightly_signed_at,
+            )
         };
         let (one, other) = (Distrust::default(), Distrust::default());
         one.note(&crm(), at(10));
         one.tell(&*store, at(15)).await.expect("told");
-        assert_eq!(known().await, (1, Some(at(10))));
+        assert_eq!(known().await, (1, Some(at(10)), None));
 
-        other.trust(&crm(), at(9));
-        other.tell(&*store, at(20)).await.expect("told");
-        assert_eq!(known().await, (1, Some(at(10))), "that was before");
         other.trust(&crm(), at(21));
         other.tell(&*store, at(25)).await.expect("told");
-        assert_eq!(known().await, (0, Some(at(10))));
+        assert_eq!(known().await, (1, Some(at(10)), Some(at(21))));
 
         one.note(&crm(), at(80));
         one.tell(&*store, at(85)).await.expect("told");
-        assert_eq!(known().await, (1, Some(at(80))));
+        assert_eq!(known().await, (2, Some(at(80)), Some(at(21))));
+
+        let late = 80 + 20 * 60;
+        other.trust(&crm(), at(late));
+        other.tell(&*store, at(late)).await.expect("told");
+        assert_eq!(
+            known().await,
+            (2, Some(at(80)), Some(at(21))),
+            "nobody asks any more"
+        );
     }
 }

@@ -115,7 +115,11 @@ async fn report(
     }
     let mut text = told(&edits, unchanged, running);
     if dry_run {
-        text = format!("Nothing was stored; this would change:\n\n{text}");
+        text = if edits.is_empty() {
+            format!("nothing would change ({unchanged} unchanged)")
+        } else {
+            format!("Nothing was stored; this would change:\n\n{text}")
+        };
         if !removed.is_empty() {
             let _ = write!(text, "\nIt would remove\n{}", listed(removed));
         }

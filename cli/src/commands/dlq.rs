@@ -75,7 +75,7 @@ pub struct ReplayArgs {
     /// The dead letters.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<DeadLetterId>,
-    /// All of them, or all that --sync, --code and --cause choose.
+    /// All of them, or all that --sync, --code, --cause, --since and --until choose. They are counted first.
     #[arg(long)]
     all: bool,
     /// A value that both systems are to have, whatever they hold: a mapped field of the sync, and its text; an
@@ -84,6 +84,8 @@ pub struct ReplayArgs {
     set: Vec<(String, String)>,
     #[command(flatten)]
     chosen: Chosen,
+    #[command(flatten)]
+    yes: YesOption,
     #[command(flatten)]
     hooks: HookOptions,
 }
@@ -284,6 +286,7 @@ async fn replay_edited(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<E
     say_replayed(&replayed, data)
 }
 
+/// What is replayed is exactly what was counted.
 async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
     args.chosen.require_alone(&args.ids)?;
     if !args.set.is_empty() {
@@ -303,6 +306,13 @@ async fn replay(args: ReplayArgs, data: &DataOptions) -> anyhow::Result<ExitCode
                 nothing(&operator, &filters).await?
             ))?;
             return Ok(ExitCode::SUCCESS);
+        }
+        if !letters.is_empty() {
+            args.yes.require(&format!(
+                "dead letters to be put to work again: {} ({})",
+                letters.len(),
+                by_code(&letters)
+            ))?;
         }
         let ids: Vec<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
         operator.replay(&ids).await?

@@ -13,6 +13,7 @@ use super::storage::{operator, require_sync};
 #[derive(Args)]
 pub struct ExplainArgs {
     /// The sync.
+    #[arg(value_name = "SYNC")]
     name: SyncName,
     /// The record, by the id that its system gave it.
     #[arg(value_parser = record_id)]

@@ -147,8 +147,13 @@ async fn dead_letters_are_replayed_all_at_once_or_discarded_with_a_reason() {
         .json(0, &["dlq", "replay", "--all", "--code", "unreachable"])
         .await;
     assert_eq!(other["replayed"].as_array().map(Vec::len), Some(0));
+    let unasked = ["dlq", "replay", "--all", "--code", "refused"];
+    let unasked = site.tandem(&unasked).await.expect(3);
+    let counted =
+        "dead letters to be put to work again: 1 (1 refused): nothing was done. Say --yes to do it";
+    assert!(unasked.err.contains(counted), "{unasked:?}");
     let all = site
-        .json(0, &["dlq", "replay", "--all", "--code", "refused"])
+        .json(0, &["dlq", "replay", "--all", "--code", "refused", "--yes"])
         .await;
     assert_eq!(all["replayed"].as_array().map(Vec::len), Some(1), "{all}");
     site.until(&["sync", "status", "customers"], |status| {
@@ -229,11 +234,11 @@ async fn an_event_that_cannot_be_understood_waits_among_the_dead_letters() {
         assert!(shown.contains(body) && shown.contains("problem"), "{shown}");
     }
     for command in [
-        ["dlq", "replay", &event],
-        ["events", "replay", &event],
-        ["dlq", "replay", "--all"],
+        &["dlq", "replay", &event][..],
+        &["events", "replay", &event],
+        &["dlq", "replay", "--all", "--yes"],
     ] {
-        let replayed = site.tandem(&command).await.expect(1);
+        let replayed = site.tandem(command).await.expect(1);
         assert!(
             replayed.out.contains("still cannot be understood"),
             "{replayed:?}"

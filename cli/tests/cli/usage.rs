@@ -22,6 +22,17 @@ async fn a_command_line_that_is_not_understood_ends_with_2() {
 }
 
 #[tokio::test]
+async fn a_verb_of_syncs_that_is_looked_for_at_the_top_is_named_where_it_is() {
+    for verb in ["plan", "run", "verify"] {
+        let answer = tandem(&[verb, "customers"]).await.expect(2);
+        let hint = format!("`tandem sync {verb}` does that");
+        assert!(answer.err.contains(&hint), "{answer:?}");
+    }
+    let other = tandem(&["sync", "replay"]).await.expect(2);
+    assert!(other.err.contains("unrecognized"), "{other:?}");
+}
+
+#[tokio::test]
 async fn a_number_out_of_its_range_is_refused_with_the_range() {
     let cases: [(&[&str], &str); 10] = [
         (&["demo", "--faults", "7"], "0 to 1"),

@@ -113,7 +113,7 @@ async fn kill_often(site: &Site, scale: &Scale) {
 /// What ran three times in a row while Tandem was killed is a dead letter, whosever fault it was: a person replays it.
 async fn replay_what_kills_ended(site: &Site) {
     let mut command = site.command();
-    let command = command.args(["dlq", "replay", "--all", "--code", "internal"]);
+    let command = command.args(["dlq", "replay", "--all", "--code", "internal", "--yes"]);
     let replayed = command.output().await.expect("it runs");
     let said = String::from_utf8_lossy(&replayed.stderr);
     assert!(replayed.status.success(), "{said}");

@@ -3,6 +3,7 @@
 //! This crate never performs I/O, never reads a clock, never draws a random number, and is
 //! never async. Time and chance come in as arguments ([`Timestamp`], [`Entropy`]).
 
+mod called;
 mod checksum;
 mod day;
 mod disposition;
@@ -14,6 +15,7 @@ pub mod suggest;
 mod time;
 mod value;
 
+pub use called::called;
 pub use checksum::checksum;
 pub use day::Day;
 pub use disposition::{Disposition, ErrorCode};

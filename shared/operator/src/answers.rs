@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
-use tandem_domain::{ConflictId, Fields, LinkId, RecordId, Side};
+use tandem_domain::{ConflictId, Fields, LinkId, RecordId, Side, called};
 use tandem_store::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, LinkState, PAGE_ROWS_MAX,
     Resolution,
@@ -13,7 +13,7 @@ use tandem_store::{
 
 use crate::conflicts::Confirmed;
 use crate::systems::Standing;
-use crate::views::questions::{name, quoted};
+use crate::views::questions::quoted;
 use crate::{Operator, OperatorError};
 
 /// Ids that differ in so many characters at most are near enough to be meant.
@@ -322,7 +322,7 @@ fn differing(record: &Fields, partner: &Fields) -> Vec<String> {
 
 /// A record by its name and id.
 fn named(standing: &Standing) -> String {
-    match name(&standing.fields) {
+    match called(&standing.fields) {
         Some(name) => format!("\"{}\" ({})", line(&name), line(standing.id.as_str())),
         None => format!("`{}`", line(standing.id.as_str())),
     }

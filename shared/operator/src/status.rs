@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::{ConflictId, SyncName, Timestamp};
+use tandem_domain::{ConflictId, Side, SyncName, Timestamp};
 use tandem_store::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, EventFilter, EventState, Intent,
     JobCounts, Notice, PAGE_ROWS_MAX, RunFilter, RunKind, RunState, SyncTotals,
@@ -109,6 +109,12 @@ pub struct SyncStatus {
     /// Records that a person said to leave alone.
     #[serde(default)]
     pub left_alone: u64,
+    /// Records of side a that are held equal with nothing, because the pair was retired.
+    #[serde(default)]
+    pub partnerless_a: u64,
+    /// The same of side b.
+    #[serde(default)]
+    pub partnerless_b: u64,
     /// Its jobs.
     pub queue: QueueStatus,
     /// Questions that wait for an answer.
@@ -365,6 +371,8 @@ impl Operator {
             sync,
             links: self.store().link_count(&name).await?,
             left_alone: self.store().left_alone_count(&name).await?,
+            partnerless_a: self.store().partnerless_count(&name, Side::A).await?,
+            partnerless_b: self.store().partnerless_count(&name, Side::B).await?,
             queue: QueueStatus::new(&counts, now),
             open_conflicts: self.count_questions(&name, ConflictState::Open).await?,
             answered_conflicts: self.count_answered(&name).await?,

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use tandem_domain::{ConnectionName, Timestamp};
-use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HealthStore, HeldUp, StoreError};
+use tandem_store::{
+    ClockNote, ConnectionHealth, ConnectionState, HealthStore, HeldUp, Refused, StoreError,
+};
 
 use crate::sql::Failed;
 use crate::txn::{self, Txn};
@@ -19,10 +21,19 @@ const NOTE_LOOK: &str = "-- note_look
 UPDATE connection_health SET seen_at = $2, seen_by = $3 WHERE connection = $1";
 
 const NOTE_BADLY_SIGNED: &str = "-- note_badly_signed
-INSERT INTO connection_health (connection, state, since, badly_signed, badly_signed_at)
-VALUES ($1, 'unknown', $3::bigint, $2, $3::bigint)
+INSERT INTO connection_health (connection, state, since, badly_signed, badly_signed_from, badly_signed_at)
+VALUES ($1, 'unknown', $4::bigint, $2, $3, $4::bigint)
 ON CONFLICT (connection) DO UPDATE
-SET badly_signed = excluded.badly_signed, badly_signed_at = excluded.badly_signed_at";
+SET badly_signed = CASE WHEN connection_health.badly_signed_at >= $5 THEN connection_health.badly_signed ELSE 0 END
+                   + excluded.badly_signed,
+    badly_signed_from = CASE WHEN connection_health.badly_signed_at >= $5
+                        THEN coalesce(connection_health.badly_signed_from, excluded.badly_signed_from)
+                        ELSE excluded.badly_signed_from END,
+    badly_signed_at = excluded.badly_signed_at";
+
+const NOTE_RIGHTLY_SIGNED: &str = "-- note_rightly_signed
+UPDATE connection_health SET rightly_signed_at = $2
+WHERE connection = $1 AND (rightly_signed_at IS NULL OR rightly_signed_at < $2)";
 
 const NOTE_HELD_UP: &str = "-- note_held_up
 INSERT INTO connection_health (connection, state, since, asked_until, unanswered_since, held_by, held_at)
@@ -60,7 +71,9 @@ fn read(row: &PgRow) -> Result<ConnectionHealth, StoreError> {
         held_up: held_up(row)?,
         clock: clock(row)?,
         badly_signed: rows::small(row, "badly_signed")?,
+        badly_signed_from: rows::instant_opt(row, "badly_signed_from")?,
         badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
+        rightly_signed_at: rows::instant_opt(row, "rightly_signed_at")?,
     })
 }
 
@@ -178,13 +191,26 @@ impl HealthStore for PostgresStore {
     async fn note_badly_signed(
         &self,
         connection: &ConnectionName,
-        count: u32,
-        last_at: Timestamp,
+        refused: Refused,
+        anew: Timestamp,
     ) -> Result<(), StoreError> {
         let statement = sqlx::query(NOTE_BADLY_SIGNED)
             .bind(connection.as_str())
-            .bind(i64::from(count))
-            .bind(last_at.as_micros());
+            .bind(i64::from(refused.count))
+            .bind(refused.first_at.as_micros())
+            .bind(refused.last_at.as_micros())
+            .bind(anew.as_micros());
+        self.change_one(statement).await.map(|_noted| ())
+    }
+
+    async fn note_rightly_signed(
+        &self,
+        connection: &ConnectionName,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(NOTE_RIGHTLY_SIGNED)
+            .bind(connection.as_str())
+            .bind(at.as_micros());
         self.change_one(statement).await.map(|_noted| ())
     }
 

@@ -47,7 +47,13 @@ const SMALL_INDEXES: [&str; 10] = [
 const COARSE: [&str; 5] = ["sync", "side", "state", "class", "connection"];
 
 /// They count: what waits and what is dead, the links of a sync; and so read the indexes of these.
-const COUNT_AN_INDEX: [&str; 3] = ["count_jobs", "link_count", "count_left_alone"];
+const COUNT_AN_INDEX: [&str; 5] = [
+    "count_jobs",
+    "link_count",
+    "count_left_alone",
+    "count_partnerless_a",
+    "count_partnerless_b",
+];
 
 /// A connection of the storage, with plans as they are kept for good: made for no particular values.
 async fn connection() -> (PoolConnection<Postgres>, TestDatabase) {

@@ -117,6 +117,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0017_clocks.up.sql"),
         include_str!("../../../migrations/postgres/0017_clocks.down.sql"),
     ),
+    (
+        18,
+        "signatures",
+        include_str!("../../../migrations/postgres/0018_signatures.up.sql"),
+        include_str!("../../../migrations/postgres/0018_signatures.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -135,6 +135,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0017_clocks.up.sql"),
         include_str!("../../../migrations/sqlite/0017_clocks.down.sql"),
     ),
+    (
+        18,
+        "signatures",
+        include_str!("../../../migrations/sqlite/0018_signatures.up.sql"),
+        include_str!("../../../migrations/sqlite/0018_signatures.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

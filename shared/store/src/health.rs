@@ -60,6 +60,17 @@ pub struct ClockNote {
     pub told_at: Timestamp,
 }
 
+/// Webhooks that were signed wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub count: u32,
+    /// When the first of them came.
+    pub first_at: Timestamp,
+    /// When the last of them came.
+    pub last_at: Timestamp,
+}
+
 /// What is known of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnectionHealth {
@@ -79,10 +90,14 @@ pub struct ConnectionHealth {
     pub held_up: Option<HeldUp>,
     /// Why the system's clock is not used, if that was told of.
     pub clock: Option<ClockNote>,
-    /// Webhooks in the last minute of trouble whose signature was wrong; 0 when one was signed rightly since.
+    /// Webhooks whose signature was wrong, since wrong ones come again.
     pub badly_signed: u32,
+    /// Since when they are counted.
+    pub badly_signed_from: Option<Timestamp>,
     /// When the last of them came.
     pub badly_signed_at: Option<Timestamp>,
+    /// When the last one came whose signature was right, as far as that was noted: only beside wrong ones it is.
+    pub rightly_signed_at: Option<Timestamp>,
 }
 
 /// The health of the connections.
@@ -115,13 +130,21 @@ pub trait HealthStore: Send + Sync {
         clock: ClockNote,
     ) -> Result<(), StoreError>;
 
-    /// Notes how many webhooks of a connection were signed wrongly in a minute, and when the last of them came. None
-    /// ends the complaint, and keeps that instant.
+    /// Adds webhooks of a connection that were signed wrongly. Where the last ones before them came earlier than
+    /// `anew`, they are counted anew.
     async fn note_badly_signed(
         &self,
         connection: &ConnectionName,
-        count: u32,
-        last_at: Timestamp,
+        refused: Refused,
+        anew: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Notes when a webhook of a connection was signed rightly; the latest stays. Nothing is noted of a connection of
+    /// which nothing is known.
+    async fn note_rightly_signed(
+        &self,
+        connection: &ConnectionName,
+        at: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// All that is known, by connection.

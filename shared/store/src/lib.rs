@@ -43,7 +43,7 @@ pub use events::{
     NewEvent,
 };
 pub use hand::{HandLink, HandStore, TakeUp, Unlinked};
-pub use health::{ClockNote, ConnectionHealth, ConnectionState, HealthStore, HeldUp};
+pub use health::{ClockNote, ConnectionHealth, ConnectionState, HealthStore, HeldUp, Refused};
 pub use jobs::{
     ATTEMPTS_KEPT, CRASHES_MAX, ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt,
     JobClass, JobCounts, JobFilter, JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob,

@@ -321,6 +321,10 @@ pub trait LinkStore: Send + Sync {
     /// How many active links a sync has.
     async fn link_count(&self, sync: &SyncName) -> Result<u64, StoreError>;
 
+    /// How many records of a side are there as far as is known, and are held equal with nothing because their pair was
+    /// retired. Those that a person said to leave alone are not among them.
+    async fn partnerless_count(&self, sync: &SyncName, side: Side) -> Result<u64, StoreError>;
+
     /// Moves a claimed job into another lane: it goes back to waiting there, due at once, its
     /// attempt not counted (merging if one waits). Returns false when the lease is lost.
     async fn relane(&self, lease: Lease, link: LinkId, now: Timestamp) -> Result<bool, StoreError>;

@@ -4,6 +4,7 @@
 //! by its id, after a while, before it is reported (`again.rs`).
 
 mod again;
+mod names;
 mod told;
 
 pub use again::is_about_the_record;
@@ -67,6 +68,9 @@ pub async fn compare(
                 reason: row.reason,
             }));
     }
+    let told = suspects.iter().flat_map(|suspect| &suspect.told);
+    let told = told.chain(&comparison.differences);
+    comparison.names = names::of(sync, told, [&a, &b], &links);
     drop((a, b));
     again::confirm(store, sync, suspects, waits, &mut comparison).await?;
     Ok(comparison)

@@ -1,6 +1,6 @@
 //! What a comparison tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{RecordId, Side, Value};
 
@@ -57,6 +57,24 @@ pub enum Difference {
     },
 }
 
+impl Difference {
+    /// The records that it is about.
+    #[must_use]
+    pub fn records(&self) -> Vec<(Side, &RecordId)> {
+        match self {
+            Self::Field { a, b, .. } | Self::Apart { a, b, .. } => {
+                vec![(Side::A, a), (Side::B, b)]
+            }
+            Self::Missing { side, record } | Self::Unlinked { side, record } => {
+                vec![(*side, record)]
+            }
+            Self::Unreadable { side, record, .. } => {
+                record.iter().map(|record| (*side, record)).collect()
+            }
+        }
+    }
+}
+
 /// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Comparison {
@@ -91,9 +109,19 @@ pub struct Comparison {
     pub left_out: BTreeSet<(Side, String)>,
     /// Differences that were not looked at a second time, because there are so many.
     pub seen_once: usize,
+    /// What people call the records that the differences are about, as far as they have names.
+    #[serde(skip)]
+    pub names: BTreeMap<(Side, RecordId), String>,
 }
 
 impl Comparison {
+    /// What people call a record that a difference is about.
+    #[must_use]
+    pub fn name(&self, side: Side, record: &RecordId) -> Option<&str> {
+        let name = self.names.get(&(side, record.clone()));
+        name.map(String::as_str)
+    }
+
     /// Records of both sides whose partner is gone.
     #[must_use]
     pub const fn retired(&self) -> usize {

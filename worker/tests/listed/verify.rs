@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tandem_domain::Clock as _;
 use tandem_domain::{RecordId, Side};
+use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 use tandem_store::{Change, LinkState, Operation, Unlinked};
 use tandem_testkit::Make;
@@ -47,6 +48,29 @@ async fn a_pair_that_is_missing_on_both_sides_is_told_of_both() {
 }
 
 #[tokio::test]
+async fn what_differs_is_told_with_the_names_of_its_records_also_of_one_that_is_gone() {
+    let (world, a, b) = with_a_pair().await;
+    world.a.user_edits(&a, "name", "Acme Ltd");
+    let compared = verify(&world).await;
+    assert_eq!(compared.name(Side::A, &a), Some("Acme Ltd"));
+    assert_eq!(compared.name(Side::B, &b), Some("Acme"));
+    world.b.user_deletes(&b);
+    let compared = verify(&world).await;
+    assert_eq!(
+        compared.differences,
+        [Difference::Missing {
+            side: Side::B,
+            record: b.clone()
+        }]
+    );
+    assert_eq!(
+        compared.name(Side::B, &b),
+        Some("Acme"),
+        "as both last agreed"
+    );
+}
+
+#[tokio::test]
 async fn records_that_differ_though_their_link_is_retired_are_a_difference() {
     let (world, a, b) = with_a_pair().await;
     world.retire_link_of(Side::A, &a).await;
@@ -69,6 +93,40 @@ async fn what_has_lost_its_partner_is_counted_by_side() {
     let compared = verify(&world).await;
     assert_eq!((compared.retired_a, compared.retired_b), (0, 1));
     assert_eq!((compared.left_alone, compared.differences), (0, vec![]));
+    assert_eq!(partnerless(&world).await, (0, 1), "so says the status");
+}
+
+/// What the status counts as having lost its partner.
+async fn partnerless(world: &World) -> (u64, u64) {
+    let count = async |side| {
+        let counted = world.store.partnerless_count(&world.sync, side).await;
+        counted.expect("counted")
+    };
+    (count(Side::A).await, count(Side::B).await)
+}
+
+#[tokio::test]
+async fn a_pair_whose_delete_was_carried_over_has_left_nothing_without_a_partner() {
+    let deletes = DeletePolicies {
+        a_gone: DeletePolicy::Propagate,
+        b_gone: DeletePolicy::Propagate,
+    };
+    let policy = SyncPolicy {
+        deletes,
+        ..policy()
+    };
+    let world = World::new(1, policy, PLAIN, PLAIN).await;
+    let a = world
+        .a
+        .user_creates(&[("name", "Acme"), ("email", "a@x.example")]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.a.user_deletes(&a);
+    world.sweep().await;
+    assert_eq!(world.b.ids(), []);
+    let compared = verify(&world).await;
+    assert_eq!((compared.retired_a, compared.retired_b), (0, 0));
+    assert_eq!(partnerless(&world).await, (0, 0));
 }
 
 #[tokio::test]

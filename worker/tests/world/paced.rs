@@ -104,7 +104,8 @@ paced! {
         ) -> bool;
         fn note_held_up(connection: &ConnectionName, held_up: HeldUp) -> ();
         fn note_clock(connection: &ConnectionName, clock: ClockNote) -> ();
-        fn note_badly_signed(connection: &ConnectionName, count: u32, now: Timestamp) -> ();
+        fn note_badly_signed(connection: &ConnectionName, refused: Refused, anew: Timestamp) -> ();
+        fn note_rightly_signed(connection: &ConnectionName, at: Timestamp) -> ();
         fn health() -> Vec<ConnectionHealth>;
     }
     JobStore {
@@ -135,6 +136,7 @@ paced! {
         fn links(sync: &SyncName, after: Option<LinkId>, limit: usize) -> Vec<Link>;
         fn links_standing(sync: &SyncName, standing: LinkStanding, after: Option<LinkId>, limit: usize) -> Vec<Link>;
         fn link_count(sync: &SyncName) -> u64;
+        fn partnerless_count(sync: &SyncName, side: Side) -> u64;
         fn relane(lease: Lease, link: LinkId, now: Timestamp) -> bool;
         fn journal(
             lease: Lease, link: Option<LinkSeen>, intents: Vec<Intent>, now: Timestamp

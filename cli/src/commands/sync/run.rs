@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
+use tandem_domain::line::lines;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_operator::views::{ConflictView, JobView, RunView};
 use tandem_operator::{ConflictQuery, DeadLetter, DeadLetterQuery, RunQuery, Start, SyncStatus};
@@ -24,6 +25,8 @@ use crate::commands::storage::{now, operator, require_sync, somebody_runs};
 
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// Where standard error is no terminal, progress within a step is told this often.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// After so many looks it is made sure that somebody is still there to do the work.
 const LOOKS_BETWEEN_SIGNS_OF_LIFE: u32 = 25;
 
@@ -95,7 +98,8 @@ async fn follow(
         let end = end(&status, &open, deadline);
         if let Some(end) = end {
             shown.progress.finish_and_clear();
-            return outcome(desk, &args.name, end, open, run, job).await;
+            let stalled = open.stalled(&status);
+            return outcome(desk, &args.name, (end, stalled), open, run, job).await;
         }
         shown.show(run.as_ref(), &job, &open);
         shown.tell(&open, &status);
@@ -134,7 +138,7 @@ fn standstill(status: &SyncStatus) -> Option<String> {
 async fn outcome(
     desk: &Desk,
     sync: &SyncName,
-    end: End,
+    (end, stalled): (End, String),
     open: StillOpen,
     run: Option<RunView>,
     job: JobView,
@@ -143,6 +147,7 @@ async fn outcome(
         letters: open_letters(desk, sync).await?,
         questions: open_questions(desk, sync).await?,
         end,
+        stalled,
         open,
         run,
         job,
@@ -191,9 +196,37 @@ const fn has_ended(job: &JobView) -> bool {
     }
 }
 
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    InLine,
+    Reading,
+    Settling,
+}
+
+/// What is said where standard error is no terminal: a line at each step, and one now and then if it has changed.
+#[derive(Debug, Default)]
+struct Plain {
+    said: Option<(Step, String, Timestamp)>,
+}
+
+impl Plain {
+    fn line(&mut self, step: Step, text: &str, now: Timestamp) -> Option<String> {
+        let is_news = self.said.as_ref().is_none_or(|(at, said, when)| {
+            *at != step || (said != text && now.since(*when) >= PLAIN_EVERY)
+        });
+        is_news.then(|| {
+            self.said = Some((step, text.to_owned(), now));
+            text.to_owned()
+        })
+    }
+}
+
 /// What a person sees meanwhile, on standard error.
 struct Shown {
+    sync: SyncName,
     progress: ProgressBar,
+    plain: Plain,
     /// What was told last of what is waited for.
     told: String,
 }
@@ -201,27 +234,42 @@ struct Shown {
 impl Shown {
     fn new(sync: &SyncName) -> Self {
         Self {
-            progress: bar(format!("{sync}: reading both sides")),
+            sync: sync.clone(),
+            progress: bar(format!("{sync}: waiting for a worker")),
+            plain: Plain::default(),
             told: String::new(),
         }
     }
 
-    fn show(&self, run: Option<&RunView>, job: &JobView, open: &StillOpen) {
-        let Some(run) = run else { return };
-        if !has_ended(job) {
-            let so_far = run.progress.listed;
-            self.progress.set_message(format!(
-                "{}: reading both sides, {so_far} records",
-                run.sync
-            ));
-            return;
+    fn show(&mut self, run: Option<&RunView>, job: &JobView, open: &StillOpen) {
+        let sync = &self.sync;
+        let (left, queued) = (open.jobs as u64, run.map_or(0, |run| run.progress.queued));
+        let all = queued.max(left);
+        let done = all.saturating_sub(left);
+        let (step, message) = match run {
+            None => (Step::InLine, format!("{sync}: waiting for a worker")),
+            Some(run) if !has_ended(job) => {
+                let so_far = run.progress.listed;
+                let text = format!("{sync}: reading both sides, {so_far} records");
+                (Step::Reading, text)
+            }
+            Some(_) => (Step::Settling, format!("{sync}: bringing into agreement")),
+        };
+        if step == Step::Settling {
+            self.progress.set_length(all);
+            self.progress.set_position(done);
         }
-        let open = open.jobs as u64;
-        self.progress
-            .set_message(format!("{}: bringing into agreement", run.sync));
-        self.progress.set_length(run.progress.queued.max(open));
-        self.progress
-            .set_position(run.progress.queued.saturating_sub(open));
+        if self.progress.is_hidden() {
+            let text = match step {
+                Step::InLine | Step::Reading => message,
+                Step::Settling => format!("{message}, {done} of {all} records"),
+            };
+            if let Some(line) = self.plain.line(step, &text, now()) {
+                eprintln!("{}", lines(&line));
+            }
+        } else {
+            self.progress.set_message(message);
+        }
     }
 
     /// Says what is waited for, each time that this is something else.
@@ -232,10 +280,33 @@ impl Shown {
         }
         let line = format!("waiting: {text}{}", open.until_words());
         if self.progress.is_hidden() {
-            eprintln!("{line}");
+            eprintln!("{}", lines(&line));
         } else {
-            self.progress.println(line);
+            self.progress.println(lines(&line));
         }
         self.told = text;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_pipe_each_step_is_a_line_and_its_progress_one_now_and_then() {
+        let mut plain = Plain::default();
+        let at = Timestamp::from_secs;
+        let mut lines = Vec::new();
+        for (step, text, secs) in [
+            (Step::InLine, "waiting", 0),
+            (Step::InLine, "waiting", 30),
+            (Step::Reading, "0 records", 31),
+            (Step::Reading, "100 records", 32),
+            (Step::Reading, "900 records", 41),
+            (Step::Settling, "0 of 9", 42),
+        ] {
+            lines.extend(plain.line(step, text, at(secs)));
+        }
+        assert_eq!(lines, ["waiting", "0 records", "900 records", "0 of 9"]);
     }
 }

@@ -168,6 +168,7 @@ fn told(status: &SyncStatus) -> String {
     }));
     lines.extend([format!("  links      {}", status.links)]);
     lines.extend(left_alone(status));
+    lines.extend(partnerless(status));
     lines.extend([
         format!(
             "  jobs       {} waiting{oldest}, {} running, {} dead",
@@ -237,6 +238,22 @@ fn left_alone(status: &SyncStatus) -> Option<String> {
             "  left alone {count} {records} not held equal, as a person said; `tandem links {sync}` and `tandem conflicts \
              list --sync {sync} --state closed` list them, `tandem links link {sync} A B` or `tandem conflicts reopen ID` \
              takes that back"
+        )
+    })
+}
+
+/// What is not held equal because its partner is gone.
+fn partnerless(status: &SyncStatus) -> Option<String> {
+    let (in_a, in_b) = (status.partnerless_a, status.partnerless_b);
+    let (a, b) = (
+        end(status, "a", "connection"),
+        end(status, "b", "connection"),
+    );
+    (in_a + in_b > 0).then(|| {
+        format!(
+            "  no partner {in_a} records in {a} and {in_b} in {b} are held equal with nothing, because their partner is \
+             gone; `tandem links {} --state retired` says which, and why",
+            status.sync.name
         )
     })
 }

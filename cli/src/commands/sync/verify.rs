@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use tandem_domain::{Side, SyncName};
+use tandem_domain::{ConnectionName, RecordId, Side, SyncName};
 use tandem_operator::views::plain;
 use tandem_runtime::SyncDefinition;
+use tandem_store::{ConflictFilter, ConflictState, PAGE_ROWS_MAX, Store};
 use tandem_worker::{Comparison, Difference, compare};
 
 use crate::commands::options::{ConfigOptions, DataOptions, FAILED, NO};
@@ -21,6 +22,7 @@ const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 #[derive(Args)]
 pub struct VerifyArgs {
     /// The sync.
+    #[arg(value_name = "SYNC")]
     name: SyncName,
     #[command(flatten)]
     config: ConfigOptions,
@@ -41,7 +43,10 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     if data.output.json {
         say_json(&as_json(&sync, &comparison))?;
     } else {
-        say(&told(&sync, &comparison))?;
+        let questions = open_questions(store.as_ref(), &args.name).await?;
+        let next = next(&args.name, &comparison, questions);
+        let text = std::iter::once(told(&sync, &comparison)).chain(next);
+        say(&text.collect::<Vec<String>>().join("\n"))?;
     }
     let is_blind = Side::BOTH.into_iter().any(|side| comparison.is_blind(side));
     Ok(match (is_blind, comparison.differences.is_empty()) {
@@ -50,6 +55,35 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
         (false, true) if comparison.is_complete() => ExitCode::SUCCESS,
         (false, true) => ExitCode::from(FAILED),
     })
+}
+
+/// How many questions of the sync nobody has answered, as far as one page goes.
+async fn open_questions(store: &dyn Store, sync: &SyncName) -> anyhow::Result<usize> {
+    let filter = ConflictFilter {
+        sync: Some(sync.clone()),
+        state: Some(ConflictState::Open),
+        limit: PAGE_ROWS_MAX,
+        ..ConflictFilter::default()
+    };
+    Ok(store.conflicts(&filter).await?.len())
+}
+
+/// What somebody can do about what differs.
+fn next(sync: &SyncName, comparison: &Comparison, questions: usize) -> Vec<String> {
+    if comparison.differences.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!(
+        "`tandem explain {sync} RECORD` says why a record differs; `tandem sync run {sync} --wait` compares both sides and \
+         writes what is missing"
+    )];
+    if questions > 0 {
+        lines.push(format!(
+            "open questions: {questions}; what they are about is not written until a person answers (`tandem conflicts \
+             list --sync {sync}`)"
+        ));
+    }
+    lines
 }
 
 fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
@@ -72,7 +106,7 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
         "left_out_a": left_out(comparison, Side::A),
         "left_out_b": left_out(comparison, Side::B),
         "seen_once": comparison.seen_once,
-        "differences": comparison.differences.iter().map(difference).collect::<Vec<Json>>(),
+        "differences": comparison.differences.iter().map(|one| difference(comparison, one)).collect::<Vec<Json>>(),
     })
 }
 
@@ -82,7 +116,8 @@ fn left_out(comparison: &Comparison, side: Side) -> Vec<&str> {
     of_side.map(|(_, field)| field.as_str()).collect()
 }
 
-fn difference(difference: &Difference) -> Json {
+fn difference(comparison: &Comparison, difference: &Difference) -> Json {
+    let name = |side: &Side, record: &RecordId| comparison.name(*side, record);
     match difference {
         Difference::Field {
             a,
@@ -91,23 +126,24 @@ fn difference(difference: &Difference) -> Json {
             value_a,
             value_b,
         } => json!({
-            "kind": "field", "a": a, "b": b, "field": field, "value_a": plain(value_a), "value_b": plain(value_b),
+            "kind": "field", "a": a, "b": b, "name_a": name(&Side::A, a), "name_b": name(&Side::B, b), "field": field, "value_a": plain(value_a), "value_b": plain(value_b),
         }),
         Difference::Missing { side, record } => {
-            json!({ "kind": "missing", "side": side, "record": record })
+            json!({ "kind": "missing", "side": side, "record": record, "name": name(side, record) })
         }
         Difference::Unlinked { side, record } => {
-            json!({ "kind": "unlinked", "side": side, "record": record })
+            json!({ "kind": "unlinked", "side": side, "record": record, "name": name(side, record) })
         }
-        Difference::Apart { a, b, fields } => {
-            json!({ "kind": "apart", "a": a, "b": b, "fields": fields })
-        }
+        Difference::Apart { a, b, fields } => json!({
+            "kind": "apart", "a": a, "b": b, "name_a": name(&Side::A, a), "name_b": name(&Side::B, b), "fields": fields,
+        }),
         Difference::Unreadable {
             side,
             record,
             reason,
         } => {
-            json!({ "kind": "unreadable", "side": side, "record": record, "reason": reason })
+            let name = record.as_ref().and_then(|record| name(side, record));
+            json!({ "kind": "unreadable", "side": side, "record": record, "name": name, "reason": reason })
         }
     }
 }
@@ -136,7 +172,7 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             .into_iter()
             .filter_map(|side| not_shown(sync, comparison, side)),
     );
-    let told = differences.iter().map(|one| line(sync, one));
+    let told = differences.iter().map(|one| line(sync, comparison, one));
     lines.extend(told.map(|told| format!("  {}", tandem_domain::line::line(&told))));
     if *seen_once > 0 {
         lines.push(format!(
@@ -210,9 +246,13 @@ fn not_shown(sync: &SyncDefinition, comparison: &Comparison, side: Side) -> Opti
     })
 }
 
-fn line(sync: &SyncDefinition, difference: &Difference) -> String {
+fn line(sync: &SyncDefinition, comparison: &Comparison, difference: &Difference) -> String {
     let (a, b) = (&sync.a.connection, &sync.b.connection);
     let name = |side: &Side| &sync.end(*side).connection;
+    let called =
+        |side: Side, record: &RecordId| called(name(&side), record, comparison.name(side, record));
+    let pair =
+        |a: &RecordId, b: &RecordId| format!("{} / {}", called(Side::A, a), called(Side::B, b));
     match difference {
         Difference::Field {
             a: a_id,
@@ -222,20 +262,24 @@ fn line(sync: &SyncDefinition, difference: &Difference) -> String {
             value_b,
         } => {
             let (value_a, value_b) = (shown(&plain(value_a)), shown(&plain(value_b)));
-            format!("{a} {a_id} / {b} {b_id}: {field} is {value_a} in {a}, {value_b} in {b}")
+            format!(
+                "{}: {field} is {value_a} in {a}, {value_b} in {b}",
+                pair(a_id, b_id)
+            )
         }
         Difference::Missing { side, record } => {
-            format!("{} {record}: is gone, though it is linked", name(side))
+            format!("{}: is gone, though it is linked", called(*side, record))
         }
         Difference::Unlinked { side, record } => {
-            format!("{} {record}: has no partner", name(side))
+            format!("{}: has no partner", called(*side, record))
         }
         Difference::Apart {
             a: a_id,
             b: b_id,
             fields,
         } => format!(
-            "{a} {a_id} / {b} {b_id}: both are in use and differ in {}, but are not linked any more",
+            "{}: both are in use and differ in {}, but are not linked any more",
+            pair(a_id, b_id),
             fields.join(", ")
         ),
         Difference::Unreadable {
@@ -244,9 +288,20 @@ fn line(sync: &SyncDefinition, difference: &Difference) -> String {
             reason,
         } => {
             let record = record.as_ref();
-            let record = record.map_or_else(|| "a record".to_owned(), ToString::to_string);
-            format!("{} {record}: cannot be read: {reason}", name(side))
+            let record = record.map_or_else(
+                || format!("{} a record", name(side)),
+                |record| called(*side, record),
+            );
+            format!("{record}: cannot be read: {reason}")
         }
+    }
+}
+
+/// A record by its system, its id, and what people call it.
+fn called(connection: &ConnectionName, record: &RecordId, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{connection} {record} {}", shown(&name.into())),
+        None => format!("{connection} {record}"),
     }
 }
 
@@ -288,4 +343,49 @@ fn excepted(comparison: &Comparison) -> String {
         .map(|(count, words)| format!("{count} {words}"))
         .collect();
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_is_said_only_where_something_differs_and_questions_are_counted() {
+        let sync = "customers".parse().expect("a name");
+        let mut comparison = Comparison::default();
+        assert_eq!(next(&sync, &comparison, 4), Vec::<String>::new());
+        comparison.differences.push(Difference::Unlinked {
+            side: Side::A,
+            record: RecordId::new("17"),
+        });
+        assert_eq!(next(&sync, &comparison, 0).len(), 1);
+        let told = next(&sync, &comparison, 4).join("\n");
+        for part in [
+            "tandem explain customers RECORD",
+            "open questions: 4",
+            "tandem conflicts list --sync customers",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_differs_is_told_with_its_name_beside_its_id() {
+        let (crm, id) = ("crm".parse().expect("a name"), RecordId::new("17"));
+        assert_eq!(called(&crm, &id, Some("Acme\n")), "crm 17 \"Acme\\n\"");
+        assert_eq!(called(&crm, &id, None), "crm 17");
+        let mut comparison = Comparison::default();
+        comparison
+            .names
+            .insert((Side::A, id.clone()), "Acme".to_owned());
+        let missing = |side| Difference::Missing {
+            side,
+            record: id.clone(),
+        };
+        assert_eq!(difference(&comparison, &missing(Side::A))["name"], "Acme");
+        assert_eq!(
+            difference(&comparison, &missing(Side::B))["name"],
+            Json::Null
+        );
+    }
 }

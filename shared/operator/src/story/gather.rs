@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tandem_domain::{RecordId, Side, SyncName};
 use tandem_store::{
-    ChangeFilter, Conflict, ConflictFilter, ConflictState, EventFilter, JobFilter, LinkState,
+    ChangeFilter, Conflict, ConflictFilter, ConflictState, EventFilter, JobFilter, Link, LinkState,
     PAGE_ROWS_MAX, PairContext, SyncRow,
 };
 
@@ -123,6 +123,10 @@ impl Operator {
         for conflict in self.questions(sync, side, &names, &context).await? {
             conflicts.push(self.offered(conflict).await?);
         }
+        let link = match &context.link {
+            Some(link) => Some(self.link_told(link, context.ignored).await?),
+            None => None,
+        };
         Ok(Story {
             changes: self.changes_of(sync, side, record, &context).await?,
             intents: self.intents_of(sync, side, &names).await?,
@@ -135,10 +139,19 @@ impl Operator {
             ends,
             ignored: context.ignored,
             held: context.held.is_some(),
-            link: context.link.map(|link| LinkView {
-                left_alone: context.ignored && (link.state == LinkState::Active || link.kept_apart),
-                ..LinkView::from(link)
-            }),
+            link,
+        })
+    }
+
+    /// The pair, with how it ended.
+    async fn link_told(&self, link: &Link, is_ignored: bool) -> Result<LinkView, OperatorError> {
+        let end = match link.state {
+            LinkState::Active => None,
+            LinkState::Retired => self.store().ends_of(&[link.id]).await?.pop(),
+        };
+        Ok(LinkView {
+            left_alone: is_ignored && (link.state == LinkState::Active || link.kept_apart),
+            ..LinkView::from(link.clone()).with_end(link, end.as_ref())
         })
     }
 

@@ -16,11 +16,16 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} {} in sync {}",
+            "{} {} in sync {} (side a is {}, side b is {})",
             self.ends.name(self.side),
             line(self.record.as_str()),
-            self.sync
+            self.sync,
+            self.ends.name(Side::A),
+            self.ends.name(Side::B)
         )?;
+        if let Some(name) = self.link.as_ref().and_then(|link| link.name.as_ref()) {
+            writeln!(f, "called \"{}\"", line(name))?;
+        }
         self.write_link(f)?;
         section(f, "Changes", &self.changes, |f, change| {
             self.write_change(f, change)
@@ -71,6 +76,10 @@ impl Story {
             self.record_on(link, Side::B),
             link.id
         )?;
+        if let Some(ended) = &link.ended {
+            writeln!(f, "  ended {}: {}", ended.at, line(&ended.because))?;
+            writeln!(f, "  next: {}", line(&ended.advice))?;
+        }
         if link.base.is_empty() {
             return writeln!(f, "\nNo field has agreed yet");
         }
@@ -159,11 +168,11 @@ impl Story {
             .map_or_else(String::new, |id| format!(" {}", line(id.as_str())));
         writeln!(
             f,
-            "  {}  {op} {}{target}: {}, sent {} times ({})",
+            "  {}  {op} {}{target}: {}, {} ({})",
             intent.created_at,
             self.ends.name(intent.side),
             word(&intent.state),
-            intent.sends,
+            how_often(intent.sends),
             intent.id
         )?;
         match &intent.error {
@@ -229,7 +238,10 @@ impl Story {
             writeln!(f, "\n{}", line(&filtered.words()))?;
         }
         if self.held {
-            writeln!(f, "\nIt waits until a question about it is answered.")?;
+            writeln!(
+                f,
+                "\nNothing is written for it until the open question about it is answered."
+            )?;
         }
         Ok(())
     }
@@ -250,6 +262,14 @@ impl Story {
             line(a.as_str()),
             line(b.as_str())
         )
+    }
+}
+
+fn how_often(sends: u32) -> String {
+    match sends {
+        0 => "not sent yet".to_owned(),
+        1 => "sent once".to_owned(),
+        times => format!("sent {times} times"),
     }
 }
 
@@ -296,10 +316,9 @@ fn write_question(f: &mut fmt::Formatter<'_>, conflict: &ConflictView) -> fmt::R
             line(why)
         );
     }
-    let answers = conflict.answers.join(", ");
     writeln!(
         f,
-        "  {created_at}  {kind}: {asks}, {state}: answer with {answers} ({id})"
+        "  {created_at}  {kind}: {asks}, {state}: `tandem conflicts show {id}` lists the answers"
     )?;
     for one in &conflict.not_offered {
         let record = line(one.record.as_str());
@@ -357,6 +376,12 @@ mod tests {
             "note": note, "traceparent": null,
         });
         serde_json::from_value(job).expect("a job")
+    }
+
+    #[test]
+    fn how_often_a_write_was_sent_is_said_as_a_person_would() {
+        let said = [0, 1, 2].map(how_often);
+        assert_eq!(said, ["not sent yet", "sent once", "sent 2 times"]);
     }
 
     #[test]

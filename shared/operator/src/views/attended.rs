@@ -91,7 +91,9 @@ mod tests {
             }),
             clock: None,
             badly_signed: 0,
+            badly_signed_from: None,
             badly_signed_at: None,
+            rightly_signed_at: None,
         }
     }
 

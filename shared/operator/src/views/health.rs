@@ -11,7 +11,11 @@ use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HeldUp};
 use super::{to_the_second, when_opt};
 
 /// Webhooks that were signed wrongly are told of for so long.
-const BADLY_SIGNED_SHOWN: Duration = Duration::from_secs(15 * 60);
+pub const BADLY_SIGNED_SHOWN: Duration = Duration::from_secs(15 * 60);
+
+/// Right and wrong ones come by turns for as long as a wrong one is not older than this: a sender that signs wrongly now
+/// and then does not make the state go to and fro.
+const BY_TURNS: Duration = Duration::from_secs(5 * 60);
 
 /// A connection of which no process has told for so long is looked after by none: a running one tells every minute.
 const LOOKED_AFTER: Duration = Duration::from_secs(3 * 60);
@@ -43,12 +47,17 @@ pub struct HealthView {
     pub reason: Option<String>,
     /// How it stands and what to do, for people.
     pub words: String,
-    /// Webhooks signed wrongly in the last minute of trouble; 0 when there was none of late, or one was signed rightly
-    /// since.
+    /// Webhooks signed wrongly, counted since `badly_signed_from`; 0 when there was none of late.
     pub badly_signed: u32,
+    /// When the first of them came.
+    #[serde(default, with = "when_opt")]
+    pub badly_signed_from: Option<Timestamp>,
     /// When the last of them came.
     #[serde(with = "when_opt")]
     pub badly_signed_at: Option<Timestamp>,
+    /// When the last one came that was signed rightly, as far as that was noted beside wrong ones.
+    #[serde(default, with = "when_opt")]
+    pub rightly_signed_at: Option<Timestamp>,
     /// Whether somebody should do something.
     pub in_trouble: bool,
 }
@@ -62,12 +71,7 @@ impl HealthView {
         now: Timestamp,
     ) -> Self {
         let state = known.map_or(ConnectionState::Unknown, |known| known.state);
-        let lately = known.filter(|known| {
-            known
-                .badly_signed_at
-                .is_some_and(|at| now.since(at) < BADLY_SIGNED_SHOWN)
-        });
-        let badly_signed = lately.map_or(0, |known| known.badly_signed);
+        let signed = known.and_then(|known| Signed::of(known, now));
         let left = known.and_then(|known| left_alone(known, now));
         let mut words = match &left {
             Some(words) => words.clone(),
@@ -88,13 +92,9 @@ impl HealthView {
             words.push_str("; ");
             words.push_str(&line(doubt));
         }
-        let last_at = lately.and_then(|known| known.badly_signed_at);
-        if let Some(last_at) = last_at {
+        if let Some(signed) = &signed {
             words.push_str("; ");
-            words.push_str(&match badly_signed {
-                0 => rightly_signed_words(connection, last_at),
-                count => badly_signed_words(connection, count),
-            });
+            words.push_str(&signed.words(connection));
         }
         let is_down = matches!(
             state,
@@ -112,11 +112,13 @@ impl HealthView {
             clock_doubt: clock.and_then(|clock| clock.doubt.clone()),
             reason: known.and_then(|known| known.reason.clone()),
             words,
-            badly_signed,
-            badly_signed_at: last_at,
+            badly_signed: signed.as_ref().map_or(0, |signed| signed.refused),
+            badly_signed_from: signed.as_ref().map(|signed| signed.from),
+            badly_signed_at: signed.as_ref().map(|signed| signed.refused_at),
+            rightly_signed_at: signed.as_ref().and_then(|signed| signed.accepted_at),
             in_trouble: is_down
                 || left.is_some()
-                || badly_signed > 0
+                || signed.is_some_and(|signed| signed.is_trouble())
                 || clock.is_some_and(|clock| clock.is_wrong),
         }
     }
@@ -194,22 +196,93 @@ fn state_words(state: ConnectionState, known: Option<&ConnectionHealth>) -> Stri
     }
 }
 
-/// What is said of webhooks with wrong signatures.
-#[must_use]
-pub fn badly_signed_words(connection: &ConnectionName, count: u32) -> String {
-    format!(
-        "webhooks for {connection} are signed wrongly: {count} in the last minute; check `webhook.secrets` of this \
-         connection against the secret with which its system signs"
-    )
+/// How webhooks of a connection are signed, of which some were signed wrongly of late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// How many were refused.
+    refused: u32,
+    /// When the first of them came.
+    from: Timestamp,
+    /// When the last of them came.
+    refused_at: Timestamp,
+    /// When the last that was right came, if any did.
+    accepted_at: Option<Timestamp>,
+    how: How,
 }
 
-/// What is said when one was signed rightly after them.
-#[must_use]
-pub fn rightly_signed_words(connection: &ConnectionName, last_at: Timestamp) -> String {
-    format!(
-        "webhooks for {connection} are signed rightly again; the last that was refused came at {}",
-        to_the_second(last_at)
-    )
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// None was right since.
+    Wrongly,
+    /// Both come, by turns.
+    ByTurns,
+    /// No wrong one came any more for a while, and a right one did.
+    RightlyAgain,
+}
+
+impl Signed {
+    /// Nothing when none was signed wrongly of late.
+    #[must_use]
+    pub fn of(known: &ConnectionHealth, now: Timestamp) -> Option<Self> {
+        let is_late = |at: &Timestamp| now.since(*at) < BADLY_SIGNED_SHOWN;
+        let refused_at = known.badly_signed_at.filter(is_late)?;
+        let from = known.badly_signed_from.unwrap_or(refused_at);
+        let accepted_at = known.rightly_signed_at;
+        let was_right_since = accepted_at.is_some_and(|at| at >= from && is_late(&at));
+        let is_quiet = now.since(refused_at) >= BY_TURNS;
+        let how = match accepted_at.filter(|_| was_right_since) {
+            Some(at) if at > refused_at && is_quiet => How::RightlyAgain,
+            Some(_) => How::ByTurns,
+            None => How::Wrongly,
+        };
+        (known.badly_signed > 0).then_some(Self {
+            refused: known.badly_signed,
+            from,
+            refused_at,
+            accepted_at,
+            how,
+        })
+    }
+
+    /// How they are signed and what to do, for people.
+    #[must_use]
+    pub fn words(&self, connection: &ConnectionName) -> String {
+        let Self {
+            refused,
+            from,
+            refused_at,
+            accepted_at,
+            how,
+        } = self;
+        let (from, last) = (to_the_second(*from), to_the_second(*refused_at));
+        let accepted = accepted_at.map(to_the_second);
+        let right = accepted.unwrap_or_else(|| "before that".to_owned());
+        let refused = format!("{refused} refused since {from}, the last at {last}");
+        match how {
+            How::Wrongly => {
+                let right = accepted_at.map_or_else(String::new, |_| {
+                    format!("; the last that was signed rightly came at {right}")
+                });
+                format!(
+                    "webhooks for {connection} are signed wrongly: {refused}{right}; check `webhook.secrets` of this \
+                     connection against the secret with which its system signs"
+                )
+            }
+            How::ByTurns => format!(
+                "some webhooks for {connection} are signed rightly and some wrongly: the last right one came at \
+                 {right}; {refused}; where two senders sign with two secrets, `webhook.secrets` takes both"
+            ),
+            How::RightlyAgain => format!(
+                "webhooks for {connection} are signed rightly again, the last at {right}; {refused}"
+            ),
+        }
+    }
+
+    /// Whether wrong ones still come.
+    #[must_use]
+    pub fn is_trouble(&self) -> bool {
+        self.how != How::RightlyAgain
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +300,8 @@ mod tests {
             held_up: None,
             clock: None,
             badly_signed: 3,
+            badly_signed_from: Some(Timestamp::from_secs(1_700_000_030)),
+            rightly_signed_at: None,
             badly_signed_at: Some(Timestamp::from_secs(1_700_000_060)),
         }
     }
@@ -246,7 +321,7 @@ mod tests {
             "unreachable since 2023-11-14T22:13:20Z",
             "connection refused",
             "base_url",
-            "3 in the last minute",
+            "3 refused since 2023-11-14T22:13:50Z, the last at 2023-11-14T22:14:20Z",
             "webhook.secrets",
         ] {
             assert!(down.words.contains(part), "{part}: {}", down.words);
@@ -368,18 +443,62 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_that_is_signed_rightly_ends_the_complaint_and_the_last_refused_one_is_named() {
+    fn webhooks_signed_rightly_and_wrongly_by_turns_are_told_with_both_and_do_not_end_the_complaint()
+     {
         let crm = "crm".parse().expect("a name");
-        let known = ConnectionHealth {
-            badly_signed: 0,
+        let at = |secs| Timestamp::from_secs(1_700_000_000 + secs);
+        let known = |right: i64, wrong: i64| ConnectionHealth {
+            rightly_signed_at: Some(at(right)),
+            badly_signed_at: Some(at(wrong)),
             ..health(ConnectionState::Up)
         };
-        let soon = HealthView::new(&crm, Some(&known), Timestamp::from_secs(1_700_000_070));
-        assert!(!soon.in_trouble, "{soon:?}");
-        for part in ["signed rightly again", "2023-11-14T22:14:20Z"] {
-            assert!(soon.words.contains(part), "{part}: {}", soon.words);
+        let view = |right, wrong, now| HealthView::new(&crm, Some(&known(right, wrong)), at(now));
+        for (right, wrong) in [(60, 70), (80, 70), (80, 90)] {
+            let told = view(right, wrong, 100);
+            assert!(told.in_trouble, "{told:?}");
+            for part in [
+                "signed rightly and some wrongly",
+                "takes both",
+                "3 refused since",
+            ] {
+                assert!(told.words.contains(part), "{part}: {}", told.words);
+            }
+            assert_eq!(
+                (told.rightly_signed_at, told.badly_signed_at),
+                (Some(at(right)), Some(at(wrong)))
+            );
         }
-        assert!(!soon.words.contains("webhook.secrets"), "{}", soon.words);
+        let before = view(10, 70, 100);
+        assert!(
+            before.words.contains("signed wrongly: 3 refused"),
+            "{}",
+            before.words
+        );
+        assert!(
+            before
+                .words
+                .contains("rightly came at 2023-11-14T22:13:30Z"),
+            "{}",
+            before.words
+        );
+    }
+
+    #[test]
+    fn a_while_after_the_last_wrong_one_a_right_one_ends_the_complaint_and_the_last_refused_one_is_named()
+     {
+        let crm = "crm".parse().expect("a name");
+        let known = ConnectionHealth {
+            rightly_signed_at: Some(Timestamp::from_secs(1_700_000_080)),
+            seen_at: None,
+            ..health(ConnectionState::Up)
+        };
+        let later = Timestamp::from_secs(1_700_000_060).plus(BY_TURNS);
+        let told = HealthView::new(&crm, Some(&known), later);
+        assert!(!told.in_trouble, "{told:?}");
+        for part in ["signed rightly again", "the last at 2023-11-14T22:14:20Z"] {
+            assert!(told.words.contains(part), "{part}: {}", told.words);
+        }
+        assert!(!told.words.contains("webhook.secrets"), "{}", told.words);
     }
 
     #[test]

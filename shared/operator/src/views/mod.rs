@@ -19,7 +19,7 @@ pub use attended::nothing_runs;
 pub(crate) use attended::{last_seen, unattended};
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
-pub use health::{HealthView, badly_signed_words, rightly_signed_words};
+pub use health::{BADLY_SIGNED_SHOWN, HealthView, Signed};
 pub use jobs::{AttemptView, JobDetail, JobView};
 pub use pause::PauseView;
 pub use questions::{Part, ShownView};

@@ -2,14 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use tandem_domain::called as known_as;
 use tandem_domain::line::{json, line};
 use tandem_domain::{Fields, RecordId, Side, Value};
 use tandem_store::{Conflict, ConflictKind, ShownRecord};
 
 use super::plain_fields;
 
-/// Fields by which people know a record, the best first.
-const NAMES: [&str; 6] = ["name", "title", "full_name", "last_name", "email", "number"];
 /// A sentence names so many records one by one.
 const NAMED_MAX: usize = 5;
 
@@ -64,7 +63,7 @@ pub(super) fn records(conflict: &Conflict) -> Vec<ShownView> {
         part: part(conflict, record),
         side: record.side,
         id: record.id.clone(),
-        name: name(&record.fields),
+        name: known_as(&record.fields),
         fields: plain_fields(&record.fields),
     });
     shown.collect()
@@ -88,14 +87,6 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
         | ConflictKind::BackAndForth { .. }
         | ConflictKind::Doubled { .. } => Part::Partner,
     }
-}
-
-pub(crate) fn name(fields: &Fields) -> Option<String> {
-    let text = |name: &&str| match fields.get(*name) {
-        Some(Value::Text(text)) => Some(text.clone()),
-        _ => None,
-    };
-    NAMES.iter().find_map(text)
 }
 
 /// What is asked, in a sentence on one line.
@@ -278,7 +269,7 @@ fn called(conflict: &Conflict, side: Side, id: &RecordId) -> String {
         .shown
         .iter()
         .find(|shown| shown.side == side && shown.id == *id);
-    match shown.and_then(|shown| name(&shown.fields)) {
+    match shown.and_then(|shown| known_as(&shown.fields)) {
         Some(name) => format!("\"{}\" ({})", line(&name), line(id.as_str())),
         None => line(id.as_str()).into_owned(),
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tandem_domain::{
     BaseValue, ChangeId, ConflictId, IntentId, JobId, LinkId, RecordId, RunId, Side, SyncName,
-    Timestamp,
+    Timestamp, called,
 };
 use tandem_store::{
     Change, Conflict, ConflictKind, ConflictState, FieldChange, Intent, IntentOp, IntentState,
@@ -237,7 +237,7 @@ fn name_of(base: &BTreeMap<String, BaseValue>) -> Option<String> {
     let of_side = |side: Side| {
         let fields = base.iter();
         let fields = fields.map(|(field, base)| (field.clone(), base.side(side).clone()));
-        questions::name(&fields.collect())
+        called(&fields.collect())
     };
     of_side(Side::A).or_else(|| of_side(Side::B))
 }

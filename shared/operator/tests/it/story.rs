@@ -90,7 +90,7 @@ async fn the_story_reads_as_text() {
         .expect("it is known");
     let text = story.to_string();
     for line in [
-        "crm a1 in sync customers",
+        "crm a1 in sync customers (side a is crm, side b is books)",
         "crm a1 and books b1: held equal",
         "  name: \"Ann\"",
         "updated books (by webhook)",

@@ -65,6 +65,10 @@ impl LinkStore for PostgresStore {
         read::link_count(&self.pool, sync).await
     }
 
+    async fn partnerless_count(&self, sync: &SyncName, side: Side) -> Result<u64, StoreError> {
+        read::partnerless_count(&self.pool, sync, side).await
+    }
+
     async fn relane(&self, lease: Lease, link: LinkId, now: Timestamp) -> Result<bool, StoreError> {
         txn::write(&self.pool, (lease, link, now), |txn, (lease, link, now)| {
             Box::pin(write::relane(txn, *lease, *link, *now))

@@ -302,3 +302,34 @@ SELECT count(*) AS links FROM links WHERE sync = $1 AND state = 'active'";
         .first()
         .map_or(Ok(0), |row| rows::count(row, "links"))
 }
+
+/// How many records of a side have lost their partner, and are not left alone by a person.
+pub(super) async fn partnerless_count(
+    pool: &PgPool,
+    sync: &SyncName,
+    side: Side,
+) -> Result<u64, StoreError> {
+    alone::verb(pool, &(sync, side), |(sync, side)| {
+        let text = match side {
+            Side::A => PARTNERLESS_A,
+            Side::B => PARTNERLESS_B,
+        };
+        sqlx::query(text).bind(sync.as_str())
+    })
+    .await?
+    .first()
+    .map_or(Ok(0), |row| rows::count(row, "records"))
+}
+
+/// The memory says which record it was that was gone, and, of a pair that has ended, which one we deleted.
+const PARTNERLESS_A: &str = "-- count_partnerless_a
+SELECT count(DISTINCT l.a_id) AS records FROM links l
+WHERE l.sync = $1 AND l.state = 'retired' AND coalesce(l.a_memory::json ->> 'doubt', l.a_memory::json ->> 'own_write') IS NULL
+  AND (SELECT NOT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id LIMIT 1)
+  AND (SELECT o.id FROM links o WHERE o.sync = l.sync AND o.a_id = l.a_id AND o.state = 'active' LIMIT 1) IS NULL";
+
+const PARTNERLESS_B: &str = "-- count_partnerless_b
+SELECT count(DISTINCT l.b_id) AS records FROM links l
+WHERE l.sync = $1 AND l.state = 'retired' AND coalesce(l.b_memory::json ->> 'doubt', l.b_memory::json ->> 'own_write') IS NULL
+  AND (SELECT NOT r.ignored FROM records r WHERE r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id LIMIT 1)
+  AND (SELECT o.id FROM links o WHERE o.sync = l.sync AND o.b_id = l.b_id AND o.state = 'active' LIMIT 1) IS NULL";

@@ -83,6 +83,10 @@ impl LinkStore for SqliteStore {
         read::link_count(&self.readers, sync).await
     }
 
+    async fn partnerless_count(&self, sync: &SyncName, side: Side) -> Result<u64, StoreError> {
+        read::partnerless_count(&self.readers, sync, side).await
+    }
+
     async fn relane(&self, lease: Lease, link: LinkId, now: Timestamp) -> Result<bool, StoreError> {
         self.writer
             .write(move |txn| Box::pin(async move { write::relane(txn, lease, link, now).await }))

@@ -268,3 +268,30 @@ SELECT count(*) AS links FROM links WHERE sync = ?1 AND state = 'active'";
     let statement = sqlx::query(COUNT).bind(sync.as_str().to_owned());
     rows::count(&sql::one(readers, statement).await?, "links")
 }
+
+/// How many records of a side have lost their partner, and are not left alone by a person.
+pub(super) async fn partnerless_count(
+    readers: &Readers,
+    sync: &SyncName,
+    side: Side,
+) -> Result<u64, StoreError> {
+    let text = match side {
+        Side::A => PARTNERLESS_A,
+        Side::B => PARTNERLESS_B,
+    };
+    let statement = sqlx::query(text).bind(sync.as_str().to_owned());
+    rows::count(&sql::one(readers, statement).await?, "records")
+}
+
+/// The memory says which record it was that was gone, and, of a pair that has ended, which one we deleted.
+const PARTNERLESS_A: &str = "-- count_partnerless_a
+SELECT count(DISTINCT l.a_id) AS records FROM links l INDEXED BY links_retired_a
+JOIN records r ON r.sync = l.sync AND r.side = 'a' AND r.id = l.a_id AND NOT r.ignored
+WHERE l.sync = ?1 AND l.state = 'retired' AND coalesce(l.a_memory ->> '$.doubt', l.a_memory ->> '$.own_write') IS NULL
+  AND NOT EXISTS (SELECT 1 FROM links o WHERE o.sync = l.sync AND o.a_id = l.a_id AND o.state = 'active')";
+
+const PARTNERLESS_B: &str = "-- count_partnerless_b
+SELECT count(DISTINCT l.b_id) AS records FROM links l INDEXED BY links_retired_b
+JOIN records r ON r.sync = l.sync AND r.side = 'b' AND r.id = l.b_id AND NOT r.ignored
+WHERE l.sync = ?1 AND l.state = 'retired' AND coalesce(l.b_memory ->> '$.doubt', l.b_memory ->> '$.own_write') IS NULL
+  AND NOT EXISTS (SELECT 1 FROM links o WHERE o.sync = l.sync AND o.b_id = l.b_id AND o.state = 'active')";

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tandem_domain::ConnectionName;
-use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HeldUp};
+use tandem_domain::{ConnectionName, Timestamp};
+use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HeldUp, Refused};
 
 use super::Subject;
 use crate::Make;
@@ -50,7 +50,9 @@ pub async fn a_change_of_a_connections_state_is_noted_once_with_its_time(store: 
         held_up: None,
         clock: None,
         badly_signed: 0,
+        badly_signed_from: None,
         badly_signed_at: None,
+        rightly_signed_at: None,
     };
     assert_eq!(known(&store).await, vec![expected]);
     assert!(note(&store, &make, ConnectionState::Up, "").await);
@@ -144,21 +146,41 @@ pub async fn a_doubt_about_a_clock_is_noted_until_the_same_process_says_that_it_
 /// Badly signed webhooks are noted beside the state, whatever was known before.
 pub async fn badly_signed_webhooks_are_noted_beside_the_state(store: Subject) {
     let make = Make::default();
-    let count = async |count: u32| {
-        let noted = store.note_badly_signed(&crm(), count, make.now()).await;
+    let start = make.now();
+    let secs = |secs| start.plus(Duration::from_secs(secs));
+    let note_signed = async |count: u32, at: Timestamp| {
+        let refused = Refused {
+            count,
+            first_at: at,
+            last_at: at,
+        };
+        let anew = at.minus(Duration::from_secs(100));
+        let noted = store.note_badly_signed(&crm(), refused, anew).await;
         noted.expect("note_badly_signed");
         let found = known(&store).await.remove(0);
-        assert_eq!(
-            (found.badly_signed, found.badly_signed_at),
-            (count, Some(make.now()))
-        );
-        found.state
+        assert_eq!(found.badly_signed_at, Some(at));
+        (found.badly_signed, found.badly_signed_from)
     };
-    assert_eq!(count(3).await, ConnectionState::Unknown);
+    let right = async |at: Timestamp| {
+        let noted = store.note_rightly_signed(&crm(), at).await;
+        noted.expect("note_rightly_signed");
+        let found = known(&store).await;
+        found.first().and_then(|found| found.rightly_signed_at)
+    };
+    assert_eq!(right(secs(1)).await, None, "nothing is known of it");
+    assert_eq!(note_signed(3, secs(10)).await, (3, Some(secs(10))));
+    assert_eq!(known(&store).await[0].state, ConnectionState::Unknown);
     assert!(note(&store, &make, ConnectionState::Up, "").await);
-    make.clock.advance(Duration::from_secs(60));
-    assert_eq!(count(2).await, ConnectionState::Up);
+    assert_eq!(right(secs(20)).await, Some(secs(20)));
+    assert_eq!(right(secs(15)).await, Some(secs(20)), "the latest stays");
+    assert_eq!(note_signed(2, secs(110)).await, (5, Some(secs(10))));
     assert!(note(&store, &make, ConnectionState::Unauthorized, "401").await);
-    assert_eq!(known(&store).await[0].badly_signed, 2);
-    assert_eq!(count(0).await, ConnectionState::Unauthorized);
+    assert_eq!(
+        note_signed(1, secs(211)).await,
+        (1, Some(secs(211))),
+        "anew"
+    );
+    let found = known(&store).await.remove(0);
+    assert_eq!(found.state, ConnectionState::Unauthorized);
+    assert_eq!(found.rightly_signed_at, Some(secs(20)));
 }

@@ -2,8 +2,8 @@
 
 use tandem_domain::{LinkId, RecordId, Side, Value};
 use tandem_store::{
-    Change, Confirmation, Filtered, JobClass, JobState, Lane, Link, LinkStanding, LinkState,
-    LinkUpdate, NewJob, NewLink, Operation, SideMemory, SideState, Unlinked,
+    Change, Confirmation, Doubt, Filtered, JobClass, JobState, Lane, Link, LinkStanding, LinkState,
+    LinkUpdate, NewJob, NewLink, Operation, OwnWrite, Resolution, SideMemory, SideState, Unlinked,
 };
 
 use super::{Subject, claim_this, claimed, done, enqueue, finish, job};
@@ -80,6 +80,91 @@ pub async fn a_link_whose_record_is_linked_already_is_left_out(store: Subject) {
     assert_eq!(store.link(same_a.id).await.expect("link"), None);
     assert_eq!(store.link(same_b.id).await.expect("link"), None);
     assert_eq!(store.link_count(&fresh.sync).await.expect("count"), 2);
+}
+
+/// What lost its partner is counted by side, unless it is gone itself, left alone, or linked anew.
+pub async fn what_lost_its_partner_is_counted_unless_it_is_gone_left_alone_or_linked_anew(
+    store: Subject,
+) {
+    let make = Make::default();
+    let counts = async || {
+        let count = async |side| {
+            let counted = store.partnerless_count(&Make::customers(), side).await;
+            counted.expect("counted")
+        };
+        (count(Side::A).await, count(Side::B).await)
+    };
+    let gone = |state: &SideState| {
+        let now = make.now();
+        SideState {
+            memory: SideMemory {
+                doubt: Some(Doubt {
+                    since: now,
+                    looks: 2,
+                    last: now,
+                    is_older: false,
+                }),
+                ..state.memory.clone()
+            },
+            ..state.clone()
+        }
+    };
+    let [one, two, three] =
+        [("a1", "b1"), ("a2", "b2"), ("a3", "b3")].map(|(a, b)| make.link(a, b));
+    insert(&store, &make, &[&one, &two, &three]).await;
+    for (side, ids) in [(Side::A, ["a1", "a2", "a3"]), (Side::B, ["b1", "b2", "b3"])] {
+        let seen = ids.map(|id| Make::seen(id, "sum", &[]));
+        let indexed =
+            store.index_records(&one.sync, side, seen.to_vec(), Vec::new(), 1, make.now());
+        indexed.await.expect("index_records");
+    }
+    assert_eq!(counts().await, (0, 0), "all are linked");
+    let first = NewLink {
+        a: gone(&one.a),
+        ..one.clone()
+    };
+    retire(&store, &make, &first).await;
+    assert_eq!(counts().await, (0, 1), "b1 is there, a1 is gone");
+    let deleted = |state: &SideState| SideState {
+        memory: SideMemory {
+            own_write: Some(OwnWrite {
+                before: None,
+                after: None,
+                read_at: make.now(),
+                replaced: String::new(),
+                fields: Vec::new(),
+                wrote: Vec::new(),
+                others_moved: false,
+            }),
+            ..state.memory.clone()
+        },
+        ..state.clone()
+    };
+    let third = NewLink {
+        a: gone(&three.a),
+        b: deleted(&three.b),
+        ..three.clone()
+    };
+    retire(&store, &make, &third).await;
+    assert_eq!(counts().await, (0, 1), "we deleted b3");
+    let second = NewLink {
+        b: gone(&two.b),
+        ..two.clone()
+    };
+    retire(&store, &make, &second).await;
+    assert_eq!(counts().await, (1, 1));
+    let anew = make.link("a4", "b1");
+    insert(&store, &make, &[&anew]).await;
+    assert_eq!(counts().await, (1, 0), "b1 has another partner");
+    let asked = make.conflict(None, "a2", Make::field_conflict("name"));
+    let opened = store.open_conflicts(vec![asked.clone()], make.now()).await;
+    assert_eq!(opened.expect("asked"), 1);
+    let job = make.job_id();
+    let ignored = store
+        .resolve_conflict(asked.id, Resolution::Ignore, job, make.now())
+        .await;
+    ignored.expect("answered").expect("it was open");
+    assert_eq!(counts().await, (0, 0), "a2 is left alone by a person");
 }
 
 /// A link twice in one call is inserted once.

@@ -161,6 +161,7 @@ macro_rules! contract_suite {
             links: a_link_comes_back_as_it_was_inserted;
             links: a_link_whose_record_is_linked_already_is_left_out;
             links: a_link_twice_in_one_call_is_inserted_once;
+            links: what_lost_its_partner_is_counted_unless_it_is_gone_left_alone_or_linked_anew;
             links: one_record_may_be_linked_in_two_syncs;
             links: inserting_a_link_moves_waiting_jobs_into_its_lane;
             links: links_are_listed_in_order_by_page;

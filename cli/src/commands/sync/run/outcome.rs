@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value as Json, json};
 use tandem_domain::SyncName;
+use tandem_domain::line::line;
 use tandem_operator::DeadLetter;
 use tandem_operator::views::{ConflictView, JobView, RunView};
 use tandem_store::{JobState, RunState};
@@ -29,6 +30,8 @@ pub(super) enum End {
 /// How it stands.
 pub(super) struct Outcome {
     pub(super) end: End,
+    /// What everything that is left waits for; empty while something moves.
+    pub(super) stalled: String,
     pub(super) open: StillOpen,
     pub(super) run: Option<RunView>,
     pub(super) job: JobView,
@@ -47,6 +50,16 @@ impl Outcome {
             && self.job.state == JobState::Done
             && self.letters.is_empty()
             && self.questions.is_empty()
+    }
+
+    /// Whether nothing but open questions is left.
+    fn waits_for_a_person(&self) -> bool {
+        let ended_well = |run: &RunView| run.state == RunState::Succeeded;
+        self.open.writes.is_none()
+            && self.run.as_ref().is_some_and(ended_well)
+            && self.job.state == JobState::Done
+            && self.letters.is_empty()
+            && !self.questions.is_empty()
     }
 
     /// The word for programs.
@@ -105,8 +118,7 @@ fn told(sync: &SyncName, outcome: &Outcome) -> String {
     }
     let questions = outcome.questions.iter();
     lines.extend(named(questions.map(|question| {
-        let (id, side, record) = (question.id, question.side, &question.record);
-        format!("{id}: {} of {record} on side {side}", question.kind)
+        format!("{}: {}: {}", question.id, question.kind, question.asks)
     })));
     if !outcome.questions.is_empty() {
         lines.push(format!(
@@ -117,10 +129,17 @@ fn told(sync: &SyncName, outcome: &Outcome) -> String {
     lines.extend(outcome.open.lines());
     lines.push(match &outcome.end {
         End::Drained if outcome.is_well() => "done".to_owned(),
-        End::Drained => "NOT all of it could be done".to_owned(),
+        End::Drained if outcome.waits_for_a_person() => {
+            "done, but for what waits for a person: answer the questions, and it goes on by itself".to_owned()
+        }
+        End::Drained => "NOT all of it could be done; what could not was kept, and is named above".to_owned(),
         End::StandsStill(words) => {
             format!("NOT done, and nothing goes on by itself: {words}. What is left was kept")
         }
+        End::TimedOut if !outcome.stalled.is_empty() => format!(
+            "NOT done yet; it waits: {}. It goes on by itself, and `tandem sync status {sync}` shows how",
+            line(&outcome.stalled)
+        ),
         End::TimedOut => {
             format!("NOT done yet; it goes on by itself, and `tandem sync status {sync}` shows how")
         }

@@ -77,8 +77,10 @@ pub(super) struct StillOpen {
     came: usize,
     /// Whether there may be more of them.
     more: bool,
-    /// Those that go on by themselves at once.
+    /// Those that go on by themselves at once: at work, or due.
     moving: usize,
+    /// Those of them that are at work.
+    running: usize,
     /// Those that wait, by what they wait for.
     groups: BTreeMap<String, Group>,
     /// Writes from before the end of the run, when no job is left that could settle them.
@@ -129,6 +131,7 @@ impl StillOpen {
             came: 0,
             more,
             moving: 0,
+            running: 0,
             groups: BTreeMap::new(),
             writes: None,
         };
@@ -136,6 +139,7 @@ impl StillOpen {
             open.jobs += 1;
             if job.state == JobState::Running || job.run_at <= now {
                 open.moving += 1;
+                open.running += usize::from(job.state == JobState::Running);
                 continue;
             }
             let group = open.groups.entry(what_for(job)).or_insert(Group {
@@ -155,16 +159,30 @@ impl StillOpen {
 
     /// What everything that is left waits for, and which system is in trouble; nothing while something moves.
     pub(super) fn stalled(&self, status: &SyncStatus) -> String {
-        if self.moving > 0 || self.groups.is_empty() {
-            return String::new();
-        }
-        let waits = self.groups.keys().map(|why| format!("for {why}"));
         let troubled = status
             .connections
             .iter()
             .filter(|one| one.health.in_trouble);
         let troubled = troubled.map(|one| format!("connection {} {}", one.name, one.health.words));
-        waits.chain(troubled).collect::<Vec<_>>().join("; ")
+        self.stalled_by(troubled.collect())
+    }
+
+    /// The same, by what is said of the connections that are in trouble. What is due and is not at work is held back
+    /// then: no request goes out.
+    fn stalled_by(&self, troubled: Vec<String>) -> String {
+        let held = self.moving - self.running;
+        let is_held = held > 0 && !troubled.is_empty();
+        let is_moving = self.running > 0 || (held > 0 && !is_held);
+        if is_moving || (self.groups.is_empty() && !is_held) {
+            return String::new();
+        }
+        let due = is_held.then(|| format!("{held} jobs are due and held back"));
+        let waits = self.groups.keys().map(|why| format!("for {why}"));
+        waits
+            .chain(due)
+            .chain(troubled)
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     /// Until when, at the latest, the next look is taken.
@@ -295,6 +313,25 @@ mod tests {
             ]
         );
         assert!(open.until_words().contains("1970-01-01T00:00:40Z"));
+    }
+
+    #[test]
+    fn what_is_due_and_held_back_by_a_system_in_trouble_is_said_to_wait() {
+        let due = [job("reconcile", "backfill", "available", 10, None)];
+        let open = StillOpen::made_of(&due, &KINDS, false, at(10));
+        assert_eq!(open.stalled_by(Vec::new()), "", "it is its turn at once");
+        let down = || vec!["connection crm unreachable since noon".to_owned()];
+        let said = open.stalled_by(down());
+        assert_eq!(
+            said,
+            "1 jobs are due and held back; connection crm unreachable since noon"
+        );
+        let at_work = [
+            job("reconcile", "backfill", "available", 10, None),
+            job("reconcile", "backfill", "running", 5, None),
+        ];
+        let open = StillOpen::made_of(&at_work, &KINDS, false, at(10));
+        assert_eq!(open.stalled_by(down()), "", "one is at work");
     }
 
     #[test]
