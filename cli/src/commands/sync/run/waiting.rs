@@ -176,7 +176,7 @@ impl StillOpen {
         if is_moving || (self.groups.is_empty() && !is_held) {
             return String::new();
         }
-        let due = is_held.then(|| format!("{held} jobs are due and held back"));
+        let due = is_held.then(|| format!("jobs that are due and held back: {held}"));
         let waits = self.groups.keys().map(|why| format!("for {why}"));
         waits
             .chain(due)
@@ -324,7 +324,7 @@ mod tests {
         let said = open.stalled_by(down());
         assert_eq!(
             said,
-            "1 jobs are due and held back; connection crm unreachable since noon"
+            "jobs that are due and held back: 1; connection crm unreachable since noon"
         );
         let at_work = [
             job("reconcile", "backfill", "available", 10, None),
