@@ -42,6 +42,8 @@ pub struct SideResult<'a> {
     pub between: Between,
     /// Whether the system would have refused the write had the record changed since the first reading.
     pub guarded: bool,
+    /// Whether a create of ours met a record that stood there: what it holds beside our values is somebody's.
+    pub met: bool,
 }
 
 /// A value that a system took and did not keep.
@@ -96,6 +98,18 @@ pub fn settle(
     let ends = [End::new(policy, Side::A, a), End::new(policy, Side::B, b)];
     for rule in &policy.fields {
         let name = &rule.name;
+        if ends.iter().any(|end| end.stood_there(rule)) {
+            // As of two records that are compared for the first time, nothing is agreed on yet.
+            let [known_a, known_b] = ends.each_ref().map(|end| end.before(rule));
+            settled
+                .known_a
+                .insert(name.clone(), known_a.unwrap_or_default());
+            settled
+                .known_b
+                .insert(name.clone(), known_b.unwrap_or_default());
+            settled.moved = true;
+            continue;
+        }
         let [known_a, known_b] = ends.each_ref().map(|end| end.known(rule, &mut settled));
         if plan
             .questions
@@ -173,6 +187,19 @@ impl<'a> End<'a> {
                 before
             }
         }
+    }
+
+    /// Whether a record that a create met holds what stood there, and no form of our value.
+    fn stood_there(&self, rule: &FieldRule) -> bool {
+        let Some(after) = self.result.after.map(|after| value(after, rule)) else {
+            return false;
+        };
+        let sent = self.sent(rule).unwrap_or_default();
+        let is_form = !sent.is_null() && is_form_of(&after, &sent);
+        self.result.met
+            && rule.direction.writes(self.side)
+            && !same(rule.equality, &after, &sent)
+            && !is_form
     }
 
     /// Whether the write changed a field that it did not name: some systems clear or fill in others. That is no edit,

@@ -386,15 +386,20 @@ mod tests {
                 field: "name".to_owned(),
                 sent: Value::Null,
                 kept: Value::Null,
+                beside: Fields::default(),
             },
             ConflictKind::DeleteHeld {
                 gone: Side::A,
                 reason: String::new(),
             },
             ConflictKind::Overwritten {
-                edited_at: Timestamp::from_secs(0),
-                event: EventId::new(Timestamp::from_secs(0), &SeededEntropy::new(1)),
+                edited_at: Some(Timestamp::from_secs(0)),
+                event: Some(EventId::new(
+                    Timestamp::from_secs(0),
+                    &SeededEntropy::new(1),
+                )),
                 written: Fields::default(),
+                met: None,
             },
             ConflictKind::Emptied {
                 field: "name".to_owned(),

@@ -89,8 +89,12 @@ impl Operator {
         &self,
         mut conflict: Conflict,
     ) -> Result<Conflict, OperatorError> {
-        let (ConflictKind::NotKept { field, sent, kept }, Some(id)) =
-            (&mut conflict.kind, conflict.link)
+        let (
+            ConflictKind::NotKept {
+                field, sent, kept, ..
+            },
+            Some(id),
+        ) = (&mut conflict.kind, conflict.link)
         else {
             return Ok(conflict);
         };

@@ -49,6 +49,10 @@ pub enum ConflictKind {
         sent: Value,
         /// What the system has.
         kept: Value,
+        /// The mapped fields that a create of ours wrote beside this one, for which it had no value: what stands here may be
+        /// a default, or be of a record that the create met. Empty for updates.
+        #[serde(default, skip_serializing_if = "Fields::is_empty")]
+        beside: Fields,
     },
     /// A delete that waits for approval: more than the brake allows, or of a pair of which it is not known
     /// that it ever agreed.
@@ -59,14 +63,19 @@ pub enum ConflictKind {
         #[serde(default)]
         reason: String,
     },
-    /// A write of ours went over an edit that came in the moment between reading and writing.
+    /// A write of ours went over an edit that came in the moment between reading and writing, or over a record that its
+    /// system answered a create of ours with, and that stood there before.
     Overwritten {
-        /// When the record was edited, as its system told us in an event.
-        edited_at: Timestamp,
+        /// When the record was edited, as its system told us in an event; of a record that a create met, when it was made,
+        /// if that is known.
+        edited_at: Option<Timestamp>,
         /// The event that told of it; its body may say what the edit was.
-        event: EventId,
+        event: Option<EventId>,
         /// The mapped fields that we wrote, with the values that we put there.
         written: Fields,
+        /// What says that a create of ours met a record, in words; none where we wrote to one that we knew.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        met: Option<String>,
     },
     /// A field that had a value is not in the answers of a system any more, in many records: one question for all of them.
     Emptied {

@@ -4,8 +4,8 @@ use tandem_connectors::ConnectorError;
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Confirmation, Doubt, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome, LinkState,
-    LinkUpdate, OwnWrite, SideMemory, SideState, Waiting,
+    Change, Confirmation, Doubt, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
+    LinkState, LinkUpdate, NewConflict, OwnWrite, SideMemory, SideState, Waiting,
 };
 
 use super::back_and_forth;
@@ -20,7 +20,7 @@ use super::sending::{Carried, write_to};
 use super::taken;
 use super::unshown::Unshown;
 use crate::context::Cause;
-use crate::executor::Work;
+use crate::executor::{Work, both};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::{Reading, hints_of};
@@ -80,12 +80,17 @@ pub(super) async fn finish(
     };
     let dissolved = planned.link == LinkFate::Dissolve;
     let ended = moot::ended(work, &open, &planned, &settled);
+    let (over, logged): (Vec<_>, Vec<_>) = met(work, &open, &carried).into_iter().unzip();
+    let mut logs = changes(work, &open, &planned, &carried, &settled);
+    logs.extend(logged);
+    let mut asked = conflicts(work, &open, &planned, &unshown.ask);
+    asked.extend(over);
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),
         link: link_update(work, &open, &planned, &carried, (&settled, &unshown)),
         seen: seen(work, &open, &carried),
-        changes: changes(work, &open, &planned, &carried, &settled),
-        conflicts: conflicts(work, &open, &planned, &unshown.ask),
+        changes: logs,
+        conflicts: asked,
         used_rulings: ended.used,
         moot: ended.moot,
         outcome: Some(outcome),
@@ -101,6 +106,25 @@ pub(super) async fn finish(
         look_at_the_rest(work, &open).await?;
     }
     Ok(performed)
+}
+
+/// What is said of records that creates met.
+fn met(work: Work<'_>, open: &Open, carried: &[Carried]) -> Vec<(NewConflict, Change)> {
+    let told = carried.iter().filter_map(|one| {
+        let (stood, after) = (one.met.as_ref()?, one.after.as_ref()?);
+        let side = one.intent.side;
+        let partner = open.pair.side(side.other());
+        let mut shown = vec![after.shown(side)];
+        shown.extend(partner.map(|partner| partner.shown(side.other())));
+        let pair = both(
+            side,
+            Some(&one.id),
+            partner.map(|partner| &partner.record.id),
+        );
+        let found = (after, one.between, shown);
+        stood.told(work, open.link.id, &one.intent, found, pair)
+    });
+    told.collect()
 }
 
 /// The records of a link that is dissolved are like any without a partner: somebody must look at them.
@@ -161,6 +185,7 @@ fn side_result<'r>(
             .map(|reading| &reading.fields),
         between: write.map_or(Between::Unknown, |one| one.between),
         guarded: write.is_some_and(|one| is_guarded(work, open, &one.intent)),
+        met: write.is_some_and(|one| one.met.is_some()),
     }
 }
 
@@ -338,11 +363,13 @@ pub(super) fn own_write(
         fields: Vec::new(),
         wrote: Vec::new(),
         others_moved: false,
+        made: false,
     };
     let names = |intent: &Intent| -> Vec<String> { intent.fields.keys().cloned().collect() };
     if let Some(write) = write {
         return Some(OwnWrite {
             wrote: names(&write.intent),
+            made: write.intent.op == IntentOp::Create && write.met.is_none(),
             others_moved: look
                 .reading
                 .as_ref()

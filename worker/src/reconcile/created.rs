@@ -1,5 +1,7 @@
 //! Links a record that a create of ours made with the record that it was made from.
 
+use std::time::Duration;
+
 use tandem_domain::{ConflictId, LinkId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
@@ -9,6 +11,7 @@ use tandem_store::{
 
 use super::change_log::created_fields;
 use super::changed::{could_be_made_so, since_made};
+use super::met::{self, Stood};
 use super::questions::not_kept_question;
 use super::taken;
 use crate::executor::{Work, both};
@@ -38,7 +41,9 @@ pub(super) async fn link_created(
     }
     let now = work.context.now();
     let fresh = source.as_ref().map(|source| source.reading);
-    let settled = settled(work, intent, created, source.as_ref());
+    let took = source.as_ref().map_or(0, |source| source.millis);
+    let stood = met::look(work, intent, created, Duration::from_millis(took)).await?;
+    let settled = settled(work, intent, created, (source.as_ref(), stood.is_some()));
     // What an operator gave is still to be written to the source.
     let is_edited = !work.claimed.job.edits.is_empty();
     let is_done = fresh.is_some() && !is_edited && !settled.moved;
@@ -55,7 +60,8 @@ pub(super) async fn link_created(
         .as_ref()
         .is_some_and(|source| source.between == Between::Nobody);
     let is_last = is_answered || could_be_made_so(work, intent, created);
-    let target_state = target_state(intent, created, &settled, (is_answered, is_last));
+    let known = (is_answered, is_last, stood.as_ref());
+    let target_state = target_state(intent, created, &settled, known);
     let (state_a, state_b) = match intent.side {
         Side::A => (target_state, source_state),
         Side::B => (source_state, target_state),
@@ -76,12 +82,22 @@ pub(super) async fn link_created(
     change.duration_ms = source.as_ref().map_or(0, |source| source.millis);
     let mut seen = vec![(intent.side, created.indexed(work.sync))];
     seen.extend(fresh.map(|reading| (intent.side.other(), reading.indexed(work.sync))));
+    let mut shown = vec![created.shown(intent.side)];
+    shown.extend(fresh.map(|reading| reading.shown(intent.side.other())));
+    let between = source
+        .as_ref()
+        .map_or(Between::Unknown, |source| source.between);
+    let found = (created, between, shown);
+    let told = stood.and_then(|stood| stood.told(work, link.id, intent, found, (a, b)));
+    let (over, logged) = told.unzip();
+    let mut conflicts = questions(work, link.id, (intent, created), &settled);
+    conflicts.extend(over);
     let confirmation = Confirmation {
         verdicts: vec![confirmed(intent, created)],
-        conflicts: questions(work, link.id, created, &settled),
+        conflicts,
         link: Some(LinkUpdate::Insert(link)),
         seen,
-        changes: vec![change],
+        changes: [change].into_iter().chain(logged).collect(),
         used_rulings: source.map(|source| source.used_rulings).unwrap_or_default(),
         outcome: Some(if is_done {
             JobOutcome::Done {
@@ -95,10 +111,10 @@ pub(super) async fn link_created(
     work.confirm(confirmation).await
 }
 
-pub(super) fn questions(
+fn questions(
     work: Work<'_>,
     link: LinkId,
-    created: &Reading,
+    (intent, created): (&Intent, &Reading),
     settled: &Settled,
 ) -> Vec<NewConflict> {
     let record = &created.record.id;
@@ -107,7 +123,8 @@ pub(super) fn questions(
         .iter()
         .map(|lost| {
             let shown = vec![created.shown(lost.side)];
-            not_kept_question(work, link, record.clone(), lost.clone(), shown)
+            let lost = (lost.clone(), met::beside(intent, lost));
+            not_kept_question(work, link, record.clone(), lost, shown)
         })
         .collect()
 }
@@ -126,7 +143,7 @@ fn target_state(
     intent: &Intent,
     created: &Reading,
     settled: &Settled,
-    (is_answered, is_last): (bool, bool),
+    (is_answered, is_last, stood): (bool, bool, Option<&Stood>),
 ) -> SideState {
     let mut state = created.side_state(settled.known(intent.side));
     state.memory = SideMemory {
@@ -143,6 +160,7 @@ fn target_state(
                 Vec::new()
             },
             others_moved: false,
+            made: stood.is_none(),
         }),
         ..SideMemory::default()
     };
@@ -165,7 +183,7 @@ fn settled(
     work: Work<'_>,
     intent: &Intent,
     created: &Reading,
-    source: Option<&Source<'_>>,
+    (source, met): (Option<&Source<'_>>, bool),
 ) -> Settled {
     let made = SideResult {
         before: None,
@@ -176,6 +194,7 @@ fn settled(
             |source| source.between,
         ),
         guarded: false,
+        met,
     };
     let from = SideResult {
         before: Some(source.map_or(&intent.fields, |source| &source.reading.fields)),
@@ -195,8 +214,9 @@ async fn resettled(
     intent: &Intent,
     created: &Reading,
     link: &Link,
+    met: bool,
 ) -> Result<Settled, WorkError> {
-    let mut settled = settled(work, intent, created, None);
+    let mut settled = settled(work, intent, created, (None, met));
     let side = intent.side.other();
     let Some(id) = &link.side(side).id else {
         return Ok(settled);
@@ -226,9 +246,11 @@ pub(super) async fn relink(
     if let Some(ended) = taken::refuse(work, intent, created).await? {
         return Ok(ended);
     }
-    let settled = resettled(work, intent, created, link).await?;
+    let stood = met::look(work, intent, created, Duration::ZERO).await?;
+    let settled = resettled(work, intent, created, link, stood.is_some()).await?;
     let is_last = could_be_made_so(work, intent, created);
-    let state = target_state(intent, created, &settled, (false, is_last));
+    let known = (false, is_last, stood.as_ref());
+    let state = target_state(intent, created, &settled, known);
     let (a, b) = match intent.side {
         Side::A => (state, link.b.clone()),
         Side::B => (link.a.clone(), state),
@@ -239,9 +261,15 @@ pub(super) async fn relink(
     change.intent = Some(intent.id);
     change.fields = created_fields(intent, false);
     change.outcome = outcome(&settled);
+    let found = (created, Between::Unknown, vec![created.shown(intent.side)]);
+    let pair = (a.id.as_ref(), b.id.as_ref());
+    let told = stood.and_then(|stood| stood.told(work, link.id, intent, found, pair));
+    let (over, logged) = told.unzip();
+    let mut conflicts = questions(work, link.id, (intent, created), &settled);
+    conflicts.extend(over);
     let confirmation = Confirmation {
         verdicts: vec![confirmed(intent, created)],
-        conflicts: questions(work, link.id, created, &settled),
+        conflicts,
         link: Some(LinkUpdate::Update {
             id: link.id,
             expected_revision: link.revision,
@@ -251,7 +279,7 @@ pub(super) async fn relink(
             state: link.state,
         }),
         seen: vec![(intent.side, created.indexed(work.sync))],
-        changes: vec![change],
+        changes: [change].into_iter().chain(logged).collect(),
         outcome: Some(work.next_step()),
         ..Confirmation::default()
     };

@@ -37,6 +37,7 @@ pub(super) fn remembered(open: &Open, carried: &[Carried], side: Side) -> Option
         fields: Vec::new(),
         wrote: Vec::new(),
         others_moved: false,
+        made: false,
     })
 }
 
@@ -152,9 +153,10 @@ fn told(
         side,
         record: record.clone(),
         kind: ConflictKind::Overwritten {
-            edited_at,
-            event: event.id,
+            edited_at: Some(edited_at),
+            event: Some(event.id),
             written: Fields::new(),
+            met: None,
         },
         shown: vec![shown_as_agreed(record.clone(), side, &link.base)],
     };

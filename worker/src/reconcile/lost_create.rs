@@ -11,6 +11,7 @@ use super::create::{keep_id, read_created};
 use super::created::{link_created, relink};
 use super::looks::pause_within;
 use super::lookup::{find_by_key, may_have_key};
+use super::met;
 use super::shown::wait_until_whole;
 use super::unlinked::look_again;
 use crate::executor::{Sent, Work, shows_field, verdict};
@@ -229,7 +230,8 @@ fn could_be_effect(work: Work<'_>, intent: &Intent, reading: &Reading) -> bool {
     }
     if work.can(intent.side, |stream| stream.external_reference) {
         let transaction = intent.id.to_string();
-        return reading.record.reference.as_deref() == Some(&*transaction);
+        return reading.record.reference.as_deref() == Some(&*transaction)
+            || met::went_over(work, intent, reading);
     }
     intent.fields.iter().all(|(name, sent)| {
         let found = reading.fields.get(name).unwrap_or(&Value::Null);

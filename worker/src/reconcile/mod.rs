@@ -20,6 +20,7 @@ mod looks;
 mod lookup;
 mod lost_create;
 mod made_again;
+mod met;
 mod moot;
 mod over_and_over;
 mod overwritten;

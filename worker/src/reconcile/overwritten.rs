@@ -12,6 +12,7 @@ use tandem_store::{
     OwnWrite, ShownRecord,
 };
 
+use super::met::{self, Stood};
 use super::pair::{CLOCK_SLACK, Look, Pair};
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -36,6 +37,8 @@ pub(super) struct Overwritten {
     event: Event,
     edited_at: Timestamp,
     written: Fields,
+    /// What says that the write was a create, which met the record.
+    met: Option<Stood>,
 }
 
 /// What events tell of the moments before and after our last writes.
@@ -87,15 +90,23 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
             }
             continue;
         }
-        if let Some(event) = went_under(own, earlier) {
-            around.overwritten.push(Overwritten {
+        let met = own.made.then(|| was_there_before(own, &earlier)).flatten();
+        if met.is_some() {
+            // What we had no value for is of the record that stood there.
+            around.came_after.push(CameAfter {
                 side,
-                record: record.clone(),
-                edited_at: event.occurred_at.unwrap_or(event.received_at),
-                written,
-                event,
+                written: taken_for_defaults(work, link, side, &written),
             });
         }
+        let under = met.clone().or_else(|| went_under(own, earlier));
+        around.overwritten.extend(under.map(|event| Overwritten {
+            side,
+            record: record.clone(),
+            edited_at: event.occurred_at.unwrap_or(event.received_at),
+            met: met.as_ref().map(met::by_event),
+            written,
+            event,
+        }));
     }
     Ok(around)
 }
@@ -163,6 +174,34 @@ fn went_under(own: &OwnWrite, earlier: Vec<(Event, Duration)>) -> Option<Event> 
     event.filter(|_| apart.len() > standing)
 }
 
+/// The event of a record that a create of ours met: what it tells of happened before anything was sent. Clocks are known
+/// to about a second, and some not at all: so it must also lie well before the change that the record shows.
+fn was_there_before(own: &OwnWrite, earlier: &[(Event, Duration)]) -> Option<Event> {
+    let mut told = earlier.iter().filter(|(_, apart)| *apart > CLOCK_SLACK);
+    let before = told.find(|(event, _)| {
+        let happened = event.occurred_at;
+        happened.is_some_and(|at| at.plus(CLOCK_SLACK) < own.read_at)
+    });
+    before.map(|(event, _)| event.clone())
+}
+
+/// The fields of a new record for which we had no value, and that have one, which was taken for a default; with nothing,
+/// which is what we had put there.
+fn taken_for_defaults(work: Work<'_>, link: &Link, side: Side, written: &Fields) -> Fields {
+    let rules = work.sync.policy.fields.iter();
+    let is_default = |rule: &&FieldRule| {
+        let base = link.base.get(&rule.name);
+        let is_unsent = written.get(&rule.name).is_none_or(Value::is_null);
+        rule.direction.writes(side)
+            && is_unsent
+            && base.is_some_and(|base| base.side(side.other()).is_null())
+    };
+    let fields = rules.filter(is_default);
+    fields
+        .map(|rule| (rule.name.clone(), Value::Null))
+        .collect()
+}
+
 /// The fields of our last write that show something else, which is no form of what was written, and was taken for one
 /// all the same; with what was written.
 fn edited_after(
@@ -219,9 +258,10 @@ impl Overwritten {
             side: self.side,
             record: self.record.clone(),
             kind: ConflictKind::Overwritten {
-                edited_at: self.edited_at,
-                event: self.event.id,
+                edited_at: Some(self.edited_at),
+                event: Some(self.event.id),
                 written: self.written.clone(),
+                met: self.met.as_ref().map(|met| met.how.clone()),
             },
             shown,
         }
@@ -229,12 +269,16 @@ impl Overwritten {
 
     pub(super) fn change(&self, work: Work<'_>, link: &Link) -> Change {
         let change = work.change(Operation::Overwrite, link.a.id.as_ref(), link.b.id.as_ref());
-        Change {
-            link: Some(link.id),
-            error: Some(format!(
+        let why = match &self.met {
+            Some(met) => met.over(self.side, &self.record, &self.written),
+            None => format!(
                 "side {} was edited at {} (event {}), between our reading and our write, which went over it",
                 self.side, self.edited_at, self.event.id
-            )),
+            ),
+        };
+        Change {
+            link: Some(link.id),
+            error: Some(why),
             ..change
         }
     }

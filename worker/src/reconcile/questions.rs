@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{BaseValue, ConflictId, LinkId, RecordId, Side};
+use tandem_domain::{BaseValue, ConflictId, Fields, LinkId, RecordId, Side};
 use tandem_engine::{LinkFate, NotKept, Plan};
 use tandem_store::{ConflictKind, NewConflict, ShownRecord};
 
@@ -90,7 +90,8 @@ pub(super) fn conflicts(
     let not_kept = not_kept.filter(|_| is_held).filter_map(|lost| {
         let record = record(lost.side)?;
         let shown = both_shown(open);
-        Some(not_kept_question(work, open.link.id, record, lost, shown))
+        let question = not_kept_question(work, open.link.id, record, (lost, Fields::new()), shown);
+        Some(question)
     });
     let overwritten = open
         .overwritten
@@ -104,7 +105,7 @@ pub(super) fn not_kept_question(
     work: Work<'_>,
     link: LinkId,
     record: RecordId,
-    lost: NotKept,
+    (lost, beside): (NotKept, Fields),
     shown: Vec<ShownRecord>,
 ) -> NewConflict {
     let labels = [
@@ -122,6 +123,7 @@ pub(super) fn not_kept_question(
             field: lost.field,
             sent: lost.sent,
             kept: lost.kept,
+            beside,
         },
         shown,
     }

@@ -1,5 +1,7 @@
 //! Carrying a plan of a linked pair out: what is right before each write, what is sent, and what is read back.
 
+use std::time::Duration;
+
 use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side, Value};
 use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
@@ -10,6 +12,7 @@ use super::changed::between;
 use super::confirm::{finish, seen};
 use super::linked::{Open, Round};
 use super::looks::LOOK_AGAIN;
+use super::met::{self, Stood};
 use super::over_and_over;
 use super::pair::look;
 use super::recover::{Recovery, has_landed};
@@ -25,6 +28,8 @@ pub(super) struct Carried {
     pub(super) after: Option<Reading>,
     pub(super) between: Between,
     pub(super) millis: u64,
+    /// A record that stood there, with which a create was answered.
+    pub(super) met: Option<Stood>,
 }
 
 /// What was written to one side, if anything was.
@@ -176,7 +181,7 @@ async fn send_all(
         };
         match work.send(intent, target).await {
             Sent::Written { written, millis } => {
-                carried.push(read_back(work, &open, intent, written, millis).await);
+                carried.push(read_back(work, &open, intent, written, millis).await?);
             }
             Sent::NoEffect(ConnectorError::VersionConflict { .. }) if step.is_again => {
                 return conflicted_again(work, &open, intent).await;
@@ -304,7 +309,7 @@ async fn read_back(
     intent: &Intent,
     written: tandem_connectors::Written,
     millis: u64,
-) -> Carried {
+) -> Result<Carried, WorkError> {
     let hints = work.claimed.job.hints;
     let answered = work.context.now();
     let answer = written
@@ -333,11 +338,18 @@ async fn read_back(
             (after, between)
         }
     };
-    Carried {
+    let met = match &after {
+        Some(after) if intent.op == IntentOp::Create => {
+            met::look(work, intent, after, Duration::from_millis(millis)).await?
+        }
+        Some(_) | None => None,
+    };
+    Ok(Carried {
         intent: intent.clone(),
         id: written.id,
         after,
         between,
         millis,
-    }
+        met,
+    })
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Side, Timestamp};
+use tandem_domain::{ConflictId, LinkId, Side, Timestamp};
 use tandem_engine::Mistaken;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
@@ -199,10 +199,22 @@ pub(super) async fn gather(
         .chain(theirs.filter(|record| record.side == side))
         .collect();
     ask(work, link, (side, shows.reason()), shown).await?;
+    remember(work, link, side).await?;
     for one in singly {
+        if let Some(link) = one.link {
+            remember_of(work, link, side).await?;
+        }
         close_as_part(work, one.id).await?;
     }
     Ok(Some(held(work, side)))
+}
+
+/// Has another link know that its record waits: what was asked about it by itself is part of the question from now on.
+async fn remember_of(work: Work<'_>, link: LinkId, side: Side) -> Result<(), WorkError> {
+    match work.context.store.link(link).await? {
+        Some(link) => remember(work, &link, side).await,
+        None => Ok(()),
+    }
 }
 
 /// Asks once for the whole side.

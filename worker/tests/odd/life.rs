@@ -29,10 +29,11 @@ enum Odd {
     Moments,
     Tracks,
     Everything,
+    Upserts,
 }
 
 /// Each kind gets its share of the worlds, and its own seeds.
-const KINDS: u64 = 7;
+const KINDS: u64 = 8;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -101,6 +102,11 @@ async fn so_do_systems_with_all_of_that_at_once() {
     live_through(Odd::Everything).await;
 }
 
+#[tokio::test]
+async fn so_do_systems_that_answer_a_create_with_what_a_person_made_there() {
+    live_through(Odd::Upserts).await;
+}
+
 type Forms = Vec<(&'static str, Form)>;
 
 /// Draws for one world, of its own: what Tandem draws does not change what happens in it.
@@ -158,7 +164,8 @@ impl Draw {
             creates_answer_id_alone: self.one_in(2),
             updates_answer_nothing: self.one_in(2),
             compares_versions: self.odd == Odd::Moments || self.one_in(2),
-            hides_birth: self.one_in(2),
+            hides_birth: self.one_in(2) && self.odd != Odd::Upserts,
+            joins_by: (self.odd == Odd::Upserts).then_some("email"),
             page: if self.one_in(2) { 0 } else { 3 },
             omits_empty: self.odd == Odd::Forms && self.one_in(3),
             ..Oddities::default()
@@ -289,6 +296,7 @@ async fn a_world_lives_the_same_life_each_time() {
         Odd::Moments,
         Odd::Tracks,
         Odd::Everything,
+        Odd::Upserts,
     ];
     let given = number("TANDEM_TEST_SEED");
     for odd in kinds {
@@ -368,6 +376,9 @@ async fn act(world: &World, draw: &Draw, step: u64) {
             .clock
             .advance(Duration::from_millis(draw.below(5_000)));
     }
+    if draw.odd == Odd::Upserts && draw.one_in(4) {
+        return make_on_both(world, draw, side, step).await;
+    }
     let ids = system.ids();
     let record = if draw.one_in(6) || ids.is_empty() {
         let (email, name) = (format!("new{step}@x.example"), format!("New {step}"));
@@ -385,6 +396,29 @@ async fn act(world: &World, draw: &Draw, step: u64) {
     for _ in 0..draw.below(3) {
         world.hear(side, &record).await;
     }
+}
+
+/// The same is made on both sides, and on one of them it is not found yet when the other's is carried over.
+async fn make_on_both(world: &World, draw: &Draw, side: Side, step: u64) {
+    let (email, name) = (format!("new{step}@x.example"), format!("New {step}"));
+    let made = |side: Side| {
+        let (city, note) = (format!("{side}{step}city"), format!("{side}{step}note"));
+        let fields = [("name", &*name), ("email", &email), ("city", &city)];
+        let with_note = [&fields[..], &[("note", &note)]].concat();
+        let has_note = draw.one_in(2);
+        let fields = if has_note { &with_note } else { &fields[..] };
+        world.system(side).user_creates(fields)
+    };
+    let first = made(side);
+    world.system(side).hides(&first, Duration::from_secs(12));
+    if draw.one_in(2) {
+        world.hear(side, &first).await;
+    }
+    // So long that the times of the record say it.
+    let pause = Duration::from_millis(5_000 + draw.below(3_000));
+    world.clock.advance(pause);
+    let second = made(side.other());
+    world.hear(side.other(), &second).await;
 }
 
 /// Reads do not find the record for a moment; or somebody deletes it and makes it again, under another id.

@@ -25,3 +25,4 @@ mod shown_elsewhere;
 mod shown_late;
 mod side_effects;
 mod told;
+mod upserted;

@@ -79,20 +79,20 @@ async fn written_while_edited(
 
 impl World {
     /// The events of a record on b, in this order.
-    async fn tell_b(&self, record: &RecordId, told: &[Timestamp]) {
+    pub async fn tell_b(&self, record: &RecordId, told: &[Timestamp]) {
         for at in told {
             self.tell(Side::B, record, EventKind::Updated, *at).await;
             self.rest().await;
         }
     }
 
-    async fn asked(&self, kind: &str) -> Vec<Conflict> {
+    pub async fn asked(&self, kind: &str) -> Vec<Conflict> {
         let mut questions = self.questions().await;
         questions.retain(|question| question.kind.as_str() == kind);
         questions
     }
 
-    async fn overwrites(&self) -> Vec<Change> {
+    pub async fn overwrites(&self) -> Vec<Change> {
         let filter = ChangeFilter {
             limit: 100,
             ..ChangeFilter::default()
@@ -106,7 +106,10 @@ impl World {
 
 fn overwritten(question: &Conflict) -> (Timestamp, Vec<(&str, String)>) {
     let ConflictKind::Overwritten {
-        edited_at, written, ..
+        edited_at: Some(edited_at),
+        written,
+        met: None,
+        ..
     } = &question.kind
     else {
         panic!("{question:?}");

@@ -122,6 +122,7 @@ impl Pair {
             after: Some(&self.a.fields),
             between: between(atomic),
             guarded: atomic,
+            met: false,
         };
         let result_b = SideResult {
             before: Some(&before_b),
@@ -129,6 +130,7 @@ impl Pair {
             after: Some(&self.b.fields),
             between: between(atomic),
             guarded: atomic,
+            met: false,
         };
         self.base = Some(settle(policy, self.base.as_ref(), &plan, result_a, result_b).base);
         plan

@@ -122,26 +122,18 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 ),
             }
         }
-        ConflictKind::NotKept { field, sent, kept } => format!(
-            "side {side} was to have {} for `{field}` of {record}, and has {} now",
-            quoted(sent),
-            quoted(kept)
-        ),
-        ConflictKind::Overwritten {
-            edited_at,
-            event,
-            written,
-        } if written.is_empty() => format!(
-            "our delete of {record} on side {side}, because its partner was deleted, went over an edit of {edited_at}; the event {event} may say what the edit was: make the record again if it is to stay"
-        ),
-        ConflictKind::Overwritten {
-            edited_at,
-            event,
-            written,
+        ConflictKind::NotKept {
+            field,
+            sent,
+            kept,
+            beside,
         } => format!(
-            "our write to {record} on side {side} went over an edit of {edited_at}: we wrote {}; the event {event} may say what the edit was: enter it again there if it is missing",
-            pairs(written)
+            "side {side} was to have {} for `{field}` of {record}, and has {} now{}",
+            quoted(sent),
+            quoted(kept),
+            may_have_met(side, beside)
         ),
+        ConflictKind::Overwritten { .. } => overwritten(conflict, &record),
         ConflictKind::Replaced {
             reason,
             known,
@@ -222,6 +214,51 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 "{record} on side {side} would be deleted, because {partner} on side {gone} is gone; held: {reason}"
             )
         }
+    }
+}
+
+/// What else a value may mean that stands in a new record where we sent none.
+fn may_have_met(side: Side, beside: &Fields) -> String {
+    if beside.is_empty() {
+        return String::new();
+    }
+    format!(
+        ": either side {side} fills it in by itself, or a record stood there before, with which it answered our create. Then what that held went under our {}, and is not known: enter it again there if it is missing",
+        pairs(beside)
+    )
+}
+
+/// What a write of ours went over, in a sentence.
+fn overwritten(conflict: &Conflict, record: &str) -> String {
+    let ConflictKind::Overwritten {
+        edited_at,
+        event,
+        written,
+        met,
+    } = &conflict.kind
+    else {
+        return String::new();
+    };
+    let side = conflict.side;
+    let told = event.map_or_else(String::new, |event| {
+        format!("; the event {event} may say what the edit was")
+    });
+    let edit = edited_at.map_or_else(|| "an edit".to_owned(), |at| format!("an edit of {at}"));
+    match met {
+        Some(how) => format!(
+            "our create on side {side} was answered with {record}, which stood there before ({how}): we wrote {}; what it held in these fields is not known{}: enter it again there if it is missing",
+            pairs(written),
+            event.map_or_else(String::new, |event| format!(
+                "; the event {event} may say it"
+            ))
+        ),
+        None if written.is_empty() => format!(
+            "our delete of {record} on side {side}, because its partner was deleted, went over {edit}{told}: make the record again if it is to stay"
+        ),
+        None => format!(
+            "our write to {record} on side {side} went over {edit}: we wrote {}{told}: enter it again there if it is missing",
+            pairs(written)
+        ),
     }
 }
 

@@ -549,8 +549,13 @@ fn question(kind: &ConflictKind) -> Json {
             "candidates": candidates, "more_candidates": more_candidates,
             "rivals": rivals, "more_rivals": more_rivals, "key": key,
         }),
-        ConflictKind::NotKept { field, sent, kept } => {
-            json!({ "field": field, "sent": plain(sent), "kept": plain(kept) })
+        ConflictKind::NotKept {
+            field,
+            sent,
+            kept,
+            beside,
+        } => {
+            json!({ "field": field, "sent": plain(sent), "kept": plain(kept), "beside": plain_fields(beside) })
         }
         ConflictKind::Emptied {
             field,
@@ -562,8 +567,9 @@ fn question(kind: &ConflictKind) -> Json {
             edited_at,
             event,
             written,
+            met,
         } => {
-            json!({ "edited_at": edited_at, "event": event, "written": plain_fields(written) })
+            json!({ "edited_at": edited_at, "event": event, "written": plain_fields(written), "met": met })
         }
         ConflictKind::Replaced {
             reason,

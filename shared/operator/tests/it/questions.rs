@@ -538,6 +538,7 @@ async fn a_question_about_a_value_that_was_not_kept_shows_what_stands_now() {
         field: "name".to_owned(),
         sent: text("Ann Old"),
         kept: text("Ann O"),
+        beside: Fields::default(),
     };
     let question = NewConflict {
         side: Side::B,
@@ -686,4 +687,54 @@ async fn the_status_counts_open_questions_as_they_are_listed_and_answers_apart()
     let status = status.expect("it is known");
     assert_eq!(status.open_conflicts.count, 2);
     assert_eq!(status.answered_conflicts.count, 1);
+}
+
+#[tokio::test]
+async fn what_a_create_went_over_is_told_with_what_says_so_and_what_to_do() {
+    let world = world().await;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let link = world.make.link("7", "b7");
+    let now = world.make.now();
+    let linked = world.store.insert_links(vec![link.clone()], now).await;
+    assert_eq!(linked.expect("linked"), 1);
+    let ask = async |kind: ConflictKind| {
+        let question = NewConflict {
+            side: Side::B,
+            record: RecordId::new("b7"),
+            shown: vec![Make::shown(Side::B, "b7", "New Ltd")],
+            ..world.make.conflict(Some(link.id), "b7", kind)
+        };
+        let id = open(&world, question).await;
+        world.operator.conflict(id).await.expect("it is there")
+    };
+    let written = Fields::from([("city".to_owned(), text("Lyon"))]);
+    let over = ask(ConflictKind::Overwritten {
+        edited_at: None,
+        event: None,
+        written: written.clone(),
+        met: Some("it was made at noon".to_owned()),
+    })
+    .await;
+    for said in [
+        "our create on side b was answered with \"New Ltd\" (b7), which stood there before",
+        "it was made at noon",
+        "we wrote city \"Lyon\"",
+        "is not known",
+        "enter it again there",
+    ] {
+        assert!(over.asks.contains(said), "{said}: {}", over.asks);
+    }
+    let perhaps = ask(ConflictKind::NotKept {
+        field: "phone".to_owned(),
+        sent: Value::Null,
+        kept: text("555"),
+        beside: written,
+    })
+    .await;
+    for said in [
+        "has \"555\" now: either side b fills it in by itself, or a record stood there before",
+        "went under our city \"Lyon\"",
+    ] {
+        assert!(perhaps.asks.contains(said), "{said}: {}", perhaps.asks);
+    }
 }

@@ -162,4 +162,8 @@ pub struct OwnWrite {
     /// Whether a field that it did not write changed with it: somebody's edit came right before it, and still stands.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub others_moved: bool,
+    /// Whether it was a create of which nothing said that it met a record which stood there. An event that is heard later
+    /// may say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made: bool,
 }

@@ -457,6 +457,13 @@ pub async fn every_kind_and_answer_survives_the_storage(store: Subject) {
         field: "email".to_owned(),
         sent: Value::Text("X@Y.Z".to_owned()),
         kept: Value::Null,
+        beside: tandem_domain::Fields::from([("name".to_owned(), Value::Text("X".to_owned()))]),
+    };
+    let met = ConflictKind::Overwritten {
+        edited_at: None,
+        event: None,
+        written: tandem_domain::Fields::from([("name".to_owned(), Value::Text("X".to_owned()))]),
+        met: Some("it was made before".to_owned()),
     };
     let cases = [
         (
@@ -470,6 +477,7 @@ pub async fn every_kind_and_answer_survives_the_storage(store: Subject) {
             },
         ),
         (not_kept, Resolution::Reject),
+        (met, Resolution::Dismiss),
         (
             ConflictKind::DeleteHeld {
                 gone: Side::B,

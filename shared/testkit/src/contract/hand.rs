@@ -145,9 +145,10 @@ pub async fn a_pair_with_an_open_write_is_not_taken_apart_by_hand(store: Subject
 
 fn overwritten(make: &Make) -> ConflictKind {
     ConflictKind::Overwritten {
-        edited_at: make.now(),
-        event: make.event("told", "a2").id,
+        edited_at: Some(make.now()),
+        event: Some(make.event("told", "a2").id),
         written: Fields::new(),
+        met: None,
     }
 }
 

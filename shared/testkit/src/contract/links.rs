@@ -135,6 +135,7 @@ pub async fn what_lost_its_partner_is_counted_unless_it_is_gone_left_alone_or_li
                 fields: Vec::new(),
                 wrote: Vec::new(),
                 others_moved: false,
+                made: false,
             }),
             ..state.memory.clone()
         },
