@@ -148,11 +148,8 @@ pub(crate) fn list(filter: &ChangeFilter) -> QueryBuilder<Postgres> {
 #[async_trait]
 impl ChangeStore for PostgresStore {
     async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<Change>, StoreError> {
-        alone::all(&self.pool, list(filter).build())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = alone::all(&self.pool, list(filter).build()).await?;
+        rows::known("changes", &rows, read)
     }
 
     async fn ends_of(&self, links: &[LinkId]) -> Result<Vec<Change>, StoreError> {

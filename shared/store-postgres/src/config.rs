@@ -351,11 +351,8 @@ WHERE name = $1 AND deleted_at IS NULL";
 
     async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
         const SCHEDULES: &str = "-- schedules\nSELECT * FROM schedules ORDER BY sync, purpose";
-        alone::all(&self.pool, sqlx::query(SCHEDULES))
-            .await?
-            .iter()
-            .map(schedule)
-            .collect()
+        let rows = alone::all(&self.pool, sqlx::query(SCHEDULES)).await?;
+        rows::known("schedules", &rows, schedule)
     }
 
     async fn advance_schedule(

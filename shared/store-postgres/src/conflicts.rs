@@ -273,11 +273,8 @@ impl ConflictStore for PostgresStore {
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(sql::page(filter.limit));
-        alone::all(&self.pool, query.build())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = alone::all(&self.pool, query.build()).await?;
+        rows::known("questions", &rows, read)
     }
 
     async fn conflict(&self, id: ConflictId) -> Result<Option<Conflict>, StoreError> {

@@ -215,10 +215,7 @@ impl HealthStore for PostgresStore {
     }
 
     async fn health(&self) -> Result<Vec<ConnectionHealth>, StoreError> {
-        alone::all(&self.pool, sqlx::query(HEALTH))
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = alone::all(&self.pool, sqlx::query(HEALTH)).await?;
+        rows::known("connections", &rows, read)
     }
 }

@@ -58,14 +58,45 @@ pub(crate) fn word<T: DeserializeOwned>(
     read_word(get(row, column)?, column)
 }
 
-/// A state or kind that may be missing.
-pub(crate) fn word_opt<T: DeserializeOwned>(
+/// The rows of a list that can be read. One that a newer version wrote, in words that this one does not know, is left out
+/// with a warning; the others are not kept from whoever asks.
+pub(crate) fn known<T>(
+    what: &'static str,
+    rows: &[PgRow],
+    read: impl Fn(&PgRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut known = Vec::with_capacity(rows.len());
+    for row in rows {
+        match read(row) {
+            Ok(one) => known.push(one),
+            Err(StoreError::Corrupt { reason, .. }) => {
+                let id: Option<&str> = row.try_get("id").ok();
+                tracing::warn!(
+                    what,
+                    id,
+                    reason,
+                    "a row in the list of {what} cannot be read by this version of Tandem and is left out; it is kept as it is. Did a \
+                     newer version write it? Run that one everywhere"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(known)
+}
+
+/// A word that this version knows, or the word as it is.
+pub(crate) fn word_or_text<T: DeserializeOwned>(
     row: &PgRow,
     column: &'static str,
-) -> Result<Option<T>, StoreError> {
-    get::<Option<&str>>(row, column)?
-        .map(|text| read_word(text, column))
-        .transpose()
+) -> Result<(Option<T>, Option<String>), StoreError> {
+    let Some(text) = get::<Option<String>>(row, column)? else {
+        return Ok((None, None));
+    };
+    match read_word(&text, column) {
+        Ok(word) => Ok((Some(word), None)),
+        Err(_) => Ok((None, Some(text))),
+    }
 }
 
 fn read_word<T: DeserializeOwned>(text: &str, column: &'static str) -> Result<T, StoreError> {

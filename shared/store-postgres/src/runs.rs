@@ -210,11 +210,8 @@ SELECT cursor_at FROM cursors WHERE sync = $1 AND side = $2";
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(sql::page(filter.limit));
-        alone::all(&self.pool, query.build())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = alone::all(&self.pool, query.build()).await?;
+        rows::known("runs", &rows, read)
     }
 
     async fn prune_runs(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -160,11 +160,8 @@ pub(crate) fn list(filter: &ChangeFilter) -> QueryBuilder<Sqlite> {
 #[async_trait]
 impl ChangeStore for SqliteStore {
     async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<Change>, StoreError> {
-        sql::all(&self.readers, list(filter).build())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = sql::all(&self.readers, list(filter).build()).await?;
+        rows::known("changes", &rows, read)
     }
 
     async fn ends_of(&self, links: &[LinkId]) -> Result<Vec<Change>, StoreError> {

@@ -270,11 +270,8 @@ impl ConflictStore for SqliteStore {
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(sql::page(filter.limit));
-        sql::all(&self.readers, query.build())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = sql::all(&self.readers, query.build()).await?;
+        rows::known("questions", &rows, read)
     }
 
     async fn conflict(&self, id: ConflictId) -> Result<Option<Conflict>, StoreError> {

@@ -199,10 +199,7 @@ impl HealthStore for SqliteStore {
     }
 
     async fn health(&self) -> Result<Vec<ConnectionHealth>, StoreError> {
-        sql::all(&self.readers, sqlx::query(HEALTH))
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = sql::all(&self.readers, sqlx::query(HEALTH)).await?;
+        rows::known("connections", &rows, read)
     }
 }

@@ -207,11 +207,8 @@ SELECT cursor_at FROM cursors WHERE sync = ?1 AND side = ?2";
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(sql::page(filter.limit));
-        sql::all(&self.readers, query.build())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = sql::all(&self.readers, query.build()).await?;
+        rows::known("runs", &rows, read)
     }
 
     async fn prune_runs(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

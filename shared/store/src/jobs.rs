@@ -121,6 +121,9 @@ pub struct Job {
     pub edits: Edits,
     /// How long and for what it has waited since it last came forward.
     pub waits: Waits,
+    /// What it waits for, in the word of a newer version that this one does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for_newer: Option<String>,
     /// How often in a row its process went away while it ran, without its having got on meanwhile.
     pub crashes: u32,
 }

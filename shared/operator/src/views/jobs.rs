@@ -87,7 +87,8 @@ impl From<Job> for JobView {
                 .waits
                 .reason
                 .filter(|_| job.waits.count > 0)
-                .map(|reason| reason.describe().to_owned()),
+                .map(|reason| reason.describe().to_owned())
+                .or(job.waits_for_newer),
         }
     }
 }

@@ -211,6 +211,7 @@ impl JobStore for MemoryStore {
                 note: None,
                 edits: Edits::new(),
                 waits: Waits::default(),
+                waits_for_newer: None,
                 crashes: 0,
             },
         });

@@ -9,11 +9,8 @@ use crate::{alone, rows, sql};
 
 /// Lists events without bodies, newest first.
 pub(super) async fn events(pool: &PgPool, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
-    alone::all(pool, list(filter).build())
-        .await?
-        .iter()
-        .map(read_event)
-        .collect()
+    let rows = alone::all(pool, list(filter).build()).await?;
+    rows::known("events", &rows, read_event)
 }
 
 /// The statement of a list.

@@ -112,7 +112,8 @@ fn claiming<'a>(ask: &'a Ask<'_>) -> Statement<'a> {
 ///
 /// Each look-up is a subquery that cannot be planned otherwise than by its index: a plan that was made
 /// while the queue was empty is used when it is long. What waits is what is neither leased nor ended; a
-/// row that is found by its place is asked for its state in words that fit no other index.
+/// row that is found by its place is asked for its state in words that fit no other index. A job of a kind or
+/// cause that only a newer version knows is left to one.
 pub(crate) const CLAIM: &str = "-- claim_jobs
 WITH RECURSIVE waiting_syncs (sync) AS (
     (SELECT j.sync FROM jobs j WHERE j.lease_token IS NULL AND j.ended_at IS NULL
@@ -132,6 +133,8 @@ due AS MATERIALIZED (
         SELECT j.ctid AS at, j.id, j.class, j.run_at FROM jobs j
         WHERE j.lease_token IS NULL AND j.ended_at IS NULL
           AND j.sync = s.sync AND j.class = c.class AND j.run_at <= $4
+          AND j.kind || '' IN ('reconcile', 'poll', 'sweep', 'backfill', 'noop')
+          AND j.cause || '' IN ('webhook', 'poll', 'manual', 'backfill', 'schedule')
         ORDER BY j.run_at, j.id LIMIT $6) w
     WHERE s.sync <> ALL ($2::text[]) AND s.sync NOT IN (SELECT name FROM syncs WHERE paused)
 ),

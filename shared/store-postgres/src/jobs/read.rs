@@ -27,6 +27,8 @@ WITH RECURSIVE waiting_syncs (sync) AS (
 SELECT min((SELECT j.run_at FROM jobs j
             WHERE j.lease_token IS NULL AND j.ended_at IS NULL
               AND j.sync = s.sync AND j.class = c.class
+              AND j.kind || '' IN ('reconcile', 'poll', 'sweep', 'backfill', 'noop')
+              AND j.cause || '' IN ('webhook', 'poll', 'manual', 'backfill', 'schedule')
             ORDER BY j.run_at LIMIT 1)) AS run_at
 FROM waiting_syncs s CROSS JOIN generate_series(0, 2) AS c (class)
 WHERE s.sync IS NOT NULL AND s.sync NOT IN (SELECT name FROM syncs WHERE paused)";
@@ -63,11 +65,8 @@ pub(super) async fn attempts(pool: &PgPool, id: JobId) -> Result<Vec<JobAttempt>
 
 /// Lists jobs, newest first.
 pub(super) async fn jobs(pool: &PgPool, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-    alone::all(pool, list(filter).build())
-        .await?
-        .iter()
-        .map(read_job)
-        .collect()
+    let rows = alone::all(pool, list(filter).build()).await?;
+    rows::known("jobs", &rows, read_job)
 }
 
 /// The statement of a list.

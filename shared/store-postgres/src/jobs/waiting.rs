@@ -37,7 +37,8 @@ pub(crate) struct Waiting {
     pub(crate) cause: Option<&'static str>,
     pub(crate) waits: i64,
     pub(crate) waits_since: Option<i64>,
-    pub(crate) waits_for: Option<&'static str>,
+    /// A word of a newer version stays as it is.
+    pub(crate) waits_for: Option<String>,
     pub(crate) steps: i64,
     pub(crate) crashes: i64,
     /// Only of a running job.
@@ -80,7 +81,7 @@ impl Waiting {
             cause: None,
             waits: rows::get(row, "waits")?,
             waits_since: rows::get(row, "waits_since")?,
-            waits_for: rows::word_opt(row, "waits_for")?.map(WaitsFor::as_str),
+            waits_for: rows::get(row, "waits_for")?,
             steps: rows::get(row, "steps")?,
             crashes: rows::get(row, "crashes")?,
             claimed_at: rows::get(row, "claimed_at")?,
@@ -102,7 +103,7 @@ impl Waiting {
             since: self.waits_since.map(Timestamp::from_micros),
             reason: WaitsFor::ALL
                 .into_iter()
-                .find(|reason| self.waits_for == Some(reason.as_str())),
+                .find(|reason| self.waits_for.as_deref() == Some(reason.as_str())),
             steps: small(self.steps),
         }
     }
@@ -120,7 +121,7 @@ impl Waiting {
         self.run_at = run_at.as_micros();
         self.waits = i64::from(waits.count);
         self.waits_since = waits.since.map(Timestamp::as_micros);
-        self.waits_for = waits.reason.map(WaitsFor::as_str);
+        self.waits_for = waits.reason.map(|reason| reason.as_str().to_owned());
         self.steps = i64::from(waits.steps);
     }
 

@@ -13,11 +13,8 @@ pub(super) async fn events(
     readers: &Readers,
     filter: &EventFilter,
 ) -> Result<Vec<Event>, StoreError> {
-    sql::all(readers, list(filter).build())
-        .await?
-        .iter()
-        .map(read_event)
-        .collect()
+    let rows = sql::all(readers, list(filter).build()).await?;
+    rows::known("events", &rows, read_event)
 }
 
 /// The statement of a list.

@@ -61,7 +61,8 @@ async fn pick(txn: &mut Txn, request: &ClaimRequest) -> Result<Vec<String>, Stor
 }
 
 /// Walks the index by sync and class (a skip scan), takes the first due ones of each, and of these
-/// first what the shares reserve, then the most urgent.
+/// first what the shares reserve, then the most urgent. A job of a kind or cause that only a newer version knows is left
+/// to one.
 const PICK: &str = "-- pick_jobs
 WITH RECURSIVE waiting_syncs (sync) AS (
     SELECT min(sync) FROM jobs WHERE state = 'available'
@@ -81,6 +82,8 @@ candidates AS (
       AND j.rowid IN (
           SELECT w.rowid FROM jobs w
           WHERE w.state = 'available' AND w.sync = s.sync AND w.class = c.key AND w.run_at <= ?3
+            AND +w.kind IN ('reconcile', 'poll', 'sweep', 'backfill', 'noop')
+            AND +w.cause IN ('webhook', 'poll', 'manual', 'backfill', 'schedule')
             AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running' AND r.lane = w.lane)
           ORDER BY w.run_at, w.id LIMIT ?4)
 )

@@ -22,7 +22,9 @@ WITH RECURSIVE waiting_syncs (sync) AS (
     FROM waiting_syncs s WHERE s.sync IS NOT NULL
 )
 SELECT min((SELECT min(w.run_at) FROM jobs w
-            WHERE w.state = 'available' AND w.sync = s.sync AND w.class = c.value)) AS run_at
+            WHERE w.state = 'available' AND w.sync = s.sync AND w.class = c.value
+              AND +w.kind IN ('reconcile', 'poll', 'sweep', 'backfill', 'noop')
+              AND +w.cause IN ('webhook', 'poll', 'manual', 'backfill', 'schedule'))) AS run_at
 FROM waiting_syncs s CROSS JOIN json_each('[0,1,2]') c
 WHERE s.sync IS NOT NULL AND s.sync NOT IN (SELECT name FROM syncs WHERE paused = 1)";
 
@@ -58,11 +60,8 @@ pub(super) async fn attempts(readers: &Readers, id: JobId) -> Result<Vec<JobAtte
 
 /// Lists jobs, newest first.
 pub(super) async fn jobs(readers: &Readers, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-    sql::all(readers, list(filter).build())
-        .await?
-        .iter()
-        .map(read_job)
-        .collect()
+    let rows = sql::all(readers, list(filter).build()).await?;
+    rows::known("jobs", &rows, read_job)
 }
 
 /// The statement of a list.

@@ -74,17 +74,26 @@ fn class(row: &SqliteRow) -> Result<JobClass, StoreError> {
 }
 
 fn failure(row: &SqliteRow) -> Result<Option<Failure>, StoreError> {
-    let Some(code) = rows::word_opt::<ErrorCode>(row, "failure_code")? else {
-        return Ok(None);
+    let (code, newer) = rows::word_or_text::<ErrorCode>(row, "failure_code")?;
+    let mut chain: Vec<String> = match (code, &newer) {
+        (None, None) => return Ok(None),
+        _ => rows::document(row, "failure_chain")?,
     };
+    if let Some(newer) = newer {
+        chain.insert(
+            0,
+            format!("`{newer}`, as a newer version of Tandem calls it"),
+        );
+    }
     Ok(Some(Failure {
-        code,
-        chain: rows::document(row, "failure_chain")?,
+        code: code.unwrap_or(ErrorCode::Internal),
+        chain,
     }))
 }
 
 /// Reads a whole row.
 pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
+    let (reason, waits_for_newer) = rows::word_or_text(row, "waits_for")?;
     Ok(Job {
         id: rows::parsed(row, "id")?,
         kind: kind(row)?,
@@ -108,9 +117,10 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
         waits: Waits {
             count: rows::small(row, "waits")?,
             since: rows::instant_opt(row, "waits_since")?,
-            reason: rows::word_opt(row, "waits_for")?,
+            reason,
             steps: rows::small(row, "steps")?,
         },
+        waits_for_newer,
         crashes: rows::small(row, "crashes")?,
     })
 }

@@ -23,6 +23,7 @@ pub mod linking;
 pub mod links;
 pub mod listings;
 pub mod logs;
+pub mod newer;
 pub mod queue;
 pub mod runs;
 pub mod sending;
