@@ -28,7 +28,7 @@ pub(super) async fn create(
             "no partner, and the sync creates none on that side",
         ));
     };
-    if let Some(held) = set_back::refuse_create(work, write.side, &used_rulings).await? {
+    if let Some(held) = set_back::refuse_create(work, write.side).await? {
         return Ok(held);
     }
     let match_key = key_texts(&work.sync.policy, &here.reading.fields)

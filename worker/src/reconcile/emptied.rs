@@ -14,8 +14,9 @@ use tandem_store::{
     LinkState, NewConflict, Resolution, Waiting, emptied_subject,
 };
 
+use super::out_of_date::{self, Shows};
 use super::pair::Pair;
-use super::set_back::{self, Shows};
+use super::set_back;
 use crate::brake;
 use crate::context::Context;
 use crate::executor::Work;
@@ -106,13 +107,13 @@ async fn is_set_back(
     {
         return Ok(false);
     }
-    Ok(
-        match set_back::still_shows(work.sync, link, side, pair.side(side)) {
-            Some(Shows::Older(_)) => true,
-            Some(Shows::Other(_)) => set_back::answer(work, link, side).await?.is_some(),
-            Some(Shows::Missing) | None => false,
-        },
-    )
+    let reading = pair.side(side);
+    let shows = out_of_date::still_shows(work.context, work.sync, link, side, reading).await?;
+    Ok(match shows {
+        Some(Shows::Older(_)) => true,
+        Some(Shows::Other(_)) => set_back::answer(work, link, side).await?.is_some(),
+        Some(Shows::Missing) | None => false,
+    })
 }
 
 /// The values that would go, by field.

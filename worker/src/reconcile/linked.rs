@@ -215,7 +215,7 @@ async fn settle(
                 fields: back_and_forth::chosen(work, &context).await?,
                 ..Chosen::default()
             };
-            chosen.at_first_sight(work, &link).await?;
+            chosen.at_first_sight(work, &link, &pair).await?;
             chosen.ask_still(work, &context);
             let known = Known::of(work, &link, &pair, &context.intents).await?;
             recovery.agreed_besides(&work.sync.policy, known.carried_over(work, &pair));

@@ -22,6 +22,7 @@ mod lost_create;
 mod made_again;
 mod met;
 mod moot;
+mod out_of_date;
 mod over_and_over;
 mod overwritten;
 mod pair;

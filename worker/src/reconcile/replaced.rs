@@ -11,8 +11,9 @@ use tandem_store::{
 };
 
 use super::looks::pause;
+use super::out_of_date::{self, Shows};
 use super::pair::Pair;
-use super::set_back::{self, Shows, Suspicion};
+use super::set_back::{self, Suspicion};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -57,9 +58,9 @@ pub(super) async fn check(
         }
     }
     for side in Side::BOTH {
-        let Some(shows) = set_back::still_shows(work.sync, link, side, pair.side(side)) else {
-            continue;
-        };
+        let reading = pair.side(side);
+        let shows = out_of_date::still_shows(work.context, work.sync, link, side, reading).await?;
+        let Some(shows) = shows else { continue };
         if let Some(answered) = set_back::answer(work, link, side).await? {
             set_back::forget(work, link, side).await?;
             let sameness = as_answered(work, link, pair, (side, &shows), &answered).await?;

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tandem_domain::{BaseValue, Side};
+use tandem_domain::{BaseValue, Side, Timestamp};
 use tandem_engine::{Direction, FieldRule, Gone, Presence, Snapshot};
 use tandem_store::{ConflictState, Link, PairContext, QuestionKind, Resolution};
 
+use super::changed::changed;
 use super::pair::Pair;
 use super::set_back;
 use crate::executor::Work;
@@ -34,11 +35,13 @@ impl Chosen {
     }
 
     /// As a person has said of a system that was set back, for records that were linked after that, by their keys: what they
-    /// hold was never agreed on, and the import that made one of them is later than any edit of the other.
+    /// hold was never agreed on, and the import that made one of them is later than any edit of the other. What the partner
+    /// lacks is not emptied, and what people typed since it was asked was not set back.
     pub(super) async fn at_first_sight(
         &mut self,
         work: Work<'_>,
         link: &Link,
+        pair: &Pair,
     ) -> Result<(), WorkError> {
         let rules = work.sync.policy.fields.iter();
         let new: Vec<&FieldRule> = rules
@@ -54,11 +57,17 @@ impl Chosen {
                 takes
                     && asked.state == ConflictState::Answered
                     && link.id.made_at() >= asked.created_at
+                    && !is_typed_since(work, pair, side, asked.created_at)
             });
-            if is_taken {
-                for rule in &new {
-                    self.choose_partner(rule, side);
-                }
+            let Some(partner) = pair.side(side.other()).filter(|_| is_taken) else {
+                continue;
+            };
+            let has_value = |rule: &&&FieldRule| {
+                let value = partner.fields.get(&rule.name);
+                value.is_some_and(|value| !value.is_null())
+            };
+            for rule in new.iter().filter(has_value) {
+                self.choose_partner(rule, side);
             }
         }
         Ok(())
@@ -75,6 +84,12 @@ impl Chosen {
         let fields = fields.map(|open| &open.field).filter(is_one_way);
         self.asked.extend(fields.cloned());
     }
+}
+
+/// Whether somebody changed the record of a side after it was asked whether the side was set back.
+fn is_typed_since(work: Work<'_>, pair: &Pair, side: Side, asked_at: Timestamp) -> bool {
+    let changed = changed(work, side, pair.side(side));
+    changed.is_some_and(|changed| changed.latest > asked_at)
 }
 
 /// The values of the partner, in every field that can be written.

@@ -13,7 +13,7 @@ use super::ending;
 use super::filtered;
 use super::lost_create::{lost_create, settle_create};
 use super::moot::takes_no_part;
-use super::pair::read_both;
+use super::pair::{CLOCK_SLACK, Pair, read_both};
 use super::set_back;
 use super::unlinked::{self, is_linked, look_again, takes_none};
 use crate::executor::Work;
@@ -28,15 +28,23 @@ pub(super) async fn run(
     record: &RecordId,
     context: PairContext,
 ) -> Result<Performed, WorkError> {
+    if let Some(intent) = lost_create(&context.intents) {
+        return settle_create(work, intent, None).await;
+    }
+    let pair = read_both(work, &link).await?;
+    let is_another = |side: Side| {
+        let reading = in_use(&pair, side);
+        reading.is_some_and(|reading| is_another(work, &link, side, reading))
+    };
+    if is_another(side) && !is_like_partner(work, &link, &pair, side) {
+        // Its id says nothing of it: it is as any new record.
+        return unlinked::run(work, side, record, context).await;
+    }
     if link.kept_apart {
         return Ok(Performed::done(
             "retired: an operator took this pair apart, and it is left alone",
         ));
     }
-    if let Some(intent) = lost_create(&context.intents) {
-        return settle_create(work, intent, None).await;
-    }
-    let pair = read_both(work, &link).await?;
     if let Some(told) = deleted_over::tell(work, &link, side, record, &pair).await? {
         return Ok(told);
     }
@@ -44,20 +52,21 @@ pub(super) async fn run(
         let was_gone = link.side(side).memory.doubt.is_some();
         if was_gone
             && pair.side(side).is_some()
+            && !is_another(side)
             && let Some(left) = set_back::returned(work, &link, side).await?
         {
             return Ok(left);
         }
     }
-    let alive = |side: Side| {
-        pair.side(side)
-            .filter(|reading| !reading.record.archived && reading.takes_part())
-    };
-    match (alive(side), alive(side.other())) {
+    match (in_use(&pair, side), in_use(&pair, side.other())) {
         (Some(here), Some(there)) => {
             let partner = &there.record.id;
             let is_pair = belong_together(work, &link, side, here, there)
                 && !is_linked(work, side.other(), partner).await?;
+            if !is_pair && is_another(side.other()) && link.side(side).memory.doubt.is_none() {
+                // What bears the id of its partner now is a record of its own.
+                return left_alone(work, &link).await;
+            }
             if !is_pair {
                 return unlinked::run(work, side, record, context).await;
             }
@@ -85,6 +94,35 @@ pub(super) async fn run(
         )),
         (Some(_), None) => left_alone(work, &link).await,
     }
+}
+
+/// The record of a side, if it is there and takes part.
+fn in_use(pair: &Pair, side: Side) -> Option<&Reading> {
+    let reading = pair.side(side);
+    reading.filter(|reading| !reading.record.archived && reading.takes_part())
+}
+
+/// Whether under the id of a retired pair there is another record by now: made at another time, or back after it was gone,
+/// and not known by what it holds.
+fn is_another(work: Work<'_>, link: &Link, side: Side, reading: &Reading) -> bool {
+    let memory = &link.side(side).memory;
+    let is_deleted_by_us = memory
+        .own_write
+        .as_ref()
+        .is_some_and(|own| own.after.is_none());
+    let may_be_another = match (memory.made_at, reading.record.created_at) {
+        (Some(then), Some(now)) if then == now => false,
+        (Some(then), Some(now)) if then.since(now).max(now.since(then)) > CLOCK_SLACK => true,
+        _ => memory.doubt.is_some() || is_deleted_by_us,
+    };
+    may_be_another && !is_known(&work.sync.policy, &link.base, side, &reading.fields)
+}
+
+/// Whether the partner is there, and the same as this record by the match keys.
+fn is_like_partner(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> bool {
+    let (here, there) = (in_use(pair, side), in_use(pair, side.other()));
+    here.zip(there)
+        .is_some_and(|(here, there)| belong_together(work, link, side, here, there))
 }
 
 /// What a record that was one of a pair, and takes no part now, was asked about is over.

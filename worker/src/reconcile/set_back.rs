@@ -5,15 +5,14 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, LinkId, Side, Timestamp};
-use tandem_engine::Mistaken;
+use tandem_domain::{ConflictId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, NewConflict,
-    PairContext, Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
+    Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, NewConflict, PairContext,
+    Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
 };
 
-use super::doubt::mistake;
+use super::out_of_date::{Shows, remember, still_shows};
 use super::pair::{CLOCK_SLACK, Pair};
 use super::questions::shown_as_agreed;
 use super::replaced::REPLACED;
@@ -37,34 +36,6 @@ const TOGETHER_WITHIN: Duration = Duration::from_secs(3_600);
 const BELIEVED_WITHIN: Duration = Duration::from_secs(60);
 /// What is to be made on a side that was set back waits for no longer than this at once.
 pub(super) const CREATES_PAUSE: Duration = Duration::from_secs(30);
-/// A job that carries out a person's answer waits for so long at once while it is asked whether a side was set back.
-const ASKED_PAUSE: Duration = Duration::from_secs(300);
-
-/// What a pair shows of a side.
-pub(super) enum Shows {
-    /// An older state of its record.
-    Older(String),
-    /// Another record under its id.
-    Other(String),
-    /// No record, or one out of use.
-    Missing,
-}
-
-impl Shows {
-    pub(super) const fn sign(&self) -> SetBackSign {
-        match self {
-            Self::Older(_) | Self::Other(_) => SetBackSign::Older,
-            Self::Missing => SetBackSign::Missing,
-        }
-    }
-
-    fn reason(&self) -> String {
-        match self {
-            Self::Older(reason) | Self::Other(reason) => reason.clone(),
-            Self::Missing => "it is not there".to_owned(),
-        }
-    }
-}
 
 /// What speaks for a side having been set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,58 +46,6 @@ pub(super) enum Suspicion {
     Perhaps,
     /// A person is asked, about the side or a pair of it.
     Asked,
-}
-
-pub(super) fn shows(
-    sync: &SyncDefinition,
-    link: &Link,
-    side: Side,
-    reading: Option<&Reading>,
-) -> Option<Shows> {
-    link.side(side).id.as_ref()?;
-    let Some(reading) = reading.filter(|reading| !reading.counts_as_gone) else {
-        return Some(Shows::Missing);
-    };
-    mistake(sync, link, side, reading).map(|mistaken| match mistaken {
-        Mistaken::Older(reason) => Shows::Older(reason),
-        Mistaken::Other(reason) => Shows::Other(reason),
-    })
-}
-
-/// The same of a record that waits already: who edits it meanwhile edits an old state, and does not make that the present
-/// one.
-pub(super) fn still_shows(
-    sync: &SyncDefinition,
-    link: &Link,
-    side: Side,
-    reading: Option<&Reading>,
-) -> Option<Shows> {
-    shows(sync, link, side, reading).or_else(|| {
-        let (state, reading) = (link.side(side), reading?);
-        let is_edited = state.checksum.as_deref() != Some(reading.checksum().as_str());
-        let offset = sync.end(side).connector.clock_offset_micros();
-        let latest = reading.record.updated_again.or(reading.record.updated_at);
-        // What was changed before it began to wait is no edit of the old state: it is right again.
-        let is_later = |since: Timestamp| {
-            latest.is_none_or(|at| at.shifted(-offset).plus(CLOCK_SLACK) >= since)
-        };
-        let waits = state.memory.set_back.is_some_and(is_later);
-        (waits && is_edited)
-            .then(|| Shows::Older("it was edited after its system was set back".to_owned()))
-    })
-}
-
-/// Has the link know that the record waits.
-async fn remember(work: Work<'_>, link: &Link, side: Side) -> Result<(), WorkError> {
-    if link.side(side).memory.set_back.is_some() {
-        return Ok(());
-    }
-    let since = work.context.now();
-    let confirmation = Confirmation {
-        link: Some(link.remembering(side, |memory| memory.set_back = Some(since))),
-        ..Confirmation::default()
-    };
-    work.learn(confirmation).await
 }
 
 /// Has a pair wait that shows what a question about its side is about. It is not looked for again: the answer does that.
@@ -142,17 +61,17 @@ pub(super) async fn hold(
         return Ok(None);
     }
     for side in Side::BOTH {
-        let Some(shows) = still_shows(work.sync, link, side, pair.side(side)) else {
-            continue;
-        };
+        let reading = pair.side(side);
+        let shows = still_shows(work.context, work.sync, link, side, reading).await?;
+        let Some(shows) = shows else { continue };
         let asked = asked(work.context, work.sync, side).await?;
         if let Some(open) = asked.filter(|asked| asked.state == ConflictState::Open) {
             note(work, link, side, shows.sign()).await?;
-            remember(work, link, side).await?;
+            remember(work, link.id, side).await?;
             if let Some(own) = context.replaced {
                 close_as_part(work, own).await?;
             }
-            let shown = shown(link, side, pair.side(side));
+            let shown = shown(link, side, reading);
             renew(work, side, &open, shown).await?;
             return Ok(Some(held(work, side)));
         }
@@ -199,22 +118,15 @@ pub(super) async fn gather(
         .chain(theirs.filter(|record| record.side == side))
         .collect();
     ask(work, link, (side, shows.reason()), shown).await?;
-    remember(work, link, side).await?;
+    remember(work, link.id, side).await?;
     for one in singly {
+        // What was asked about it by itself is part of the question from now on.
         if let Some(link) = one.link {
-            remember_of(work, link, side).await?;
+            remember(work, link, side).await?;
         }
         close_as_part(work, one.id).await?;
     }
     Ok(Some(held(work, side)))
-}
-
-/// Has another link know that its record waits: what was asked about it by itself is part of the question from now on.
-async fn remember_of(work: Work<'_>, link: LinkId, side: Side) -> Result<(), WorkError> {
-    match work.context.store.link(link).await? {
-        Some(link) => remember(work, &link, side).await,
-        None => Ok(()),
-    }
 }
 
 /// Asks once for the whole side.
@@ -247,7 +159,29 @@ async fn ask(
         },
         shown: first_of(shown),
     };
-    store.open_conflicts(vec![question], now).await?;
+    put(work, since, question).await
+}
+
+/// Jobs that note pairs at once all say how many there are: so often is it counted again.
+const COUNTED_MAX: u32 = 10;
+
+/// Puts the question, and again where others were noted meanwhile: nobody is to say less than is known.
+async fn put(work: Work<'_>, since: Timestamp, mut question: NewConflict) -> Result<(), WorkError> {
+    let store = &work.context.store;
+    for _ in 0..COUNTED_MAX {
+        let now = work.context.now();
+        store.open_conflicts(vec![question.clone()], now).await?;
+        let count = store
+            .set_back_count(&work.sync.name, question.side, since)
+            .await?;
+        let ConflictKind::SetBack { older, missing, .. } = &mut question.kind else {
+            return Ok(());
+        };
+        if (*older, *missing) == (count.older, count.missing) {
+            return Ok(());
+        }
+        (*older, *missing) = (count.older, count.missing);
+    }
     Ok(())
 }
 
@@ -283,8 +217,7 @@ async fn renew(
         kind,
         shown: first_of(open.shown.iter().cloned().chain(own).collect()),
     };
-    store.open_conflicts(vec![question], now).await?;
-    Ok(())
+    put(work, since, question).await
 }
 
 /// The first of some records, each once.
@@ -395,19 +328,14 @@ pub(super) fn held_with_others(work: Work<'_>, side: Side) -> Performed {
 pub(super) async fn refuse_create(
     work: Work<'_>,
     side: Side,
-    used_rulings: &[ConflictId],
 ) -> Result<Option<Performed>, WorkError> {
     let Some(asked) = asked(work.context, work.sync, side).await? else {
         return Ok(None);
     };
     let Some(at) = asked.answered_at else {
-        // Whole comparisons find a record without a partner again, but not one of which a person has said what it matches.
-        let is_found_again = used_rulings.is_empty();
-        return Ok(Some(if is_found_again {
-            held(work, side)
-        } else {
-            work.again_after(ASKED_PAUSE, Waiting::Elsewhere)
-        }));
+        // Whole comparisons find a record without a partner again, and who closes the question those of which a person has
+        // said that they get one.
+        return Ok(Some(held(work, side)));
     };
     let settled_at = at.plus(2 * work.sync.confirm_gone + BELIEVED_WITHIN);
     let left = settled_at.since(work.context.now());

@@ -7,11 +7,12 @@ use tandem_connectors::ReadOutcome;
 use tandem_domain::{JobId, LinkId, RecordId, RunId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Conflict, ConflictState, Fact, Hints, JobClass, JobKind, LinkState, NewJob, RunFilter, RunKind,
-    RunState, SetBackSign, Trigger,
+    Conflict, ConflictFilter, ConflictState, Fact, Hints, JobClass, JobKind, LinkState, NewJob,
+    Resolution, RunFilter, RunKind, RunState, SetBackSign, Trigger,
 };
 
-use super::set_back::{asked, asked_singly, close, still_shows};
+use super::out_of_date::still_shows;
+use super::set_back::{asked, asked_singly, close};
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -19,6 +20,8 @@ use crate::whole::read_apart;
 
 /// Pairs that are looked at: as many as are noted at most.
 const ANSWERED_PAIRS: usize = 2_000;
+/// Answers are gone through in pages of this size.
+const ANSWERED_PAGE: usize = 500;
 /// An answer holds for so long after the first whole listing that came after it.
 const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
 /// Runs that are looked through for such a listing.
@@ -51,6 +54,7 @@ pub async fn close_moot(
     };
     if question.state == ConflictState::Answered {
         look_at_all(context, sync, cause).await?;
+        look_at_answered(context, cause).await?;
         let had_its_day = was_compared_since(context, sync, &question).await?;
         if had_its_day && is_carried_out(context, sync, side).await? {
             close(context, &question, None).await?;
@@ -58,9 +62,13 @@ pub async fn close_moot(
         return Ok(());
     }
     if is_over(context, sync, cause).await? {
-        close(context, &question, Some(Fact::UpToDate.because())).await?;
-        // What was to be made on that side meanwhile was left for a comparison to find.
+        // What was to be made on that side meanwhile was left for a comparison to find. Before it is closed, because the
+        // process may die right after, and nobody looks at a closed question again.
         compare_whole(context, sync).await?;
+        look_at_answered(context, cause).await?;
+        close(context, &question, Some(Fact::UpToDate.because())).await?;
+        // And afterwards, because such a job may have found the question open still.
+        look_at_answered(context, cause).await?;
     }
     Ok(())
 }
@@ -137,6 +145,38 @@ async fn look_at(context: &Context, cause: Cause<'_>, links: &[LinkId]) -> Resul
         jobs.extend(record.map(|id| context.reconcile_job(cause, id, Hints::default())));
     }
     context.enqueue(jobs).await
+}
+
+/// Records that a person said get a partner on the side, and that were held back: a comparison takes them for settled.
+async fn look_at_answered(context: &Context, cause: Cause<'_>) -> Result<(), WorkError> {
+    let source = Cause {
+        side: cause.side.other(),
+        ..cause
+    };
+    for kind in Fact::NoneMade.kinds() {
+        let mut filter = ConflictFilter {
+            sync: Some(cause.sync.clone()),
+            state: Some(ConflictState::Answered),
+            kind: Some(kind.to_owned()),
+            before: None,
+            limit: ANSWERED_PAGE,
+        };
+        loop {
+            let page = context.store.conflicts(&filter).await?;
+            let makes = page.iter().filter(|answered| {
+                answered.side == source.side && answered.resolution == Some(Resolution::CreateNew)
+            });
+            let jobs = makes.map(|answered| {
+                context.reconcile_job(source, answered.record.clone(), Hints::default())
+            });
+            context.enqueue(jobs.collect()).await?;
+            filter.before = page.last().map(|last| last.id);
+            if page.len() < ANSWERED_PAGE {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What noted pairs show now.
@@ -235,7 +275,10 @@ async fn sign(
         Err(()) => Some(SetBackSign::Doubted),
         // It was deleted before, and is back.
         Ok(reading) if link.state == LinkState::Retired => reading.map(|_| SetBackSign::Older),
-        Ok(reading) => still_shows(sync, &link, side, reading.as_ref()).map(|shows| shows.sign()),
+        Ok(reading) => {
+            let shows = still_shows(context, sync, &link, side, reading.as_ref()).await?;
+            shows.map(|shows| shows.sign())
+        }
     })
 }
 

@@ -139,6 +139,61 @@ async fn a_system_restored_from_a_backup_gives_nobody_another_record_to_keep() {
 }
 
 #[tokio::test]
+async fn a_new_record_under_the_id_of_one_that_was_deleted_is_made_once_and_what_was_left_alone_stays()
+ {
+    // One system says when its records were made, one does not.
+    for hides_birth in [false, true] {
+        let oddities = Oddities {
+            hides_birth,
+            ..Oddities::default()
+        };
+        let world = World::odd(1, policy(), (TALENTS, oddities), plain(), Archived::Gone).await;
+        let empty = world.a.backup();
+        let ann = [
+            ("name", "Ann"),
+            ("email", "ann@x.example"),
+            ("city", "Ghent"),
+        ];
+        let a = world.a.user_creates(&ann);
+        world.first_sync().await;
+        let b = world.b.ids().remove(0);
+        world.a.user_deletes(&a);
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+        world.clock.advance(Duration::from_secs(3_600));
+        world.a.restores(&empty);
+        let bob = [
+            ("name", "Bob"),
+            ("email", "bob@y.example"),
+            ("city", "Bremen"),
+        ];
+        assert_eq!(world.a.user_creates(&bob), a, "the id is given anew");
+        // Whoever is looked at first.
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        world.sweep().await;
+        world.b.user_edits(&b, "note", "left alone");
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        world.sweep().await;
+        assert_eq!(world.a.ids(), [a.clone()]);
+        assert_eq!(world.b.about("bob@y.example").len(), 1);
+        let ann = world.b.texts(&b).expect("she is still there");
+        assert_eq!((&*ann["name"], world.b.ids().len()), ("Ann", 2));
+        // And the new one is held equal.
+        world.a.user_edits(&a, "city", "Lyon");
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+        let bob = world.b.about("bob@y.example").remove(0);
+        assert_eq!(world.b.texts(&bob).expect("he is there")["city"], "Lyon");
+        assert_eq!(
+            (world.questions().await, world.dead().await),
+            (vec![], vec![])
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_record_dated_ahead_hides_no_later_change_from_polls() {
     let (world, a, _) = one_pair(policy(), plain()).await;
     let zoe = world

@@ -20,6 +20,7 @@ mod not_ours;
 mod pairs;
 mod seen;
 mod set_back;
+mod set_back_meanwhile;
 mod set_back_over;
 mod shown_elsewhere;
 mod shown_late;

@@ -9,14 +9,16 @@ use tandem_store::{Conflict, Resolution};
 use tandem_testkit::SeededEntropy;
 
 use super::pairs::propagates;
-use super::set_back::{EDITED, HOUR, NEW, OLD, creates, in_lyon, linked, restored, the_question};
+use super::set_back::{
+    EDITED, HOUR, NEW, OLD, creates, in_lyon, linked, restored, restored_in, the_question,
+};
 use crate::world::World;
 use crate::world::system::rows::Backup;
 
-const TAKE: Resolution = Resolution::Take { side: Side::B };
+pub(super) const TAKE: Resolution = Resolution::Take { side: Side::B };
 
 /// A person answers, and nobody works on it yet.
-async fn resolve(world: &World, question: &Conflict, resolution: Resolution) {
+pub(super) async fn resolve(world: &World, question: &Conflict, resolution: Resolution) {
     let now = world.clock.now();
     let job = JobId::new(now, &SeededEntropy::new(now.as_micros().unsigned_abs()));
     let resolved = world
@@ -52,17 +54,21 @@ async fn an_answer_waits_for_a_sync_that_is_paused_for_longer_than_a_day() {
 
 #[tokio::test]
 async fn an_answer_waits_for_pairs_that_are_looked_at_a_day_after_the_comparison() {
-    let (world, _, question) = restored(propagates()).await;
-    resolve(&world, &question, TAKE).await;
-    world.begin_first_sync().await;
-    world.turn().await;
-    world.clock.advance(25 * HOUR);
-    world.sweep().await;
-    assert_eq!(
-        (world.a.ids().len(), world.b.ids().len()),
-        (OLD + NEW, OLD + NEW)
-    );
-    world.assert_agreement(1);
+    // In another order with each seed.
+    for seed in 1..=12 {
+        let (world, _, question) = restored_in(seed, propagates()).await;
+        resolve(&world, &question, TAKE).await;
+        world.begin_first_sync().await;
+        world.turn().await;
+        world.clock.advance(25 * HOUR);
+        world.sweep().await;
+        assert_eq!(
+            (world.a.ids().len(), world.b.ids().len()),
+            (OLD + NEW, OLD + NEW),
+            "seed {seed}"
+        );
+        world.assert_agreement(seed);
+    }
 }
 
 #[tokio::test]
@@ -142,7 +148,7 @@ async fn an_old_question_about_one_record_and_two_deletes_are_no_system_that_was
 
 #[tokio::test]
 async fn what_was_to_be_made_is_made_when_the_system_is_right_again() {
-    let (world, backup, _) = linked(propagates()).await;
+    let (world, backup, ids) = linked(propagates()).await;
     let now = world.a.backup();
     world.a.restores(&backup);
     world.sweep().await;
@@ -157,6 +163,54 @@ async fn what_was_to_be_made_is_made_when_the_system_is_right_again() {
     assert_eq!(world.a.about("zoe@x.example").len(), 1);
     assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
     world.assert_agreement(1);
+    // What waited waits no more, however late it is edited.
+    for (hours, note) in [(0, "at once"), (400, "weeks later")] {
+        world.clock.advance(hours * HOUR);
+        for id in &ids[..EDITED] {
+            world.a.user_edits(id, "note", note);
+            world.hear(Side::A, id).await;
+        }
+        world.rest().await;
+        assert_eq!(noted(&world, note), EDITED);
+        assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+        world.assert_agreement(1);
+    }
+}
+
+/// How many records of b have this note.
+pub(super) fn noted(world: &World, text: &str) -> usize {
+    let contents = world.b.contents();
+    let has_it = |note: Option<&String>| note.is_some_and(|note| note == text);
+    let noted = contents.iter().filter(|one| has_it(one.get("note")));
+    noted.count()
+}
+
+#[tokio::test]
+async fn what_was_to_be_made_is_made_though_the_process_dies_as_it_closes_the_question() {
+    let (world, backup, _) = linked(propagates()).await;
+    let now = world.a.backup();
+    world.a.restores(&backup);
+    world.sweep().await;
+    the_question(&world).await;
+    for name in ["Twin", "Other"] {
+        world
+            .b
+            .user_creates(&[("name", name), ("email", "twin@x.example")]);
+    }
+    world
+        .b
+        .user_creates(&[("name", "Zoe"), ("email", "zoe@x.example")]);
+    world.sweep().await;
+    let asked = world.open().await;
+    let twin = asked.iter().find(|one| one.kind.as_str() == "ambiguous");
+    resolve(&world, twin.expect("they are alike"), Resolution::CreateNew).await;
+    world.rest().await;
+    world.a.restores(&now);
+    world.turns.dies_after("close_question");
+    world.sweep().await;
+    assert_eq!(world.a.about("zoe@x.example").len(), 1);
+    assert_eq!(world.a.about("twin@x.example").len(), 1);
+    assert_eq!(world.dead().await, []);
 }
 
 /// Some records of a show an older state, and it is asked about the side.
@@ -262,28 +316,43 @@ async fn a_field_that_cannot_be_written_to_the_system_that_was_set_back_is_asked
 }
 
 #[tokio::test]
-async fn an_answer_to_make_a_record_waits_until_its_system_is_right_again() {
-    let (world, backup, _) = linked(propagates()).await;
-    for name in ["Twin", "Other"] {
-        let fields = [("name", name), ("email", "twin@x.example")];
-        world.b.user_creates(&fields);
+async fn an_answer_to_make_a_record_waits_until_its_system_is_right_again_or_a_person_has_said() {
+    for is_right_again in [true, false] {
+        let (world, backup, _) = linked(propagates()).await;
+        for name in ["Twin", "Other"] {
+            let fields = [("name", name), ("email", "twin@x.example")];
+            world.b.user_creates(&fields);
+        }
+        world.sweep().await;
+        let asked = world.open().await;
+        let twin = asked.iter().find(|one| one.kind.as_str() == "ambiguous");
+        let twin = twin.expect("both match nothing but each other");
+        let now = world.a.backup();
+        world.a.restores(&backup);
+        world.sweep().await;
+        resolve(&world, twin, Resolution::CreateNew).await;
+        for _ in 0..30 {
+            world.rest().await;
+            assert_eq!(
+                world.dead().await,
+                [],
+                "it waits for as long as it is asked"
+            );
+            world.clock.advance(HOUR);
+        }
+        assert_eq!(world.a.about("twin@x.example"), []);
+        if is_right_again {
+            world.a.restores(&now);
+            world.sweep().await;
+        } else {
+            let open = world.open().await;
+            let set_back = open.iter().find(|one| one.kind.as_str() == "set_back");
+            resolve(&world, set_back.expect("it is asked"), TAKE).await;
+            world.first_sync().await;
+        }
+        assert_eq!(world.a.about("twin@x.example").len(), 1);
+        assert_eq!(world.dead().await, []);
     }
-    world.sweep().await;
-    let asked = world.open().await;
-    let twin = asked.iter().find(|one| one.kind.as_str() == "ambiguous");
-    let twin = twin.expect("both match nothing but each other");
-    let now = world.a.backup();
-    world.a.restores(&backup);
-    world.sweep().await;
-    resolve(&world, twin, Resolution::CreateNew).await;
-    for _ in 0..9 {
-        world.turn().await;
-    }
-    assert_eq!(world.a.about("twin@x.example"), []);
-    world.a.restores(&now);
-    world.sweep().await;
-    assert_eq!(world.a.about("twin@x.example").len(), 1);
-    assert_eq!(world.dead().await, []);
 }
 
 #[tokio::test]

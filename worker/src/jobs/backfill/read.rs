@@ -168,8 +168,11 @@ async fn take_page(
             } else {
                 records.push(surveyed(jobs, reading));
             }
-        } else if !seen.unchanged && (seen.link.is_some() || !reading.may_take_part()) {
-            // Of a stranger that the filters leave out since it was last seen, a person may be asked.
+        } else if !seen.unchanged
+            && (seen.link.is_some() || seen.retired || !reading.may_take_part())
+        {
+            // Of a stranger that the filters leave out since it was last seen, a person may be asked. And under the id of a
+            // pair that has ended there may be another record.
             jobs.push(side, reading.record.id, reading.edited_at)
                 .await?;
         }
