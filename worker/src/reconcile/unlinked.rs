@@ -6,7 +6,7 @@ use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Single, key_texts};
 use tandem_store::{
     Confirmation, ConflictFilter, ConflictKind, ConflictState, Event, EventKind, Fact, Hints,
-    Intent, JobOutcome, JobState, Moot, PairContext, Resolution, Waiting,
+    Intent, JobOutcome, JobState, LinkState, Moot, PairContext, Resolution, Waiting,
 };
 
 use super::create::{create, plan_create};
@@ -415,6 +415,11 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
                 // It may be this one, made again: whether the other is gone is being found out.
                 return wait_for_its_end(work, here).await;
             }
+            let is_still_linked = is_linked(work, here.side.other(), &partner).await?;
+            if !is_still_linked || is_taken_up(work, here).await? {
+                // Its pair has ended meanwhile, or it is what another job has just made for this one.
+                return Ok(work.again_after(KEY_BUSY_PAUSE, Waiting::Partner));
+            }
             let theirs = others.iter().find(|one| one.record.id == partner);
             let theirs = theirs.map(|theirs| candidate(work, theirs));
             let shared = own.keys.iter().find(|key| {
@@ -464,6 +469,17 @@ async fn wait_for_its_end(work: Work<'_>, here: &Here) -> Result<Performed, Work
         ..Confirmation::default()
     };
     work.confirm(confirmation).await
+}
+
+/// Whether another job has linked the record meanwhile, or makes its partner: of a pair that was dissolved a moment ago two
+/// lanes can have one.
+async fn is_taken_up(work: Work<'_>, here: &Here) -> Result<bool, WorkError> {
+    let store = &work.context.store;
+    let pair = store.pair(&work.sync.name, here.side, here.id()).await?;
+    let is_linked = pair
+        .link
+        .is_some_and(|link| link.state == LinkState::Active);
+    Ok(is_linked || !pair.intents.is_empty())
 }
 
 /// Whether the record with which `other` is linked cannot be read. Then somebody is to look at that pair.

@@ -176,7 +176,7 @@ async fn a_new_record_under_the_id_of_one_that_was_deleted_is_made_once_and_what
         world.hear(Side::B, &b).await;
         world.rest().await;
         world.sweep().await;
-        assert_eq!(world.a.ids(), [a.clone()]);
+        assert_eq!(world.a.ids(), std::slice::from_ref(&a));
         assert_eq!(world.b.about("bob@y.example").len(), 1);
         let ann = world.b.texts(&b).expect("she is still there");
         assert_eq!((&*ann["name"], world.b.ids().len()), ("Ann", 2));

@@ -1,13 +1,13 @@
 //! What people type while it is asked whether a system was set back, and under ids that it gives anew.
 
-use tandem_domain::{Clock, Side};
+use tandem_domain::Side;
 use tandem_store::Resolution;
 
 use super::pairs::propagates;
 use super::set_back::{
     EDITED, HOUR, NEW, OLD, counted, creates, in_lyon, linked, restored, the_question,
 };
-use super::set_back_over::{TAKE, noted, resolve};
+use super::set_back_over::{TAKE, close_moot, noted, resolve};
 use crate::world::policy;
 
 #[tokio::test]
@@ -69,10 +69,8 @@ async fn what_people_typed_into_a_system_since_it_was_asked_about_it_is_kept_by_
         assert_eq!((&*zoe["city"], &*zoe["note"]), ("Antwerp", "0471"));
     }
     world.assert_agreement(1);
-    // It was asked what she matches while the id of her record was that of a pair. The scheduler closes what has no sense.
-    let now = world.clock.now();
-    let closed = world.store.close_moot_conflicts(9, now).await;
-    closed.expect("the storage answers");
+    // It was asked what she matches while the id of her record was that of a pair.
+    close_moot(&world).await;
     assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
 }
 
