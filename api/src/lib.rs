@@ -13,7 +13,7 @@ mod systems;
 pub use http::{ApiAccess, ApiToken, HttpParts, MetricsAccess, RenderMetrics, ShortToken, router};
 pub use ingress::{
     BODY_BYTES_MAX, FailureLimit, HOOKS_PREFIX, Ingress, IngressLimits, IngressParts,
-    follow_connections,
+    follow_clocks, follow_connections,
 };
 pub use server::{Peer, ServerLimits, Surface, serve};
 pub use systems::ConfiguredSystems;

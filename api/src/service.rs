@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_connectors::{manifest, webhook_events};
-use tandem_domain::{ConnectionName, StreamName};
-use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
+use tandem_domain::{Clock, ConnectionName, StreamName};
+use tandem_operator::hooks::{
+    ClockOffset, Hook, HookState, HookTable, HookTarget, KeptClocks, ReadEvent, Unreadable,
+};
 use tandem_operator::{Operator, OperatorParts};
 use tandem_runtime::Configuration;
 use tandem_runtime::config::{Built, ConnectionSetup, ServerConfig, WebhookSetup};
@@ -20,11 +22,13 @@ use tokio::net::TcpListener;
 
 use crate::{
     ApiAccess, ApiToken, ConfiguredSystems, HttpParts, Ingress, IngressLimits, IngressParts,
-    MetricsAccess, ServerLimits, Surface, follow_connections, router, serve,
+    MetricsAccess, ServerLimits, Surface, follow_clocks, follow_connections, router, serve,
 };
 
 /// How often it is looked whether another process paused or deleted a connection.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// How often it is read how far the clocks of the systems are off.
+const FOLLOW_CLOCKS_EVERY: Duration = Duration::from_secs(5);
 
 /// What the HTTP parts are told beside the configuration.
 pub struct ServiceOptions {
@@ -58,7 +62,12 @@ pub async fn start(
     let access = access(&configuration.server, wanted, &options)?;
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let hooks = Arc::new(HookTable::new(hooks(built, &format!("http://{address}"))));
+    let clocks = Clocks::read(platform).await?;
+    let hooks = Arc::new(HookTable::new(hooks(
+        built,
+        &format!("http://{address}"),
+        &clocks,
+    )));
     hooks.follow(&platform.store.connections().await?);
     let ingress_parts = IngressParts {
         store: Arc::clone(&platform.store) as Arc<dyn tandem_store::EventStore>,
@@ -71,8 +80,16 @@ pub async fn start(
     platform.reloading.add(Arc::new(Changing {
         hooks: Arc::clone(&hooks),
         systems: Arc::clone(&systems),
+        clocks: clocks.clone(),
         address: format!("http://{address}"),
     }));
+    let following = follow_clocks(
+        clocks.kept,
+        Arc::clone(&platform.store),
+        FOLLOW_CLOCKS_EVERY,
+        platform.shutdown.clone(),
+    );
+    tasks.spawn_endless("following the clocks", following);
     let (ingress, committer) = Ingress::start(ingress_parts, ingress_limits(configuration));
     let distrust = ingress.distrust().watch(
         Arc::clone(&platform.store),
@@ -166,12 +183,45 @@ fn routes(
 struct Changing {
     hooks: Arc<HookTable>,
     systems: Arc<ConfiguredSystems>,
+    clocks: Clocks,
     address: String,
+}
+
+/// The clocks of the systems, and ours.
+#[derive(Clone)]
+pub struct Clocks {
+    /// How far those are off.
+    pub kept: Arc<KeptClocks>,
+    /// Ours.
+    pub own: Arc<dyn Clock>,
+}
+
+impl Clocks {
+    async fn read(platform: &Platform) -> Result<Self, StartError> {
+        let kept = Arc::new(KeptClocks::default());
+        kept.read(&*platform.store).await?;
+        Ok(Self {
+            kept,
+            own: Arc::clone(&platform.clock),
+        })
+    }
+
+    /// Looked up for each event, so that it is as new as can be.
+    fn offset_of(&self, built: &Built, connection: &ConnectionName) -> ClockOffset {
+        let (clocks, connection) = (self.clone(), connection.clone());
+        let connector = built.topology.connectors.get(&connection).cloned();
+        Arc::new(move || {
+            let own = connector.as_ref().and_then(|one| one.clock_measured());
+            let now = clocks.own.now();
+            clocks.kept.offset_micros(&connection, own, now)
+        })
+    }
 }
 
 impl Reloads for Changing {
     fn reload(&self, built: &Built, connections: &[ConnectionRow]) {
-        self.hooks.replace(hooks(built, &self.address));
+        self.hooks
+            .replace(hooks(built, &self.address, &self.clocks));
         self.hooks.follow(connections);
         self.systems.replace(Arc::clone(&built.topology));
     }
@@ -206,12 +256,17 @@ fn server_limits(configuration: &Configuration) -> ServerLimits {
 
 /// The webhook address of each connection that has one; `address` is Tandem as its senders know it, where
 /// the configuration does not say.
-pub fn hooks(built: &Built, address: &str) -> BTreeMap<ConnectionName, HookState> {
+pub fn hooks(built: &Built, address: &str, clocks: &Clocks) -> BTreeMap<ConnectionName, HookState> {
     let with_webhook = built.connections.iter().filter_map(|(name, setup)| {
         let webhook = setup.webhook.as_ref()?;
         Some((
             name.clone(),
-            HookState::Active(Arc::new(hook(built, address, name, setup, webhook))),
+            HookState::Active(Arc::new(hook(
+                built,
+                address,
+                clocks,
+                (name, setup, webhook),
+            ))),
         ))
     });
     with_webhook.collect()
@@ -220,9 +275,8 @@ pub fn hooks(built: &Built, address: &str) -> BTreeMap<ConnectionName, HookState
 fn hook(
     built: &Built,
     address: &str,
-    name: &ConnectionName,
-    setup: &ConnectionSetup,
-    webhook: &WebhookSetup,
+    clocks: &Clocks,
+    (name, setup, webhook): (&ConnectionName, &ConnectionSetup, &WebhookSetup),
 ) -> Hook {
     let manifest = Arc::clone(&setup.manifest);
     let read = move |body: &[u8]| match &manifest.webhook {
@@ -243,7 +297,6 @@ fn hook(
         })
         .collect()
     };
-    let connector = built.topology.connectors.get(name).cloned();
     Hook {
         connection: name.clone(),
         verifier: webhook.verifier.clone(),
@@ -255,11 +308,7 @@ fn hook(
         body_bytes_max: webhook.body_bytes_max,
         read: Arc::new(read),
         targets: Arc::new(targets),
-        clock_offset_micros: Arc::new(move || {
-            connector
-                .as_ref()
-                .map_or(0, |one| one.clock_offset_micros())
-        }),
+        clock_offset_micros: clocks.offset_of(built, name),
     }
 }
 

@@ -13,7 +13,7 @@ use tandem_connectors::{
     CheckReport, ClockState, Connector, ConnectorError, Delete, Listing, Lookup, Page, PageToken,
     ReadOutcome, RemoteRecord, StreamInfo, Write, Written,
 };
-use tandem_domain::{Clock, ConnectionName, RecordId, StreamName, SyncName};
+use tandem_domain::{Clock, ConnectionName, MeasuredOffset, RecordId, StreamName, SyncName};
 use tandem_queue::Breakers;
 use tandem_runtime::{End, SyncDefinition, Topology};
 use tandem_store::{Store, Waiting};
@@ -137,6 +137,10 @@ impl Connector for Observed {
 
     fn clock_state(&self) -> ClockState {
         self.inner.clock_state()
+    }
+
+    fn clock_measured(&self) -> Option<MeasuredOffset> {
+        self.inner.clock_measured()
     }
 
     async fn settle_clock(&self) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tandem_connectors::pulse::{HoldUp, Pulse, UNANSWERED_MIN};
 use tandem_connectors::{CREDENTIALS_ADVICE, ClockDoubt, Connector};
-use tandem_domain::{Clock, ConnectionName, Timestamp};
+use tandem_domain::{Clock, ConnectionName, MeasuredOffset, Timestamp};
 use tandem_runtime::Topology;
 use tandem_runtime::reload::LiveTopology;
 use tandem_store::{ConnectionState, HeldUp, Store, StoreError};
@@ -46,6 +46,8 @@ pub struct Witness {
     told: BTreeMap<ConnectionName, (ConnectionState, Timestamp)>,
     /// What was told of clocks, and when.
     clocks: BTreeMap<ConnectionName, (Option<ClockDoubt>, Timestamp)>,
+    /// How far clocks are off, as it was kept.
+    offsets: BTreeMap<ConnectionName, MeasuredOffset>,
     /// What was told of holding requests up, and when; nothing where nothing does.
     held_up: BTreeMap<ConnectionName, (HoldUp, Timestamp)>,
 }
@@ -68,6 +70,7 @@ impl Witness {
             tried: None,
             told: BTreeMap::new(),
             clocks: BTreeMap::new(),
+            offsets: BTreeMap::new(),
             held_up: BTreeMap::new(),
         }
     }
@@ -94,6 +97,7 @@ impl Witness {
                     self.look().await;
                     self.look_what_holds_up().await;
                     self.look_at_clocks().await;
+                    self.keep_offsets().await;
                 }
                 _ = retry.tick() => self.try_again(&mut trying),
             }
@@ -120,6 +124,8 @@ impl Witness {
         self.told
             .retain(|name, _| topology.connectors.contains_key(name));
         self.clocks
+            .retain(|name, _| topology.connectors.contains_key(name));
+        self.offsets
             .retain(|name, _| topology.connectors.contains_key(name));
         self.held_up
             .retain(|name, _| topology.connectors.contains_key(name));

@@ -43,7 +43,7 @@ use traced::Arriving;
 
 pub use distrust::Distrust;
 pub use failures::FailureLimit;
-pub use follow::follow_connections;
+pub use follow::{follow_clocks, follow_connections};
 
 /// Paths of webhooks start with this.
 pub const HOOKS_PREFIX: &str = "/hooks/";

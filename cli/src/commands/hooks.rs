@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use tandem_api::service::hooks;
+use tandem_api::service::{Clocks, hooks};
 use tandem_operator::hooks::HookTable;
-use tandem_runtime::Configuration;
 use tandem_runtime::config::Built;
+use tandem_runtime::{Configuration, SystemClock};
 use tandem_store::Store;
 
 use super::storage::{build_of, load};
@@ -40,7 +40,12 @@ impl HookOptions {
             "events are read again by the configuration, which needs the same file and environment as `tandem up`",
         )?;
         let rows = store.connections().await?;
-        let hooks = HookTable::new(hooks(&built, NO_ADDRESS));
+        let clocks = Clocks {
+            kept: Arc::default(),
+            own: Arc::new(SystemClock),
+        };
+        clocks.kept.read(store).await?;
+        let hooks = HookTable::new(hooks(&built, NO_ADDRESS, &clocks));
         hooks.follow(&rows);
         Ok(Arc::new(hooks))
     }

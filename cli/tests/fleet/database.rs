@@ -105,6 +105,16 @@ impl Database {
         rows.iter().map(|row| row.get("dedupe_key")).collect()
     }
 
+    /// How long before it arrived the newest event of a connection happened, by our clock, in seconds.
+    pub async fn newest_event_late_by(&self, connection: &str) -> Option<f64> {
+        let query = sqlx::query_scalar(
+            "SELECT (received_at - occurred_at)::float8 / 1000000 FROM events
+             WHERE connection = $1 AND occurred_at IS NOT NULL ORDER BY received_at DESC LIMIT 1",
+        );
+        let late = query.bind(connection).fetch_optional(&self.pool).await;
+        late.expect("the database answers")
+    }
+
     /// Everything that is known of a record, for a person to find out what went wrong with it.
     pub async fn about(&self, record: &str) -> String {
         let mut text = String::new();

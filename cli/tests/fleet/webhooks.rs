@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use tandem_connectors::webhook::{Outgoing, Scheme, SchemeOptions, Secret, Verifier};
 
-use crate::common::http::{ANSWER_MAX, client};
-use crate::common::pair::{BOOKS_HOOK_SECRET, hook};
+use crate::common::http::{ANSWER_MAX, client, within};
+use crate::common::pair::{BOOKS_HOOK_SECRET, Pair, hook};
 use crate::edits::create;
 use crate::fleet::{Fleet, Plan};
 use crate::member::After;
@@ -62,6 +62,26 @@ async fn an_edit_crosses_over_while_one_of_two_processes_is_down() {
         create(&fleet.pair.crm.base_url(), number, "BE0123").await;
     }
     fleet.must_agree(AGREE_MAX).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_dated_by_the_clock_that_the_workers_have_measured() {
+    let mut pair = Pair::new(5, 1);
+    pair.books.skew_secs = -95;
+    let fleet = Fleet::start(Plan {
+        pair,
+        ..Plan::without_polls(5)
+    })
+    .await;
+    // The process that takes the webhooks asks the systems nothing; it reads now and then what is known.
+    let mut number = 0;
+    let dated = within(AGREE_MAX, async || {
+        number += 1;
+        create(&fleet.pair.books.base_url(), number, "BE0123").await;
+        let late = fleet.database.newest_event_late_by("books").await?;
+        (late.abs() < 10.0).then_some(())
+    });
+    assert!(dated.await.is_some(), "events are 95 s too early");
 }
 
 /// As the finance system signs; gives the status of the answer.

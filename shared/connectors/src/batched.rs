@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tandem_domain::{RecordId, StreamName};
+use tandem_domain::{MeasuredOffset, RecordId, StreamName};
 use tandem_trace::{TraceContext, within};
 use tokio::sync::oneshot;
 
@@ -153,6 +153,10 @@ impl Connector for BatchedReads {
 
     fn clock_state(&self) -> ClockState {
         self.shared.inner.clock_state()
+    }
+
+    fn clock_measured(&self) -> Option<MeasuredOffset> {
+        self.shared.inner.clock_measured()
     }
 
     async fn settle_clock(&self) {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
-use tandem_domain::{Disposition, ErrorCode, FieldType, Fields, RecordId, StreamName, Timestamp};
+use tandem_domain::{
+    Disposition, ErrorCode, FieldType, Fields, MeasuredOffset, RecordId, StreamName, Timestamp,
+};
 
 use crate::RawRecord;
 use crate::clock_state::ClockState;
@@ -422,6 +424,11 @@ pub trait Connector: Send + Sync {
     /// What is known of the system's clock; measured, where nobody doubts it.
     fn clock_state(&self) -> ClockState {
         ClockState::Measured
+    }
+
+    /// How far the system's clock is from ours, and when that was last heard; `None` while it is not known, or not believed.
+    fn clock_measured(&self) -> Option<MeasuredOffset> {
+        None
     }
 
     /// Asks the system until it is known how its clock stands, if it is not yet. How that went shows in

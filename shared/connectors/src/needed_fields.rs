@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tandem_domain::{RecordId, StreamName};
+use tandem_domain::{MeasuredOffset, RecordId, StreamName};
 
 use crate::clock_state::ClockState;
 use crate::connector::{
@@ -82,6 +82,10 @@ impl Connector for NeededFields {
 
     fn clock_state(&self) -> ClockState {
         self.inner.clock_state()
+    }
+
+    fn clock_measured(&self) -> Option<MeasuredOffset> {
+        self.inner.clock_measured()
     }
 
     async fn settle_clock(&self) {

@@ -25,5 +25,5 @@ pub use id::{
 };
 pub use names::{ConnectionName, NameError, RecordId, Side, StreamName, SyncName};
 pub use retry::RetryPolicy;
-pub use time::{Clock, Timestamp, TimestampError};
+pub use time::{Clock, MeasuredOffset, Timestamp, TimestampError};
 pub use value::{BaseValue, FieldType, Fields, Money, Value, ValueError};

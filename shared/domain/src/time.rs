@@ -17,6 +17,15 @@ pub trait Clock: Send + Sync {
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
+/// How far another clock is from ours, as it was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredOffset {
+    /// It minus ours, in microseconds.
+    pub micros: i64,
+    /// When it last said so, by our clock.
+    pub at: Timestamp,
+}
+
 /// Why a text is not an instant.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not an instant such as 2026-01-31T12:00:00Z: {reason}")]

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
-use tandem_domain::{ConnectionName, Timestamp};
+use tandem_domain::{ConnectionName, MeasuredOffset, Timestamp};
 use tandem_store::{
     ClockNote, ConnectionHealth, ConnectionState, HealthStore, HeldUp, Refused, StoreError,
 };
@@ -57,6 +57,12 @@ const NOTE_CLOCK_IN_ORDER: &str = "-- note_clock_in_order
 UPDATE connection_health SET clock_doubt = NULL, clock_by = NULL, clock_at = NULL
 WHERE connection = $1 AND clock_by = $2";
 
+const KEEP_CLOCK_OFFSET: &str = "-- keep_clock_offset
+INSERT INTO connection_health (connection, state, since, clock_offset, clock_offset_at)
+VALUES ($1, 'unknown', $3::bigint, $2, $3::bigint)
+ON CONFLICT (connection) DO UPDATE
+SET clock_offset = excluded.clock_offset, clock_offset_at = excluded.clock_offset_at";
+
 const HEALTH: &str = "-- health
 SELECT * FROM connection_health ORDER BY connection";
 
@@ -70,6 +76,7 @@ fn read(row: &PgRow) -> Result<ConnectionHealth, StoreError> {
         seen_by: rows::get(row, "seen_by")?,
         held_up: held_up(row)?,
         clock: clock(row)?,
+        clock_offset: clock_offset(row)?,
         badly_signed: rows::small(row, "badly_signed")?,
         badly_signed_from: rows::instant_opt(row, "badly_signed_from")?,
         badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
@@ -88,6 +95,12 @@ fn clock(row: &PgRow) -> Result<Option<ClockNote>, StoreError> {
         told_by,
         told_at,
     }))
+}
+
+fn clock_offset(row: &PgRow) -> Result<Option<MeasuredOffset>, StoreError> {
+    let micros: Option<i64> = rows::get(row, "clock_offset")?;
+    let kept = micros.zip(rows::instant_opt(row, "clock_offset_at")?);
+    Ok(kept.map(|(micros, at)| MeasuredOffset { micros, at }))
 }
 
 fn held_up(row: &PgRow) -> Result<Option<HeldUp>, StoreError> {
@@ -186,6 +199,18 @@ impl HealthStore for PostgresStore {
                 .bind(clock.told_at.as_micros()),
         };
         self.change_one(statement).await.map(|_noted| ())
+    }
+
+    async fn keep_clock_offset(
+        &self,
+        connection: &ConnectionName,
+        offset: MeasuredOffset,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(KEEP_CLOCK_OFFSET)
+            .bind(connection.as_str())
+            .bind(offset.micros)
+            .bind(offset.at.as_micros());
+        self.change_one(statement).await.map(|_kept| ())
     }
 
     async fn note_badly_signed(

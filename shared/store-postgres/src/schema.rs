@@ -123,6 +123,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0018_signatures.up.sql"),
         include_str!("../../../migrations/postgres/0018_signatures.down.sql"),
     ),
+    (
+        19,
+        "offsets",
+        include_str!("../../../migrations/postgres/0019_offsets.up.sql"),
+        include_str!("../../../migrations/postgres/0019_offsets.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
-use tandem_domain::{ConnectionName, Timestamp};
+use tandem_domain::{ConnectionName, MeasuredOffset, Timestamp};
 use tandem_store::{
     ClockNote, ConnectionHealth, ConnectionState, HealthStore, HeldUp, Refused, StoreError,
 };
@@ -55,6 +55,12 @@ const NOTE_CLOCK_IN_ORDER: &str = "-- note_clock_in_order
 UPDATE connection_health SET clock_doubt = NULL, clock_by = NULL, clock_at = NULL
 WHERE connection = ?1 AND clock_by = ?2";
 
+const KEEP_CLOCK_OFFSET: &str = "-- keep_clock_offset
+INSERT INTO connection_health (connection, state, since, clock_offset, clock_offset_at)
+VALUES (?1, 'unknown', ?3, ?2, ?3)
+ON CONFLICT (connection) DO UPDATE
+SET clock_offset = excluded.clock_offset, clock_offset_at = excluded.clock_offset_at";
+
 const HEALTH: &str = "-- health
 SELECT * FROM connection_health ORDER BY connection";
 
@@ -68,6 +74,7 @@ fn read(row: &SqliteRow) -> Result<ConnectionHealth, StoreError> {
         seen_by: rows::get(row, "seen_by")?,
         held_up: held_up(row)?,
         clock: clock(row)?,
+        clock_offset: clock_offset(row)?,
         badly_signed: rows::small(row, "badly_signed")?,
         badly_signed_from: rows::instant_opt(row, "badly_signed_from")?,
         badly_signed_at: rows::instant_opt(row, "badly_signed_at")?,
@@ -86,6 +93,12 @@ fn clock(row: &SqliteRow) -> Result<Option<ClockNote>, StoreError> {
         told_by,
         told_at,
     }))
+}
+
+fn clock_offset(row: &SqliteRow) -> Result<Option<MeasuredOffset>, StoreError> {
+    let micros: Option<i64> = rows::get(row, "clock_offset")?;
+    let kept = micros.zip(rows::instant_opt(row, "clock_offset_at")?);
+    Ok(kept.map(|(micros, at)| MeasuredOffset { micros, at }))
 }
 
 fn held_up(row: &SqliteRow) -> Result<Option<HeldUp>, StoreError> {
@@ -170,6 +183,18 @@ impl HealthStore for SqliteStore {
                 .bind(clock.told_at.as_micros()),
         };
         self.change_one(statement).await.map(|_noted| ())
+    }
+
+    async fn keep_clock_offset(
+        &self,
+        connection: &ConnectionName,
+        offset: MeasuredOffset,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(KEEP_CLOCK_OFFSET)
+            .bind(connection.as_str().to_owned())
+            .bind(offset.micros)
+            .bind(offset.at.as_micros());
+        self.change_one(statement).await.map(|_kept| ())
     }
 
     async fn note_badly_signed(

@@ -141,6 +141,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0018_signatures.up.sql"),
         include_str!("../../../migrations/sqlite/0018_signatures.down.sql"),
     ),
+    (
+        19,
+        "offsets",
+        include_str!("../../../migrations/sqlite/0019_offsets.up.sql"),
+        include_str!("../../../migrations/sqlite/0019_offsets.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tandem_domain::{ConnectionName, Timestamp};
+use tandem_domain::{ConnectionName, MeasuredOffset, Timestamp};
 
 use crate::StoreError;
 
@@ -90,6 +90,8 @@ pub struct ConnectionHealth {
     pub held_up: Option<HeldUp>,
     /// Why the system's clock is not used, if that was told of.
     pub clock: Option<ClockNote>,
+    /// How far the system's clock is from ours, as it was measured last.
+    pub clock_offset: Option<MeasuredOffset>,
     /// Webhooks whose signature was wrong, since wrong ones come again.
     pub badly_signed: u32,
     /// Since when they are counted.
@@ -128,6 +130,13 @@ pub trait HealthStore: Send + Sync {
         &self,
         connection: &ConnectionName,
         clock: ClockNote,
+    ) -> Result<(), StoreError>;
+
+    /// Keeps how far the clock of a connection's system is from ours; what was kept before is forgotten.
+    async fn keep_clock_offset(
+        &self,
+        connection: &ConnectionName,
+        offset: MeasuredOffset,
     ) -> Result<(), StoreError>;
 
     /// Adds webhooks of a connection that were signed wrongly. Where the last ones before them came earlier than

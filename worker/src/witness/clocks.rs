@@ -1,7 +1,10 @@
-//! Tells of clocks that are not used: the times of such a system decide nothing, and a person should know why.
+//! Tells of clocks that are not used: the times of such a system decide nothing, and a person should know why. How far the
+//! others are off is kept for the processes that hear from the systems and ask them nothing.
+
+use std::time::Duration;
 
 use tandem_connectors::{ClockDoubt, ClockState};
-use tandem_domain::{ConnectionName, Timestamp};
+use tandem_domain::{ConnectionName, MeasuredOffset, Timestamp};
 use tandem_store::ClockNote;
 
 use super::{TELL_AGAIN, Witness};
@@ -9,7 +12,38 @@ use super::{TELL_AGAIN, Witness};
 /// The words of the doubts, for metrics.
 const DOUBTS: [&str; 3] = ["far_off", "jumps", "cached"];
 
+/// A clock that is off by so much more, in microseconds, was set.
+const SET_MICROS: u64 = 2_000_000;
+/// What moves it less is a better measure, or another server of the system, and is kept after a while: by this much, in
+/// microseconds …
+const MOVED_MICROS: u64 = 250_000;
+/// … after so long.
+const MOVED_KEPT_AFTER: Duration = Duration::from_secs(60);
+/// A measure that has not moved is kept again after this, so that it is known to be a new one.
+const KEPT_AGAIN: Duration = Duration::from_secs(600);
+
 impl Witness {
+    /// Keeps how far clocks are off, seldom: it hardly moves.
+    pub(super) async fn keep_offsets(&mut self) {
+        let topology = self.topology.current();
+        for (connection, connector) in &topology.connectors {
+            let kept = self.offsets.get(connection).copied();
+            let measured = connector.clock_measured();
+            let Some(measured) = measured.filter(|measured| is_worth_keeping(kept, *measured))
+            else {
+                continue;
+            };
+            match self.store.keep_clock_offset(connection, measured).await {
+                Ok(()) => {
+                    self.offsets.insert(connection.clone(), measured);
+                }
+                Err(error) => {
+                    tracing::debug!(%connection, %error, "how far the clock of the connection is off was not kept; it is tried again");
+                }
+            }
+        }
+    }
+
     /// Tells of each change, and of a doubt again and again while it stands.
     pub(super) async fn look_at_clocks(&mut self) {
         let now = self.clock.now();
@@ -39,6 +73,16 @@ impl Witness {
             self.clocks.insert(connection.clone(), (doubt, now));
         }
     }
+}
+
+fn is_worth_keeping(kept: Option<MeasuredOffset>, measured: MeasuredOffset) -> bool {
+    kept.is_none_or(|kept| {
+        let moved = measured.micros.abs_diff(kept.micros);
+        let since = measured.at.since(kept.at);
+        moved >= SET_MICROS
+            || (moved >= MOVED_MICROS && since >= MOVED_KEPT_AFTER)
+            || since >= KEPT_AGAIN
+    })
 }
 
 fn is_news(
@@ -85,5 +129,34 @@ fn count(connection: &ConnectionName, doubt: Option<ClockDoubt>) {
         } else {
             0.0
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_clock_is_off_is_kept_when_it_is_set_or_better_known_and_now_and_then() {
+        let measured = |micros, secs| MeasuredOffset {
+            micros,
+            at: Timestamp::from_secs(1_800_000_000).plus(Duration::from_secs(secs)),
+        };
+        assert!(is_worth_keeping(None, measured(0, 0)));
+        let kept = measured(-95_000_000, 0);
+        for (micros, secs, expected) in [
+            (-95_000_000, 599, false),
+            (-95_000_000, 600, true),
+            // Two servers, whose clocks differ by a second, answer by turns.
+            (-94_000_000, 59, false),
+            (-94_000_000, 60, true),
+            (-94_800_000, 60, false),
+            (-93_000_000, 1, true),
+            // Nothing was heard since, however long ago that is.
+            (-95_000_000, 0, false),
+        ] {
+            let is_kept = is_worth_keeping(Some(kept), measured(micros, secs));
+            assert_eq!(is_kept, expected, "{micros} after {secs} s");
+        }
     }
 }

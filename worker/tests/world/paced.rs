@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use std::sync::Arc;
 
 use tandem_domain::{
-    ConflictId, ConnectionName, EventId, IntentId, JobId, LinkId, RecordId, RunId, Side, SyncName,
-    Timestamp,
+    ConflictId, ConnectionName, EventId, IntentId, JobId, LinkId, MeasuredOffset, RecordId, RunId,
+    Side, SyncName, Timestamp,
 };
 use tandem_store::*;
 
@@ -104,6 +104,7 @@ paced! {
         ) -> bool;
         fn note_held_up(connection: &ConnectionName, held_up: HeldUp) -> ();
         fn note_clock(connection: &ConnectionName, clock: ClockNote) -> ();
+        fn keep_clock_offset(connection: &ConnectionName, offset: MeasuredOffset) -> ();
         fn note_badly_signed(connection: &ConnectionName, refused: Refused, anew: Timestamp) -> ();
         fn note_rightly_signed(connection: &ConnectionName, at: Timestamp) -> ();
         fn health() -> Vec<ConnectionHealth>;

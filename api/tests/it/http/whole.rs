@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::json;
-use tandem_api::follow_connections;
-use tandem_operator::hooks::{HookRegistry, HookState};
+use tandem_api::{follow_clocks, follow_connections};
+use tandem_domain::MeasuredOffset;
+use tandem_operator::hooks::{HookRegistry, HookState, KeptClocks};
 use tandem_testkit::Make;
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +103,31 @@ async fn a_pause_that_another_process_stored_reaches_the_hook() {
         .await
         .expect("it is stored");
     while !matches!(hooks.lookup("crm"), Some(HookState::Paused(_))) {
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    task.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn how_far_a_clock_is_off_by_what_another_process_stored_is_learned() {
+    let site = start().await;
+    let clocks = Arc::new(KeptClocks::default());
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(follow_clocks(
+        clocks.clone(),
+        site.store.shared(),
+        Duration::from_millis(1),
+        shutdown.clone(),
+    ));
+    let (crm, now) = (Make::crm(), site.make.now());
+    let measured = MeasuredOffset {
+        micros: -95_000_000,
+        at: now,
+    };
+    let kept = site.store.keep_clock_offset(&crm, measured).await;
+    kept.expect("it is stored");
+    while clocks.offset_micros(&crm, None, now) != measured.micros {
         tokio::task::yield_now().await;
     }
     shutdown.cancel();

@@ -9,7 +9,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tandem_domain::Timestamp;
+use tandem_domain::{MeasuredOffset, Timestamp};
 
 use crate::clock_state::{ClockDoubt, ClockState};
 
@@ -111,6 +111,8 @@ struct Heard {
     dated: u32,
     bounds: Option<Bounds>,
     trust: u32,
+    /// When an answer last agreed with them.
+    agreed_at: i64,
     /// What the latest answers agree on among themselves, against the bounds, and how many there are of them.
     rival: Option<(Bounds, u32)>,
     contradicted_at: i64,
@@ -122,10 +124,14 @@ struct Heard {
 impl Heard {
     fn take(&mut self, seen: Bounds) {
         match self.bounds {
-            None => (self.bounds, self.trust) = (Some(seen), 1),
+            None => {
+                (self.bounds, self.trust) = (Some(seen), 1);
+                self.agreed_at = seen.since;
+            }
             Some(bounds) if bounds.agree_with(&seen) => {
                 self.bounds = Some(bounds.narrowed(&seen));
                 self.trust = (self.trust + 1).min(TRUST_MAX);
+                self.agreed_at = seen.since;
                 self.rival = None;
             }
             Some(_) => self.contradicted(seen),
@@ -151,6 +157,7 @@ impl Heard {
         let is_set = before.is_none_or(|at| seen.since.saturating_sub(at) >= SET_AGAIN_MICROS);
         self.trust = if is_set { AGREEING_MIN } else { 0 };
         self.bounds = Some(rival);
+        self.agreed_at = seen.since;
         self.rival = None;
     }
 
@@ -217,14 +224,15 @@ impl ClockOffset {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The system's clock minus ours, in microseconds, if it is believed.
-    pub(super) fn micros(&self) -> Option<i64> {
+    /// The system's clock minus ours, if it is believed.
+    pub(super) fn measured(&self) -> Option<MeasuredOffset> {
         let heard = self.heard();
         let is_measured = heard.state() == ClockState::Measured;
-        heard
-            .bounds
-            .filter(|_| is_measured)
-            .map(|known| known.middle())
+        let bounds = heard.bounds.filter(|_| is_measured)?;
+        Some(MeasuredOffset {
+            micros: bounds.middle(),
+            at: Timestamp::from_micros(heard.agreed_at),
+        })
     }
 
     /// What is known of the clock.
@@ -265,7 +273,8 @@ mod tests {
     }
 
     fn secs(clock: &ClockOffset) -> Option<i64> {
-        clock.micros().map(|micros| micros / SECOND_MICROS)
+        let measured = clock.measured()?;
+        Some(measured.micros / SECOND_MICROS)
     }
 
     const DAY: i64 = 86_400;
@@ -278,7 +287,7 @@ mod tests {
             let date = (sent + 10 + 90_400) / 1_000 * 1_000;
             offset.observe(millis(sent), millis(sent + 20), Said::Date(millis(date)));
         }
-        let micros = offset.micros().expect("answers were seen");
+        let micros = offset.measured().expect("answers were seen").micros;
         assert!((90_350_000..=90_450_000).contains(&micros), "{micros}");
     }
 
@@ -292,6 +301,18 @@ mod tests {
             Some(0),
             "the first was odd"
         );
+    }
+
+    #[test]
+    fn the_last_answer_that_agreed_says_when_the_offset_was_measured() {
+        let at = |said: &[i64]| heard(said).measured().map(|measured| measured.at);
+        let (eight, nine) = (at(&[5; 8]), at(&[5; 9]));
+        assert!(eight.is_some() && eight < nine);
+        let mut said = vec![5; 8];
+        said.push(9_000);
+        assert_eq!(at(&said), eight, "the last was odd");
+        said.push(5);
+        assert_eq!(at(&said), at(&[5; 10]));
     }
 
     #[test]
@@ -316,7 +337,7 @@ mod tests {
     fn a_clock_that_is_years_off_is_not_used_and_told_of() {
         for years in [-3, 3] {
             let clock = heard(&[years * 365 * DAY; 3]);
-            assert_eq!(clock.micros(), None);
+            assert_eq!(clock.measured(), None);
             let ClockState::Doubted(doubt) = clock.state() else {
                 panic!("{:?}", clock.state());
             };
@@ -339,9 +360,9 @@ mod tests {
     fn a_clock_that_jumps_is_not_used_until_a_minute_without_a_jump() {
         let clock = heard(&[0, 0, 0, 0, 7_200, 0, 7_200, 0, 7_200]);
         assert_eq!(clock.state(), ClockState::Doubted(ClockDoubt::Jumps));
-        assert_eq!(clock.micros(), None);
+        assert_eq!(clock.measured(), None);
         (1_010..1_020).for_each(|at| says(&clock, at, 0));
-        assert_eq!(clock.micros(), None, "too soon");
+        assert_eq!(clock.measured(), None, "too soon");
         (1_060..1_070).for_each(|at| says(&clock, at, 0));
         assert_eq!(secs(&clock), Some(0));
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use metrics::SharedString;
 use minijinja::value::Value as TemplateValue;
-use tandem_domain::{Clock, RecordId, StreamName};
+use tandem_domain::{Clock, MeasuredOffset, RecordId, StreamName};
 use tokio::sync::Semaphore;
 
 use self::auth::Authority;
@@ -196,11 +196,15 @@ impl Connector for RestConnector {
     }
 
     fn clock_offset_micros(&self) -> i64 {
-        self.exchange.offset.micros().unwrap_or(0)
+        self.clock_measured().map_or(0, |offset| offset.micros)
     }
 
     fn clock_state(&self) -> ClockState {
         self.exchange.offset.state()
+    }
+
+    fn clock_measured(&self) -> Option<MeasuredOffset> {
+        self.exchange.offset.measured()
     }
 
     async fn settle_clock(&self) {
@@ -256,7 +260,7 @@ impl Connector for RestConnector {
             streams.insert(name.clone(), outcome);
         }
         self.settle().await;
-        let clock_offset_ms = self.exchange.offset.micros().map(|micros| micros / 1_000);
+        let clock_offset_ms = self.clock_measured().map(|offset| offset.micros / 1_000);
         let doubt = self.clock_state().doubt();
         Ok(CheckReport {
             latency_ms,

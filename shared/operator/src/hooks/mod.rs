@@ -3,6 +3,7 @@
 //! Verified bodies are read here and nowhere else, so that a replay sees what the ingress would see.
 //! Not here: HTTP, and the storage.
 
+mod clocks;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use tandem_connectors::webhook::{Secret, Verifier};
 use tandem_domain::{ConnectionName, RecordId, Side, StreamName, SyncName, Timestamp};
 use tandem_store::{ConnectionRow, EventKind};
 
+pub use clocks::KeptClocks;
 pub(crate) use reading::is_same;
 pub use reading::{Arrival, new_events};
 

@@ -90,6 +90,7 @@ mod tests {
                 told_at,
             }),
             clock: None,
+            clock_offset: None,
             badly_signed: 0,
             badly_signed_from: None,
             badly_signed_at: None,

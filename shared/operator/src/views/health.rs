@@ -134,7 +134,7 @@ fn held_up(known: &ConnectionHealth, now: Timestamp) -> Option<&HeldUp> {
 }
 
 /// A clock that is doubted now: whoever doubts it says so every minute.
-fn doubted_clock(known: &ConnectionHealth, now: Timestamp) -> Option<&ClockNote> {
+pub(crate) fn doubted_clock(known: &ConnectionHealth, now: Timestamp) -> Option<&ClockNote> {
     let clock = known.clock.as_ref()?;
     (now.since(clock.told_at) < LOOKED_AFTER && clock.doubt.is_some()).then_some(clock)
 }
@@ -299,6 +299,7 @@ mod tests {
             seen_by: Some("tandem up (process 7)".to_owned()),
             held_up: None,
             clock: None,
+            clock_offset: None,
             badly_signed: 3,
             badly_signed_from: Some(Timestamp::from_secs(1_700_000_030)),
             rightly_signed_at: None,

@@ -19,6 +19,7 @@ pub use attended::nothing_runs;
 pub(crate) use attended::{last_seen, unattended};
 pub use config::{ConnectionView, ScheduleView, SyncView};
 pub use events::{EventDetail, EventView};
+pub(crate) use health::doubted_clock;
 pub use health::{BADLY_SIGNED_SHOWN, HealthView, Signed};
 pub use jobs::{AttemptView, JobDetail, JobView};
 pub use pause::PauseView;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConnectionName, Timestamp};
+use tandem_domain::{ConnectionName, MeasuredOffset, Timestamp};
 use tandem_store::{ClockNote, ConnectionHealth, ConnectionState, HeldUp, Refused};
 
 use super::Subject;
@@ -49,6 +49,7 @@ pub async fn a_change_of_a_connections_state_is_noted_once_with_its_time(store: 
         seen_by: Some("worker-1".to_owned()),
         held_up: None,
         clock: None,
+        clock_offset: None,
         badly_signed: 0,
         badly_signed_from: None,
         badly_signed_at: None,
@@ -141,6 +142,39 @@ pub async fn a_doubt_about_a_clock_is_noted_until_the_same_process_says_that_it_
     assert_eq!(note_clock(again.clone()).await, Some(again));
     assert_eq!(note_clock(told("worker-1", None)).await, None);
     assert_eq!(known(&store).await[0].state, ConnectionState::Up);
+}
+
+/// How far a clock is off is kept as it was told last, beside the state and a doubt.
+pub async fn how_far_a_clock_is_off_is_kept_as_it_was_told_last_whatever_is_doubted(
+    store: Subject,
+) {
+    let make = Make::default();
+    let keep = async |micros: i64| {
+        let at = make.now();
+        let offset = MeasuredOffset { micros, at };
+        let kept = store.keep_clock_offset(&crm(), offset).await;
+        kept.expect("keep_clock_offset");
+        let found = known(&store).await.remove(0);
+        assert_eq!(found.clock_offset, Some(offset));
+        found
+    };
+    assert_eq!(keep(-95_000_000).await.state, ConnectionState::Unknown);
+    assert!(note(&store, &make, ConnectionState::Up, "").await);
+    make.clock.advance(Duration::from_secs(600));
+    assert_eq!(keep(i64::MAX).await.state, ConnectionState::Up);
+    let jumps = ClockNote {
+        doubt: Some("it jumps".to_owned()),
+        is_wrong: true,
+        told_by: "worker-1".to_owned(),
+        told_at: make.now(),
+    };
+    let noted = store.note_clock(&crm(), jumps.clone()).await;
+    noted.expect("note_clock");
+    let found = keep(140_250_000).await;
+    assert_eq!(
+        (found.clock, found.state),
+        (Some(jumps), ConnectionState::Up)
+    );
 }
 
 /// Badly signed webhooks are noted beside the state, whatever was known before.

@@ -63,6 +63,7 @@ macro_rules! contract_suite {
             health: badly_signed_webhooks_are_noted_beside_the_state;
             health: what_holds_a_connection_up_is_noted_until_the_same_process_says_that_it_is_over;
             health: a_doubt_about_a_clock_is_noted_until_the_same_process_says_that_it_is_over;
+            health: how_far_a_clock_is_off_is_kept_as_it_was_told_last_whatever_is_doubted;
             health: a_look_at_a_connection_is_noted_also_when_nothing_has_changed;
             inbox: events_are_listed_newest_first_by_page;
             inbox: events_are_filtered_by_connection_state_and_record;

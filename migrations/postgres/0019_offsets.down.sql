@@ -1,0 +1,2 @@
+ALTER TABLE connection_health DROP COLUMN clock_offset_at;
+ALTER TABLE connection_health DROP COLUMN clock_offset;
