@@ -2,8 +2,8 @@
 //! and answer with it. What it held has gone under our values, and nobody has read it. So a person is told; what it holds
 //! beside our values is somebody's, and goes to the other side as when two records are compared for the first time.
 //!
-//! What a record holds in a field for which we had no value does not say so by itself: it may be a default. It does where
-//! an earlier create of ours, without a value there, was left without one.
+//! What a record holds in a field for which we had no value does not say so: it may be a default, also where other records
+//! were left without one.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use tandem_domain::{
 };
 use tandem_engine::{Between, NotKept};
 use tandem_store::{
-    Change, ChangeFilter, ConflictKind, Event, EventKind, Intent, IntentOp, IntentState, Link,
-    NewConflict, Operation, ShownRecord,
+    Change, ConflictKind, Event, EventKind, Intent, IntentOp, IntentState, NewConflict, Operation,
+    ShownRecord,
 };
 
+use super::changed::has_usable_times;
 use super::pair::CLOCK_SLACK;
 use crate::executor::{Work, shows_field};
 use crate::failure::WorkError;
@@ -25,8 +26,6 @@ use crate::readings::Reading;
 const HEARD_WITHIN: Duration = Duration::from_secs(3_600);
 /// How far a clock may be off of a system that does not say when a record was last changed.
 const CLOCK_SLACK_ALONE: Duration = Duration::from_secs(60);
-/// Earlier creates that are looked at.
-const CREATES_MAX: usize = 10;
 const MINUTE: i64 = 60_000_000;
 
 /// A record that a create of ours met.
@@ -66,10 +65,7 @@ async fn find(
         return Ok(Some(stood));
     }
     let events = work.events_of(intent.side, &created.record.id).await?;
-    if let Some(event) = heard_before(intent.created_at, &events) {
-        return Ok(Some(by_event(event)));
-    }
-    by_values(work, intent, created).await
+    Ok(heard_before(intent.created_at, &events).map(by_event))
 }
 
 /// Whether an earlier create for the same source may have made what stood there `at` some time, and nobody has heard of
@@ -109,6 +105,9 @@ fn by_reference(intent: &Intent, created: &Reading) -> Option<Stood> {
 /// A record that was made before we sent anything, by its own times and our clock. Both must say so: clocks are known to
 /// about a second, and some not at all.
 fn by_times(work: Work<'_>, intent: &Intent, created: &Reading, took: Duration) -> Option<Stood> {
+    if !has_usable_times(work, intent.side) {
+        return None;
+    }
     let made = created.record.created_at?;
     let offset = work.sync.end(intent.side).connector.clock_offset_micros();
     let by_our_clock = made.shifted(-offset);
@@ -165,64 +164,6 @@ pub(super) fn by_event(event: &Event) -> Stood {
         event: Some(event.id),
         at: Some(event.occurred_at.unwrap_or(event.received_at)),
     }
-}
-
-/// Values in fields for which we had none, where the system is known to leave such fields empty.
-async fn by_values(
-    work: Work<'_>,
-    intent: &Intent,
-    created: &Reading,
-) -> Result<Option<Stood>, WorkError> {
-    let mut rules = work.sync.policy.fields.iter();
-    let holds_more = |field: &str| {
-        let value = created.fields.get(field);
-        !has_value(&intent.fields, field) && value.is_some_and(|value| !value.is_null())
-    };
-    let fields: Vec<&str> = rules
-        .by_ref()
-        .filter(|rule| rule.direction.writes(intent.side) && holds_more(&rule.name))
-        .map(|rule| rule.name.as_str())
-        .collect();
-    if fields.is_empty() {
-        return Ok(None);
-    }
-    let filter = ChangeFilter {
-        sync: Some(work.sync.name.clone()),
-        operation: Some(Operation::Create),
-        limit: CREATES_MAX,
-        ..ChangeFilter::default()
-    };
-    let creates = work.context.store.changes(&filter).await?;
-    for create in creates
-        .iter()
-        .filter(|change| change.written == Some(intent.side))
-    {
-        let Some(id) = create.link else { continue };
-        let Some(link) = work.context.store.link(id).await? else {
-            continue;
-        };
-        let left_empty = fields
-            .iter()
-            .find(|field| is_left_empty(create, &link, intent, field));
-        if let Some(field) = left_empty {
-            return Ok(Some(Stood {
-                how: format!(
-                    "it has a value for `{field}`, which we did not send, and which its system does not fill in by itself"
-                ),
-                event: None,
-                at: None,
-            }));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether an earlier create, which had no value for a field, was left without one.
-fn is_left_empty(create: &Change, link: &Link, intent: &Intent, field: &str) -> bool {
-    let mut sent = create.fields.iter();
-    let is_sent = sent.any(|sent| sent.field == field && !sent.chosen.is_null());
-    let base = link.base.get(field);
-    !is_sent && base.is_some_and(|base| base.side(intent.side).is_null())
 }
 
 fn has_value(fields: &Fields, field: &str) -> bool {

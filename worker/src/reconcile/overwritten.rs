@@ -12,6 +12,7 @@ use tandem_store::{
     OwnWrite, ShownRecord,
 };
 
+use super::changed::has_usable_times;
 use super::met::{self, Stood};
 use super::pair::{CLOCK_SLACK, Look, Pair};
 use crate::executor::Work;
@@ -90,7 +91,8 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
             }
             continue;
         }
-        let met = own.made.then(|| was_there_before(own, &earlier)).flatten();
+        let is_new = own.made && has_usable_times(work, side);
+        let met = is_new.then(|| was_there_before(own, &earlier)).flatten();
         if met.is_some() {
             // What we had no value for is of the record that stood there.
             around.came_after.push(CameAfter {

@@ -142,19 +142,6 @@ async fn a_record_that_a_create_met_is_known_by_an_event_that_is_heard_afterward
 }
 
 #[tokio::test]
-async fn a_record_that_a_create_met_is_known_by_a_value_that_others_are_made_without() {
-    let world = at_work(PLAIN, without_birth()).await;
-    let ann = [("name", "Ann"), ("email", "ann@x.example")];
-    let ann = world.a.user_creates(&ann);
-    world.hear(Side::A, &ann).await;
-    come_to_rest(&world).await;
-    let (here, there, _) = typed_on_both(&world, Duration::from_millis(17));
-    world.hear(Side::A, &here).await;
-    come_to_rest(&world).await;
-    is_told_and_carried_over(&world, (&here, &there)).await;
-}
-
-#[tokio::test]
 async fn where_nothing_tells_a_default_from_a_record_that_stood_there_the_question_says_both() {
     let world = at_work(PLAIN, without_birth()).await;
     let (here, _, _) = typed_on_both(&world, Duration::from_millis(17));
@@ -193,4 +180,19 @@ async fn a_default_in_what_we_make_is_no_record_that_stood_there() {
     }
     assert_eq!(world.asked("overwritten").await, []);
     assert_eq!(world.overwrites().await, []);
+}
+
+#[tokio::test]
+async fn a_default_that_others_were_made_without_is_no_record_that_stood_there() {
+    let world = at_work(PLAIN, without_birth()).await;
+    let ann = world
+        .a
+        .user_creates(&[("name", "Ann"), ("email", "ann@x.example")]);
+    world.hear(Side::A, &ann).await;
+    come_to_rest(&world).await;
+    let (here, _, _) = typed_on_both(&world, Duration::from_millis(17));
+    world.hear(Side::A, &here).await;
+    come_to_rest(&world).await;
+    assert_eq!(world.asked("overwritten").await, []);
+    assert_eq!(world.asked("not_kept").await.len(), 1);
 }
