@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{RecordId, Side, Timestamp, Value};
+use tandem_domain::{Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, NotKept, is_form_of, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link};
 
@@ -89,7 +89,7 @@ impl Known {
 
     /// By field, when the value that stands there was seen first.
     pub(super) fn seen_at(&self, side: Side, reading: &Reading) -> BTreeMap<String, Timestamp> {
-        seen_at(self.about(side), side, reading)
+        seen_at(self.about(side), side, &reading.fields)
     }
 
     fn about(&self, side: Side) -> &[Intent] {
@@ -122,14 +122,18 @@ fn is_contest_without_base(work: Work<'_>, link: &Link, pair: &Pair) -> bool {
     })
 }
 
-fn seen_at(intents: &[Intent], side: Side, reading: &Reading) -> BTreeMap<String, Timestamp> {
+fn seen_at(intents: &[Intent], side: Side, fields: &Fields) -> BTreeMap<String, Timestamp> {
     let mut seen_at: BTreeMap<String, Timestamp> = BTreeMap::new();
-    for intent in intents {
+    let mut in_order: Vec<&Intent> = intents.iter().collect();
+    in_order.sort_by_key(|intent| intent.created_at);
+    for intent in in_order {
         for (field, then) in read_then(intent, side) {
-            let stands = reading.fields.get(field).unwrap_or(&Value::Null);
+            let stands = fields.get(field).unwrap_or(&Value::Null);
             if then == stands {
-                let seen = seen_at.entry(field.clone()).or_insert(intent.created_at);
-                *seen = (*seen).min(intent.created_at);
+                seen_at.entry(field.clone()).or_insert(intent.created_at);
+            } else {
+                // Something else stood there meanwhile: whoever typed the same again did so since.
+                seen_at.remove(field);
             }
         }
     }
@@ -149,4 +153,56 @@ fn read_then(intent: &Intent, side: Side) -> Vec<(&String, &Value)> {
         Side::B => (&decided.field, &decided.b),
     });
     of_side.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_store::FieldChange;
+    use tandem_testkit::Make;
+
+    use super::*;
+
+    fn text(value: &str) -> Value {
+        Value::Text(value.to_owned())
+    }
+
+    /// A write to side b that was decided at this second, when side a held this.
+    fn write(make: &Make, second: i64, held: &str) -> Intent {
+        let decided = FieldChange {
+            field: "city".to_owned(),
+            a: text(held),
+            b: text("Rome"),
+            base: None,
+            chosen: text(held),
+            from: Some(Side::A),
+            lost: None,
+            reason: String::new(),
+        };
+        Intent {
+            op: IntentOp::Update,
+            decided: vec![decided],
+            created_at: Timestamp::from_secs(second),
+            ..make.create("1", None)
+        }
+    }
+
+    #[test]
+    fn a_value_that_was_another_meanwhile_was_seen_first_when_it_came_back() {
+        let make = Make::default();
+        let now = Fields::from([("city".to_owned(), text("Ghent"))]);
+        let seen = |held: &[(i64, &str)]| {
+            let intents: Vec<Intent> = held
+                .iter()
+                .map(|(second, held)| write(&make, *second, held))
+                .collect();
+            seen_at(&intents, Side::A, &now).get("city").copied()
+        };
+        assert_eq!(
+            seen(&[(20, "Ghent"), (10, "Ghent")]),
+            Some(Timestamp::from_secs(10))
+        );
+        assert_eq!(seen(&[(10, "Ghent"), (20, "Bruges")]), None);
+        let back = [(30, "Ghent"), (10, "Ghent"), (20, "Bruges")];
+        assert_eq!(seen(&back), Some(Timestamp::from_secs(30)));
+    }
 }
