@@ -1,6 +1,6 @@
 //! What a system says of when to come back, and answers that are neither a success nor a failure by their status.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -106,6 +106,51 @@ async fn a_long_wait_shows_in_the_status_and_a_reset_ends_it() {
         !said.contains("asked us to wait")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_years_off_is_told_of_until_it_is_right_and_the_sync_goes_on() {
+    let wrong = Arc::new(AtomicBool::new(true));
+    let is_wrong = Arc::clone(&wrong);
+    let behaves = move |books: &mut Books, asked: &Asked| {
+        let answer = books.answer(asked);
+        match is_wrong.load(Ordering::SeqCst) {
+            true => answer.with("Date", "Wed, 21 Oct 2015 07:28:00 GMT"),
+            false => answer,
+        }
+    };
+    let a = Mock::plain(1).await;
+    a.books().add(&ann());
+    let site = Site::up(a, Mock::odd(500, behaves).await).await;
+    site.until("b has Ann", async || {
+        site.b.books().all("city") == ["Ghent"]
+    })
+    .await;
+    for command in [&["status"][..], &["connections", "list"], &["check"]] {
+        site.until("the clock is told of", async || {
+            let (_, said) = site.tandem(command).await;
+            said.contains("behind ours") && said.contains("`prefer`")
+        })
+        .await;
+    }
+    site.a.books().edit("1", &json!({ "city": "Lyon" }));
+    site.until("the edit arrives", async || {
+        site.b.books().all("city") == ["Lyon"]
+    })
+    .await;
+    wrong.store(false, Ordering::SeqCst);
+    let asked = AtomicUsize::new(0);
+    site.until("it is told of no more", async || {
+        // Only answers can say that it is right.
+        let city = format!("Ghent {}", asked.fetch_add(1, Ordering::SeqCst));
+        site.b.books().edit("500", &json!({ "city": city }));
+        let (_, said) = site.tandem(&["status"]).await;
+        !said.contains("behind ours")
+    })
+    .await;
+    let story = site.story();
+    assert_eq!(story.matches("behind ours").count(), 1, "{story}");
+    assert_eq!(story.matches("is believed again").count(), 1, "{story}");
 }
 
 #[tokio::test]

@@ -85,3 +85,30 @@ async fn a_data_folder_that_is_removed_is_answered_503_and_said_in_the_log() {
         "{log}"
     );
 }
+
+#[tokio::test]
+async fn a_database_that_is_cut_is_answered_503_and_told_of_and_does_not_kill_the_process() {
+    let site = Site::new(5, 1, &Settings::default());
+    let tandem = site.up().await;
+    assert_eq!(send_webhook(&site, 1, 0).await, 200);
+    let database = std::fs::OpenOptions::new()
+        .write(true)
+        .open(site.data().join("tandem.db"));
+    let cut = database.expect("it is there").set_len(16_384);
+    cut.expect("it is cut");
+    // Whatever reads while it is cut is answered, or refused, by a process that is alive.
+    for number in 2..6 {
+        let _whatever_it_says = tandem.status().await;
+        assert_eq!(
+            send_webhook(&site, number, 0).await,
+            503,
+            "{}",
+            tandem.log()
+        );
+    }
+    assert!(no_longer_ready(&site).await, "{}", tandem.log());
+    let log = tandem.log();
+    for part in ["the database file is damaged", "tandem db check", "backup"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
