@@ -279,10 +279,19 @@ fn hook(
     (name, setup, webhook): (&ConnectionName, &ConnectionSetup, &WebhookSetup),
 ) -> Hook {
     let manifest = Arc::clone(&setup.manifest);
+    let connector = built.topology.connectors.get(name).cloned();
+    // What is said of a body may quote it, and a system may repeat in it what lets us in.
+    let masked = move |text: &str| match &connector {
+        Some(connector) => connector.masked(text),
+        None => text.to_owned(),
+    };
     let read = move |body: &[u8]| match &manifest.webhook {
         Some(webhook) => webhook_events::split(webhook, body)
-            .map(|events| events.into_iter().map(read_event).collect())
-            .map_err(|error| Unreadable(error.reason)),
+            .map(|events| {
+                let events = events.into_iter();
+                events.map(|event| read_event(event, &masked)).collect()
+            })
+            .map_err(|error| Unreadable(masked(&error.reason))),
         None => Err(Unreadable(
             "the manifest does not say what its webhooks mean".to_owned(),
         )),
@@ -312,7 +321,7 @@ fn hook(
     }
 }
 
-fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
+fn read_event(event: webhook_events::ParsedEvent, masked: &impl Fn(&str) -> String) -> ReadEvent {
     ReadEvent {
         dedupe_key: event.dedupe_key,
         stream: event.stream,
@@ -325,7 +334,7 @@ fn read_event(event: webhook_events::ParsedEvent) -> ReadEvent {
         },
         occurred_at: event.occurred_at,
         occurred_again: event.occurred_again,
-        problem: event.problem,
+        problem: event.problem.as_deref().map(masked),
     }
 }
 

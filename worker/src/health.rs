@@ -159,6 +159,10 @@ impl Connector for Observed {
         self.inner.hold_up()
     }
 
+    fn masked(&self, text: &str) -> String {
+        self.inner.masked(text)
+    }
+
     async fn try_again(&self) {
         self.inner.try_again().await;
     }

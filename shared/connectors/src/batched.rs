@@ -175,6 +175,10 @@ impl Connector for BatchedReads {
         self.shared.inner.hold_up()
     }
 
+    fn masked(&self, text: &str) -> String {
+        self.shared.inner.masked(text)
+    }
+
     async fn try_again(&self) {
         self.shared.inner.try_again().await;
     }

@@ -448,6 +448,12 @@ pub trait Connector: Send + Sync {
         HoldUp::default()
     }
 
+    /// A text of the system without the secrets of its connection, also those that are known only since it signed in: for
+    /// what is stored or logged of a webhook, which no request of ours has cleaned.
+    fn masked(&self, text: &str) -> String {
+        text.to_owned()
+    }
+
     /// An operator has the system tried again at once: what it asked to wait for, and what it refused, is forgotten.
     async fn try_again(&self) {}
 

@@ -104,6 +104,10 @@ impl Connector for NeededFields {
         self.inner.hold_up()
     }
 
+    fn masked(&self, text: &str) -> String {
+        self.inner.masked(text)
+    }
+
     async fn try_again(&self) {
         self.inner.try_again().await;
     }

@@ -226,6 +226,10 @@ impl Connector for RestConnector {
         }
     }
 
+    fn masked(&self, text: &str) -> String {
+        self.exchange.redactor().clean(text)
+    }
+
     async fn try_again(&self) {
         self.exchange.restraint.forget();
         self.exchange.authority.open();

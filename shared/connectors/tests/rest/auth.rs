@@ -275,6 +275,8 @@ async fn a_token_or_session_that_came_while_it_runs_is_not_shown_by_rows_that_re
         .await;
         let connector = server.connector(&manifest(auth, LIST, ""));
         let page = list(&connector).await.expect("a page");
+        let masked = connector.masked(&format!("tok {SECRET}"));
+        assert_eq!(masked, "tok ***", "in a webhook");
         let said = &page.unreadable[0].reason;
         assert!(said.contains("tok ***"), "{said}");
         let said = format!("{:?}", page.records[0].unreadable);
