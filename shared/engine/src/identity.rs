@@ -39,6 +39,14 @@ pub enum Mistaken {
     Other(String),
 }
 
+/// Whether a record was made at another time than the one that was linked: somebody filled its system anew, be it with the
+/// same values.
+#[must_use]
+pub fn is_made_anew(known: Option<Timestamp>, found: Option<Timestamp>) -> bool {
+    let times = known.zip(found);
+    times.is_some_and(|(then, now)| then.since(now).max(now.since(then)) > SAME_MOMENT)
+}
+
 /// Compares a record with what is known of the one that was linked.
 #[must_use]
 pub fn mistaken(
@@ -58,7 +66,7 @@ pub fn mistaken(
         return reason.map(Mistaken::Older);
     }
     if let (Some(then), Some(now)) = (known.made_at, found.made_at)
-        && then.since(now).max(now.since(then)) > SAME_MOMENT
+        && is_made_anew(known.made_at, found.made_at)
     {
         let reason = format!("it was made at {now}, the record that was linked at {then}");
         return Some(Mistaken::Other(reason));

@@ -1,8 +1,11 @@
 //! The pairs of a side that show that it was set back. They stand beside the deletes that are counted.
 
 use async_trait::async_trait;
+use sqlx::postgres::PgRow;
 use tandem_domain::{LinkId, Side, SyncName, Timestamp};
-use tandem_store::{SetBackCount, SetBackSign, SetBackStore, StoreError, set_back_counted_by};
+use tandem_store::{
+    NotedPair, SetBackCount, SetBackSign, SetBackStore, StoreError, set_back_counted_by,
+};
 
 use crate::sql::Failed;
 use crate::txn::{self, Txn};
@@ -11,6 +14,18 @@ use crate::{PostgresStore, alone, rows, sql};
 /// What the pairs of a side are counted by, a sign each.
 fn subjects(sync: &SyncName, side: Side) -> [String; 3] {
     SetBackSign::ALL.map(|sign| set_back_counted_by(sync, side, sign))
+}
+
+fn noted(row: &PgRow) -> Result<NotedPair, StoreError> {
+    let is_older = rows::get::<bool>(row, "is_older")?;
+    Ok(NotedPair {
+        link: rows::parsed(row, "link")?,
+        sign: if is_older {
+            SetBackSign::Older
+        } else {
+            SetBackSign::Missing
+        },
+    })
 }
 
 /// What a pair shows.
@@ -89,7 +104,7 @@ SELECT (SELECT count(*) FROM deletes_admitted WHERE sync = $1 AND at >= $4) AS d
        (SELECT count(*) FROM deletes_admitted WHERE sync = $3 AND at >= $4) AS missing";
 
 const LINKS: &str = "-- set_back_links
-SELECT link FROM deletes_admitted WHERE sync = $1 OR sync = $2 ORDER BY link COLLATE \"C\" LIMIT $3";
+SELECT link, sync = $1 AS is_older FROM deletes_admitted WHERE sync = $1 OR sync = $2 ORDER BY link COLLATE \"C\" LIMIT $3";
 
 #[async_trait]
 impl SetBackStore for PostgresStore {
@@ -141,7 +156,7 @@ impl SetBackStore for PostgresStore {
         sync: &SyncName,
         side: Side,
         limit: usize,
-    ) -> Result<Vec<LinkId>, StoreError> {
+    ) -> Result<Vec<NotedPair>, StoreError> {
         let args = (subjects(sync, side), limit);
         let found = alone::verb(&self.pool, &args, |([_, older, missing], limit)| {
             sqlx::query(LINKS)
@@ -149,11 +164,7 @@ impl SetBackStore for PostgresStore {
                 .bind(&**missing)
                 .bind(sql::limit(*limit))
         });
-        found
-            .await?
-            .iter()
-            .map(|row| rows::parsed(row, "link"))
-            .collect()
+        found.await?.iter().map(noted).collect()
     }
 
     async fn forget_set_back(

@@ -1,8 +1,11 @@
 //! The pairs of a side that show that it was set back. They stand beside the deletes that are counted.
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
 use tandem_domain::{LinkId, Side, SyncName, Timestamp};
-use tandem_store::{SetBackCount, SetBackSign, SetBackStore, StoreError, set_back_counted_by};
+use tandem_store::{
+    NotedPair, SetBackCount, SetBackSign, SetBackStore, StoreError, set_back_counted_by,
+};
 
 use crate::writer::Txn;
 use crate::{SqliteStore, rows, sql};
@@ -10,6 +13,18 @@ use crate::{SqliteStore, rows, sql};
 /// What the pairs of a side are counted by, a sign each.
 fn subjects(sync: &SyncName, side: Side) -> [String; 3] {
     SetBackSign::ALL.map(|sign| set_back_counted_by(sync, side, sign))
+}
+
+fn noted(row: &SqliteRow) -> Result<NotedPair, StoreError> {
+    let is_older = rows::get::<bool>(row, "is_older")?;
+    Ok(NotedPair {
+        link: rows::parsed(row, "link")?,
+        sign: if is_older {
+            SetBackSign::Older
+        } else {
+            SetBackSign::Missing
+        },
+    })
 }
 
 /// What a pair shows.
@@ -67,7 +82,7 @@ SELECT (SELECT count(*) FROM deletes_admitted WHERE sync = ?1 AND at >= ?4) AS d
        (SELECT count(*) FROM deletes_admitted WHERE sync = ?3 AND at >= ?4) AS missing";
 
 const LINKS: &str = "-- set_back_links
-SELECT link FROM deletes_admitted WHERE sync IN (?1, ?2) ORDER BY link LIMIT ?3";
+SELECT link, sync = ?1 AS is_older FROM deletes_admitted WHERE sync IN (?1, ?2) ORDER BY link LIMIT ?3";
 
 #[async_trait]
 impl SetBackStore for SqliteStore {
@@ -123,14 +138,14 @@ impl SetBackStore for SqliteStore {
         sync: &SyncName,
         side: Side,
         limit: usize,
-    ) -> Result<Vec<LinkId>, StoreError> {
+    ) -> Result<Vec<NotedPair>, StoreError> {
         let [_, older, missing] = subjects(sync, side);
         let links = sqlx::query(LINKS)
             .bind(older)
             .bind(missing)
             .bind(sql::limit(limit));
         let rows = sql::all(&self.readers, links).await?;
-        rows.iter().map(|row| rows::parsed(row, "link")).collect()
+        rows.iter().map(noted).collect()
     }
 
     async fn forget_set_back(

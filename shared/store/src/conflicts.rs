@@ -298,6 +298,12 @@ pub struct ShownRecord {
     pub fields: Fields,
 }
 
+/// What the question whether a linked record is still the same is about, as text.
+#[must_use]
+pub fn replaced_subject(sync: &SyncName, side: Side, record: &RecordId) -> String {
+    format!("{sync}/{side}/{record}#replaced")
+}
+
 /// A question to insert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewConflict {
@@ -331,6 +337,9 @@ impl NewConflict {
                 emptied_subject(&self.sync, self.side, field)
             }
             (_, ConflictKind::SetBack { .. }) => set_back_subject(&self.sync, self.side),
+            (_, ConflictKind::Replaced { .. }) => {
+                replaced_subject(&self.sync, self.side, &self.record)
+            }
             (Some(link), kind) if kind.field().is_some() => {
                 format!("{link}/{}", kind.field().unwrap_or_default())
             }
@@ -338,7 +347,6 @@ impl NewConflict {
                 _,
                 ConflictKind::Overwritten { .. }
                 | ConflictKind::DeleteHeld { .. }
-                | ConflictKind::Replaced { .. }
                 | ConflictKind::BackAndForth { .. },
             ) => format!("{record}#{}", self.kind.as_str()),
             (_, kind) => match kind.field() {

@@ -35,7 +35,7 @@ pub use config::{
 };
 pub use conflicts::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NAMED_MAX, NewConflict,
-    Resolution, ShownRecord,
+    Resolution, ShownRecord, replaced_subject,
 };
 pub use error::StoreError;
 pub use events::{
@@ -63,7 +63,7 @@ pub use runs::{
     NewRun, Progress, ROW_ERRORS_MAX, RowError, Run, RunFilter, RunKind, RunState, RunStore,
 };
 pub use set_back::{
-    SetBackCount, SetBackSign, SetBackStore, set_back_counted_by, set_back_subject,
+    NotedPair, SetBackCount, SetBackSign, SetBackStore, set_back_counted_by, set_back_subject,
 };
 pub use tandem_domain::BaseValue;
 pub use waits::{NAMED_WAIT_MAX, STEPS_MAX, Turn, Verdict, Waiting, Waits};

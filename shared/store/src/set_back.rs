@@ -45,6 +45,15 @@ pub struct SetBackCount {
     pub missing: u64,
 }
 
+/// A pair of a side, and what was noted of it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotedPair {
+    /// The pair.
+    pub link: LinkId,
+    /// What it showed.
+    pub sign: SetBackSign,
+}
+
 /// The pairs of a side that show that it was set back.
 #[async_trait]
 pub trait SetBackStore: Send + Sync {
@@ -74,7 +83,7 @@ pub trait SetBackStore: Send + Sync {
         sync: &SyncName,
         side: Side,
         limit: usize,
-    ) -> Result<Vec<LinkId>, StoreError>;
+    ) -> Result<Vec<NotedPair>, StoreError>;
 
     /// Forgets what a pair shows of a side, or all pairs, as far as it was noted until then.
     async fn forget_set_back(

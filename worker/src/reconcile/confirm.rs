@@ -323,6 +323,7 @@ fn side_state(
         left_out: reading.kept.clone(),
         overlaid: None,
         set_back: None,
+        set_back_asked: None,
         filtered: None,
         writes: back_and_forth::tally(work, open, side, is_written(open, write, side)),
     };

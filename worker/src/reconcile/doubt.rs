@@ -89,7 +89,7 @@ pub(super) async fn wait(
         };
         state.memory.doubt = Some(doubt);
         if matches!(said, Said::Older) && doubt.looks < LOOKS_MIN {
-            set_back::note(work, link, side, SetBackSign::Doubted).await?;
+            set_back::note(work, link.id, side, SetBackSign::Doubted).await?;
         }
         let since = now.since(doubt_counts_from(work, side, &doubt, &said));
         if doubt.looks < LOOKS_MIN || since < patience(work, side, state, &said).await? {
@@ -136,8 +136,8 @@ async fn dispel(work: Work<'_>, link: &Link) -> Result<Option<Performed>, WorkEr
     let mut states = [link.a.clone(), link.b.clone()];
     let mut is_any = false;
     for (side, state) in Side::BOTH.into_iter().zip(&mut states) {
-        if state.memory.doubt.take().is_some() {
-            set_back::forget(work, link, side).await?;
+        if let Some(doubt) = state.memory.doubt.take() {
+            set_back::dispel(work, link, side, doubt).await?;
             is_any = true;
         }
     }

@@ -1,10 +1,13 @@
 //! What a pair shows of a side that may have been set back: an older state of its record, another record, or none. And
 //! what a link remembers of that, so that an edit of the old state is not taken for the present one.
 
-use tandem_domain::{LinkId, Side, Timestamp};
+use tandem_domain::{ConflictId, LinkId, Side, Timestamp};
 use tandem_engine::Mistaken;
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Confirmation, Conflict, Link, LinkState, SetBackSign};
+use tandem_store::{
+    Confirmation, Conflict, ConflictState, Link, LinkState, SetBackSign, SideMemory,
+    replaced_subject,
+};
 
 use super::doubt::mistake;
 use super::pair::CLOCK_SLACK;
@@ -59,8 +62,14 @@ fn shows(
     })
 }
 
+/// Whether a record was made at another time than the one that was linked.
+pub(super) fn is_made_anew(link: &Link, side: Side, reading: &Reading) -> bool {
+    let known = link.side(side).memory.made_at;
+    tandem_engine::is_made_anew(known, reading.record.created_at)
+}
+
 /// The same of a record that waits already: who edits it meanwhile edits an old state, and does not make that the present
-/// one. It waits for the question about its side, and for no longer than that stands.
+/// one. It waits for the question about it or its side, and for no longer than that stands.
 pub(super) async fn still_shows(
     context: &Context,
     sync: &SyncDefinition,
@@ -78,40 +87,80 @@ pub(super) async fn still_shows(
     let Some(since) = state.memory.set_back.filter(|_| is_edited) else {
         return Ok(None);
     };
-    let offset = sync.end(side).connector.clock_offset_micros();
-    let latest = reading.record.updated_again.or(reading.record.updated_at);
-    // What was changed before it began to wait is no edit of the old state: it is right again.
-    let is_later = latest.is_none_or(|at| at.shifted(-offset).plus(CLOCK_SLACK) >= since);
-    let waits = is_later
-        && asked(context, sync, side)
-            .await?
-            .is_some_and(|asked| waits_for(&asked, since));
+    let waits = may_be_later(sync, side, reading, since)
+        && is_waited_for(context, sync, link, (side, reading)).await?;
     Ok(waits.then(|| Shows::Older("it was edited after its system was set back".to_owned())))
 }
 
-/// Whether what began to wait then waits for this question, and not for an earlier one, which is over.
-fn waits_for(asked: &Conflict, since: Timestamp) -> bool {
-    since.plus(CLOCK_SLACK) >= asked.created_at
+/// Whether a record may have been changed after it began to wait. What was changed before is no edit of the old state: it is
+/// right again. A clock that is doubted does not say that it was.
+fn may_be_later(sync: &SyncDefinition, side: Side, reading: &Reading, since: Timestamp) -> bool {
+    let connector = &sync.end(side).connector;
+    if connector.clock_state().doubt().is_some() {
+        return true;
+    }
+    let offset = connector.clock_offset_micros();
+    let latest = reading.record.updated_again.or(reading.record.updated_at);
+    latest.is_none_or(|at| at.shifted(-offset).plus(CLOCK_SLACK) >= since)
 }
 
-/// Has a link know that its record waits for the question about its side.
-pub(super) async fn remember(work: Work<'_>, link: LinkId, side: Side) -> Result<(), WorkError> {
+/// Whether a person is still asked what the record waits for: about itself, or about its side.
+async fn is_waited_for(
+    context: &Context,
+    sync: &SyncDefinition,
+    link: &Link,
+    (side, reading): (Side, &Reading),
+) -> Result<bool, WorkError> {
+    let memory = &link.side(side).memory;
+    if let Some(asked) = asked(context, sync, side).await?
+        && waits_for(&asked, memory)
+    {
+        return Ok(true);
+    }
+    let subject = replaced_subject(&sync.name, side, &reading.record.id);
+    let singly = context.store.question_about(&subject).await?;
+    Ok(singly.is_some_and(|asked| {
+        let is_of_link = asked.link == Some(link.id) && asked.state == ConflictState::Open;
+        is_of_link && waits_for(&asked, memory)
+    }))
+}
+
+/// Whether what waits does so for this question, and not for an earlier one, which is over.
+fn waits_for(asked: &Conflict, memory: &SideMemory) -> bool {
+    match (memory.set_back, memory.set_back_asked) {
+        (None, _) => false,
+        (Some(_), Some(question)) => question == asked.id,
+        // As earlier versions noted it.
+        (Some(since), None) => since.plus(CLOCK_SLACK) >= asked.created_at,
+    }
+}
+
+/// A record waits from then on for an answer to this question.
+pub(super) const fn wait_for(memory: &mut SideMemory, question: ConflictId, since: Timestamp) {
+    memory.set_back = Some(since);
+    memory.set_back_asked = Some(question);
+}
+
+/// Has a link know that its record waits for the question about its side, from now on or since it was asked about by itself.
+pub(super) async fn remember(
+    work: Work<'_>,
+    link: LinkId,
+    side: Side,
+    since: Option<Timestamp>,
+) -> Result<(), WorkError> {
     for _ in 0..REMEMBERED_MAX {
         let Some(asked) = asked(work.context, work.sync, side).await? else {
             return Ok(());
         };
         let link = work.context.store.link(link).await?;
-        let waiting = |link: &Link| {
-            let since = link.side(side).memory.set_back;
-            since.is_some_and(|since| waits_for(&asked, since))
-        };
+        let waiting = |link: &Link| waits_for(&asked, &link.side(side).memory);
         let is_held = |link: &Link| link.state == LinkState::Active;
         let Some(link) = link.filter(|link| is_held(link) && !waiting(link)) else {
             return Ok(());
         };
-        let since = work.context.now();
+        let since = since.unwrap_or(work.context.now());
         let confirmation = Confirmation {
-            link: Some(link.remembering(side, |memory| memory.set_back = Some(since))),
+            link: Some(link.remembering(side, |memory| wait_for(memory, asked.id, since))),
             ..Confirmation::default()
         };
         if work.learned(confirmation).await? {

@@ -11,7 +11,7 @@ use tandem_store::{
 };
 
 use super::looks::pause;
-use super::out_of_date::{self, Shows};
+use super::out_of_date::{self, Shows, wait_for};
 use super::pair::Pair;
 use super::set_back::{self, Suspicion};
 use crate::executor::Work;
@@ -231,8 +231,12 @@ async fn ask(
         shown,
         overlaid: false,
     };
+    let question = question(work, link, side, reading, asked);
+    let (id, now) = (question.id, work.context.now());
     let confirmation = Confirmation {
-        conflicts: vec![question(work, link, side, reading, asked)],
+        conflicts: vec![question],
+        // Who edits it before it is answered edits what stands there now.
+        link: Some(link.remembering(side, |memory| wait_for(memory, id, now))),
         outcome: Some(JobOutcome::Done {
             note: NOT_THE_ONE.to_owned(),
         }),

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Side, Timestamp};
+use tandem_domain::{ConflictId, LinkId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, NewConflict, PairContext,
-    Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
+    Conflict, ConflictFilter, ConflictKind, ConflictState, Doubt, Fact, Link, NewConflict,
+    PairContext, Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
 };
 
+use super::changed::has_usable_times;
 use super::out_of_date::{Shows, remember, still_shows};
 use super::pair::{CLOCK_SLACK, Pair};
 use super::questions::shown_as_agreed;
@@ -66,8 +67,8 @@ pub(super) async fn hold(
         let Some(shows) = shows else { continue };
         let asked = asked(work.context, work.sync, side).await?;
         if let Some(open) = asked.filter(|asked| asked.state == ConflictState::Open) {
-            note(work, link, side, shows.sign()).await?;
-            remember(work, link.id, side).await?;
+            note(work, link.id, side, shows.sign()).await?;
+            remember(work, link.id, side, None).await?;
             if let Some(own) = context.replaced {
                 close_as_part(work, own).await?;
             }
@@ -95,13 +96,15 @@ pub(super) async fn gather(
     pair: &Pair,
 ) -> Result<Option<Performed>, WorkError> {
     // First, so that of several at once the last one knows of all.
-    note(work, link, side, shows.sign()).await?;
+    note(work, link.id, side, shows.sign()).await?;
     let since = work.context.now().minus(TOGETHER_WITHIN);
     let mut singly = asked_singly(work.context, work.sync, side).await?;
     singly.retain(|one| one.created_at >= since);
     let store = &work.context.store;
     let count = store.set_back_count(&work.sync.name, side, since).await?;
-    let older = count.older.max(singly.len() as u64);
+    // One of them that somebody edited since may not be noted any more. This pair is none of them yet.
+    let own_older = u64::from(shows.sign() == SetBackSign::Older);
+    let older = count.older.max(singly.len() as u64 + own_older);
     if older + count.missing < ASK_AT {
         return Ok(None);
     }
@@ -111,6 +114,9 @@ pub(super) async fn gather(
         // That one was about what was before.
         close(work.context, &asked, None).await?;
     }
+    for one in singly.iter().filter_map(|one| one.link) {
+        note(work, one, side, SetBackSign::Older).await?;
+    }
     let own = shown(link, side, pair.side(side));
     let theirs = singly.iter().flat_map(|one| one.shown.clone());
     let shown: Vec<ShownRecord> = own
@@ -118,11 +124,11 @@ pub(super) async fn gather(
         .chain(theirs.filter(|record| record.side == side))
         .collect();
     ask(work, link, (side, shows.reason()), shown).await?;
-    remember(work, link.id, side).await?;
+    remember(work, link.id, side, None).await?;
     for one in singly {
-        // What was asked about it by itself is part of the question from now on.
+        // What was asked about it by itself is part of the question from now on, and has waited since it was asked.
         if let Some(link) = one.link {
-            remember(work, link, side).await?;
+            remember(work, link, side, Some(one.created_at)).await?;
         }
         close_as_part(work, one.id).await?;
     }
@@ -271,7 +277,7 @@ pub(super) fn patience(sync: &SyncDefinition) -> Duration {
 }
 
 /// What a person said of a side, where it holds for a pair: one that was linked before it was asked, and of which nothing
-/// newer was seen since.
+/// newer was seen since, as far as times say.
 pub(super) async fn answer(
     work: Work<'_>,
     link: &Link,
@@ -284,11 +290,18 @@ pub(super) async fn answer(
     if asked.state != ConflictState::Answered {
         return Ok(None);
     }
-    let offset = work.sync.end(side).connector.clock_offset_micros();
-    let seen = link.side(side).updated_at.map(|at| at.shifted(-offset));
     let is_of_before = link.id.made_at() < asked.created_at
-        && seen.is_none_or(|seen| seen <= asked.created_at.plus(CLOCK_SLACK));
+        && seen_at(work, link, side).is_none_or(|seen| seen <= asked.created_at.plus(CLOCK_SLACK));
     Ok(Some(asked).filter(|_| is_of_before))
+}
+
+/// When the change was made that was last seen of a record, by our clock. One that is still to come says nothing, nor does
+/// any of a system whose clock is wrong: by it nothing would ever be of before.
+fn seen_at(work: Work<'_>, link: &Link, side: Side) -> Option<Timestamp> {
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let seen = link.side(side).updated_at?.shifted(-offset);
+    let is_past = seen <= work.context.now().plus(CLOCK_SLACK);
+    (is_past && has_usable_times(work, side)).then_some(seen)
 }
 
 /// What became of a record that has come back after its pair was retired: it may be there only because its side was set
@@ -311,7 +324,7 @@ pub(super) async fn returned(
     if suspicion(work, side).await? != Suspicion::Asked {
         return Ok(None);
     }
-    note(work, link, side, SetBackSign::Older).await?;
+    note(work, link.id, side, SetBackSign::Older).await?;
     Ok(Some(held_with_others(work, side)))
 }
 
@@ -345,14 +358,14 @@ pub(super) async fn refuse_create(
 /// Remembers what a pair shows of a side.
 pub(super) async fn note(
     work: Work<'_>,
-    link: &Link,
+    link: LinkId,
     side: Side,
     sign: SetBackSign,
 ) -> Result<(), WorkError> {
     let now = work.context.now();
     let store = &work.context.store;
     store
-        .note_set_back(&work.sync.name, side, link.id, sign, KEPT_MAX, now)
+        .note_set_back(&work.sync.name, side, link, sign, KEPT_MAX, now)
         .await?;
     Ok(())
 }
@@ -365,6 +378,22 @@ pub(super) async fn forget(work: Work<'_>, link: &Link, side: Side) -> Result<()
         .forget_set_back(&work.sync.name, side, Some(link.id), now)
         .await?;
     Ok(())
+}
+
+/// A pair is as it was known. That one which showed an older state is right again speaks for its side: where it is asked about
+/// that, it is forgotten only with the question.
+pub(super) async fn dispel(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    doubt: Doubt,
+) -> Result<(), WorkError> {
+    let asked = asked(work.context, work.sync, side).await?;
+    let is_open = asked.is_some_and(|asked| asked.state == ConflictState::Open);
+    if doubt.is_older && is_open {
+        return Ok(());
+    }
+    forget(work, link, side).await
 }
 
 /// The question about a side, if it is not closed.

@@ -11,7 +11,7 @@ use tandem_store::{
     Resolution, RunFilter, RunKind, RunState, SetBackSign, Trigger,
 };
 
-use super::out_of_date::still_shows;
+use super::out_of_date::{Shows, is_made_anew, still_shows};
 use super::set_back::{asked, asked_singly, close};
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
@@ -133,8 +133,9 @@ async fn look_at_all(
     let noted = store
         .set_back_links(&sync.name, cause.side, ANSWERED_PAIRS)
         .await?;
-    look_at(context, cause, &noted).await?;
-    Ok(noted)
+    let links: Vec<LinkId> = noted.iter().map(|noted| noted.link).collect();
+    look_at(context, cause, &links).await?;
+    Ok(links)
 }
 
 async fn look_at(context: &Context, cause: Cause<'_>, links: &[LinkId]) -> Result<(), WorkError> {
@@ -180,11 +181,26 @@ async fn look_at_answered(context: &Context, cause: Cause<'_>) -> Result<(), Wor
     Ok(())
 }
 
+/// What a noted pair shows now.
+enum Now {
+    /// Its record is as it was known, or later.
+    Right,
+    /// It shows nothing of its side: it is no pair any more, or its record was made anew.
+    Nothing,
+    /// Its record is not there.
+    Missing,
+    /// An older state, or nobody knows.
+    Older,
+}
+
 /// What noted pairs show now.
 #[derive(Default)]
 struct Found {
-    /// Their records are as they were known, or later.
+    /// They showed an older state, and their records are right again.
     right: Vec<LinkId>,
+    /// They say nothing of their side. A record that was missing may be back because somebody fills the system anew, and
+    /// then what is still missing follows.
+    others: Vec<LinkId>,
     /// Their records are not there.
     missing: Vec<LinkId>,
 }
@@ -200,11 +216,12 @@ async fn look_through(
         .set_back_links(&sync.name, side, ANSWERED_PAIRS)
         .await?;
     let mut found = Found::default();
-    for id in noted {
-        match sign(context, sync, side, id).await? {
-            Some(SetBackSign::Missing) => found.missing.push(id),
-            Some(SetBackSign::Older | SetBackSign::Doubted) => return Ok(None),
-            None => found.right.push(id),
+    for noted in noted {
+        match look_at_one(context, sync, side, noted.link).await? {
+            Now::Older => return Ok(None),
+            Now::Missing => found.missing.push(noted.link),
+            Now::Right if noted.sign == SetBackSign::Older => found.right.push(noted.link),
+            Now::Right | Now::Nothing => found.others.push(noted.link),
         }
     }
     Ok(Some(found))
@@ -220,6 +237,7 @@ async fn is_carried_out(
         return Ok(false);
     };
     forget(context, sync, side, &found.right).await?;
+    forget(context, sync, side, &found.others).await?;
     Ok(found.missing.is_empty())
 }
 
@@ -238,8 +256,9 @@ async fn is_over(
         return Ok(false);
     }
     look_at(context, cause, &found.missing).await?;
-    forget(context, sync, side, &found.right).await?;
-    forget(context, sync, side, &found.missing).await?;
+    for links in [&found.right, &found.others, &found.missing] {
+        forget(context, sync, side, links).await?;
+    }
     Ok(true)
 }
 
@@ -258,28 +277,31 @@ async fn forget(
     Ok(())
 }
 
-/// What a pair shows of a side now.
-async fn sign(
+async fn look_at_one(
     context: &Context,
     sync: &SyncDefinition,
     side: Side,
     id: LinkId,
-) -> Result<Option<SetBackSign>, WorkError> {
+) -> Result<Now, WorkError> {
     let Some(link) = context.store.link(id).await? else {
-        return Ok(None);
+        return Ok(Now::Nothing);
     };
     let Some(record) = link.side(side).id.clone() else {
-        return Ok(None);
+        return Ok(Now::Nothing);
     };
-    Ok(match read_one(sync, side, &record).await? {
-        // Nobody knows.
-        Err(()) => Some(SetBackSign::Doubted),
-        // It was deleted before, and is back.
-        Ok(reading) if link.state == LinkState::Retired => reading.map(|_| SetBackSign::Older),
-        Ok(reading) => {
-            let shows = still_shows(context, sync, &link, side, reading.as_ref()).await?;
-            shows.map(|shows| shows.sign())
-        }
+    let Ok(reading) = read_one(sync, side, &record).await? else {
+        return Ok(Now::Older);
+    };
+    if link.state == LinkState::Retired {
+        // It was deleted before. Where it is there, it is back.
+        return Ok(reading.map_or(Now::Nothing, |_| Now::Older));
+    }
+    let shows = still_shows(context, sync, &link, side, reading.as_ref()).await?;
+    Ok(match (shows, reading) {
+        (Some(Shows::Missing), _) | (None, None) => Now::Missing,
+        (Some(Shows::Older(_) | Shows::Other(_)), _) => Now::Older,
+        (None, Some(reading)) if is_made_anew(&link, side, &reading) => Now::Nothing,
+        (None, Some(_)) => Now::Right,
     })
 }
 

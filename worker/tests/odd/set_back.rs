@@ -23,12 +23,17 @@ pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Sides that hold the same, and what a held before some records were edited and others made.
 pub(super) async fn linked(policy: SyncPolicy) -> (World, Backup, Vec<RecordId>) {
-    linked_in(1, policy).await
+    linked_with(1, policy, Oddities::default()).await
 }
 
-async fn linked_in(seed: u64, policy: SyncPolicy) -> (World, Backup, Vec<RecordId>) {
-    let plain = || (TALENTS, Oddities::default());
-    let world = World::odd(seed, policy, plain(), plain(), Archived::Gone).await;
+/// The same, where a is odd.
+pub(super) async fn linked_with(
+    seed: u64,
+    policy: SyncPolicy,
+    of_a: Oddities,
+) -> (World, Backup, Vec<RecordId>) {
+    let plain = (TALENTS, Oddities::default());
+    let world = World::odd(seed, policy, (TALENTS, of_a), plain, Archived::Gone).await;
     for number in 0..OLD {
         creates(&world, number);
     }
@@ -64,7 +69,7 @@ pub(super) async fn restored(policy: SyncPolicy) -> (World, Vec<RecordId>, Confl
 
 /// The same, where jobs that run at once go on in another order.
 pub(super) async fn restored_in(seed: u64, policy: SyncPolicy) -> (World, Vec<RecordId>, Conflict) {
-    let (world, backup, ids) = linked_in(seed, policy).await;
+    let (world, backup, ids) = linked_with(seed, policy, Oddities::default()).await;
     let before = writes(&world);
     world.a.restores(&backup);
     world.sweep().await;

@@ -7,7 +7,7 @@ use super::pairs::propagates;
 use super::set_back::{
     EDITED, HOUR, NEW, OLD, counted, creates, in_lyon, linked, restored, the_question,
 };
-use super::set_back_over::{TAKE, close_moot, noted, resolve};
+use super::set_back_over::{TAKE, close_moot, noted, one_is_older, resolve};
 use crate::world::policy;
 
 #[tokio::test]
@@ -131,4 +131,91 @@ async fn who_is_made_under_the_id_of_a_pair_that_has_ended_is_somebody_new_whate
         assert_eq!(world.b.about("p12@x.example").len(), 1);
         assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
     }
+}
+
+#[tokio::test]
+async fn who_edits_a_record_that_is_asked_about_by_itself_does_not_carry_its_old_state_over() {
+    for take in [Side::A, Side::B] {
+        for hears in [true, false] {
+            let (world, _, ids) = linked(propagates()).await;
+            let question = one_is_older(&world, &ids[0]).await;
+            assert_eq!(question.kind.as_str(), "replaced");
+            world.clock.advance(HOUR);
+            world.a.user_edits(&ids[0], "note", "typed meanwhile");
+            for _ in 0..3 {
+                if hears {
+                    world.hear(Side::A, &ids[0]).await;
+                    world.rest().await;
+                }
+                world.sweep().await;
+                assert_eq!(the_question(&world).await.id, question.id);
+                let there = world.b.about("p0@x.example").remove(0);
+                assert_eq!(world.b.texts(&there).expect("it is there")["city"], "Turin");
+                world.clock.advance(HOUR);
+            }
+            world
+                .answer(&question, Resolution::Take { side: take })
+                .await;
+            let city = if take == Side::A { "Lyon" } else { "Turin" };
+            let here = world.a.texts(&ids[0]).expect("it is there");
+            assert_eq!(here["city"], city);
+            world.assert_agreement(1);
+            // What waited waits no more.
+            world.a.user_edits(&ids[0], "note", "and later");
+            world.hear(Side::A, &ids[0]).await;
+            world.rest().await;
+            assert_eq!(noted(&world, "and later"), 1);
+            assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_asked_about_by_itself_and_is_right_again_closes_its_question() {
+    let (world, _, ids) = linked(propagates()).await;
+    let question = one_is_older(&world, &ids[0]).await;
+    assert_eq!(question.kind.as_str(), "replaced");
+    world.a.user_edits(&ids[0], "city", "Turin");
+    world.hear(Side::A, &ids[0]).await;
+    world.rest().await;
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn what_was_typed_before_a_record_became_part_of_the_question_about_its_side_waits_as_well() {
+    let (world, backup, ids) = linked(propagates()).await;
+    let whole = world.a.backup();
+    let mut older = world.a.backup();
+    for id in &ids[..2] {
+        older.takes(&backup, id);
+    }
+    world.a.restores(&older);
+    world.sweep().await;
+    assert_eq!(world.open().await.len(), 2, "each is asked about by itself");
+    for id in &ids[..2] {
+        world.a.user_edits(id, "note", "typed meanwhile");
+    }
+    let edited = world.a.backup();
+    world.clock.advance(HOUR / 4);
+    let mut older = whole;
+    older.takes(&backup, &ids[2]);
+    for id in &ids[..2] {
+        older.takes(&edited, id);
+    }
+    world.a.restores(&older);
+    for _ in 0..3 {
+        world.sweep().await;
+        assert_eq!(the_question(&world).await.kind.as_str(), "set_back");
+        assert_eq!(
+            (in_lyon(&world.b), noted(&world, "typed meanwhile")),
+            (EDITED, 0)
+        );
+        world.clock.advance(HOUR);
+    }
+    let question = the_question(&world).await;
+    world.answer(&question, TAKE).await;
+    world.first_sync().await;
+    assert_eq!(in_lyon(&world.a), EDITED);
+    world.assert_agreement(1);
 }

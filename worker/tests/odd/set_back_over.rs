@@ -106,7 +106,7 @@ async fn what_is_made_under_the_id_of_a_missing_record_waits_until_that_one_is_d
 }
 
 /// One record of a shows an older state, and it is asked about.
-async fn one_is_older(world: &World, id: &RecordId) -> Conflict {
+pub(super) async fn one_is_older(world: &World, id: &RecordId) -> Conflict {
     let backup = world.a.backup();
     world.a.user_edits(id, "city", "Turin");
     world.hear(Side::A, id).await;

@@ -44,7 +44,7 @@ paced! {
     SetBackStore {
         fn note_set_back(sync: &SyncName, side: Side, link: LinkId, sign: SetBackSign, limit: u64, now: Timestamp) -> ();
         fn set_back_count(sync: &SyncName, side: Side, since: Timestamp) -> SetBackCount;
-        fn set_back_links(sync: &SyncName, side: Side, limit: usize) -> Vec<LinkId>;
+        fn set_back_links(sync: &SyncName, side: Side, limit: usize) -> Vec<NotedPair>;
         fn forget_set_back(sync: &SyncName, side: Side, link: Option<LinkId>, until: Timestamp) -> ();
     }
     ChangeStore {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
-use tandem_domain::{IntentId, RecordId, Timestamp, Value};
+use tandem_domain::{ConflictId, IntentId, RecordId, Timestamp, Value};
 
 /// What is known of a link's record on one side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct SideMemory {
     /// Since when it waits, because its system was set back: whoever edits it then edits an old state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_back: Option<Timestamp>,
+    /// The question that it waits for then; earlier versions did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_back_asked: Option<ConflictId>,
     /// The filter of the sync that leaves it out, so that nothing of the pair is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,

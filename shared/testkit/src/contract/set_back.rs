@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_store::{
-    Confirmation, Conflict, ConflictKind, Fact, NewConflict, Resolution, SetBackCount, SetBackSign,
-    set_back_subject,
+    Confirmation, Conflict, ConflictKind, Fact, NewConflict, NotedPair, Resolution, SetBackCount,
+    SetBackSign, set_back_subject,
 };
 
 use super::Subject;
@@ -65,7 +65,7 @@ pub async fn what_pairs_show_of_a_side_is_counted_once_each(store: Subject) {
     );
 }
 
-/// The pairs that are set back are listed in order, until they are forgotten, one by one or all.
+/// The pairs that are set back are listed in order, with what they showed last, until they are forgotten, one by one or all.
 pub async fn pairs_that_are_set_back_are_listed_until_they_are_forgotten(store: Subject) {
     let make = Make::default();
     let sync = Make::customers();
@@ -77,19 +77,38 @@ pub async fn pairs_that_are_set_back_are_listed_until_they_are_forgotten(store: 
         let forgotten = store.forget_set_back(&sync, Side::A, link, until).await;
         forgotten.expect("the storage answers");
     };
-    let mut links = [make.link_id(), make.link_id(), make.link_id()];
+    let links = [make.link_id(), make.link_id(), make.link_id()];
     note(&store, &make, links[0], SetBackSign::Older).await;
     note(&store, &make, links[1], SetBackSign::Missing).await;
     note(&store, &make, links[2], SetBackSign::Doubted).await;
-    links[..2].sort_by_key(ToString::to_string);
-    assert_eq!(listed(9).await, links[..2]);
-    assert_eq!(listed(1).await, links[..1]);
+    let mut noted = [
+        (links[0], SetBackSign::Older),
+        (links[1], SetBackSign::Missing),
+    ]
+    .map(|(link, sign)| NotedPair { link, sign });
+    noted.sort_by_key(|noted| noted.link.to_string());
+    assert_eq!(listed(9).await, noted);
+    assert_eq!(listed(1).await, noted[..1]);
     let before = make.now().minus(Duration::from_secs(1));
     forget(Some(links[0]), before).await;
     forget(None, before).await;
     assert_eq!(listed(9).await.len(), 2, "they were noted later");
     forget(Some(links[0]), make.now()).await;
-    assert_eq!(listed(9).await, links[1..2]);
+    let missing = NotedPair {
+        link: links[1],
+        sign: SetBackSign::Missing,
+    };
+    assert_eq!(listed(9).await, [missing]);
+    note(&store, &make, links[1], SetBackSign::Older).await;
+    let older = NotedPair {
+        sign: SetBackSign::Older,
+        ..missing
+    };
+    assert_eq!(
+        listed(9).await,
+        [older],
+        "it is listed as what it shows last"
+    );
     forget(None, make.now()).await;
     assert_eq!(listed(9).await, []);
     let all = Duration::from_secs(3_600);

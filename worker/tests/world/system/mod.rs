@@ -68,6 +68,7 @@ impl FakeSystem {
         skew_secs: i64,
         (clock, ledger, turns): (Arc<TestClock>, Arc<Ledger>, Arc<Turns>),
     ) -> Arc<Self> {
+        let skew_secs = skew_secs + oddities.clock_ahead_secs;
         Arc::new(Self {
             side,
             info: info(talents, oddities.compares_versions),

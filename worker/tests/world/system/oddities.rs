@@ -45,6 +45,8 @@ pub struct Oddities {
     pub finds_what_it_hides: bool,
     /// It tells times of change in local time without an offset, and its clock is put back by an hour then.
     pub clock_put_back: Option<Timestamp>,
+    /// How much further than others its clock is ahead of ours.
+    pub clock_ahead_secs: i64,
     /// Nobody believes its clock, for this reason.
     pub clock_doubt: Option<ClockDoubt>,
     /// Listings come in pages of so many rows; 0 for all in one.
