@@ -12,6 +12,7 @@
 //! | ∆ | ∆ other | the field's conflict policy |
 //! | ✕ | · | the delete policy |
 //! | ✕ | ∆ | make A again from B: an edit beats a delete |
+//! | ✕ by a late delete of ours | any | make A again from B; where that cannot be, ask before B is deleted |
 
 mod field;
 mod one_sided;
@@ -76,6 +77,8 @@ pub struct Ruled {
     pub values: BTreeMap<String, Value>,
     /// By field, who won a contest in a plan that may not have been carried out to its end.
     pub contests: BTreeMap<String, Contest>,
+    /// Why a late delete of ours may be what took the record that is gone, in words: then nobody has deleted it.
+    pub taken_by_us: Option<String>,
 }
 
 /// A contest that an earlier plan has decided. Between the same values it is not decided anew: our own writes may have

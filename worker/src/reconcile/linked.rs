@@ -16,6 +16,7 @@ use super::delete_hold::hold;
 use super::doubt;
 use super::emptied;
 use super::filtered;
+use super::late_delete;
 use super::lost_create::{lost_create, settle_create};
 use super::made_again;
 use super::overwritten::{self, Overwritten};
@@ -221,6 +222,7 @@ async fn settle(
             recovery.agreed_besides(&work.sync.policy, known.carried_over(work, &pair));
             let moved = recovery.may_have_moved(&context.intents, &pair);
             let seen = presences(work, &link, (&moved, &known), &pair);
+            chosen.taken_by_us = late_delete::took(work, &link, &seen, &context).await?;
             plan(work, seen, (&context, chosen), &recovery)?
         }
     };
@@ -260,13 +262,18 @@ fn plan(
     (context, chosen): (&PairContext, Chosen),
     recovery: &Recovery,
 ) -> Result<Plan, WorkError> {
-    let Chosen { mut fields, asked } = chosen;
+    let Chosen {
+        mut fields,
+        asked,
+        taken_by_us,
+    } = chosen;
     fields.extend(rulings(context));
     let ruled = Ruled {
         fields,
         asked,
         values: edits::values(work.sync, &work.claimed.job.edits)?,
         contests: contests(&context.intents),
+        taken_by_us,
     };
     let view = View {
         base: Some(&recovery.base),

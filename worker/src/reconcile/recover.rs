@@ -67,10 +67,10 @@ impl Recovery {
                         .push(verdict(intent, IntentState::Confirmed, None));
                 }
                 Recovered::Failed => {
-                    let reason = "not seen when read back; planned anew".to_owned();
+                    let reason = Some(NOT_SEEN.to_owned());
                     recovery
                         .verdicts
-                        .push(verdict(intent, IntentState::Failed, Some(reason)));
+                        .push(verdict(intent, IntentState::Failed, reason));
                 }
                 Recovered::UnderWay => recovery.under_way.push(intent.clone()),
             }
@@ -232,7 +232,10 @@ impl Recovery {
 }
 
 /// A write whose answer was lost lands within this long, or never.
-const LANDS_WITHIN: Duration = Duration::from_secs(600);
+pub(super) const LANDS_WITHIN: Duration = Duration::from_secs(600);
+
+/// What the journal says of a write whose end was never known. It tells it from one that the system refused.
+pub(super) const NOT_SEEN: &str = "not seen when read back; planned anew";
 
 /// What was answered is carried out within this long, even by a system that answers before it does so.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(20);

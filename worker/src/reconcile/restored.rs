@@ -21,6 +21,8 @@ pub(super) struct Chosen {
     pub(super) fields: BTreeMap<String, Side>,
     /// A person is to say which is.
     pub(super) asked: BTreeSet<String>,
+    /// Why a late delete of ours may be what took the record that is gone, in words.
+    pub(super) taken_by_us: Option<String>,
 }
 
 impl Chosen {

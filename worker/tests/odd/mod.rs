@@ -10,6 +10,7 @@ mod emptied;
 mod ended;
 mod fake;
 mod joined;
+mod late_deletes;
 mod life;
 mod lost_answers;
 mod lost_track;

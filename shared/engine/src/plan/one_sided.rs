@@ -62,16 +62,18 @@ pub(super) fn one_gone(policy: &SyncPolicy, view: View<'_>, gone: Side, rest: &S
         Side::A => view.a,
         Side::B => view.b,
     };
+    let is_deleted = *presence == Presence::Gone(Gone::Deleted);
+    // An archived record is still there: making another beside it would double it.
+    if let Some(why) = &view.ruled.taken_by_us
+        && is_deleted
+        && policy.creates.on(gone)
+    {
+        return create(policy, view.ruled, gone, rest, why);
+    }
     match policy.deletes.when_gone(gone) {
         DeletePolicy::Ignore => Plan::nothing(LinkFate::Retire),
         DeletePolicy::Unlink => Plan::nothing(LinkFate::Dissolve),
-        DeletePolicy::Propagate => propagate(
-            policy,
-            view,
-            gone,
-            *presence == Presence::Gone(Gone::Deleted),
-            rest,
-        ),
+        DeletePolicy::Propagate => propagate(policy, view, gone, is_deleted, rest),
     }
 }
 
@@ -92,6 +94,9 @@ fn propagate(
         held,
         ..Plan::nothing(LinkFate::Retire)
     };
+    if let Some(why) = &view.ruled.taken_by_us {
+        return delete(Some(why.clone()));
+    }
     match since_agreed(policy, view.base, gone.other(), rest) {
         Since::Unedited => delete(None),
         Since::NeverAgreed(what) => delete(Some(what)),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
 use tandem_engine::{
-    Between, ConflictPolicy, Contest, DeletePolicies, DeletePolicy, Direction, Gone, LinkFate,
-    Presence, Ruled, SideResult, Snapshot, View, WriteOp, plan, settle,
+    Between, ConflictPolicy, Contest, Creates, DeletePolicies, DeletePolicy, Direction, Gone,
+    LinkFate, Presence, Ruled, SideResult, Snapshot, SyncPolicy, View, WriteOp, plan, settle,
 };
 
 use crate::pair::{Edit, Habit, Pair, pair, policy};
@@ -300,4 +300,42 @@ fn an_edit_beats_a_delete_and_an_untouched_record_follows_it() {
     let ignored = plan_for(&here("x"), &gone);
     assert!(ignored.writes.is_empty());
     assert_eq!(ignored.link, LinkFate::Retire);
+}
+
+#[test]
+fn what_a_late_delete_of_ours_took_is_made_again_and_where_that_cannot_be_a_person_is_asked() {
+    let mut policy = policy(Direction::Both, ConflictPolicy::LastWriteWins);
+    policy.deletes.a_gone = DeletePolicy::Propagate;
+    let mut pair = pair(Habit::AsIs);
+    pair.carry_out(&policy, false);
+    let b = pair.b.presence();
+    let why = "our delete may have landed late".to_owned();
+    let ruled = Ruled {
+        taken_by_us: Some(why.clone()),
+        ..Ruled::default()
+    };
+    let plan_of = |policy: &SyncPolicy, gone: Gone| {
+        let view = View {
+            base: pair.base.as_ref(),
+            a: &Presence::Gone(gone),
+            b: &b,
+            ruled: &ruled,
+        };
+        plan(policy, view)
+    };
+    let made = plan_of(&policy, Gone::Deleted);
+    assert_eq!(made.writes[0].op, WriteOp::Create);
+    assert_eq!((made.writes[0].side, made.link), (Side::A, LinkFate::Keep));
+    assert!(made.decisions.iter().all(|one| one.reason == why));
+    // One that is archived is still there.
+    let archived = plan_of(&policy, Gone::Archived);
+    policy.creates = Creates::B;
+    for asked in [archived, plan_of(&policy, Gone::Deleted)] {
+        assert_eq!(asked.writes[0].op, WriteOp::Delete);
+        assert_eq!(asked.held.as_ref(), Some(&why));
+    }
+    // Who leaves records alone is not asked about deleting them.
+    policy.deletes.a_gone = DeletePolicy::Ignore;
+    let left = plan_of(&policy, Gone::Deleted);
+    assert_eq!((left.writes.len(), left.link), (0, LinkFate::Retire));
 }

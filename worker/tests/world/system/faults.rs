@@ -93,6 +93,11 @@ impl FakeSystem {
         self.faults().extend_from_slice(faults);
     }
 
+    /// Whether a request is still to go wrong.
+    pub fn is_to_go_wrong(&self) -> bool {
+        !self.faults().is_empty()
+    }
+
     /// Nothing goes wrong any more, and nobody comes between.
     pub fn heal(&self) {
         self.faults().clear();
