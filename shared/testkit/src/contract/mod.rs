@@ -395,10 +395,11 @@ mod tests {
                 .and_then(|stem| stem.to_str())
                 .expect("a name");
             let text = std::fs::read_to_string(&path).expect("a source file");
-            for line in text
-                .lines()
-                .filter(|line| line.starts_with("pub async fn "))
-            {
+            // What takes more than a store is called by the tests of the storages themselves.
+            let is_sentence = |line: &&str| {
+                line.starts_with("pub async fn ") && line.contains("(store: Subject)")
+            };
+            for line in text.lines().filter(is_sentence) {
                 let name = line["pub async fn ".len()..]
                     .split('(')
                     .next()
