@@ -28,6 +28,23 @@ pub fn is_form_of(kept: &Value, sent: &Value) -> bool {
     kept == sent || is_cut(&kept, &sent) || is_cut(&sent, &kept)
 }
 
+/// Whether a value is what a system may have made of another by itself, and a person hardly would: cut, rounded, escaped,
+/// or spelt otherwise. Nothing is added to it. Where one of the two is nothing, this does not tell.
+#[must_use]
+pub fn is_reduced_form_of(kept: &Value, from: &Value) -> bool {
+    if kept.is_null() || from.is_null() || kept == from {
+        return false;
+    }
+    if number(kept).is_some() && number(from).is_some() {
+        return is_form_of(kept, from);
+    }
+    let [is_longer, is_same] = {
+        let (kept, from) = (letters(&kept.to_string()), letters(&from.to_string()));
+        [kept.chars().count() > from.chars().count(), kept == from]
+    };
+    is_same || !is_longer && is_form_of(kept, from)
+}
+
 fn number(value: &Value) -> Option<Decimal> {
     match value {
         Value::Decimal(number) => Some(*number),
@@ -118,6 +135,28 @@ mod tests {
             (text("2.1"), text("02.129")),
         ] {
             assert!(is_form_of(&kept, &sent), "{kept} of {sent}");
+        }
+    }
+
+    #[test]
+    fn a_reduced_form_has_nothing_added() {
+        for (kept, from) in [
+            (text("Smith &amp; Sons"), text("Smith & Sons")),
+            (text("Ibm"), text("IBM")),
+            (text("third note,"), text("third note, typed")),
+            (decimal("10.3"), decimal("10.3456")),
+        ] {
+            assert!(is_reduced_form_of(&kept, &from), "{kept} of {from}");
+        }
+        for (kept, from) in [
+            (text("Acme Limited"), text("Acme")),
+            (text("Ghent"), text("Bruges")),
+            (text("same"), text("same")),
+            (Value::Null, text("Acme")),
+            (text("Acme"), Value::Null),
+            (decimal("12"), decimal("10.3456")),
+        ] {
+            assert!(!is_reduced_form_of(&kept, &from), "{kept} of {from}");
         }
     }
 

@@ -18,7 +18,7 @@ pub use back_and_forth::back_and_forth;
 pub use emptied::emptied;
 pub use equality::same;
 pub use filter::{FilteredBy, Part, part};
-pub use form::is_form_of;
+pub use form::{is_form_of, is_reduced_form_of};
 pub use identity::{Marks, Mistaken, is_known, is_made_anew, keeps_most, mistaken};
 pub use matching::{
     Ambiguity, Candidate, MatchKey, Matching, Single, contradicts, key_texts, match_all,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use tandem_domain::{BaseValue, Fields, Side, Value};
 
 use crate::equality::same;
-use crate::form::is_form_of;
+use crate::form::{is_form_of, is_reduced_form_of};
 use crate::plan::Plan;
 use crate::policy::{FieldRule, SyncPolicy};
 
@@ -206,9 +206,11 @@ impl<'a> End<'a> {
     /// and the other side keeps what it has. A value that is worked out for the other side to take is one, though; and
     /// where nothing guards the write, somebody may have typed a value in the moment before it.
     fn is_side_effect(&self, rule: &FieldRule, before: &Value, after: &Value) -> bool {
+        // Many systems save a record whole, and cut, escape or spell anew whatever is in it.
+        let is_reduced = after.is_null() || is_reduced_form_of(after, before);
         let is_ours = match self.result.between {
-            Between::Nobody => self.result.guarded || after.is_null(),
-            Between::Unknown => after.is_null(),
+            Between::Nobody => self.result.guarded || is_reduced,
+            Between::Unknown => is_reduced,
             Between::Perhaps | Between::Somebody => false,
         };
         is_ours

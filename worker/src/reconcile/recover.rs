@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Timestamp, Value};
 use tandem_engine::{
-    NotKept, OpenWrite, Plan, Recovered, Seen, SyncPolicy, WriteOp, base_with, is_form_of, recover,
-    same,
+    FieldRule, NotKept, OpenWrite, Plan, Recovered, Seen, SyncPolicy, WriteOp, base_with,
+    is_form_of, is_reduced_form_of, recover, same,
 };
-use tandem_store::{FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, Unseen};
+use tandem_store::{
+    FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, OwnWrite, Unseen,
+};
 
 use super::changed::{changed, could_be_of, is_of_acknowledged};
 use super::looks::pause_within;
@@ -111,36 +113,30 @@ impl Recovery {
         }
     }
 
-    /// A system may answer with what it was told and keep something else. As long as its time of change is that of our
-    /// write nobody has edited the record since: what stands in the fields that we wrote is its form of our values.
+    /// A system may answer with what it was told and keep something else, or change other fields with those that we wrote.
+    /// As long as its time of change is that of our write nobody has edited the record since: what stands in the fields that
+    /// we wrote is its form of our values.
     fn take_forms(&mut self, work: Work<'_>, link: &Link, pair: &Pair, side: Side) {
         let (Some(own), Some(reading)) = (&link.side(side).memory.own_write, pair.side(side))
         else {
             return;
         };
-        let Some(changed) = reading.record.updated_at else {
+        let Some(since) = since_own_write(link, side, own, reading) else {
             return;
         };
-        let versions = (&link.side(side).version, &reading.record.version);
-        let is_other_version = matches!(versions, (Some(then), Some(now)) if then != now);
-        if own.after != Some(changed) || is_other_version {
-            return;
-        }
-        // A time in whole seconds does not tell our write from an edit right after it.
-        let is_exact = versions.0.is_some() || changed.as_micros() % 1_000_000 != 0;
         for rule in &work.sync.policy.fields {
             let Some(base) = self.base.get_mut(&rule.name) else {
                 continue;
             };
             let found = reading.fields.get(&rule.name).cloned().unwrap_or_default();
-            let is_ours = own.fields.contains(&rule.name);
             // What was known to stand there is no form of what a late write to the other side has made of the base.
             let was_known = link.base.get(&rule.name);
             if was_known.is_some_and(|known| same(rule.equality, known.side(side), &found)) {
                 continue;
             }
-            let is_form = is_exact || is_form_of(&found, base.side(side));
-            if !is_ours || !is_form || same(rule.equality, base.side(side), &found) {
+            let is_ours = is_form_since(own, rule, since, (&found, base.side(side)))
+                && rule.direction.writes(side);
+            if !is_ours || same(rule.equality, base.side(side), &found) {
                 continue;
             }
             self.not_kept.push(NotKept {
@@ -228,6 +224,51 @@ impl Recovery {
     /// The write that may be under way and is planned again: it is sent again under the same transaction id.
     pub(super) fn again(&self, side: Side) -> Option<&Intent> {
         self.under_way.iter().find(|intent| intent.side == side)
+    }
+}
+
+/// What has happened to a record since our own last write to it, as far as its times and versions say.
+#[derive(Clone, Copy)]
+enum Since {
+    /// Nobody has changed it.
+    Nothing,
+    /// Nobody has, but for the second of our write.
+    NothingBySecond,
+}
+
+fn since_own_write(link: &Link, side: Side, own: &OwnWrite, reading: &Reading) -> Option<Since> {
+    let (after, changed) = (own.after?, reading.record.updated_at?);
+    let versions = (&link.side(side).version, &reading.record.version);
+    let is_other_version = matches!(versions, (Some(then), Some(now)) if then != now);
+    if after != changed || is_other_version {
+        return None;
+    }
+    // A time in whole seconds does not tell our write from an edit right after it.
+    let is_exact = versions.0.is_some() || changed.as_micros() % 1_000_000 != 0;
+    Some(if is_exact {
+        Since::Nothing
+    } else {
+        Since::NothingBySecond
+    })
+}
+
+/// Whether a value is what the system has made of ours, or of what stood beside it.
+fn is_form_since(
+    own: &OwnWrite,
+    rule: &FieldRule,
+    since: Since,
+    (found, known): (&Value, &Value),
+) -> bool {
+    let is_written = own.wrote.contains(&rule.name);
+    let is_answered = own.fields.contains(&rule.name);
+    match since {
+        Since::Nothing if is_answered => true,
+        Since::NothingBySecond if is_answered => is_form_of(found, known),
+        Since::Nothing if !is_written => {
+            let is_emptied = found.is_null() && !known.is_null();
+            is_emptied || is_reduced_form_of(found, known)
+        }
+        Since::Nothing | Since::NothingBySecond => false,
     }
 }
 
