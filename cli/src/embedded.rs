@@ -23,7 +23,7 @@ use tandem_store::Store;
 use tandem_worker::service as worker;
 use tokio_util::sync::CancellationToken;
 
-use crate::removal::{listed, removals};
+use crate::removal::{listed, removals, require_same_ends};
 
 /// The database in the data folder.
 pub const DATABASE: &str = "tandem.db";
@@ -76,6 +76,7 @@ impl Embedded {
             reloading: Reloading::default(),
             shutdown: CancellationToken::new(),
         };
+        require_same_ends(&*platform.store, &built).await?;
         if !options.prune {
             require_all_named(&platform, &built).await?;
         }

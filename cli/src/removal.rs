@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use anyhow::bail;
 use serde::Serialize;
 use tandem_domain::Timestamp;
-use tandem_runtime::config::Documents;
+use tandem_runtime::config::{Built, Documents};
+use tandem_runtime::ends::{self, OTHER_END_ADVICE, other_ends};
 use tandem_store::{Store, StoreError};
 
 /// A connection or sync that is stored and that the configuration does not name.
@@ -84,4 +86,13 @@ pub async fn removals(
 pub fn listed(removals: &[Removal]) -> String {
     let lines: Vec<String> = removals.iter().map(|one| format!("  {one}")).collect();
     lines.join("\n")
+}
+
+/// Refuses a configuration that points a side of a linked sync elsewhere.
+pub async fn require_same_ends(store: &dyn Store, built: &Built) -> anyhow::Result<()> {
+    let found = other_ends(store, built).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    bail!("{}\n{OTHER_END_ADVICE}", ends::listed(&found))
 }

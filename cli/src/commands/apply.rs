@@ -17,7 +17,7 @@ use tandem_store::Store;
 use super::options::{ConfigOptions, DataOptions};
 use super::output::{say, say_exactly, say_json, shown};
 use super::storage::{build, now, open, open_or_make, open_to_look, somebody_runs};
-use crate::removal::{Removal, listed, removals};
+use crate::removal::{Removal, listed, removals, require_same_ends};
 
 /// What to store, and where.
 #[derive(Args)]
@@ -69,10 +69,12 @@ pub async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         let looked_at = open_to_look(data).await?;
         let removed = removals(looked_at.store.as_ref(), &built.documents, now()).await?;
         let before = documents(looked_at.store.as_ref()).await?;
+        require_same_ends(looked_at.store.as_ref(), &built).await?;
         let moved = moves(looked_at.store.as_ref(), &built).await?;
         return report(&args, &before, &wanted(&built), &removed, &moved).await;
     }
     let store = open_or_make(data).await?;
+    require_same_ends(store.as_ref(), &built).await?;
     let removed = removals(store.as_ref(), &built.documents, now()).await?;
     if !removed.is_empty() && !args.prune {
         ask_to_remove(&args, &removed)?;

@@ -155,3 +155,65 @@ async fn a_start_with_another_address_waits_for_a_person_who_may_say_that_it_is_
     assert_eq!(requests(&other), 0);
     up.stop().await;
 }
+
+/// The configuration with a further connection to this address, which is side a of the sync.
+fn with_other_side_a(site: &Site, base_url: &str, keeps_crm: bool) -> String {
+    let own = site.configuration();
+    let crm = format!(
+        "  crm:\n    connector: hubspot\n    base_url: {}\n",
+        site.crm.base_url()
+    );
+    let rest = "    credentials: { token: { env: CRM_TOKEN } }\n    limits: { timeout_secs: 5, requests_per_second: 10000 }\n";
+    let other = format!("  crm2:\n    connector: hubspot\n    base_url: {base_url}\n");
+    let both = format!("{other}{rest}{crm}");
+    own.replacen(&crm, if keeps_crm { &both } else { &other }, 1)
+        .replacen("connection: crm,", "connection: crm2,", 1)
+}
+
+#[tokio::test]
+async fn a_sync_with_links_is_not_pointed_at_another_connection_but_its_connection_may_get_another_name()
+ {
+    let site = Site::start(3).await;
+    let other = another_account().await;
+    let up = site.up().await;
+    site.sync(0).await;
+    assert_eq!(links(&site).await, 3);
+
+    let elsewhere = with_other_side_a(&site, &other.base_url(), true);
+    site.write_config(&elsewhere);
+    for arguments in [
+        &["apply", "--dry-run"][..],
+        &["apply"],
+        &["apply", "--prune"],
+    ] {
+        let told = site.tandem(arguments).await.expect(3).err;
+        for part in [
+            "sync customers: its side a is crm2/companies",
+            "3 pairs of records were linked with crm/companies",
+            "Nothing was changed",
+            "give the sync another name",
+        ] {
+            assert!(told.contains(part), "{part} is missing: {told}");
+        }
+    }
+    up.hang_up();
+    site.until(&["status"], |status| {
+        status.to_string().contains("its side a is crm2/companies")
+    })
+    .await;
+    up.stop().await;
+    let start = site.tandem(&["up"]).await.expect(3).err;
+    assert!(start.contains("its side a is crm2/companies"), "{start}");
+    assert_eq!(requests(&other), 0);
+
+    // The same account under another name.
+    site.write_config(&with_other_side_a(&site, &site.crm.base_url(), false));
+    site.tandem(&["apply", "--prune"]).await.expect(0);
+    let up = site.up().await;
+    site.sync(0).await;
+    assert_eq!(
+        (links(&site).await, live(&site.crm), live(&site.books)),
+        (3, 3, 3)
+    );
+    up.stop().await;
+}

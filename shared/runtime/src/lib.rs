@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod config;
+pub mod ends;
 mod limits;
 pub mod process;
 mod real;

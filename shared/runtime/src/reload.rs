@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::note_addresses;
 use crate::config::{Built, ConfigError, Configuration};
+use crate::ends::{OTHER_END_ADVICE, listed, other_ends};
 use crate::process::check_applied;
 use crate::{SystemClock, Topology};
 
@@ -175,6 +176,11 @@ impl Reloader {
             }));
         }
         let built = built?;
+        let other = other_ends(&*self.store, &built).await?;
+        if !other.is_empty() {
+            let other = format!("{}\n{OTHER_END_ADVICE}", listed(&other));
+            return Err(NotTaken::Other(other));
+        }
         if self.stores {
             let documents = &built.documents;
             let applied = self.store.apply_config(
