@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::PgPool;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
+use tandem_store::{
+    IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, Trigger, says_filtered,
+};
 
 use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
@@ -27,6 +29,8 @@ struct Known {
     /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
     /// such a link.
     both_alive: Option<bool>,
+    /// How it was when a person discarded its dead letter.
+    let_be: Option<String>,
 }
 
 /// What was known, by side and id.
@@ -67,18 +71,22 @@ pub(super) async fn index_records(
         .map(|record| ((listing.side, record.id.as_str()), record))
         .collect();
     let known = store(txn, &listing.sync, &latest, Some(listing.generation)).await?;
-    let seen = |record: &IndexedRecord| {
+    let seen = |(place, record): (usize, &IndexedRecord)| {
+        let job = listing.jobs.get(place);
         let before = known.get(&(listing.side, record.id.as_str().to_owned()));
         SeenRecord {
             id: record.id.clone(),
             link: before.and_then(|before| before.link),
             retired: before.is_some_and(is_retired),
             ignored: before.is_some_and(|before| before.ignored),
-            unchanged: before.map_or(record.filtered, |before| is_unchanged(before, record)),
+            unchanged: before.map_or(record.filtered, |before| {
+                is_unchanged(before, record) || is_let_be(before, record, job)
+            }),
             job: None,
         }
     };
-    let mut seen: Vec<SeenRecord> = listing.records.iter().map(seen).collect();
+    let listed = listing.records.iter().enumerate();
+    let mut seen: Vec<SeenRecord> = listed.map(seen).collect();
     let (changed, jobs): (Vec<&mut SeenRecord>, Vec<NewJob>) = seen
         .iter_mut()
         .zip(listing.jobs.iter().cloned())
@@ -127,6 +135,18 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
+/// A person has discarded the dead letter of the record, and it is as it was then. That a listing shows it is no reason to
+/// try again what was refused: an event or a person is.
+fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
+    let is_listed = |job: &NewJob| {
+        matches!(
+            job.trigger,
+            Trigger::Poll | Trigger::Backfill | Trigger::Schedule
+        )
+    };
+    job.is_some_and(is_listed) && before.let_be.as_deref() == Some(record.checksum.as_str())
+}
+
 async fn store(
     txn: &mut Txn,
     sync: &SyncName,
@@ -165,6 +185,7 @@ async fn store(
             updated_at: rows::instant_opt(&row, "updated_at")?,
             ignored: rows::get(&row, "ignored")?,
             both_alive: rows::get(&row, "both_alive")?,
+            let_be: rows::get(&row, "let_be")?,
         };
         known.insert(
             (rows::parsed(&row, "side")?, rows::get(&row, "id")?),
@@ -231,7 +252,7 @@ WITH given AS MATERIALIZED (
 known AS MATERIALIZED (
     SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
     CROSS JOIN LATERAL (
-        SELECT r.side, r.id, r.checksum, r.keys, r.ignored, r.updated_at FROM records r
+        SELECT r.side, r.id, r.checksum, r.keys, r.ignored, r.updated_at, r.let_be FROM records r
         WHERE r.id = g.id AND r.side = g.side AND r.sync = $1 FOR NO KEY UPDATE) k),
 stored AS (
     INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
@@ -247,7 +268,7 @@ stored AS (
     ON CONFLICT (sync, side, id) DO UPDATE SET
         checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
         generation = greatest(records.generation, excluded.generation))
-SELECT g.side, g.id, k.checksum, k.keys, coalesce(la.id, lb.id) AS link,
+SELECT g.side, g.id, k.checksum, k.keys, k.let_be, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(k.ignored, false) AS ignored,
        CASE WHEN coalesce(la.id, lb.id) IS NULL THEN k.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
        END AS updated_at,

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
+use tandem_store::{
+    IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, Trigger, says_filtered,
+};
 
 use crate::jobs::enqueue::enqueue;
 use crate::watch::Readers;
@@ -24,6 +26,8 @@ struct Known {
     /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
     /// such a link.
     both_alive: Option<bool>,
+    /// How it was when a person discarded its dead letter.
+    let_be: Option<String>,
 }
 
 /// What was known, by side and id.
@@ -65,13 +69,17 @@ pub(super) async fn index_records(
     store(txn, &listing.sync, &kept, &known, generation).await?;
     let mut seen: Vec<SeenRecord> = records
         .into_iter()
-        .map(|(side, record)| {
+        .enumerate()
+        .map(|(place, (side, record))| {
+            let job = listing.jobs.get(place);
             let before = known.get_mut(&(side, record.id.as_str().to_owned()));
             SeenRecord {
                 link: before.as_ref().and_then(|before| before.link),
                 retired: before.as_ref().is_some_and(|before| is_retired(before)),
                 ignored: before.as_ref().is_some_and(|before| before.ignored),
-                unchanged: before.map_or(record.filtered, |before| is_unchanged(before, &record)),
+                unchanged: before.map_or(record.filtered, |before| {
+                    is_unchanged(before, &record) || is_let_be(before, &record, job)
+                }),
                 id: record.id,
                 job: None,
             }
@@ -140,6 +148,18 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
+/// A person has discarded the dead letter of the record, and it is as it was then. That a listing shows it is no reason to
+/// try again what was refused: an event or a person is.
+fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
+    let is_listed = |job: &NewJob| {
+        matches!(
+            job.trigger,
+            Trigger::Poll | Trigger::Backfill | Trigger::Schedule
+        )
+    };
+    job.is_some_and(is_listed) && before.let_be.as_deref() == Some(record.checksum.as_str())
+}
+
 async fn known(
     txn: &mut Txn,
     sync: &SyncName,
@@ -164,6 +184,7 @@ async fn known(
                 updated_at: rows::instant_opt(row, "updated_at")?,
                 ignored: rows::get(row, "ignored")?,
                 both_alive: rows::get(row, "both_alive")?,
+                let_be: rows::get(row, "let_be")?,
             };
             Ok(((rows::parsed(row, "side")?, rows::get(row, "id")?), known))
         })
@@ -171,7 +192,7 @@ async fn known(
 }
 
 const KNOWN: &str = "-- known_records
-SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, coalesce(la.id, lb.id) AS link,
+SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, r.let_be, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(r.ignored, 0) AS ignored,
        CASE WHEN coalesce(la.id, lb.id) IS NULL THEN r.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
        END AS updated_at,

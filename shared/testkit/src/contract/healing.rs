@@ -210,6 +210,32 @@ pub async fn a_discarded_dead_letter_is_not_made_anew_by_a_poll_that_finds_the_r
     assert_eq!(store.totals(None).await.expect("totals").dead, 2);
 }
 
+/// It is not tried again either, as long as listings show the same: what a person does not want may be taken by now.
+pub async fn what_a_person_discarded_gets_no_job_from_a_listing_that_shows_the_same(
+    store: Subject,
+) {
+    let make = Make::default();
+    list(&store, &make, Side::A, "a1", "sum-1").await;
+    let dead = die(&store, &make, make.job("a1"), "no").await;
+    let discarded = store.discard_jobs(&[dead], "we know", make.now()).await;
+    assert_eq!(discarded.expect("discard"), 1);
+    link(&store, &make, make.link("a1", "b1")).await;
+
+    let listed = async |checksum: &str, trigger: Trigger| {
+        let seen = vec![Make::seen("a1", checksum, &[])];
+        let jobs = vec![NewJob {
+            trigger,
+            ..polled(&make, Side::A, "a1")
+        }];
+        let sync = Make::customers();
+        let known = store.index_records(&sync, Side::A, seen, jobs, 2, make.now());
+        known.await.expect("index").remove(0).job.is_some()
+    };
+    assert!(!listed("sum-1", Trigger::Poll).await, "it has not changed");
+    assert!(listed("sum-1", Trigger::Manual).await, "a person asks");
+    assert!(listed("sum-2", Trigger::Poll).await, "it has changed");
+}
+
 /// It holds for both records of a link.
 pub async fn a_discarded_dead_letter_holds_for_both_records_of_a_link(store: Subject) {
     let make = Make::default();
