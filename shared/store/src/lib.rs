@@ -53,7 +53,7 @@ pub use leases::LeaseStore;
 pub use links::{
     Causes, Confirmation, Doubt, FILTERED_MARK, Filtered, IndexedRecord, Intent, IntentOp,
     IntentState, IntentVerdict, JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkStanding,
-    LinkState, LinkStore, LinkUpdate, NewLink, OpenField, OwnWrite, PairContext, Ruling,
+    LinkState, LinkStore, LinkUpdate, MayLand, NewLink, OpenField, OwnWrite, PairContext, Ruling,
     SeenRecord, SideMemory, SideState, Tally, Unseen, WaitingCause, says_filtered,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};

@@ -14,7 +14,9 @@ use tandem_domain::{
 
 pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, says_filtered};
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
-pub use memory::{Doubt, Filtered, LeftOut, OwnWrite, SideMemory, SideState, Tally, Unseen};
+pub use memory::{
+    Doubt, Filtered, LeftOut, MayLand, OwnWrite, SideMemory, SideState, Tally, Unseen,
+};
 
 use crate::StoreError;
 use crate::changes::Change;

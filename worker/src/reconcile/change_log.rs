@@ -180,8 +180,18 @@ pub(super) fn field_change(open: &Open, decision: &Decision) -> FieldChange {
         chosen: decision.chosen.clone(),
         from: decision.from,
         lost: decision.lost.clone(),
-        reason: decision.reason.clone(),
+        reason: why(open, decision),
     }
+}
+
+/// Why a value was chosen, and whether it puts right what an earlier write of ours has done late.
+fn why(open: &Open, decision: &Decision) -> String {
+    let over = open
+        .landed
+        .iter()
+        .find(|one| one.field == decision.field && decision.from == Some(one.side.other()));
+    let reason = &decision.reason;
+    over.map_or_else(|| reason.clone(), |one| format!("{reason}; {}", one.why()))
 }
 
 pub(super) fn created_fields(intent: &Intent, direct: bool) -> Vec<FieldChange> {

@@ -13,6 +13,7 @@ use super::change_log::changes;
 use super::create::keep_id;
 use super::deleted_over;
 use super::ending;
+use super::lands_again;
 use super::linked::Open;
 use super::moot;
 use super::questions::conflicts;
@@ -237,8 +238,8 @@ fn link_update(
             known.0.base.clone(),
         ),
         LinkFate::Retire => (
-            retired(work, open, carried, known.1, Side::A),
-            retired(work, open, carried, known.1, Side::B),
+            retired(work, open, carried, known, Side::A),
+            retired(work, open, carried, known, Side::B),
             link.base.clone(),
         ),
         LinkFate::Dissolve => (
@@ -264,12 +265,13 @@ fn retired(
     work: Work<'_>,
     open: &Open,
     carried: &[Carried],
-    unshown: &Unshown,
+    (settled, unshown): (&Settled, &Unshown),
     side: Side,
 ) -> SideState {
     let mut state = open.link.side(side).clone();
     state.memory.filtered = None;
     state.memory.unseen = unshown.of_side(side).clone();
+    state.memory.may_land = lands_again::remembered(work, open, carried, &settled.base, side);
     state.memory.own_write = deleted_over::remembered(open, carried, side);
     let is_gone = open
         .pair
@@ -320,6 +322,7 @@ fn side_state(
                 || state.checksum == Some(reading.checksum())
         }),
         unseen: unshown.of_side(side).clone(),
+        may_land: lands_again::remembered(work, open, carried, &settled.base, side),
         left_out: reading.kept.clone(),
         overlaid: None,
         set_back: None,

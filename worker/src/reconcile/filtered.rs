@@ -63,6 +63,12 @@ pub(super) async fn rest(
         } else {
             Vec::new()
         },
+        // Where the base does not move they are looked for again.
+        landed: if is_settled {
+            recovery.landed
+        } else {
+            Vec::new()
+        },
         found: Vec::new(),
         link,
         pair,

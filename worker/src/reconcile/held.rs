@@ -10,6 +10,7 @@ use tandem_store::{
 
 use super::change_log::changes;
 use super::confirm::own_write;
+use super::lands_again;
 use super::linked::Open;
 use super::questions::conflicts;
 use crate::executor::Work;
@@ -91,6 +92,7 @@ pub(super) fn remember_writes(work: Work<'_>, open: &Open, side: Side, state: &m
         // It is told of now, and once.
         state.memory.own_write = None;
     }
+    state.memory.may_land = lands_again::remembered(work, open, &[], &open.base, side);
     // What was sent and never seen may land yet.
     for intent in open.unseen_intents().filter(|one| one.side == side) {
         for (field, value) in &intent.fields {

@@ -16,6 +16,7 @@ use super::delete_hold::hold;
 use super::doubt;
 use super::emptied;
 use super::filtered;
+use super::lands_again::Landed;
 use super::late_delete;
 use super::lost_create::{lost_create, settle_create};
 use super::made_again;
@@ -51,6 +52,8 @@ pub(super) struct Open {
     pub(super) overwritten: Vec<Overwritten>,
     /// Values that a system kept in another form than its answer to an earlier write said.
     pub(super) not_kept: Vec<NotKept>,
+    /// Values of earlier writes that landed once more.
+    pub(super) landed: Vec<Landed>,
     /// Other records that were found on the way; the index has them from now on.
     pub(super) found: Vec<(Side, IndexedRecord)>,
     pub(super) context: PairContext,
@@ -234,6 +237,7 @@ async fn settle(
         base: recovery.base.clone(),
         verdicts: recovery.verdicts.clone(),
         not_kept: recovery.not_kept.clone(),
+        landed: recovery.landed.clone(),
         found: Vec::new(),
         link,
         pair,

@@ -14,6 +14,7 @@ mod emptied;
 mod ending;
 mod filtered;
 mod held;
+mod lands_again;
 mod late_delete;
 mod link_to;
 mod linked;

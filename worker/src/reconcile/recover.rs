@@ -13,6 +13,7 @@ use tandem_store::{
 };
 
 use super::changed::{changed, could_be_of, is_of_acknowledged};
+use super::lands_again::{Landed, landed};
 use super::looks::pause_within;
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
@@ -30,6 +31,8 @@ pub(super) struct Recovery {
     pub(super) under_way: Vec<Intent>,
     /// Values that a system kept in another form than its answer said.
     pub(super) not_kept: Vec<NotKept>,
+    /// Values of earlier writes that landed once more.
+    pub(super) landed: Vec<Landed>,
 }
 
 impl Recovery {
@@ -56,7 +59,11 @@ impl Recovery {
             base: base_with(policy, &link.base, unseen().chain(sent)),
             under_way: Vec::new(),
             not_kept: Vec::new(),
+            landed: landed(work, link, intents, pair),
         };
+        for landed in &recovery.landed {
+            recovery.base.insert(landed.field.clone(), landed.base());
+        }
         for side in Side::BOTH {
             recovery.tell_shown_late(work, link, pair, &shown_late, side);
             recovery.take_forms(work, link, pair, side);

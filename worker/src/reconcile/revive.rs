@@ -184,6 +184,7 @@ async fn hold_again(
         memory: SideMemory {
             made_at: reading.record.created_at,
             unseen: link.side(side).memory.unseen.clone(),
+            may_land: link.side(side).memory.may_land.clone(),
             ..SideMemory::default()
         },
         ..reading.side_state(&reading.fields)

@@ -18,6 +18,8 @@ const WORLDS: u64 = 40;
 const STEPS: u64 = 30;
 /// A write lands before its sender may take it for lost: twice the time-out of the fake systems.
 const LATE: Duration = Duration::from_millis(3_500);
+/// Or so long after: then it was sent again meanwhile, or seen never, and people have edited since.
+const LONG_AFTER: Duration = Duration::from_secs(15);
 
 /// What is odd in a world, besides what may go wrong in any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +205,7 @@ impl Draw {
 
     fn fault(&self) -> Fault {
         if self.has(Odd::Late) && self.one_in(2) {
-            return Fault::Late(LATE);
+            return Fault::Late(self.of(&[LATE, LATE, LONG_AFTER]));
         }
         self.of(&[
             Fault::LostRequest,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Direction, SyncPolicy};
-use tandem_store::{ConflictState, JobKind, LinkState};
+use tandem_store::{ChangeFilter, ConflictState, JobKind, LinkState};
 
 use super::pairs::{self, TALENTS, propagates};
 use crate::world::system::faults::Moment;
@@ -355,4 +355,118 @@ async fn a_delete_whose_answer_was_lost_comes_to_its_end_however_often_whole_lis
     let context = context.expect("the storage answers");
     assert_eq!(context.intents, [], "its end is known");
     assert_eq!(world.dead().await, []);
+}
+
+/// The first sending of a write to b has no answer, the second one is carried out, and the first lands this long after it
+/// was sent.
+const HELD_BACK: Duration = Duration::from_secs(30);
+
+/// The change log's reasons for what was written to b.
+async fn reasons(world: &World, side: Side) -> Vec<String> {
+    let filter = ChangeFilter {
+        limit: 1_000,
+        ..ChangeFilter::default()
+    };
+    let changes = world.store.changes(&filter).await;
+    let written = changes.expect("the storage answers").into_iter();
+    let written = written.filter(|change| change.written == Some(side));
+    let fields = written.flat_map(|change| change.fields);
+    fields.map(|field| field.reason).collect()
+}
+
+/// A value of a is sent to b; its first sending is held back, and what was sent again is carried out.
+async fn sent_twice(odd: Oddities) -> (World, RecordId, RecordId) {
+    let (world, a, b) = one_pair(policy(), TALENTS, odd).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    world.b.go_wrong(&[Fault::Late(HELD_BACK)]);
+    world.hear(Side::A, &a).await;
+    while world.b.contents()[0]["city"] != world.b.form_of("city", "Lyon") {
+        if !world.turn().await {
+            world.clock.advance(Duration::from_millis(500));
+        }
+    }
+    while world.turn().await {}
+    (world, a, b)
+}
+
+async fn told_of(world: &World, side: Side, id: &RecordId) {
+    world.hear(side, id).await;
+    while world.turn().await {}
+}
+
+#[tokio::test]
+async fn a_first_sending_that_lands_over_an_edit_of_that_system_is_known_to_be_ours_and_the_edit_is_put_back()
+ {
+    for form in [None, Some(Form::Upper)] {
+        let odd = Oddities {
+            forms: form.into_iter().map(|form| ("city", form)).collect(),
+            ..Oddities::default()
+        };
+        let (world, _, b) = sent_twice(odd).await;
+        let ours = world.b.contents()[0]["city"].clone();
+        world.clock.advance(Duration::from_secs(5));
+        world.b.user_edits(&b, "city", "Turin");
+        told_of(&world, Side::B, &b).await;
+        let typed = world.b.form_of("city", "Turin");
+        assert_eq!(world.a.contents()[0]["city"], typed);
+        world.clock.advance(HELD_BACK);
+        assert_eq!(world.b.contents()[0]["city"], ours, "it has landed");
+        told_of(&world, Side::B, &b).await;
+        world.rest().await;
+        world.sweep().await;
+        assert_eq!(cities(&world), [typed.clone(), typed]);
+        let told = reasons(&world, Side::B).await;
+        assert!(
+            told.iter().any(|why| why.contains("landed late")),
+            "{told:?}"
+        );
+        world.judge(1).await;
+    }
+}
+
+#[tokio::test]
+async fn who_types_our_value_once_more_after_that_or_long_after_has_edited() {
+    for lands in [true, false] {
+        let (world, _, b) = sent_twice(Oddities::default()).await;
+        world.b.user_edits(&b, "city", "Turin");
+        told_of(&world, Side::B, &b).await;
+        if !lands {
+            world.clock.advance(Duration::from_secs(700));
+            // It landed meanwhile, and was put back long ago.
+            told_of(&world, Side::B, &b).await;
+            world.b.user_edits(&b, "city", "Turin");
+            told_of(&world, Side::B, &b).await;
+        } else {
+            world.clock.advance(HELD_BACK);
+            told_of(&world, Side::B, &b).await;
+            assert_eq!(cities(&world), ["Turin", "Turin"]);
+        }
+        world.clock.advance(Duration::from_secs(5));
+        world.b.user_edits(&b, "city", "Lyon");
+        told_of(&world, Side::B, &b).await;
+        world.rest().await;
+        assert_eq!(cities(&world), ["Lyon", "Lyon"], "{lands}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_lands_a_second_time_over_a_newer_value_of_ours_does_not_bring_the_older_one_back()
+ {
+    let (world, a, b) = one_pair(policy(), TALENTS, Oddities::default()).await;
+    world.a.user_edits(&a, "note", "A2");
+    world.b.go_wrong(&[Fault::LostResponse]);
+    told_of(&world, Side::A, &a).await;
+    world.clock.advance(Duration::from_secs(5));
+    world.rest().await;
+    world.a.user_edits(&a, "note", "A3");
+    told_of(&world, Side::A, &a).await;
+    world.clock.advance(Duration::from_secs(70));
+    assert_eq!(world.b.contents()[0]["note"], "A3");
+    // Whatever held the request back sends it once more.
+    world.b.user_edits(&b, "note", "A2");
+    told_of(&world, Side::B, &b).await;
+    world.rest().await;
+    for system in [&world.a, &world.b] {
+        assert_eq!(system.contents()[0]["note"], "A3");
+    }
 }

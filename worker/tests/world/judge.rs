@@ -247,11 +247,17 @@ impl Judge<'_> {
     fn who_lost_is_told(&self) {
         for lost in self.typed.iter().filter(|one| one.overwritten.is_some()) {
             let by = lost.overwritten.as_ref().expect("filtered");
-            if by.late {
-                continue;
-            }
             let seed = self.seed;
             let story = || self.story(&lost.thing);
+            if by.late {
+                assert!(
+                    !lost.carried || self.is_still_known(lost),
+                    "seed {seed}: `{}` was known, and gave way to a write of ours that landed late. {}",
+                    lost.value,
+                    story()
+                );
+                continue;
+            }
             // What both had agreed on is no edit, whatever stood there in between.
             if self.was_the_base(lost) {
                 continue;
@@ -304,6 +310,23 @@ impl Judge<'_> {
                 story()
             );
         }
+    }
+
+    /// Whether a value that was carried over stands on either side, or somebody typed another one at the same time or later.
+    fn is_still_known(&self, lost: &Typed) -> bool {
+        let mut others = self.about(&lost.thing, &lost.field);
+        let is_replaced = others.any(|one| one != lost && one.at.plus(CLOCK_SLACK) >= lost.at);
+        is_replaced
+            || Side::BOTH.into_iter().any(|side| {
+                let system = self.world.system(side);
+                let form = system.form_of(&lost.field, &lost.value);
+                let mut ids = system.about(&lost.thing).into_iter();
+                ids.any(|id| {
+                    let texts = system.texts(&id).unwrap_or_default();
+                    let stands = texts.get(&lost.field).map_or("", String::as_str);
+                    stands == lost.value || stands == form
+                })
+            })
     }
 
     fn tells_local_times(&self) -> bool {

@@ -38,6 +38,10 @@ pub struct SideMemory {
     /// it show them later they are ours, not an edit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen: BTreeMap<String, Unseen>,
+    /// Values of writes that had no answer when they were sent first. Whatever holds such a request back may carry it out
+    /// after the same was written in another way, and over what somebody typed since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_land: Vec<MayLand>,
     /// Mapped fields that had a value and of which the system says nothing any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, LeftOut>,
@@ -142,6 +146,21 @@ pub struct Unseen {
     /// than it answers can put it back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answered: bool,
+}
+
+/// A value of ours that may land once more, long after it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MayLand {
+    /// The mapped field.
+    pub field: String,
+    /// What was sent.
+    pub sent: Value,
+    /// What its system made of it when it landed first.
+    pub kept: Value,
+    /// When the sending without an answer was sent.
+    pub since: Timestamp,
+    /// How often it may land yet.
+    pub times: u32,
 }
 
 /// A write of ours, and what it did to the record's time of change.
