@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tandem_operator::hooks::{HookTable, KeptClocks};
 use tandem_store::Store;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// Keeps the hooks in step with the stored connections, looking every so often, until `shutdown`.
@@ -16,15 +16,13 @@ pub async fn follow_connections(
     every: Duration,
     shutdown: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = ticks.tick() => match store.connections().await {
-                Ok(rows) => hooks.follow(&rows),
-                Err(error) => tracing::warn!(%error, "whether connections are paused could not be looked up; the last known state holds"),
-            },
+    let mut looks = Looks::every(every, shutdown);
+    while looks.next().await {
+        match store.connections().await {
+            Ok(rows) => hooks.follow(&rows),
+            Err(error) => {
+                tracing::warn!(%error, "whether connections are paused could not be looked up; the last known state holds");
+            }
         }
     }
 }
@@ -36,14 +34,32 @@ pub async fn follow_clocks(
     every: Duration,
     shutdown: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let mut looks = Looks::every(every, shutdown);
+    while looks.next().await {
+        if let Err(error) = clocks.read(&*store).await {
+            tracing::debug!(%error, "how far the clocks of the systems are off could not be looked up; what was known last holds");
+        }
+    }
+}
+
+/// Looks at what is stored, every so often, until the process ends.
+struct Looks {
+    ticks: Interval,
+    shutdown: CancellationToken,
+}
+
+impl Looks {
+    fn every(every: Duration, shutdown: CancellationToken) -> Self {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, shutdown }
+    }
+
+    /// Waits for the next look; `false` when there is to be none.
+    async fn next(&mut self) -> bool {
         tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = ticks.tick() => if let Err(error) = clocks.read(&*store).await {
-                tracing::debug!(%error, "how far the clocks of the systems are off could not be looked up; what was known last holds");
-            },
+            () = self.shutdown.cancelled() => false,
+            _ = self.ticks.tick() => true,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::failure::WorkError;
 use crate::readings::Reading;
 
 /// So often is it tried to have a link remember something that others write to as well.
-const REMEMBERED_MAX: u32 = 10;
+pub(super) const REMEMBERED_MAX: u32 = 10;
 
 /// What a pair shows of a side.
 pub(super) enum Shows {

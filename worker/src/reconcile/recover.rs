@@ -128,7 +128,7 @@ impl Recovery {
         else {
             return;
         };
-        let Some(since) = since_own_write(link, side, own, reading) else {
+        let Some(is_exact) = is_told_apart(link, side, own, reading) else {
             return;
         };
         for rule in &work.sync.policy.fields {
@@ -141,7 +141,7 @@ impl Recovery {
             if was_known.is_some_and(|known| same(rule.equality, known.side(side), &found)) {
                 continue;
             }
-            let is_ours = is_form_since(own, rule, since, (&found, base.side(side)))
+            let is_ours = is_form_since(own, rule, is_exact, (&found, base.side(side)))
                 && rule.direction.writes(side);
             if !is_ours || same(rule.equality, base.side(side), &found) {
                 continue;
@@ -234,49 +234,29 @@ impl Recovery {
     }
 }
 
-/// What has happened to a record since our own last write to it, as far as its times and versions say.
-#[derive(Clone, Copy)]
-enum Since {
-    /// Nobody has changed it.
-    Nothing,
-    /// Nobody has, but for the second of our write.
-    NothingBySecond,
-}
-
-fn since_own_write(link: &Link, side: Side, own: &OwnWrite, reading: &Reading) -> Option<Since> {
+/// Whether a record's time of change tells our own last write from an edit right after it, where it is that of the write;
+/// `None` where somebody has changed the record since. A time in whole seconds does not tell.
+fn is_told_apart(link: &Link, side: Side, own: &OwnWrite, reading: &Reading) -> Option<bool> {
     let (after, changed) = (own.after?, reading.record.updated_at?);
     let versions = (&link.side(side).version, &reading.record.version);
     let is_other_version = matches!(versions, (Some(then), Some(now)) if then != now);
-    if after != changed || is_other_version {
-        return None;
-    }
-    // A time in whole seconds does not tell our write from an edit right after it.
     let is_exact = versions.0.is_some() || changed.as_micros() % 1_000_000 != 0;
-    Some(if is_exact {
-        Since::Nothing
-    } else {
-        Since::NothingBySecond
-    })
+    (after == changed && !is_other_version).then_some(is_exact)
 }
 
 /// Whether a value is what the system has made of ours, or of what stood beside it.
 fn is_form_since(
     own: &OwnWrite,
     rule: &FieldRule,
-    since: Since,
+    is_exact: bool,
     (found, known): (&Value, &Value),
 ) -> bool {
-    let is_written = own.wrote.contains(&rule.name);
-    let is_answered = own.fields.contains(&rule.name);
-    match since {
-        Since::Nothing if is_answered => true,
-        Since::NothingBySecond if is_answered => is_form_of(found, known),
-        Since::Nothing if !is_written => {
-            let is_emptied = found.is_null() && !known.is_null();
-            is_emptied || is_reduced_form_of(found, known)
-        }
-        Since::Nothing | Since::NothingBySecond => false,
+    if own.fields.contains(&rule.name) {
+        return is_exact || is_form_of(found, known);
     }
+    let is_emptied = found.is_null() && !known.is_null();
+    let is_reduced = is_emptied || is_reduced_form_of(found, known);
+    is_exact && !own.wrote.contains(&rule.name) && is_reduced
 }
 
 /// A write whose answer was lost lands within this long, or never.

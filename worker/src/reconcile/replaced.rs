@@ -11,7 +11,7 @@ use tandem_store::{
 };
 
 use super::looks::pause;
-use super::out_of_date::{self, Shows, wait_for};
+use super::out_of_date::{self, REMEMBERED_MAX, Shows, wait_for};
 use super::pair::Pair;
 use super::set_back::{self, Suspicion};
 use crate::executor::Work;
@@ -281,9 +281,6 @@ pub(super) async fn overlaid(
     tracing::error!(%sync, %connection, %record, "a create of ours was answered with this linked record and may have written over it; its pair changes without pause, so that could not be noted: compare it with its partner");
     Ok(())
 }
-
-/// So often is it tried to have a link remember something that others write to as well.
-const REMEMBERED_MAX: u32 = 10;
 
 /// Such a pair waits, and is asked about again where its question was closed for another reason.
 async fn held_as_overlaid(

@@ -58,6 +58,14 @@ async fn list(store: &Subject, make: &Make, side: Side, record: &str, checksum: 
         .expect("index");
 }
 
+/// A person discards the dead letter of a record that a listing has shown.
+async fn discard_a1(store: &Subject, make: &Make) {
+    list(store, make, Side::A, "a1", "sum-1").await;
+    let dead = die(store, make, make.job("a1"), "no").await;
+    let discarded = store.discard_jobs(&[dead], "we know", make.now()).await;
+    assert_eq!(discarded.expect("discard"), 1);
+}
+
 async fn dead_letters(store: &Subject, make: &Make) -> u64 {
     let counts = store.job_counts(None, make.now()).await;
     counts.expect("counts").dead
@@ -193,10 +201,7 @@ pub async fn a_discarded_dead_letter_is_not_made_anew_by_a_poll_that_finds_the_r
     store: Subject,
 ) {
     let make = Make::default();
-    list(&store, &make, Side::A, "a1", "sum-1").await;
-    let dead = die(&store, &make, make.job("a1"), "no").await;
-    let discarded = store.discard_jobs(&[dead], "we know", make.now()).await;
-    assert_eq!(discarded.expect("discard"), 1);
+    discard_a1(&store, &make).await;
 
     list(&store, &make, Side::A, "a1", "sum-1").await;
     let again = die(&store, &make, polled(&make, Side::A, "a1"), "no").await;
@@ -215,10 +220,7 @@ pub async fn what_a_person_discarded_gets_no_job_from_a_listing_that_shows_the_s
     store: Subject,
 ) {
     let make = Make::default();
-    list(&store, &make, Side::A, "a1", "sum-1").await;
-    let dead = die(&store, &make, make.job("a1"), "no").await;
-    let discarded = store.discard_jobs(&[dead], "we know", make.now()).await;
-    assert_eq!(discarded.expect("discard"), 1);
+    discard_a1(&store, &make).await;
     link(&store, &make, make.link("a1", "b1")).await;
 
     let listed = async |checksum: &str, trigger: Trigger| {
@@ -255,10 +257,7 @@ pub async fn a_discarded_dead_letter_holds_for_both_records_of_a_link(store: Sub
 /// An event is a reason to ask again.
 pub async fn an_event_about_a_discarded_record_may_make_a_dead_letter_again(store: Subject) {
     let make = Make::default();
-    list(&store, &make, Side::A, "a1", "sum-1").await;
-    let dead = die(&store, &make, make.job("a1"), "no").await;
-    let discarded = store.discard_jobs(&[dead], "we know", make.now()).await;
-    assert_eq!(discarded.expect("discard"), 1);
+    discard_a1(&store, &make).await;
     die(&store, &make, make.job("a1"), "no").await;
     assert_eq!(dead_letters(&store, &make).await, 1);
 }
