@@ -21,10 +21,10 @@ pub fn health(readiness: Readiness) -> Router {
 }
 
 /// `/metrics`.
-pub fn metrics(render: RenderMetrics) -> Router {
+pub fn metrics(render: RenderMetrics, readiness: Readiness) -> Router {
     Router::new()
         .route("/metrics", get(render_all))
-        .with_state(render)
+        .with_state((render, readiness))
 }
 
 async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -38,6 +38,10 @@ async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
     }
 }
 
-async fn render_all(State(render): State<RenderMetrics>) -> impl IntoResponse {
+async fn render_all(
+    State((render, readiness)): State<(RenderMetrics, Readiness)>,
+) -> impl IntoResponse {
+    // Looked at now, so that the metrics tell of it. It is the only way to know when nothing is written.
+    let _said_by_the_metrics = readiness.check().await;
     ([(header::CONTENT_TYPE, METRICS_TYPE)], render())
 }

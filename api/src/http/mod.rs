@@ -55,7 +55,7 @@ pub fn router(parts: HttpParts) -> Router {
             problem::wrong_method(API, &method, &uri)
         })
         .layer(guarded.clone());
-    let metrics = health::metrics(parts.render_metrics);
+    let metrics = health::metrics(parts.render_metrics, parts.readiness.clone());
     let metrics = match parts.metrics {
         MetricsAccess::Operators => metrics.layer(guarded),
         MetricsAccess::Everybody => metrics,

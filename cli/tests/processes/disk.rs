@@ -68,7 +68,66 @@ async fn a_disk_that_is_full_is_answered_503_and_does_not_end_the_process() {
     assert_eq!(last, Some(503), "it was never full; {}", tandem.log());
     assert!(answers.iter().all(|answer| *answer == 200), "{answers:?}");
     assert!(no_longer_ready(&site).await, "{}", tandem.log());
-    assert!(tandem.status().await.is_some(), "reading goes on");
+    let status = tandem.status().await.expect("reading goes on");
+    for said in [
+        status["not_kept"].as_str(),
+        Some(&*site.shown(&["status"]).await),
+    ] {
+        let said = said.unwrap_or_default();
+        for part in ["the database cannot be written", "Make room"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    let metrics = client().get(format!("{}/metrics", site.base_url()));
+    let metrics = metrics
+        .timeout(ANSWER_MAX)
+        .send()
+        .await
+        .expect("it answers");
+    let metrics = metrics.text().await.expect("a text");
+    assert!(
+        metrics.contains("tandem_storage_takes_writes 0"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_replaced_is_told_of_by_the_status_beside_it_too() {
+    let site = Site::new(5, 1, &Settings::default());
+    let tandem = site.up().await;
+    assert_eq!(send_webhook(&site, 1, 0).await, 200);
+    let file = site.data().join("tandem.db");
+    let older = site.data().join("older.db");
+    std::fs::copy(&file, &older).expect("it is copied");
+    std::fs::rename(&older, &file).expect("it is put in its place");
+    assert_eq!(send_webhook(&site, 2, 0).await, 503);
+    let status = tandem.status().await.expect("reading goes on");
+    for said in [
+        status["not_kept"].as_str(),
+        Some(&*site.shown(&["status"]).await),
+    ] {
+        let said = said.unwrap_or_default();
+        for part in ["removed or replaced while Tandem runs", "Stop Tandem"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_that_is_written_into_the_open_database_is_answered_503_and_told_of() {
+    let site = Site::new(5, 1, &Settings::default());
+    let tandem = site.up().await;
+    let (file, older) = (site.data().join("tandem.db"), site.data().join("older.db"));
+    assert_eq!(send_webhook(&site, 1, 0).await, 200);
+    site.shown(&["db", "backup", older.to_str().expect("a path")])
+        .await;
+    assert_eq!(send_webhook(&site, 2, 0).await, 200);
+    // As `cp` does: the file stays, and its contents are others.
+    std::fs::write(&file, std::fs::read(&older).expect("it is there")).expect("it is written");
+    assert_eq!(send_webhook(&site, 3, 0).await, 503, "{}", tandem.log());
+    assert!(no_longer_ready(&site).await, "{}", tandem.log());
+    let said = site.shown(&["status"]).await;
+    assert!(said.contains("tandem db check"), "{said}");
 }
 
 #[tokio::test]

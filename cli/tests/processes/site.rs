@@ -75,6 +75,14 @@ impl Site {
         command
     }
 
+    /// What a command says beside whatever runs, on both streams.
+    pub async fn shown(&self, args: &[&str]) -> String {
+        let output = self.command().args(args).output().await;
+        let output = output.expect("it is started");
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// Starts `tandem up`; it need not be ready.
     pub fn spawn(&self) -> Tandem {
         let log = self.folder.path().join("tandem.log");

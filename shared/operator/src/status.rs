@@ -144,6 +144,9 @@ pub struct SyncStatus {
 pub struct Status {
     /// When this was looked up, in RFC 3339.
     pub at: String,
+    /// Why nothing is kept now, and what to do; nothing where what is written is kept.
+    #[serde(default)]
+    pub not_kept: Option<String>,
     /// The connections.
     pub connections: Vec<ConnectionStatus>,
     /// The syncs.
@@ -234,6 +237,8 @@ impl Operator {
     /// When the storage fails.
     pub async fn status(&self) -> Result<Status, OperatorError> {
         let now = self.now();
+        // Reading goes on where nothing can be written, and all would look well.
+        let not_kept = self.store().ping().await.err();
         let mut syncs = Vec::new();
         let writes = self.open_writes(now).await?;
         for sync in self.syncs().await? {
@@ -250,6 +255,7 @@ impl Operator {
         let seen = last_seen(&health);
         Ok(Status {
             at: now.to_string(),
+            not_kept: not_kept.map(|error| error.to_string()),
             unattended: unattended(connections.len(), &health, now),
             seen_at: seen.map(|(at, _)| at),
             seen_by: seen.map(|(_, by)| by.to_owned()),

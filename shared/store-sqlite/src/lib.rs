@@ -13,11 +13,13 @@ mod changes;
 mod config;
 mod conflicts;
 mod events;
+mod generation;
 mod health;
 mod jobs;
 mod leases;
 mod links;
 mod listings;
+mod log_hole;
 mod log_note;
 mod lost;
 mod open;
@@ -35,6 +37,8 @@ pub mod upkeep;
 mod watch;
 mod writer;
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use tandem_store::{Store, StoreError};
 
@@ -43,10 +47,19 @@ pub use open::SqliteOptions;
 use watch::Readers;
 use writer::Writer;
 
+/// Whether something can be written. A write, because reading goes on when the disk is full; and of something new,
+/// because what is there already is not written again.
+const PROBE: &str = "-- probe
+INSERT INTO leases (name, holder, held_until) VALUES ('storage-probe', '', 0)
+ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
+
 /// A SQLite file as a [`Store`].
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    path: PathBuf,
+    /// Whether this is the one process that runs on the file.
+    runs_here: bool,
     /// What was wrong with the log when it was opened.
     cut_log: Option<Lost>,
 }
@@ -62,11 +75,12 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        const PROBE: &str = "-- probe
-INSERT INTO leases (name, holder, held_until) VALUES ('storage-probe', '', 0)
-ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
-        // A write, because reading goes on when the disk is full; and of something new, because what is there
-        // already is not written again.
+        // The files may look well from here, where another process has others open, or less room.
+        if !self.runs_here
+            && let Some(refused) = open::refusal_of_runner(&self.path)?
+        {
+            return Err(refused);
+        }
         self.change_one(sqlx::query(PROBE)).await?;
         open::check_version(&self.readers).await
     }

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use tandem_store::StoreError;
+
 use crate::lost::{Lost, MARK, bytes};
 use crate::place::beside;
 
@@ -15,7 +17,12 @@ const CLOSED: &str = "it was closed whole";
 /// Each note is as long as every other, so that none leaves something of the one before.
 const NOTE_CHARS: usize = 48;
 /// As much of the lock file as is looked at.
-const LOCK_BYTES_MAX: u64 = 1_024;
+const LOCK_BYTES_MAX: u64 = 4_096;
+/// So much room has what is said of a storage that takes nothing. It is made at the start, when the disk has room.
+const REFUSAL_BYTES: usize = 2_000;
+/// Before the reason, where the files are wrong, and where a later try may do.
+const UNUSABLE: &str = "it keeps nothing until it is mended: ";
+const UNAVAILABLE: &str = "it keeps nothing now: ";
 
 /// Notes how long the log is. It need not reach the disk at once: what is behind the truth only warns less.
 pub(crate) fn note_length(lock: &File, bytes: u64) -> io::Result<()> {
@@ -25,6 +32,35 @@ pub(crate) fn note_length(lock: &File, bytes: u64) -> io::Result<()> {
 /// Notes that the file holds everything.
 pub(crate) fn note_closed(lock: &File) -> io::Result<()> {
     note(lock, CLOSED)
+}
+
+/// Notes why nothing is kept, or that all is. Other processes on this machine, such as the one that shows the status,
+/// learn it from there: to them the files may look well.
+pub(crate) fn note_refusal(mut lock: &File, refusal: Option<&StoreError>) -> io::Result<()> {
+    let said = match refusal {
+        None => String::new(),
+        Some(StoreError::Unusable(said)) => format!("{UNUSABLE}{said}"),
+        Some(StoreError::Unavailable(said)) => format!("{UNAVAILABLE}{said}"),
+        Some(other) => format!("{UNAVAILABLE}{other}"),
+    };
+    let mut said = said.replace('\n', " ");
+    said.truncate(said.floor_char_boundary(REFUSAL_BYTES));
+    // The room is counted in bytes.
+    said.push_str(&" ".repeat(REFUSAL_BYTES - said.len()));
+    said.push('\n');
+    lock.seek(SeekFrom::Start((MARK.len() + NOTE_CHARS + 1) as u64))?;
+    lock.write_all(said.as_bytes())
+}
+
+/// Why the process that runs on a database keeps nothing, if it said so.
+pub(crate) fn noted_refusal(path: &Path) -> Option<StoreError> {
+    let text = lock_text(&beside(path, ".lock"))?;
+    let said = text.lines().nth(2)?.trim();
+    let unusable = said.strip_prefix(UNUSABLE).map(str::to_owned);
+    let unavailable = said.strip_prefix(UNAVAILABLE).map(str::to_owned);
+    unusable
+        .map(StoreError::Unusable)
+        .or(unavailable.map(StoreError::Unavailable))
 }
 
 fn note(mut lock: &File, text: &str) -> io::Result<()> {
@@ -62,11 +98,16 @@ pub fn cut_log(path: &Path) -> Option<Lost> {
 }
 
 fn noted_length(lock: &Path) -> Option<u64> {
+    let text = lock_text(lock)?;
+    let note = text.lines().nth(1)?.strip_prefix(RUNNING)?;
+    note.trim().parse().ok()
+}
+
+fn lock_text(lock: &Path) -> Option<String> {
     let mut text = String::new();
     let file = File::open(lock).ok()?;
     file.take(LOCK_BYTES_MAX).read_to_string(&mut text).ok()?;
-    let note = text.lines().nth(1)?.strip_prefix(RUNNING)?;
-    note.trim().parse().ok()
+    Some(text)
 }
 
 /// Whether the file was written after the last note: then somebody moved the log into it, or put a backup in its place.

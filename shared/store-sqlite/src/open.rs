@@ -10,12 +10,21 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteConnection};
 use tandem_store::StoreError;
 
-use crate::log_note::{cut_log, note_length};
+use crate::generation::Generation;
+use crate::log_note::{cut_log, note_length, note_refusal, noted_refusal};
 use crate::lost::{lost, mark};
 use crate::place::{beside, cannot_open, no_access, open_private_here, prepare, require_files};
 use crate::watch::{Readers, Watch};
 use crate::writer::{Ending, Writer};
 use crate::{SqliteStore, rows, sql};
+
+/// Why the process that runs on a file keeps nothing, if it does not.
+pub(crate) fn refusal_of_runner(path: &Path) -> Result<Option<StoreError>, StoreError> {
+    Ok(match noted_refusal(path) {
+        Some(refused) if is_run_on(path)? => Some(refused),
+        _ => None,
+    })
+}
 
 /// How long a write waits for another process (an operator's command) to finish its own.
 const BUSY_TIMEOUT_SECS: u64 = 10;
@@ -168,6 +177,17 @@ impl SqliteStore {
     /// [`StoreError::Unavailable`] when another process runs on the file or it cannot be opened;
     /// [`StoreError::Schema`] when its schema is newer than this program.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
+        if !options.exclusive
+            && let Some(refused) = refusal_of_runner(path)?
+            && matches!(refused, StoreError::Unusable(_))
+        {
+            // SQLite would remove the log of the files that are open, which it does not know from here.
+            return Err(refused);
+        }
+        Self::open_here(path, options).await
+    }
+
+    async fn open_here(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
         require_files(path)?;
         if let Some(lost) = lost(path).await? {
             return Err(lost.into());
@@ -196,16 +216,22 @@ impl SqliteStore {
             .await
             .map_err(|error| cannot_open(path, &error))?;
         let watch = match lock {
-            Some(_) => Watch::alone(path),
+            Some(_) => {
+                let generation = Generation::begin(path, &mut conn).await?;
+                Watch::alone(path, generation)
+            }
             None => Watch::of(path),
         };
         let watch = Arc::new(watch.map_err(|error| no_access(path, &error))?);
         if let Some(lock) = &lock {
             note_length(lock, watch.log_bytes())
+                .and_then(|()| note_refusal(lock, None))
                 .map_err(|error| no_access(&beside(path, ".lock"), &error))?;
         }
         Ok(Arc::new(Self {
             cut_log,
+            runs_here: lock.is_some(),
+            path: path.to_owned(),
             writer: Writer::start(
                 conn,
                 Some(Ending {

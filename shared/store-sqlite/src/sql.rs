@@ -19,6 +19,10 @@ const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
 /// And for one that ends before what was to be read.
 const SHORT_READ: i32 = 522;
+/// For a disk without room, one that fails, and a file that may only be read.
+const FULL: i32 = 13;
+const IO_FAILED: i32 = 10;
+const READ_ONLY: i32 = 8;
 /// The part of a result code that names the kind; the rest says more of it.
 const KIND_OF_RESULT: i32 = 0xff;
 /// How to go on with a damaged database.
@@ -49,7 +53,32 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
             "the database file is damaged ({}): {DAMAGED_ADVICE}",
             error.message()
         )),
+        sqlx::Error::Database(error) if let Some(advice) = unwritten(&*error) => {
+            StoreError::Unavailable(format!(
+                "the database cannot be written ({}): {advice}",
+                error.message()
+            ))
+        }
         other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+/// What to do when the file is well and cannot be written.
+fn unwritten(error: &(dyn DatabaseError + 'static)) -> Option<&'static str> {
+    match code(error)? & KIND_OF_RESULT {
+        FULL => Some(
+            "the disk of the data folder is full. Make room there; Tandem goes on by itself then, and senders of webhooks \
+             that were answered 503 send them again",
+        ),
+        IO_FAILED => Some(
+            "is the disk of the data folder full, at a limit (quota, `ulimit -f`), or broken? Make room or mend it; Tandem \
+             goes on by itself then, and senders of webhooks that were answered 503 send them again",
+        ),
+        READ_ONLY => Some(
+            "the data folder, or its disk, may only be read. Give the user of Tandem the right to write there; it goes on by \
+             itself then",
+        ),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tandem_store::StoreError;
 
+use crate::generation::forget;
 pub use crate::log_note::cut_log;
 pub use crate::lost::{Lost, is_made, lost};
 use crate::open::{has_schema, needed_version, version};
@@ -102,8 +103,8 @@ pub async fn copy(path: &Path, into: &Path) -> Result<(), StoreError> {
     let into = into
         .to_str()
         .ok_or_else(|| StoreError::Unavailable("the path of the copy is not UTF-8".to_owned()))?;
-    let copied = sql::run(&mut conn, sqlx::query(COPY).bind(into.to_owned())).await;
-    copied.map(|_| ())
+    sql::run(&mut conn, sqlx::query(COPY).bind(into.to_owned())).await?;
+    forget(Path::new(into)).map_err(|error| StoreError::Unavailable(format!("{into}: {error}")))
 }
 
 #[cfg(test)]

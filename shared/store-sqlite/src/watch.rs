@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use sqlx::SqlitePool;
 use tandem_store::StoreError;
 
+use crate::generation::Generation;
+use crate::log_hole;
 use crate::lost::bytes;
 use crate::place::beside;
 use crate::sql::DAMAGED_ADVICE;
@@ -30,6 +32,8 @@ pub(crate) struct Watch {
     lock: Option<(PathBuf, Identity)>,
     /// The files that grow while this process runs on them, with the length that each had.
     lengths: Vec<(PathBuf, AtomicU64)>,
+    /// What the head of the file is to hold.
+    generation: Option<Generation>,
     /// What is wrong with the contents. No trial mends it, so it stays said until a new start.
     damage: OnceLock<String>,
     /// What is to be said of a write-ahead log that was cut, for as long as it is.
@@ -73,6 +77,7 @@ impl Watch {
             files,
             lock: None,
             lengths: Vec::new(),
+            generation: None,
             damage: OnceLock::new(),
             cut_log: Mutex::new(None),
             told: AtomicBool::new(false),
@@ -81,8 +86,9 @@ impl Watch {
 
     /// As [`Self::of`], for the one process that runs on the database: it holds the lock. What makes a file shorter is
     /// SQLite, at the hands of whoever moves the log into the file or tidies it up, or a mistake: see [`Self::shorter`].
-    pub(crate) fn alone(database: &Path) -> io::Result<Self> {
+    pub(crate) fn alone(database: &Path, generation: Generation) -> io::Result<Self> {
         let mut watch = Self::of(database)?;
+        watch.generation = Some(generation);
         let lock = beside(database, ".lock");
         watch.lock = identity_of(&lock)?.map(|identity| (lock, identity));
         for (file, _) in &watch.files {
@@ -143,12 +149,31 @@ impl Watch {
     /// [`StoreError::Unusable`].
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.check_place()?;
+        self.check_contents();
         let said = self
             .damage
             .get()
             .cloned()
             .or_else(|| self.cut_log().clone());
         said.map_or(Ok(()), |said| Err(StoreError::Unusable(said)))
+    }
+
+    /// Notes it when the file holds something else than SQLite wrote. What SQLite moves into such a file makes it worse.
+    pub(crate) fn check_contents(&self) {
+        if self.damaged() {
+            return;
+        }
+        let said = self.generation.as_ref().and_then(Generation::contradiction);
+        if let Some(said) = said {
+            self.note_damage(&format!(
+                "{said}. What was stored since is lost or mixed with it: {DAMAGED_ADVICE}"
+            ));
+        }
+    }
+
+    /// The number that the open transaction is to write into the head of the file, if one is due.
+    pub(crate) fn next_number(&self) -> Option<i32> {
+        self.generation.as_ref()?.next()
     }
 
     /// As [`Self::check`], while this process holds the right to write: then nobody but a mistake makes a file shorter.
@@ -184,6 +209,17 @@ impl Watch {
     /// Whether a file of the database is known to have been cut, or only now became shorter.
     pub(crate) fn is_to_be_judged(&self) -> bool {
         self.shorter().is_some() || self.cut_log().is_some()
+    }
+
+    /// Whether it was said that the log was cut, and nobody has put it back yet.
+    pub(crate) fn is_known_to_be_cut(&self) -> bool {
+        self.cut_log().is_some()
+    }
+
+    /// Whether a part of the log was never written: it was cut, and grew again behind the cut. Such a part reads as
+    /// nothing, and SQLite would move that into the database.
+    pub(crate) fn has_log_hole(&self) -> bool {
+        log_hole::is_in(&beside(&self.database, "-wal"))
     }
 
     /// What became shorter holds all that it should: its lengths are taken as they are.

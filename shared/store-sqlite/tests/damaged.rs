@@ -252,3 +252,75 @@ async fn a_log_that_is_put_back_whole_ends_the_refusal_without_a_new_start() {
     let report = upkeep::examine(&path).await.expect("it is looked at");
     assert_eq!(report.damage, Vec::<String>::new());
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_was_cut_and_grew_again_behind_the_cut_is_not_called_whole() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let log = folder.path().join("tandem.db-wal");
+    let (store, make) = (running_on(&path).await, Make::default());
+    for record in ["a1", "a2", "a3"] {
+        enqueue(&store, &make, record).await.expect("it is whole");
+    }
+    let before = length(&log);
+    cut(&log, 4_152);
+    refused_with(&store, &make, &["damaged", "tandem.db-wal had"]).await;
+    // As long as it was, and nothing is in the greater part of it.
+    cut(&log, before);
+    refused_with(&store, &make, &["damaged", "tandem.db-wal had"]).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_older_copy_that_is_written_into_the_open_file_is_noticed_before_anything_more_is_said_to_be_kept()
+ {
+    for made in ["copied", "backed up"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("tandem.db");
+        let old = folder.path().join("old.db");
+        let (store, make) = (running_on(&path).await, Make::default());
+        enqueue(&store, &make, "a1").await.expect("it is whole");
+        if made == "copied" {
+            std::fs::copy(&path, &old).expect("it is copied");
+        } else {
+            upkeep::copy(&path, &old).await.expect("it is backed up");
+        }
+        // What was stored since is moved into the file, as happens every so often.
+        enqueue(&store, &make, "a2").await.expect("it is whole");
+        by_another_program(&path, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+        enqueue(&store, &make, "a3").await.expect("it is whole");
+        let older = std::fs::read(&old).expect("it is there");
+        let file = std::fs::OpenOptions::new().write(true).open(&path);
+        std::os::unix::fs::FileExt::write_all_at(&file.expect("it is there"), &older, 0)
+            .expect("it is written over");
+        let parts = ["an older copy", "tandem.db", "tandem db check"];
+        refused_with(&store, &make, &parts).await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_command_beside_a_process_that_keeps_nothing_learns_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let (store, make) = (running_on(&path).await, Make::default());
+    let older = folder.path().join("older.db");
+    upkeep::copy(&path, &older).await.expect("it is backed up");
+    std::fs::rename(&path, folder.path().join("aside")).expect("it is moved");
+    std::fs::rename(&older, &path).expect("it is put in its place");
+    let refused = enqueue(&store, &make, "a1").await;
+    refused.expect_err("it is another file");
+    let beside = async || {
+        let store = SqliteStore::open(&path, SqliteOptions { exclusive: false }).await?;
+        store.ping().await
+    };
+    let said = beside().await.expect_err("nothing is kept").to_string();
+    for part in ["removed or replaced while Tandem runs", "Stop Tandem"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    std::fs::rename(folder.path().join("aside"), &path).expect("it is put back");
+    enqueue(&store, &make, "a1").await.expect("it goes on");
+    store.ping().await.expect("it is kept");
+    beside().await.expect("and that is learnt too");
+}

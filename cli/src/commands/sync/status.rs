@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tandem_domain::SyncName;
 use tandem_domain::line::line;
 use tandem_operator::views::{RunView, ScheduleView, SyncView};
-use tandem_operator::{ConnectionStatus, Counted, SyncStatus};
+use tandem_operator::{ConnectionStatus, Counted, Status, SyncStatus};
 
 use crate::commands::options::DataOptions;
 use crate::commands::output::{JsonForm, fitted, moment, say, say_json, say_json_as, table};
@@ -25,11 +25,7 @@ pub async fn run(
         if data.output.json {
             say_json_as(&status, form)?;
         } else {
-            let mut texts: Vec<String> = status
-                .unattended
-                .iter()
-                .map(|why| format!("! {why}"))
-                .collect();
+            let mut texts = warnings(&status);
             texts.extend(status.syncs.iter().map(told));
             let lines: Vec<String> = status.connections.iter().map(connection).collect();
             texts.push(lines.join("\n"));
@@ -57,17 +53,22 @@ pub async fn run(
     if data.output.json {
         say_json_as(&status, form)?;
     } else {
-        let whole = operator.status().await?;
-        let unattended = unattended(&data.storage, &whole).await?;
-        let unattended = unattended.map_or_else(String::new, |why| format!("! {why}\n\n"));
+        let mut whole = operator.status().await?;
+        whole.unattended = unattended(&data.storage, &whole).await?;
         let lines: Vec<String> = status.connections.iter().map(connection).collect();
-        say(&format!(
-            "{unattended}{}\n\n{}",
-            told(&status),
-            lines.join("\n")
-        ))?;
+        let mut texts = warnings(&whole);
+        texts.extend([told(&status), lines.join("\n")]);
+        say(&texts.join("\n\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What comes first, because nothing else counts where it is so.
+fn warnings(status: &Status) -> Vec<String> {
+    let not_kept = status.not_kept.iter();
+    let not_kept = not_kept.map(|why| format!("! NOTHING IS KEPT: {}", line(why)));
+    let unattended = status.unattended.iter().map(|why| format!("! {why}"));
+    not_kept.chain(unattended).collect()
 }
 
 /// A connection in a line, with what to do when it is in trouble.

@@ -50,6 +50,7 @@ impl Readiness {
             Ok(()) if changed && last.is_some() => tracing::info!("ready again"),
             Ok(()) | Err(_) => {}
         }
+        metrics::gauge!("tandem_storage_takes_writes").set(f64::from(u8::from(seen.is_ok())));
         *last = Some((Instant::now(), seen.clone()));
         seen
     }

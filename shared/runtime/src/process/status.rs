@@ -67,6 +67,8 @@ async fn ready(State(status): State<Status>) -> impl IntoResponse {
 }
 
 async fn render(State(status): State<Status>) -> impl IntoResponse {
+    // Looked at now, so that the metrics tell of it. It is the only way to know when nothing is written.
+    let _said_by_the_metrics = status.readiness.check().await;
     let header = [(axum::http::header::CONTENT_TYPE, METRICS_TYPE)];
     (header, status.metrics.render())
 }

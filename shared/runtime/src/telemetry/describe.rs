@@ -135,6 +135,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (
         Gauge,
+        "tandem_storage_takes_writes",
+        "1 while the storage takes writes, 0 while nothing is kept: `tandem status` says why.",
+    ),
+    (
+        Gauge,
         "tandem_doorbell_connected",
         "1 while Redis can be reached, 0 while workers look for jobs every second.",
     ),

@@ -15,7 +15,9 @@ use tandem_store::StoreError;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::log_note::{note_closed, note_length};
+use crate::PROBE;
+use crate::generation;
+use crate::log_note::{note_closed, note_length, note_refusal};
 use crate::open::empty_log;
 use crate::sql::{self, Statement};
 use crate::tally::Tally;
@@ -49,6 +51,10 @@ struct Reply {
 pub(crate) struct Txn {
     conn: SqliteConnection,
     pub(crate) tally: Tally,
+    /// Whether a statement failed since the last look.
+    has_failed: bool,
+    /// Why nothing is kept, as it was noted last.
+    refusal: Option<String>,
     ending: Option<Ending>,
 }
 
@@ -84,11 +90,52 @@ impl Txn {
     }
 
     /// Damage that a statement met is noted.
-    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        result.map_err(|error| match &self.ending {
-            Some(ending) => ending.watch.noted(error),
-            None => error,
+    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            self.has_failed = true;
+            match &self.ending {
+                Some(ending) => ending.watch.noted(error),
+                None => error,
+            }
         })
+    }
+
+    /// After a batch in which something failed, and from then on until something can be kept again: tries it, and notes
+    /// for other processes what comes of it.
+    async fn look_again(&mut self) {
+        let is_alone = self.ending.as_ref().and_then(Ending::alone).is_some();
+        if !is_alone || !(std::mem::take(&mut self.has_failed) || self.refusal.is_some()) {
+            return;
+        }
+        let refused = self.probe().await.err();
+        let probed = refused.as_ref().map(ToString::to_string);
+        if refused.is_some() {
+            roll_back(self).await;
+        }
+        self.has_failed = false;
+        if probed != self.refusal
+            && let Some((lock, _)) = self.ending.as_ref().and_then(Ending::alone)
+        {
+            match (&probed, &self.refusal) {
+                // That the files are wrong was said when it was noticed.
+                (Some(said), None) if !self.has_told() => {
+                    tracing::error!("nothing can be kept: {said}. It is tried again all the time");
+                }
+                (None, Some(_)) => tracing::info!("what is written is kept again"),
+                _ => {}
+            }
+            if let Err(error) = note_refusal(lock, refused.as_ref()) {
+                tracing::debug!(%error, "other processes cannot be told whether something is kept");
+            }
+            self.refusal = probed;
+        }
+    }
+
+    async fn probe(&mut self) -> Result<(), StoreError> {
+        self.begin().await?;
+        self.check_whole()?;
+        self.run(sqlx::query(PROBE)).await?;
+        self.commit().await
     }
 
     fn check_place(&self) -> Result<(), StoreError> {
@@ -110,6 +157,7 @@ impl Txn {
         let Some(watch) = self.ending.as_ref().map(|ending| Arc::clone(&ending.watch)) else {
             return self.run(sqlx::query(BEGIN)).await.map(|_| ());
         };
+        watch.check_contents();
         for _ in 0..BEGIN_TRIES {
             shortening::judge(&mut self.conn, &watch).await?;
             self.run(sqlx::query(BEGIN)).await?;
@@ -120,6 +168,20 @@ impl Txn {
         }
         // Whatever makes it shorter again and again is no checkpoint.
         self.run(sqlx::query(BEGIN)).await.map(|_| ())
+    }
+
+    /// Ends the transaction so that all of it is on the disk, in the files that are at their paths.
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        if let Some(number) = self.ending.as_ref().and_then(|end| end.watch.next_number()) {
+            let written = generation::write(&mut self.conn, number).await;
+            self.noted(written)?;
+        }
+        self.check_whole()?;
+        self.run(sqlx::query("-- commit\nCOMMIT")).await?;
+        // Removed in the meantime: what was committed is nowhere, so nobody is told that it is kept.
+        self.check_place()?;
+        self.note_log();
+        Ok(())
     }
 
     /// So that a start after a kill knows how much there is to be.
@@ -200,6 +262,8 @@ impl Writer {
         let txn = Txn {
             conn,
             tally: Tally::default(),
+            has_failed: false,
+            refusal: None,
             ending,
         };
         let stop = Arc::new(Notify::new());
@@ -243,6 +307,7 @@ impl Writer {
             Box::pin(async move {
                 // Not even read: of a file that was cut, what is not there reads as nothing.
                 if let Err(refused) = txn.check_whole() {
+                    txn.has_failed = true;
                     return Reply {
                         keep: false,
                         answer: Box::new(move |_| {
@@ -291,6 +356,9 @@ async fn serve(mut txn: Txn, mut waiting: mpsc::Receiver<Verb>, stop: Arc<Notify
             }
             roll_back(&mut txn).await;
         }
+        // Before anybody is answered, so that whoever is refused can see why in the status.
+        txn.has_failed |= failure.is_some();
+        txn.look_again().await;
         for answer in replies {
             answer(match &failure {
                 None => Ok(()),
@@ -333,12 +401,7 @@ async fn run_batch(
     let mut tally = std::mem::take(&mut txn.tally);
     let flushed = tally.flush(&mut txn.conn).await;
     txn.noted(flushed)?;
-    txn.check_whole()?;
-    txn.run(sqlx::query("-- commit\nCOMMIT")).await?;
-    // Removed in the meantime: what was committed is nowhere, so nobody is told that it is kept.
-    txn.check_place()?;
-    txn.note_log();
-    Ok(())
+    txn.commit().await
 }
 
 /// Each verb ends with the savepoint of the next: a call of the driver is a hop to another thread.

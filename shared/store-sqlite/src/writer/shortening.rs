@@ -8,12 +8,10 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 use tandem_store::StoreError;
 
+use crate::log_hole::{FRAME_HEAD_BYTES, LOG_HEAD_BYTES};
 use crate::watch::Watch;
 use crate::{rows, sql};
 
-/// The head of the log, and of each frame in it.
-const LOG_HEAD_BYTES: i64 = 32;
-const FRAME_HEAD_BYTES: i64 = 24;
 /// A checkpoint of another process is waited for so often …
 const BUSY_TRIES: u32 = 50;
 /// … and so long each time.
@@ -33,14 +31,23 @@ pub(super) async fn judge(conn: &mut SqliteConnection, watch: &Watch) -> Result<
     if watch.damaged() || !watch.is_to_be_judged() {
         return Ok(());
     }
-    let is_whole = match needed(conn).await {
-        Ok(Some(needed)) => {
+    if watch.is_known_to_be_cut() && watch.shorter().is_some() {
+        return Ok(());
+    }
+    // Not even asked then: it would move the hole into the database.
+    let found = match watch.has_log_hole() {
+        true => Ok(None),
+        false => needed(conn).await.map(Some),
+    };
+    let is_whole = match found {
+        Ok(None) => false,
+        Ok(Some(Some(needed))) => {
             let [database, log] = watch.lengths_now();
             let is_there =
                 |needed, length| u64::try_from(needed).is_ok_and(|bytes| bytes <= length);
             is_there(needed.database, database) && is_there(needed.log, log)
         }
-        Ok(None) => {
+        Ok(Some(None)) => {
             return Err(StoreError::Unavailable(
                 "another process is moving the write-ahead log into the database; it is waited for"
                     .to_owned(),
@@ -86,7 +93,7 @@ SELECT page_count, page_size FROM pragma_page_count, pragma_page_size";
             database: if is_moved { pages * page } else { 0 },
             log: match is_moved {
                 true => 0,
-                false => LOG_HEAD_BYTES + frames * (FRAME_HEAD_BYTES + page),
+                false => i64::from(LOG_HEAD_BYTES) + frames * (i64::from(FRAME_HEAD_BYTES) + page),
             },
         }));
     }
