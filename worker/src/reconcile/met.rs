@@ -113,7 +113,7 @@ fn by_times(work: Work<'_>, intent: &Intent, created: &Reading, took: Duration) 
     let by_our_clock = made.shifted(-offset);
     let slack = CLOCK_SLACK + coarseness(made);
     let is_before = |slack: Duration| by_our_clock.plus(slack) < intent.created_at;
-    let is_old = match created.record.updated_at {
+    let is_old = match changed_at(created) {
         Some(changed) => is_before(slack) && changed.since(made) > took + slack,
         None => is_before(slack + CLOCK_SLACK_ALONE),
     };
@@ -124,11 +124,21 @@ fn by_times(work: Work<'_>, intent: &Intent, created: &Reading, took: Duration) 
     })
 }
 
+/// When a record was last changed, by its system's clock. A local time that comes twice may be read as one from before the
+/// record was made: then it is the second of both.
+fn changed_at(reading: &Reading) -> Option<Timestamp> {
+    let record = &reading.record;
+    let is_possible = |at: &Timestamp| record.created_at.is_none_or(|made| *at >= made);
+    let times = [record.updated_at, record.updated_again];
+    let mut possible = times.into_iter().flatten().filter(is_possible);
+    possible.next().or(record.updated_at)
+}
+
 /// Whether a create whose answer was lost has gone over a record: it was made before and changed since, and shows all that
 /// we sent. Systems that keep our reference with what they make do not give it to what stands there.
 pub(super) fn went_over(work: Work<'_>, intent: &Intent, found: &Reading) -> bool {
     let offset = work.sync.end(intent.side).connector.clock_offset_micros();
-    let changed = found.record.updated_at.map(|at| at.shifted(-offset));
+    let changed = changed_at(found).map(|at| at.shifted(-offset));
     let is_since = changed.is_some_and(|at| at.plus(CLOCK_SLACK) >= intent.created_at);
     let mut sent = intent.fields.iter();
     is_since

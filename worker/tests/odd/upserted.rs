@@ -5,6 +5,7 @@ use std::time::Duration;
 use tandem_domain::{Clock, RecordId, Side, Timestamp};
 use tandem_runtime::Archived;
 use tandem_store::{Conflict, ConflictKind, ConflictState, EventKind};
+use tandem_testkit::TestClock;
 
 use super::pairs::{PLAIN, text};
 use crate::world::system::oddities::Oddities;
@@ -115,6 +116,24 @@ async fn so_it_is_where_the_answer_to_the_create_was_lost() {
     world.hear(Side::A, &here).await;
     come_to_rest(&world).await;
     is_told_and_carried_over(&world, (&here, &there)).await;
+}
+
+#[tokio::test]
+async fn so_it_is_in_the_hour_that_a_system_without_offsets_tells_twice() {
+    // Its clock was put back a moment before all of this: the change is told as if the record had not been made yet.
+    for fault in [None, Some(Fault::LostResponse)] {
+        let odd = Oddities {
+            clock_put_back: Some(TestClock::default().now()),
+            creates_answer_id_alone: true,
+            ..upserts()
+        };
+        let world = at_work(PLAIN, odd).await;
+        let (here, there, _) = typed_on_both(&world, Duration::from_millis(5_017));
+        world.b.go_wrong(fault.as_slice());
+        world.hear(Side::A, &here).await;
+        come_to_rest(&world).await;
+        is_told_and_carried_over(&world, (&here, &there)).await;
+    }
 }
 
 #[tokio::test]
