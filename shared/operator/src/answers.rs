@@ -94,6 +94,9 @@ impl Operator {
                 self.require_healthy(conflict, *side)?;
                 self.check_both(conflict).await
             }
+            Resolution::Approve if matches!(conflict.kind, ConflictKind::NotDeleted { .. }) => {
+                self.check_delete_again(conflict).await
+            }
             Resolution::Approve => self.check_delete(conflict).await,
             Resolution::Reject => self.active_link(conflict).await.map(|_| ()),
         }
@@ -293,20 +296,45 @@ impl Operator {
         else {
             return Ok(());
         };
-        let (sync, systems) = (&conflict.sync, &self.parts.systems);
-        if let Some(record) = &link.side(*gone).id {
-            let back = systems.read(sync, *gone, record).await?;
-            if back.is_some_and(|standing| !standing.out_of_use) {
-                return Err(OperatorError::NotNow {
-                    problem: format!(
-                        "the record `{record}` is in {} again, so its partner is not deleted",
-                        systems.name(sync, *gone)
-                    ),
-                    advice: "reject the delete",
-                });
-            }
+        self.require_gone(&link, *gone, "reject the delete").await
+    }
+
+    /// A delete that did nothing may be sent again while the record is there, and its partner is not.
+    async fn check_delete_again(&self, conflict: &Conflict) -> Result<(), OperatorError> {
+        self.check_unmatched(conflict).await?;
+        let Conflict {
+            sync, side, record, ..
+        } = conflict;
+        let Some(link) = self.store().pair(sync, *side, record).await?.link else {
+            return Ok(());
+        };
+        let advice = "nothing is left to answer: the two are looked at again";
+        self.require_gone(&link, conflict.side.other(), advice)
+            .await
+    }
+
+    /// The record of this side is not there, or out of use.
+    async fn require_gone(
+        &self,
+        link: &Link,
+        gone: Side,
+        advice: &'static str,
+    ) -> Result<(), OperatorError> {
+        let (sync, systems) = (&link.sync, &self.parts.systems);
+        let Some(record) = &link.side(gone).id else {
+            return Ok(());
+        };
+        let back = systems.read(sync, gone, record).await?;
+        if back.is_none_or(|standing| standing.out_of_use) {
+            return Ok(());
         }
-        Ok(())
+        Err(OperatorError::NotNow {
+            problem: format!(
+                "the record `{record}` is in {} again, so its partner is not deleted",
+                systems.name(sync, gone)
+            ),
+            advice,
+        })
     }
 }
 

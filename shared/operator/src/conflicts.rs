@@ -83,6 +83,16 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
             ),
             IGNORE_PAIR,
         ],
+        ConflictKind::NotDeleted { .. } => &[
+            (
+                "approve",
+                "delete the record once more; if it was edited since, the edit wins as with any delete, and its partner is made again",
+            ),
+            (
+                "dismiss",
+                "leave the record as it is, without a partner, and close the question",
+            ),
+        ],
         ConflictKind::Emptied { .. } => &[
             (
                 "approve",
@@ -273,6 +283,7 @@ impl Operator {
             | ConflictKind::Ambiguous { .. }
             | ConflictKind::NotKept { .. }
             | ConflictKind::DeleteHeld { .. }
+            | ConflictKind::NotDeleted { .. }
             | ConflictKind::Overwritten { .. }
             | ConflictKind::BackAndForth { .. }
             | ConflictKind::Doubled { .. } => Ok(None),
@@ -350,6 +361,9 @@ const fn advice(kind: &ConflictKind) -> &'static str {
             "say which record to link it to, or to create a new one, or ignore the record"
         }
         ConflictKind::DeleteHeld { .. } => "approve or reject the delete, or ignore the record",
+        ConflictKind::NotDeleted { .. } => {
+            "delete the record in its system, and the question closes; or approve to have the delete sent once more, or dismiss to leave the record as it is"
+        }
         ConflictKind::Overwritten { .. } => {
             "put the value right in either system if it is wrong, then dismiss the question; or ignore the record"
         }
@@ -378,7 +392,7 @@ mod tests {
 
     use super::*;
 
-    fn one_of_each() -> [ConflictKind; 10] {
+    fn one_of_each() -> [ConflictKind; 11] {
         [
             Make::field_conflict("name"),
             Make::ambiguous(),
@@ -391,6 +405,12 @@ mod tests {
             ConflictKind::DeleteHeld {
                 gone: Side::A,
                 reason: String::new(),
+            },
+            ConflictKind::NotDeleted {
+                system: "crm".to_owned(),
+                answered_at: Timestamp::from_secs(0),
+                seen_at: Timestamp::from_secs(30),
+                edited: false,
             },
             ConflictKind::Overwritten {
                 edited_at: Some(Timestamp::from_secs(0)),

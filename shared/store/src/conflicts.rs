@@ -63,6 +63,19 @@ pub enum ConflictKind {
         #[serde(default)]
         reason: String,
     },
+    /// A system answered our delete of a record with success, and shows the record still: its pair has ended, and its partner
+    /// is gone.
+    NotDeleted {
+        /// The system, by the name of its connection.
+        system: String,
+        /// When it said that it had deleted the record.
+        answered_at: Timestamp,
+        /// When it was looked at last before this was asked.
+        seen_at: Timestamp,
+        /// Whether its mapped fields have changed since.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        edited: bool,
+    },
     /// A write of ours went over an edit that came in the moment between reading and writing, or over a record that its
     /// system answered a create of ours with, and that stood there before.
     Overwritten {
@@ -188,6 +201,7 @@ impl ConflictKind {
             Self::Ambiguous { .. } => QuestionKind::Ambiguous,
             Self::NotKept { .. } => QuestionKind::NotKept,
             Self::DeleteHeld { .. } => QuestionKind::DeleteHeld,
+            Self::NotDeleted { .. } => QuestionKind::NotDeleted,
             Self::Overwritten { .. } => QuestionKind::Overwritten,
             Self::Emptied { .. } => QuestionKind::Emptied,
             Self::Replaced { .. } => QuestionKind::Replaced,
@@ -212,6 +226,7 @@ impl ConflictKind {
             | Self::Emptied { field, .. } => Some(field),
             Self::Ambiguous { .. }
             | Self::DeleteHeld { .. }
+            | Self::NotDeleted { .. }
             | Self::Overwritten { .. }
             | Self::Replaced { .. }
             | Self::SetBack { .. }
@@ -327,7 +342,7 @@ pub struct NewConflict {
 impl NewConflict {
     /// What is asked about, as text: one question about it is never open twice. It is a field of a link, or a
     /// record; beside other questions about a record stand those whether an edit was overwritten, whether it is to be
-    /// deleted, whether it is still the same record, and who changes it back. One about a field that vanished, or about a
+    /// deleted, why it was not, whether it is still the same record, and who changes it back. One about a field that vanished, or about a
     /// system that was set back, is about a side of a sync.
     #[must_use]
     pub fn subject(&self) -> String {
@@ -347,6 +362,7 @@ impl NewConflict {
                 _,
                 ConflictKind::Overwritten { .. }
                 | ConflictKind::DeleteHeld { .. }
+                | ConflictKind::NotDeleted { .. }
                 | ConflictKind::BackAndForth { .. },
             ) => format!("{record}#{}", self.kind.as_str()),
             (_, kind) => match kind.field() {

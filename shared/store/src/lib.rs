@@ -51,7 +51,7 @@ pub use jobs::{
 };
 pub use leases::LeaseStore;
 pub use links::{
-    Causes, Confirmation, Doubt, FILTERED_MARK, Filtered, IndexedRecord, Intent, IntentOp,
+    Causes, Confirmation, Deleted, Doubt, FILTERED_MARK, Filtered, IndexedRecord, Intent, IntentOp,
     IntentState, IntentVerdict, JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkStanding,
     LinkState, LinkStore, LinkUpdate, MayLand, NewLink, OpenField, OwnWrite, PairContext, Ruling,
     SeenRecord, SideMemory, SideState, Tally, Unseen, WaitingCause, says_filtered,

@@ -15,7 +15,7 @@ use tandem_domain::{
 pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, says_filtered};
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
 pub use memory::{
-    Doubt, Filtered, LeftOut, MayLand, OwnWrite, SideMemory, SideState, Tally, Unseen,
+    Deleted, Doubt, Filtered, LeftOut, MayLand, OwnWrite, SideMemory, SideState, Tally, Unseen,
 };
 
 use crate::StoreError;
@@ -237,6 +237,8 @@ pub struct PairContext {
     pub replaced: Option<ConflictId>,
     /// The open question whether the remaining record of the link is to be deleted.
     pub delete_held: Option<ConflictId>,
+    /// The open question what becomes of a record that its system did not delete, though it said so.
+    pub not_deleted: Option<ConflictId>,
     /// The open question who changes the pair back after each write.
     pub back_and_forth: Option<ConflictId>,
     /// Whether an operator said to leave this record alone.

@@ -102,6 +102,13 @@ impl Fact {
             QuestionKind::DeleteHeld => {
                 self.is_of_pair() || matches!(self, Self::Whole | Self::OtherGone)
             }
+            QuestionKind::NotDeleted => {
+                self.is_of_pair()
+                    || matches!(
+                        self,
+                        Self::Linked | Self::Gone | Self::OutOfUse | Self::Filtered | Self::Whole
+                    )
+            }
             QuestionKind::Replaced => {
                 self.is_of_pair() || matches!(self, Self::Same | Self::PartOfOne)
             }
@@ -218,6 +225,14 @@ mod tests {
             let is_of_record_alone = fact != Fact::LeftAlone;
             assert_eq!(!fact.ends(QuestionKind::Field), is_of_record_alone);
         }
+    }
+
+    #[test]
+    fn that_a_record_was_not_deleted_is_moot_once_it_is_gone_or_has_another_partner() {
+        for fact in [Fact::Gone, Fact::OutOfUse, Fact::Linked, Fact::TakenApart] {
+            assert!(fact.ends(QuestionKind::NotDeleted), "{fact:?}");
+        }
+        assert!(!Fact::Agree.ends(QuestionKind::NotDeleted));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub enum QuestionKind {
     NotKept,
     /// Whether the partner of a record that is gone is to be deleted.
     DeleteHeld,
+    /// A delete was answered with success and not carried out.
+    NotDeleted,
     /// An edit that a write of ours went over.
     Overwritten,
     /// Whether a field that vanished was emptied.
@@ -27,11 +29,12 @@ pub enum QuestionKind {
 
 impl QuestionKind {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Field,
         Self::Ambiguous,
         Self::NotKept,
         Self::DeleteHeld,
+        Self::NotDeleted,
         Self::Overwritten,
         Self::Emptied,
         Self::Replaced,
@@ -48,6 +51,7 @@ impl QuestionKind {
             Self::Ambiguous => "ambiguous",
             Self::NotKept => "not_kept",
             Self::DeleteHeld => "delete_held",
+            Self::NotDeleted => "not_deleted",
             Self::Overwritten => "overwritten",
             Self::Emptied => "emptied",
             Self::Replaced => "replaced",

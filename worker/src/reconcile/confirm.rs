@@ -16,6 +16,7 @@ use super::ending;
 use super::lands_again;
 use super::linked::Open;
 use super::moot;
+use super::not_deleted;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
 use super::taken;
@@ -72,7 +73,7 @@ pub(super) async fn finish(
     let unshown = Unshown::of(work, &open, &carried, &settled);
     let outcome = if settled.moved {
         work.next_step()
-    } else if let Some(wait) = unshown.wait {
+    } else if let Some(wait) = unshown.wait.or(not_deleted::first_look(&carried)) {
         work.snooze(wait, Waiting::Elsewhere)
     } else {
         JobOutcome::Done {
@@ -273,6 +274,7 @@ fn retired(
     state.memory.unseen = unshown.of_side(side).clone();
     state.memory.may_land = lands_again::remembered(work, open, carried, &settled.base, side);
     state.memory.own_write = deleted_over::remembered(open, carried, side);
+    state.memory.deleted = not_deleted::remembered(work, open, carried, side);
     let is_gone = open
         .pair
         .side(side)
@@ -328,6 +330,7 @@ fn side_state(
         set_back: None,
         set_back_asked: None,
         filtered: None,
+        deleted: None,
         writes: back_and_forth::tally(work, open, side, is_written(open, write, side)),
     };
     if reading.kept.values().any(|one| !one.settled) {

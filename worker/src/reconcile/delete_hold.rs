@@ -8,6 +8,7 @@ use tandem_store::{ConflictKind, ConflictState, Fact, QuestionKind, Resolution};
 use super::held::{Held, end};
 use super::linked::Open;
 use super::moot::give_up;
+use super::not_deleted;
 use super::questions::question;
 use crate::brake;
 use crate::executor::Work;
@@ -27,6 +28,9 @@ pub(super) async fn hold(
     else {
         return Ok(None);
     };
+    if not_deleted::is_to_be_sent_again(&open.context) {
+        return Ok(None);
+    }
     let (side, gone) = (delete.side, delete.side.other());
     let ruling = open
         .context

@@ -83,7 +83,10 @@ fn cause(work: Work<'_>, open: &Open, planned: &Plan, carried: &[Carried], gone:
     };
     let held = QuestionKind::DeleteHeld.as_str();
     if carried.iter().any(|one| one.intent.op == IntentOp::Delete) {
-        let approved = answered(held, &Resolution::Approve);
+        let again = QuestionKind::NotDeleted.as_str();
+        let approved = [held, again]
+            .iter()
+            .any(|asked| answered(asked, &Resolution::Approve));
         return Cause::Deleted { approved };
     }
     let policy = work.sync.policy.deletes.when_gone(gone);

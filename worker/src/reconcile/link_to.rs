@@ -1,7 +1,9 @@
 //! Links two records that belong together.
 
 use tandem_domain::{ConflictId, LinkId, RecordId};
-use tandem_store::{Confirmation, LinkUpdate, Moot, NewLink, Operation, SideState};
+use tandem_store::{
+    Confirmation, ConflictState, Fact, LinkUpdate, Moot, NewLink, Operation, SideState,
+};
 
 use super::unlinked::Here;
 use crate::executor::{Work, both};
@@ -33,6 +35,24 @@ impl Answers {
     }
 }
 
+/// That either of two records was not deleted needs no answer once they are a pair.
+async fn not_deleted(
+    work: Work<'_>,
+    here: &Here,
+    partner: &RecordId,
+) -> Result<impl Iterator<Item = Moot> + use<>, WorkError> {
+    let store = &work.context.store;
+    let there = store
+        .pair(&work.sync.name, here.side.other(), partner)
+        .await?;
+    let asked = [here.pair.not_deleted, there.not_deleted];
+    Ok(asked.into_iter().flatten().map(|question| Moot {
+        question,
+        was: ConflictState::Open,
+        fact: Fact::Linked,
+    }))
+}
+
 /// Links first and compares in the link's own lane, so that the jobs of both records cannot both write.
 pub(super) async fn link_to(
     work: Work<'_>,
@@ -53,6 +73,8 @@ pub(super) async fn link_to(
         b: b.map(blank).unwrap_or_default(),
         base: std::collections::BTreeMap::new(),
     };
+    let mut moot = answers.moot;
+    moot.extend(not_deleted(work, here, partner).await?);
     let mut change = work.change(Operation::Link, a, b);
     change.link = Some(link.id);
     let confirmation = Confirmation {
@@ -60,7 +82,7 @@ pub(super) async fn link_to(
         seen: vec![(here.side, here.reading.indexed(work.sync))],
         changes: vec![change],
         used_rulings: answers.used,
-        moot: answers.moot,
+        moot,
         outcome: Some(work.next_step()),
         ..Confirmation::default()
     };

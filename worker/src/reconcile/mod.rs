@@ -24,6 +24,7 @@ mod lost_create;
 mod made_again;
 mod met;
 mod moot;
+mod not_deleted;
 mod out_of_date;
 mod over_and_over;
 mod overwritten;

@@ -46,6 +46,7 @@ pub(super) fn ended(work: Work<'_>, open: &Open, planned: &Plan, settled: &Settl
         (context.replaced, QuestionKind::Replaced),
         (context.back_and_forth, QuestionKind::BackAndForth),
         (context.delete_held, QuestionKind::DeleteHeld),
+        (context.not_deleted, QuestionKind::NotDeleted),
     ];
     let of_pair = asked
         .into_iter()
@@ -90,7 +91,7 @@ fn is_carried_out(ruling: &Ruling, kind: QuestionKind, planned: &Plan) -> bool {
     match (kind, &ruling.resolution) {
         // It changes nothing.
         (_, Resolution::Dismiss) => true,
-        (QuestionKind::DeleteHeld, Resolution::Approve) => {
+        (QuestionKind::DeleteHeld | QuestionKind::NotDeleted, Resolution::Approve) => {
             let mut writes = planned.writes.iter();
             writes.any(|write| write.op == WriteOp::Delete)
         }
@@ -101,6 +102,7 @@ fn is_carried_out(ruling: &Ruling, kind: QuestionKind, planned: &Plan) -> bool {
         (
             QuestionKind::Field
             | QuestionKind::NotKept
+            | QuestionKind::NotDeleted
             | QuestionKind::BackAndForth
             | QuestionKind::Overwritten
             | QuestionKind::Emptied

@@ -13,6 +13,7 @@ use super::ending;
 use super::filtered;
 use super::lost_create::{lost_create, settle_create};
 use super::moot::takes_no_part;
+use super::not_deleted;
 use super::pair::{CLOCK_SLACK, Pair, read_both};
 use super::set_back;
 use super::unlinked::{self, is_linked, look_again, takes_none};
@@ -45,7 +46,13 @@ pub(super) async fn run(
             "retired: an operator took this pair apart, and it is left alone",
         ));
     }
-    if let Some(told) = deleted_over::tell(work, &link, side, record, &pair).await? {
+    if let Some(waits) = not_deleted::look(work, &link, &pair, &context).await? {
+        return Ok(waits);
+    }
+    // What is in use was not deleted with an edit of it.
+    if in_use(&pair, side).is_none()
+        && let Some(told) = deleted_over::tell(work, &link, side, record, &pair).await?
+    {
         return Ok(told);
     }
     for side in Side::BOTH {
@@ -97,14 +104,14 @@ pub(super) async fn run(
 }
 
 /// The record of a side, if it is there and takes part.
-fn in_use(pair: &Pair, side: Side) -> Option<&Reading> {
+pub(super) fn in_use(pair: &Pair, side: Side) -> Option<&Reading> {
     let reading = pair.side(side);
     reading.filter(|reading| !reading.record.archived && reading.takes_part())
 }
 
 /// Whether under the id of a retired pair there is another record by now: made at another time, or back after it was gone,
 /// and not known by what it holds.
-fn is_another(work: Work<'_>, link: &Link, side: Side, reading: &Reading) -> bool {
+pub(super) fn is_another(work: Work<'_>, link: &Link, side: Side, reading: &Reading) -> bool {
     let memory = &link.side(side).memory;
     let is_deleted_by_us = memory
         .own_write

@@ -262,9 +262,19 @@ impl Judge<'_> {
             if self.was_the_base(lost) {
                 continue;
             }
-            // A record that was made again is compared with its partner for the first time: there a value beats an empty
-            // field.
-            if lost.value.is_empty() && self.has_had_several(&lost.thing) {
+            // A record that was made again is compared with its partner for the first time, and so are two that people made
+            // on both sides: there a value beats an empty field.
+            let was_compared_first =
+                self.has_had_several(&lost.thing) || self.is_said_to_be_empty(lost);
+            if lost.value.is_empty() && was_compared_first {
+                continue;
+            }
+            // Nobody has seen what a create of ours went over, be it typed at that very moment, and that is told.
+            if !lost.shown && self.is_told_that_a_create_met_it(lost) {
+                continue;
+            }
+            // Or nothing tells that the create has landed, because its answer was lost and somebody has typed there since.
+            if !lost.shown && self.is_edited_before_it_was_found(lost) {
                 continue;
             }
             // A system that lags behind does not show what was typed a moment ago.
@@ -291,10 +301,6 @@ impl Judge<'_> {
                 story()
             );
             if lost.carried || self.was_typed_on_both(lost) {
-                continue;
-            }
-            // Nobody has seen what a create of ours went over, and that is told.
-            if !lost.shown && self.is_told_that_a_create_met_it(lost) {
                 continue;
             }
             assert!(
@@ -403,6 +409,26 @@ impl Judge<'_> {
                 && !field.reason.is_empty()
                 && field.reason.contains(reason)
         })
+    }
+
+    /// Somebody has edited what was written over a value before Tandem found the record, which it then took for one that
+    /// people made on both sides.
+    fn is_edited_before_it_was_found(&self, lost: &Typed) -> bool {
+        let over = lost.overwritten.as_ref().map(|by| by.at);
+        let found = self.changes.iter().filter(|change| {
+            let of_record = [&change.a, &change.b].contains(&&Some(lost.record.clone()));
+            change.operation == Operation::Link && of_record
+        });
+        let found = found.map(|change| change.at).max();
+        let mut typed = self.typed.iter().filter(|one| one.record == lost.record);
+        typed.any(|one| one != lost && Some(one.at) >= over && Some(one.at) <= found)
+    }
+
+    /// The log says that a value was carried over because its side had none.
+    fn is_said_to_be_empty(&self, lost: &Typed) -> bool {
+        let reason = format!("side {} had no value", lost.side);
+        self.logged(lost)
+            .any(|field| field.field == lost.field && field.reason.contains(&reason))
     }
 
     /// A system answered a create of ours with the record, and what the create wrote is named in a question and the log.

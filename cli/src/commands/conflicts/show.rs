@@ -262,6 +262,7 @@ mod tests {
             ("not_kept", &["take", "dismiss", "ignore"]),
             ("ambiguous", &["link_to", "create_new", "ignore"]),
             ("delete_held", &["approve", "reject", "ignore"]),
+            ("not_deleted", &["approve", "dismiss"]),
             ("emptied", &["approve", "reject"]),
             ("replaced", &["take", "approve", "reject", "ignore"]),
             ("set_back", &["take", "approve"]),

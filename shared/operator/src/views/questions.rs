@@ -75,6 +75,7 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
         _ if own && record.id == conflict.record => Part::Record,
         ConflictKind::SetBack { .. } if own => Part::Record,
         ConflictKind::DeleteHeld { gone, .. } if record.side == *gone => Part::Gone,
+        ConflictKind::NotDeleted { .. } => Part::Gone,
         ConflictKind::Ambiguous { .. } | ConflictKind::Doubled { .. } if own => Part::Rival,
         ConflictKind::Ambiguous { .. } => Part::Candidate,
         ConflictKind::Field { .. }
@@ -133,6 +134,26 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             quoted(kept),
             may_have_met(side, beside)
         ),
+        ConflictKind::NotDeleted {
+            system,
+            answered_at,
+            seen_at,
+            edited,
+        } => {
+            let partner = conflict.shown.iter().find(|shown| shown.side == other);
+            let partner = partner.map_or_else(
+                || "its partner".to_owned(),
+                |shown| format!("its partner {}", called(conflict, other, &shown.id)),
+            );
+            let since = if *edited {
+                ", and it was edited since"
+            } else {
+                ""
+            };
+            format!(
+                "{record} on side {side} was to be deleted, because {partner} on side {other} is gone: {system} answered our delete with success at {answered_at}, and still showed the record at {seen_at}{since}. Nothing was made again on side {other}, and the delete is not sent again by itself: delete the record in {system} by hand, or answer"
+            )
+        }
         ConflictKind::Overwritten { .. } => overwritten(conflict, &record),
         ConflictKind::Replaced {
             reason,

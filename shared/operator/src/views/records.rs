@@ -563,6 +563,14 @@ fn question(kind: &ConflictKind) -> Json {
             value,
         } => json!({ "field": field, "records": records, "value": plain(value) }),
         ConflictKind::DeleteHeld { gone, reason } => json!({ "gone": gone, "reason": reason }),
+        ConflictKind::NotDeleted {
+            system,
+            answered_at,
+            seen_at,
+            edited,
+        } => {
+            json!({ "system": system, "answered_at": answered_at, "seen_at": seen_at, "edited": edited })
+        }
         ConflictKind::Overwritten {
             edited_at,
             event,

@@ -1,8 +1,8 @@
 use tandem_domain::{BaseValue, Fields, RecordId, Side, Value};
 use tandem_operator::{Confirmed, ConflictQuery, OperatorError, Switch};
 use tandem_store::{
-    ConflictKind, ConflictState, Fact, Job, JobFilter, JobKind, NewConflict, Resolution,
-    SetBackSign,
+    Confirmation, ConflictKind, ConflictState, Fact, Job, JobFilter, JobKind, JobOutcome,
+    LinkState, LinkUpdate, NewConflict, Resolution, SetBackSign,
 };
 use tandem_testkit::Make;
 
@@ -274,6 +274,79 @@ async fn a_delete_is_not_approved_when_the_record_is_back_or_the_pair_is_none() 
     let late = open(&world, late).await;
     let told = refusal(&world, late, Resolution::Approve).await;
     assert!(told.contains("is not linked any more"), "{told}");
+}
+
+/// A pair that has ended, as a worker leaves it.
+async fn retired(world: &World, a: &str, b: &str) {
+    let (make, store) = (&world.make, &world.store);
+    let link = make.link(a, b);
+    let id = link.id;
+    let inserted = store.insert_links(vec![link], make.now()).await;
+    assert_eq!(inserted.expect("linked"), 1);
+    let queued = store.enqueue(vec![make.job(a)], make.now()).await;
+    queued.expect("it is enqueued");
+    let claimed = store.claim(make.claim(1)).await.expect("it is claimed");
+    let link = store.link(id).await.expect("link").expect("it is there");
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Update {
+            id,
+            expected_revision: link.revision,
+            a: link.a,
+            b: link.b,
+            base: link.base,
+            state: LinkState::Retired,
+        }),
+        outcome: Some(JobOutcome::Done {
+            note: "retired".to_owned(),
+        }),
+        ..Confirmation::default()
+    };
+    let sync = Make::customers();
+    let ended = store.confirm(&sync, claimed[0].lease, confirmation, make.now());
+    assert_eq!(ended.await.expect("confirmed"), Ok(()));
+}
+
+fn not_deleted(world: &World) -> ConflictKind {
+    ConflictKind::NotDeleted {
+        system: "crm".to_owned(),
+        answered_at: world.make.now(),
+        seen_at: world.make.after(30),
+        edited: false,
+    }
+}
+
+#[tokio::test]
+async fn a_delete_that_did_nothing_is_sent_again_only_while_the_record_is_there_and_its_partner_is_not()
+ {
+    let world = world().await;
+    let asked_of = async |a: &str, b: &str| {
+        retired(&world, a, b).await;
+        let asked = world.make.conflict(None, a, not_deleted(&world));
+        open(&world, asked).await
+    };
+    let id = asked_of("7", "b7").await;
+    let view = world.operator.conflict(id).await.expect("it is asked");
+    for part in ["7", "crm answered our delete with success", "by hand"] {
+        assert!(view.asks.contains(part), "{}", view.asks);
+    }
+    let told = refusal(&world, id, Resolution::Approve).await;
+    assert!(
+        told.contains("`b7` is in") && told.contains("again"),
+        "{told}"
+    );
+    world.systems.remove(Side::B, "b7");
+    let approved = world.operator.resolve(id, Resolution::Approve).await;
+    approved.expect("its partner is gone");
+
+    let gone = asked_of("8", "b8").await;
+    world.systems.remove(Side::A, "8");
+    let told = refusal(&world, gone, Resolution::Approve).await;
+    assert!(told.contains("`8` is gone"), "{told}");
+    let view = world.operator.conflict(gone).await.expect("it is known");
+    assert_eq!(view.state, ConflictState::Closed);
+    let left = asked_of("9", "b9").await;
+    let dismissed = world.operator.resolve(left, Resolution::Dismiss).await;
+    dismissed.expect("it is left as it is");
 }
 
 #[tokio::test]

@@ -118,6 +118,9 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
             (ConflictState::Open, None, _) if asked == "delete_held" => {
                 context.delete_held = Some(conflict);
             }
+            (ConflictState::Open, None, _) if asked == "not_deleted" => {
+                context.not_deleted = Some(conflict);
+            }
             (ConflictState::Open, None, _) if asked == "back_and_forth" => {
                 context.back_and_forth = Some(conflict);
             }

@@ -61,6 +61,21 @@ pub struct SideMemory {
     /// The filter of the sync that leaves it out, so that nothing of the pair is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,
+    /// A delete of ours that its system answered with success, until it is seen that the record is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<Deleted>,
+}
+
+/// A delete that a system says it has carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// When it said so.
+    pub at: Timestamp,
+    /// The checksum of the mapped fields that the record had.
+    pub checksum: String,
+    /// Whether a person was told that the record is there still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 /// A record that a filter of its sync leaves out.

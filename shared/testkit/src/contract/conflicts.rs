@@ -179,6 +179,43 @@ pub async fn that_a_pair_goes_back_and_forth_is_asked_beside_other_questions(sto
     assert_eq!(stored(&store, asked.id).await.kind, kind);
 }
 
+/// That a record was not deleted shows in the pair that has ended, beside what else is asked about it, until it has another
+/// partner.
+pub async fn that_a_record_was_not_deleted_is_asked_of_a_pair_that_has_ended(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let make_one = |kind: ConflictKind| make.conflict(None, "a1", kind);
+    let not_deleted = || ConflictKind::NotDeleted {
+        system: "crm".to_owned(),
+        answered_at: make.now(),
+        seen_at: make.now(),
+        edited: true,
+    };
+    let early = make_one(not_deleted());
+    assert_eq!(open(&store, &make, &[&early]).await, 0, "it is held equal");
+    let change = make.change("a1", "b1");
+    let unlinked = store.unlink_by_hand(link.id, change, make.now()).await;
+    unlinked.expect("unlink_by_hand");
+    let asked = make_one(not_deleted());
+    let overwritten = ConflictKind::Overwritten {
+        edited_at: None,
+        event: None,
+        written: tandem_domain::Fields::new(),
+        met: None,
+    };
+    let beside = make_one(overwritten);
+    assert_eq!(open(&store, &make, &[&asked, &beside]).await, 2);
+    assert_eq!(pair(&store).await.not_deleted, Some(asked.id));
+    assert_eq!(stored(&store, asked.id).await.kind, asked.kind);
+    let approved = store
+        .resolve_conflict(asked.id, Resolution::Approve, make.job_id(), make.now())
+        .await;
+    assert!(approved.expect("resolve").is_some());
+    let context = pair(&store).await;
+    assert_eq!(context.not_deleted, None);
+    assert_eq!(context.rulings[0].asked, "not_deleted");
+}
+
 /// An answer enqueues the job that carries it out.
 pub async fn an_answer_enqueues_the_job_that_carries_it_out(store: Subject) {
     let make = Make::default();

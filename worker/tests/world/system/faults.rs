@@ -16,6 +16,10 @@ pub enum Fault {
     LostResponse,
     /// Its answer never came, and it is carried out so long after.
     Late(Duration),
+    /// It is answered, and never carried out.
+    Ignored,
+    /// It is answered, and carried out so long after.
+    Queued(Duration),
     /// The process dies before it is sent.
     CrashBefore,
     /// The process dies when it was carried out.
@@ -166,6 +170,17 @@ impl FakeSystem {
                 self.lands_later(effect, by);
                 Err(self.lost())
             }
+            Some(Fault::Ignored) => match target {
+                Some(id) => Ok(id),
+                None => self.carry_out(effect),
+            },
+            Some(Fault::Queued(by)) => match target {
+                Some(id) => {
+                    self.lands_later(effect, by);
+                    Ok(id)
+                }
+                None => self.carry_out(effect),
+            },
             Some(Fault::CrashBefore) => self.die().await,
             Some(Fault::CrashAfter) => {
                 let _ = self.carry_out(effect);
