@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tandem_connectors::ReadOutcome;
-use tandem_domain::{FieldType, RecordId, Side, SyncName};
+use tandem_domain::{FieldType, RecordId, Side, SyncName, Value};
 use tandem_operator::{OperatorError, Standing, Systems};
 use tandem_runtime::reload::LiveTopology;
 use tandem_runtime::{Archived, SyncDefinition, Topology};
@@ -70,14 +70,9 @@ impl Systems for ConfiguredSystems {
                 });
             }
         };
-        let rules = sync.policy.fields.iter();
-        let fields = rules.filter_map(|rule| {
-            let value = found.fields.get(rule.stream_field(side))?;
-            Some((rule.name.clone(), value.clone()))
-        });
         Ok(Some(Standing {
             out_of_use: found.archived && sync.archived == Archived::Gone,
-            fields: fields.collect(),
+            fields: sync.shown_fields(side, &found),
             id: found.id,
         }))
     }
@@ -86,6 +81,12 @@ impl Systems for ConfiguredSystems {
         let topology = self.topology.current();
         let rule = topology.syncs.get(sync)?.policy.rule(field)?;
         Some(rule.field_type)
+    }
+
+    fn same(&self, sync: &SyncName, field: &str, one: &Value, other: &Value) -> bool {
+        let topology = self.topology.current();
+        let sync = topology.syncs.get(sync);
+        sync.map_or(one == other, |sync| sync.same(field, one, other))
     }
 
     fn name(&self, sync: &SyncName, side: Side) -> String {

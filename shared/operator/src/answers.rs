@@ -12,6 +12,7 @@ use tandem_store::{
 };
 
 use crate::conflicts::Confirmed;
+use crate::still_shown::Both;
 use crate::systems::Standing;
 use crate::views::questions::quoted;
 use crate::{Operator, OperatorError};
@@ -92,7 +93,8 @@ impl Operator {
             Resolution::CreateNew => self.check_unmatched(conflict).await,
             Resolution::Take { side } => {
                 self.require_healthy(conflict, *side)?;
-                self.check_both(conflict).await
+                let both = self.check_both(conflict).await?;
+                self.require_shown(conflict, &both).await
             }
             Resolution::Approve if matches!(conflict.kind, ConflictKind::NotDeleted { .. }) => {
                 self.check_delete_again(conflict).await
@@ -277,16 +279,15 @@ impl Operator {
     }
 
     /// A value can only be taken over when both records are there.
-    async fn check_both(&self, conflict: &Conflict) -> Result<(), OperatorError> {
+    async fn check_both(&self, conflict: &Conflict) -> Result<Both, OperatorError> {
+        let mut both = Both::new();
         let Some(link) = self.active_link(conflict).await? else {
-            return Ok(());
+            return Ok(both);
         };
-        for side in Side::BOTH {
-            if let Some(record) = &link.side(side).id {
-                self.present(&conflict.sync, side, record).await?;
-            }
+        for (side, record) in link.records() {
+            both.push((side, self.present(&conflict.sync, side, record).await?));
         }
-        Ok(())
+        Ok(both)
     }
 
     /// A held delete may be carried out while the record is gone, and its partner there to be deleted.

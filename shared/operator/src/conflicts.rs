@@ -443,6 +443,7 @@ mod tests {
                 b: Fields::default(),
                 writes: 12,
                 since: Timestamp::from_secs(0),
+                again: None,
             },
             ConflictKind::Doubled {
                 first: RecordId::new("b1"),

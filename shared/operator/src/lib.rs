@@ -19,6 +19,7 @@ mod operator;
 mod reasons;
 mod span;
 mod status;
+mod still_shown;
 mod story;
 mod systems;
 pub mod views;

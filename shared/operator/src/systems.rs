@@ -2,7 +2,7 @@
 //! says of a record is checked against the system itself, because what is stored may be old.
 
 use async_trait::async_trait;
-use tandem_domain::{FieldType, Fields, RecordId, Side, SyncName};
+use tandem_domain::{FieldType, Fields, RecordId, Side, SyncName, Value};
 
 use crate::OperatorError;
 
@@ -13,7 +13,7 @@ pub struct Standing {
     pub id: RecordId,
     /// Whether it is archived or inactive in a way that counts as gone for the sync.
     pub out_of_use: bool,
-    /// Its mapped fields, under the mapping's names.
+    /// Its mapped fields, under the mapping's names, but those of which its system says nothing.
     pub fields: Fields,
 }
 
@@ -33,6 +33,9 @@ pub trait Systems: Send + Sync {
 
     /// What a mapped field of a sync holds, where that is known.
     fn field_type(&self, sync: &SyncName, field: &str) -> Option<FieldType>;
+
+    /// Whether two values of a mapped field are the same by its equality.
+    fn same(&self, sync: &SyncName, field: &str, one: &Value, other: &Value) -> bool;
 
     /// What a side is called: its connection.
     fn name(&self, sync: &SyncName, side: Side) -> String;
@@ -72,6 +75,10 @@ impl Systems for NoSystems {
 
     fn field_type(&self, _sync: &SyncName, _field: &str) -> Option<FieldType> {
         None
+    }
+
+    fn same(&self, _sync: &SyncName, _field: &str, one: &Value, other: &Value) -> bool {
+        one == other
     }
 
     fn name(&self, _sync: &SyncName, side: Side) -> String {

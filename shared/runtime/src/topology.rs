@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_connectors::{Connector, NeededFields};
-use tandem_domain::{ConnectionName, RetryPolicy, Side, StreamName, SyncName};
-use tandem_engine::SyncPolicy;
+use tandem_connectors::{Connector, NeededFields, RemoteRecord};
+use tandem_domain::{ConnectionName, Fields, RetryPolicy, Side, StreamName, SyncName, Value};
+use tandem_engine::{SyncPolicy, mapped, same};
 
 /// One side of a sync.
 #[derive(Clone)]
@@ -102,6 +102,25 @@ impl SyncDefinition {
             Side::A => &self.a,
             Side::B => &self.b,
         }
+    }
+
+    /// The mapped fields of a record of a side, but those of which its system says nothing.
+    #[must_use]
+    pub fn shown_fields(&self, side: Side, record: &RemoteRecord) -> Fields {
+        let mut fields = mapped(&self.policy, side, &record.fields);
+        for rule in &self.policy.fields {
+            if record.left_out.contains(rule.stream_field(side)) {
+                fields.remove(&rule.name);
+            }
+        }
+        fields
+    }
+
+    /// Whether two values of a mapped field are the same by its equality.
+    #[must_use]
+    pub fn same(&self, field: &str, one: &Value, other: &Value) -> bool {
+        let rule = self.policy.rule(field);
+        rule.map_or(one == other, |rule| same(rule.equality, one, other))
     }
 }
 

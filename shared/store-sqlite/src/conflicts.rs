@@ -44,9 +44,9 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
     })
 }
 
-/// Opens questions that are not open already; an open one about a field or a whole side takes over the values of now. What
-/// a record matches is not asked when a job in another lane has linked it meanwhile. Returns how many are new or have other
-/// values.
+/// Opens questions that are not open already; an open one about a field, a pair that goes back and forth, or a whole side
+/// takes over the values of now. What a record matches is not asked when a job in another lane has linked it meanwhile.
+/// That a field is contested takes the place of whether its value was kept. Returns how many are new or have other values.
 pub(crate) async fn open(
     txn: &mut Txn,
     conflicts: &[NewConflict],
@@ -82,8 +82,9 @@ WHERE (value ->> 'kind') ->> 'kind' NOT IN (SELECT k.value FROM json_each(?3) k)
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
 SET kind = excluded.kind, shown = excluded.shown
 WHERE conflicts.state = 'open' AND conflicts.kind <> excluded.kind
-  AND (conflicts.field IS NOT NULL OR excluded.kind ->> 'kind' = 'set_back')
-  AND conflicts.kind ->> 'kind' = excluded.kind ->> 'kind'";
+  AND (conflicts.field IS NOT NULL OR excluded.kind ->> 'kind' IN ('set_back', 'back_and_forth'))
+  AND (conflicts.kind ->> 'kind' = excluded.kind ->> 'kind'
+    OR conflicts.kind ->> 'kind' = 'not_kept' AND excluded.kind ->> 'kind' = 'field')";
 
 /// Closes questions whose answer was used.
 pub(crate) async fn close(

@@ -11,6 +11,7 @@ use crate::StoreError;
 use crate::brake::emptied_subject;
 use crate::question_kind::QuestionKind;
 use crate::set_back::set_back_subject;
+use crate::values_asked::Earlier;
 
 /// What the question is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,10 @@ pub enum ConflictKind {
         a: Value,
         /// The value on side b.
         b: Value,
+        /// The earlier answer, which was given for other values. Such a question stays until it is answered or both sides
+        /// agree, whatever the policy of the field says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Earlier>,
     },
     /// A record could be the same as several on the other side, or others on its own side claim the
     /// same partner.
@@ -134,6 +139,9 @@ pub enum ConflictKind {
         writes: usize,
         /// Since when they were counted.
         since: Timestamp,
+        /// The earlier answer, which was given for other values.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Earlier>,
     },
     /// A create of ours made two records: this is the one that has no partner.
     Doubled {
@@ -422,9 +430,10 @@ pub struct ConflictFilter {
 #[async_trait]
 pub trait ConflictStore: Send + Sync {
     /// Opens questions outside a job (first sync). One that is open or answered already for the same
-    /// link and field, or the same record, is kept; an open one about a field or a whole side takes over the values of
-    /// now. One about what a record matches is not opened when the record has a partner by now. Returns how many are new or
-    /// have other values.
+    /// link and field, or the same record, is kept; an open one about a field, a pair that goes back and forth, or a whole
+    /// side takes over the values of now, and one whether a value was kept gives way to one that the field is contested. One
+    /// about what a record matches is not opened when the record has a partner by now. Returns how many are new or have
+    /// other values.
     async fn open_conflicts(
         &self,
         conflicts: Vec<NewConflict>,

@@ -23,6 +23,7 @@ pub mod notes;
 mod question_kind;
 mod runs;
 mod set_back;
+mod values_asked;
 mod waits;
 
 use async_trait::async_trait;
@@ -66,6 +67,7 @@ pub use set_back::{
     NotedPair, SetBackCount, SetBackSign, SetBackStore, set_back_counted_by, set_back_subject,
 };
 pub use tandem_domain::BaseValue;
+pub use values_asked::Earlier;
 pub use waits::{NAMED_WAIT_MAX, STEPS_MAX, Turn, Verdict, Waiting, Waits};
 
 /// Everything that a storage does.

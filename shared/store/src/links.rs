@@ -24,6 +24,7 @@ use crate::conflicts::NewConflict;
 use crate::jobs::{JobOutcome, Lease, NewJob};
 use crate::moot::Moot;
 use crate::question_kind::QuestionKind;
+use crate::values_asked::Earlier;
 
 /// How a link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +209,7 @@ pub struct Ruling {
 }
 
 /// An open question about a field of a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OpenField {
     /// The question.
     pub question: ConflictId,
@@ -216,6 +217,8 @@ pub struct OpenField {
     pub kind: QuestionKind,
     /// The mapped field.
     pub field: String,
+    /// The earlier answer that was not carried out, if there was one.
+    pub again: Option<Earlier>,
 }
 
 /// All that a worker needs to know of a record before it reads the two systems.

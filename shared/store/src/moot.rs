@@ -41,6 +41,8 @@ pub enum Fact {
     OtherGone,
     /// Both records of the pair are the ones that were linked.
     Same,
+    /// A value that the question showed when it was answered has changed since.
+    Outdated,
     /// Both sides agree: in the field that is asked about, or in all.
     Agree,
     /// No record lacks the field any more.
@@ -83,6 +85,9 @@ impl Fact {
             Self::Whole => "both records of the pair are there, so nothing is to be deleted",
             Self::OtherGone => "the record that was gone is there again, and its partner is gone",
             Self::Same => "both records are the ones that were linked, after all",
+            Self::Outdated => {
+                "the answer was not carried out: a value that the question showed has changed since; it is asked anew with the values of now"
+            }
             Self::Agree => "both sides agree by now",
             Self::Shown => "no record lacks the field any more",
             Self::PartOfOne => "it is part of the question whether the whole system was set back",
@@ -94,9 +99,7 @@ impl Fact {
     #[must_use]
     pub const fn ends(self, kind: QuestionKind) -> bool {
         match kind {
-            QuestionKind::Field | QuestionKind::NotKept => {
-                self.is_of_pair() || matches!(self, Self::Agree)
-            }
+            QuestionKind::Field | QuestionKind::NotKept => self.is_of_pair() || self.is_of_values(),
             QuestionKind::Ambiguous => self.is_of_record(),
             QuestionKind::Doubled => self.is_of_record() || matches!(self, Self::Alone),
             QuestionKind::DeleteHeld => {
@@ -114,7 +117,7 @@ impl Fact {
             }
             // It is about a whole side, whatever becomes of the record that it names.
             QuestionKind::SetBack => matches!(self, Self::UpToDate),
-            QuestionKind::BackAndForth => self.is_of_pair() || matches!(self, Self::Agree),
+            QuestionKind::BackAndForth => self.is_of_pair() || self.is_of_values(),
             // It is about all records that lack the field, whatever becomes of the one that it names.
             QuestionKind::Emptied => matches!(self, Self::Shown),
             // No pair brings the edit back: only a person knows whether it is missed.
@@ -134,6 +137,11 @@ impl Fact {
     /// What ends any question about a pair: there is no pair to carry an answer out for.
     const fn is_of_pair(self) -> bool {
         matches!(self, Self::LeftAlone | Self::PairEnded | Self::TakenApart)
+    }
+
+    /// What ends any question about which of two values is right, or its answer.
+    const fn is_of_values(self) -> bool {
+        matches!(self, Self::Outdated | Self::Agree)
     }
 
     /// What ends any question about which partner a record has, or its answer.
@@ -168,7 +176,7 @@ pub struct Moot {
 mod tests {
     use super::*;
 
-    const ALL: [Fact; 19] = [
+    const ALL: [Fact; 20] = [
         Fact::Linked,
         Fact::LeftAlone,
         Fact::Gone,
@@ -184,6 +192,7 @@ mod tests {
         Fact::Whole,
         Fact::OtherGone,
         Fact::Same,
+        Fact::Outdated,
         Fact::Agree,
         Fact::Shown,
         Fact::PartOfOne,

@@ -358,6 +358,7 @@ impl Make {
             field: field.to_owned(),
             a: Value::Text("x".to_owned()),
             b: Value::Text("y".to_owned()),
+            again: None,
         }
     }
 

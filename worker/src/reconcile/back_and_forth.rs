@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_domain::{Fields, Side, Timestamp};
+use tandem_domain::{ConflictId, Fields, Side, Timestamp};
 use tandem_engine::{Plan, WriteOp, back_and_forth};
 use tandem_store::{ConflictKind, Intent, IntentOp, NewConflict, PairContext, Resolution, Tally};
 
+use super::answered;
 use super::held::{Held, end};
 use super::linked::Open;
 use super::questions::question;
@@ -38,13 +39,19 @@ pub(super) async fn hold(
         .any(|write| write.op == WriteOp::Update);
     // What a person gave with a replay is written in any case.
     let is_given = !work.claimed.job.edits.is_empty();
-    if !is_written || is_given || is_ruled(&open.context) {
+    if !is_written || is_given {
         return Ok(None);
     }
-    if open.context.back_and_forth.is_some() {
-        let note =
-            "held: the pair was changed back after each write; a person must say what is right";
-        return held(work, open, None, note).await.map(Some);
+    let note = "held: the pair was changed back after each write; a person must say what is right";
+    if let Some(anew) = answered::back_and_forth(work, open) {
+        return held(work, open, Some(anew), note).await.map(Some);
+    }
+    if is_ruled(&open.context) {
+        return Ok(None);
+    }
+    if let Some(asked) = open.context.back_and_forth {
+        let newer = with_values_of_now(work, open, asked).await?;
+        return held(work, open, newer, note).await.map(Some);
     }
     let Some(since) = counted_since(work, open) else {
         return Ok(None);
@@ -63,16 +70,51 @@ pub(super) async fn hold(
     if endless.is_empty() {
         return Ok(None);
     }
-    let shown = |side: Side| -> Fields {
-        let reading = open.pair.side(side);
-        let value = |field: &&str| {
-            let value = reading.and_then(|reading| reading.fields.get(*field));
-            ((*field).to_owned(), value.cloned().unwrap_or_default())
-        };
-        endless.iter().map(value).collect()
-    };
-    let (a, b) = (shown(Side::A), shown(Side::B));
+    let [a, b] = Side::BOTH.map(|side| shown(open, side, endless.iter().copied()));
     ask(work, open, since, &writes, a, b).await
+}
+
+/// What a record shows in these fields.
+fn shown<'f>(open: &Open, side: Side, fields: impl Iterator<Item = &'f str>) -> Fields {
+    let reading = open.pair.side(side);
+    let value = |field: &str| {
+        let value = reading.and_then(|reading| reading.fields.get(field));
+        (field.to_owned(), value.cloned().unwrap_or_default())
+    };
+    fields.map(value).collect()
+}
+
+/// The open question, with what both records show now: who answers decides about that.
+async fn with_values_of_now(
+    work: Work<'_>,
+    open: &Open,
+    asked: ConflictId,
+) -> Result<Option<NewConflict>, WorkError> {
+    let Some(asked) = work.context.store.conflict(asked).await? else {
+        return Ok(None);
+    };
+    let ConflictKind::BackAndForth {
+        a,
+        b,
+        writes,
+        since,
+        again,
+    } = asked.kind
+    else {
+        return Ok(None);
+    };
+    let [now_a, now_b] = Side::BOTH.map(|side| shown(open, side, a.keys().map(String::as_str)));
+    if (&now_a, &now_b) == (&a, &b) {
+        return Ok(None);
+    }
+    let kind = ConflictKind::BackAndForth {
+        a: now_a,
+        b: now_b,
+        writes,
+        since,
+        again,
+    };
+    Ok(Some(question(work, open, asked.side, asked.record, kind)))
 }
 
 async fn ask(
@@ -96,6 +138,7 @@ async fn ask(
         since,
         a,
         b,
+        again: None,
     };
     let asked = question(work, open, Side::A, record, kind);
     let note = "held: each write is changed back";

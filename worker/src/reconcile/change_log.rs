@@ -4,6 +4,7 @@ use tandem_domain::{Fields, Side, Value};
 use tandem_engine::{Decision, LinkFate, Plan, Settled};
 use tandem_store::{Change, FieldChange, Intent, IntentState, Operation, Outcome};
 
+use super::answered;
 use super::ending;
 use super::linked::Open;
 use super::questions::new_questions;
@@ -55,7 +56,8 @@ pub(super) fn changes(
             ..blank(work, open, Operation::Unlink)
         });
     }
-    if !planned.questions.is_empty() && new_questions(open, planned) {
+    changes.extend(answered::changes(work, open));
+    if new_questions(open, planned) {
         changes.push(blank(work, open, Operation::Conflict));
     }
     changes

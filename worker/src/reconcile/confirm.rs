@@ -8,6 +8,7 @@ use tandem_store::{
     LinkState, LinkUpdate, NewConflict, OwnWrite, SideMemory, SideState, Waiting,
 };
 
+use super::answered;
 use super::back_and_forth;
 use super::change_log::changes;
 use super::create::keep_id;
@@ -203,6 +204,9 @@ pub(super) fn note(work: Work<'_>, open: &Open, planned: &Plan, carried: &[Carri
     }
     if planned.link != LinkFate::Keep {
         return format!("retired: {}", ending::why(work, open, planned, carried));
+    }
+    if let Some(note) = answered::note(open) {
+        return note.to_owned();
     }
     if !planned.questions.is_empty() {
         return "waits for an operator".to_owned();

@@ -73,6 +73,7 @@ pub(super) async fn rest(
         link,
         pair,
         context,
+        outdated: Vec::new(),
     };
     let [a, b] = Side::BOTH.map(|side| side_state(work, &open, side));
     let is_new = open.link.a != a || open.link.b != b || open.link.base != open.base;

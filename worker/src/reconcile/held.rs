@@ -8,6 +8,7 @@ use tandem_store::{
     Confirmation, JobOutcome, LinkUpdate, NewConflict, Resolution, SideState, Unseen,
 };
 
+use super::answered;
 use super::change_log::changes;
 use super::confirm::own_write;
 use super::lands_again;
@@ -42,7 +43,9 @@ pub(super) async fn end(work: Work<'_>, open: &Open, held: Held) -> Result<Perfo
     let plan = Plan::keep();
     let mut asked = conflicts(work, open, &plan, &[]);
     asked.extend(ask);
-    if asked.is_empty() && dismissed.is_empty() && link.is_none() && open.verdicts.is_empty() {
+    let moot = answered::ended(work, open);
+    let nothing_ends = dismissed.is_empty() && moot.is_empty();
+    if asked.is_empty() && nothing_ends && link.is_none() && open.verdicts.is_empty() {
         return Ok(Performed::done(note));
     }
     let confirmation = Confirmation {
@@ -51,6 +54,7 @@ pub(super) async fn end(work: Work<'_>, open: &Open, held: Held) -> Result<Perfo
         conflicts: asked,
         changes: changes(work, open, &plan, &[], &Settled::default()),
         used_rulings: dismissed,
+        moot,
         outcome: Some(JobOutcome::Done { note }),
         ..Confirmation::default()
     };

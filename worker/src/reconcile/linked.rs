@@ -10,6 +10,7 @@ use tandem_store::{
     PairContext, Resolution, Waiting,
 };
 
+use super::answered::{self, Outdated};
 use super::back_and_forth;
 use super::confirm::finish;
 use super::delete_hold::hold;
@@ -57,6 +58,8 @@ pub(super) struct Open {
     /// Other records that were found on the way; the index has them from now on.
     pub(super) found: Vec<(Side, IndexedRecord)>,
     pub(super) context: PairContext,
+    /// Answers that were given for other values.
+    pub(super) outdated: Vec<Outdated>,
 }
 
 impl Open {
@@ -198,11 +201,13 @@ async fn settle(
     (pair, sameness): (Pair, Sameness),
     causes: Causes,
 ) -> Result<Round, WorkError> {
+    let mut context = context;
     let around = overwritten::find(work, &link, &pair).await?;
     let mut recovery = Recovery::of(work, &link, &context.intents, &pair);
     for edit in &around.came_after {
         recovery.take_for_edited(edit);
     }
+    let outdated = answered::set_aside(work, &link, &mut context, &recovery, &pair).await?;
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
         Sameness::Restore(side) if restored::is_out_of_use(&pair, side) => {
@@ -221,6 +226,8 @@ async fn settle(
             };
             chosen.at_first_sight(work, &link, &pair).await?;
             chosen.ask_still(work, &context);
+            let asked_anew = outdated.iter().flat_map(Outdated::fields);
+            chosen.asked.extend(asked_anew.cloned());
             let known = Known::of(work, &link, &pair, &context.intents).await?;
             recovery.agreed_besides(&work.sync.policy, known.carried_over(work, &pair));
             let moved = recovery.may_have_moved(&context.intents, &pair);
@@ -242,6 +249,7 @@ async fn settle(
         link,
         pair,
         context,
+        outdated,
     };
     if let Some(waiting) = made_again::look(work, &mut open, &mut planned).await? {
         return Ok(Round::Ended(waiting));

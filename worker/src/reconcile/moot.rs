@@ -5,6 +5,7 @@ use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{LinkFate, Plan, Settled, WriteOp};
 use tandem_store::{Confirmation, ConflictState, Fact, Moot, QuestionKind, Resolution, Ruling};
 
+use super::answered;
 use super::linked::Open;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -21,7 +22,7 @@ pub(super) struct Ended {
 /// The questions of a pair that end when its plan was carried out.
 pub(super) fn ended(work: Work<'_>, open: &Open, planned: &Plan, settled: &Settled) -> Ended {
     let known = known(open, planned);
-    let (mut used, mut moot) = (Vec::new(), Vec::new());
+    let (mut used, mut moot) = (Vec::new(), answered::ended(work, open));
     for ruling in &open.context.rulings {
         let Some(kind) = QuestionKind::of(&ruling.asked) else {
             continue;

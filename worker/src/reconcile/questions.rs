@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use tandem_domain::{BaseValue, ConflictId, Fields, LinkId, RecordId, Side};
 use tandem_engine::{LinkFate, NotKept, Plan};
-use tandem_store::{ConflictKind, NewConflict, ShownRecord};
+use tandem_store::{ConflictKind, NewConflict, QuestionKind, ShownRecord};
 
+use super::answered::{self, Outdated};
 use super::linked::Open;
 use crate::executor::{Work, shows_field};
 
@@ -58,8 +59,11 @@ pub(super) fn shown_as_agreed(
 
 pub(super) fn new_questions(open: &Open, planned: &Plan) -> bool {
     let is_asked = |field: &String| {
-        let mut open = open.context.open_fields.iter();
-        open.any(|asked| asked.field == *field)
+        let mut fields = open.context.open_fields.iter();
+        let is_open =
+            fields.any(|asked| asked.kind == QuestionKind::Field && asked.field == *field);
+        let mut anew = open.outdated.iter().flat_map(Outdated::fields);
+        is_open || anew.any(|asked| asked == field)
     };
     let mut questions = planned.questions.iter();
     questions.any(|question| !is_asked(&question.field))
@@ -72,11 +76,18 @@ pub(super) fn conflicts(
     not_kept: &[NotKept],
 ) -> Vec<NewConflict> {
     let record = |side: Side| open.link.side(side).id.clone();
+    let again = |field: &str| {
+        let mut open = open.context.open_fields.iter();
+        open.find(|open| open.field == *field)
+            .and_then(|open| open.again.clone())
+    };
+    // Those that are asked anew come last: they say why.
     let asked = planned.questions.iter().filter_map(|asked| {
         let kind = ConflictKind::Field {
             field: asked.field.clone(),
             a: asked.a.clone(),
             b: asked.b.clone(),
+            again: again(&asked.field),
         };
         Some(question(work, open, Side::A, record(Side::A)?, kind))
     });
@@ -97,7 +108,13 @@ pub(super) fn conflicts(
         .overwritten
         .iter()
         .map(|edit| edit.question(work, &open.link, both_shown(open)));
-    asked.chain(not_kept).chain(overwritten).collect()
+    let anew = answered::questions(work, open);
+    let anew = anew.into_iter().filter(|_| is_held);
+    asked
+        .chain(not_kept)
+        .chain(overwritten)
+        .chain(anew)
+        .collect()
 }
 
 /// A value that a system took and did not keep is asked about once, and counted.

@@ -75,16 +75,17 @@ impl Chosen {
         Ok(())
     }
 
-    /// What is asked about a field that flows one way stays asked: the plan alone would write the older value.
+    /// What is asked about a field that flows one way stays asked: the plan alone would write the older value. So does what
+    /// a person has answered for other values.
     pub(super) fn ask_still(&mut self, work: Work<'_>, context: &PairContext) {
         let fields = context.open_fields.iter();
         let fields = fields.filter(|open| open.kind == QuestionKind::Field);
-        let is_one_way = |field: &&String| {
+        let is_one_way = |field: &str| {
             let rule = work.sync.policy.rule(field);
             rule.is_some_and(|rule| rule.direction != Direction::Both)
         };
-        let fields = fields.map(|open| &open.field).filter(is_one_way);
-        self.asked.extend(fields.cloned());
+        let stays = fields.filter(|open| open.again.is_some() || is_one_way(&open.field));
+        self.asked.extend(stays.map(|open| open.field.clone()));
     }
 }
 

@@ -205,3 +205,39 @@ async fn an_answer_to_another_question_of_the_pair_is_carried_out_while_it_is_as
     automate(&world, ends, 60).await;
     assert_eq!(world.open().await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_pair_that_is_asked_about_shows_what_it_holds_and_an_answer_for_other_values_is_asked_anew()
+ {
+    let (world, a, b) = pair().await;
+    let ends: [(&RecordId, Automation); 2] = [(&a, str::to_uppercase), (&b, str::to_lowercase)];
+    automate(&world, ends, 60).await;
+    let shows = async || {
+        let [asked] = world.open().await.try_into().expect("one question");
+        let values = asked.values().expect("it shows values");
+        (asked, values.map(|fields| fields["city"].to_string()))
+    };
+    world.a.user_edits(&a, "city", "Oslo");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let (asked, [at_a, at_b]) = shows().await;
+    assert_eq!((at_a, at_b), ("Oslo".to_owned(), world.b.kept(&b, "city")));
+
+    // Nobody hears of this one before the answer.
+    world.a.user_edits(&a, "city", "Rome");
+    let before = world.a.writes() + world.b.writes();
+    world
+        .answer(&asked, Resolution::Take { side: Side::B })
+        .await;
+    assert_eq!(world.a.writes() + world.b.writes(), before);
+    assert_eq!(world.a.kept(&a, "city"), "Rome");
+    let (anew, [at_a, _]) = shows().await;
+    assert_eq!((anew.kind.as_str(), &*at_a), ("back_and_forth", "Rome"));
+    let again = anew.kind.again().expect("it says what was answered");
+    assert_eq!(again.a["city"].to_string(), "Oslo");
+    world
+        .answer(&anew, Resolution::Take { side: Side::A })
+        .await;
+    assert_eq!(world.b.kept(&b, "city"), "Rome");
+    assert_eq!(world.open().await, []);
+}

@@ -19,6 +19,7 @@ mod moot;
 mod never_seen;
 mod not_deleted;
 mod not_ours;
+mod outdated_answers;
 mod pairs;
 mod seen;
 mod set_back;

@@ -1,7 +1,7 @@
 //! Connected systems that have every record, but those whose id says otherwise.
 
 use async_trait::async_trait;
-use tandem_domain::{FieldType, Fields, RecordId, Side, SyncName};
+use tandem_domain::{FieldType, Fields, RecordId, Side, SyncName, Value};
 use tandem_operator::{OperatorError, Standing, Systems};
 
 /// A record `gone-…` is not there, and whoever asks for `away-…` finds its system away.
@@ -31,6 +31,10 @@ impl Systems for Shelves {
 
     fn field_type(&self, _sync: &SyncName, _field: &str) -> Option<FieldType> {
         None
+    }
+
+    fn same(&self, _sync: &SyncName, _field: &str, one: &Value, other: &Value) -> bool {
+        one == other
     }
 
     fn name(&self, _sync: &SyncName, side: Side) -> String {

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use tandem_domain::called as known_as;
 use tandem_domain::line::{json, line};
 use tandem_domain::{Fields, RecordId, Side, Value};
-use tandem_store::{Conflict, ConflictKind, ShownRecord};
+use tandem_store::{Conflict, ConflictKind, Earlier, ShownRecord};
 
 use super::plain_fields;
 
@@ -95,11 +95,12 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
     let (side, other) = (conflict.side, conflict.side.other());
     let record = called(conflict, side, &conflict.record);
     match &conflict.kind {
-        ConflictKind::Field { field, a, b } => {
+        ConflictKind::Field { field, a, b, again } => {
             format!(
-                "the sides differ in `{field}` of {record}, and a person must say which is right: side a has {}, side b has {}",
+                "the sides differ in `{field}` of {record}, and a person must say which is right: side a has {}, side b has {}{}",
                 quoted(a),
-                quoted(b)
+                quoted(b),
+                asked_again(again.as_ref())
             )
         }
         ConflictKind::Ambiguous {
@@ -191,6 +192,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             b,
             writes,
             since,
+            again,
         } => {
             let partner = conflict.shown.iter().find(|shown| shown.side == other);
             let partner = partner.map_or_else(
@@ -198,9 +200,10 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 |shown| called(conflict, other, &shown.id),
             );
             format!(
-                "{record} on side {side} and {partner} on side {other} are changed back after each write: {writes} writes of ours since {since}; side a has {}, side b has {}. Probably an automation in each system sets its own value: nothing more is written to the pair; turn one of them off, then answer",
+                "{record} on side {side} and {partner} on side {other} are changed back after each write: {writes} writes of ours since {since}; side a has {}, side b has {}. Probably an automation in each system sets its own value: nothing more is written to the pair; turn one of them off, then answer{}",
                 pairs(a),
-                pairs(b)
+                pairs(b),
+                asked_again(again.as_ref())
             )
         }
         ConflictKind::Doubled {
@@ -236,6 +239,18 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             )
         }
     }
+}
+
+/// That an answer was given before, for other values.
+fn asked_again(again: Option<&Earlier>) -> String {
+    let Some(Earlier { took, a, b }) = again else {
+        return String::new();
+    };
+    format!(
+        ". The answer `take {took}` was not carried out: it was given for {} on side a and {} on side b, and one of them has changed since",
+        pairs(a),
+        pairs(b)
+    )
 }
 
 /// What else a value may mean that stands in a new record where we sent none.

@@ -10,8 +10,8 @@ use tandem_domain::{
     Timestamp, called,
 };
 use tandem_store::{
-    Change, Conflict, ConflictKind, ConflictState, FieldChange, Intent, IntentOp, IntentState,
-    Link, LinkStanding, LinkState, Operation, Outcome, Resolution, SideState, Trigger,
+    Change, Conflict, ConflictKind, ConflictState, Earlier, FieldChange, Intent, IntentOp,
+    IntentState, Link, LinkStanding, LinkState, Operation, Outcome, Resolution, SideState, Trigger,
 };
 
 use super::questions::{self, ShownView};
@@ -536,8 +536,8 @@ impl From<Conflict> for ConflictView {
 
 fn question(kind: &ConflictKind) -> Json {
     match kind {
-        ConflictKind::Field { field, a, b } => {
-            json!({ "field": field, "a": plain(a), "b": plain(b) })
+        ConflictKind::Field { field, a, b, again } => {
+            json!({ "field": field, "a": plain(a), "b": plain(b), "again": again.as_ref().map(earlier) })
         }
         ConflictKind::Ambiguous {
             candidates,
@@ -600,9 +600,11 @@ fn question(kind: &ConflictKind) -> Json {
             b,
             writes,
             since,
-        } => {
-            json!({ "a": plain_fields(a), "b": plain_fields(b), "writes": writes, "since": since })
-        }
+            again,
+        } => json!({
+            "a": plain_fields(a), "b": plain_fields(b), "writes": writes, "since": since,
+            "again": again.as_ref().map(earlier),
+        }),
         ConflictKind::Doubled {
             first,
             source,
@@ -610,6 +612,11 @@ fn question(kind: &ConflictKind) -> Json {
             sent,
         } => json!({ "first": first, "source": source, "intent": intent, "sent": sent }),
     }
+}
+
+/// An earlier answer, and what it was given for.
+fn earlier(again: &Earlier) -> Json {
+    json!({ "took": again.took, "a": plain_fields(&again.a), "b": plain_fields(&again.b) })
 }
 
 #[cfg(test)]

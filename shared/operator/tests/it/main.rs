@@ -3,6 +3,7 @@
 mod control;
 mod dead_letters;
 mod inbox;
+mod outdated;
 mod questions;
 mod story;
 mod support;

@@ -87,6 +87,10 @@ impl Systems for FakeSystems {
         }
     }
 
+    fn same(&self, _sync: &SyncName, _field: &str, one: &Value, other: &Value) -> bool {
+        one == other
+    }
+
     fn name(&self, _sync: &SyncName, side: Side) -> String {
         match side {
             Side::A => "crm".to_owned(),

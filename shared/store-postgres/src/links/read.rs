@@ -7,8 +7,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
-    ConflictState, Link, LinkStanding, OpenField, PairContext, QuestionKind, Resolution, Ruling,
-    StoreError, WaitingCause,
+    ConflictState, Earlier, Link, LinkStanding, OpenField, PairContext, QuestionKind, Resolution,
+    Ruling, StoreError, WaitingCause,
 };
 
 use super::row;
@@ -92,7 +92,7 @@ SELECT g.place, l.*,
        coalesce((SELECT ignored FROM records
                  WHERE sync = g.sync AND side = 'a' AND id = g.record), false) AS ignored,
        (SELECT coalesce(json_agg(json_build_array(q.id, q.kind::json ->> 'kind', q.field, q.state,
-                                                   q.resolution::json)
+                                                   q.resolution::json, q.kind::json -> 'again')
                                  ORDER BY q.id)::text, '[]') FROM (
             SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
@@ -121,7 +121,7 @@ SELECT g.place, l.*,
        coalesce((SELECT ignored FROM records
                  WHERE sync = g.sync AND side = 'b' AND id = g.record), false) AS ignored,
        (SELECT coalesce(json_agg(json_build_array(q.id, q.kind::json ->> 'kind', q.field, q.state,
-                                                   q.resolution::json)
+                                                   q.resolution::json, q.kind::json -> 'again')
                                  ORDER BY q.id)::text, '[]') FROM (
             SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
@@ -139,13 +139,15 @@ LEFT JOIN LATERAL (
         (SELECT max(id) FROM links WHERE state = 'retired' AND sync = g.sync AND b_id = g.record))
     OFFSET 0) l ON true";
 
-/// A question as `pair` reads it: its id, what it asks, its field, where it stands, and the answer.
+/// A question as `pair` reads it: its id, what it asks, its field, where it stands, the answer, and an earlier
+/// one that was not carried out.
 type Question = (
     ConflictId,
     String,
     Option<String>,
     ConflictState,
     Option<Resolution>,
+    Option<Earlier>,
 );
 
 fn context(row: &PgRow) -> Result<PairContext, StoreError> {
@@ -158,7 +160,7 @@ fn context(row: &PgRow) -> Result<PairContext, StoreError> {
             .map(|(job, merged)| WaitingCause { job, merged }),
         ..PairContext::default()
     };
-    for (conflict, asked, field, state, resolution) in
+    for (conflict, asked, field, state, resolution, again) in
         rows::document::<Vec<Question>>(row, "questions")?
     {
         match (state, field, resolution) {
@@ -168,6 +170,7 @@ fn context(row: &PgRow) -> Result<PairContext, StoreError> {
                     question: conflict,
                     kind,
                     field,
+                    again,
                 }));
             }
             (ConflictState::Open, None, _) if asked == "ambiguous" => context.held = Some(conflict),

@@ -3,8 +3,8 @@
 use sqlx::sqlite::SqliteRow;
 use tandem_domain::{ConflictId, JobId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
-    ConflictState, Intent, Link, LinkStanding, OpenField, PairContext, QuestionKind, Resolution,
-    Ruling, StoreError, WaitingCause,
+    ConflictState, Earlier, Intent, Link, LinkStanding, OpenField, PairContext, QuestionKind,
+    Resolution, Ruling, StoreError, WaitingCause,
 };
 
 use super::row;
@@ -46,7 +46,7 @@ SELECT l.*,
                   AND state IN ('planned', 'sent', 'unknown')) AS has_intents,
        EXISTS (SELECT 1 FROM records
                WHERE sync = ?1 AND side = 'a' AND id = ?2 AND ignored = 1) AS ignored,
-       (SELECT json_group_array(json_array(id, kind ->> 'kind', field, state, json(resolution))) FROM (
+       (SELECT json_group_array(json_array(id, kind ->> 'kind', field, state, json(resolution), json(kind -> 'again'))) FROM (
             SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
@@ -65,7 +65,7 @@ SELECT l.*,
                   AND state IN ('planned', 'sent', 'unknown')) AS has_intents,
        EXISTS (SELECT 1 FROM records
                WHERE sync = ?1 AND side = 'b' AND id = ?2 AND ignored = 1) AS ignored,
-       (SELECT json_group_array(json_array(id, kind ->> 'kind', field, state, json(resolution))) FROM (
+       (SELECT json_group_array(json_array(id, kind ->> 'kind', field, state, json(resolution), json(kind -> 'again'))) FROM (
             SELECT id, kind, field, state, resolution FROM conflicts
             WHERE link = l.id AND state IN ('open', 'answered')
             UNION
@@ -77,13 +77,15 @@ FROM (SELECT 1) LEFT JOIN links l ON l.id = coalesce(
     (SELECT id FROM links WHERE state = 'active' AND sync = ?1 AND b_id = ?2),
     (SELECT max(id) FROM links WHERE state = 'retired' AND sync = ?1 AND b_id = ?2))";
 
-/// A question as `pair` reads it: its id, what it asks, its field, where it stands, and the answer.
+/// A question as `pair` reads it: its id, what it asks, its field, where it stands, the answer, and an earlier
+/// one that was not carried out.
 type Question = (
     ConflictId,
     String,
     Option<String>,
     ConflictState,
     Option<Resolution>,
+    Option<Earlier>,
 );
 
 /// Everything but the intents.
@@ -96,7 +98,7 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
             .map(|(job, merged)| WaitingCause { job, merged }),
         ..PairContext::default()
     };
-    for (conflict, asked, field, state, resolution) in
+    for (conflict, asked, field, state, resolution, again) in
         rows::document::<Vec<Question>>(row, "questions")?
     {
         match (state, field, resolution) {
@@ -106,6 +108,7 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
                     question: conflict,
                     kind,
                     field,
+                    again,
                 }));
             }
             (ConflictState::Open, None, _) if asked == "ambiguous" => context.held = Some(conflict),

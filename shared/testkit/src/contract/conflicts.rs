@@ -170,6 +170,7 @@ pub async fn that_a_pair_goes_back_and_forth_is_asked_beside_other_questions(sto
         b: [("name".to_owned(), Value::Null)].into(),
         writes: 12,
         since: make.now(),
+        again: None,
     };
     let asked = make.conflict(Some(link.id), "a1", kind.clone());
     assert_eq!(open(&store, &make, &[&held, &asked]).await, 2);

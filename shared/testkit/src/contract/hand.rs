@@ -349,6 +349,7 @@ pub async fn an_open_question_about_a_field_takes_over_the_values_of_now(store: 
             field: "name".to_owned(),
             a: Value::Text("one".to_owned()),
             b: Value::Text(b.to_owned()),
+            again: None,
         };
         make.conflict(Some(link.id), "a1", kind)
     };

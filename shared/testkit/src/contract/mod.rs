@@ -3,6 +3,7 @@
 //!
 //! No sentence speaks of how a storage does it: what is special to one is in its own tests.
 
+pub mod asked_anew;
 pub mod brake;
 pub mod claims;
 pub mod config;
@@ -217,6 +218,9 @@ macro_rules! contract_suite {
             hand: an_answer_can_be_changed_until_it_is_carried_out;
             hand: what_was_left_alone_is_known_and_takes_part_again_with_its_question;
             hand: an_open_question_about_a_field_takes_over_the_values_of_now;
+            asked_anew: an_answer_for_other_values_ends_and_the_same_is_asked_anew;
+            asked_anew: a_question_about_a_pair_that_goes_back_and_forth_takes_over_the_values_of_now;
+            asked_anew: that_a_field_is_contested_takes_the_place_of_whether_its_value_was_kept;
             linking: linking_a_record_whose_create_is_open_is_superseded;
             linking: a_create_settled_beside_a_link_is_not_in_its_way;
             linking: updating_a_link_replaces_its_base_and_raises_its_revision;
