@@ -44,6 +44,7 @@ impl Conflict {
             })),
             ConflictKind::Ambiguous { .. }
             | ConflictKind::DeleteHeld { .. }
+            | ConflictKind::NotDeleted { .. }
             | ConflictKind::Overwritten { .. }
             | ConflictKind::Emptied { .. }
             | ConflictKind::Replaced { .. }
@@ -90,6 +91,7 @@ impl ConflictKind {
             Self::Ambiguous { .. }
             | Self::NotKept { .. }
             | Self::DeleteHeld { .. }
+            | Self::NotDeleted { .. }
             | Self::Overwritten { .. }
             | Self::Emptied { .. }
             | Self::Replaced { .. }
