@@ -106,14 +106,16 @@ pub(super) async fn look(
     }
     let (side, record) = (watched.side, watched.record);
     let is_taken = is_linked(work, side, record).await?;
-    let Some(stands) = the_one(side).filter(|_| !is_taken) else {
-        let fact = match pair.side(side) {
-            Some(_) if is_taken => Fact::Linked,
-            Some(reading) => takes_none(reading).map_or(Fact::Gone, |(fact, _)| fact),
-            None => Fact::Gone,
-        };
-        return gone(work, link, &watched, fact).await.map(|()| None);
+    let Some(stands) = the_one(side) else {
+        let left_out = pair.side(side).and_then(takes_none);
+        let fact = left_out.map_or(Fact::Gone, |(fact, _)| fact);
+        return over(work, link, &watched, fact).await.map(|()| None);
     };
+    if is_taken {
+        return over(work, link, &watched, Fact::Linked)
+            .await
+            .map(|()| None);
+    }
     match answer(context) {
         Some(ruling) if ruling.resolution == Resolution::Approve => {
             return send_again(work, link, ruling).await.map(Some);
@@ -150,9 +152,9 @@ fn wait(work: Work<'_>, deleted: &Deleted) -> Option<Duration> {
     (!left.is_zero()).then(|| next.min(left))
 }
 
-/// It is not there any more, or takes no part: it was deleted. One that a system hides for a moment after each write does
-/// not say that yet.
-async fn gone(
+/// Nobody has to be told any more. It is not there, or takes no part: then it was deleted, but one that a system hides for
+/// a moment after each write does not say that yet. Or it is there and has another partner: then it was not.
+async fn over(
     work: Work<'_>,
     link: &Link,
     watched: &Watched<'_>,
@@ -161,14 +163,52 @@ async fn gone(
     if work.context.now().since(watched.deleted.at) < FIRST_LOOK {
         return Ok(());
     }
+    let mut changes = Vec::new();
     if watched.deleted.told {
         takes_no_part(work, watched.side, watched.record, fact).await?;
+    } else if fact == Fact::Linked {
+        changes.extend(taken_back(
+            work,
+            link,
+            watched,
+            "it has another partner by now",
+        ));
     }
     let confirmation = Confirmation {
+        changes,
         link: Some(link.remembering(watched.side, |memory| memory.deleted = None)),
         ..Confirmation::default()
     };
     work.learn(confirmation).await
+}
+
+/// What the log says of a delete that was none, and of why the pair has ended then.
+fn taken_back(work: Work<'_>, link: &Link, watched: &Watched<'_>, now: &str) -> [Change; 2] {
+    let (side, record) = (watched.side, watched.record);
+    let connection = &work.sync.end(side).connection;
+    let change = |operation: Operation, why: String| Change {
+        link: Some(link.id),
+        error: Some(why),
+        ..work.change(operation, link.a.id.as_ref(), link.b.id.as_ref())
+    };
+    let none = format!(
+        "{connection} answered our delete of record {record} with success at {}, and still shows it: it was not deleted; {now}",
+        watched.deleted.at
+    );
+    let other = &work.sync.end(side.other()).connection;
+    let partner = link.side(side.other()).id.as_ref();
+    let partner = partner.map_or_else(String::new, |id| format!(" {id}"));
+    let ended = format!(
+        "record{partner} of {other} is gone; record {record} of {connection} was to be deleted too, and is there: {connection} said that it had deleted it, and did not; {now}"
+    );
+    [
+        Change {
+            written: Some(side),
+            outcome: Outcome::NotKept,
+            ..change(Operation::Delete, none)
+        },
+        change(Operation::Unlink, ended),
+    ]
 }
 
 /// Tells a person, and has the log say so.
@@ -181,7 +221,6 @@ async fn ask(
     let (side, record, deleted) = (watched.side, watched.record, watched.deleted);
     let now = work.context.now();
     let connection = &work.sync.end(side).connection;
-    tracing::warn!(sync = %work.sync.name, %connection, %record, answered_at = %deleted.at, "a system answered our delete with success and shows the record still; it is not sent again until a person says so");
     let mut shown = vec![stands.shown(side)];
     let partner = link.side(side.other()).id.clone();
     shown.extend(partner.map(|partner| shown_as_agreed(partner, side.other(), &link.base)));
@@ -201,20 +240,14 @@ async fn ask(
         },
         shown,
     };
-    let and_edited = if edited { ", edited since" } else { "" };
-    let change = Change {
-        link: Some(link.id),
-        written: Some(side),
-        outcome: Outcome::NotKept,
-        error: Some(format!(
-            "{connection} answered our delete of record {record} with success at {}, and still shows it{and_edited}: it was not deleted, and is left alone until a person has said more",
-            deleted.at
-        )),
-        ..work.change(Operation::Delete, link.a.id.as_ref(), link.b.id.as_ref())
+    let left = if edited {
+        "it was edited since, and is left alone until a person has said more"
+    } else {
+        "it is left alone until a person has said more"
     };
     let confirmation = Confirmation {
         conflicts: vec![question],
-        changes: vec![change],
+        changes: taken_back(work, link, watched, left).into(),
         link: Some(link.remembering(side, |memory| {
             memory.own_write = None;
             memory.deleted = Some(Deleted {
@@ -229,6 +262,7 @@ async fn ask(
     };
     // It is no write that was carried over: what measures those does not count it.
     if work.learned(confirmation).await? {
+        tracing::warn!(sync = %work.sync.name, %connection, %record, answered_at = %deleted.at, "a system answered our delete with success and shows the record still; it is not sent again until a person says so");
         Ok(Performed::Settled)
     } else {
         Ok(work.again_after(SUPERSEDED_PAUSE, Waiting::Superseded))

@@ -74,6 +74,18 @@ async fn taken_back(world: &World) -> Vec<String> {
     changes.into_iter().filter_map(|it| it.error).collect()
 }
 
+/// Why the pair has ended, as the log says, newest first.
+async fn ends(world: &World) -> Vec<String> {
+    let filter = ChangeFilter {
+        operation: Some(Operation::Unlink),
+        limit: 100,
+        ..ChangeFilter::default()
+    };
+    let changes = world.store.changes(&filter).await;
+    let changes = changes.expect("the storage answers");
+    changes.into_iter().filter_map(|it| it.error).collect()
+}
+
 async fn closed(world: &World, asked: &Conflict) -> Conflict {
     let found = world.store.conflict(asked.id).await;
     let found = found.expect("the storage answers").expect("it is stored");
@@ -107,6 +119,8 @@ async fn a_delete_that_was_answered_and_did_nothing_is_told_once_and_not_sent_ag
         told[0].contains(b.as_str()) && told[0].contains("was not deleted"),
         "{told:?}"
     );
+    let ended = &ends(&world).await[0];
+    assert!(ended.contains("and did not"), "{ended}");
     for _ in 0..3 {
         world.clock.advance(MINUTE * 60);
         world.hear(Side::B, &b).await;
@@ -285,6 +299,8 @@ async fn so_it_is_before_anybody_is_asked() {
     world.rest().await;
     assert_eq!(world.questions().await, []);
     assert_eq!(world.b.about("ann@x.example"), [b]);
+    let told = taken_back(&world).await;
+    assert_eq!(told.len(), 1, "the log does not call it deleted in the end");
 }
 
 #[tokio::test]
