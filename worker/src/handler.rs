@@ -109,7 +109,9 @@ impl JobHandler for Worker {
             }
             Err(error) => {
                 let outcome = self.after(&claimed, &error);
-                report(&claimed, &error, &outcome);
+                if !self.is_let_be(&claimed, &outcome).await {
+                    report(&claimed, &error, &outcome);
+                }
                 Handled::Outcome(outcome)
             }
         }
@@ -136,6 +138,25 @@ impl Worker {
             failure: None,
             reason: Waiting::Stopping,
         })
+    }
+
+    /// Whether the storage makes no dead letter of a job that has died, because a person has discarded the one before. Says
+    /// so. Where it cannot be asked the job counts as one that waits.
+    async fn is_let_be(&self, claimed: &ClaimedJob, outcome: &JobOutcome) -> bool {
+        let JobKind::Reconcile { sync, side, record } = &claimed.job.kind else {
+            return false;
+        };
+        let is_dead = matches!(outcome, JobOutcome::Dead { .. });
+        if !is_dead || !claimed.job.trigger.is_listing() {
+            return false;
+        }
+        let records = std::slice::from_ref(record);
+        let let_be = self.context().store.let_be(sync, *side, records).await;
+        let is_let_be = let_be.is_ok_and(|records| !records.is_empty());
+        if is_let_be {
+            tracing::info!(job = %claimed.job.id, %sync, %record, "it failed as before; its dead letter was discarded by a person, and its record has not changed since");
+        }
+        is_let_be
     }
 
     fn after(&self, claimed: &ClaimedJob, error: &WorkError) -> JobOutcome {

@@ -399,6 +399,15 @@ pub trait LinkStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<SeenRecord>, StoreError>;
 
+    /// Those of these records whose dead letter a person has discarded, and that were last seen as they were then: that a
+    /// listing shows them is no reason to try again what was refused.
+    async fn let_be(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        records: &[RecordId],
+    ) -> Result<Vec<RecordId>, StoreError>;
+
     /// Records of the index that have any of the keys.
     async fn records_by_keys(
         &self,

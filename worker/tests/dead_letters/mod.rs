@@ -2,22 +2,28 @@
 //! lets it be.
 
 use tandem_domain::{JobId, RecordId, Side};
-use tandem_store::{ChangeFilter, JobState};
+use tandem_engine::{Ambiguous, SyncPolicy};
+use tandem_store::{ChangeFilter, Job, JobFilter, JobKind, JobState, Trigger};
 
 use crate::RICH;
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
 use tandem_runtime::Archived;
 
-/// A world whose side b refuses a city, and a linked pair in it; the record of side a.
-async fn world_that_refuses(seed: u64) -> (World, RecordId) {
+/// A world whose side b refuses a city.
+async fn picky_world(seed: u64, policy: SyncPolicy, a: Oddities) -> World {
     let picky = Oddities {
         refuses: vec![("city", "Nowhere")],
         ..Oddities::default()
     };
-    let sides = ((RICH, Oddities::default()), (RICH, picky));
-    let world = World::odd(seed, policy(), sides.0, sides.1, Archived::Gone).await;
+    let world = World::odd(seed, policy, (RICH, a), (RICH, picky), Archived::Gone).await;
     world.first_sync().await;
+    world
+}
+
+/// A world whose side b refuses a city, and a linked pair in it; the record of side a.
+async fn world_that_refuses(seed: u64) -> (World, RecordId) {
+    let world = picky_world(seed, policy(), Oddities::default()).await;
     let a = world.a.user_creates(&[
         ("name", "Acme"),
         ("email", "a@acme.example"),
@@ -111,4 +117,88 @@ async fn the_log_of_a_value_that_a_person_gave_and_one_side_refused_speaks_of_no
         !reasons.iter().any(|reason| reason.contains("lost")),
         "{reasons:?}"
     );
+}
+
+/// Compares both sides whole.
+async fn compare(world: &World, trigger: Trigger) {
+    let sync = world.sync.clone();
+    world.enqueue_by(trigger, JobKind::Backfill { sync }).await;
+    world.rest().await;
+}
+
+/// How often records were tried.
+async fn tries(world: &World) -> usize {
+    let filter = JobFilter {
+        limit: 500,
+        ..JobFilter::default()
+    };
+    let jobs = world.store.jobs(&filter).await.expect("asked");
+    let is_of_record = |job: &&Job| matches!(job.kind, JobKind::Reconcile { .. });
+    jobs.iter().filter(is_of_record).count()
+}
+
+/// Of what a person has discarded a whole comparison makes no job while it is as it was, unless a person started it.
+async fn is_left_alone_by_comparisons(world: &World, change: impl FnOnce(&World)) {
+    compare(world, Trigger::Schedule).await;
+    let dead = ids_of_the_dead(world).await;
+    assert_eq!(dead.len(), 1);
+    let now = tandem_domain::Clock::now(&*world.clock);
+    let discarded = world.store.discard_jobs(&dead, "we know", now).await;
+    assert_eq!(discarded.expect("asked"), 1);
+    let before = tries(world).await;
+    for _ in 0..2 {
+        compare(world, Trigger::Schedule).await;
+        assert_eq!(tries(world).await, before, "it is not tried");
+        assert_eq!(ids_of_the_dead(world).await, []);
+    }
+    compare(world, Trigger::Manual).await;
+    assert!(tries(world).await > before, "a person asks");
+    let again = ids_of_the_dead(world).await;
+    assert_eq!(again.len(), 1);
+    let discarded = world.store.discard_jobs(&again, "we know", now).await;
+    assert_eq!(discarded.expect("asked"), 1);
+    change(world);
+    compare(world, Trigger::Schedule).await;
+    assert_eq!(ids_of_the_dead(world).await.len(), 1, "it has changed");
+}
+
+#[tokio::test]
+async fn what_a_person_discarded_of_a_pair_is_left_alone_by_the_comparisons_of_a_schedule() {
+    let (world, a) = world_that_refuses(74).await;
+    refused(&world, &a).await;
+    is_left_alone_by_comparisons(&world, |world| world.a.user_edits(&a, "note", "urgent")).await;
+}
+
+const NOWHERE: [(&str, &str); 3] = [
+    ("name", "Acme"),
+    ("email", "a@acme.example"),
+    ("city", "Nowhere"),
+];
+
+#[tokio::test]
+async fn what_a_person_discarded_of_a_record_without_a_partner_is_left_alone_too() {
+    let world = picky_world(75, policy(), Oddities::default()).await;
+    let a = world.a.user_creates(&NOWHERE);
+    is_left_alone_by_comparisons(&world, |world| world.a.user_edits(&a, "note", "urgent")).await;
+}
+
+#[tokio::test]
+async fn what_a_person_discarded_of_records_that_are_alike_is_left_alone_too() {
+    let mut policy = policy();
+    policy.ambiguous = Ambiguous::First;
+    let world = picky_world(76, policy, Oddities::default()).await;
+    let a = world.a.user_creates(&NOWHERE);
+    world.a.user_creates(&NOWHERE);
+    is_left_alone_by_comparisons(&world, |world| world.a.user_edits(&a, "note", "urgent")).await;
+}
+
+#[tokio::test]
+async fn what_a_person_discarded_of_a_record_that_a_listing_shows_in_part_is_left_alone_too() {
+    let hides = Oddities {
+        listings_leave_out: vec!["email"],
+        ..Oddities::default()
+    };
+    let world = picky_world(77, policy(), hides).await;
+    let a = world.a.user_creates(&NOWHERE);
+    is_left_alone_by_comparisons(&world, |world| world.a.user_edits(&a, "note", "urgent")).await;
 }

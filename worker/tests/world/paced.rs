@@ -150,6 +150,7 @@ paced! {
         fn index_records(
             sync: &SyncName, side: Side, records: Vec<IndexedRecord>, jobs: Vec<NewJob>, generation: i64, now: Timestamp
         ) -> Vec<SeenRecord>;
+        fn let_be(sync: &SyncName, side: Side, records: &[RecordId]) -> Vec<RecordId>;
         fn records_by_keys(sync: &SyncName, side: Side, keys: &[String]) -> Vec<KnownRecord>;
         fn unseen_records(
             sync: &SyncName, side: Side, generation: i64, after: Option<&RecordId>, limit: usize

@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::PgPool;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{
-    IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, Trigger, says_filtered,
-};
+use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
 
 use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
@@ -138,13 +136,8 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
 /// A person has discarded the dead letter of the record, and it is as it was then. That a listing shows it is no reason to
 /// try again what was refused: an event or a person is.
 fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
-    let is_listed = |job: &NewJob| {
-        matches!(
-            job.trigger,
-            Trigger::Poll | Trigger::Backfill | Trigger::Schedule
-        )
-    };
-    job.is_some_and(is_listed) && before.let_be.as_deref() == Some(record.checksum.as_str())
+    job.is_some_and(|job| job.trigger.is_listing())
+        && before.let_be.as_deref() == Some(record.checksum.as_str())
 }
 
 async fn store(
@@ -460,6 +453,28 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT id FROM links WHERE state = 'active' AND sync = $1 AND b_id = f.id OFFSET 0) l ON true
 ORDER BY r.id";
+
+/// Which of these records a person has let be, and were last seen as they were then.
+pub(super) async fn let_be(
+    pool: &PgPool,
+    sync: &SyncName,
+    side: Side,
+    records: &[RecordId],
+) -> Result<Vec<RecordId>, StoreError> {
+    let args = (sync, side, sql::json("record", records)?);
+    let found = alone::verb(pool, &args, |(sync, side, records)| {
+        let statement = sqlx::query(LET_BE).bind(sync.as_str());
+        statement.bind(side.as_str()).bind(records)
+    });
+    let found = found.await?;
+    found.iter().map(|row| rows::record(row, "id")).collect()
+}
+
+const LET_BE: &str = "-- records_let_be
+SELECT r.id FROM json_array_elements_text($3::json) AS w (id)
+CROSS JOIN LATERAL (
+    SELECT id, checksum, let_be FROM records WHERE id = w.id AND side = $2 AND sync = $1 OFFSET 0) r
+WHERE r.let_be = r.checksum ORDER BY r.id";
 
 /// When the listing began that last showed a record in use.
 pub(super) async fn listed_at(

@@ -152,6 +152,15 @@ impl LinkStore for PostgresStore {
         .await
     }
 
+    async fn let_be(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        records: &[RecordId],
+    ) -> Result<Vec<RecordId>, StoreError> {
+        index::let_be(&self.pool, sync, side, records).await
+    }
+
     async fn records_by_keys(
         &self,
         sync: &SyncName,

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{
-    IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, Trigger, says_filtered,
-};
+use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
 
 use crate::jobs::enqueue::enqueue;
 use crate::watch::Readers;
@@ -151,13 +149,8 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
 /// A person has discarded the dead letter of the record, and it is as it was then. That a listing shows it is no reason to
 /// try again what was refused: an event or a person is.
 fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
-    let is_listed = |job: &NewJob| {
-        matches!(
-            job.trigger,
-            Trigger::Poll | Trigger::Backfill | Trigger::Schedule
-        )
-    };
-    job.is_some_and(is_listed) && before.let_be.as_deref() == Some(record.checksum.as_str())
+    job.is_some_and(|job| job.trigger.is_listing())
+        && before.let_be.as_deref() == Some(record.checksum.as_str())
 }
 
 async fn known(
@@ -360,6 +353,26 @@ FROM (SELECT DISTINCT k.id FROM json_each(?2) w
 CROSS JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = f.id
 LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.b_id = r.id
 ORDER BY r.id";
+
+/// Which of these records a person has let be, and were last seen as they were then.
+pub(super) async fn let_be(
+    readers: &Readers,
+    sync: &SyncName,
+    side: Side,
+    records: &[RecordId],
+) -> Result<Vec<RecordId>, StoreError> {
+    let statement = sqlx::query(LET_BE)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(sql::json("record", records)?);
+    let found = sql::all(readers, statement).await?;
+    found.iter().map(|row| rows::record(row, "id")).collect()
+}
+
+const LET_BE: &str = "-- records_let_be
+SELECT r.id FROM json_each(?3) w
+CROSS JOIN records r ON r.sync = ?1 AND r.side = ?2 AND r.id = w.value
+WHERE r.let_be = r.checksum ORDER BY r.id";
 
 /// When the listing began that last showed a record in use.
 pub(super) async fn listed_at(

@@ -169,6 +169,15 @@ impl LinkStore for SqliteStore {
             .await
     }
 
+    async fn let_be(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        records: &[RecordId],
+    ) -> Result<Vec<RecordId>, StoreError> {
+        index::let_be(&self.readers, sync, side, records).await
+    }
+
     async fn records_by_keys(
         &self,
         sync: &SyncName,

@@ -175,6 +175,15 @@ impl Trigger {
         Self::Schedule,
     ];
 
+    /// Whether a listing that nobody asked for caused it: that it shows what it showed before is no news.
+    #[must_use]
+    pub const fn is_listing(self) -> bool {
+        match self {
+            Self::Poll | Self::Backfill | Self::Schedule => true,
+            Self::Webhook | Self::Manual => false,
+        }
+    }
+
     /// The word as stored and shown.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ErrorCode, JobId, LinkId, Side};
+use tandem_domain::{ErrorCode, JobId, LinkId, RecordId, Side};
 use tandem_store::{
     ATTEMPTS_KEPT, ClaimedJob, Confirmation, Edits, JobOutcome, JobState, Lane, NewJob, NewLink,
     Trigger,
@@ -236,6 +236,25 @@ pub async fn what_a_person_discarded_gets_no_job_from_a_listing_that_shows_the_s
     assert!(!listed("sum-1", Trigger::Poll).await, "it has not changed");
     assert!(listed("sum-1", Trigger::Manual).await, "a person asks");
     assert!(listed("sum-2", Trigger::Poll).await, "it has changed");
+}
+
+/// Whoever compares both sides whole asks which records are let be: those that are as they were.
+pub async fn what_a_person_discarded_is_known_as_let_be_until_the_record_changes(store: Subject) {
+    let make = Make::default();
+    discard_a1(&store, &make).await;
+    list(&store, &make, Side::A, "a2", "sum-1").await;
+    list(&store, &make, Side::B, "a1", "sum-1").await;
+    let let_be = async |side: Side| {
+        let ids = ["a1", "a2", "a3"].map(RecordId::new);
+        let known = store.let_be(&Make::customers(), side, &ids).await;
+        known.expect("asked")
+    };
+    assert_eq!(let_be(Side::A).await, [RecordId::new("a1")]);
+    assert_eq!(let_be(Side::B).await, []);
+    list(&store, &make, Side::A, "a1", "sum-2").await;
+    assert_eq!(let_be(Side::A).await, [], "it has changed");
+    list(&store, &make, Side::A, "a1", "sum-1").await;
+    assert_eq!(let_be(Side::A).await.len(), 1, "it is as it was");
 }
 
 /// It holds for both records of a link.

@@ -134,6 +134,7 @@ macro_rules! contract_suite {
             healing: values_that_an_operator_gave_are_not_healed_away;
             healing: a_discarded_dead_letter_is_not_made_anew_by_a_poll_that_finds_the_record_unchanged;
             healing: what_a_person_discarded_gets_no_job_from_a_listing_that_shows_the_same;
+            healing: what_a_person_discarded_is_known_as_let_be_until_the_record_changes;
             healing: a_discarded_dead_letter_holds_for_both_records_of_a_link;
             healing: an_event_about_a_discarded_record_may_make_a_dead_letter_again;
             waits: the_pause_of_a_job_grows_with_each_wait;

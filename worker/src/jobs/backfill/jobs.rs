@@ -1,5 +1,7 @@
 //! The jobs that a whole comparison causes, stored in pieces.
 
+use std::collections::HashSet;
+
 use tandem_domain::{RecordId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{JobClass, NewJob, Trigger};
@@ -39,6 +41,27 @@ impl<'a> Jobs<'a> {
             class: JobClass::Backfill,
             trigger: self.trigger,
         }
+    }
+
+    /// Which of these records get no job, because a person has discarded their dead letter and they have not changed since:
+    /// a comparison that a schedule starts tries them no more than a poll does. One that a person starts tries them.
+    pub async fn let_be(
+        &self,
+        side: Side,
+        ids: &[RecordId],
+    ) -> Result<HashSet<RecordId>, WorkError> {
+        if self.trigger == Trigger::Manual || ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let store = &self.context.store;
+        let let_be = store.let_be(&self.sync.name, side, ids).await?;
+        if !let_be.is_empty() {
+            tracing::info!(
+                sync = %self.sync.name, %side, records = let_be.len(),
+                "records are not tried again: their dead letters were discarded by a person, and they have not changed since"
+            );
+        }
+        Ok(let_be.into_iter().collect())
     }
 
     pub async fn push(

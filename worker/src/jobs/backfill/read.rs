@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use tandem_connectors::{ConnectorError, Listing, Page, PageToken, ReadOutcome};
-use tandem_domain::{RecordId, Side};
+use tandem_domain::{RecordId, Side, Timestamp};
 use tandem_store::{ListingPlace, Progress, RowError, Run, SeenRecord, StoredPage, SurveyedRecord};
 
 use super::jobs::Jobs;
@@ -160,7 +160,7 @@ async fn take_page(
         .await?;
     let before = jobs.queued;
     let mut records = Vec::new();
-    let mut unclear = Vec::new();
+    let (mut unclear, mut differing) = (Vec::new(), Vec::new());
     for (reading, seen) in readings.into_iter().zip(&seen) {
         if has_no_partner(seen) && !reading.record.archived && reading.may_take_part() {
             if reading.is_unclear(sync) {
@@ -173,10 +173,10 @@ async fn take_page(
         {
             // Of a stranger that the filters leave out since it was last seen, a person may be asked. And under the id of a
             // pair that has ended there may be another record.
-            jobs.push(side, reading.record.id, reading.edited_at)
-                .await?;
+            differing.push((reading.record.id, reading.edited_at));
         }
     }
+    push_all(jobs, side, differing).await?;
     for found in read_by_id(jobs, run, side, unclear).await? {
         match found {
             Ok(reading) => records.push(surveyed(jobs, reading)),
@@ -197,6 +197,22 @@ async fn take_page(
     };
     store.keep_page(run, page).await?;
     store.progress_run(run.id, &sides.progress()).await?;
+    Ok(())
+}
+
+/// Jobs for records that differ, but for those that a person has let be.
+async fn push_all(
+    jobs: &mut Jobs<'_>,
+    side: Side,
+    differing: Vec<(RecordId, Option<Timestamp>)>,
+) -> Result<(), WorkError> {
+    let ids: Vec<RecordId> = differing.iter().map(|(id, _)| id.clone()).collect();
+    let let_be = jobs.let_be(side, &ids).await?;
+    for (id, edited_at) in differing {
+        if !let_be.contains(&id) {
+            jobs.push(side, id, edited_at).await?;
+        }
+    }
     Ok(())
 }
 

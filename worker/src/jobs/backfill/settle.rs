@@ -84,7 +84,10 @@ async fn push_all(
     ids: &[RecordId],
 ) -> Result<(), WorkError> {
     for ids in ids.chunks(CHUNK) {
-        for (id, record) in read_back(jobs, run, side, ids).await? {
+        let let_be = jobs.let_be(side, ids).await?;
+        let mut records = read_back(jobs, run, side, ids).await?;
+        records.retain(|id, _| !let_be.contains(id));
+        for (id, record) in records {
             jobs.push(side, id, record.edited_at).await?;
         }
     }
