@@ -213,6 +213,7 @@ impl Reading {
             fields: self.fields.clone(),
             edited_at: self.edited_at,
             seen_at: BTreeMap::new(),
+            covered: BTreeMap::new(),
         })
     }
 }

@@ -25,7 +25,7 @@ pub use matching::{
     match_form, match_keys, match_one,
 };
 pub use plan::{
-    Contest, Decision, FieldQuestion, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled,
+    Contest, Covered, Decision, FieldQuestion, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled,
     Snapshot, View, WriteOp, plan,
 };
 pub use policy::{
@@ -33,5 +33,7 @@ pub use policy::{
     FieldRule, Filter, SyncPolicy, Transform,
 };
 pub use project::{mapped, to_stream};
-pub use recover::{OpenWrite, Recovered, Seen, base_with, recover};
+pub use recover::{
+    OpenWrite, Recovered, Seen, base_with, edited_under, recover, stands_because_of,
+};
 pub use settle::{Between, NotKept, Settled, SideResult, settle};

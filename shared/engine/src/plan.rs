@@ -13,6 +13,7 @@
 //! | ✕ | · | the delete policy |
 //! | ✕ | ∆ | make A again from B: an edit beats a delete |
 //! | ✕ by a late delete of ours | any | make A again from B; where that cannot be, ask before B is deleted |
+//! | covered by a late write of ours | any | as what A held before; A is written too, where that stands |
 
 mod field;
 mod one_sided;
@@ -35,14 +36,33 @@ pub struct Snapshot {
     pub edited_at: Option<Timestamp>,
     /// By field, when the value that it has was there already, where that is known: it was typed no later.
     pub seen_at: BTreeMap<String, Timestamp>,
+    /// By field, where an earlier write of ours landed late over what `fields` says that the record held.
+    pub covered: BTreeMap<String, Covered>,
+}
+
+/// A value that an earlier write of ours went over when it landed late.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Covered {
+    /// What stands there now, which nobody typed.
+    pub stands: Value,
+    /// When somebody typed what it went over, where that is known.
+    pub edited_at: Option<Timestamp>,
 }
 
 impl Snapshot {
     /// When the value of a field was typed, at the latest.
     fn field_edited_at(&self, field: &str) -> Option<Timestamp> {
+        if let Some(covered) = self.covered.get(field) {
+            return covered.edited_at;
+        }
         let edited = self.edited_at?;
         let seen = self.seen_at.get(field);
         Some(seen.map_or(edited, |seen| edited.min(*seen)))
+    }
+
+    /// What stands in a field, where that is not what it is taken to hold.
+    fn stands(&self, field: &str) -> Option<&Value> {
+        self.covered.get(field).map(|covered| &covered.stands)
     }
 }
 
@@ -246,13 +266,12 @@ fn merge(policy: &SyncPolicy, view: View<'_>, a: &Snapshot, b: &Snapshot) -> Pla
             Verdict::Unchanged => {}
             Verdict::Ask => plan.questions.push(field.question()),
             Verdict::Settle(decision) => {
-                if !same(rule.equality, field.a, &decision.chosen) && rule.direction.writes(Side::A)
-                {
-                    to_a.insert(rule.name.clone(), decision.chosen.clone());
-                }
-                if !same(rule.equality, field.b, &decision.chosen) && rule.direction.writes(Side::B)
-                {
-                    to_b.insert(rule.name.clone(), decision.chosen.clone());
+                for (side, snapshot, fields) in [(Side::A, a, &mut to_a), (Side::B, b, &mut to_b)] {
+                    let stands = snapshot.stands(&rule.name).unwrap_or(field.value(side));
+                    if !same(rule.equality, stands, &decision.chosen) && rule.direction.writes(side)
+                    {
+                        fields.insert(rule.name.clone(), decision.chosen.clone());
+                    }
                 }
                 plan.decisions.push(decision);
             }

@@ -110,6 +110,50 @@ pub fn base_with<'w>(
     now
 }
 
+/// What a record holds of somebody's, in the fields that a write whose end is not known may still go over: neither what
+/// stood there before nor what was written. A delete goes over all of them.
+#[must_use]
+pub fn edited_under(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    write: OpenWrite<'_>,
+    fields: &Fields,
+) -> Fields {
+    let is_at_risk = |rule: &&FieldRule| match write.op {
+        WriteOp::Update => write.fields.contains_key(&rule.name),
+        WriteOp::Delete => true,
+        WriteOp::Create => false,
+    };
+    let edited = |rule: &FieldRule| {
+        let found = fields.get(&rule.name).cloned().unwrap_or_default();
+        let known = known(rule, base, write)?;
+        let stood = write.before.get(&rule.name).unwrap_or(known);
+        let is_known = [known, stood]
+            .iter()
+            .any(|one| same(rule.equality, one, &found));
+        let is_edit = !is_known && standing(rule, base, write, fields).is_none();
+        is_edit.then(|| (rule.name.clone(), found))
+    };
+    let rules = policy.fields.iter().filter(is_at_risk);
+    rules
+        .filter(|_| write.was_sent)
+        .filter_map(edited)
+        .collect()
+}
+
+/// Whether what stands in a field is there because of a write whose end is not known.
+#[must_use]
+pub fn stands_because_of(
+    policy: &SyncPolicy,
+    base: &BTreeMap<String, BaseValue>,
+    write: OpenWrite<'_>,
+    (field, fields): (&str, &Fields),
+) -> bool {
+    let is_sent = write.was_sent && write.op == WriteOp::Update;
+    let rule = policy.rule(field).filter(|_| is_sent);
+    rule.is_some_and(|rule| standing(rule, base, write, fields).is_some())
+}
+
 fn written<'a>(
     policy: &'a SyncPolicy,
     fields: &'a Fields,

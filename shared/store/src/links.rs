@@ -15,7 +15,8 @@ use tandem_domain::{
 pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, says_filtered};
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
 pub use memory::{
-    Deleted, Doubt, Filtered, LeftOut, MayLand, OwnWrite, SideMemory, SideState, Tally, Unseen,
+    Deleted, Doubt, Filtered, LeftOut, MayLand, OwnWrite, ShownUnder, SideMemory, SideState, Tally,
+    Unseen,
 };
 
 use crate::StoreError;

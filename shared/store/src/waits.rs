@@ -277,7 +277,8 @@ impl Waits {
         let count = self.count.saturating_add(1);
         // Whoever comes late has not looked meanwhile: that time does not count.
         let late = now.since(self.due(turn));
-        let since = self.without(late).since_for(reason).unwrap_or(now);
+        let known = self.without(late).since_for(reason);
+        let since = known.unwrap_or(now);
         let waited = now.since(since);
         if rule.patience.is_some_and(|patience| waited >= patience) {
             let former = self.reason.filter(|_| self.count > 0);
@@ -286,8 +287,11 @@ impl Waits {
             };
         }
         let named = named.min(now.plus(rule.pause_max()));
+        // What went back many times within seconds does not wait for minutes because the next thing has another rule.
+        let most = known.map_or(rule.most, |_| rule.first.saturating_add(waited));
+        let floor = rule.floor(count).min(most);
         Verdict::Wait {
-            run_at: named.max(now.plus(rule.floor(count))),
+            run_at: named.max(now.plus(floor)),
             waits: Self {
                 count,
                 since: Some(since),

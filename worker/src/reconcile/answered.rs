@@ -17,6 +17,7 @@ use super::linked::Open;
 use super::pair::Pair;
 use super::questions::question;
 use super::recover::Recovery;
+use super::under::Shown;
 use crate::executor::Work;
 use crate::failure::WorkError;
 
@@ -42,6 +43,7 @@ struct Known<'a> {
     intents: &'a [Intent],
     base: &'a BTreeMap<String, BaseValue>,
     pair: &'a Pair,
+    shown: &'a Shown,
 }
 
 /// Takes the answers that do not hold any more out of what the plan is made of.
@@ -76,6 +78,7 @@ pub(super) async fn set_aside(
             intents: &context.intents,
             base: &recovery.base,
             pair,
+            shown: &recovery.shown,
         };
         outdated.extend(known.look(work, asked, *side));
     }
@@ -132,8 +135,9 @@ impl Known<'_> {
 
     fn value(&self, side: Side, field: &str) -> &Value {
         let reading = self.pair.side(side);
-        let value = reading.and_then(|reading| reading.fields.get(field));
-        value.unwrap_or(&NO_VALUE)
+        let stands = reading.and_then(|reading| reading.fields.get(field));
+        let held = self.shown.held(side, field);
+        held.or(stands).unwrap_or(&NO_VALUE)
     }
 
     fn agrees(&self, rule: &FieldRule) -> bool {

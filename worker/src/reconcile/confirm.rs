@@ -18,9 +18,11 @@ use super::lands_again;
 use super::linked::Open;
 use super::moot;
 use super::not_deleted;
+use super::overwritten::seen_late;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
 use super::taken;
+use super::under;
 use super::unshown::Unshown;
 use crate::context::Cause;
 use crate::executor::{Work, both};
@@ -83,8 +85,10 @@ pub(super) async fn finish(
     };
     let dissolved = planned.link == LinkFate::Dissolve;
     let ended = moot::ended(work, &open, &planned, &settled);
-    let (over, logged): (Vec<_>, Vec<_>) = met(work, &open, &carried).into_iter().unzip();
+    let over = met(work, &open, &carried).into_iter();
+    let (over, logged): (Vec<_>, Vec<_>) = over.chain(under::deleted(work, &open)).unzip();
     let mut logs = changes(work, &open, &planned, &carried, &settled);
+    logs.extend(under::lost(work, &open, &planned, &carried));
     logs.extend(logged);
     let mut asked = conflicts(work, &open, &planned, &unshown.ask);
     asked.extend(over);
@@ -238,8 +242,8 @@ fn link_update(
     };
     let (a, b, base) = match planned.link {
         LinkFate::Keep => (
-            side_state(work, open, carried, known, Side::A),
-            side_state(work, open, carried, known, Side::B),
+            side_state(work, open, planned, carried, known, Side::A),
+            side_state(work, open, planned, carried, known, Side::B),
             known.0.base.clone(),
         ),
         LinkFate::Retire => (
@@ -277,7 +281,10 @@ fn retired(
     state.memory.filtered = None;
     state.memory.unseen = unshown.of_side(side).clone();
     state.memory.may_land = lands_again::remembered(work, open, carried, &settled.base, side);
-    state.memory.own_write = deleted_over::remembered(open, carried, side);
+    // What is told of now is not told again when its event comes.
+    let is_told = !std::mem::take(&mut state.memory.shown_under).is_empty();
+    let delete = deleted_over::remembered(open, carried, side);
+    state.memory.own_write = delete.filter(|_| !is_told);
     state.memory.deleted = not_deleted::remembered(work, open, carried, side);
     let is_gone = open
         .pair
@@ -298,6 +305,7 @@ fn retired(
 fn side_state(
     work: Work<'_>,
     open: &Open,
+    planned: &Plan,
     carried: &[Carried],
     (settled, unshown): (&Settled, &Unshown),
     side: Side,
@@ -329,6 +337,7 @@ fn side_state(
         }),
         unseen: unshown.of_side(side).clone(),
         may_land: lands_again::remembered(work, open, carried, &settled.base, side),
+        shown_under: open.shown.undecided(planned, side),
         left_out: reading.kept.clone(),
         overlaid: None,
         set_back: None,
@@ -394,17 +403,18 @@ pub(super) fn own_write(
             ..fresh(look.began)
         });
     }
+    let is_told = open.overwritten.iter().any(|one| one.side == side);
     let late = open.late_intents().find(|intent| intent.side == side);
     if let Some(intent) = late {
+        // What it went over and is known is told once.
+        let is_told = is_told || open.shown.covered().any(|one| one.0 == side);
+        let own = seen_late(&open.link, intent, now);
         return Some(OwnWrite {
-            before: open.link.side(side).updated_at,
-            replaced: open.link.side(side).checksum.clone().unwrap_or_default(),
-            wrote: names(intent),
-            ..fresh(intent.created_at)
+            before: own.before.filter(|_| !is_told),
+            ..own
         });
     }
     let earlier = open.link.side(side).memory.own_write.clone();
-    let is_told = open.overwritten.iter().any(|one| one.side == side);
     earlier.filter(|own| own.after == now.record.updated_at && !is_told)
 }
 

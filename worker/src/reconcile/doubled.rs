@@ -83,7 +83,9 @@ async fn beside(
     work: Work<'_>,
     here: &Here,
 ) -> Result<Option<(Intent, RecordId, Reading)>, WorkError> {
-    let Some(intent) = own_create(work, here).await? else {
+    // One that is open is looked for elsewhere.
+    let settled = own_create(work, here).await?;
+    let Some(intent) = settled.filter(|intent| !intent.state.is_open()) else {
         return Ok(None);
     };
     let Some(first) = first(work, here, &intent).await? else {
@@ -93,18 +95,15 @@ async fn beside(
     Ok(standing.map(|standing| (intent, first, standing)))
 }
 
-/// The settled create of ours whose reference the record bears. One that is open is looked for elsewhere.
-async fn own_create(work: Work<'_>, here: &Here) -> Result<Option<Intent>, WorkError> {
+/// The create of ours whose reference the record bears.
+pub(super) async fn own_create(work: Work<'_>, here: &Here) -> Result<Option<Intent>, WorkError> {
     let reference = here.reading.record.reference.as_deref();
     let Some(id) = reference.and_then(|text| text.parse::<IntentId>().ok()) else {
         return Ok(None);
     };
     let intent = work.context.store.intent(id).await?;
     Ok(intent.filter(|intent| {
-        intent.op == IntentOp::Create
-            && intent.sync == work.sync.name
-            && intent.side == here.side
-            && !intent.state.is_open()
+        intent.op == IntentOp::Create && intent.sync == work.sync.name && intent.side == here.side
     }))
 }
 

@@ -17,6 +17,7 @@ use super::overwritten;
 use super::pair::Pair;
 use super::questions::conflicts;
 use super::recover::Recovery;
+use super::under;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -43,8 +44,12 @@ pub(super) async fn rest(
     context: PairContext,
     pair: Pair,
 ) -> Result<Performed, WorkError> {
-    let around = overwritten::find(work, &link, &pair).await?;
     let recovery = Recovery::of(work, &link, &context.intents, &pair);
+    let late = recovery.seen_late(&context.intents);
+    let around = overwritten::find(work, &link, &pair, &late).await?;
+    if let Some(stored) = under::remember(work, &link, &recovery).await? {
+        return Ok(stored);
+    }
     if let Some(pause) = recovery.wait(work, &Plan::keep()) {
         return Ok(work.again_after(pause, Waiting::Elsewhere));
     }
@@ -63,12 +68,7 @@ pub(super) async fn rest(
         } else {
             Vec::new()
         },
-        // Where the base does not move they are looked for again.
-        landed: if is_settled {
-            recovery.landed
-        } else {
-            Vec::new()
-        },
+        shown: recovery.shown,
         found: Vec::new(),
         link,
         pair,

@@ -96,6 +96,7 @@ pub(super) fn remember_writes(work: Work<'_>, open: &Open, side: Side, state: &m
         // It is told of now, and once.
         state.memory.own_write = None;
     }
+    state.memory.shown_under = open.shown.of_side(side).clone();
     state.memory.may_land = lands_again::remembered(work, open, &[], &open.base, side);
     // What was sent and never seen may land yet.
     for intent in open.unseen_intents().filter(|one| one.side == side) {

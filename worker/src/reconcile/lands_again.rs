@@ -4,96 +4,90 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{BaseValue, Side, Value};
-use tandem_engine::same;
+use tandem_domain::{BaseValue, Fields, Side, Value};
+use tandem_engine::{FieldRule, OpenWrite, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link, MayLand};
 
 use super::changed::changed;
 use super::linked::Open;
-use super::pair::Pair;
 use super::recover::LANDS_WITHIN;
 use super::sending::{Carried, write_to};
 use crate::executor::Work;
+use crate::readings::Reading;
 
 /// So many values are remembered for a side: somebody who edits without pause while a system does not answer must not
 /// fill the link.
 const REMEMBERED_MAX: usize = 32;
 
-/// A value that landed once more.
-#[derive(Clone, Debug)]
-pub(super) struct Landed {
-    pub(super) side: Side,
-    pub(super) field: String,
-    sent: Value,
-    /// What stands there.
-    found: Value,
-}
-
-impl Landed {
-    /// What both sides are taken to have agreed on: then whatever the other side has is what changed.
-    pub(super) fn base(&self) -> BaseValue {
-        let mut base = BaseValue {
-            a: self.sent.clone(),
-            b: self.sent.clone(),
-        };
-        base.set(self.side, self.found.clone());
-        base
-    }
-
-    /// Why something is written over it, for the change log.
-    pub(super) fn why(&self) -> String {
-        format!(
-            "what side {} shows is an earlier write of ours that had no answer and landed late",
-            self.side
-        )
-    }
-}
-
-/// What stands in either record because an earlier sending landed over it. Each may do so once only: who types that value
-/// after it was put right has edited.
-pub(super) fn landed(work: Work<'_>, link: &Link, open: &[Intent], pair: &Pair) -> Vec<Landed> {
-    let of_side = |side: Side| {
-        let known = &link.side(side).memory.may_land;
-        known
-            .iter()
-            .filter_map(move |one| has_landed(work, link, open, (pair, side), one))
-    };
-    Side::BOTH.into_iter().flat_map(of_side).collect()
+/// What a record was last known to hold in a field, where an earlier sending of ours has landed over it. Each may do so once
+/// only: who types that value after it was put right has edited.
+pub(super) fn went_over(
+    work: Work<'_>,
+    link: &Link,
+    writes: &[OpenWrite<'_>],
+    (side, reading): (Side, &Reading),
+    field: &str,
+) -> Option<Value> {
+    let known = &link.side(side).memory.may_land;
+    let mut of_field = known.iter().filter(|one| one.field == field);
+    let has_landed = |one: &MayLand| has_landed(work, link, writes, (side, reading), one);
+    of_field
+        .any(has_landed)
+        .then(|| link.base.get(field).map(|base| base.side(side).clone()))
+        .flatten()
 }
 
 fn has_landed(
     work: Work<'_>,
     link: &Link,
-    open: &[Intent],
-    (pair, side): (&Pair, Side),
+    writes: &[OpenWrite<'_>],
+    (side, reading): (Side, &Reading),
     one: &MayLand,
-) -> Option<Landed> {
-    let reading = pair.side(side).filter(|it| !it.record.archived)?;
-    let rule = work.sync.policy.rule(&one.field)?;
-    let known = link.base.get(&one.field)?.side(side);
-    let found = reading.fields.get(&one.field).cloned().unwrap_or_default();
-    let is_ours = [&one.sent, &one.kept]
-        .iter()
-        .any(|ours| same(rule.equality, ours, &found));
+) -> bool {
+    let (Some(rule), Some(base)) = (work.sync.policy.rule(&one.field), link.base.get(&one.field))
+    else {
+        return false;
+    };
+    let found = found(reading, &one.field);
     // The same may have been written anew, and then that is what landed.
-    let is_newer = open.iter().any(|intent| {
-        intent.side == side
-            && intent
-                .fields
-                .get(&one.field)
-                .is_some_and(|it| *it == one.sent)
-    });
-    if !is_ours || is_newer || same(rule.equality, known, &found) {
-        return None;
+    let is_newer = writes
+        .iter()
+        .any(|write| write.side == side && write.fields.get(&one.field) == Some(&one.sent));
+    if !is_ours(one, rule, &found) || is_newer || same(rule.equality, base.side(side), &found) {
+        return false;
     }
     let now = work.context.now();
     let at = changed(work, side, Some(reading)).map_or(now, |it| it.near(one.since).min(now));
-    (at.since(one.since) < LANDS_WITHIN).then(|| Landed {
-        side,
-        field: one.field.clone(),
-        sent: one.sent.clone(),
-        found,
-    })
+    at.since(one.since) < LANDS_WITHIN
+}
+
+/// What somebody typed into fields over which an earlier sending of ours may land yet, and that nobody has decided upon.
+pub(super) fn edited_under(
+    work: Work<'_>,
+    link: &Link,
+    (side, reading): (Side, &Reading),
+) -> Fields {
+    let now = work.context.now();
+    let may_land = link.side(side).memory.may_land.iter();
+    let may_land = may_land.filter(|one| now.since(one.since) < LANDS_WITHIN);
+    let edited = may_land.filter_map(|one| {
+        let rule = work.sync.policy.rule(&one.field)?;
+        let known = link.base.get(&one.field)?.side(side);
+        let found = found(reading, &one.field);
+        let is_edit = !is_ours(one, rule, &found) && !same(rule.equality, known, &found);
+        is_edit.then(|| (one.field.clone(), found))
+    });
+    edited.collect()
+}
+
+fn found(reading: &Reading, field: &str) -> Value {
+    reading.fields.get(field).cloned().unwrap_or_default()
+}
+
+/// Whether a value is what was sent, or what its system made of it.
+fn is_ours(one: &MayLand, rule: &FieldRule, found: &Value) -> bool {
+    let ours = [&one.sent, &one.kept];
+    ours.iter().any(|ours| same(rule.equality, ours, found))
 }
 
 /// What is remembered of a side from now on.
@@ -106,8 +100,11 @@ pub(super) fn remembered(
 ) -> Vec<MayLand> {
     let now = work.context.now();
     let mut known = open.link.side(side).memory.may_land.clone();
-    for landed in open.landed.iter().filter(|one| one.side == side) {
-        let is_it = |one: &&mut MayLand| one.field == landed.field && one.sent == landed.sent;
+    for (_, field, _, stands) in open.shown.covered().filter(|one| one.0 == side) {
+        let Some(rule) = work.sync.policy.rule(field) else {
+            continue;
+        };
+        let is_it = |one: &&mut MayLand| one.field == *field && is_ours(one, rule, stands);
         if let Some(one) = known.iter_mut().find(is_it) {
             one.times = one.times.saturating_sub(1);
         }

@@ -17,7 +17,6 @@ use super::delete_hold::hold;
 use super::doubt;
 use super::emptied;
 use super::filtered;
-use super::lands_again::Landed;
 use super::late_delete;
 use super::lost_create::{lost_create, settle_create};
 use super::made_again;
@@ -29,6 +28,7 @@ use super::restored::{self, Chosen};
 use super::seen::Known;
 use super::sending::carry_out;
 use super::set_back;
+use super::under::{self, Shown};
 use crate::context::Cause;
 use crate::edits;
 use crate::executor::Work;
@@ -53,8 +53,8 @@ pub(super) struct Open {
     pub(super) overwritten: Vec<Overwritten>,
     /// Values that a system kept in another form than its answer to an earlier write said.
     pub(super) not_kept: Vec<NotKept>,
-    /// Values of earlier writes that landed once more.
-    pub(super) landed: Vec<Landed>,
+    /// What the records showed while writes to them had no answer.
+    pub(super) shown: Shown,
     /// Other records that were found on the way; the index has them from now on.
     pub(super) found: Vec<(Side, IndexedRecord)>,
     pub(super) context: PairContext,
@@ -138,7 +138,13 @@ async fn attempt(
     context: PairContext,
     causes: Causes,
 ) -> Result<Round, WorkError> {
-    let mut pair = read_both(work, &link).await?;
+    let mut pair = match read_both(work, &link).await {
+        Ok(pair) => pair,
+        Err(error) => {
+            under::remember_one(work, &link, &context.intents).await?;
+            return Err(error.into());
+        }
+    };
     if filtered::rests(&pair) {
         return filtered::rest(work, link, context, pair)
             .await
@@ -202,10 +208,14 @@ async fn settle(
     causes: Causes,
 ) -> Result<Round, WorkError> {
     let mut context = context;
-    let around = overwritten::find(work, &link, &pair).await?;
     let mut recovery = Recovery::of(work, &link, &context.intents, &pair);
+    let late = recovery.seen_late(&context.intents);
+    let around = overwritten::find(work, &link, &pair, &late).await?;
     for edit in &around.came_after {
         recovery.take_for_edited(edit);
+    }
+    if let Some(stored) = under::remember(work, &link, &recovery).await? {
+        return Ok(Round::Ended(stored));
     }
     let outdated = answered::set_aside(work, &link, &mut context, &recovery, &pair).await?;
     let mut planned = match sameness {
@@ -231,7 +241,8 @@ async fn settle(
             let known = Known::of(work, &link, &pair, &context.intents).await?;
             recovery.agreed_besides(&work.sync.policy, known.carried_over(work, &pair));
             let moved = recovery.may_have_moved(&context.intents, &pair);
-            let seen = presences(work, &link, (&moved, &known), &pair);
+            let mut seen = presences(work, &link, (&moved, &known), &pair);
+            recovery.shown.uncover(&mut seen);
             chosen.taken_by_us = late_delete::took(work, &link, &seen, &context).await?;
             plan(work, seen, (&context, chosen), &recovery)?
         }
@@ -244,7 +255,7 @@ async fn settle(
         base: recovery.base.clone(),
         verdicts: recovery.verdicts.clone(),
         not_kept: recovery.not_kept.clone(),
-        landed: recovery.landed.clone(),
+        shown: recovery.shown.clone(),
         found: Vec::new(),
         link,
         pair,

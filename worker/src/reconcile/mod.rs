@@ -42,6 +42,7 @@ mod set_back_over;
 mod shown;
 mod taken;
 mod unclear;
+mod under;
 mod unlinked;
 mod unshown;
 

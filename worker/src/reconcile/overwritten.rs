@@ -8,8 +8,8 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, is_form_of, same};
 use tandem_store::{
-    Change, ConflictKind, Event, EventKind, IntentOp, IntentState, Link, NewConflict, Operation,
-    OwnWrite, ShownRecord,
+    Change, ConflictKind, Event, EventKind, Intent, IntentOp, IntentState, Link, NewConflict,
+    Operation, OwnWrite, ShownRecord,
 };
 
 use super::changed::has_usable_times;
@@ -57,16 +57,23 @@ pub(super) struct CameAfter {
     pub(super) written: Fields,
 }
 
-/// Looks for edits around our last write to each side. Events are only asked for when one has come for a record
-/// that we wrote a moment ago.
-pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Around, WorkError> {
+/// Looks for edits around our last write to each side, be it one of which only now is known that it took effect. Events are
+/// only asked for when one has come for a record that we wrote a moment ago.
+pub(super) async fn find(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    late: &[&Intent],
+) -> Result<Around, WorkError> {
     let mut around = Around::default();
     for side in Side::BOTH {
-        let (Some(own), Some(record), Some(reading)) = (
-            &link.side(side).memory.own_write,
-            &link.side(side).id,
-            pair.side(side),
-        ) else {
+        let (Some(record), Some(reading)) = (&link.side(side).id, pair.side(side)) else {
+            continue;
+        };
+        let late = late.iter().find(|intent| intent.side == side);
+        let seen_late = late.map(|intent| seen_late(link, intent, reading));
+        let earlier = link.side(side).memory.own_write.clone();
+        let Some(own) = &seen_late.or(earlier) else {
             continue;
         };
         let is_recent = work.context.now().since(own.read_at) < LOOKED_FOR;
@@ -79,8 +86,14 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
         if earlier.is_empty() {
             continue;
         }
-        let written = last_written(work, side, record).await?;
-        let edited = edited_after(work, link, side, reading, &written);
+        let written = match late {
+            Some(intent) => intent.fields.clone(),
+            None => last_written(work, side, record).await?,
+        };
+        let edited = match late {
+            Some(_) => Fields::new(),
+            None => edited_after(work, link, side, reading, &written),
+        };
         if !edited.is_empty() {
             // The last event is of that edit, the one before it of our write.
             if own.fields.is_empty() {
@@ -113,6 +126,21 @@ pub(super) async fn find(work: Work<'_>, link: &Link, pair: &Pair) -> Result<Aro
     Ok(around)
 }
 
+/// What a write did of which only now is known that it took effect.
+pub(super) fn seen_late(link: &Link, intent: &Intent, now: &Reading) -> OwnWrite {
+    let known = link.side(intent.side);
+    OwnWrite {
+        before: known.updated_at,
+        after: now.record.updated_at,
+        read_at: intent.created_at,
+        replaced: known.checksum.clone().unwrap_or_default(),
+        fields: Vec::new(),
+        wrote: intent.fields.keys().cloned().collect(),
+        others_moved: false,
+        made: false,
+    }
+}
+
 /// The events of changes before the one that the record shows, newest first, each with how long before that one it
 /// was. All times are as the system said them: what is known of its clock changes. Its events may tell other times than
 /// its records; but the event of the change that the record shows is among them, so the others are placed by their
@@ -140,7 +168,7 @@ async fn earlier_events(
     };
     let last = events.iter().filter_map(exact_time).filter(is_near).max();
     let Some(last) = last else {
-        return Ok(Vec::new());
+        return Ok(while_under_way(work, side, events, own, after));
     };
     let offset = after.as_micros() - last.as_micros();
     let earlier = events.into_iter().filter_map(|event| {
@@ -152,6 +180,29 @@ async fn earlier_events(
             .then(|| (event, after.since(at)))
     });
     Ok(earlier.collect())
+}
+
+/// A system need not tell of what we write. Then events have no other to be placed by; but one whose time lies between our
+/// reading and the moment when our write took effect, and well before that, is of an edit that came while the write was on
+/// its way. For a write that takes its moment there is no such time.
+fn while_under_way(
+    work: Work<'_>,
+    side: Side,
+    events: Vec<Event>,
+    own: &OwnWrite,
+    after: Timestamp,
+) -> Vec<(Event, Duration)> {
+    if !has_usable_times(work, side) {
+        return Vec::new();
+    }
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let read_at = own.read_at.shifted(offset);
+    let earlier = events.into_iter().filter_map(|event| {
+        let at = exact_time(&event)?;
+        let is_meanwhile = at > read_at && at < after.minus(APART_FROM_RECORD);
+        is_meanwhile.then(|| (event, after.since(at)))
+    });
+    earlier.collect()
 }
 
 fn apart(one: Timestamp, other: Timestamp) -> Duration {

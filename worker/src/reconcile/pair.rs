@@ -123,6 +123,7 @@ fn presence(
             fields: reading.fields.clone(),
             edited_at,
             seen_at,
+            covered: BTreeMap::new(),
         }),
     }
 }

@@ -12,12 +12,12 @@ use tandem_store::{
     FieldChange, Intent, IntentOp, IntentState, IntentVerdict, Link, OwnWrite, Unseen,
 };
 
-use super::changed::{changed, could_be_of, is_of_acknowledged};
-use super::lands_again::{Landed, landed};
+use super::changed::{self, changed, could_be_of, is_of_acknowledged};
 use super::looks::pause_within;
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
 use super::pair::{Look, Pair};
+use super::under::Shown;
 use crate::executor::{Work, verdict};
 use crate::readings::Reading;
 
@@ -31,8 +31,8 @@ pub(super) struct Recovery {
     pub(super) under_way: Vec<Intent>,
     /// Values that a system kept in another form than its answer said.
     pub(super) not_kept: Vec<NotKept>,
-    /// Values of earlier writes that landed once more.
-    pub(super) landed: Vec<Landed>,
+    /// What the records showed while writes to them had no answer.
+    pub(super) shown: Shown,
 }
 
 impl Recovery {
@@ -59,11 +59,9 @@ impl Recovery {
             base: base_with(policy, &link.base, unseen().chain(sent)),
             under_way: Vec::new(),
             not_kept: Vec::new(),
-            landed: landed(work, link, intents, pair),
+            shown: Shown::of(work, link, &open, pair),
         };
-        for landed in &recovery.landed {
-            recovery.base.insert(landed.field.clone(), landed.base());
-        }
+        recovery.uncover_base(link);
         for side in Side::BOTH {
             recovery.tell_shown_late(work, link, pair, &shown_late, side);
             recovery.take_forms(work, link, pair, side);
@@ -84,7 +82,20 @@ impl Recovery {
                 Recovered::UnderWay => recovery.under_way.push(intent.clone()),
             }
         }
+        let moved = recovery.may_have_moved(intents, pair);
+        let edited = changed::edits(work, link, &moved, pair);
+        recovery.shown = recovery.shown.dated(link, edited);
         recovery
+    }
+
+    /// What a late write went over was not agreed on by landing: what both last agreed on stays what it was.
+    fn uncover_base(&mut self, link: &Link) {
+        for (_, field, _, _) in self.shown.covered() {
+            match link.base.get(field) {
+                Some(agreed) => self.base.insert(field.clone(), agreed.clone()),
+                None => self.base.remove(field),
+            };
+        }
     }
 
     /// A value that was taken and not shown at first shows now in another form: a person is told.
@@ -132,7 +143,8 @@ impl Recovery {
             return;
         };
         for rule in &work.sync.policy.fields {
-            let Some(base) = self.base.get_mut(&rule.name) else {
+            let is_covered = self.shown.of_side(side).contains_key(&rule.name);
+            let Some(base) = self.base.get_mut(&rule.name).filter(|_| !is_covered) else {
                 continue;
             };
             let found = reading.fields.get(&rule.name).cloned().unwrap_or_default();
@@ -184,15 +196,24 @@ impl Recovery {
         }
     }
 
+    /// The writes of which only now is known that they took effect, but for those that went over what is known of a reading.
+    pub(super) fn seen_late<'i>(&self, intents: &'i [Intent]) -> Vec<&'i Intent> {
+        let is_covered = |side: Side| self.shown.covered().any(|one| one.0 == side);
+        let confirmed = intents.iter().filter(|intent| self.is_confirmed(intent));
+        confirmed
+            .filter(|intent| !is_covered(intent.side))
+            .collect()
+    }
+
+    fn is_confirmed(&self, intent: &Intent) -> bool {
+        let mut verdicts = self.verdicts.iter();
+        verdicts.any(|one| one.intent == intent.id && one.state == IntentState::Confirmed)
+    }
+
     /// The writes that may have moved the time of change of their record: those that took effect, and those of which
     /// nothing shows, because the system may have dropped all that they wrote. Where another value stands than before,
     /// somebody typed it, and the time is theirs.
     pub(super) fn may_have_moved<'i>(&self, intents: &'i [Intent], pair: &Pair) -> Vec<&'i Intent> {
-        let is_confirmed = |intent: &Intent| {
-            self.verdicts.iter().any(|verdict| {
-                verdict.intent == intent.id && verdict.state == IntentState::Confirmed
-            })
-        };
         let shows_nothing = |intent: &Intent| {
             let reading = pair.side(intent.side);
             let before = stood_before(intent);
@@ -204,7 +225,7 @@ impl Recovery {
         };
         intents
             .iter()
-            .filter(|intent| is_confirmed(intent) || shows_nothing(intent))
+            .filter(|intent| self.is_confirmed(intent) || shows_nothing(intent))
             .collect()
     }
 

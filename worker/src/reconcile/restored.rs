@@ -139,5 +139,6 @@ fn set_back(link: &Link, pair: &Pair, side: Side) -> Presence {
         fields,
         edited_at: None,
         seen_at: BTreeMap::new(),
+        covered: BTreeMap::new(),
     })
 }

@@ -338,18 +338,17 @@ fn makes_none(work: Work<'_>, here: &Here) -> Result<Option<Fact>, WorkError> {
 
 /// An open create of ours that this record is, or may be, the effect of.
 pub(super) async fn own_echo(work: Work<'_>, here: &Here) -> Result<Option<Intent>, WorkError> {
+    // Its reference says so also where somebody has changed at once what it matches by.
+    let own = doubled::own_create(work, here).await?;
+    if let Some(intent) = own.filter(|intent| intent.state.is_open()) {
+        return Ok(Some(intent));
+    }
     let keys = key_texts(&work.sync.policy, &here.reading.fields);
     let open = work
         .context
         .store
         .open_creates(&work.sync.name, here.side, &keys)
         .await?;
-    let by_reference = |intent: &&Intent| {
-        here.reading.record.reference.as_deref() == Some(&*intent.id.to_string())
-    };
-    if let Some(intent) = open.iter().find(by_reference) {
-        return Ok(Some(intent.clone()));
-    }
     let same_key = |intent: &Intent| {
         intent
             .match_key

@@ -108,6 +108,36 @@ async fn a_new_record_that_cannot_be_read_or_found_yet_is_known_by_its_id_and_no
 }
 
 #[tokio::test]
+async fn a_record_that_our_create_made_is_known_by_its_reference_though_somebody_changed_at_once_what_it_matches_by()
+ {
+    let (world, ..) = one_pair(policy(), TALENTS, Oddities::default()).await;
+    let bert = [("name", "Bert"), ("email", "bert@x.example")];
+    let a = world.a.user_creates(&bert);
+    world.b.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::A, &a).await;
+    while world.b.is_to_go_wrong() {
+        world.turn().await;
+    }
+    let made = world.b.about("bert@x.example").remove(0);
+    world.clock.advance(Duration::from_millis(50));
+    world.b.user_edits(&made, "email", "robert@x.example");
+    world.b.user_edits(&made, "name", "Robert");
+    // The event of the new record is quicker than the second look of the job that made it.
+    world.hear(Side::B, &made).await;
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(120));
+    world.sweep().await;
+    assert_eq!([&world.a, &world.b].map(|it| it.ids().len()), [2, 2]);
+    assert_eq!(
+        world.link_of(Side::A, &a).await,
+        world.link_of(Side::B, &made).await
+    );
+    // Whether it was an edit or the system's form of what we sent nobody knows so soon after: it is asked.
+    let asked = world.open().await;
+    assert!(asked.iter().all(|it| it.kind.as_str() == "not_kept"));
+}
+
+#[tokio::test]
 async fn a_record_made_again_that_cannot_be_read_yet_is_known_by_its_id_too() {
     let odd = Oddities {
         creates_answer_id_alone: true,

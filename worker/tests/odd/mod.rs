@@ -31,4 +31,5 @@ mod shown_elsewhere;
 mod shown_late;
 mod side_effects;
 mod told;
+mod under;
 mod upserted;

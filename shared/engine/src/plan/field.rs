@@ -18,6 +18,7 @@ pub(super) struct FieldView<'a> {
     is_asked: bool,
     given: Option<&'a Value>,
     contest: Option<&'a Contest>,
+    covered: Option<Side>,
 }
 
 impl<'a> FieldView<'a> {
@@ -38,10 +39,14 @@ impl<'a> FieldView<'a> {
             is_asked: view.ruled.asked.contains(&rule.name),
             given: view.ruled.values.get(&rule.name),
             contest: view.ruled.contests.get(&rule.name),
+            covered: [(Side::A, a), (Side::B, b)]
+                .into_iter()
+                .find(|(_, snapshot)| is_covered(rule, snapshot))
+                .map(|(side, _)| side),
         }
     }
 
-    fn value(&self, side: Side) -> &'a Value {
+    pub(super) fn value(&self, side: Side) -> &'a Value {
         match side {
             Side::A => self.a,
             Side::B => self.b,
@@ -102,7 +107,24 @@ pub(super) enum Verdict {
     Ask,
 }
 
+/// Whether something else stands in a field than what the record is taken to hold.
+fn is_covered(rule: &FieldRule, snapshot: &Snapshot) -> bool {
+    let held = snapshot.fields.get(&rule.name).unwrap_or(&NO_VALUE);
+    let covered = snapshot.covered.get(&rule.name);
+    covered.is_some_and(|covered| !same(rule.equality, &covered.stands, held))
+}
+
+/// Decides one field. What an earlier write of ours went over is put back, where nothing else is decided.
 pub(super) fn decide(policy: &SyncPolicy, field: &FieldView<'_>) -> Verdict {
+    match (decide_as_held(policy, field), field.covered) {
+        (Verdict::Unchanged, Some(side)) => {
+            field.take(side.other(), "both sides had agreed on it".to_owned())
+        }
+        (verdict, _) => verdict,
+    }
+}
+
+fn decide_as_held(policy: &SyncPolicy, field: &FieldView<'_>) -> Verdict {
     if let Some(value) = field.given
         && Side::BOTH
             .into_iter()

@@ -53,7 +53,25 @@ pub(super) fn create(
         op: WriteOp::Create,
         fields,
     });
+    plan.writes.extend(put_back(policy, side.other(), source));
     plan
+}
+
+/// What a late write of ours went over is put back also where the partner is made again.
+fn put_back(policy: &SyncPolicy, side: Side, record: &Snapshot) -> Option<PlannedWrite> {
+    let rules = policy.fields.iter();
+    let held = rules.filter_map(|rule| {
+        let held = record.fields.get(&rule.name).unwrap_or(&NO_VALUE);
+        let stands = record.stands(&rule.name)?;
+        let is_covered = rule.direction.writes(side) && !same(rule.equality, stands, held);
+        is_covered.then(|| (rule.name.clone(), held.clone()))
+    });
+    let fields: Fields = held.collect();
+    (!fields.is_empty()).then_some(PlannedWrite {
+        side,
+        op: WriteOp::Update,
+        fields,
+    })
 }
 
 /// `gone` is the side whose record is gone; `rest` is the other record.

@@ -42,6 +42,10 @@ pub struct SideMemory {
     /// after the same was written in another way, and over what somebody typed since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub may_land: Vec<MayLand>,
+    /// Values that somebody typed there, and that a write of ours without an answer may still go over, or has gone over,
+    /// before they were decided upon; by mapped field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shown_under: BTreeMap<String, ShownUnder>,
     /// Mapped fields that had a value and of which the system says nothing any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, LeftOut>,
@@ -176,6 +180,20 @@ pub struct MayLand {
     pub since: Timestamp,
     /// How often it may land yet.
     pub times: u32,
+}
+
+/// A value that a record showed while a write of ours to it had no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownUnder {
+    /// The value.
+    pub value: Value,
+    /// When somebody typed it, by our clock, where that is known.
+    pub edited_at: Option<Timestamp>,
+    /// When it was first shown.
+    pub since: Timestamp,
+    /// What our write put in its place, where it has landed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered_by: Option<Value>,
 }
 
 /// A write of ours, and what it did to the record's time of change.

@@ -41,6 +41,24 @@ fn every_wait_has_a_floor_that_doubles() {
 }
 
 #[test]
+fn what_looked_often_within_seconds_does_not_wait_for_minutes_for_the_next_thing() {
+    let (mut waits, mut now) = (Waits::default(), at(0));
+    for _ in 0..10 {
+        (now, waits) = waited(waits.again(Waiting::Elsewhere, now, None, on_time(now)));
+    }
+    let looked = now.since(at(0));
+    assert!(looked < Duration::from_secs(30), "{looked:?}");
+    let mut longest = looked;
+    for _ in 0..6 {
+        let before = now;
+        (now, waits) = waited(waits.again(Waiting::SystemDown, now, None, on_time(now)));
+        let pause = now.since(before);
+        assert!(pause <= longest + Duration::from_secs(1), "{pause:?}");
+        longest = now.since(at(0));
+    }
+}
+
+#[test]
 fn a_longer_time_that_a_system_names_is_kept_but_not_for_ever() {
     let now = at(1_000);
     let named =

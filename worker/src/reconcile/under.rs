@@ -1,0 +1,320 @@
+//! What somebody typed into a record while a write of ours to it had no answer. Such a write lands whenever whatever holds
+//! it back lets it go, over what was typed meanwhile; and then the record shows nothing but ours. So what a reading shows
+//! in those fields, and that is neither what stood there before nor ours, is kept with the link until it is decided upon.
+//! Where our write has gone over it, the plan looks at what the record held, and puts it back if that is what both are
+//! to have.
+
+use std::collections::BTreeMap;
+
+use tandem_domain::{BaseValue, ConflictId, Fields, Side, Timestamp, Value};
+use tandem_engine::{
+    Covered, FieldRule, OpenWrite, Plan, Presence, edited_under, same, stands_because_of,
+};
+use tandem_store::{
+    Change, Confirmation, ConflictKind, Intent, IntentOp, Link, NewConflict, Operation,
+    ShownRecord, ShownUnder, Waiting,
+};
+
+use super::change_log::{blank, field_change};
+use super::lands_again;
+use super::linked::Open;
+use super::pair::{Look, Pair, look};
+use super::recover::Recovery;
+use super::sending::Carried;
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::jobs::Performed;
+use crate::readings::Reading;
+
+/// What was shown, by mapped field, on each side.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    a: BTreeMap<String, ShownUnder>,
+    b: BTreeMap<String, ShownUnder>,
+}
+
+impl Shown {
+    /// What is known of both sides, with what the readings show now. Whether somebody edited them, and when, is not known yet.
+    pub(super) fn of(work: Work<'_>, link: &Link, writes: &[OpenWrite<'_>], pair: &Pair) -> Self {
+        let [a, b] = Side::BOTH.map(|side| {
+            let memory = &link.side(side).memory.shown_under;
+            let reading = pair.side(side).filter(|it| !it.record.archived);
+            reading.map_or_else(
+                || memory.clone(),
+                |reading| shown(work, link, writes, (side, reading)),
+            )
+        });
+        Self { a, b }
+    }
+
+    pub(super) const fn of_side(&self, side: Side) -> &BTreeMap<String, ShownUnder> {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+
+    /// What a write of ours has gone over, with the side and the field.
+    pub(super) fn covered(&self) -> impl Iterator<Item = (Side, &String, &ShownUnder, &Value)> {
+        Side::BOTH.into_iter().flat_map(|side| {
+            let shown = self.of_side(side).iter();
+            shown.filter_map(move |(field, one)| Some((side, field, one, one.covered_by.as_ref()?)))
+        })
+    }
+
+    /// What a record held in a field, where a write of ours has gone over it.
+    pub(super) fn held(&self, side: Side, field: &str) -> Option<&Value> {
+        let shown = self.of_side(side).get(field);
+        let covered = shown.filter(|shown| shown.covered_by.is_some());
+        covered.map(|shown| &shown.value)
+    }
+
+    /// Says when somebody typed what is new here.
+    pub(super) fn dated(mut self, link: &Link, edited: [Option<Timestamp>; 2]) -> Self {
+        for ((side, edited_at), shown) in Side::BOTH
+            .into_iter()
+            .zip(edited)
+            .zip([&mut self.a, &mut self.b])
+        {
+            for (field, one) in shown {
+                if one.covered_by.is_none() && is_new(link, side, field, one) {
+                    one.edited_at = edited_at;
+                }
+            }
+        }
+        self
+    }
+
+    /// As the engine is to look at the records: what they held, and what stands there.
+    pub(super) fn uncover(&self, presences: &mut [Presence; 2]) {
+        for (side, field, shown, stands) in self.covered() {
+            let presence = match side {
+                Side::A => &mut presences[0],
+                Side::B => &mut presences[1],
+            };
+            let Presence::Here(snapshot) = presence else {
+                continue;
+            };
+            let covered = Covered {
+                stands: stands.clone(),
+                edited_at: shown.edited_at,
+            };
+            snapshot.covered.insert(field.clone(), covered);
+            snapshot.fields.insert(field.clone(), shown.value.clone());
+        }
+    }
+
+    /// What is still to be decided once this plan was carried out.
+    pub(super) fn undecided(&self, planned: &Plan, side: Side) -> BTreeMap<String, ShownUnder> {
+        let shown = self.of_side(side).iter();
+        let is_asked = |field: &String| planned.questions.iter().any(|asked| asked.field == *field);
+        let asked = shown.filter(|(field, _)| is_asked(field));
+        asked
+            .map(|(field, one)| (field.clone(), one.clone()))
+            .collect()
+    }
+}
+
+fn is_new(link: &Link, side: Side, field: &str, one: &ShownUnder) -> bool {
+    let known = link.side(side).memory.shown_under.get(field);
+    known.is_none_or(|known| known.value != one.value)
+}
+
+fn shown(
+    work: Work<'_>,
+    link: &Link,
+    writes: &[OpenWrite<'_>],
+    (side, reading): (Side, &Reading),
+) -> BTreeMap<String, ShownUnder> {
+    let policy = &work.sync.policy;
+    let of_side = writes.iter().filter(|write| write.side == side);
+    let mut edited = Fields::new();
+    for write in of_side.clone() {
+        edited.extend(edited_under(policy, &link.base, *write, &reading.fields));
+    }
+    for (field, value) in lands_again::edited_under(work, link, (side, reading)) {
+        edited.entry(field).or_insert(value);
+    }
+    let of_field = |rule: &FieldRule| {
+        let field = &rule.name;
+        let found = reading.fields.get(field).cloned().unwrap_or_default();
+        let known = link.side(side).memory.shown_under.get(field);
+        let is_of_open = of_side
+            .clone()
+            .any(|write| stands_because_of(policy, &link.base, *write, (field, &reading.fields)));
+        let went_over = lands_again::went_over(work, link, writes, (side, reading), field);
+        let is_ours = is_of_open || went_over.is_some();
+        if let Some(known) = known {
+            let is_covered = |by: &Value| same(rule.equality, by, &found);
+            if is_ours || known.covered_by.as_ref().is_some_and(is_covered) {
+                return Some(ShownUnder {
+                    covered_by: Some(found),
+                    ..known.clone()
+                });
+            }
+        }
+        let now = work.context.now();
+        let held = |value: Value, covered_by: Option<Value>| ShownUnder {
+            value,
+            edited_at: None,
+            since: now,
+            covered_by,
+        };
+        if let Some(agreed) = went_over {
+            return Some(held(agreed, Some(found)));
+        }
+        let value = edited.get(field)?.clone();
+        let again = known.filter(|known| same(rule.equality, &known.value, &value));
+        Some(again.map_or_else(
+            || held(value, None),
+            |known| ShownUnder {
+                covered_by: None,
+                ..known.clone()
+            },
+        ))
+    };
+    let rules = policy.fields.iter();
+    let shown = rules.filter_map(|rule| Some((rule.name.clone(), of_field(rule)?)));
+    shown.collect()
+}
+
+/// Stores what a reading shows before anything is done: the process may end at any moment, and then the record may show
+/// nothing of it any more.
+pub(super) async fn remember(
+    work: Work<'_>,
+    link: &Link,
+    recovery: &Recovery,
+) -> Result<Option<Performed>, WorkError> {
+    let is_known = Side::BOTH.into_iter().all(|side| {
+        let mut shown = recovery.shown.of_side(side).iter();
+        shown.all(|(field, one)| one.covered_by.is_some() || !is_new(link, side, field, one))
+    });
+    if is_known {
+        return Ok(None);
+    }
+    let [mut a, mut b] = [link.a.clone(), link.b.clone()];
+    a.memory.shown_under = recovery.shown.a.clone();
+    b.memory.shown_under = recovery.shown.b.clone();
+    let confirmation = Confirmation {
+        link: Some(link.with_sides(a, b)),
+        outcome: Some(work.snooze(std::time::Duration::ZERO, Waiting::Progress)),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await.map(Some)
+}
+
+/// The same where only one record can be read: what it shows may be gone by the time the other system answers again.
+pub(super) async fn remember_one(
+    work: Work<'_>,
+    link: &Link,
+    intents: &[Intent],
+) -> Result<(), WorkError> {
+    let (mut a, mut b) = (link.a.clone(), link.b.clone());
+    for (side, state) in [(Side::A, &mut a), (Side::B, &mut b)] {
+        let is_written = intents.iter().any(|intent| intent.side == side);
+        if !is_written && link.side(side).memory.may_land.is_empty() {
+            continue;
+        }
+        let Ok(look) = look(work, link, side).await else {
+            continue;
+        };
+        let nothing = Look {
+            reading: None,
+            began: look.began,
+            ended: look.ended,
+        };
+        let pair = match side {
+            Side::A => Pair {
+                a: look,
+                b: nothing,
+            },
+            Side::B => Pair {
+                a: nothing,
+                b: look,
+            },
+        };
+        let shown = Recovery::of(work, link, intents, &pair).shown;
+        state.memory.shown_under.clone_from(shown.of_side(side));
+    }
+    let is_any = link.a != a || link.b != b;
+    if is_any {
+        let confirmation = Confirmation {
+            link: Some(link.with_sides(a, b)),
+            ..Confirmation::default()
+        };
+        work.confirm(confirmation).await?;
+    }
+    Ok(())
+}
+
+/// The lines of the change log about what a write went over, and that lost: nothing has to be written for it.
+pub(super) fn lost(
+    work: Work<'_>,
+    open: &Open,
+    planned: &Plan,
+    carried: &[Carried],
+) -> Vec<Change> {
+    let is_written = |side: Side, field: &String| {
+        let mut written = carried.iter().map(|one| &one.intent);
+        written.any(|intent| intent.side == side && intent.fields.contains_key(field))
+    };
+    let covered = open.shown.covered();
+    let lost = covered.filter(|(side, field, _, _)| !is_written(*side, field));
+    let told = lost.filter_map(|(side, field, shown, _)| {
+        let decision = planned.decisions.iter().find(|one| one.field == *field)?;
+        (decision.lost.as_ref() == Some(&shown.value)).then(|| Change {
+            written: Some(side),
+            fields: vec![field_change(open, decision)],
+            error: Some(format!(
+                "side {side} showed `{}` while a write of ours to it had no answer, which went over it when it landed",
+                shown.value
+            )),
+            ..blank(work, open, Operation::Overwrite)
+        })
+    });
+    told.collect()
+}
+
+/// What is said where a delete of ours without an answer landed on a record that somebody had edited meanwhile.
+pub(super) fn deleted(work: Work<'_>, open: &Open) -> Vec<(NewConflict, Change)> {
+    let told = Side::BOTH.into_iter().filter_map(|side| {
+        let is_deleted = |side| {
+            let mut late = open.late_intents();
+            late.any(|intent| intent.side == side && intent.op == IntentOp::Delete)
+        };
+        let shown = open.shown.of_side(side);
+        if shown.is_empty() || !is_deleted(side) {
+            return None;
+        }
+        let record = open.link.side(side).id.clone()?;
+        let edited_at = shown.values().filter_map(|one| one.edited_at).max();
+        let mut fields = BaseValue::all_of(&open.link.base, side);
+        fields.extend(shown.iter().map(|(field, one)| (field.clone(), one.value.clone())));
+        let connection = &work.sync.end(side).connection;
+        tracing::warn!(sync = %work.sync.name, %connection, %record, "our delete of a record, which had no answer, went over an edit of it");
+        let question = NewConflict {
+            id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
+            sync: work.sync.name.clone(),
+            link: Some(open.link.id),
+            side,
+            record: record.clone(),
+            kind: ConflictKind::Overwritten {
+                edited_at,
+                event: None,
+                written: Fields::new(),
+                met: None,
+            },
+            shown: vec![ShownRecord { side, id: record, fields }],
+        };
+        let names: Vec<&str> = shown.keys().map(String::as_str).collect();
+        let change = Change {
+            error: Some(format!(
+                "side {side} was edited ({}) after our delete had gone out, and before it landed; the edit is gone with the record",
+                names.join(", ")
+            )),
+            ..blank(work, open, Operation::Overwrite)
+        };
+        Some((question, change))
+    });
+    told.collect()
+}
