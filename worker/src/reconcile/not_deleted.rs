@@ -199,7 +199,8 @@ fn taken_back(work: Work<'_>, link: &Link, watched: &Watched<'_>, now: &str) -> 
     let partner = link.side(side.other()).id.as_ref();
     let partner = partner.map_or_else(String::new, |id| format!(" {id}"));
     let ended = format!(
-        "record{partner} of {other} is gone; record {record} of {connection} was to be deleted too, and is there: {connection} said that it had deleted it, and did not; {now}"
+        "record{partner} of {other} is gone; record {record} of {connection} was to be deleted too: {connection} said that it had deleted it, and still showed it at {}; {now}",
+        work.context.now()
     );
     [
         Change {
@@ -241,9 +242,9 @@ async fn ask(
         shown,
     };
     let left = if edited {
-        "it was edited since, and is left alone until a person has said more"
+        "it was edited since, and is left alone unless a person says otherwise"
     } else {
-        "it is left alone until a person has said more"
+        "it is left alone unless a person says otherwise"
     };
     let confirmation = Confirmation {
         conflicts: vec![question],
