@@ -99,10 +99,35 @@ fn elsewhere(error: &clap::Error) -> Option<String> {
     })
 }
 
+/// What is missing where a verb of dead letters is told of none.
+fn unnamed(error: &clap::Error) -> Option<String> {
+    let words: Vec<String> = std::env::args().skip(1).take(2).collect();
+    let [noun, verb] = words.as_slice() else {
+        return None;
+    };
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) => missing.join(" "),
+        _ => String::new(),
+    };
+    let is_meant = noun == "dlq" && ["replay", "discard"].contains(&verb.as_str());
+    let are_ids_missing =
+        error.kind() == ErrorKind::MissingRequiredArgument && missing.contains("IDS");
+    (is_meant && are_ids_missing).then(|| {
+        format!(
+            "`tandem dlq {verb}` names no dead letter, and nothing was done: give ids, as `tandem dlq list` shows them, or say \
+             --all, alone or with --sync, --code, --cause, --since or --until to choose among them"
+        )
+    })
+}
+
 /// What is said of a command line that is not understood.
 fn refused(error: &clap::Error) -> ExitCode {
     if let Some(hint) = elsewhere(error) {
         eprintln!("error: there is no command of that name here: {hint}");
+        return ExitCode::from(USAGE);
+    }
+    if let Some(hint) = unnamed(error) {
+        eprintln!("error: {hint}");
         return ExitCode::from(USAGE);
     }
     error.exit()

@@ -32,5 +32,5 @@ pub use failure::WorkError;
 pub use handler::Worker;
 pub use health::Health;
 pub use preview::{Preview, PreviewItem};
-pub use survey::{Listed, Survey, survey};
+pub use survey::{Listed, Progress, Survey, survey};
 pub use whole::WHOLE_MAX;

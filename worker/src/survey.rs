@@ -82,6 +82,15 @@ pub struct Survey {
     pub matching: Matching,
 }
 
+/// How far the listing of a side is, in records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many, and there are more.
+    Read(usize),
+    /// All of them.
+    Whole(usize),
+}
+
 /// Lists both sides, one page at a time, and matches what is not linked.
 ///
 /// # Errors
@@ -89,7 +98,7 @@ pub struct Survey {
 pub async fn survey(
     store: &dyn Store,
     sync: &SyncDefinition,
-    progress: &(dyn Fn(Side, usize) + Send + Sync),
+    progress: &(dyn Fn(Side, Progress) + Send + Sync),
 ) -> Result<Survey, WorkError> {
     let (mut a, mut b) =
         futures::try_join!(list(sync, Side::A, progress), list(sync, Side::B, progress))?;
@@ -137,7 +146,7 @@ pub(crate) fn is_emptied(listed: &Listed, links: &[Link]) -> bool {
 pub async fn list(
     sync: &SyncDefinition,
     side: Side,
-    progress: &(dyn Fn(Side, usize) + Send + Sync),
+    progress: &(dyn Fn(Side, Progress) + Send + Sync),
 ) -> Result<Listed, WorkError> {
     sync.end(side).connector.settle_clock().await;
     let mut listed = Listed::default();
@@ -147,8 +156,9 @@ pub async fn list(
         for record in page.records {
             listed.add(Reading::new(sync, side, record, None));
         }
-        progress(side, listed.records.len());
+        progress(side, Progress::Read(listed.records.len()));
     }
+    progress(side, Progress::Whole(listed.records.len()));
     Ok(listed)
 }
 

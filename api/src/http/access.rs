@@ -62,7 +62,7 @@ pub struct ApiToken([u8; 32]);
 /// The token is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the API token has fewer than {TOKEN_BYTES_MIN} characters; use a random one, such as from `openssl rand -hex 32`"
+    "the API token has fewer than {TOKEN_BYTES_MIN} characters, blanks at its ends not counted; use a random one, such as from `openssl rand -hex 32`"
 )]
 pub struct ShortToken;
 
@@ -72,6 +72,8 @@ impl ApiToken {
     /// # Errors
     /// [`ShortToken`] when it could be guessed.
     pub fn new(text: &str) -> Result<Self, ShortToken> {
+        // Blanks at an end are cut off on the way to us.
+        let text = text.trim();
         if text.len() < TOKEN_BYTES_MIN {
             return Err(ShortToken);
         }
@@ -260,7 +262,9 @@ mod tests {
 
     #[test]
     fn a_token_that_could_be_guessed_is_refused() {
-        assert_eq!(ApiToken::new("short"), Err(ShortToken));
+        for guessed in ["short", "", "                    ", "  short              "] {
+            assert_eq!(ApiToken::new(guessed), Err(ShortToken), "{guessed:?}");
+        }
     }
 
     #[test]

@@ -143,7 +143,8 @@ fn ask_to_remove(args: &ApplyArgs, removed: &[Removal]) -> anyhow::Result<()> {
     let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !can_ask || args.data.output.json {
         bail!(
-            "{what}\nNothing was changed. If this is to be removed, say so with --prune; `tandem apply --dry-run` shows every change"
+            "{what}\nNothing was changed. If this is to be removed, say so with --prune; `tandem apply --config {} --dry-run` shows every change",
+            args.config.config.display()
         );
     }
     eprint!("{what}\nRemove this? Their jobs are not done any more. [y/N] ");

@@ -261,6 +261,13 @@ fn connection(
     }
 }
 
+/// What is said of a configuration that keeps nothing equal.
+const NOTHING: &str = "the configuration has no connections and no syncs, so there was nothing to check, and nothing would be kept \
+     equal. Write under `connections:` the two systems, each with its `connector`, and under `syncs:` which of their streams \
+     are kept equal, side `a` and side `b`, and by which `fields`; the README has one to begin with, and deploy/samples more";
+const NO_SYNC: &str = "the connections are in order, but the configuration has no syncs, so nothing would be kept equal. Write \
+     under `syncs:` which of their streams are kept equal, side `a` and side `b`, and by which `fields`";
+
 fn told(findings: &Findings) -> String {
     let mut text = String::new();
     for problem in &findings.problems {
@@ -293,7 +300,11 @@ fn told(findings: &Findings) -> String {
     }
     let verdict = if findings.ok {
         let syncs: Vec<&str> = findings.syncs.iter().map(SyncName::as_str).collect();
-        format!("all in order; syncs: {}", syncs.join(", "))
+        match (findings.connections.is_empty(), syncs.is_empty()) {
+            (true, true) => NOTHING.to_owned(),
+            (_, true) => NO_SYNC.to_owned(),
+            (_, false) => format!("all in order; syncs: {}", syncs.join(", ")),
+        }
     } else if findings.problems.is_empty() {
         "NOT in order: see above, mend it, and check again".to_owned()
     } else {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use tandem_domain::line::line;
 use tandem_domain::{ConnectionName, EventId, RecordId};
-use tandem_operator::views::EventDetail;
+use tandem_operator::views::{EventDetail, EventView};
 use tandem_operator::{DeadLetterId, EventQuery};
 use tandem_store::EventState;
 
@@ -135,13 +135,21 @@ async fn list(args: ListArgs, data: &DataOptions) -> anyhow::Result<ExitCode> {
             word(&event.kind),
             state_word(event.state).to_owned(),
             moment(event.received_at),
-            event.problem.clone().unwrap_or_default(),
+            why(event),
         ]);
     }
     let others = page.items.is_empty() && !filters.is_empty() && any(&desk).await?;
     let nothing = filters.nothing("events", others, "tandem events list");
     say_page(&page, &rows, &nothing)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why it is in quarantine, or was discarded.
+fn why(event: &EventView) -> String {
+    match (&event.discarded_because, &event.problem) {
+        (Some(because), _) => format!("discarded because: {because}"),
+        (None, problem) => problem.clone().unwrap_or_default(),
+    }
 }
 
 /// Whether there is any event at all.
@@ -196,6 +204,8 @@ pub fn told(detail: &EventDetail) -> String {
             .iter()
             .map(|problem| format!("  problem     {}", line(problem))),
     );
+    let because = event.discarded_because.iter();
+    lines.extend(because.map(|why| format!("  discarded   because: {}", line(why))));
     lines.push("\nHeaders".to_owned());
     lines.extend(
         detail

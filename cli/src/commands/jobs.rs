@@ -10,7 +10,7 @@ use tandem_operator::views::{JobDetail, JobView};
 use tandem_store::JobState;
 
 use super::desk::Desk;
-use super::dlq::show::attempt;
+use super::dlq::show::{attempt, counted_attempts};
 use super::nothing::Filters;
 use super::options::{PageOptions, Verbs, error_code, record_id, words};
 use super::output::{moment, or_dash, say, say_json, say_page, table};
@@ -164,7 +164,10 @@ fn told(detail: &JobDetail) -> String {
         format!("  lane       {}", line(&job.lane)),
         format!("  due        {}", moment(job.run_at)),
         format!("  ended      {}", or_dash(job.ended_at.map(moment))),
-        format!("  attempts   {}", job.attempt),
+        format!(
+            "  attempts   {}",
+            counted_attempts(job.attempt, detail.attempts.len())
+        ),
     ];
     lines.extend(
         job.note

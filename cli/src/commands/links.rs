@@ -107,6 +107,12 @@ async fn show(
         filters.nothing("links", others, &format!("tandem links {sync}"))
     };
     say_page(&page, &rows, &nothing)?;
+    if state == Some(LinkStanding::LeftAlone) && operator.sync_status(sync).await?.left_alone > 0 {
+        say(&format!(
+            "\nrecords that a person left alone one by one have no link: `tandem conflicts list --sync {sync} --state closed` \
+             lists them, and `tandem conflicts reopen ID` or `tandem links link {sync} A B` takes that back"
+        ))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

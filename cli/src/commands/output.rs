@@ -1,7 +1,8 @@
 //! What commands print: tables and sentences for people, JSON for programs, progress on standard error.
 
 use std::io::{ErrorKind, Write};
-use std::sync::Mutex;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,6 +14,8 @@ use tandem_domain::line::{json, line, lines};
 use tandem_domain::{Side, Timestamp};
 use tandem_operator::views::Page;
 use tandem_runtime::SyncDefinition;
+use tandem_worker::Progress;
+use tokio::time::Instant;
 
 /// A column is wrapped to no fewer characters than this.
 const WRAPPED_CHARS_MIN: u16 = 24;
@@ -190,36 +193,74 @@ pub fn bar(message: impl Into<String>) -> ProgressBar {
     bar
 }
 
-/// Shows how many records of each side have been read.
+/// So long nothing is said of a system that does not answer; then it is, again and again.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Shows how many records of each side have been read, and which system is waited for.
 pub struct ReadingProgress {
     spinner: ProgressBar,
     names: [String; 2],
-    counts: Mutex<[usize; 2]>,
+    sides: Mutex<[Heard; 2]>,
+}
+
+/// What was heard of a side last.
+#[derive(Clone, Copy)]
+struct Heard {
+    progress: Progress,
+    at: Instant,
 }
 
 impl ReadingProgress {
     /// A progress of reading both sides of a sync.
     pub fn new(sync: &SyncDefinition) -> Self {
         let names = Side::BOTH.map(|side| sync.end(side).connection.to_string());
+        let nothing = Heard {
+            progress: Progress::Read(0),
+            at: Instant::now(),
+        };
         Self {
             spinner: spinner("reading both sides"),
             names,
-            counts: Mutex::new([0; 2]),
+            sides: Mutex::new([nothing; 2]),
         }
     }
 
-    /// So many records of this side have been read.
-    pub fn report(&self, side: Side, records: usize) {
-        let mut counts = self
-            .counts
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        counts[usize::from(side == Side::B)] = records;
+    /// So far is the reading of this side.
+    pub fn report(&self, side: Side, progress: Progress) {
+        let mut sides = self.sides();
+        let at = Instant::now();
+        sides[usize::from(side == Side::B)] = Heard { progress, at };
         let [a, b] = &self.names;
-        self.spinner.set_message(format!(
-            "reading: {a} {} records, {b} {} records",
-            counts[0], counts[1]
-        ));
+        let [of_a, of_b] = sides.map(|heard| records(heard.progress));
+        self.spinner
+            .set_message(format!("reading: {a} {of_a} records, {b} {of_b} records"));
+    }
+
+    /// Waits for the work, and says every few seconds which system does not answer.
+    pub async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                ended = &mut work => return ended,
+                () = tokio::time::sleep(QUIET) => self.tell_waits(),
+            }
+        }
+    }
+
+    fn tell_waits(&self) {
+        let sides = self
+            .sides()
+            .map(|heard| (heard.progress, heard.at.elapsed()));
+        for said in waits(&self.names, sides) {
+            self.spinner.suspend(|| {
+                // A standard error that nobody reads is no reason to stop.
+                let _ = writeln!(std::io::stderr(), "{said}");
+            });
+        }
+    }
+
+    fn sides(&self) -> MutexGuard<'_, [Heard; 2]> {
+        self.sides.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes it from the screen.
@@ -228,9 +269,55 @@ impl ReadingProgress {
     }
 }
 
+const fn records(progress: Progress) -> usize {
+    match progress {
+        Progress::Read(records) | Progress::Whole(records) => records,
+    }
+}
+
+/// What is waited for, and since when.
+fn waits(names: &[String; 2], sides: [(Progress, Duration); 2]) -> Vec<String> {
+    let told = |(name, (progress, silent)): (&String, &(Progress, Duration))| match progress {
+        Progress::Read(read) if *silent >= QUIET => Some(format!(
+            "waiting for {name}, which has not answered for {} s; {read} records were read from it so far",
+            silent.as_secs()
+        )),
+        Progress::Read(_) | Progress::Whole(_) => None,
+    };
+    let are_whole = sides
+        .iter()
+        .all(|(progress, silent)| matches!(progress, Progress::Whole(_)) && *silent >= QUIET);
+    if are_whole {
+        let [a, b] = names;
+        return vec![format!(
+            "both lists are read; {a} and {b} are asked once more for what looks different or is missing"
+        )];
+    }
+    names.iter().zip(&sides).filter_map(told).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_system_that_does_not_answer_is_named_after_a_few_seconds_with_since_when() {
+        let names = ["crm".to_owned(), "books".to_owned()];
+        let secs = Duration::from_secs;
+        let told = |a, b| waits(&names, [a, b]).join("\n");
+        let (young, old) = (secs(4), secs(31));
+        assert_eq!(
+            told((Progress::Read(0), young), (Progress::Read(9), young)),
+            ""
+        );
+        let told_of_one = told((Progress::Whole(7), old), (Progress::Read(200), old));
+        assert_eq!(
+            told_of_one,
+            "waiting for books, which has not answered for 31 s; 200 records were read from it so far"
+        );
+        let again = told((Progress::Whole(7), old), (Progress::Whole(9), old));
+        assert!(again.contains("asked once more"), "{again}");
+    }
 
     #[test]
     fn a_cell_is_one_line_whatever_a_system_calls_its_records() {

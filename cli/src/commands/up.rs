@@ -56,6 +56,14 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     };
     let mut embedded = Embedded::start(&configuration, options).await?;
     tracing::info!(address = %embedded.address, syncs = embedded.topology.syncs.len(), "tandem is up");
+    if configuration.syncs.is_empty() {
+        let file = args.config.config.display();
+        tracing::warn!(
+            connections = configuration.connections.len(),
+            "{file} has no syncs, so nothing is kept equal: write under `connections:` the two systems and under `syncs:` which \
+             of their streams are kept equal; it is read again at once by `tandem apply`, or a SIGHUP"
+        );
+    }
     tokio::select! {
         () = shutdown.cancelled() => tracing::info!("stopping"),
         error = embedded.failed() => tracing::error!("a part of the process has failed, stopping: {error:#}"),

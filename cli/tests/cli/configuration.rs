@@ -78,6 +78,23 @@ async fn check_reports_every_system_and_every_stream() {
 }
 
 #[tokio::test]
+async fn check_says_of_an_empty_configuration_that_it_keeps_nothing_equal_and_what_to_write() {
+    let site = Site::start(1).await;
+    let empty = site.config().with_file_name("empty.yaml");
+    std::fs::write(&empty, "# nothing yet\n").expect("it is written");
+    let empty = empty.to_str().expect("a path");
+    let said = site
+        .tandem(&["check", "--config", empty])
+        .await
+        .expect(0)
+        .out;
+    for part in ["no connections and no syncs", "`connections:`", "`syncs:`"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("all in order"), "{said}");
+}
+
+#[tokio::test]
 async fn check_says_no_when_credentials_are_refused_or_a_system_is_away() {
     let mut site = Site::start(5).await;
     let mut command = site.command(&["check", "--json"]);

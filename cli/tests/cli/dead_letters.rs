@@ -259,8 +259,13 @@ async fn an_event_that_cannot_be_understood_waits_among_the_dead_letters() {
         .json(0, &["events", "discard", &event, "--reason", "nonsense"])
         .await;
     assert_eq!(discarded["discarded"], 1);
-    let state = &site.json(0, &["events", "show", &event]).await["state"];
-    assert_eq!(state, "discarded");
+    let shown = site.json(0, &["events", "show", &event]).await;
+    assert_eq!(shown["state"], "discarded");
+    assert_eq!(shown["discarded_because"], "nonsense");
+    for list in [&["events", "show", &event][..], &["events", "list"]] {
+        let shown = site.tandem(list).await.expect(0);
+        assert!(shown.out.contains("because: nonsense"), "{shown:?}");
+    }
     up.stop().await;
 }
 

@@ -292,7 +292,7 @@ async fn a_run_that_waits_says_for_what_and_ends_when_it_is_paused_or_its_time_i
     }
     // Its job waits until it is looked at again, and is held back from then on.
     let waits = [
-        "for a system that does not answer",
+        "for a system that answers and refuses the credentials",
         "jobs that are due and held back",
     ];
     assert!(waits.iter().any(|how| line.contains(how)), "{line}");

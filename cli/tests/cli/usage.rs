@@ -14,7 +14,10 @@ async fn a_command_line_that_is_not_understood_ends_with_2() {
     tandem(&["sink"]).await.expect(2);
     tandem(&["sync", "plan"]).await.expect(2);
     tandem(&["sync", "plan", "customers"]).await.expect(2);
-    tandem(&["dlq", "replay"]).await.expect(2);
+    let unnamed = tandem(&["dlq", "replay"]).await.expect(2);
+    for part in ["nothing was done", "`tandem dlq list`", "--all"] {
+        assert!(unnamed.err.contains(part), "{part}: {unnamed:?}");
+    }
     tandem(&["dlq", "list", "--code", "odd"]).await.expect(2);
     tandem(&["dlq", "show", "cfl_00000000000000000000000000"])
         .await

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{ConnectionName, DeliveryId, EventId, JobId, RecordId, Timestamp};
 use tandem_store::{Event, EventFilter, EventState, NewDelivery, NewEvent};
 
+use crate::dead_letters::check_reason;
 use crate::hooks::{Arrival, is_same, new_events};
 use crate::operator::page_rows;
 use crate::span::{self, before};
@@ -85,13 +86,23 @@ impl Operator {
         Ok(jobs)
     }
 
-    /// Discards events in quarantine. Returns how many were.
+    /// Discards events in quarantine, and keeps why if that is said. Returns how many were.
     ///
     /// # Errors
-    /// When the storage fails.
-    pub async fn discard_events(&self, ids: &[EventId]) -> Result<usize, OperatorError> {
-        let count = self.store().discard_events(ids, self.now()).await?;
-        tracing::info!(events = count, "an operator discarded events");
+    /// When the reason is too long or no sentence, or the storage fails.
+    pub async fn discard_events(
+        &self,
+        ids: &[EventId],
+        because: Option<&str>,
+    ) -> Result<usize, OperatorError> {
+        because.map_or(Ok(()), check_reason)?;
+        let now = self.now();
+        let count = self.store().discard_events(ids, because, now).await?;
+        tracing::info!(
+            events = count,
+            reason = because,
+            "an operator discarded events"
+        );
         Ok(count)
     }
 
@@ -162,7 +173,10 @@ impl Operator {
             let outcomes = self.store().record_deliveries(vec![delivery], now).await?;
             jobs.extend(outcomes.into_iter().flat_map(|outcome| outcome.jobs));
         }
-        self.store().discard_events(&[event.id], now).await?;
+        let because = "it was read again, and the events in it are stored one by one now";
+        let whole = [event.id];
+        let discarded = self.store().discard_events(&whole, Some(because), now);
+        discarded.await?;
         Ok(jobs)
     }
 }

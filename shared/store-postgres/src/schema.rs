@@ -129,6 +129,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0019_offsets.up.sql"),
         include_str!("../../../migrations/postgres/0019_offsets.down.sql"),
     ),
+    (
+        20,
+        "discarded",
+        include_str!("../../../migrations/postgres/0020_discarded.up.sql"),
+        include_str!("../../../migrations/postgres/0020_discarded.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

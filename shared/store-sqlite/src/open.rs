@@ -156,6 +156,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0019_offsets.up.sql"),
         include_str!("../../../migrations/sqlite/0019_offsets.down.sql"),
     ),
+    (
+        20,
+        "discarded",
+        include_str!("../../../migrations/sqlite/0020_discarded.up.sql"),
+        include_str!("../../../migrations/sqlite/0020_discarded.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -59,6 +59,13 @@ pub(crate) fn word<T: DeserializeOwned>(
     read_word(get(row, column)?, column)
 }
 
+/// Where a list goes on when rows of this page are left out; `None` when it was the last. A page that came out shorter
+/// would look like the end.
+pub(crate) fn next_page<T: FromStr>(rows: &[SqliteRow], limit: usize) -> Option<T> {
+    let last = rows.last().filter(|_| rows.len() >= limit)?;
+    last.try_get::<&str, _>("id").ok()?.parse().ok()
+}
+
 /// The rows of a list that can be read. One that a newer version wrote, in words that this one does not know, is left out
 /// with a warning; the others are not kept from whoever asks.
 pub(crate) fn known<T>(

@@ -156,6 +156,8 @@ pub struct Event {
     pub state: EventState,
     /// Why it is in quarantine.
     pub problem: Option<String>,
+    /// Why an operator discarded it last, if that was said.
+    pub discarded_because: Option<String>,
     /// The jobs that it caused or merged into.
     pub jobs: Vec<JobId>,
     /// The raw body of its delivery; only filled when a single event is asked for.
@@ -211,8 +213,13 @@ pub trait EventStore: Send + Sync {
     async fn replay_event(&self, event: NewEvent, now: Timestamp)
     -> Result<Vec<JobId>, StoreError>;
 
-    /// Marks quarantined events as discarded. Returns how many were.
-    async fn discard_events(&self, ids: &[EventId], now: Timestamp) -> Result<usize, StoreError>;
+    /// Marks quarantined events as discarded, and keeps why. Returns how many were.
+    async fn discard_events(
+        &self,
+        ids: &[EventId],
+        because: Option<&str>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
 
     /// Removes deliveries (and their events) received before `before` that are not in quarantine
     /// and whose jobs are all ended. Returns how many deliveries went, at most `limit`.

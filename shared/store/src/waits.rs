@@ -110,7 +110,7 @@ impl Waiting {
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::SystemDown => "a system that does not answer",
+            Self::SystemDown => "a system that does not answer, or lets nobody in",
             Self::Throttled => "a system that asked for fewer requests",
             Self::Storage => "Tandem's own database",
             Self::Partner => "its partner, which is being made on the other side",

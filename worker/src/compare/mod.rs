@@ -20,7 +20,7 @@ use tandem_store::{Link, LinkState, Store};
 
 use crate::failure::WorkError;
 use crate::readings::Reading;
-use crate::survey::{Listed, all_links, left_alone, list};
+use crate::survey::{Listed, Progress, all_links, left_alone, list};
 use crate::whole::{Unlinked, complete};
 
 /// Reads both sides whole and compares them. What differs is looked at again after each of `waits`.
@@ -31,7 +31,7 @@ pub async fn compare(
     store: &dyn Store,
     sync: &SyncDefinition,
     waits: &[Duration],
-    progress: &(dyn Fn(Side, usize) + Send + Sync),
+    progress: &(dyn Fn(Side, Progress) + Send + Sync),
 ) -> Result<Comparison, WorkError> {
     let (mut a, mut b) =
         futures::try_join!(list(sync, Side::A, progress), list(sync, Side::B, progress))?;

@@ -85,7 +85,7 @@ paced! {
         fn events(filter: &EventFilter) -> Vec<Event>;
         fn event(id: EventId) -> Option<Event>;
         fn replay_event(event: NewEvent, now: Timestamp) -> Vec<JobId>;
-        fn discard_events(ids: &[EventId], now: Timestamp) -> usize;
+        fn discard_events(ids: &[EventId], because: Option<&str>, now: Timestamp) -> usize;
         fn prune_events(before: Timestamp, limit: usize) -> usize;
     }
     HandStore {

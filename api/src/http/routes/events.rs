@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::{EventId, JobId};
 use tandem_operator::views::{EventDetail, EventView, Page};
 use tandem_operator::{EventQuery, Operator};
 
 use super::Answer;
-use crate::http::extract::{ApiPath, ApiQuery, NoBody};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -50,12 +50,21 @@ async fn replay(
     Ok(Json(Jobs { jobs }))
 }
 
+/// Nothing, or `{"reason": "…"}`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    reason: Option<String>,
+}
+
 async fn discard(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<EventId>,
-    _: NoBody,
+    body: Option<ApiJson<Reason>>,
 ) -> Answer<EventDetail> {
-    if operator.discard_events(&[id]).await? == 0 {
+    let said = body.map(|ApiJson(body)| body).unwrap_or_default();
+    let because = said.reason.as_deref();
+    if operator.discard_events(&[id], because).await? == 0 {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             format!("the event {id} is not in quarantine; only such events can be discarded"),

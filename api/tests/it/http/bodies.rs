@@ -32,7 +32,6 @@ async fn a_verb_refuses_what_it_does_not_know_and_what_is_no_object() {
         "/api/v1/schedules/customers/poll_a/resume".to_owned(),
         "/api/v1/schedules/customers/poll_a/trigger".to_owned(),
         format!("/api/v1/events/{event}/replay"),
-        format!("/api/v1/events/{event}/discard"),
     ];
     let others = [
         ("/api/v1/connections/crm/pause", json!({"why": "x"})),
@@ -66,6 +65,9 @@ async fn a_verb_refuses_what_it_does_not_know_and_what_is_no_object() {
         cases.push((path.to_owned(), body));
         let lists = [json!([]), json!(["backfill"]), json!("backfill"), json!(5)];
         cases.extend(lists.map(|body| (path.to_owned(), body)));
+    }
+    for body in [json!({"why": "x"}), json!({"reason": "  "}), json!("x")] {
+        cases.push((format!("/api/v1/events/{event}/discard"), body));
     }
     for (path, body) in cases {
         let reply = site.call("POST", &path, Some(body.clone())).await;

@@ -117,7 +117,12 @@ impl EventStore for FakeStore {
         Ok(Vec::new())
     }
 
-    async fn discard_events(&self, _ids: &[EventId], _now: Timestamp) -> Result<usize, StoreError> {
+    async fn discard_events(
+        &self,
+        _ids: &[EventId],
+        _because: Option<&str>,
+        _now: Timestamp,
+    ) -> Result<usize, StoreError> {
         Ok(0)
     }
 

@@ -76,7 +76,10 @@ fn head(detail: &JobDetail) -> Vec<String> {
             moment(job.created_at),
             job.merged
         ),
-        format!("  attempts    {}", job.attempt),
+        format!(
+            "  attempts    {}",
+            counted_attempts(job.attempt, detail.attempts.len())
+        ),
     ];
     lines.extend(
         job.ended_at
@@ -97,6 +100,16 @@ fn head(detail: &JobDetail) -> Vec<String> {
             .map(|note| format!("  note        {}", line(note))),
     );
     lines
+}
+
+/// How many attempts count, and why more may have failed.
+pub fn counted_attempts(counted: u32, failed: usize) -> String {
+    if failed <= counted as usize {
+        return counted.to_string();
+    }
+    format!(
+        "{counted} that count; {failed} failed that are known, because one does not count while the system is down"
+    )
 }
 
 /// A failed attempt. They are numbered through: one that did not count, because the system was down, bears the number
@@ -179,6 +192,13 @@ fn change(change: &ChangeView) -> Vec<String> {
 mod tests {
     use super::*;
     use tandem_domain::{ErrorCode, Timestamp};
+
+    #[test]
+    fn more_failed_attempts_than_count_are_explained() {
+        assert_eq!(counted_attempts(2, 2), "2");
+        let told = counted_attempts(1, 3);
+        assert!(told.contains("1 that count; 3 failed"), "{told}");
+    }
 
     #[test]
     fn attempts_are_numbered_through_though_those_that_did_not_count_bear_one_number() {

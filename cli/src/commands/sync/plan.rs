@@ -35,10 +35,9 @@ pub async fn run(args: &PlanArgs, data: &DataOptions) -> anyhow::Result<ExitCode
     let sync = sync_of(&built, &args.name)?;
     let looked_at = open_to_look(&data.storage).await?;
     let progress = ReadingProgress::new(&sync);
-    let survey = survey(looked_at.store.as_ref(), &sync, &|side, records| {
-        progress.report(side, records)
-    })
-    .await;
+    let report = |side, read| progress.report(side, read);
+    let surveying = survey(looked_at.store.as_ref(), &sync, &report);
+    let survey = progress.watch(surveying).await;
     progress.finish();
     let preview = survey?.preview(&sync);
     if data.output.json {

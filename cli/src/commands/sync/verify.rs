@@ -34,10 +34,9 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     let sync = sync_of(&built, &args.name)?;
     let store = open(&data.storage).await?;
     let progress = ReadingProgress::new(&sync);
-    let comparison = compare(store.as_ref(), &sync, &WAITS, &|side, records| {
-        progress.report(side, records)
-    })
-    .await;
+    let report = |side, read| progress.report(side, read);
+    let comparing = compare(store.as_ref(), &sync, &WAITS, &report);
+    let comparison = progress.watch(comparing).await;
     progress.finish();
     let comparison = comparison?;
     if data.output.json {

@@ -35,6 +35,9 @@ const CONTRADICTED: u32 = 4;
 /// After so many answers it is known how it stands, though it may be that nothing can be known.
 pub(super) const HEARD_ENOUGH: u32 = 6;
 
+/// After so many it is not settled by asking: a cache may let one through now and then, for ever.
+const HEARD_AT_MOST: u32 = 4 * HEARD_ENOUGH;
+
 /// What an answer says of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
@@ -183,7 +186,9 @@ impl Heard {
                 }
             }
             _ if self.answers < HEARD_ENOUGH && self.cached < AGREEING_MIN => ClockState::Unsettled,
-            _ if self.dated > 0 => ClockState::Unsettled,
+            _ if self.dated > 0 && self.answers < HEARD_AT_MOST => ClockState::Unsettled,
+            // Hardly any tell the time: no more are asked for because of it.
+            _ if self.dated > self.cached => ClockState::Doubted(ClockDoubt::Jumps),
             _ if self.cached > 0 => ClockState::Doubted(ClockDoubt::Cached),
             _ => ClockState::Untold,
         }
@@ -301,6 +306,19 @@ mod tests {
             Some(0),
             "the first was odd"
         );
+    }
+
+    #[test]
+    fn a_clock_that_a_cache_hides_but_now_and_then_is_not_asked_after_without_end() {
+        let clock = heard(&[5]);
+        let cached = || clock.observe(millis(2_000_000), millis(2_000_010), Said::Cached);
+        (0..10).for_each(|_| cached());
+        assert_eq!(clock.state(), ClockState::Unsettled);
+        (0..20).for_each(|_| cached());
+        assert_eq!(clock.state(), ClockState::Doubted(ClockDoubt::Cached));
+        // What it says later is believed all the same.
+        (3_000..3_003).for_each(|at| says(&clock, at, 5));
+        assert_eq!(secs(&clock), Some(5));
     }
 
     #[test]

@@ -4,12 +4,46 @@ use super::clock::Stamp;
 use super::content::Values;
 use super::credentials::{check_basic, check_header_token, check_url_token};
 use super::header;
-use super::mac::{self, Key, MacBytes};
+use super::mac::{self, Key, KeyRule, MacBytes};
 use super::plan::{Plan, SignedPlan, UrlToken};
 use super::{Reason, Request, Scheme, SchemeError, SchemeOptions, Secret, Verdict};
 
 /// Longest message id, in bytes. It becomes a key in the store.
 const ID_BYTES_MAX: usize = 1024;
+
+/// What is shorter is found by trying. Some vendors have secrets of 8 characters.
+const SECRET_CHARS_MIN: usize = 8;
+
+/// Refuses a secret that anybody could guess.
+fn check_length(rule: KeyRule, key: &[u8]) -> Result<(), String> {
+    let (what, counted) = match rule {
+        KeyRule::Text => ("the secret", key),
+        KeyRule::StandardWebhooks => ("what the secret says in base64", key),
+        KeyRule::UserAndPassword => {
+            let colon = key.iter().position(|byte| *byte == b':');
+            (
+                "the password of the secret",
+                &key[colon.map_or(0, |at| at + 1)..],
+            )
+        }
+    };
+    // Blanks at the ends are easily lost on the way, and add nothing.
+    let counted = counted.trim_ascii();
+    let chars = std::str::from_utf8(counted).map_or(counted.len(), |text| text.chars().count());
+    if chars >= SECRET_CHARS_MIN {
+        return Ok(());
+    }
+    let has = match chars {
+        0 => "is nothing but blanks".to_owned(),
+        1 => "has 1 character".to_owned(),
+        more => format!("has {more} characters"),
+    };
+    Err(format!(
+        "{what} {has}, and at least {SECRET_CHARS_MIN} are wanted, blanks at its ends not counted: a shorter one is found by \
+         trying. Take the one that the vendor made, or a random one (such as from `openssl rand -hex 32`), and enter the same \
+         in the system"
+    ))
+}
 
 /// Verifies (and signs) requests of one scheme. Holds no secrets: those rotate, and are given with each request.
 #[derive(Debug, Clone)]
@@ -43,7 +77,9 @@ impl Verifier {
     pub fn check_secret(&self, secret: &Secret) -> Result<(), String> {
         let rule = self.plan.key_rule();
         match mac::keys(rule, std::slice::from_ref(secret)) {
-            Ok(_) => Ok(()),
+            Ok(keys) => keys
+                .iter()
+                .try_for_each(|key| check_length(rule, &key.bytes)),
             Err(Reason::NoSecret) => {
                 Err("the secret is empty, and would verify nothing".to_owned())
             }

@@ -187,7 +187,10 @@ impl Operator {
         let sorted = self.sort(ids).await?;
         let now = self.now();
         let jobs = self.store().discard_jobs(&sorted.jobs, reason, now).await?;
-        let events = self.store().discard_events(&sorted.events, now).await?;
+        let events = self
+            .store()
+            .discard_events(&sorted.events, Some(reason), now)
+            .await?;
         tracing::info!(jobs, events, reason, "an operator discarded dead letters");
         Ok(Discarded {
             discarded: jobs + events,
@@ -239,7 +242,7 @@ impl Operator {
     }
 }
 
-fn check_reason(reason: &str) -> Result<(), OperatorError> {
+pub(crate) fn check_reason(reason: &str) -> Result<(), OperatorError> {
     let problem = if reason.trim().is_empty() {
         "a reason is missing".to_owned()
     } else if reason.len() > REASON_BYTES_MAX {

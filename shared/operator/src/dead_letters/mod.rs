@@ -14,6 +14,7 @@ use tandem_domain::{ErrorCode, EventId, IdParseError, JobId, SyncName, Timestamp
 
 use crate::views::{ChangeView, EventDetail, EventView, IntentView, JobDetail, JobView};
 
+pub(crate) use act::check_reason;
 pub use act::{Discarded, Replayed, Skipped};
 
 pub use list::{CauseGroup, DeadLetterGroups};

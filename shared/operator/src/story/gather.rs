@@ -73,6 +73,18 @@ impl Operator {
                 problem: format!("both sides of `{sync}` have a record `{record}`"),
                 advice: "say which side is meant: a or b",
             }),
+            (None, _)
+                if let Some(side) = side
+                    && is_told(&self.story(&row, side.other(), record).await?) =>
+            {
+                Err(OperatorError::Invalid {
+                    problem: format!(
+                        "the record `{record}` is one of side {} of `{sync}`, not of side {side}",
+                        side.other()
+                    ),
+                    advice: "leave the side out, or name the other",
+                })
+            }
             (None, _) => Err(OperatorError::not_found(
                 "record known to this sync by the id",
                 record,

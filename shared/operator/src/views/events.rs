@@ -35,6 +35,9 @@ pub struct EventView {
     pub state: EventState,
     /// Why it is in quarantine.
     pub problem: Option<String>,
+    /// Why it was discarded, where it is and that was said.
+    #[serde(default)]
+    pub discarded_because: Option<String>,
     /// The jobs that it caused or merged into.
     pub jobs: Vec<JobId>,
 }
@@ -67,6 +70,10 @@ impl From<Event> for EventView {
             received_at: event.received_at,
             state: event.state,
             problem: event.problem,
+            // One that was read again since is at work.
+            discarded_because: event
+                .discarded_because
+                .filter(|_| event.state == EventState::Discarded),
             jobs: event.jobs,
         }
     }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::{ErrorCode, JobId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{Edits, Failure, Job, JobAttempt, JobClass, JobKind, JobState, Trigger};
+use tandem_store::{
+    Edits, Failure, Job, JobAttempt, JobClass, JobKind, JobState, Trigger, Waiting,
+};
 
 use super::{when, when_opt};
 
@@ -62,6 +64,7 @@ pub struct JobView {
 impl From<Job> for JobView {
     fn from(job: Job) -> Self {
         let (side, record) = side_and_record(&job.kind);
+        let waits_for = waits_for(&job);
         Self {
             id: job.id,
             kind: job.kind.as_str().into(),
@@ -83,13 +86,28 @@ impl From<Job> for JobView {
             edits: job.edits,
             waits: job.waits.count,
             // After a step it is no longer waited for.
-            waits_for: job
-                .waits
-                .reason
-                .filter(|_| job.waits.count > 0)
-                .map(|reason| reason.describe().to_owned())
-                .or(job.waits_for_newer),
+            waits_for,
         }
+    }
+}
+
+/// What it waits for, in words. After a step it is no longer waited for.
+fn waits_for(job: &Job) -> Option<String> {
+    let failed = job.failure.as_ref().map(|failure| failure.code);
+    let reason = job.waits.reason.filter(|_| job.waits.count > 0);
+    reason
+        .map(|reason| in_words(reason, failed).to_owned())
+        .or_else(|| job.waits_for_newer.clone())
+}
+
+/// Which of the two it is that keeps a system from us, the last failure says.
+const fn in_words(reason: Waiting, failed: Option<ErrorCode>) -> &'static str {
+    match (reason, failed) {
+        (Waiting::SystemDown, Some(ErrorCode::Unauthorized)) => {
+            "a system that answers and refuses the credentials"
+        }
+        (Waiting::SystemDown, Some(ErrorCode::Unreachable)) => "a system that does not answer",
+        (reason, _) => reason.describe(),
     }
 }
 
@@ -138,4 +156,19 @@ pub struct JobDetail {
     pub job: JobView,
     /// Its failed attempts, first to last.
     pub attempts: Vec<AttemptView>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_that_refuses_the_credentials_is_not_said_to_be_silent() {
+        let words = |failed| in_words(Waiting::SystemDown, failed);
+        assert!(words(Some(ErrorCode::Unauthorized)).contains("refuses the credentials"));
+        assert!(words(Some(ErrorCode::Unreachable)).contains("does not answer"));
+        assert!(words(None).contains("lets nobody in"));
+        let throttled = in_words(Waiting::Throttled, Some(ErrorCode::Unauthorized));
+        assert_eq!(throttled, Waiting::Throttled.describe());
+    }
 }

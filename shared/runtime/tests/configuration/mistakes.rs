@@ -74,6 +74,27 @@ fn what_is_wrong_with_a_connection_is_named_with_its_place() {
     }
 }
 
+#[test]
+fn a_secret_that_anybody_could_guess_is_refused_with_its_connection_and_the_length_that_is_wanted()
+{
+    for (secret, has) in [
+        ("          ", "is nothing but blanks"),
+        ("x", "has 1 character"),
+    ] {
+        let guessed = |name: &str| match name {
+            "CRM_HOOK" => Some(secret.to_owned()),
+            other => environment(other),
+        };
+        let refused = build_with(CONNECTIONS, &guessed)
+            .err()
+            .expect("it is refused");
+        let said = refused.to_string();
+        for part in ["connections.crm.webhook.secrets[0]", has, "at least 8"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+}
+
 /// The secret that signs webhooks is never sent, but a system knows it and may say it.
 #[tokio::test]
 async fn what_signs_the_webhooks_of_a_connection_does_not_show_in_its_errors() {

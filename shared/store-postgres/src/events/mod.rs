@@ -45,10 +45,18 @@ impl EventStore for PostgresStore {
         .await
     }
 
-    async fn discard_events(&self, ids: &[EventId], _now: Timestamp) -> Result<usize, StoreError> {
-        txn::write(&self.pool, ids.to_vec(), |txn, ids| {
-            Box::pin(upkeep::discard(txn, ids))
-        })
+    async fn discard_events(
+        &self,
+        ids: &[EventId],
+        because: Option<&str>,
+        _now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let because = because.map(|text| crate::sql::plain(text).into_owned());
+        txn::write(
+            &self.pool,
+            (ids.to_vec(), because),
+            |txn, (ids, because)| Box::pin(upkeep::discard(txn, ids, because.as_deref())),
+        )
         .await
     }
 

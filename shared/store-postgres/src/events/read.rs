@@ -3,14 +3,26 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use tandem_domain::EventId;
-use tandem_store::{Event, EventFilter, EventState, StoreError};
+use tandem_store::{Event, EventFilter, EventState, PAGE_ROWS_MAX, StoreError};
 
+use crate::rows::next_page;
 use crate::{alone, rows, sql};
 
 /// Lists events without bodies, newest first.
 pub(super) async fn events(pool: &PgPool, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
-    let rows = alone::all(pool, list(filter).build()).await?;
-    rows::known("events", &rows, read_event)
+    let mut filter = filter.clone();
+    filter.limit = filter.limit.min(PAGE_ROWS_MAX);
+    let mut known = Vec::new();
+    loop {
+        let rows = alone::all(pool, list(&filter).build()).await?;
+        let before = next_page(&rows, filter.limit);
+        known.extend(rows::known("events", &rows, read_event)?);
+        if before.is_none() || known.len() >= filter.limit {
+            known.truncate(filter.limit);
+            return Ok(known);
+        }
+        filter.before = before;
+    }
 }
 
 /// The statement of a list.
@@ -79,6 +91,7 @@ fn read_event(row: &PgRow) -> Result<Event, StoreError> {
         received_at: rows::instant(row, "received_at")?,
         state: rows::word(row, "state")?,
         problem: rows::get(row, "problem")?,
+        discarded_because: rows::get(row, "discarded_because")?,
         jobs: rows::document(row, "jobs")?,
         body: None,
         headers: Vec::new(),

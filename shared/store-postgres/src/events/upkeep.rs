@@ -93,9 +93,15 @@ WHERE events.id = stored.id
 RETURNING stored.state AS was";
 
 /// Marks quarantined events as discarded.
-pub(super) async fn discard(txn: &mut Txn, ids: &[EventId]) -> Result<usize, Failed> {
-    txn.run(sqlx::query(DISCARD).bind(sql::json("event", ids)?))
-        .await
+pub(super) async fn discard(
+    txn: &mut Txn,
+    ids: &[EventId],
+    because: Option<&str>,
+) -> Result<usize, Failed> {
+    let statement = sqlx::query(DISCARD)
+        .bind(sql::json("event", ids)?)
+        .bind(because);
+    txn.run(statement).await
 }
 
 const DISCARD: &str = "-- discard_events
@@ -104,7 +110,7 @@ WITH quarantined AS MATERIALIZED (
     WHERE state = 'quarantined' AND id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
     ORDER BY id FOR NO KEY UPDATE
 )
-UPDATE events SET state = 'discarded' FROM quarantined q WHERE events.id = q.id";
+UPDATE events SET state = 'discarded', discarded_because = $2 FROM quarantined q WHERE events.id = q.id";
 
 /// Removes old deliveries, and by the foreign key their events.
 pub(super) async fn prune(txn: &mut Txn, before: Timestamp, limit: usize) -> Result<usize, Failed> {

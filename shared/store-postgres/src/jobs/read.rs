@@ -2,9 +2,12 @@
 
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use tandem_domain::{JobId, SyncName, Timestamp};
-use tandem_store::{Failure, Job, JobAttempt, JobCounts, JobFilter, JobState, StoreError};
+use tandem_store::{
+    Failure, Job, JobAttempt, JobCounts, JobFilter, JobState, PAGE_ROWS_MAX, StoreError,
+};
 
 use super::row::job as read_job;
+use crate::rows::next_page;
 use crate::{alone, rows, sql};
 
 /// When the next waiting job is due. Jobs of paused syncs wait for a person, not for a time.
@@ -65,8 +68,19 @@ pub(super) async fn attempts(pool: &PgPool, id: JobId) -> Result<Vec<JobAttempt>
 
 /// Lists jobs, newest first.
 pub(super) async fn jobs(pool: &PgPool, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-    let rows = alone::all(pool, list(filter).build()).await?;
-    rows::known("jobs", &rows, read_job)
+    let mut filter = filter.clone();
+    filter.limit = filter.limit.min(PAGE_ROWS_MAX);
+    let mut known = Vec::new();
+    loop {
+        let rows = alone::all(pool, list(&filter).build()).await?;
+        let before = next_page(&rows, filter.limit);
+        known.extend(rows::known("jobs", &rows, read_job)?);
+        if before.is_none() || known.len() >= filter.limit {
+            known.truncate(filter.limit);
+            return Ok(known);
+        }
+        filter.before = before;
+    }
 }
 
 /// The statement of a list.

@@ -43,10 +43,15 @@ impl EventStore for SqliteStore {
             .await
     }
 
-    async fn discard_events(&self, ids: &[EventId], _now: Timestamp) -> Result<usize, StoreError> {
-        let ids = ids.to_vec();
+    async fn discard_events(
+        &self,
+        ids: &[EventId],
+        because: Option<&str>,
+        _now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let (ids, because) = (ids.to_vec(), because.map(str::to_owned));
         self.writer
-            .write(move |txn| Box::pin(async move { upkeep::discard(txn, &ids).await }))
+            .write(move |txn| Box::pin(async move { upkeep::discard(txn, &ids, because).await }))
             .await
     }
 

@@ -3,8 +3,9 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 use tandem_domain::EventId;
-use tandem_store::{Event, EventFilter, EventState, StoreError};
+use tandem_store::{Event, EventFilter, EventState, PAGE_ROWS_MAX, StoreError};
 
+use crate::rows::next_page;
 use crate::watch::Readers;
 use crate::{rows, sql};
 
@@ -13,8 +14,19 @@ pub(super) async fn events(
     readers: &Readers,
     filter: &EventFilter,
 ) -> Result<Vec<Event>, StoreError> {
-    let rows = sql::all(readers, list(filter).build()).await?;
-    rows::known("events", &rows, read_event)
+    let mut filter = filter.clone();
+    filter.limit = filter.limit.min(PAGE_ROWS_MAX);
+    let mut known = Vec::new();
+    loop {
+        let rows = sql::all(readers, list(&filter).build()).await?;
+        let before = next_page(&rows, filter.limit);
+        known.extend(rows::known("events", &rows, read_event)?);
+        if before.is_none() || known.len() >= filter.limit {
+            known.truncate(filter.limit);
+            return Ok(known);
+        }
+        filter.before = before;
+    }
 }
 
 /// The statement of a list.
@@ -82,6 +94,7 @@ fn read_event(row: &SqliteRow) -> Result<Event, StoreError> {
         received_at: rows::instant(row, "received_at")?,
         state: rows::word(row, "state")?,
         problem: rows::get(row, "problem")?,
+        discarded_because: rows::get(row, "discarded_because")?,
         jobs: rows::document(row, "jobs")?,
         body: None,
         headers: Vec::new(),

@@ -80,13 +80,19 @@ UPDATE events SET stream = ?2 ->> 'stream', record = ?2 ->> 'record', kind = ?2 
 WHERE id = ?1";
 
 /// Marks quarantined events as discarded.
-pub(super) async fn discard(txn: &mut Txn, ids: &[EventId]) -> Result<usize, StoreError> {
-    txn.run(sqlx::query(DISCARD).bind(sql::json("event", ids)?))
-        .await
+pub(super) async fn discard(
+    txn: &mut Txn,
+    ids: &[EventId],
+    because: Option<String>,
+) -> Result<usize, StoreError> {
+    let statement = sqlx::query(DISCARD)
+        .bind(sql::json("event", ids)?)
+        .bind(because);
+    txn.run(statement).await
 }
 
 const DISCARD: &str = "-- discard_events
-UPDATE events SET state = 'discarded'
+UPDATE events SET state = 'discarded', discarded_because = ?2
 WHERE state = 'quarantined' AND id IN (SELECT value FROM json_each(?1))";
 
 /// Removes old deliveries, and by the foreign key their events.

@@ -2,9 +2,12 @@
 
 use sqlx::{QueryBuilder, Sqlite};
 use tandem_domain::{JobId, SyncName, Timestamp};
-use tandem_store::{Failure, Job, JobAttempt, JobCounts, JobFilter, JobState, StoreError};
+use tandem_store::{
+    Failure, Job, JobAttempt, JobCounts, JobFilter, JobState, PAGE_ROWS_MAX, StoreError,
+};
 
 use super::row::job as read_job;
+use crate::rows::next_page;
 use crate::watch::Readers;
 use crate::{rows, sql};
 
@@ -60,8 +63,19 @@ pub(super) async fn attempts(readers: &Readers, id: JobId) -> Result<Vec<JobAtte
 
 /// Lists jobs, newest first.
 pub(super) async fn jobs(readers: &Readers, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-    let rows = sql::all(readers, list(filter).build()).await?;
-    rows::known("jobs", &rows, read_job)
+    let mut filter = filter.clone();
+    filter.limit = filter.limit.min(PAGE_ROWS_MAX);
+    let mut known = Vec::new();
+    loop {
+        let rows = sql::all(readers, list(&filter).build()).await?;
+        let before = next_page(&rows, filter.limit);
+        known.extend(rows::known("jobs", &rows, read_job)?);
+        if before.is_none() || known.len() >= filter.limit {
+            known.truncate(filter.limit);
+            return Ok(known);
+        }
+        filter.before = before;
+    }
 }
 
 /// The statement of a list.

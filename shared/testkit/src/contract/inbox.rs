@@ -169,19 +169,23 @@ pub async fn replaying_an_unknown_event_is_refused(store: Subject) {
     assert_eq!(claim(&store, &make, 1).await.len(), 0);
 }
 
-/// Only quarantined events are discarded.
+/// Only quarantined events are discarded, and the reason is kept.
 pub async fn only_quarantined_events_are_discarded(store: Subject) {
     let make = Make::default();
     let (good, bad) = (make.event("k1", "a1"), make.unreadable_event("k2"));
     record_one(&store, &make, good.clone()).await;
     record_one(&store, &make, bad.clone()).await;
     let count = store
-        .discard_events(&[good.id, bad.id], make.now())
+        .discard_events(&[good.id, bad.id], Some("a test call"), make.now())
         .await
         .expect("discard");
     assert_eq!(count, 1);
     assert_eq!(state_of(&store, good.id).await, EventState::Accepted);
     assert_eq!(state_of(&store, bad.id).await, EventState::Discarded);
+    for (id, because) in [(good.id, None), (bad.id, Some("a test call"))] {
+        let kept = store.event(id).await.expect("event").expect("it is there");
+        assert_eq!(kept.discarded_because.as_deref(), because);
+    }
 }
 
 /// Pruning keeps what is quarantined, waiting, running or young.

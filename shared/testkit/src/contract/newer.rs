@@ -43,6 +43,19 @@ pub async fn words_of_a_newer_version_stop_nothing(store: Subject, run: impl Asy
         "the others are shown"
     );
     assert!(!listed.contains(&ids[1]), "what it is nobody here knows");
+    let mut in_pages = Vec::new();
+    loop {
+        let page = JobFilter {
+            limit: 1,
+            before: in_pages.last().copied(),
+            ..JobFilter::default()
+        };
+        match store.jobs(&page).await.expect("jobs").as_slice() {
+            [one] => in_pages.push(one.id),
+            _ => break,
+        }
+    }
+    assert_eq!(in_pages, listed, "a row that is left out ends no list");
     let waits = job(&store, ids[0]).await;
     assert_eq!(waits.waits_for_newer.as_deref(), Some("blue_moon"));
     let failed = job(&store, ids[3]).await.failure.expect("it failed");

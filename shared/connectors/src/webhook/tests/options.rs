@@ -259,7 +259,13 @@ fn a_secret_that_could_verify_nothing_or_everything_shows_when_the_configuration
         (Scheme::BasicAuth, "", false),
         (Scheme::Svix, "whsec_", false),
         (Scheme::Github, "", false),
-        (Scheme::Github, "x", true),
+        (Scheme::BasicAuth, "somebody:pass", false),
+        (Scheme::Svix, "whsec_eHg=", false),
+        (Scheme::Github, "x", false),
+        (Scheme::Github, "          ", false),
+        (Scheme::Github, "1234567    ", false),
+        (Scheme::Github, "12345678", true),
+        (Scheme::UrlToken, "x", false),
     ] {
         let checked = verifier(scheme, SchemeOptions::default()).check_secret(&Secret::new(secret));
         assert_eq!(checked.is_ok(), good, "{scheme} {secret:?}: {checked:?}");

@@ -1,0 +1,2 @@
+-- Why an operator discarded an event that could not be understood.
+ALTER TABLE events ADD COLUMN discarded_because TEXT;
