@@ -42,6 +42,9 @@ pub struct SideResult<'a> {
     pub between: Between,
     /// Whether the system would have refused the write had the record changed since the first reading.
     pub guarded: bool,
+    /// By field, what the record held before, as far as the journal says. A system may save with our write what it remembers of
+    /// the record.
+    pub former: Option<&'a BTreeMap<String, Vec<Value>>>,
     /// Whether a create of ours met a record that stood there: what it holds beside our values is somebody's.
     pub met: bool,
 }
@@ -208,15 +211,22 @@ impl<'a> End<'a> {
     fn is_side_effect(&self, rule: &FieldRule, before: &Value, after: &Value) -> bool {
         // Many systems save a record whole, and cut, escape or spell anew whatever is in it.
         let is_reduced = after.is_null() || is_reduced_form_of(after, before);
+        let is_made_by_saving = is_reduced || self.is_former(rule, after);
         let is_ours = match self.result.between {
-            Between::Nobody => self.result.guarded || is_reduced,
-            Between::Unknown => is_reduced,
+            Between::Nobody => self.result.guarded || is_made_by_saving,
+            Between::Unknown => is_made_by_saving,
             Between::Perhaps | Between::Somebody => false,
         };
         is_ours
             && rule.direction.writes(self.side)
             && self.result.sent.is_some()
             && !same(rule.equality, after, before)
+    }
+
+    /// Whether a field shows again what it held before the edit that was last carried over.
+    fn is_former(&self, rule: &FieldRule, after: &Value) -> bool {
+        let former = self.result.former.and_then(|former| former.get(&rule.name));
+        former.is_some_and(|former| former.iter().any(|one| same(rule.equality, one, after)))
     }
 
     fn before(&self, rule: &FieldRule) -> Option<Value> {

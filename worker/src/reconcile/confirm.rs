@@ -14,6 +14,7 @@ use super::change_log::changes;
 use super::create::keep_id;
 use super::deleted_over;
 use super::ending;
+use super::former;
 use super::lands_again;
 use super::linked::Open;
 use super::moot;
@@ -66,12 +67,22 @@ pub(super) async fn finish(
             after.keep_as(before, Some(&one.intent.fields));
         }
     }
+    let [former_a, former_b] = [
+        former::values(work, &open, &carried, Side::A).await?,
+        former::values(work, &open, &carried, Side::B).await?,
+    ];
     let settled = settle(
         &work.sync.policy,
         Some(&open.base),
         &planned,
-        side_result(work, &open, &carried, Side::A),
-        side_result(work, &open, &carried, Side::B),
+        SideResult {
+            former: Some(&former_a),
+            ..side_result(work, &open, &carried, Side::A)
+        },
+        SideResult {
+            former: Some(&former_b),
+            ..side_result(work, &open, &carried, Side::B)
+        },
     );
     let unshown = Unshown::of(work, &open, &carried, &settled);
     let outcome = if settled.moved {
@@ -192,6 +203,7 @@ fn side_result<'r>(
             .map(|reading| &reading.fields),
         between: write.map_or(Between::Unknown, |one| one.between),
         guarded: write.is_some_and(|one| is_guarded(work, open, &one.intent)),
+        former: None,
         met: write.is_some_and(|one| one.met.is_some()),
     }
 }

@@ -194,6 +194,7 @@ fn settled(
             |source| source.between,
         ),
         guarded: false,
+        former: None,
         met,
     };
     let from = SideResult {

@@ -14,6 +14,7 @@ mod doubt;
 mod emptied;
 mod ending;
 mod filtered;
+mod former;
 mod held;
 mod lands_again;
 mod late_delete;

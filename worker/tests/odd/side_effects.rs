@@ -64,6 +64,30 @@ async fn nor_is_it_where_the_write_is_read_back() {
 }
 
 #[tokio::test]
+async fn what_a_system_saves_with_our_write_as_it_remembers_the_record_is_no_edit() {
+    for updates_answer_nothing in [false, true] {
+        let b = Oddities {
+            updates_answer_nothing,
+            ..Oddities::default()
+        };
+        let as_remembered = Value::Text("pays late".to_owned());
+        let (world, here, there) = pair_with(as_remembered, b).await;
+        world.b.user_edits(&there, "note", "pays at once");
+        world.hear(Side::B, &there).await;
+        world.rest().await;
+        world.clock.advance(Duration::from_secs(60));
+        world.a.user_edits(&here, "city", "Ghent");
+        world.hear(Side::A, &here).await;
+        world.rest().await;
+        world.clock.advance(Duration::from_secs(60));
+        world.sweep().await;
+        assert_eq!(text(&world, Side::B, &there, "note"), "pays late");
+        assert_eq!(text(&world, Side::A, &here, "note"), "pays at once");
+        assert_eq!(about_note(&world).await.len(), 1, "a person is asked once");
+    }
+}
+
+#[tokio::test]
 async fn nor_is_another_value_where_the_write_was_guarded() {
     let b = Oddities {
         compares_versions: true,

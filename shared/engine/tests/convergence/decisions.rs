@@ -246,6 +246,7 @@ fn an_edit_during_the_write_is_seen_by_the_next_plan() {
             after: Some(&pair.b.fields),
             between: Between::Unknown,
             guarded: false,
+            former: None,
             met: false,
         },
     );

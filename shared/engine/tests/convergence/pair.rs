@@ -123,6 +123,7 @@ impl Pair {
             after: Some(&self.a.fields),
             between: between(atomic),
             guarded: atomic,
+            former: None,
             met: false,
         };
         let result_b = SideResult {
@@ -131,6 +132,7 @@ impl Pair {
             after: Some(&self.b.fields),
             between: between(atomic),
             guarded: atomic,
+            former: None,
             met: false,
         };
         self.base = Some(settle(policy, self.base.as_ref(), &plan, result_a, result_b).base);

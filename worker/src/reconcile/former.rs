@@ -1,0 +1,61 @@
+//! What a record held before. A system may save with our write all that it remembers of a record, and set fields that the
+//! write did not name to what they were; nobody has typed that.
+
+use std::collections::BTreeMap;
+
+use tandem_domain::{LinkId, Side, Value};
+use tandem_store::IntentOp;
+
+use super::linked::Open;
+use super::sending::{Carried, write_to};
+use crate::executor::Work;
+use crate::failure::WorkError;
+
+/// By field, what the record of a side held when earlier writes of ours were decided, and what was written there. The
+/// journal is only asked where a field that was not written has changed with our write.
+pub(super) async fn values(
+    work: Work<'_>,
+    open: &Open,
+    carried: &[Carried],
+    side: Side,
+) -> Result<BTreeMap<String, Vec<Value>>, WorkError> {
+    let mut former: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let Some(write) = write_to(carried, side).filter(|one| one.intent.op == IntentOp::Update)
+    else {
+        return Ok(former);
+    };
+    let (Some(before), Some(after)) = (open.pair.side(side), &write.after) else {
+        return Ok(former);
+    };
+    let sent = &write.intent.fields;
+    let mut rules = work.sync.policy.fields.iter();
+    let is_moved = rules.any(|rule| {
+        let name = &rule.name;
+        !sent.contains_key(name) && before.fields.get(name) != after.fields.get(name)
+    });
+    if !is_moved {
+        return Ok(former);
+    }
+    let store = &work.context.store;
+    let earlier = store.intents_of(&work.sync.name, &before.record.id).await?;
+    let of_link = |link: Option<LinkId>| link.is_none_or(|link| link == open.link.id);
+    let earlier = earlier.iter().filter(|it| of_link(it.link));
+    for intent in earlier.filter(|it| it.id != write.intent.id) {
+        for decided in &intent.decided {
+            let (held, base) = match side {
+                Side::A => (&decided.a, decided.base.as_ref().map(|base| &base.0)),
+                Side::B => (&decided.b, decided.base.as_ref().map(|base| &base.1)),
+            };
+            let values = former.entry(decided.field.clone()).or_default();
+            values.push(held.clone());
+            values.extend(base.cloned());
+        }
+        if intent.side == side {
+            for (field, value) in &intent.fields {
+                let values = former.entry(field.clone()).or_default();
+                values.push(value.clone());
+            }
+        }
+    }
+    Ok(former)
+}
