@@ -1,9 +1,11 @@
 //! Whether a question still shows what its records hold. An answer takes one value and gives up the other, so it is only
 //! accepted for values that a person has seen; the worker asks the same again when it carries the answer out.
 
-use tandem_domain::{Fields, Side};
+use std::collections::BTreeMap;
+
+use tandem_domain::{Fields, Side, Value};
 use tandem_store::{
-    Conflict, ConflictState, Hints, JobClass, JobKind, NewConflict, NewJob, Trigger,
+    Conflict, ConflictState, Hints, JobClass, JobKind, NewConflict, NewJob, ShownUnder, Trigger,
 };
 
 use crate::systems::Standing;
@@ -12,6 +14,23 @@ use crate::{Operator, OperatorError};
 
 /// The two records of a question as they stand now, by side.
 pub(crate) type Both = Vec<(Side, Standing)>;
+
+/// What a record holds.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    stands: &'a Fields,
+    /// What somebody had typed there, and a write of ours went over when it landed late: the question is about that.
+    under: Option<&'a BTreeMap<String, ShownUnder>>,
+}
+
+impl<'a> Held<'a> {
+    fn value(self, field: &str) -> Option<&'a Value> {
+        let stands = self.stands.get(field)?;
+        let under = self.under.and_then(|under| under.get(field));
+        let covered = under.filter(|under| under.covered_by.as_ref() == Some(stands));
+        Some(covered.map_or(stands, |under| &under.value))
+    }
+}
 
 impl Operator {
     /// Refuses to take a value where one that the question shows has changed since, and has the question show those of now.
@@ -29,13 +48,23 @@ impl Operator {
         if both.iter().any(|(_, standing)| standing.out_of_use) {
             return Ok(());
         }
+        let link = match conflict.link {
+            Some(link) => self.store().link(link).await?,
+            None => None,
+        };
         let (mut now, mut changed) = (shown.clone(), Vec::new());
         for ((side, before), now) in Side::BOTH.into_iter().zip(&shown).zip(&mut now) {
             let standing = both.iter().find(|(of, _)| *of == side);
             let Some((_, standing)) = standing else {
                 continue;
             };
-            changed.extend(self.changed(&conflict, (side, before), standing, now));
+            let held = Held {
+                stands: &standing.fields,
+                under: link
+                    .as_ref()
+                    .map(|link| &link.side(side).memory.shown_under),
+            };
+            changed.extend(self.changed(&conflict, (side, before), held, now));
         }
         if changed.is_empty() {
             return Ok(());
@@ -56,13 +85,13 @@ impl Operator {
         &self,
         conflict: &Conflict,
         (side, before): (Side, &Fields),
-        standing: &Standing,
+        held: Held<'_>,
         now: &mut Fields,
     ) -> Vec<String> {
         let systems = &self.parts.systems;
         let mut told = Vec::new();
         for (field, shown) in before {
-            let Some(value) = standing.fields.get(field) else {
+            let Some(value) = held.value(field) else {
                 continue;
             };
             if systems.same(&conflict.sync, field, shown, value) {

@@ -97,7 +97,7 @@ pub(super) async fn finish(
     let dissolved = planned.link == LinkFate::Dissolve;
     let ended = moot::ended(work, &open, &planned, &settled);
     let over = met(work, &open, &carried).into_iter();
-    let (over, logged): (Vec<_>, Vec<_>) = over.chain(under::deleted(work, &open)).unzip();
+    let (over, logged): (Vec<_>, Vec<_>) = over.chain(under::ended(work, &open, &planned)).unzip();
     let mut logs = changes(work, &open, &planned, &carried, &settled);
     logs.extend(under::lost(work, &open, &planned, &carried));
     logs.extend(logged);

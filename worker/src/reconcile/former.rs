@@ -40,21 +40,20 @@ pub(super) async fn values(
     let earlier = store.intents_of(&work.sync.name, &before.record.id).await?;
     let of_link = |link: Option<LinkId>| link.is_none_or(|link| link == open.link.id);
     let earlier = earlier.iter().filter(|it| of_link(it.link));
-    for intent in earlier.filter(|it| it.id != write.intent.id) {
+    let newest_first = earlier.rev().filter(|it| it.id != write.intent.id);
+    for intent in newest_first {
         for decided in &intent.decided {
             let (held, base) = match side {
                 Side::A => (&decided.a, decided.base.as_ref().map(|base| &base.0)),
                 Side::B => (&decided.b, decided.base.as_ref().map(|base| &base.1)),
             };
-            let values = former.entry(decided.field.clone()).or_default();
-            values.push(held.clone());
-            values.extend(base.cloned());
-        }
-        if intent.side == side {
-            for (field, value) in &intent.fields {
-                let values = former.entry(field.clone()).or_default();
-                values.push(value.clone());
-            }
+            // Of a yes or no, or before an edit that was decided on since, it may be anybody's.
+            let is_yes_or_no = matches!(held, Value::Boolean(_));
+            let values = [Some(held), base];
+            let values = values.into_iter().flatten().filter(|_| !is_yes_or_no);
+            former
+                .entry(decided.field.clone())
+                .or_insert_with(|| values.cloned().collect());
         }
     }
     Ok(former)

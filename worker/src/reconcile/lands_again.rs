@@ -100,7 +100,13 @@ pub(super) fn remembered(
 ) -> Vec<MayLand> {
     let now = work.context.now();
     let mut known = open.link.side(side).memory.may_land.clone();
-    for (_, field, _, stands) in open.shown.covered().filter(|one| one.0 == side) {
+    // What was covered before has landed once only, however often it was looked at since.
+    let was_covered = |field: &String, stands: &Value| {
+        let earlier = open.link.side(side).memory.shown_under.get(field);
+        earlier.is_some_and(|earlier| earlier.covered_by.as_ref() == Some(stands))
+    };
+    let covered = open.shown.covered().filter(|one| one.0 == side);
+    for (_, field, _, stands) in covered.filter(|one| !was_covered(one.1, one.3)) {
         let Some(rule) = work.sync.policy.rule(field) else {
             continue;
         };

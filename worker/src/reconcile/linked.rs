@@ -150,6 +150,13 @@ async fn attempt(
             .await
             .map(Round::Ended);
     }
+    // Before anything waits: by the time it goes on the record may show nothing of it any more.
+    if under::may_go_over(&link, &context.intents) {
+        let recovery = Recovery::of(work, &link, &context.intents, &pair);
+        if let Some(stored) = under::remember(work, &link, &recovery).await? {
+            return Ok(Round::Ended(stored));
+        }
+    }
     if let Some(held) = set_back::hold(work, &link, &pair, &context).await? {
         return Ok(Round::Ended(held));
     }
@@ -213,9 +220,6 @@ async fn settle(
     let around = overwritten::find(work, &link, &pair, &late).await?;
     for edit in &around.came_after {
         recovery.take_for_edited(edit);
-    }
-    if let Some(stored) = under::remember(work, &link, &recovery).await? {
-        return Ok(Round::Ended(stored));
     }
     let outdated = answered::set_aside(work, &link, &mut context, &recovery, &pair).await?;
     let mut planned = match sameness {

@@ -8,15 +8,15 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Change, Confirmation, ConflictKind, ConflictState, Deleted, Fact, IntentOp, JobOutcome, Link,
-    LinkState, LinkUpdate, NewConflict, Operation, Outcome, PairContext, QuestionKind, Resolution,
-    Ruling, SideState, Waiting,
+    Change, Confirmation, ConflictKind, ConflictState, Deleted, EventKind, Fact, IntentOp,
+    JobOutcome, Link, LinkState, LinkUpdate, NewConflict, Operation, Outcome, PairContext,
+    QuestionKind, Resolution, Ruling, SideState, Waiting,
 };
 
 use super::linked::Open;
 use super::looks::pause;
 use super::moot::{give_up, takes_no_part};
-use super::pair::Pair;
+use super::pair::{CLOCK_SLACK, Pair};
 use super::questions::shown_as_agreed;
 use super::revive::{in_use, is_another};
 use super::sending::{Carried, write_to};
@@ -109,12 +109,10 @@ pub(super) async fn look(
     let Some(stands) = the_one(side) else {
         let left_out = pair.side(side).and_then(takes_none);
         let fact = left_out.map_or(Fact::Gone, |(fact, _)| fact);
-        return over(work, link, &watched, fact).await.map(|()| None);
+        return over(work, link, &watched, fact).await;
     };
     if is_taken {
-        return over(work, link, &watched, Fact::Linked)
-            .await
-            .map(|()| None);
+        return over(work, link, &watched, Fact::Linked).await;
     }
     match answer(context) {
         Some(ruling) if ruling.resolution == Resolution::Approve => {
@@ -133,8 +131,18 @@ pub(super) async fn look(
     }
     match wait(work, watched.deleted) {
         Some(wait) => Ok(Some(work.again_after(wait, Waiting::Elsewhere))),
+        // Its system told of the delete: somebody has taken it out of the bin since.
+        None if was_told_of(work, &watched).await? => over(work, link, &watched, Fact::Gone).await,
         None => ask(work, link, &watched, stands).await.map(Some),
     }
+}
+
+/// Whether an event has said since that the record was deleted.
+async fn was_told_of(work: Work<'_>, watched: &Watched<'_>) -> Result<bool, WorkError> {
+    let events = work.events_of(watched.side, watched.record).await?;
+    let since = watched.deleted.at.minus(CLOCK_SLACK);
+    let mut ends = events.iter().filter(|it| it.kind == EventKind::Deleted);
+    Ok(ends.any(|event| event.received_at >= since))
 }
 
 /// How long a record that was deleted is watched.
@@ -159,9 +167,11 @@ async fn over(
     link: &Link,
     watched: &Watched<'_>,
     fact: Fact,
-) -> Result<(), WorkError> {
-    if work.context.now().since(watched.deleted.at) < FIRST_LOOK {
-        return Ok(());
+) -> Result<Option<Performed>, WorkError> {
+    let since = work.context.now().since(watched.deleted.at);
+    if let Some(left) = FIRST_LOOK.checked_sub(since).filter(|left| !left.is_zero()) {
+        // Another cause came first, and this job has taken the place of the one that was to look.
+        return Ok(Some(work.again_after(left, Waiting::Elsewhere)));
     }
     let mut changes = Vec::new();
     if watched.deleted.told {
@@ -179,7 +189,7 @@ async fn over(
         link: Some(link.remembering(watched.side, |memory| memory.deleted = None)),
         ..Confirmation::default()
     };
-    work.learn(confirmation).await
+    work.learn(confirmation).await.map(|()| None)
 }
 
 /// What the log says of a delete that was none, and of why the pair has ended then.

@@ -71,7 +71,10 @@ pub(super) async fn find(
             continue;
         };
         let late = late.iter().find(|intent| intent.side == side);
-        let seen_late = late.map(|intent| seen_late(link, intent, reading));
+        let seen_late = late.map(|intent| OwnWrite {
+            others_moved: stands_beside(work, link, intent, reading),
+            ..seen_late(link, intent, reading)
+        });
         let earlier = link.side(side).memory.own_write.clone();
         let Some(own) = &seen_late.or(earlier) else {
             continue;
@@ -124,6 +127,17 @@ pub(super) async fn find(
         }));
     }
     Ok(around)
+}
+
+/// Whether an edit of another field stands beside a write: one of the events is of that.
+fn stands_beside(work: Work<'_>, link: &Link, intent: &Intent, now: &Reading) -> bool {
+    let mut others = work.sync.policy.fields.iter();
+    others.any(|rule| {
+        let base = link.base.get(&rule.name).map(|base| base.side(intent.side));
+        let found = now.fields.get(&rule.name).unwrap_or(&Value::Null);
+        !intent.fields.contains_key(&rule.name)
+            && !same(rule.equality, base.unwrap_or(&Value::Null), found)
+    })
 }
 
 /// What a write did of which only now is known that it took effect.
@@ -199,7 +213,10 @@ fn while_under_way(
     let read_at = own.read_at.shifted(offset);
     let earlier = events.into_iter().filter_map(|event| {
         let at = exact_time(&event)?;
-        let is_meanwhile = at > read_at && at < after.minus(APART_FROM_RECORD);
+        let is_new = own
+            .before
+            .is_none_or(|before| at > before.plus(APART_FROM_BEFORE));
+        let is_meanwhile = is_new && at > read_at && at < after.minus(APART_FROM_RECORD);
         is_meanwhile.then(|| (event, after.since(at)))
     });
     earlier.collect()

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::{BaseValue, ConflictId, Fields, Side, Timestamp, Value};
+use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{
-    Covered, FieldRule, OpenWrite, Plan, Presence, edited_under, same, stands_because_of,
+    Covered, FieldRule, LinkFate, OpenWrite, Plan, Presence, edited_under, same, stands_because_of,
 };
 use tandem_store::{
     Change, Confirmation, ConflictKind, Intent, IntentOp, Link, NewConflict, Operation,
@@ -178,6 +178,12 @@ fn shown(
     shown.collect()
 }
 
+/// Whether a write of ours may still go over what the records of a pair show.
+pub(super) fn may_go_over(link: &Link, intents: &[Intent]) -> bool {
+    let of_side = |side: Side| !link.side(side).memory.may_land.is_empty();
+    !intents.is_empty() || Side::BOTH.into_iter().any(of_side)
+}
+
 /// Stores what a reading shows before anything is done: the process may end at any moment, and then the record may show
 /// nothing of it any more.
 pub(super) async fn remember(
@@ -275,46 +281,74 @@ pub(super) fn lost(
     told.collect()
 }
 
-/// What is said where a delete of ours without an answer landed on a record that somebody had edited meanwhile.
-pub(super) fn deleted(work: Work<'_>, open: &Open) -> Vec<(NewConflict, Change)> {
+/// What is said of edits that nothing can put back, because their pair ends: a delete of ours without an answer landed on a
+/// record that somebody had edited meanwhile, or a write did, and its partner is gone.
+pub(super) fn ended(work: Work<'_>, open: &Open, planned: &Plan) -> Vec<(NewConflict, Change)> {
     let told = Side::BOTH.into_iter().filter_map(|side| {
-        let is_deleted = |side| {
-            let mut late = open.late_intents();
-            late.any(|intent| intent.side == side && intent.op == IntentOp::Delete)
-        };
-        let shown = open.shown.of_side(side);
-        if shown.is_empty() || !is_deleted(side) {
-            return None;
-        }
+        let mut late = open.late_intents();
+        let is_deleted = late.any(|intent| intent.side == side && intent.op == IntentOp::Delete);
+        let is_over = is_deleted || planned.link != LinkFate::Keep;
+        let shown = open.shown.of_side(side).iter();
+        let lost = shown.filter(|(_, one)| is_deleted || one.covered_by.is_some());
+        let lost: BTreeMap<&String, &ShownUnder> = lost.filter(|_| is_over).collect();
         let record = open.link.side(side).id.clone()?;
-        let edited_at = shown.values().filter_map(|one| one.edited_at).max();
-        let mut fields = BaseValue::all_of(&open.link.base, side);
-        fields.extend(shown.iter().map(|(field, one)| (field.clone(), one.value.clone())));
-        let connection = &work.sync.end(side).connection;
-        tracing::warn!(sync = %work.sync.name, %connection, %record, "our delete of a record, which had no answer, went over an edit of it");
-        let question = NewConflict {
-            id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
-            sync: work.sync.name.clone(),
-            link: Some(open.link.id),
-            side,
-            record: record.clone(),
-            kind: ConflictKind::Overwritten {
-                edited_at,
-                event: None,
-                written: Fields::new(),
-                met: None,
-            },
-            shown: vec![ShownRecord { side, id: record, fields }],
-        };
-        let names: Vec<&str> = shown.keys().map(String::as_str).collect();
-        let change = Change {
-            error: Some(format!(
-                "side {side} was edited ({}) after our delete had gone out, and before it landed; the edit is gone with the record",
-                names.join(", ")
-            )),
-            ..blank(work, open, Operation::Overwrite)
-        };
-        Some((question, change))
+        (!lost.is_empty()).then(|| went(work, open, (side, record), &lost, is_deleted))
     });
     told.collect()
+}
+
+/// What is said of such edits of one record.
+fn went(
+    work: Work<'_>,
+    open: &Open,
+    (side, record): (Side, RecordId),
+    lost: &BTreeMap<&String, &ShownUnder>,
+    is_deleted: bool,
+) -> (NewConflict, Change) {
+    let connection = &work.sync.end(side).connection;
+    tracing::warn!(sync = %work.sync.name, %connection, %record, "a write of ours that had no answer went over an edit of a record whose pair has ended");
+    let mut fields = BaseValue::all_of(&open.link.base, side);
+    let mut written = Fields::new();
+    for (field, one) in lost {
+        fields.insert((*field).clone(), one.value.clone());
+        let ours = one.covered_by.clone().filter(|_| !is_deleted);
+        written.extend(ours.map(|ours| ((*field).clone(), ours)));
+    }
+    let question = NewConflict {
+        id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
+        sync: work.sync.name.clone(),
+        link: Some(open.link.id),
+        side,
+        record: record.clone(),
+        kind: ConflictKind::Overwritten {
+            edited_at: lost.values().filter_map(|one| one.edited_at).max(),
+            event: None,
+            written,
+            met: None,
+        },
+        shown: vec![ShownRecord {
+            side,
+            id: record,
+            fields,
+        }],
+    };
+    let values: Vec<String> = lost
+        .iter()
+        .map(|(field, one)| format!("{field}: `{}`", one.value))
+        .collect();
+    let values = values.join(", ");
+    let why = if is_deleted {
+        format!(
+            "side {side} was edited ({values}) after our delete had gone out, and before it landed; the edit is gone with the record"
+        )
+    } else {
+        format!(
+            "side {side} was edited ({values}) while a write of ours to it had no answer, which went over it when it landed; the pair has ended, so it was not put back"
+        )
+    };
+    let change = Change {
+        error: Some(why),
+        ..blank(work, open, Operation::Overwrite)
+    };
+    (question, change)
 }

@@ -249,3 +249,39 @@ async fn an_edit_that_our_delete_goes_over_is_asked_about_with_its_values() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].operation, Operation::Overwrite);
 }
+
+#[tokio::test]
+async fn an_edit_that_our_write_went_over_is_told_of_where_its_pair_ends_before_it_is_put_back() {
+    let (world, a, b) = sent(policy(), Oddities::default()).await;
+    world.b.user_edits(&b, "city", "Turin");
+    world.hear(Side::B, &b).await;
+    while world.turn().await {}
+    world.a.user_deletes(&a);
+    world.hear(Side::A, &a).await;
+    lands(&world).await;
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(700));
+    world.sweep().await;
+    let asked = world.asked("overwritten").await;
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(
+        asked[0].shown[0].fields["city"],
+        Value::Text("Turin".into())
+    );
+    assert_eq!(world.b.contents()[0]["city"], "Lyon");
+}
+
+#[tokio::test]
+async fn an_edit_that_our_write_went_over_beats_a_delete_of_the_partner() {
+    let (world, a, b) = sent(propagates(), Oddities::default()).await;
+    world.a.user_deletes(&a);
+    world.hear(Side::A, &a).await;
+    world.b.user_edits(&b, "city", "Turin");
+    world.hear(Side::B, &b).await;
+    lands(&world).await;
+    assert_eq!(world.b.contents()[0]["city"], "Lyon");
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(700));
+    world.sweep().await;
+    assert_eq!(cities(&world), ["Turin", "Turin"], "it is made again");
+}
