@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
-use tandem_engine::{FieldRule, OpenWrite, same};
+use tandem_engine::{FieldRule, OpenWrite, is_form_of, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link, MayLand};
 
 use super::changed::changed;
@@ -78,6 +78,12 @@ pub(super) fn edited_under(
         is_edit.then(|| (one.field.clone(), found))
     });
     edited.collect()
+}
+
+/// Whether a value is a form of what may land there yet.
+pub(super) fn is_form(link: &Link, side: Side, field: &str, found: &Value) -> bool {
+    let mut may_land = link.side(side).memory.may_land.iter();
+    may_land.any(|one| one.field == field && is_form_of(found, &one.sent))
 }
 
 fn found(reading: &Reading, field: &str) -> Value {

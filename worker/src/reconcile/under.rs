@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{
-    Covered, FieldRule, LinkFate, OpenWrite, Plan, Presence, edited_under, same, stands_because_of,
+    Covered, FieldRule, LinkFate, OpenWrite, Plan, Presence, edited_under, is_form_of, same,
+    stands_because_of,
 };
 use tandem_store::{
     Change, Confirmation, ConflictKind, Intent, IntentOp, Link, NewConflict, Operation,
@@ -41,7 +42,7 @@ impl Shown {
             let reading = pair.side(side).filter(|it| !it.record.archived);
             reading.map_or_else(
                 || memory.clone(),
-                |reading| shown(work, link, writes, (side, reading)),
+                |reading| shown(work, link, writes, (side, reading), pair.side(side.other())),
             )
         });
         Self { a, b }
@@ -125,6 +126,7 @@ fn shown(
     link: &Link,
     writes: &[OpenWrite<'_>],
     (side, reading): (Side, &Reading),
+    other: Option<&Reading>,
 ) -> BTreeMap<String, ShownUnder> {
     let policy = &work.sync.policy;
     let of_side = writes.iter().filter(|write| write.side == side);
@@ -162,6 +164,17 @@ fn shown(
         };
         if let Some(agreed) = went_over {
             return Some(held(agreed, Some(found)));
+        }
+        // Several writes may be open: what one of them has put there is no edit under the other. Nor is a form of what we sent,
+        // or of what the other side has.
+        let partner = other.and_then(|other| other.fields.get(field));
+        let is_form =
+            |value: &Value| is_form_of(&found, value) || same(rule.equality, &found, value);
+        if is_of_open
+            || partner.is_some_and(is_form)
+            || lands_again::is_form(link, side, field, &found)
+        {
+            return None;
         }
         let value = edited.get(field)?.clone();
         let again = known.filter(|known| same(rule.equality, &known.value, &value));
