@@ -4,7 +4,7 @@
 //! like an edit of that side, and could win over one that a person has made since. What was sent and is not there yet may
 //! still be under way: nothing else is written over it until it can no longer arrive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
 
@@ -92,6 +92,7 @@ pub fn base_with<'w>(
     writes: impl IntoIterator<Item = (OpenWrite<'w>, Seen<'w>)>,
 ) -> BTreeMap<String, BaseValue> {
     let mut now = base.clone();
+    let mut written_to: BTreeSet<(&str, Side)> = BTreeSet::new();
     for (write, seen) in writes {
         let Seen::Here(fields) = seen else { continue };
         if write.op != WriteOp::Update || !write.was_sent {
@@ -99,6 +100,15 @@ pub fn base_with<'w>(
         }
         for (rule, sent) in written(policy, write.fields) {
             if let Some(stands) = standing(rule, base, write, fields) {
+                // The same value was written to both sides: what the other has made of it stays known.
+                let is_on_both = written_to.contains(&(rule.name.as_str(), write.side.other()));
+                written_to.insert((&rule.name, write.side));
+                if let Some(known) = now.get_mut(&rule.name).filter(|_| is_on_both)
+                    && same(rule.equality, known.side(write.side), sent)
+                {
+                    known.set(write.side, stands);
+                    continue;
+                }
                 let (a, b) = match write.side {
                     Side::A => (stands, sent.clone()),
                     Side::B => (sent.clone(), stands),
@@ -277,6 +287,25 @@ mod tests {
             let now = base_with(&policy(), &base, [(write, Seen::Here(&found))]);
             assert_eq!(now["note"].a, sent["note"]);
             assert_eq!(now["note"].b, found["note"]);
+        }
+    }
+
+    #[test]
+    fn of_a_value_that_was_written_to_both_sides_both_forms_are_known() {
+        let (base, sent) = (agreed_on("old"), note("a long note of many words"));
+        let cut = note("a long note of");
+        let to_b = update(&sent);
+        let to_a = OpenWrite {
+            side: Side::A,
+            ..to_b
+        };
+        let writes = [(to_a, Seen::Here(&cut)), (to_b, Seen::Here(&sent))];
+        for writes in [writes, [writes[1], writes[0]]] {
+            let now = base_with(&policy(), &base, writes);
+            assert_eq!(
+                (&now["note"].a, &now["note"].b),
+                (&cut["note"], &sent["note"])
+            );
         }
     }
 

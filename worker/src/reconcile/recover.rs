@@ -296,11 +296,16 @@ fn unseen_values(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> Fields
     let reading = pair.side(side);
     let now = work.context.now();
     let shown = changed(work, side, reading);
+    let is_sent_to = |field: &String, value: &Value| {
+        let other = link.side(side.other()).memory.unseen.get(field);
+        other.is_some_and(|other| !other.lost && other.value == *value)
+    };
     let is_ours = |field: &String, unseen: &Unseen| {
         let agreed = link.base.get(field).map(|base| base.side(side.other()));
         let found = reading.and_then(|reading| reading.fields.get(field));
         match (unseen.lost, unseen.answered) {
-            (false, _) => agreed == Some(&unseen.value),
+            // What was put back was written to both sides, and neither may show it yet.
+            (false, _) => agreed == Some(&unseen.value) || is_sent_to(field, &unseen.value),
             (true, false) => now.since(unseen.since) < LANDS_WITHIN,
             (true, true) => {
                 let landed = shown.map_or(now, |shown| shown.near(unseen.since).min(now));
