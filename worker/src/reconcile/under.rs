@@ -146,7 +146,16 @@ fn shown(
             .any(|write| stands_because_of(policy, &link.base, *write, (field, &reading.fields)));
         let went_over = lands_again::went_over(work, link, writes, (side, reading), field);
         let is_ours = is_of_open || went_over.is_some();
-        if let Some(known) = known {
+        // What was put back stands there again.
+        let puts_back = |write: &OpenWrite<'_>, known: &ShownUnder| {
+            write.fields.get(field) == Some(&known.value)
+                && stands_because_of(policy, &link.base, *write, (field, &reading.fields))
+        };
+        if known.is_some_and(|known| of_side.clone().any(|write| puts_back(write, known))) {
+            return None;
+        }
+        let is_put_back = known.is_some_and(|known| same(rule.equality, &known.value, &found));
+        if let Some(known) = known.filter(|_| !is_put_back) {
             let is_covered = |by: &Value| same(rule.equality, by, &found);
             if is_ours || known.covered_by.as_ref().is_some_and(is_covered) {
                 return Some(ShownUnder {
