@@ -164,15 +164,12 @@ fn shown(
                 });
             }
         }
-        let now = work.context.now();
-        let held = |value: Value, covered_by: Option<Value>| ShownUnder {
-            value,
-            edited_at: None,
-            since: now,
-            covered_by,
-        };
         if let Some(agreed) = went_over {
-            return Some(held(agreed, Some(found)));
+            return Some(ShownUnder {
+                value: agreed,
+                edited_at: None,
+                covered_by: Some(found),
+            });
         }
         // Several writes may be open: what one of them has put there is no edit under the other. Nor is a form of what we sent,
         // or of what the other side has.
@@ -187,13 +184,11 @@ fn shown(
         }
         let value = edited.get(field)?.clone();
         let again = known.filter(|known| same(rule.equality, &known.value, &value));
-        Some(again.map_or_else(
-            || held(value, None),
-            |known| ShownUnder {
-                covered_by: None,
-                ..known.clone()
-            },
-        ))
+        Some(ShownUnder {
+            edited_at: again.and_then(|known| known.edited_at),
+            value: again.map_or(value, |known| known.value.clone()),
+            covered_by: None,
+        })
     };
     let rules = policy.fields.iter();
     let shown = rules.filter_map(|rule| Some((rule.name.clone(), of_field(rule)?)));

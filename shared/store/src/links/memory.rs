@@ -189,8 +189,6 @@ pub struct ShownUnder {
     pub value: Value,
     /// When somebody typed it, by our clock, where that is known.
     pub edited_at: Option<Timestamp>,
-    /// When it was first shown.
-    pub since: Timestamp,
     /// What our write put in its place, where it has landed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covered_by: Option<Value>,
