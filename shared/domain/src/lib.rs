@@ -10,6 +10,7 @@ mod disposition;
 mod id;
 pub mod line;
 mod names;
+mod normal;
 mod retry;
 pub mod suggest;
 mod time;
@@ -24,6 +25,7 @@ pub use id::{
     LinkId, RunId,
 };
 pub use names::{ConnectionName, NameError, RecordId, Side, StreamName, SyncName};
+pub use normal::{decomposed, is_same_text, normal};
 pub use retry::RetryPolicy;
 pub use time::{Clock, MeasuredOffset, Timestamp, TimestampError};
 pub use value::{BaseValue, FieldType, Fields, Money, Value, ValueError};

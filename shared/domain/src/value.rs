@@ -6,7 +6,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::{Day, Side, Timestamp};
+use crate::{Day, Side, Timestamp, normal};
 
 /// The fields of a record by name, in a fixed order so that they print and hash alike everywhere.
 pub type Fields = BTreeMap<String, Value>;
@@ -173,7 +173,7 @@ impl Value {
             expected: field_type.as_str(),
         };
         match field_type {
-            FieldType::Text => Ok(Self::Text(text.to_owned())),
+            FieldType::Text => Ok(Self::Text(normal(text).into_owned())),
             FieldType::Reference => Ok(Self::Reference(text.to_owned())),
             FieldType::Decimal => parse_decimal(text).map(Self::Decimal).ok_or_else(wrong),
             FieldType::Integer => text.trim().parse().map(Self::Integer).map_err(|_| wrong()),

@@ -1,14 +1,15 @@
 //! When two canonical values are the same.
 
 use rust_decimal::{Decimal, RoundingStrategy};
-use tandem_domain::Value;
+use tandem_domain::{Fields, Value, is_same_text, normal};
 
 use crate::policy::Equality;
 
-/// Whether `left` and `right` count as the same under `equality`.
+/// Whether `left` and `right` count as the same under `equality`. In which Unicode form a text stands never makes a
+/// difference.
 #[must_use]
 pub fn same(equality: Equality, left: &Value, right: &Value) -> bool {
-    if left == right {
+    if left == right || is_same_in_normal_form(left, right) {
         return true;
     }
     match equality {
@@ -24,16 +25,38 @@ pub fn same(equality: Equality, left: &Value, right: &Value) -> bool {
     }
 }
 
-/// A text without differences of case and white space, for comparing only.
+/// What is read is in normal form already (see [`crate::mapped`]); what was stored by an earlier Tandem is as it came.
+fn is_same_in_normal_form(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) => is_same_text(left, right),
+        (Value::Lines(left), Value::Lines(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(a, b)| are_same_lines(a, b))
+        }
+        _ => false,
+    }
+}
+
+fn are_same_lines(left: &Fields, right: &Fields) -> bool {
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .all(|((name, left), (other, right))| {
+                name == other && (left == right || is_same_in_normal_form(left, right))
+            })
+}
+
+/// A text without differences of case, white space and Unicode form, for comparing only.
 pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !folded.is_empty() {
             folded.push(' ');
         }
-        folded.extend(word.chars().flat_map(char::to_lowercase));
+        folded.extend(normal(word).chars().flat_map(char::to_lowercase));
     }
-    folded
+    // A letter in lower case may have other accents to join than the same in upper case.
+    normal(&folded).into_owned()
 }
 
 fn number(value: &Value) -> Option<Decimal> {
@@ -77,6 +100,26 @@ mod tests {
         ));
         assert!(!same(Equality::Folded, &text("acme"), &text("acne")));
         assert!(!same(Equality::Exact, &text("Acme"), &text("acme")));
+    }
+
+    #[test]
+    fn a_text_in_another_unicode_form_is_the_same_under_every_equality() {
+        let (joined, apart) = ("Caf\u{e9} Z\u{fc}rich", "Cafe\u{301} Zu\u{308}rich");
+        let lines =
+            |name: &str| Value::Lines(vec![Fields::from([("name".to_owned(), text(name))])]);
+        for equality in [Equality::Exact, Equality::Folded, Equality::Decimals(2)] {
+            assert!(same(equality, &text(joined), &text(apart)), "{equality:?}");
+            assert!(
+                same(equality, &lines(joined), &lines(apart)),
+                "{equality:?}"
+            );
+            assert!(!same(equality, &text("Cafe"), &text(apart)), "{equality:?}");
+        }
+        assert!(same(
+            Equality::Folded,
+            &text("CAFE\u{301}  Z\u{dc}RICH"),
+            &text(joined)
+        ));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use tandem_domain::{Fields, Side, Value};
 
-use crate::policy::SyncPolicy;
+use crate::equality::same;
+use crate::policy::{Equality, SyncPolicy};
 
 /// Why a filter leaves a record out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,8 @@ pub fn part(policy: &SyncPolicy, side: Side, fields: &Fields, hidden: &BTreeSet<
     for filter in policy.filters.iter().filter(|filter| filter.side == side) {
         let value = fields.get(&filter.field).unwrap_or(&Value::Null);
         let is_hidden = hidden.contains(&filter.field);
-        let matches = filter.any_of.contains(value);
+        let is_value = |one: &Value| same(Equality::Exact, one, value);
+        let matches = filter.any_of.iter().any(is_value);
         if !matches && !is_hidden {
             // What is shown is enough to leave it out, whatever else is hidden.
             return Part {
@@ -137,6 +139,12 @@ mod tests {
             side_b.takes(),
             "the filters of side a say nothing of side b"
         );
+    }
+
+    #[test]
+    fn a_filter_finds_its_value_in_each_unicode_form() {
+        let filter = policy(&[("kind", &[text("soci\u{e9}t\u{e9}")])]);
+        assert!(asked(&filter, &[("kind", "socie\u{301}te\u{301}")], &[]).takes());
     }
 
     #[test]

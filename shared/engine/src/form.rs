@@ -6,7 +6,7 @@
 //! and a person is told.
 
 use rust_decimal::Decimal;
-use tandem_domain::Value;
+use tandem_domain::{Value, normal};
 
 /// Texts shorter than this say too little to be a cut form of a longer one.
 const CUT_CHARS_MIN: usize = 3;
@@ -67,9 +67,10 @@ fn is_rounded(kept: Decimal, sent: Decimal) -> bool {
     kept.normalize().scale() <= sent.normalize().scale() && apart < step
 }
 
-/// What is left of a text when case, spaces, punctuation and the usual escapes are taken away.
+/// What is left of a text when case, spaces, punctuation, the usual escapes and its Unicode form are taken away.
 fn letters(text: &str) -> String {
-    let mut plain = text.to_lowercase();
+    // An accent that stands apart is no letter, and would be taken away.
+    let mut plain = normal(&normal(text).to_lowercase()).into_owned();
     for (escape, character) in ESCAPES {
         plain = plain.replace(escape, character);
     }
@@ -125,6 +126,8 @@ mod tests {
             (text("Smith &amp;amp; Sons"), text("Smith &amp; Sons")),
             (text("O&#39;Brien"), text("O'Brien")),
             (text("ACME LTD"), text("Acme Ltd")),
+            (text("CAFE\u{301}"), text("Caf\u{e9}")),
+            (text("Cafe\u{301}"), text("Caf\u{e9} Z\u{fc}rich")),
             (text("+4930123456"), text("+49 (30) 123-456")),
             (text("two lines"), text("two\nlines")),
             (Value::Null, text("dropped")),

@@ -22,7 +22,7 @@ pub use form::{is_form_of, is_reduced_form_of};
 pub use identity::{Marks, Mistaken, is_known, is_made_anew, keeps_most, mistaken};
 pub use matching::{
     Ambiguity, Candidate, MatchKey, Matching, Single, contradicts, key_texts, match_all,
-    match_form, match_keys, match_one,
+    match_form, match_keys, match_one, stored_as,
 };
 pub use plan::{
     Contest, Covered, Decision, FieldQuestion, Gone, LinkFate, Plan, PlannedWrite, Presence, Ruled,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tandem_domain::{Fields, RecordId, Value};
+use tandem_domain::{Fields, RecordId, Value, decomposed, normal};
 
 use crate::equality::fold;
 use crate::policy::SyncPolicy;
@@ -37,14 +37,13 @@ impl MatchKey {
     /// Reads a stored key; `None` when the sync has no such match key (any more).
     #[must_use]
     pub fn parse(policy: &SyncPolicy, text: &str) -> Option<Self> {
-        let rank = policy
-            .match_keys
-            .iter()
-            .position(|names| text.strip_prefix(&*name_of(names)).is_some())?;
-        Some(Self {
-            rank,
-            text: text.to_owned(),
-        })
+        let of_rank = |(rank, names): (usize, &Vec<String>)| {
+            let name = name_of(names);
+            let values = normal(text.strip_prefix(&*name)?);
+            let text = format!("{name}{values}");
+            Some(Self { rank, text })
+        };
+        policy.match_keys.iter().enumerate().find_map(of_rank)
     }
 }
 
@@ -59,6 +58,9 @@ impl From<MatchKey> for String {
         key.text
     }
 }
+
+/// Changes with what [`fold`] does to a text: then every stored key is made anew.
+const FOLDED_HOW: &str = "nfc";
 
 /// What the texts of a rule's keys begin with. The signs that part names are written otherwise in names.
 fn name_of(names: &[String]) -> String {
@@ -98,8 +100,19 @@ pub fn key_texts(policy: &SyncPolicy, mapped: &Fields) -> Vec<String> {
         .collect()
 }
 
+/// Keys as the index and the journal may hold them: these, and the same with accents apart. An earlier Tandem stored a key
+/// in the Unicode form in which its record came, and a key that is not found would double its record.
+#[must_use]
+pub fn stored_as(keys: &[String]) -> Vec<String> {
+    let apart = keys.iter().filter_map(|key| {
+        let (name, values) = key.split_once(':')?;
+        Some(format!("{name}:{}", decomposed(values)?))
+    });
+    keys.iter().cloned().chain(apart).collect()
+}
+
 /// What the stored keys of a sync are made of, as a text to compare: while it stays the same, keys stored
-/// earlier are what they would be now. The order of the match keys is not in it.
+/// earlier are what they would be now. The order of the match keys is not in it. How texts are folded is.
 #[must_use]
 pub fn match_form(policy: &SyncPolicy) -> String {
     let of_field = |name: &String| {
@@ -113,7 +126,8 @@ pub fn match_form(policy: &SyncPolicy) -> String {
         format!("{}{}", name_of(names), fields.join("+"))
     };
     let forms: BTreeSet<String> = policy.match_keys.iter().map(of_key).collect();
-    forms.into_iter().collect::<Vec<_>>().join("; ")
+    let forms: Vec<String> = forms.into_iter().collect();
+    format!("{FOLDED_HOW}; {}", forms.join("; "))
 }
 
 fn key_part(value: &Value) -> Option<String> {

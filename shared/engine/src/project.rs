@@ -1,11 +1,13 @@
 //! From the fields of a stream to the mapped fields of a sync, and back.
 
-use tandem_domain::{Fields, Side, Value};
+use std::borrow::Cow;
+
+use tandem_domain::{Fields, Side, Value, normal};
 
 use crate::policy::{SyncPolicy, Transform};
 
 /// The mapped fields of a record of `side`. Texts are trimmed, and an empty one is no value: no
-/// known system keeps either apart.
+/// known system keeps either apart. They are in one Unicode form, whichever their system keeps.
 #[must_use]
 pub fn mapped(policy: &SyncPolicy, side: Side, stream_fields: &Fields) -> Fields {
     policy
@@ -16,10 +18,9 @@ pub fn mapped(policy: &SyncPolicy, side: Side, stream_fields: &Fields) -> Fields
                 .get(rule.stream_field(side))
                 .cloned()
                 .unwrap_or_default();
-            (
-                rule.name.clone(),
-                rule.transforms.iter().fold(tidy(raw), transform),
-            )
+            let plain = tidy(in_normal_form(raw));
+            let value = rule.transforms.iter().fold(plain, transform);
+            (rule.name.clone(), in_normal_form(value))
         })
         .collect()
 }
@@ -34,6 +35,23 @@ pub fn to_stream(policy: &SyncPolicy, side: Side, mapped: &Fields) -> Fields {
             let value = mapped.get(&rule.name)?;
             Some((rule.stream_field(side).to_owned(), value.clone()))
         })
+        .collect()
+}
+
+fn in_normal_form(value: Value) -> Value {
+    match value {
+        Value::Text(text) => match normal(&text) {
+            Cow::Borrowed(_) => Value::Text(text),
+            Cow::Owned(normal) => Value::Text(normal),
+        },
+        Value::Lines(lines) => Value::Lines(lines.into_iter().map(line_in_normal_form).collect()),
+        other => other,
+    }
+}
+
+fn line_in_normal_form(line: Fields) -> Fields {
+    line.into_iter()
+        .map(|(name, value)| (name, in_normal_form(value)))
         .collect()
 }
 

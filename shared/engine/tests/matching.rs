@@ -8,7 +8,7 @@ use tandem_domain::{FieldType, Fields, RecordId, Side, Value};
 use tandem_engine::{
     Ambiguous, Candidate, ConflictPolicy, Creates, DeletePolicies, Direction, Equality, FieldRule,
     MatchKey, Matching, Single, SyncPolicy, Transform, match_all, match_form, match_keys,
-    match_one,
+    match_one, stored_as,
 };
 
 const NAMES: [&str; 3] = ["vat", "name", "city"];
@@ -173,6 +173,29 @@ fn a_key_says_which_fields_it_is_made_of_even_when_their_names_hold_its_signs() 
     let other = match_keys(&policy(&[&["a"]]), &fields(&[("a", "b:c")]));
     assert_eq!(other[0].as_str(), "a:b:c");
     assert_ne!(one[0].as_str(), other[0].as_str());
+}
+
+#[test]
+fn a_key_is_the_same_in_each_unicode_form_and_found_as_an_earlier_tandem_stored_it() {
+    let mut policy = policy(&[&["name"]]);
+    policy.match_keys = vec![vec!["n\u{e4}me".to_owned()]];
+    let key = |name: &str| {
+        let fields = Fields::from([("n\u{e4}me".to_owned(), Value::Text(name.to_owned()))]);
+        match_keys(&policy, &fields).remove(0)
+    };
+    let (joined, apart) = (
+        key("Caf\u{e9} M\u{dc}LLER"),
+        key("Cafe\u{301} mu\u{308}ller"),
+    );
+    assert_eq!(joined, apart);
+    assert_eq!(joined.as_str(), "n\u{e4}me:caf\u{e9} m\u{fc}ller");
+    let earlier = "n\u{e4}me:cafe\u{301} mu\u{308}ller";
+    assert_eq!(
+        stored_as(&[joined.as_str().to_owned()]),
+        [joined.as_str(), earlier]
+    );
+    assert_eq!(MatchKey::parse(&policy, earlier), Some(joined));
+    assert_eq!(stored_as(&["name:acme".to_owned()]), ["name:acme"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Looks for the partner of a record: in the index, and in the other system itself.
 
 use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
-use tandem_domain::{Fields, RecordId, Side};
+use tandem_domain::{Fields, RecordId, Side, Value, decomposed};
 use tandem_engine::{
     Ambiguous, Candidate, MatchKey, Single, SyncPolicy, contradicts, match_keys, match_one,
+    stored_as,
 };
 use tandem_store::{KnownRecord, LinkState};
 
@@ -39,7 +40,7 @@ pub(super) async fn known(
     let known = work
         .context
         .store
-        .records_by_keys(&work.sync.name, side, &keys)
+        .records_by_keys(&work.sync.name, side, &stored_as(&keys))
         .await?;
     let known = known
         .into_iter()
@@ -72,7 +73,7 @@ pub(super) async fn left_alone_likes(
     }
     let side = here.side.other();
     let store = &work.context.store;
-    let keys = [String::from(strongest.clone())];
+    let keys = stored_as(&[String::from(strongest.clone())]);
     let known = store.records_by_keys(&work.sync.name, side, &keys).await?;
     let ids: Vec<RecordId> = known
         .into_iter()
@@ -242,15 +243,30 @@ pub(super) async fn find_by_key(
         let (Some(rule), Some(value)) = (rule, fields.get(name)) else {
             continue;
         };
-        let lookup = Lookup::Field {
-            name: rule.stream_field(side),
-            value,
+        let name = rule.stream_field(side);
+        let lookup = Lookup::Field { name, value };
+        let Some(records) = end.connector.find(&end.stream, &lookup).await? else {
+            continue;
         };
-        if let Some(records) = end.connector.find(&end.stream, &lookup).await? {
-            return Ok(records);
-        }
+        return match otherwise_written(value) {
+            Some(value) if records.is_empty() => {
+                let value = &value;
+                let lookup = Lookup::Field { name, value };
+                let found = end.connector.find(&end.stream, &lookup).await?;
+                Ok(found.unwrap_or_default())
+            }
+            _ => Ok(records),
+        };
     }
     Ok(Vec::new())
+}
+
+/// A value as a system may keep it that takes accents apart. Many a search compares bytes.
+fn otherwise_written(value: &Value) -> Option<Value> {
+    match value {
+        Value::Text(text) => decomposed(text).map(Value::Text),
+        _ => None,
+    }
 }
 
 fn usable(reading: &Reading) -> bool {

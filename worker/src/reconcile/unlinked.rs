@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::{ConflictId, RecordId, Side, Value};
-use tandem_engine::{Single, key_texts};
+use tandem_engine::{Single, key_texts, stored_as};
 use tandem_store::{
     Confirmation, ConflictFilter, ConflictKind, ConflictState, Event, EventKind, Fact, Hints,
     Intent, JobOutcome, JobState, LinkState, Moot, PairContext, Resolution, Waiting,
@@ -343,7 +343,7 @@ pub(super) async fn own_echo(work: Work<'_>, here: &Here) -> Result<Option<Inten
     if let Some(intent) = own.filter(|intent| intent.state.is_open()) {
         return Ok(Some(intent));
     }
-    let keys = key_texts(&work.sync.policy, &here.reading.fields);
+    let keys = stored_as(&key_texts(&work.sync.policy, &here.reading.fields));
     let open = work
         .context
         .store

@@ -111,6 +111,7 @@ async fn it_keeps_its_own_form_of_what_it_is_told() {
         (Form::Escaped, "  R&amp;D   0.125  "),
         (Form::Spaced, "R&D 0.125"),
         (Form::Upper, "  R&D   0.125  "),
+        (Form::Decomposed, told),
         (Form::Dropped, "Ghent"),
     ];
     for (form, kept) in forms {

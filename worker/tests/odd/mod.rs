@@ -17,6 +17,7 @@ mod lost_track;
 mod made_again;
 mod moot;
 mod never_seen;
+mod normal_forms;
 mod not_deleted;
 mod not_ours;
 mod outdated_answers;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::Value as Json;
-use tandem_domain::{RecordId, StreamName, Value};
+use tandem_domain::{RecordId, StreamName, Value, is_same_text};
 
 use super::RestConnector;
 use super::errors::Operation;
@@ -337,11 +337,11 @@ fn fits(record: &RemoteRecord, lookup: &Lookup<'_>, finder: &Finder) -> bool {
     }
 }
 
-/// Equal but for the case of letters and blanks around them.
+/// Equal but for the case of letters, blanks around them, and the Unicode form.
 fn alike(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Text(found), Value::Text(wanted)) => {
-            found.trim().to_lowercase() == wanted.trim().to_lowercase()
+            is_same_text(&found.trim().to_lowercase(), &wanted.trim().to_lowercase())
         }
         (found, wanted) => found == wanted,
     }

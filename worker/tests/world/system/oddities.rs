@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_connectors::ClockDoubt;
-use tandem_domain::{Fields, Timestamp, Value};
+use tandem_domain::{Fields, Timestamp, Value, decomposed};
 
 /// All off by default; any may be combined.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +64,8 @@ pub enum Form {
     Spaced,
     /// Capital letters.
     Upper,
+    /// Letters and their accents apart (Unicode form D).
+    Decomposed,
     /// A number with so many decimal places; what is no number stays.
     Rounded(u32),
     /// A word of its own in place of any value.
@@ -99,6 +101,7 @@ impl Form {
             Self::Escaped => text.replace('&', "&amp;"),
             Self::Spaced => text.split_whitespace().collect::<Vec<_>>().join(" "),
             Self::Upper => text.to_uppercase(),
+            Self::Decomposed => decomposed(text).unwrap_or_else(|| text.to_owned()),
             Self::Rounded(places) => text.parse().map_or_else(
                 |_| text.to_owned(),
                 |number: f64| format!("{number:.*}", places as usize),
