@@ -1,15 +1,21 @@
 //! A delete that waits for a person: one that comes on top of too many, or one of a pair of which it is not known that
 //! it ever agreed.
 
+use std::time::Duration;
+
 use tandem_domain::{ConflictId, Side};
 use tandem_engine::{Plan, WriteOp};
-use tandem_store::{ConflictKind, ConflictState, Fact, QuestionKind, Resolution};
+use tandem_store::{ConflictKind, ConflictState, Fact, QuestionKind, Resolution, Waiting};
 
+use super::doubt::is_told;
 use super::held::{Held, end};
 use super::linked::Open;
+use super::looks::pause;
 use super::moot::give_up;
 use super::not_deleted;
 use super::questions::question;
+use super::set_back;
+use super::went_back;
 use crate::brake;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -66,8 +72,14 @@ pub(super) async fn hold(
     }
     let reason = match planned.held.take() {
         Some(reason) => reason,
-        None if brake::admits(work.context, work.sync, open.link.id).await? => return Ok(None),
-        None => "more deletes than the brake allows".to_owned(),
+        None => match look_at_others(work, open, gone).await? {
+            Looked::Waits(waits) => return Ok(Some(waits)),
+            Looked::Held(reason) => reason,
+            Looked::Deleted if brake::admits(work.context, work.sync, open.link.id).await? => {
+                return Ok(None);
+            }
+            Looked::Deleted => "more deletes than the brake allows".to_owned(),
+        },
     };
     let Some(record) = open.link.side(side).id.clone() else {
         return Ok(None);
@@ -80,6 +92,53 @@ pub(super) async fn hold(
         gone: Some(gone),
     };
     end(work, open, held).await.map(Some)
+}
+
+/// What others of its side say of a record that is gone.
+enum Looked {
+    /// Nothing but that somebody deleted it.
+    Deleted,
+    /// They may show that their system was restored; it is looked at them first.
+    Waits(Performed),
+    /// A person must say whether it was deleted, for this reason.
+    Held(String),
+}
+
+/// A restored system has lost what was made since its backup, and dates what it has as it likes. Whoever sees only what is
+/// missing must not take that for deletes.
+async fn look_at_others(work: Work<'_>, open: &Open, gone: Side) -> Result<Looked, WorkError> {
+    if open.pair.side(gone).is_some() {
+        // It is out of use. No backup does that.
+        return Ok(Looked::Deleted);
+    }
+    let link = &open.link;
+    if set_back::answer(work, link, gone).await?.is_some() {
+        // A person has said that its side counts as it is.
+        return Ok(Looked::Deleted);
+    }
+    let since = went_back::made_at(work, link, gone);
+    let others = went_back::ask_others(work, link.id, gone, since).await?;
+    if others.stands {
+        return Ok(Looked::Deleted);
+    }
+    let doubt = link.side(gone).memory.doubt;
+    let waited = doubt.map_or(Duration::ZERO, |doubt| {
+        work.context.now().since(doubt.since)
+    });
+    let is_patient = waited < set_back::patience(work.sync);
+    if !others.back.is_empty() && is_patient {
+        set_back::look_at_records(work, gone, others.back).await?;
+        let pause = pause(waited);
+        return Ok(Looked::Waits(work.again_after(pause, Waiting::Elsewhere)));
+    }
+    let told = is_told(work, gone, link.side(gone)).await?;
+    let connection = &work.sync.end(gone).connection;
+    Ok(match others.evidence(told) {
+        Some(evidence) => Looked::Held(format!(
+            "{connection} may have been restored from a backup that is older than the record: {evidence}"
+        )),
+        None => Looked::Deleted,
+    })
 }
 
 /// Whether the question is about the delete of the record that is gone by now: it came back, and its partner went.

@@ -13,6 +13,7 @@ use super::changed::changed;
 use super::pair::{CLOCK_SLACK, Pair};
 use super::set_back;
 use super::shown;
+use super::went_back;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -53,7 +54,10 @@ pub(super) async fn wait(
     link: &Link,
     pair: &Pair,
 ) -> Result<Option<Performed>, WorkError> {
-    let said = Side::BOTH.map(|side| said(work, link, side, pair.side(side)));
+    let said = [
+        said(work, link, Side::A, pair.side(Side::A)).await?,
+        said(work, link, Side::B, pair.side(Side::B)).await?,
+    ];
     if said.iter().all(Option::is_none) {
         return dispel(work, link).await;
     }
@@ -165,22 +169,33 @@ async fn remember(
     work.confirm(confirmation).await
 }
 
-fn said(work: Work<'_>, link: &Link, side: Side, reading: Option<&Reading>) -> Option<Said> {
-    link.side(side).id.as_ref()?;
+async fn said(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    reading: Option<&Reading>,
+) -> Result<Option<Said>, WorkError> {
+    if link.side(side).id.is_none() {
+        return Ok(None);
+    }
     // Who archives by mistake, or for a moment, must not lose the partner at once.
     let Some(reading) = reading.filter(|reading| !reading.counts_as_gone) else {
-        return Some(Said::Missing);
+        return Ok(Some(Said::Missing));
     };
     match mistake(work.sync, link, side, reading) {
-        Some(Mistaken::Older(_)) => return Some(Said::Older),
-        Some(Mistaken::Other(_)) | None => {}
+        Some(Mistaken::Older(_)) => return Ok(Some(Said::Older)),
+        Some(Mistaken::Other(_)) => {}
+        None if went_back::is_restored(work, link, side, reading).await? => {
+            return Ok(Some(Said::Older));
+        }
+        None => {}
     }
     if is_as_before_our_write(work, link, side, reading)
         || is_from_before_our_write(work, link, side, reading)
     {
-        return Some(Said::AsBefore);
+        return Ok(Some(Said::AsBefore));
     }
-    is_behind(work, side, reading).then_some(Said::Behind)
+    Ok(is_behind(work, side, reading).then_some(Said::Behind))
 }
 
 /// An event told of a later edit than the record shows.
@@ -290,7 +305,11 @@ async fn patience(
 }
 
 /// Whether the newest event about the record says that it was deleted.
-async fn is_told(work: Work<'_>, side: Side, state: &SideState) -> Result<bool, WorkError> {
+pub(super) async fn is_told(
+    work: Work<'_>,
+    side: Side,
+    state: &SideState,
+) -> Result<bool, WorkError> {
     let Some(record) = &state.id else {
         return Ok(false);
     };

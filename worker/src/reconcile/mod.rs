@@ -46,6 +46,7 @@ mod unclear;
 mod under;
 mod unlinked;
 mod unshown;
+mod went_back;
 
 pub use emptied::close_moot as close_moot_questions_about_fields;
 pub use set_back_over::close_moot as close_moot_questions_about_sides;

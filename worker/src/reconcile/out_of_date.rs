@@ -12,6 +12,7 @@ use tandem_store::{
 use super::doubt::mistake;
 use super::pair::CLOCK_SLACK;
 use super::set_back::asked;
+use super::went_back;
 use crate::context::Context;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -83,13 +84,40 @@ pub(super) async fn still_shows(
     let (state, Some(reading)) = (link.side(side), reading) else {
         return Ok(None);
     };
-    let is_edited = state.checksum.as_deref() != Some(reading.checksum().as_str());
-    let Some(since) = state.memory.set_back.filter(|_| is_edited) else {
+    if state.checksum.as_deref() == Some(reading.checksum().as_str()) {
+        return Ok(None);
+    }
+    if is_dated_anew(context, sync, link, (side, reading)).await? {
+        let reason =
+            "it was changed, and holds again what it held before, while others are missing";
+        return Ok(Some(Shows::Older(reason.to_owned())));
+    }
+    let Some(since) = state.memory.set_back else {
         return Ok(None);
     };
     let waits = may_be_later(sync, side, reading, since)
         && is_waited_for(context, sync, link, (side, reading)).await?;
     Ok(waits.then(|| Shows::Older("it was edited after its system was set back".to_owned())))
+}
+
+/// Whether a record shows an older state though its system dates it anew. That was found out by asking others of its side;
+/// while a person is asked about the side, or has answered what the record waits for, nobody is asked again.
+async fn is_dated_anew(
+    context: &Context,
+    sync: &SyncDefinition,
+    link: &Link,
+    (side, reading): (Side, &Reading),
+) -> Result<bool, WorkError> {
+    let memory = &link.side(side).memory;
+    let is_doubted = memory.doubt.is_some_and(|doubt| doubt.is_older);
+    let asked = asked(context, sync, side).await?;
+    let is_asked =
+        asked.is_some_and(|asked| asked.state == ConflictState::Open || waits_for(&asked, memory));
+    if !is_doubted && !is_asked {
+        return Ok(false);
+    }
+    let again = went_back::holds_again(context, sync, link, side, reading).await?;
+    Ok(again.is_some())
 }
 
 /// Whether a record may have been changed after it began to wait. What was changed before is no edit of the old state: it is

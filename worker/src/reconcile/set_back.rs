@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, LinkId, Side, Timestamp};
+use tandem_domain::{ConflictId, LinkId, RecordId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictKind, ConflictState, Doubt, Fact, Link, NewConflict,
+    Conflict, ConflictFilter, ConflictKind, ConflictState, Doubt, Fact, Hints, Link, NewConflict,
     PairContext, Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
 };
 
@@ -17,7 +17,7 @@ use super::out_of_date::{Shows, remember, still_shows};
 use super::pair::{CLOCK_SLACK, Pair};
 use super::questions::shown_as_agreed;
 use super::replaced::REPLACED;
-use crate::context::Context;
+use crate::context::{Cause, Context};
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -326,6 +326,23 @@ pub(super) async fn returned(
     }
     note(work, link.id, side, SetBackSign::Older).await?;
     Ok(Some(held_with_others(work, side)))
+}
+
+/// Has these records of a side looked at: they may show that it was set back.
+pub(super) async fn look_at_records(
+    work: Work<'_>,
+    side: Side,
+    records: Vec<RecordId>,
+) -> Result<(), WorkError> {
+    let cause = Cause {
+        sync: &work.sync.name,
+        side,
+        class: work.claimed.job.class,
+        trigger: work.claimed.job.trigger,
+    };
+    let job = |record| work.context.reconcile_job(cause, record, Hints::default());
+    let jobs = records.into_iter().map(job).collect();
+    work.context.enqueue(jobs).await
 }
 
 /// The end of a job whose pair waits for what a person says of others of its side.

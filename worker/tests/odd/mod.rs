@@ -24,6 +24,7 @@ mod outdated_answers;
 mod pairs;
 mod seen;
 mod set_back;
+mod set_back_anew;
 mod set_back_clocks;
 mod set_back_meanwhile;
 mod set_back_over;

@@ -31,6 +31,14 @@ impl Backup {
         self.rows.remove(id);
     }
 
+    /// It comes back by an import, which dates all that it writes.
+    pub fn is_imported(&mut self, at: Timestamp) {
+        for row in self.rows.values_mut() {
+            row.updated_at = at;
+            row.version += 100;
+        }
+    }
+
     /// The record was as it is in another one.
     pub fn takes(&mut self, other: &Self, id: &RecordId) {
         if let Some(row) = other.rows.get(id) {
