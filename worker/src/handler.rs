@@ -140,8 +140,8 @@ impl Worker {
         })
     }
 
-    /// Whether the storage makes no dead letter of a job that has died, because a person has discarded the one before. Says
-    /// so. Where it cannot be asked the job counts as one that waits.
+    /// Whether the storage makes no other dead letter of a job that has died, because a person has discarded the one before, or
+    /// has it before them. Says so. Where it cannot be asked the job counts as one that waits.
     async fn is_let_be(&self, claimed: &ClaimedJob, outcome: &JobOutcome) -> bool {
         let JobKind::Reconcile { sync, side, record } = &claimed.job.kind else {
             return false;
@@ -154,7 +154,7 @@ impl Worker {
         let let_be = self.context().store.let_be(sync, *side, records).await;
         let is_let_be = let_be.is_ok_and(|records| !records.is_empty());
         if is_let_be {
-            tracing::info!(job = %claimed.job.id, %sync, %record, "it failed as before; its dead letter was discarded by a person, and its record has not changed since");
+            tracing::info!(job = %claimed.job.id, %sync, %record, "it failed as before; its dead letter waits or was discarded, and its record has not changed since");
         }
         is_let_be
     }

@@ -397,8 +397,9 @@ impl ConnectorError {
             Self::Unreachable { .. } => ErrorCode::Unreachable,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::Unauthorized { .. } => ErrorCode::Unauthorized,
-            Self::Refused { .. } => ErrorCode::Refused,
-            Self::VersionConflict { .. } | Self::NotFound { .. } => ErrorCode::VersionConflict,
+            // Of a record that a reading shows, "there is none" is a refusal to write it.
+            Self::Refused { .. } | Self::NotFound { .. } => ErrorCode::Refused,
+            Self::VersionConflict { .. } => ErrorCode::VersionConflict,
             Self::ResponseLost { .. } => ErrorCode::ResponseLost,
             Self::Malformed { .. } | Self::Endless { .. } => ErrorCode::Malformed,
             Self::Unreadable { .. } => ErrorCode::Unreadable,

@@ -135,6 +135,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0020_discarded.up.sql"),
         include_str!("../../../migrations/postgres/0020_discarded.down.sql"),
     ),
+    (
+        21,
+        "refused",
+        include_str!("../../../migrations/postgres/0021_refused.up.sql"),
+        include_str!("../../../migrations/postgres/0021_refused.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

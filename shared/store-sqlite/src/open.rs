@@ -162,6 +162,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0020_discarded.up.sql"),
         include_str!("../../../migrations/sqlite/0020_discarded.down.sql"),
     ),
+    (
+        21,
+        "refused",
+        include_str!("../../../migrations/sqlite/0021_refused.up.sql"),
+        include_str!("../../../migrations/sqlite/0021_refused.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

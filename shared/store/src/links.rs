@@ -400,8 +400,9 @@ pub trait LinkStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<SeenRecord>, StoreError>;
 
-    /// Those of these records whose dead letter a person has discarded, and that were last seen as they were then: that a
-    /// listing shows them is no reason to try again what was refused.
+    /// Those of these records whose dead letter a person has discarded, or for which something was refused and whose dead letter
+    /// still waits for a person, and that were last seen as they were then: that a listing shows them is no reason to try again
+    /// what was refused.
     async fn let_be(
         &self,
         sync: &SyncName,

@@ -202,3 +202,49 @@ async fn what_a_person_discarded_of_a_record_that_a_listing_shows_in_part_is_lef
     let a = world.a.user_creates(&NOWHERE);
     is_left_alone_by_comparisons(&world, |world| world.a.user_edits(&a, "note", "urgent")).await;
 }
+
+/// Listings of all kinds, as schedules have them.
+async fn listings(world: &World) {
+    for side in Side::BOTH {
+        let sync = world.sync.clone();
+        world.enqueue(JobKind::Poll { sync, side }).await;
+    }
+    world.rest().await;
+    world.sweep().await;
+    compare(world, Trigger::Schedule).await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_tried_once_by_listings_and_again_when_either_record_is_edited() {
+    let (world, a) = world_that_refuses(78).await;
+    let letter = refused(&world, &a).await;
+    let b = world.b.ids().remove(0);
+    listings(&world).await;
+    let before = tries(&world).await;
+    for _ in 0..3 {
+        listings(&world).await;
+        assert_eq!(tries(&world).await, before, "nothing has changed");
+    }
+    world.clock.advance(std::time::Duration::from_secs(60));
+    world.b.user_edits(&b, "note", "urgent");
+    listings(&world).await;
+    assert!(tries(&world).await > before, "its partner was edited");
+    assert_eq!(ids_of_the_dead(&world).await, [letter]);
+    // An edit and its undoing leave the values as they were.
+    let before = tries(&world).await;
+    world.clock.advance(std::time::Duration::from_secs(60));
+    world.a.user_edits(&a, "city", "Turin");
+    world.a.user_edits(&a, "city", "Nowhere");
+    listings(&world).await;
+    assert!(tries(&world).await > before, "it was edited");
+    let before = tries(&world).await;
+    listings(&world).await;
+    assert_eq!(tries(&world).await, before);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert!(tries(&world).await > before, "an event tells of it");
+    world.a.user_edits(&a, "city", "Turin");
+    listings(&world).await;
+    assert_eq!(ids_of_the_dead(&world).await, []);
+    world.assert_agreement(78);
+}

@@ -1,6 +1,6 @@
 //! Dead letters. A record has one: a newer try that dies updates it, so that the one that was listed stays the
 //! one to replay. It closes by itself when its record has synced since, and one that was discarded is not made
-//! anew before its record changes.
+//! anew before its record changes. Nor do listings have tried again what was refused, while it waits and its record is as it was.
 //!
 //! The dead letter of a record may be older than its link: it is looked for in the lane of the link, and in
 //! those of both records.
@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use sqlx::postgres::PgRow;
-use tandem_domain::{JobId, LeaseToken, Timestamp};
+use tandem_domain::{ErrorCode, JobId, LeaseToken, Timestamp};
 use tandem_store::{ATTEMPTS_KEPT, Failure, Lease, StoreError};
 
 use super::finish::log_attempts;
@@ -109,6 +109,7 @@ RETURNING *";
 /// Of jobs that have just died, those whose record has a dead letter already update that one, and those about
 /// which a person was asked before are let be. The others are dead letters of their own.
 async fn keep_one_a_record(txn: &mut Txn, dead: &[Waiting], now: Timestamp) -> Result<(), Failed> {
+    remember_refused(txn, dead).await?;
     let mut older = find_older(txn, dead).await?;
     let told: Vec<(&Waiting, String)> = dead
         .iter()
@@ -124,6 +125,31 @@ async fn keep_one_a_record(txn: &mut Txn, dead: &[Waiting], now: Timestamp) -> R
     }
     Ok(())
 }
+
+/// What was refused is not tried again before its record changes: how the records are is remembered. What failed for another
+/// reason may work at any moment.
+async fn remember_refused(txn: &mut Txn, dead: &[Waiting]) -> Result<(), Failed> {
+    let ids: Vec<&str> = dead.iter().map(|job| job.id.as_str()).collect();
+    let statement = sqlx::query(REMEMBER_REFUSED)
+        .bind(sql::json("job", &ids)?)
+        .bind(ErrorCode::Refused.as_str());
+    txn.run(statement).await.map(|_rows| ())
+}
+
+const REMEMBER_REFUSED: &str = "-- remember_refused
+WITH dead AS MATERIALIZED (
+    SELECT j.sync, j.side, j.record, j.lane, j.failure_code = $2 AS is_refused FROM jobs j
+    WHERE j.kind || '' = 'reconcile' AND j.id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+),
+marked AS MATERIALIZED (
+    SELECT d.sync, d.side, d.record AS id, d.is_refused FROM dead d
+    UNION SELECT l.sync, 'a', l.a_id, d.is_refused FROM dead d JOIN links l ON l.id = d.lane WHERE l.a_id IS NOT NULL
+    UNION SELECT l.sync, 'b', l.b_id, d.is_refused FROM dead d JOIN links l ON l.id = d.lane WHERE l.b_id IS NOT NULL
+)
+UPDATE records SET refused = CASE WHEN m.is_refused
+                                  THEN records.checksum || '@' || coalesce(records.updated_at::text, '') END
+FROM (SELECT * FROM marked ORDER BY sync, side, id) m
+WHERE records.sync = m.sync AND records.side = m.side AND records.id = m.id";
 
 #[derive(Serialize)]
 struct Place<'a> {

@@ -29,6 +29,8 @@ struct Known {
     both_alive: Option<bool>,
     /// How it was when a person discarded its dead letter.
     let_be: Option<String>,
+    /// How it was when something was refused, while its dead letter waits.
+    refused: Option<String>,
 }
 
 /// What was known, by side and id.
@@ -133,11 +135,12 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
-/// A person has discarded the dead letter of the record, and it is as it was then. That a listing shows it is no reason to
-/// try again what was refused: an event or a person is.
+/// A person has discarded the dead letter of the record, or it waits for one, and the record is as it was then. That a
+/// listing shows it is no reason to try again what was refused: an event or a person is.
 fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
     job.is_some_and(|job| job.trigger.is_listing())
-        && before.let_be.as_deref() == Some(record.checksum.as_str())
+        && (before.let_be.as_deref() == Some(record.checksum.as_str())
+            || before.refused.as_ref() == Some(&record.state()))
 }
 
 async fn store(
@@ -179,6 +182,7 @@ async fn store(
             ignored: rows::get(&row, "ignored")?,
             both_alive: rows::get(&row, "both_alive")?,
             let_be: rows::get(&row, "let_be")?,
+            refused: rows::get(&row, "refused")?,
         };
         known.insert(
             (rows::parsed(&row, "side")?, rows::get(&row, "id")?),
@@ -245,7 +249,7 @@ WITH given AS MATERIALIZED (
 known AS MATERIALIZED (
     SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
     CROSS JOIN LATERAL (
-        SELECT r.side, r.id, r.checksum, r.keys, r.ignored, r.updated_at, r.let_be FROM records r
+        SELECT r.side, r.id, r.checksum, r.keys, r.ignored, r.updated_at, r.let_be, r.refused FROM records r
         WHERE r.id = g.id AND r.side = g.side AND r.sync = $1 FOR NO KEY UPDATE) k),
 stored AS (
     INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
@@ -263,6 +267,11 @@ stored AS (
         generation = greatest(records.generation, excluded.generation))
 SELECT g.side, g.id, k.checksum, k.keys, k.let_be, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(k.ignored, false) AS ignored,
+       CASE WHEN k.refused IS NOT NULL AND (
+                SELECT count(*) FROM (VALUES ($1 || '/' || g.side || '/' || g.id), (coalesce(la.id, lb.id))) w (lane)
+                CROSS JOIN LATERAL (
+                    SELECT j.id FROM jobs j WHERE j.state = 'dead' AND j.lane = w.lane OFFSET 0) d) > 0
+            THEN k.refused END AS refused,
        CASE WHEN coalesce(la.id, lb.id) IS NULL THEN k.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
        END AS updated_at,
        coalesce(ra.both_alive, rb.both_alive) AS both_alive
@@ -454,7 +463,7 @@ LEFT JOIN LATERAL (
     SELECT id FROM links WHERE state = 'active' AND sync = $1 AND b_id = f.id OFFSET 0) l ON true
 ORDER BY r.id";
 
-/// Which of these records a person has let be, and were last seen as they were then.
+/// Which of these records a person has let be, or was asked about, and were last seen as they were then.
 pub(super) async fn let_be(
     pool: &PgPool,
     sync: &SyncName,
@@ -473,8 +482,18 @@ pub(super) async fn let_be(
 const LET_BE: &str = "-- records_let_be
 SELECT r.id FROM json_array_elements_text($3::json) AS w (id)
 CROSS JOIN LATERAL (
-    SELECT id, checksum, let_be FROM records WHERE id = w.id AND side = $2 AND sync = $1 OFFSET 0) r
-WHERE r.let_be = r.checksum ORDER BY r.id";
+    SELECT id, checksum, let_be, refused = checksum || '@' || coalesce(updated_at::text, '') AS is_as_refused
+    FROM records WHERE id = w.id AND side = $2 AND sync = $1 OFFSET 0) r
+LEFT JOIN LATERAL (
+    SELECT id FROM links WHERE $2 = 'a' AND state = 'active' AND sync = $1 AND a_id = r.id OFFSET 0) la ON true
+LEFT JOIN LATERAL (
+    SELECT id FROM links WHERE $2 = 'b' AND state = 'active' AND sync = $1 AND b_id = r.id OFFSET 0) lb ON true
+WHERE r.let_be = r.checksum
+   OR r.is_as_refused AND (
+          SELECT count(*) FROM (VALUES ($1 || '/' || $2 || '/' || r.id), (coalesce(la.id, lb.id))) w (lane)
+          CROSS JOIN LATERAL (
+              SELECT j.id FROM jobs j WHERE j.state = 'dead' AND j.lane = w.lane OFFSET 0) d) > 0
+ORDER BY r.id";
 
 /// When the listing began that last showed a record in use.
 pub(super) async fn listed_at(

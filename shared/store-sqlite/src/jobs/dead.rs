@@ -1,6 +1,6 @@
 //! Dead letters. A record has one: a newer try that dies updates it, so that the one that was listed stays the
 //! one to replay. It closes by itself when its record has synced since, and one that was discarded is not made
-//! anew before its record changes.
+//! anew before its record changes. Nor do listings have tried again what was refused, while it waits and its record is as it was.
 //!
 //! The dead letter of a record may be older than its link: it is looked for in the lane of the link, and in
 //! those of both records.
@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
-use tandem_domain::{JobId, Timestamp};
+use tandem_domain::{ErrorCode, JobId, Timestamp};
 use tandem_store::{ATTEMPTS_KEPT, Failure, Lease, StoreError};
 
 use super::finish::log_attempts;
@@ -112,6 +112,7 @@ async fn keep_one_a_record(
     dead: &[Waiting],
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    remember_refused(txn, dead).await?;
     let older = find_older(txn, dead).await?;
     let told: Vec<(&Waiting, String)> = dead
         .iter()
@@ -126,6 +127,28 @@ async fn keep_one_a_record(
     }
     Ok(())
 }
+
+/// What was refused is not tried again before its record changes: how the records are is remembered. What failed for another
+/// reason may work at any moment.
+async fn remember_refused(txn: &mut Txn, dead: &[Waiting]) -> Result<(), StoreError> {
+    let ids: Vec<&str> = dead.iter().map(|job| job.id.as_str()).collect();
+    let statement = sqlx::query(REMEMBER_REFUSED)
+        .bind(sql::json("job", &ids)?)
+        .bind(ErrorCode::Refused.as_str());
+    txn.run(statement).await?;
+    Ok(())
+}
+
+const REMEMBER_REFUSED: &str = "-- remember_refused
+WITH dead AS MATERIALIZED (
+    SELECT d.sync, d.side, d.record, d.lane, d.failure_code = ?2 AS is_refused FROM json_each(?1) j CROSS JOIN jobs d
+    WHERE d.id = j.value AND d.kind = 'reconcile'
+)
+UPDATE records SET refused = CASE WHEN m.is_refused THEN checksum || '@' || coalesce(updated_at, '') END
+FROM (SELECT sync, side, record AS id, is_refused FROM dead
+      UNION SELECT l.sync, 'a', l.a_id, is_refused FROM dead CROSS JOIN links l WHERE l.id = dead.lane
+      UNION SELECT l.sync, 'b', l.b_id, is_refused FROM dead CROSS JOIN links l WHERE l.id = dead.lane) m
+WHERE records.sync = m.sync AND records.side = m.side AND records.id = m.id";
 
 #[derive(Serialize)]
 struct Place<'a> {

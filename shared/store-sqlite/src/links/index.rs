@@ -26,6 +26,8 @@ struct Known {
     both_alive: Option<bool>,
     /// How it was when a person discarded its dead letter.
     let_be: Option<String>,
+    /// How it was when something was refused, while its dead letter waits.
+    refused: Option<String>,
 }
 
 /// What was known, by side and id.
@@ -146,11 +148,12 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
-/// A person has discarded the dead letter of the record, and it is as it was then. That a listing shows it is no reason to
-/// try again what was refused: an event or a person is.
+/// A person has discarded the dead letter of the record, or it waits for one, and the record is as it was then. That a
+/// listing shows it is no reason to try again what was refused: an event or a person is.
 fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
     job.is_some_and(|job| job.trigger.is_listing())
-        && before.let_be.as_deref() == Some(record.checksum.as_str())
+        && (before.let_be.as_deref() == Some(record.checksum.as_str())
+            || before.refused.as_ref() == Some(&record.state()))
 }
 
 async fn known(
@@ -178,6 +181,7 @@ async fn known(
                 ignored: rows::get(row, "ignored")?,
                 both_alive: rows::get(row, "both_alive")?,
                 let_be: rows::get(row, "let_be")?,
+                refused: rows::get(row, "refused")?,
             };
             Ok(((rows::parsed(row, "side")?, rows::get(row, "id")?), known))
         })
@@ -187,6 +191,10 @@ async fn known(
 const KNOWN: &str = "-- known_records
 SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, r.let_be, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(r.ignored, 0) AS ignored,
+       CASE WHEN r.refused IS NOT NULL AND EXISTS (
+           SELECT 1 FROM jobs d WHERE d.state = 'dead'
+             AND d.lane IN (?1 || '/' || (s.value ->> 0) || '/' || (s.value ->> 1), coalesce(la.id, lb.id)))
+       THEN r.refused END AS refused,
        CASE WHEN coalesce(la.id, lb.id) IS NULL THEN r.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
        END AS updated_at,
        CASE WHEN s.value ->> 0 = 'a' THEN (
@@ -354,7 +362,7 @@ CROSS JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = f.id
 LEFT JOIN links l ON l.state = 'active' AND l.sync = ?1 AND l.b_id = r.id
 ORDER BY r.id";
 
-/// Which of these records a person has let be, and were last seen as they were then.
+/// Which of these records a person has let be, or was asked about, and were last seen as they were then.
 pub(super) async fn let_be(
     readers: &Readers,
     sync: &SyncName,
@@ -372,7 +380,13 @@ pub(super) async fn let_be(
 const LET_BE: &str = "-- records_let_be
 SELECT r.id FROM json_each(?3) w
 CROSS JOIN records r ON r.sync = ?1 AND r.side = ?2 AND r.id = w.value
-WHERE r.let_be = r.checksum ORDER BY r.id";
+WHERE r.let_be = r.checksum
+   OR (r.refused = r.checksum || '@' || coalesce(r.updated_at, '') AND EXISTS (
+           SELECT 1 FROM jobs d WHERE d.state = 'dead' AND d.lane IN (
+               r.sync || '/' || r.side || '/' || r.id,
+               (SELECT l.id FROM links l WHERE r.side = 'a' AND l.state = 'active' AND l.sync = r.sync AND l.a_id = r.id),
+               (SELECT l.id FROM links l WHERE r.side = 'b' AND l.state = 'active' AND l.sync = r.sync AND l.b_id = r.id))))
+ORDER BY r.id";
 
 /// When the listing began that last showed a record in use.
 pub(super) async fn listed_at(

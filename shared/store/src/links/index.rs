@@ -35,6 +35,14 @@ impl IndexedRecord {
         keys
     }
 
+    /// How it is, as it is remembered of a record for which something was refused (`records.refused`). One that was changed and
+    /// changed back since has another time.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let time = self.updated_at.map(|at| at.as_micros().to_string());
+        format!("{}@{}", self.checksum, time.unwrap_or_default())
+    }
+
     /// Whether it shows a later state of a record than was read, in whole seconds: some systems tell the time more
     /// exactly in one answer than in another.
     #[must_use]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ErrorCode, JobId, LinkId, RecordId, Side};
+use tandem_domain::{ErrorCode, JobId, LinkId, RecordId, Side, Timestamp};
 use tandem_store::{
-    ATTEMPTS_KEPT, ClaimedJob, Confirmation, Edits, JobOutcome, JobState, Lane, NewJob, NewLink,
-    Trigger,
+    ATTEMPTS_KEPT, ClaimedJob, Confirmation, Edits, IndexedRecord, JobOutcome, JobState, Lane,
+    NewJob, NewLink, Trigger,
 };
 
 use super::{Subject, claim_this, done, enqueue, finish, job};
@@ -278,5 +278,128 @@ pub async fn an_event_about_a_discarded_record_may_make_a_dead_letter_again(stor
     let make = Make::default();
     discard_a1(&store, &make).await;
     die(&store, &make, make.job("a1"), "no").await;
+    assert_eq!(dead_letters(&store, &make).await, 1);
+}
+
+/// What a poll shows of a record, with a job for it. Returns whether that is enqueued.
+async fn polls(
+    store: &Subject,
+    make: &Make,
+    trigger: Trigger,
+    (side, record, checksum, updated_at): (Side, &str, &str, Option<Timestamp>),
+) -> bool {
+    let seen = IndexedRecord {
+        updated_at,
+        ..Make::seen(record, checksum, &[])
+    };
+    let job = NewJob {
+        trigger,
+        ..polled(make, side, record)
+    };
+    let sync = Make::customers();
+    let known = store.index_records(&sync, side, vec![seen], vec![job], 2, make.now());
+    known.await.expect("index").remove(0).job.is_some()
+}
+
+/// A pair of which both records differ from what was agreed on, and for which something was refused.
+async fn refused_pair(store: &Subject, make: &Make) -> JobId {
+    link(store, make, make.link("a1", "b1")).await;
+    list(store, make, Side::A, "a1", "sum-1").await;
+    list(store, make, Side::B, "b1", "sum-2").await;
+    die(store, make, make.job("a1"), "the period is closed").await
+}
+
+async fn let_be(store: &Subject, side: Side, record: &str) -> bool {
+    let ids = [RecordId::new(record)];
+    let known = store.let_be(&Make::customers(), side, &ids).await;
+    !known.expect("asked").is_empty()
+}
+
+/// Nothing says that what was refused a moment ago is taken now. A person, who has the dead letter before them, does.
+pub async fn what_was_refused_gets_no_job_from_a_listing_while_its_dead_letter_waits_and_nothing_has_changed(
+    store: Subject,
+) {
+    let make = Make::default();
+    refused_pair(&store, &make).await;
+    let (a1, b1) = (
+        (Side::A, "a1", "sum-1", None),
+        (Side::B, "b1", "sum-2", None),
+    );
+    for shown in [a1, b1] {
+        assert!(!polls(&store, &make, Trigger::Poll, shown).await);
+        assert!(let_be(&store, shown.0, shown.1).await, "for comparisons");
+    }
+    assert!(
+        !let_be(&store, Side::B, "a1").await,
+        "that is another record"
+    );
+    // The same for a record without a partner.
+    list(&store, &make, Side::A, "a2", "sum-3").await;
+    die(&store, &make, make.job("a2"), "no").await;
+    assert!(let_be(&store, Side::A, "a2").await);
+    assert!(
+        polls(&store, &make, Trigger::Manual, a1).await,
+        "a person asks"
+    );
+    assert_eq!(dead_letters(&store, &make).await, 2);
+}
+
+/// Somebody who sets a value back has edited the record as well.
+pub async fn what_was_refused_is_tried_again_once_its_record_was_changed_be_it_back_to_what_it_was(
+    store: Subject,
+) {
+    let make = Make::default();
+    let letter = refused_pair(&store, &make).await;
+    let other = (Side::B, "b1", "sum-9", None);
+    assert!(
+        polls(&store, &make, Trigger::Poll, other).await,
+        "its partner"
+    );
+    let later = (Side::A, "a1", "sum-1", Some(make.now()));
+    assert!(!let_be(&store, Side::B, "b1").await);
+    let changed = die(&store, &make, polled(&make, Side::B, "b1"), "no still").await;
+    assert_eq!(job(&store, changed).await.state, JobState::Done, "merged");
+    assert!(polls(&store, &make, Trigger::Poll, later).await, "set back");
+    assert!(!let_be(&store, Side::A, "a1").await);
+    die(&store, &make, polled(&make, Side::A, "a1"), "no still").await;
+    assert!(
+        !polls(&store, &make, Trigger::Poll, later).await,
+        "as it is now"
+    );
+    assert!(!polls(&store, &make, Trigger::Poll, other).await);
+    assert_eq!(job(&store, letter).await.state, JobState::Dead);
+}
+
+/// It was replayed, or its record has synced: whatever comes after that is another matter.
+pub async fn what_was_refused_is_tried_again_once_its_dead_letter_waits_no_more(store: Subject) {
+    let make = Make::default();
+    let letter = refused_pair(&store, &make).await;
+    let shown = (Side::A, "a1", "sum-1", None);
+    let replayed = store.replay_jobs(&[letter], make.now()).await;
+    assert_eq!(replayed.expect("replay"), [letter]);
+    assert!(!let_be(&store, Side::A, "a1").await);
+    assert!(polls(&store, &make, Trigger::Poll, shown).await, "replayed");
+    let again = claim_this(&store, &make, letter).await;
+    assert!(finish(&store, &make, &again, refused("no")).await);
+    assert!(let_be(&store, Side::A, "a1").await);
+    end(&store, &make, make.job("a1"), "wrote b").await;
+    assert!(!let_be(&store, Side::A, "a1").await);
+    assert!(polls(&store, &make, Trigger::Poll, shown).await, "healed");
+}
+
+/// A system that did not answer may answer now.
+pub async fn what_failed_for_another_reason_than_a_refusal_is_tried_again_by_listings(
+    store: Subject,
+) {
+    let make = Make::default();
+    refused_pair(&store, &make).await;
+    let shown = (Side::A, "a1", "sum-1", None);
+    let claimed = run(&store, &make, make.job("a1")).await;
+    let lost = JobOutcome::Dead {
+        failure: Make::failure(ErrorCode::ResponseLost, "no answer"),
+    };
+    assert!(finish(&store, &make, &claimed, lost).await);
+    assert!(!let_be(&store, Side::A, "a1").await);
+    assert!(polls(&store, &make, Trigger::Poll, shown).await);
     assert_eq!(dead_letters(&store, &make).await, 1);
 }

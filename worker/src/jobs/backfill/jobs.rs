@@ -43,8 +43,8 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// Which of these records get no job, because a person has discarded their dead letter and they have not changed since:
-    /// a comparison that a schedule starts tries them no more than a poll does. One that a person starts tries them.
+    /// Which of these records get no job, because their dead letter waits for a person or was discarded, and they have not changed
+    /// since: a comparison that a schedule starts tries them no more than a poll does. One that a person starts tries them.
     pub async fn let_be(
         &self,
         side: Side,
@@ -58,7 +58,7 @@ impl<'a> Jobs<'a> {
         if !let_be.is_empty() {
             tracing::info!(
                 sync = %self.sync.name, %side, records = let_be.len(),
-                "records are not tried again: their dead letters were discarded by a person, and they have not changed since"
+                "records are not tried again: their dead letters wait for a person or were discarded, and they have not changed since"
             );
         }
         Ok(let_be.into_iter().collect())
