@@ -411,6 +411,7 @@ mod tests {
                 answered_at: Timestamp::from_secs(0),
                 seen_at: Timestamp::from_secs(30),
                 edited: false,
+                gone_at: None,
             },
             ConflictKind::Overwritten {
                 edited_at: Some(Timestamp::from_secs(0)),

@@ -80,6 +80,9 @@ pub enum ConflictKind {
         /// Whether its mapped fields have changed since.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         edited: bool,
+        /// When it was seen gone, or out of use, if it was: then somebody has taken it back since.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gone_at: Option<Timestamp>,
     },
     /// A write of ours went over an edit that came in the moment between reading and writing, or over a record that its
     /// system answered a create of ours with, and that stood there before.

@@ -8,6 +8,7 @@ mod confirm;
 mod create;
 mod created;
 mod delete_hold;
+mod deleted_late;
 mod deleted_over;
 mod doubled;
 mod doubt;

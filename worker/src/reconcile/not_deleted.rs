@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, RecordId, Side};
+use tandem_domain::{ConflictId, RecordId, Side, Timestamp, checksum};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     Change, Confirmation, ConflictKind, ConflictState, Deleted, EventKind, Fact, IntentOp,
@@ -13,13 +13,16 @@ use tandem_store::{
     QuestionKind, Resolution, Ruling, SideState, Waiting,
 };
 
+use super::deleted_late;
 use super::linked::Open;
 use super::looks::pause;
 use super::moot::{give_up, takes_no_part};
 use super::pair::{CLOCK_SLACK, Pair};
 use super::questions::shown_as_agreed;
+use super::recover::LANDS_WITHIN;
 use super::revive::{in_use, is_another};
 use super::sending::{Carried, write_to};
+use super::set_back;
 use super::unlinked::{is_linked, takes_none};
 use crate::executor::{SUPERSEDED_PAUSE, Work};
 use crate::failure::WorkError;
@@ -30,6 +33,8 @@ use crate::readings::Reading;
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// However short a record that is missing is doubted, one that was deleted is looked at twice.
 const WATCHED_MIN: Duration = Duration::from_secs(10);
+/// What a person has said to leave is looked at so often while a late delete may take it.
+const LATE_LOOK: Duration = Duration::from_secs(300);
 /// However long that is, a person is told after this.
 const WATCHED_MAX: Duration = Duration::from_secs(60);
 
@@ -45,6 +50,10 @@ pub(super) fn remembered(
         at: work.context.now(),
         checksum: open.pair.side(side).map(Reading::checksum)?,
         told: false,
+        gone_at: None,
+        edited: None,
+        left: false,
+        outlived: false,
     })
 }
 
@@ -69,18 +78,51 @@ fn answer(context: &PairContext) -> Option<&Ruling> {
 struct Watched<'l> {
     side: Side,
     record: &'l RecordId,
-    deleted: &'l Deleted,
+    deleted: Deleted,
 }
 
-fn watched(link: &Link) -> Option<Watched<'_>> {
-    Side::BOTH.into_iter().find_map(|side| {
-        let state = link.side(side);
+/// A question that another version has asked, or whose pair another version has written to since, stands without what the
+/// pair remembers: then the question itself says what is watched.
+async fn watched<'l>(
+    work: Work<'_>,
+    link: &'l Link,
+    context: &PairContext,
+) -> Result<Option<Watched<'l>>, WorkError> {
+    let remembered = link.records().find_map(|(side, record)| {
+        let deleted = link.side(side).memory.deleted.clone()?;
         Some(Watched {
             side,
-            record: state.id.as_ref()?,
-            deleted: state.memory.deleted.as_ref()?,
+            record,
+            deleted,
         })
-    })
+    });
+    let asked = context
+        .not_deleted
+        .or_else(|| answer(context).map(|ruling| ruling.conflict));
+    let (None, Some(asked)) = (&remembered, asked) else {
+        return Ok(remembered);
+    };
+    let asked = work.context.store.conflict(asked).await?;
+    Ok(asked.and_then(|asked| {
+        let ConflictKind::NotDeleted { answered_at, .. } = asked.kind else {
+            return None;
+        };
+        let record = link.side(asked.side).id.as_ref();
+        let shown = asked.shown.iter().find(|shown| shown.id == asked.record);
+        Some(Watched {
+            side: asked.side,
+            record: record.filter(|record| **record == asked.record)?,
+            deleted: Deleted {
+                at: answered_at,
+                checksum: shown.map_or_else(String::new, |shown| checksum(&shown.fields)),
+                told: true,
+                gone_at: None,
+                edited: None,
+                left: false,
+                outlived: false,
+            },
+        })
+    }))
 }
 
 /// Looks whether what we deleted is gone, and ends the job where it is not, and its partner is.
@@ -90,7 +132,7 @@ pub(super) async fn look(
     pair: &Pair,
     context: &PairContext,
 ) -> Result<Option<Performed>, WorkError> {
-    let Some(watched) = watched(link) else {
+    let Some(watched) = watched(work, link, context).await? else {
         return Ok(None);
     };
     let the_one = |side: Side| {
@@ -109,6 +151,9 @@ pub(super) async fn look(
     let Some(stands) = the_one(side) else {
         let left_out = pair.side(side).and_then(takes_none);
         let fact = left_out.map_or(Fact::Gone, |(fact, _)| fact);
+        if watched.deleted.gone_at.is_some() && !watched.deleted.told {
+            return Ok(None);
+        }
         return over(work, link, &watched, fact).await;
     };
     if is_taken {
@@ -125,24 +170,60 @@ pub(super) async fn look(
         }
         None => {}
     }
+    let edit = || deleted_late::remember_edit(work, link, (side, &watched.deleted), stands);
+    if watched.deleted.left {
+        edit().await?;
+        return Ok(wait_for_late(work, &watched.deleted));
+    }
     if watched.deleted.told {
+        edit().await?;
         let note = "held: a person must say what becomes of a record that was not deleted";
         return Ok(context.not_deleted.map(|_| Performed::done(note)));
     }
-    match wait(work, watched.deleted) {
-        Some(wait) => Ok(Some(work.again_after(wait, Waiting::Elsewhere))),
-        // Its system told of the delete: somebody has taken it out of the bin since.
-        None if was_told_of(work, &watched).await? => over(work, link, &watched, Fact::Gone).await,
-        None => ask(work, link, &watched, stands).await.map(Some),
+    if watched.deleted.gone_at.is_some() {
+        return match set_back::returned(work, link, side).await? {
+            Some(held) => Ok(Some(held)),
+            None => ask(work, link, &watched, stands).await.map(Some),
+        };
+    }
+    match wait(work, &watched.deleted) {
+        Some(wait) => {
+            edit().await?;
+            Ok(Some(work.again_after(wait, Waiting::Elsewhere)))
+        }
+        None => {
+            // Its system told of the delete: somebody has taken it out of the bin since.
+            let gone_at = told_gone(work, &watched).await?;
+            let deleted = Deleted {
+                gone_at,
+                ..watched.deleted.clone()
+            };
+            let watched = Watched { deleted, ..watched };
+            ask(work, link, &watched, stands).await.map(Some)
+        }
     }
 }
 
-/// Whether an event has said since that the record was deleted.
-async fn was_told_of(work: Work<'_>, watched: &Watched<'_>) -> Result<bool, WorkError> {
+/// When an event was heard since which says that the record was deleted.
+async fn told_gone(work: Work<'_>, watched: &Watched<'_>) -> Result<Option<Timestamp>, WorkError> {
     let events = work.events_of(watched.side, watched.record).await?;
     let since = watched.deleted.at.minus(CLOCK_SLACK);
-    let mut ends = events.iter().filter(|it| it.kind == EventKind::Deleted);
-    Ok(ends.any(|event| event.received_at >= since))
+    let ends = events.iter().filter(|it| it.kind == EventKind::Deleted);
+    let heard = ends.map(|event| event.received_at);
+    Ok(heard.filter(|at| *at >= since).max())
+}
+
+/// After how long to look at a record again that a person has said to leave, while a late delete may take it yet. Nobody else
+/// would: of a pair that has ended a listing does not miss it.
+fn late_for(work: Work<'_>, deleted: &Deleted) -> Option<Duration> {
+    let since = work.context.now().since(deleted.at);
+    let left = LANDS_WITHIN.checked_sub(since)?;
+    (!left.is_zero()).then(|| left.min(LATE_LOOK))
+}
+
+fn wait_for_late(work: Work<'_>, deleted: &Deleted) -> Option<Performed> {
+    let wait = late_for(work, deleted)?;
+    Some(work.again_after(wait, Waiting::Elsewhere))
 }
 
 /// How long a record that was deleted is watched.
@@ -173,10 +254,12 @@ async fn over(
         // Another cause came first, and this job has taken the place of the one that was to look.
         return Ok(Some(work.again_after(left, Waiting::Elsewhere)));
     }
-    let mut changes = Vec::new();
+    let (side, record) = (watched.side, watched.record);
+    let (mut changes, conflicts) =
+        deleted_late::told(work, link, (side, record), &watched.deleted, fact);
     if watched.deleted.told {
-        takes_no_part(work, watched.side, watched.record, fact).await?;
-    } else if fact == Fact::Linked {
+        takes_no_part(work, side, record, fact).await?;
+    } else if fact == Fact::Linked && watched.deleted.gone_at.is_none() {
         changes.extend(taken_back(
             work,
             link,
@@ -184,9 +267,24 @@ async fn over(
             "it has another partner by now",
         ));
     }
+    // Should it be there again, somebody has taken it back.
+    let gone = Deleted {
+        told: false,
+        gone_at: Some(work.context.now()),
+        edited: None,
+        left: false,
+        ..watched.deleted.clone()
+    };
+    let is_gone = matches!(fact, Fact::Gone | Fact::OutOfUse);
+    let is_told = !conflicts.is_empty();
     let confirmation = Confirmation {
         changes,
-        link: Some(link.remembering(watched.side, |memory| memory.deleted = None)),
+        conflicts,
+        link: Some(link.remembering(side, |memory| {
+            memory.deleted = Some(gone).filter(|_| is_gone);
+            // It is not told again when the event of the edit comes.
+            memory.own_write.take_if(|_| is_told);
+        })),
         ..Confirmation::default()
     };
     work.learn(confirmation).await.map(|()| None)
@@ -222,6 +320,28 @@ fn taken_back(work: Work<'_>, link: &Link, watched: &Watched<'_>, now: &str) -> 
     ]
 }
 
+/// What the log says of a record that was gone after our delete, and that somebody has taken back.
+fn there_again(
+    work: Work<'_>,
+    link: &Link,
+    watched: &Watched<'_>,
+    gone_at: Timestamp,
+    now: &str,
+) -> Change {
+    let (side, record) = (watched.side, watched.record);
+    let connection = &work.sync.end(side).connection;
+    let other = &work.sync.end(side.other()).connection;
+    let why = format!(
+        "the partner in {other} is gone; record {record} of {connection} is there again: our delete of it was answered at {}, it was gone or out of use at {gone_at}, and somebody has taken it back; {now}",
+        watched.deleted.at
+    );
+    Change {
+        link: Some(link.id),
+        error: Some(why),
+        ..work.change(Operation::Unlink, link.a.id.as_ref(), link.b.id.as_ref())
+    }
+}
+
 /// Tells a person, and has the log say so.
 async fn ask(
     work: Work<'_>,
@@ -229,7 +349,7 @@ async fn ask(
     watched: &Watched<'_>,
     stands: &Reading,
 ) -> Result<Performed, WorkError> {
-    let (side, record, deleted) = (watched.side, watched.record, watched.deleted);
+    let (side, record, deleted) = (watched.side, watched.record, &watched.deleted);
     let now = work.context.now();
     let connection = &work.sync.end(side).connection;
     let mut shown = vec![stands.shown(side)];
@@ -248,6 +368,7 @@ async fn ask(
             answered_at: deleted.at,
             seen_at: now,
             edited,
+            gone_at: deleted.gone_at,
         },
         shown,
     };
@@ -258,22 +379,34 @@ async fn ask(
     };
     let confirmation = Confirmation {
         conflicts: vec![question],
-        changes: taken_back(work, link, watched, left).into(),
+        changes: match deleted.gone_at {
+            Some(gone_at) => vec![there_again(work, link, watched, gone_at, left)],
+            None => taken_back(work, link, watched, left).into(),
+        },
         link: Some(link.remembering(side, |memory| {
             memory.own_write = None;
             memory.deleted = Some(Deleted {
                 told: true,
+                gone_at: None,
+                edited: edited.then(|| stands.fields.clone()),
                 ..deleted.clone()
             });
         })),
         outcome: Some(JobOutcome::Done {
-            note: format!("held: {connection} did not delete record {record}, though it said so"),
+            note: match deleted.gone_at {
+                Some(_) => {
+                    format!("held: record {record} of {connection} is there again after our delete")
+                }
+                None => {
+                    format!("held: {connection} did not delete record {record}, though it said so")
+                }
+            },
         }),
         ..Confirmation::default()
     };
     // It is no write that was carried over: what measures those does not count it.
     if work.learned(confirmation).await? {
-        tracing::warn!(sync = %work.sync.name, %connection, %record, answered_at = %deleted.at, "a system answered our delete with success and shows the record still; it is not sent again until a person says so");
+        tracing::warn!(sync = %work.sync.name, %connection, %record, answered_at = %deleted.at, "a system answered our delete with success and shows the record still, or again; it is not sent again until a person says so");
         Ok(Performed::Settled)
     } else {
         Ok(work.again_after(SUPERSEDED_PAUSE, Waiting::Superseded))
@@ -289,13 +422,23 @@ async fn left_alone(
 ) -> Result<Performed, WorkError> {
     let connection = &work.sync.end(watched.side).connection;
     let confirmation = Confirmation {
-        link: Some(link.remembering(watched.side, |memory| memory.deleted = None)),
+        // A delete that is carried out late may take it yet.
+        link: Some(link.remembering(watched.side, |memory| {
+            memory.deleted = Some(Deleted {
+                told: false,
+                left: true,
+                ..watched.deleted.clone()
+            });
+        })),
         used_rulings: vec![question],
-        outcome: Some(JobOutcome::Done {
-            note: format!(
-                "retired: a person said to leave record {} of {connection} as it is",
-                watched.record
-            ),
+        outcome: Some(match late_for(work, &watched.deleted) {
+            Some(wait) => work.snooze(wait, Waiting::Elsewhere),
+            None => JobOutcome::Done {
+                note: format!(
+                    "retired: a person said to leave record {} of {connection} as it is",
+                    watched.record
+                ),
+            },
         }),
         ..Confirmation::default()
     };

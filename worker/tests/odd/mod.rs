@@ -5,6 +5,7 @@ mod back_and_forth;
 mod between;
 mod clock_put_back;
 mod clocks;
+mod deleted_late;
 mod doubled;
 mod emptied;
 mod ended;

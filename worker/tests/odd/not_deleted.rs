@@ -15,7 +15,7 @@ use crate::world::system::oddities::Oddities;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A pair whose record in a was deleted; our delete of the one in b was answered, and meets this.
-async fn deleted(fault: Fault) -> (World, RecordId, RecordId) {
+pub(super) async fn deleted(fault: Fault) -> (World, RecordId, RecordId) {
     let plain = (TALENTS, Oddities::default());
     let (world, a, b) = pairs::one_pair(propagates(), plain, MINUTE).await;
     // A listing that shows nothing at all is not believed: somebody stays.
@@ -39,13 +39,13 @@ async fn send(world: &World) {
     }
 }
 
-fn sent(world: &World, b: &RecordId) -> usize {
+pub(super) fn sent(world: &World, b: &RecordId) -> usize {
     let story = world.ledger.story();
     story.matches(&format!("is asked to delete {b}")).count()
 }
 
 /// The question about it, asked once and open.
-async fn asked(world: &World) -> Conflict {
+pub(super) async fn asked(world: &World) -> Conflict {
     let mut asked = world.open().await;
     assert_eq!(asked.len(), 1, "{asked:?}");
     let asked = asked.remove(0);
@@ -54,7 +54,7 @@ async fn asked(world: &World) -> Conflict {
 }
 
 /// That nobody is asked, and that the log does not take the delete back.
-async fn is_done(world: &World, b: &RecordId) {
+pub(super) async fn is_done(world: &World, b: &RecordId) {
     assert_eq!(world.questions().await, []);
     assert_eq!(taken_back(world).await, Vec::<String>::new());
     assert_eq!(sent(world, b), 1);
@@ -75,7 +75,7 @@ async fn taken_back(world: &World) -> Vec<String> {
 }
 
 /// Why the pair has ended, as the log says, newest first.
-async fn ends(world: &World) -> Vec<String> {
+pub(super) async fn ends(world: &World) -> Vec<String> {
     let filter = ChangeFilter {
         operation: Some(Operation::Unlink),
         limit: 100,
@@ -86,7 +86,7 @@ async fn ends(world: &World) -> Vec<String> {
     changes.into_iter().filter_map(|it| it.error).collect()
 }
 
-async fn closed(world: &World, asked: &Conflict) -> Conflict {
+pub(super) async fn closed(world: &World, asked: &Conflict) -> Conflict {
     let found = world.store.conflict(asked.id).await;
     let found = found.expect("the storage answers").expect("it is stored");
     assert_eq!(found.state, ConflictState::Closed);

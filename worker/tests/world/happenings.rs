@@ -121,6 +121,25 @@ impl World {
         assert_eq!(confirmed.await.expect("the storage answers"), Ok(()));
     }
 
+    /// Forgets what a link remembers of our delete, as a process of an earlier version does that writes to it.
+    pub async fn forget_the_delete_of(&self, side: Side, record: &RecordId) {
+        let link = self.link_of(side, record).await.expect("it is known");
+        self.hear(side, record).await;
+        let claimed = self.claim(1).await.pop().expect("a job is due");
+        let confirmation = Confirmation {
+            link: Some(link.remembering(side, |memory| memory.deleted = None)),
+            outcome: Some(JobOutcome::Done {
+                note: "another version".to_owned(),
+            }),
+            ..Confirmation::default()
+        };
+        let now = self.clock.now();
+        let confirmed = self
+            .store
+            .confirm(&self.sync, claimed.lease, confirmation, now);
+        assert_eq!(confirmed.await.expect("the storage answers"), Ok(()));
+    }
+
     /// An operator takes a pair apart.
     pub async fn take_apart(&self, side: Side, record: &RecordId) {
         let link = self.link_of(side, record).await.expect("it is linked");

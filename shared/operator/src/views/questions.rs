@@ -140,6 +140,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             answered_at,
             seen_at,
             edited,
+            gone_at,
         } => {
             let partner = conflict.shown.iter().find(|shown| shown.side == other);
             let partner = partner.map_or_else(
@@ -151,6 +152,11 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             } else {
                 ""
             };
+            if let Some(gone_at) = gone_at {
+                return format!(
+                    "{record} on side {side} is there again: {system} answered our delete of it at {answered_at}, because {partner} on side {other} is gone, it was gone or out of use at {gone_at}, and {system} showed it again at {seen_at}{since}: somebody has taken it back. Nothing was made again on side {other}, and the delete is not sent again by itself"
+                );
+            }
             format!(
                 "{record} on side {side} was to be deleted, because {partner} on side {other} is gone: {system} answered our delete with success at {answered_at}, and still showed the record at {seen_at}{since}. Nothing was made again on side {other}, and the delete is not sent again by itself: delete the record in {system} by hand, or answer"
             )

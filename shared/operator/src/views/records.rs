@@ -568,8 +568,9 @@ fn question(kind: &ConflictKind) -> Json {
             answered_at,
             seen_at,
             edited,
+            gone_at,
         } => {
-            json!({ "system": system, "answered_at": answered_at, "seen_at": seen_at, "edited": edited })
+            json!({ "system": system, "answered_at": answered_at, "seen_at": seen_at, "edited": edited, "gone_at": gone_at })
         }
         ConflictKind::Overwritten {
             edited_at,

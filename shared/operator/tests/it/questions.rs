@@ -312,6 +312,7 @@ fn not_deleted(world: &World) -> ConflictKind {
         answered_at: world.make.now(),
         seen_at: world.make.after(30),
         edited: false,
+        gone_at: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
-use tandem_domain::{ConflictId, IntentId, RecordId, Timestamp, Value};
+use tandem_domain::{ConflictId, Fields, IntentId, RecordId, Timestamp, Value};
 
 /// What is known of a link's record on one side.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,18 @@ pub struct Deleted {
     /// Whether a person was told that the record is there still.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told: bool,
+    /// When it was first seen gone, or out of use: if it is there again, somebody has taken it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<Timestamp>,
+    /// What it held when it was last seen, where somebody had edited it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Fields>,
+    /// Whether a person has said to leave it as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
+    /// Whether it was seen when the delete could be carried out no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlived: bool,
 }
 
 /// A record that a filter of its sync leaves out.

@@ -191,6 +191,7 @@ pub async fn that_a_record_was_not_deleted_is_asked_of_a_pair_that_has_ended(sto
         answered_at: make.now(),
         seen_at: make.now(),
         edited: true,
+        gone_at: None,
     };
     let early = make_one(not_deleted());
     assert_eq!(open(&store, &make, &[&early]).await, 0, "it is held equal");

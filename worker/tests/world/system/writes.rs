@@ -130,11 +130,12 @@ impl FakeSystem {
         id: RecordId,
         (expected, arrival): (Option<&str>, Arrival),
     ) -> Result<RecordId, ConnectorError> {
-        if let Some(row) = state.rows.get(&id) {
-            self.checked(row, expected)?;
+        if let Some(row) = state.rows.get(&id).cloned() {
+            self.checked(&row, expected)?;
             for entry in row.typed.values() {
                 self.overwrites(*entry, "deleted".to_owned(), arrival);
             }
+            state.bin.insert(id.clone(), row);
             state.put(&id, None, self.time_of(arrival));
         }
         Ok(id)
