@@ -4,8 +4,11 @@
 //! a number into the head of the file, another one after each time that the log was moved into it. Whatever else is in
 //! the place of that number was not written by SQLite.
 //!
-//! Not noticed: a copy that holds the same state as the file, which does no harm, and a write-ahead log that is
-//! written over.
+//! Where the log and its index are written over as well, the head may bear the same number. Then the index tells: SQLite
+//! counts in it each transaction of whatever process, and that count only rises while somebody has the database open.
+//!
+//! Nothing here goes by the time of day: a clock that is put back changes the times of files, and those say only that it is
+//! to be looked. Not noticed: a copy that holds the same state as the file, which does no harm.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -15,11 +18,15 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use tandem_store::StoreError;
 
 use crate::open::empty_log;
+use crate::place::beside;
 use crate::{rows, sql};
 
 /// Where the head of the file has a number for whoever uses SQLite (`PRAGMA user_version`), in big-endian.
 pub(crate) const NUMBER_AT: u64 = 60;
 const NUMBER_BYTES: usize = 4;
+/// Where the head of the log's index has the count of transactions, in the order of bytes of the machine.
+#[cfg(unix)]
+const COUNT_AT: u64 = 8;
 /// The numbers of a process begin anywhere up to here, so that those of an earlier one are others.
 const FIRST_MAX: i32 = 1_000_000_000;
 
@@ -30,6 +37,9 @@ pub(crate) struct Generation {
     /// Held open for as long as SQLite uses the file: to close it would free the locks of SQLite.
     #[cfg(unix)]
     file: std::fs::File,
+    /// The index of the log, held open for the same reason. None where SQLite has none.
+    #[cfg(unix)]
+    index: Option<std::fs::File>,
     known: Mutex<Known>,
 }
 
@@ -43,9 +53,21 @@ struct Known {
     written: RangeInclusive<i32>,
     /// Whether the log was moved since the last number.
     is_due: bool,
+    /// How many transactions the index counted when it was last looked at.
+    counted: u32,
 }
 
 impl Known {
+    /// Takes the count that the index holds now. Returns whether it can be: it only rises, and begins anew after its last.
+    const fn take_count(&mut self, count: u32) -> bool {
+        let ahead = count.wrapping_sub(self.counted);
+        if ahead > u32::MAX / 2 {
+            return false;
+        }
+        self.counted = count;
+        true
+    }
+
     /// Takes what the head holds now. Returns whether it can be.
     fn take(&mut self, number: i32) -> bool {
         if number == self.number {
@@ -87,14 +109,18 @@ SELECT abs(random() % ?1) + 1 AS number";
         let changed = changed_at(path);
         // One without a head is new.
         let number = number_in(&file).unwrap_or(0);
+        let index = std::fs::File::open(beside(path, "-shm")).ok();
+        let counted = index.as_ref().and_then(count_in).unwrap_or(0);
         Ok(Self {
             database: path.to_owned(),
             file,
+            index,
             known: Mutex::new(Known {
                 changed,
                 number,
                 written: first..=first,
                 is_due: false,
+                counted,
             }),
         })
     }
@@ -108,6 +134,7 @@ SELECT abs(random() % ?1) + 1 AS number";
                 number: 0,
                 written: first..=first,
                 is_due: false,
+                counted: 0,
             }),
         })
     }
@@ -115,6 +142,9 @@ SELECT abs(random() % ?1) + 1 AS number";
     /// What is wrong, if the file holds something else than SQLite wrote. It is read only when it was changed.
     #[cfg(unix)]
     pub(crate) fn contradiction(&self) -> Option<String> {
+        if let Some(went_back) = self.went_back() {
+            return Some(went_back);
+        }
         let changed = changed_at(&self.database)?;
         let mut known = self.known();
         if known.changed == Some(changed) {
@@ -136,6 +166,28 @@ SELECT abs(random() % ?1) + 1 AS number";
     /// Elsewhere a file that SQLite has open cannot be written to by a copy.
     #[cfg(not(unix))]
     pub(crate) fn contradiction(&self) -> Option<String> {
+        None
+    }
+
+    /// What is wrong, if the index of the log counts fewer transactions than it did. It is looked at after each commit too, so
+    /// that one which is put back afterwards is known.
+    #[cfg(unix)]
+    pub(crate) fn went_back(&self) -> Option<String> {
+        let mut known = self.known();
+        // Under the lock, so that an earlier look of another thread is not taken for an older state.
+        let count = self.index.as_ref().and_then(count_in)?;
+        (!known.take_count(count)).then(|| {
+            format!(
+                "{0} and its log hold an older state than Tandem has seen: something wrote older copies of {0}-wal and \
+                 {0}-shm into the files while Tandem runs on them",
+                self.database.display()
+            )
+        })
+    }
+
+    /// Elsewhere a file that SQLite has open cannot be written to by a copy.
+    #[cfg(not(unix))]
+    pub(crate) fn went_back(&self) -> Option<String> {
         None
     }
 
@@ -181,6 +233,15 @@ fn number_in(file: &std::fs::File) -> Option<i32> {
     Some(i32::from_be_bytes(number))
 }
 
+/// How many transactions the index of a log counts.
+#[cfg(unix)]
+fn count_in(index: &std::fs::File) -> Option<u32> {
+    use std::os::unix::fs::FileExt as _;
+    let mut count = [0; NUMBER_BYTES];
+    index.read_exact_at(&mut count, COUNT_AT).ok()?;
+    Some(u32::from_ne_bytes(count))
+}
+
 /// Makes a copy of a database one that no process takes for its own file.
 pub(crate) fn forget(copy: &Path) -> std::io::Result<()> {
     use std::io::{Seek as _, SeekFrom, Write as _};
@@ -200,6 +261,7 @@ mod tests {
             number: 7,
             written: 100..=103,
             is_due: false,
+            counted: 0,
         };
         assert!(known.take(7), "nothing was moved yet");
         assert!(!known.take(8), "of another process");
@@ -208,5 +270,22 @@ mod tests {
         assert!(!known.take(100), "an older copy");
         assert!(!known.take(104), "never written");
         assert!(known.take(103));
+    }
+
+    #[test]
+    fn the_count_of_transactions_only_rises_also_past_its_last() {
+        let mut known = Known {
+            changed: None,
+            number: 0,
+            written: 0..=0,
+            is_due: false,
+            counted: u32::MAX - 1,
+        };
+        assert!(known.take_count(u32::MAX - 1), "nothing was written");
+        assert!(known.take_count(u32::MAX));
+        assert!(known.take_count(3), "it begins anew");
+        assert!(!known.take_count(u32::MAX), "an older copy");
+        assert!(!known.take_count(2), "an older copy");
+        assert!(known.take_count(4));
     }
 }

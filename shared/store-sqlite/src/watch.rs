@@ -165,10 +165,14 @@ impl Watch {
         }
         let said = self.generation.as_ref().and_then(Generation::contradiction);
         if let Some(said) = said {
-            self.note_damage(&format!(
-                "{said}. What was stored since is lost or mixed with it: {DAMAGED_ADVICE}"
-            ));
+            self.note_contradiction(&said);
         }
+    }
+
+    fn note_contradiction(&self, said: &str) {
+        self.note_damage(&format!(
+            "{said}. What was stored since is lost or mixed with it: {DAMAGED_ADVICE}"
+        ));
     }
 
     /// The number that the open transaction is to write into the head of the file, if one is due.
@@ -204,6 +208,11 @@ impl Watch {
     /// After a commit. What became shorter since is judged before the next.
     pub(crate) fn note_growth(&self) {
         let _shorter = self.shorter();
+        // What was counted is known from now on.
+        let went_back = self.generation.as_ref().and_then(Generation::went_back);
+        if let Some(said) = went_back {
+            self.note_contradiction(&said);
+        }
     }
 
     /// Whether a file of the database is known to have been cut, or only now became shorter.

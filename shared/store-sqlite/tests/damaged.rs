@@ -301,6 +301,47 @@ async fn an_older_copy_that_is_written_into_the_open_file_is_noticed_before_anyt
 
 #[cfg(unix)]
 #[tokio::test]
+async fn older_copies_of_all_three_files_are_noticed_before_anything_more_is_said_to_be_kept() {
+    use std::os::unix::fs::FileExt as _;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let files =
+        ["tandem.db", "tandem.db-wal", "tandem.db-shm"].map(|name| folder.path().join(name));
+    let (store, make) = (running_on(&path).await, Make::default());
+    enqueue(&store, &make, "a1").await.expect("it is whole");
+    let older = files
+        .each_ref()
+        .map(|file| std::fs::read(file).expect("it is there"));
+    for record in ["a2", "a3"] {
+        enqueue(&store, &make, record).await.expect("it is whole");
+    }
+    for (file, older) in files.iter().zip(&older) {
+        let file = std::fs::OpenOptions::new().write(true).open(file);
+        let file = file.expect("it is there");
+        file.write_all_at(older, 0).expect("it is written over");
+    }
+    // The head of the file is as it was: nothing was moved into it in between.
+    let parts = ["an older state", "tandem.db-shm", "tandem db check"];
+    refused_with(&store, &make, &parts).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_other_programs_write_and_move_is_no_older_state() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let (store, make) = (running_on(&path).await, Make::default());
+    for record in ["a1", "a2", "a3"] {
+        enqueue(&store, &make, record).await.expect("it is whole");
+        let other = "CREATE TABLE other (n); DROP TABLE other; PRAGMA wal_checkpoint(TRUNCATE)";
+        by_another_program(&path, other).await;
+        store.ping().await.expect("nothing is older");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
 async fn a_command_beside_a_process_that_keeps_nothing_learns_why() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("tandem.db");

@@ -220,7 +220,8 @@ pub(super) async fn remember(
     b.memory.shown_under = recovery.shown.b.clone();
     let confirmation = Confirmation {
         link: Some(link.with_sides(a, b)),
-        outcome: Some(work.snooze(std::time::Duration::ZERO, Waiting::Progress)),
+        // No step: who edits all the time would use those up. It waits for that write, and is given up as what waits in vain.
+        outcome: Some(work.snooze(std::time::Duration::ZERO, Waiting::Elsewhere)),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await.map(Some)
