@@ -78,9 +78,13 @@ impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for ApiJson<T> 
 /// Of a verb that takes nothing: no body, or an empty object. Anything else was meant to do something.
 pub struct NoBody;
 
+/// Of what takes no parameters in its address. One that is given was meant to do something.
+pub type NoQuery = ApiQuery<Nothing>;
+
+/// See [`NoBody`] and [`NoQuery`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub struct Nothing {}
 
 impl<S: Send + Sync> FromRequest<S> for NoBody {
     type Rejection = Problem;
@@ -91,8 +95,10 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     }
 }
 
+/// Whatever takes a body takes nothing in its address.
 async fn take_body<S: Send + Sync>(request: Request, state: &S) -> Result<(Parts, Bytes), Problem> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let ApiQuery(Nothing {}) = NoQuery::from_request_parts(&mut parts, state).await?;
     // The limit of the body is among the extensions.
     let mut whole = Request::new(body);
     *whole.extensions_mut() = parts.extensions.clone();

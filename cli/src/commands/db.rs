@@ -4,7 +4,9 @@
 mod backup;
 mod check;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -87,4 +89,55 @@ pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether there is a database. Refuses one that this user may not read: to say that there is none would be untrue.
+fn is_there(file: &Path) -> anyhow::Result<bool> {
+    let looked_at = std::fs::symlink_metadata(file).and_then(|found| {
+        // To open a pipe would wait for ever. What is no file is told of when it is opened as a database.
+        if found.is_file() {
+            File::open(file)?;
+        }
+        Ok(())
+    });
+    match looked_at {
+        Ok(()) => Ok(true),
+        Err(error) if is_absent(error.kind()) => Ok(false),
+        Err(error) => Err(anyhow::Error::from(error).context(not_readable(file))),
+    }
+}
+
+/// Also where what should be its folder is a file.
+const fn is_absent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn not_readable(file: &Path) -> String {
+    let folder = file.parent().unwrap_or(Path::new(".")).display();
+    format!(
+        "{} cannot be read, so nothing was done. Whether there is a database, and whether it is whole, is not known: run this \
+         as the user that runs `tandem up` (`ls -la {folder}` shows whose the files are)",
+        file.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_cannot_be_read_is_not_said_to_be_missing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tandem.db");
+        assert!(!is_there(&file).expect("looked at"));
+        assert!(!is_there(&file.join("below")).expect("looked at"));
+        std::fs::write(&file, "it").expect("written");
+        assert!(is_there(&file).expect("looked at"));
+        assert!(!is_there(&file.join("below")).expect("no folder, so nothing is in it"));
+        // What the system says of somebody else's file; whoever runs this test may read all.
+        assert!(!is_absent(ErrorKind::PermissionDenied));
+        let said = not_readable(&file);
+        let shown = file.display().to_string();
+        assert!(said.contains(&shown) && said.contains("as the user that runs `tandem up`"));
+    }
 }

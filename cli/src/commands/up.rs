@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use tandem_runtime::config::read_listen_address;
 use tandem_runtime::telemetry::{LogFormat, TelemetryOptions, init};
 
 use super::options::{ConfigOptions, StorageOptions};
@@ -19,7 +20,7 @@ pub struct UpArgs {
     #[command(flatten)]
     storage: StorageOptions,
     /// Where to listen for webhooks and the API, instead of where the configuration says.
-    #[arg(long, env = "TANDEM_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "TANDEM_LISTEN", value_name = "ADDRESS", value_parser = read_listen_address)]
     listen: Option<SocketAddr>,
     /// Remove connections and syncs that are stored and that the configuration does not name; without this, such a
     /// configuration refuses the start.

@@ -264,6 +264,12 @@ async fn a_partner_that_does_not_exist_is_refused_and_many_are_answered_at_once(
             && unasked.err.contains("--yes"),
         "{unasked:?}"
     );
+    for named in [&first, &second]
+        .into_iter()
+        .chain([&ids[0].to_owned(), &"Twin".to_owned()])
+    {
+        assert!(unasked.err.contains(named), "{named}: {unasked:?}");
+    }
     let none = [
         "conflicts",
         "resolve",
@@ -305,11 +311,14 @@ async fn a_partner_that_does_not_exist_is_refused_and_many_are_answered_at_once(
     );
     let link = ["links", "link", "customers", &first, &partner, "--yes"];
     let made = site.json(0, &link).await;
-    let taken = site
-        .tandem(&["links", "link", "customers", &second, &partner, "--yes"])
-        .await
-        .expect(3);
-    assert!(taken.err.contains("is linked with"), "{taken:?}");
+    for yes in [&["--yes"][..], &[]] {
+        let link = [&["links", "link", "customers", &second, &partner][..], yes].concat();
+        let taken = site.tandem(&link).await.expect(3);
+        assert!(
+            taken.err.contains("is linked with") && !taken.err.contains("--yes"),
+            "nobody is asked: {taken:?}"
+        );
+    }
     let id = made["id"].as_str().expect("an id");
     site.until(&["links", "customers", id], |link| {
         link["base"]["name"].is_object()

@@ -56,6 +56,26 @@ async fn a_number_out_of_its_range_is_refused_with_the_range() {
 }
 
 #[tokio::test]
+async fn what_is_no_address_and_no_time_is_refused_in_plain_words() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["up", "--listen", "bla"], "127.0.0.1:8080"),
+        (&["up", "--listen", "8080"], "127.0.0.1:8080"),
+        (&["changes", "--since", "bla"], "2h, 3 days"),
+        (&["changes", "--until", "2026-13-01"], "2h, 3 days"),
+    ];
+    for (arguments, example) in cases {
+        let answer = tandem(arguments).await.expect(2);
+        let typed = format!("`{}` is n", arguments.last().expect("a word"));
+        for part in [example, &typed] {
+            assert!(answer.err.contains(part), "{arguments:?}: {answer:?}");
+        }
+        for word in ["socket", "syntax", "parse"] {
+            assert!(!answer.err.contains(word), "{arguments:?}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn exactly_one_answer_resolves_a_question() {
     let id = "cfl_00000000000000000000000000";
     tandem(&["conflicts", "resolve", id]).await.expect(2);

@@ -140,7 +140,7 @@ impl Operator {
         partner: &RecordId,
     ) -> Result<Standing, OperatorError> {
         let (sync, other) = (&conflict.sync, conflict.side.other());
-        let Some(standing) = self.parts.systems.read(sync, other, partner).await? else {
+        let Some(standing) = self.read_named(sync, other, partner).await? else {
             let name = self.parts.systems.name(sync, other);
             return Err(OperatorError::Invalid {
                 problem: format!(

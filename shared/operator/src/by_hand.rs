@@ -172,6 +172,26 @@ impl Operator {
         }
     }
 
+    /// The record as it is now, if its system has one of this id. No system is asked for a record without an id: what it
+    /// makes of that nobody knows.
+    pub(crate) async fn read_named(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<Standing>, OperatorError> {
+        if record.as_str().trim().is_empty() {
+            return Err(OperatorError::Invalid {
+                problem: format!(
+                    "an empty text names no record of {}",
+                    self.parts.systems.name(sync, side)
+                ),
+                advice: "give the id that it has there",
+            });
+        }
+        self.parts.systems.read(sync, side, record).await
+    }
+
     /// The record as it is now; an error when its system has none of this id.
     pub(crate) async fn present(
         &self,
@@ -179,7 +199,7 @@ impl Operator {
         side: Side,
         record: &RecordId,
     ) -> Result<Standing, OperatorError> {
-        let standing = self.parts.systems.read(sync, side, record).await?;
+        let standing = self.read_named(sync, side, record).await?;
         standing.ok_or_else(|| OperatorError::Invalid {
             problem: format!(
                 "{} has no record `{record}` now",

@@ -8,7 +8,7 @@ use tandem_domain::{ConflictId, SyncName, Timestamp};
 use tandem_store::{Conflict, ConflictFilter, ConflictKind, ConflictState, Resolution};
 
 use crate::control::Start;
-use crate::operator::page_rows;
+use crate::operator::checked;
 use crate::span::{self, before};
 use crate::views::{ConflictView, Page};
 use crate::{Operator, OperatorError};
@@ -168,10 +168,12 @@ impl Operator {
         &self,
         query: ConflictQuery,
     ) -> Result<Page<ConflictView>, OperatorError> {
-        check_kind(query.kind.as_deref())?;
-        let limit = page_rows(query.limit)?;
-        span::check(query.since, query.until)?;
-        self.check_sync(query.sync.as_ref()).await?;
+        let checks = [
+            check_kind(query.kind.as_deref()),
+            span::check(query.since, query.until),
+            self.check_sync(query.sync.as_ref()).await,
+        ];
+        let limit = checked(query.limit, checks)?;
         let filter = ConflictFilter {
             sync: query.sync,
             state: query.state,

@@ -8,7 +8,7 @@ use tandem_store::{Event, EventFilter, EventState, NewDelivery, NewEvent};
 
 use crate::dead_letters::check_reason;
 use crate::hooks::{Arrival, is_same, new_events};
-use crate::operator::page_rows;
+use crate::operator::checked;
 use crate::span::{self, before};
 use crate::views::{EventDetail, EventView, Page};
 use crate::{Operator, OperatorError};
@@ -41,9 +41,11 @@ impl Operator {
     /// # Errors
     /// When nothing is known of what the list is narrowed to, or the storage fails.
     pub async fn events(&self, query: EventQuery) -> Result<Page<EventView>, OperatorError> {
-        let limit = page_rows(query.limit)?;
-        span::check(query.since, query.until)?;
-        self.check_connection(query.connection.as_ref()).await?;
+        let checks = [
+            span::check(query.since, query.until),
+            self.check_connection(query.connection.as_ref()).await,
+        ];
+        let limit = checked(query.limit, checks)?;
         let filter = EventFilter {
             connection: query.connection,
             state: query.state,

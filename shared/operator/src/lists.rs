@@ -7,7 +7,7 @@ use tandem_store::{
     RunKind, RunState,
 };
 
-use crate::operator::page_rows;
+use crate::operator::{checked, page_rows};
 use crate::span::{self, before};
 use crate::views::{ChangeView, JobDetail, JobView, LinkView, Page, RunView};
 use crate::{Operator, OperatorError};
@@ -88,9 +88,11 @@ impl Operator {
     /// # Errors
     /// When nothing is known of what the list is narrowed to, or the storage fails.
     pub async fn jobs(&self, query: JobQuery) -> Result<Page<JobView>, OperatorError> {
-        let limit = page_rows(query.limit)?;
-        span::check(query.since, query.until)?;
-        self.check_sync(query.sync.as_ref()).await?;
+        let checks = [
+            span::check(query.since, query.until),
+            self.check_sync(query.sync.as_ref()).await,
+        ];
+        let limit = checked(query.limit, checks)?;
         let filter = JobFilter {
             state: query.state,
             sync: query.sync,
@@ -198,9 +200,11 @@ impl Operator {
     /// # Errors
     /// When nothing is known of what the list is narrowed to, or the storage fails.
     pub async fn changes(&self, query: ChangeQuery) -> Result<Page<ChangeView>, OperatorError> {
-        let limit = page_rows(query.limit)?;
-        span::check(query.since, query.until)?;
-        self.check_sync(query.sync.as_ref()).await?;
+        let checks = [
+            span::check(query.since, query.until),
+            self.check_sync(query.sync.as_ref()).await,
+        ];
+        let limit = checked(query.limit, checks)?;
         self.check_link(query.link).await?;
         let filter = ChangeFilter {
             sync: query.sync,
@@ -224,9 +228,11 @@ impl Operator {
     /// # Errors
     /// When the storage fails.
     pub async fn runs(&self, query: RunQuery) -> Result<Page<RunView>, OperatorError> {
-        let limit = page_rows(query.limit)?;
-        span::check(query.since, query.until)?;
-        self.check_sync(query.sync.as_ref()).await?;
+        let checks = [
+            span::check(query.since, query.until),
+            self.check_sync(query.sync.as_ref()).await,
+        ];
+        let limit = checked(query.limit, checks)?;
         let filter = RunFilter {
             sync: query.sync,
             kind: query.kind,

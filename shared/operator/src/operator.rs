@@ -143,6 +143,35 @@ fn check_name<'a>(
     )))
 }
 
+/// How many rows of a list to fetch, if what it is narrowed to is right as well. Says all that is wrong at once.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn checked<const CHECKS: usize>(
+    asked: Option<usize>,
+    checks: [Result<(), OperatorError>; CHECKS],
+) -> Result<usize, OperatorError> {
+    let (mut rows, mut wrong) = (PAGE_ROWS, Vec::new());
+    match page_rows(asked) {
+        Ok(asked) => rows = asked,
+        Err(error) => wrong.push(error),
+    }
+    wrong.extend(checks.into_iter().filter_map(Result::err));
+    let mut said = Vec::new();
+    for error in wrong {
+        match error {
+            OperatorError::Unmeant(what) => said.push(what),
+            // The storage, which says nothing of what was asked for.
+            other => return Err(other),
+        }
+    }
+    if said.is_empty() {
+        Ok(rows)
+    } else {
+        Err(OperatorError::Unmeant(said.join(". And ")))
+    }
+}
+
 /// How many rows to fetch when `asked` were asked for.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use tandem_operator::{Operator, Start, Status, SyncStatus};
 use tandem_store::{ScheduleKey, SchedulePurpose};
 
 use super::{Answer, SwitchWord};
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody, NoQuery};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -39,11 +39,14 @@ struct Items<T> {
     items: Vec<T>,
 }
 
-async fn status(State(operator): State<Operator>) -> Answer<Status> {
+async fn status(State(operator): State<Operator>, _: NoQuery) -> Answer<Status> {
     Ok(Json(operator.status().await?))
 }
 
-async fn connections(State(operator): State<Operator>) -> Answer<Items<ConnectionView>> {
+async fn connections(
+    State(operator): State<Operator>,
+    _: NoQuery,
+) -> Answer<Items<ConnectionView>> {
     let items = operator.connections().await?;
     Ok(Json(Items { items }))
 }
@@ -51,6 +54,7 @@ async fn connections(State(operator): State<Operator>) -> Answer<Items<Connectio
 async fn connection(
     State(operator): State<Operator>,
     ApiPath(name): ApiPath<ConnectionName>,
+    _: NoQuery,
 ) -> Answer<ConnectionView> {
     Ok(Json(operator.connection(&name).await?))
 }
@@ -82,7 +86,7 @@ async fn reset_connection(
     Ok(Json(operator.reset_connection(&name).await?))
 }
 
-async fn syncs(State(operator): State<Operator>) -> Answer<Items<SyncView>> {
+async fn syncs(State(operator): State<Operator>, _: NoQuery) -> Answer<Items<SyncView>> {
     let items = operator.syncs().await?;
     Ok(Json(Items { items }))
 }
@@ -90,6 +94,7 @@ async fn syncs(State(operator): State<Operator>) -> Answer<Items<SyncView>> {
 async fn sync(
     State(operator): State<Operator>,
     ApiPath(name): ApiPath<SyncName>,
+    _: NoQuery,
 ) -> Answer<SyncStatus> {
     Ok(Json(operator.sync_status(&name).await?))
 }

@@ -10,7 +10,7 @@ use tandem_operator::{Confirmed, ConflictQuery, Operator, Resolved};
 use tandem_store::Resolution;
 
 use super::Answer;
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody, NoQuery};
 
 pub fn routes() -> Router<Operator> {
     Router::new()
@@ -31,6 +31,7 @@ async fn list(
 async fn show(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<ConflictId>,
+    _: NoQuery,
 ) -> Answer<ConflictView> {
     Ok(Json(operator.conflict(id).await?))
 }

@@ -15,7 +15,7 @@ use tandem_operator::{
 use tandem_store::Edits;
 
 use super::Answer;
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoQuery};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -66,6 +66,7 @@ async fn groups(
 async fn show(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<DeadLetterId>,
+    _: NoQuery,
 ) -> Answer<DeadLetterDetail> {
     Ok(Json(operator.dead_letter(id).await?))
 }

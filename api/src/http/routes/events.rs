@@ -10,7 +10,7 @@ use tandem_operator::views::{EventDetail, EventView, Page};
 use tandem_operator::{EventQuery, Operator};
 
 use super::Answer;
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody, NoQuery};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -31,6 +31,7 @@ async fn list(
 async fn show(
     State(operator): State<Operator>,
     ApiPath(id): ApiPath<EventId>,
+    _: NoQuery,
 ) -> Answer<EventDetail> {
     Ok(Json(operator.event(id).await?))
 }

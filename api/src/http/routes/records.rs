@@ -12,7 +12,7 @@ use tandem_operator::{ChangeQuery, Operator};
 use tandem_store::LinkStanding;
 
 use super::Answer;
-use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody};
+use crate::http::extract::{ApiJson, ApiPath, ApiQuery, NoBody, NoQuery};
 use crate::http::problem::Problem;
 
 pub fn routes() -> Router<Operator> {
@@ -45,7 +45,11 @@ async fn links(
     Ok(Json(page))
 }
 
-async fn link(State(operator): State<Operator>, ApiPath(id): ApiPath<LinkId>) -> Answer<LinkView> {
+async fn link(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<LinkId>,
+    _: NoQuery,
+) -> Answer<LinkView> {
     Ok(Json(operator.link(id).await?))
 }
 

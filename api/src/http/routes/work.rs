@@ -8,7 +8,7 @@ use tandem_operator::views::{JobDetail, JobView, Page, RunView};
 use tandem_operator::{JobQuery, Operator, RunQuery};
 
 use super::Answer;
-use crate::http::extract::{ApiPath, ApiQuery};
+use crate::http::extract::{ApiPath, ApiQuery, NoQuery};
 
 pub fn routes() -> Router<Operator> {
     Router::new()
@@ -25,7 +25,11 @@ async fn jobs(
     Ok(Json(operator.jobs(query).await?))
 }
 
-async fn job(State(operator): State<Operator>, ApiPath(id): ApiPath<JobId>) -> Answer<JobDetail> {
+async fn job(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<JobId>,
+    _: NoQuery,
+) -> Answer<JobDetail> {
     Ok(Json(operator.job(id).await?))
 }
 
@@ -36,6 +40,10 @@ async fn runs(
     Ok(Json(operator.runs(query).await?))
 }
 
-async fn run(State(operator): State<Operator>, ApiPath(id): ApiPath<RunId>) -> Answer<RunView> {
+async fn run(
+    State(operator): State<Operator>,
+    ApiPath(id): ApiPath<RunId>,
+    _: NoQuery,
+) -> Answer<RunView> {
     Ok(Json(operator.run(id).await?))
 }

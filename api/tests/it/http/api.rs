@@ -221,6 +221,11 @@ async fn a_question_is_shown_with_its_answers_and_answered() {
     assert_eq!(wrong.status, 422);
     // A partner is not believed unseen.
     let link_to = |record: &str| json!({"answer": "link_to", "record": record});
+    for empty in ["", " "] {
+        let nobody = site.call("POST", &path, Some(link_to(empty))).await;
+        assert_eq!(nobody.status, 422, "{}", nobody.body);
+        assert!(nobody.body.contains("names no record"), "{}", nobody.body);
+    }
     let away = site.call("POST", &path, Some(link_to("away-1"))).await;
     assert_eq!(away.status, 502, "{}", away.body);
     let gone = site.call("POST", &path, Some(link_to("gone-1"))).await;
@@ -294,12 +299,53 @@ async fn a_request_that_makes_no_sense_is_told_so_in_its_own_words() {
             400,
             "nothing is known of a record `nowhere`",
         ),
+        (
+            "/api/v1/jobs?since=bla",
+            400,
+            "`bla` is not an instant such as 2026-01-31T12:00:00Z: a day, a time, and a zone",
+        ),
+        // What takes no parameters says so, be it a list or not.
+        (
+            "/api/v1/connections?limit=0",
+            400,
+            "`limit` is not known here",
+        ),
+        (
+            "/api/v1/status?verbose=1",
+            400,
+            "`verbose` is not known here",
+        ),
+        ("/api/v1/syncs?state=x", 400, "`state` is not known here"),
+        ("/api/v1/syncs/customers?x=1", 400, "`x` is not known here"),
+        ("/api/v1/connections/crm?x=1", 400, "`x` is not known here"),
     ] {
         let answer = site.call("GET", path, None).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
         assert!(answer.body.contains(part), "{path}: {}", answer.body);
-        for word in ["deserialize", "variant", "usize", "u64"] {
+        for word in ["deserialize", "variant", "usize", "u64", "parse", "year"] {
             assert!(!answer.body.contains(word), "{path}: {}", answer.body);
+        }
+    }
+    let pause = "/api/v1/syncs/customers/pause?because=audit";
+    let answer = site.call("POST", pause, None).await;
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    assert_eq!(site.get("/api/v1/syncs/customers").await["paused"], false);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_several_filters_is_said_at_once() {
+    let site = start().await;
+    let span = "since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z";
+    for list in ["jobs", "runs", "changes", "dead-letters", "conflicts"] {
+        let path = format!("/api/v1/{list}?limit=0&sync=customer&{span}");
+        let answer = site.call("GET", &path, None).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.body);
+        for part in [
+            "a page has from 1 to 1000 rows",
+            "did you mean `customers`?",
+            "the span ends before it begins",
+        ] {
+            assert!(answer.body.contains(part), "{path}: {}", answer.body);
         }
     }
 }

@@ -20,6 +20,9 @@ use crate::commands::output::{say, say_json};
 use crate::commands::span::SpanOptions;
 use crate::commands::storage::{operator_with_systems, require_sync};
 
+/// So many questions that are to be answered alike are named before that is done.
+const NAMED_MAX: usize = 20;
+
 /// Which questions, and what is answered.
 #[derive(Args)]
 pub struct Resolve {
@@ -242,20 +245,26 @@ impl Many {
         Ok(Self { fitting, unfitting })
     }
 
+    /// Each of them with the records and values that it is about, and what the answer does to it.
     fn told(&self, resolution: &Resolution) -> String {
-        let mut effects: Vec<&str> = self
-            .fitting
-            .iter()
-            .filter_map(|one| does(one, resolution))
-            .collect();
-        effects.sort_unstable();
-        effects.dedup();
-        format!(
-            "open questions to be answered alike: {}. The answer would {}{}",
+        let mut lines = Vec::new();
+        for one in self.fitting.iter().take(NAMED_MAX) {
+            let effect = does(one, resolution).unwrap_or_default();
+            lines.push(format!("  {} {}: {}", one.id, one.sync, line(&one.asks)));
+            lines.push(format!("    the answer would {}", line(effect)));
+        }
+        if self.fitting.len() > NAMED_MAX {
+            lines.push(format!(
+                "  and {} more: `tandem conflicts list` names them; --sync, --kind, --since and --until choose fewer",
+                self.fitting.len() - NAMED_MAX
+            ));
+        }
+        lines.push(format!(
+            "open questions to be answered alike: {}{}",
             counted(&self.fitting),
-            effects.join("; or "),
             self.left()
-        )
+        ));
+        lines.join("\n")
     }
 
     /// What is said of those that it does not fit.

@@ -26,7 +26,7 @@ pub async fn run(path: &Path, data: &DataOptions) -> anyhow::Result<ExitCode> {
     if let Some(lost) = upkeep::lost(&file).await? {
         bail!("nothing was copied: {}. {}", lost.what, lost.advice);
     }
-    if !file.is_file() {
+    if !super::is_there(&file)? {
         bail!(
             "there is no database at {}, so nothing was copied: name the folder of your `tandem up` with --data or \
              TANDEM_DATA; if there is none yet, `tandem apply` and `tandem up` make one",

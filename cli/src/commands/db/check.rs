@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use tandem_runtime::process::Storage;
+use tandem_store::StoreError;
 use tandem_store_postgres::PostgresStore;
 use tandem_store_sqlite::upkeep;
 
@@ -67,7 +68,7 @@ async fn file_findings(file: &Path) -> anyhow::Result<Vec<Finding>> {
             advice: lost.advice,
         }]);
     }
-    if !file.exists() {
+    if !super::is_there(file)? {
         bail!(
             "there is no database at {}: name the folder of your `tandem up` with --data or TANDEM_DATA; if there is none \
              yet, `tandem apply` and `tandem up` make one",
@@ -81,6 +82,11 @@ async fn file_findings(file: &Path) -> anyhow::Result<Vec<Finding>> {
     }));
     let report = match upkeep::examine(file).await {
         Ok(report) => report,
+        // It may be whole: somebody has it to himself, or this user may not write beside it.
+        Err(error @ StoreError::Unavailable(_)) => {
+            return Err(error)
+                .with_context(|| format!("{} was not looked through", file.display()));
+        }
         Err(error) => {
             found.push(damaged(file, &error.to_string()));
             return Ok(found);

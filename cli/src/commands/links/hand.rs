@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use tandem_domain::line::line;
 use tandem_domain::{LinkId, RecordId, Side, SyncName};
@@ -47,6 +48,8 @@ pub async fn link(args: &LinkArgs, data: &DataOptions) -> anyhow::Result<ExitCod
     require_sync(&desk, &args.sync).await?;
     let a = desk.look(&args.sync, Side::A, &args.a).await?;
     let b = desk.look(&args.sync, Side::B, &args.b).await?;
+    // What cannot be done is refused before anybody is asked whether it is meant.
+    require_possible(&a, &b)?;
     args.yes.require(&format!(
         "{}\n{}\nthese two are to be linked and brought into agreement",
         told(&a),
@@ -90,6 +93,41 @@ pub async fn unlink(args: &UnlinkArgs, data: &DataOptions) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// As things stand. Somebody may link one of them before the answer: then linking refuses it.
+fn require_possible(a: &StandingView, b: &StandingView) -> anyhow::Result<()> {
+    if a.link.is_some() && a.link == b.link && a.ignored {
+        // A pair that is left alone takes part again.
+        return Ok(());
+    }
+    for record in [a, b] {
+        let (id, system) = (line(record.record.as_str()), &record.connection);
+        if record.out_of_use {
+            bail!(
+                "the record `{id}` of {system} is archived or inactive, which counts as gone: take it into use again there \
+                 first. Nothing was done"
+            );
+        }
+        if let Some(link) = record.link {
+            let other = if record.side == Side::A { b } else { a };
+            let whom = if other.link == Some(link) {
+                format!(
+                    "with `{}` of {}",
+                    line(other.record.as_str()),
+                    other.connection
+                )
+            } else {
+                "with another record".to_owned()
+            };
+            bail!(
+                "the record `{id}` of {system} is linked {whom} already ({link}). Nothing was done; `tandem links {} {link}` \
+                 shows that pair, and `tandem links unlink {link}` takes it apart",
+                record.sync
+            );
+        }
+    }
+    Ok(())
+}
+
 fn told(record: &StandingView) -> String {
     let fields = record.fields.as_object().into_iter().flatten();
     let values: Vec<String> = fields
@@ -102,4 +140,50 @@ fn told(record: &StandingView) -> String {
         line(record.record.as_str()),
         values.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const PAIR: &str = "lnk_00000000000000000000000001";
+    const OTHER: &str = "lnk_00000000000000000000000002";
+
+    fn standing(side: &str, link: Option<&str>, ignored: bool, out_of_use: bool) -> StandingView {
+        serde_json::from_value(json!({
+            "sync": "customers", "side": side, "connection": format!("system-{side}"), "record": format!("{side}1"),
+            "out_of_use": out_of_use, "fields": {}, "link": link, "ignored": ignored,
+        }))
+        .expect("a record")
+    }
+
+    #[test]
+    fn what_cannot_be_linked_is_refused_with_the_pair_that_stands_in_the_way() {
+        let free = |side| standing(side, None, false, false);
+        let linked = |side, link| standing(side, Some(link), false, false);
+        let refusal = |a, b| require_possible(&a, &b).expect_err("refused").to_string();
+        assert!(require_possible(&free("a"), &free("b")).is_ok());
+        let left_alone = |side| standing(side, Some(PAIR), true, false);
+        assert!(require_possible(&left_alone("a"), &left_alone("b")).is_ok());
+        for (said, parts) in [
+            (
+                refusal(linked("a", PAIR), linked("b", PAIR)),
+                ["`a1` of system-a", "with `b1` of system-b already", PAIR],
+            ),
+            (
+                refusal(free("a"), linked("b", OTHER)),
+                ["`b1` of system-b", "with another record already", OTHER],
+            ),
+            (
+                refusal(free("a"), standing("b", None, false, true)),
+                ["`b1` of system-b", "archived", "Nothing was done"],
+            ),
+        ] {
+            for part in parts {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+    }
 }

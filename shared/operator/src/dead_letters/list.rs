@@ -11,7 +11,7 @@ use tandem_store::{
 
 use super::cause::{cause_of, generalise};
 use super::{DeadLetter, DeadLetterDetail, DeadLetterId, DeadLetterQuery, Letter};
-use crate::operator::page_rows;
+use crate::operator::checked;
 use crate::views::{ChangeView, EventView, IntentView, Page};
 use crate::{Operator, OperatorError};
 
@@ -74,7 +74,7 @@ impl Operator {
         &self,
         query: DeadLetterQuery,
     ) -> Result<Page<DeadLetter>, OperatorError> {
-        let limit = page_rows(query.limit)?;
+        let limit = checked(query.limit, self.check_filters(&query).await)?;
         let letters = self.scan(&query, limit).await?;
         Ok(Page::new(letters, limit, cursor_of))
     }
@@ -167,14 +167,20 @@ impl Operator {
         Ok(self.scan_from(query, wanted).await?.letters)
     }
 
+    async fn check_filters(&self, query: &DeadLetterQuery) -> [Result<(), OperatorError>; 2] {
+        [
+            crate::span::check(query.since, query.until),
+            self.check_sync(query.sync.as_ref()).await,
+        ]
+    }
+
     /// The same, with the place where it stopped.
     pub(super) async fn scan_from(
         &self,
         query: &DeadLetterQuery,
         wanted: usize,
     ) -> Result<Scanned, OperatorError> {
-        self.check_sync(query.sync.as_ref()).await?;
-        crate::span::check(query.since, query.until)?;
+        checked(None, self.check_filters(query).await)?;
         let mut cursor = query.cursor.clone();
         let mut found: Vec<DeadLetter> = Vec::new();
         let mut seen = 0;

@@ -30,7 +30,9 @@ pub use build::{Built, ConnectionSetup, WebhookSetup};
 pub use connection::{ConnectionConfig, LimitsConfig, RateLimitConfig, WebhookConfig};
 pub use documents::Documents;
 pub use error::{ConfigError, FieldPath, Mark, Problem};
-pub use process::{RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig};
+pub use process::{
+    RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig, read_listen_address,
+};
 pub use reference::{
     Environment, Reference, SecretReference, TextOrReference, process_environment,
 };

@@ -51,10 +51,18 @@ impl Default for ServerConfig {
 
 fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
+    read_listen_address(&text).map_err(de::Error::custom)
+}
+
+/// An address to listen on, as the configuration, the command line and the environment name it.
+///
+/// # Errors
+/// What is wrong, and how to write one.
+pub fn read_listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        de::Error::custom(format!(
+        format!(
             "`{text}` is not an address to listen on; write one such as 127.0.0.1:8080 or [::]:8080"
-        ))
+        )
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::read_listen_address;
 use crate::telemetry::LogFormat;
 
 /// Where the status of a scheduler or worker is served unless told otherwise.
@@ -72,7 +73,7 @@ pub struct ProcessArgs {
     #[arg(long, env = "TANDEM_FLEET_SIZE", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "NUMBER")]
     pub fleet_size: u32,
     /// Where to listen for HTTP.
-    #[arg(long, env = "TANDEM_LISTEN", value_name = "ADDRESS", global = true)]
+    #[arg(long, env = "TANDEM_LISTEN", value_name = "ADDRESS", global = true, value_parser = read_listen_address)]
     pub listen: Option<SocketAddr>,
     /// How log lines look: `human` or `json`.
     #[arg(
