@@ -6,6 +6,7 @@
 //! part of it (module `parts`).
 
 mod letters;
+mod other_bases;
 mod parts;
 
 use base64::Engine as _;
@@ -23,7 +24,7 @@ const REDACTED_BYTES_MIN: usize = 5;
 const BEGINNING_CHARS_MAX: usize = 8;
 /// So many characters are taken out from wherever in a secret they are: half of them, as far as that is between these.
 /// Fewer are words that are in many a text.
-const PART_CHARS: std::ops::RangeInclusive<usize> = 6..=12;
+const PART_CHARS: std::ops::RangeInclusive<usize> = 6..=8;
 
 /// The texts that must never appear in an error or a log line.
 #[derive(Clone, Default)]
@@ -187,7 +188,7 @@ impl Form {
 }
 
 /// A secret, and the forms in which it travels: as JSON or HTML writes it, in base64, in hexadecimal, in a URL
-/// once and twice escaped, in a form.
+/// once and twice escaped, in a form, in base32 and base85.
 fn forms(secret: &str) -> Vec<String> {
     let escape = |text: &str| {
         let mut escaped = String::new();
@@ -229,6 +230,7 @@ fn forms(secret: &str) -> Vec<String> {
         forms.extend([format!("{unpadded}{padding}"), unpadded]);
     }
     forms.extend(within_base64(secret));
+    forms.extend(other_bases::forms(secret.as_bytes()));
     forms
 }
 
@@ -467,8 +469,10 @@ mod tests {
             ("key ...0/ABCDEFGHIJ", "key ...***"),
             ("key ...0%2Fabcdefghij", "key ...***"),
             ("key ...0&#47;abcdefghij", "key ...***"),
+            ("key ...cdefghij", "key ...***"),
+            ("key ...34567890...", "key ...***..."),
             // Less of it is no secret.
-            ("key ...bcdefghij", "key ...bcdefghij"),
+            ("key ...defghij", "key ...defghij"),
         ] {
             assert_eq!(redactor.clean(said), shown, "{said}");
         }
