@@ -45,6 +45,8 @@ pub enum Fact {
     Outdated,
     /// Both sides agree: in the field that is asked about, or in all.
     Agree,
+    /// Each side has again what it had when both were last settled, though that is not the same.
+    Unmoved,
     /// No record lacks the field any more.
     Shown,
     /// The whole system was set back, and that is asked once for all.
@@ -89,6 +91,9 @@ impl Fact {
                 "the answer was not carried out: a value that the question showed has changed since; it is asked anew with the values of now"
             }
             Self::Agree => "both sides agree by now",
+            Self::Unmoved => {
+                "the answer was not carried out: each side has again what it had before the edits that were asked about, so there is nothing to decide"
+            }
             Self::Shown => "no record lacks the field any more",
             Self::PartOfOne => "it is part of the question whether the whole system was set back",
             Self::UpToDate => "no linked record is older or missing any more",
@@ -141,7 +146,7 @@ impl Fact {
 
     /// What ends any question about which of two values is right, or its answer.
     const fn is_of_values(self) -> bool {
-        matches!(self, Self::Outdated | Self::Agree)
+        matches!(self, Self::Outdated | Self::Agree | Self::Unmoved)
     }
 
     /// What ends any question about which partner a record has, or its answer.
@@ -194,6 +199,7 @@ mod tests {
         Fact::Same,
         Fact::Outdated,
         Fact::Agree,
+        Fact::Unmoved,
         Fact::Shown,
         Fact::PartOfOne,
         Fact::UpToDate,

@@ -270,7 +270,8 @@ pub(super) fn ended(work: Work<'_>, open: &Open) -> Vec<Moot> {
             fact: if one.differs {
                 Fact::Outdated
             } else {
-                Fact::Agree
+                // Where both agreed, the answer would not have been set aside.
+                Fact::Unmoved
             },
         }
     });

@@ -229,6 +229,7 @@ async fn settle(
             Plan::nothing(LinkFate::Retire)
         }
         Sameness::Restore(side) => {
+            recovery.shown = recovery.shown.and_noted(&link, &pair);
             let chosen = restored::chosen(work, side);
             let seen = restored::presences(&link, &pair, side);
             plan(work, seen, (&context, chosen), &recovery)?

@@ -48,6 +48,26 @@ impl Shown {
         Self { a, b }
     }
 
+    /// With all that was noted before, where a person has said that the partner counts: whatever stands in its place now, be it
+    /// what a backup held, nobody has decided to give it up.
+    pub(super) fn and_noted(mut self, link: &Link, pair: &Pair) -> Self {
+        for (side, shown) in [(Side::A, &mut self.a), (Side::B, &mut self.b)] {
+            let Some(reading) = pair.side(side) else {
+                continue;
+            };
+            for (field, noted) in &link.side(side).memory.shown_under {
+                let stands = reading.fields.get(field).cloned().unwrap_or_default();
+                if stands != noted.value {
+                    shown.entry(field.clone()).or_insert(ShownUnder {
+                        covered_by: Some(stands),
+                        ..noted.clone()
+                    });
+                }
+            }
+        }
+        self
+    }
+
     pub(super) const fn of_side(&self, side: Side) -> &BTreeMap<String, ShownUnder> {
         match side {
             Side::A => &self.a,
@@ -282,15 +302,32 @@ pub(super) fn lost(
         let mut written = carried.iter().map(|one| &one.intent);
         written.any(|intent| intent.side == side && intent.fields.contains_key(field))
     };
-    let covered = open.shown.covered();
-    let lost = covered.filter(|(side, field, _, _)| !is_written(*side, field));
-    let told = lost.filter_map(|(side, field, shown, _)| {
-        let decision = planned.decisions.iter().find(|one| one.field == *field)?;
-        (decision.lost.as_ref() == Some(&shown.value)).then(|| Change {
+    if planned.link != LinkFate::Keep {
+        return Vec::new();
+    }
+    let told = open.shown.covered().filter_map(|(side, field, shown, _)| {
+        let mut decisions = planned.decisions.iter();
+        let decision = decisions.find(|one| one.field == *field);
+        let loses = match decision {
+            // The line of the write tells it.
+            Some(decision) if decision.lost.as_ref() == Some(&shown.value) => {
+                !is_written(side, field)
+            }
+            // A person has said that the partner counts, without having seen what our write went over.
+            Some(decision) => decision.chosen != shown.value,
+            None => {
+                let partner = open.pair.side(side.other());
+                let value = partner.and_then(|partner| partner.fields.get(field));
+                let is_asked = planned.questions.iter().any(|one| one.field == *field);
+                !is_asked && value.unwrap_or(&Value::Null) != &shown.value
+            }
+        };
+        let fields = decision.map(|decision| field_change(open, decision));
+        loses.then(|| Change {
             written: Some(side),
-            fields: vec![field_change(open, decision)],
+            fields: fields.into_iter().collect(),
             error: Some(format!(
-                "side {side} showed `{}` while a write of ours to it had no answer, which went over it when it landed",
+                "side {side} showed `{}` in `{field}` while a write of ours to it had no answer; it is gone, and was not put back",
                 shown.value
             )),
             ..blank(work, open, Operation::Overwrite)

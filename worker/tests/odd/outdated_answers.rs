@@ -157,6 +157,26 @@ async fn who_undoes_an_edit_after_the_answer_is_asked_again_until_that_is_answer
 }
 
 #[tokio::test]
+async fn where_both_edits_are_undone_nothing_is_decided_and_nobody_is_told_that_both_agree() {
+    let cuts = Oddities {
+        forms: vec![("city", Form::Cut(3))],
+        ..Oddities::default()
+    };
+    let (world, a, b, _) = contest(cuts).await;
+    let mut open = world.open().await;
+    open.retain(|one| matches!(one.kind, ConflictKind::Field { .. }));
+    let asked = open.remove(0);
+    edit(&world, Side::A, &a, "Ghent").await;
+    edit(&world, Side::B, &b, "Ghe").await;
+    world.answer(&asked, take(Side::A)).await;
+    assert_eq!(cities(&world, &a, &b), pair("Ghent", "Ghe"));
+    let closed = question(&world, &asked).await;
+    assert_eq!(closed.state, ConflictState::Closed);
+    let why = Some(Fact::Unmoved.because());
+    assert_eq!(closed.closed_because.as_deref(), why);
+}
+
+#[tokio::test]
 async fn an_open_question_shows_what_the_records_show() {
     let (world, a, b, asked) = contest(Oddities::default()).await;
     edit(&world, Side::B, &b, "Oslo").await;

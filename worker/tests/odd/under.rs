@@ -285,3 +285,53 @@ async fn an_edit_that_our_write_went_over_beats_a_delete_of_the_partner() {
     world.sweep().await;
     assert_eq!(cities(&world), ["Turin", "Turin"], "it is made again");
 }
+
+#[tokio::test]
+async fn what_was_noted_is_told_of_where_a_person_says_that_the_partner_of_an_older_record_counts()
+{
+    let plain = (PLAIN, Oddities::default());
+    let (world, a, b) = pairs::one_pair(policy(), plain, Duration::from_secs(60)).await;
+    let older = world.b.backup();
+    world.clock.advance(Duration::from_secs(60));
+    world.b.user_edits(&b, "note", "typed since the backup");
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(60));
+    world.a.user_edits(&a, "city", "Lyon");
+    world.hear(Side::A, &a).await;
+    on_its_way(&world, Duration::from_secs(100)).await;
+    world.b.user_edits(&b, "city", "Turin");
+    world.hear(Side::B, &b).await;
+    while world.turn().await {}
+    world.b.restores(&older);
+    world.clock.advance(Duration::from_secs(60));
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    let question = world.open().await.remove(0);
+    assert_eq!(question.kind.as_str(), "replaced", "{question:?}");
+    world
+        .answer(&question, Resolution::Take { side: Side::A })
+        .await;
+    assert_eq!(cities(&world), ["Lyon", "Lyon"]);
+    let told = world.overwrites().await;
+    let told: Vec<String> = told.into_iter().filter_map(|one| one.error).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("showed `Turin`"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_edits_all_the_time_under_an_open_write_makes_no_dead_letter() {
+    let (world, a, b) = sent(policy(), Oddities::default()).await;
+    // Longer than that one may land yet.
+    for number in 0..900 {
+        world.b.user_edits(&b, "city", &format!("Turin {number}"));
+        world.hear(Side::B, &b).await;
+        world.turn().await;
+        world.clock.advance(Duration::from_secs(1));
+    }
+    comes_to_rest(&world, &a, &b).await;
+    assert_eq!(world.dead().await, []);
+    assert_eq!(cities(&world), ["Turin 899", "Turin 899"]);
+}
