@@ -181,7 +181,7 @@ pub struct Moot {
 mod tests {
     use super::*;
 
-    const ALL: [Fact; 20] = [
+    const ALL: [Fact; 21] = [
         Fact::Linked,
         Fact::LeftAlone,
         Fact::Gone,
