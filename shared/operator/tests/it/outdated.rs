@@ -2,7 +2,7 @@
 
 use tandem_domain::{ConflictId, Fields, Side, Value};
 use tandem_operator::OperatorError;
-use tandem_store::{ConflictKind, ConflictState, Earlier, Resolution};
+use tandem_store::{ConflictKind, ConflictState, Earlier, NewLink, Resolution, ShownUnder};
 
 use crate::support::{World, world};
 
@@ -12,7 +12,10 @@ fn text(value: &str) -> Value {
 
 /// A question about the pair of Ann and Bob, which shows these names.
 async fn asked(world: &World, kind: ConflictKind) -> ConflictId {
-    let link = world.make.link("7", "bob7");
+    asked_of(world, kind, world.make.link("7", "bob7")).await
+}
+
+async fn asked_of(world: &World, kind: ConflictKind, link: NewLink) -> ConflictId {
     let (now, id) = (world.make.now(), link.id);
     let linked = world.store.insert_links(vec![link], now).await;
     assert_eq!(linked.expect("linked"), 1);
@@ -53,6 +56,27 @@ async fn who_answers_for_values_that_have_changed_is_told_so_and_sees_those_of_n
     assert_eq!(view.question["b"], "Bob");
     let view = world.operator.resolve(id, TAKE_A).await.expect("as it is");
     assert_eq!(view.state, ConflictState::Answered);
+}
+
+#[tokio::test]
+async fn an_answer_about_what_a_late_write_of_ours_went_over_holds_as_long_as_that_stands_there() {
+    for (covered_by, is_taken) in [("Bob", true), ("Rob", false)] {
+        let world = world().await;
+        let mut link = world.make.link("7", "bob7");
+        let typed = ShownUnder {
+            value: text("Bert"),
+            edited_at: None,
+            covered_by: Some(text(covered_by)),
+        };
+        link.b.memory.shown_under = [("name".to_owned(), typed)].into();
+        let id = asked_of(&world, contest("Ann", "Bert", None), link).await;
+        let answered = world.operator.resolve(id, TAKE_A).await;
+        // Otherwise somebody has typed over our write, and a person has not seen that.
+        assert_eq!(answered.is_ok(), is_taken, "{covered_by}: {answered:?}");
+        let view = world.operator.conflict(id).await.expect("it is there");
+        let shows = if is_taken { "Bert" } else { "Bob" };
+        assert_eq!(view.question["b"], shows);
+    }
 }
 
 #[tokio::test]
