@@ -192,12 +192,12 @@ impl Reading {
         self.kept.insert(name.to_owned(), known);
     }
 
-    /// Lets those values stand that do in an earlier reading of the record, but for what was written since.
+    /// Lets those values stand that do in an earlier reading of the record, but for what was written since: nothing says that
+    /// a system has kept a value which it does not show.
     pub fn keep_as(&mut self, earlier: &Self, sent: Option<&Fields>) {
         for (name, known) in &earlier.kept {
-            let stood = sent
-                .and_then(|sent| sent.get(name))
-                .or(earlier.fields.get(name));
+            let is_written = sent.is_some_and(|sent| sent.contains_key(name));
+            let stood = earlier.fields.get(name).filter(|_| !is_written);
             if let Some(value) = stood.filter(|_| self.left_out.contains(name)) {
                 self.keep(name, value.clone(), known.clone());
             }
@@ -213,6 +213,7 @@ impl Reading {
             fields: self.fields.clone(),
             edited_at: self.edited_at,
             seen_at: BTreeMap::new(),
+            unseen_at: BTreeMap::new(),
             covered: BTreeMap::new(),
         })
     }

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub edited_at: Option<Timestamp>,
     /// By field, when the value that it has was there already, where that is known: it was typed no later.
     pub seen_at: BTreeMap<String, Timestamp>,
+    /// By field, when another value was there still, where that is known: the one that it has was typed no sooner.
+    pub unseen_at: BTreeMap<String, Timestamp>,
     /// By field, where an earlier write of ours landed late over what `fields` says that the record held.
     pub covered: BTreeMap<String, Covered>,
 }
@@ -50,12 +52,13 @@ pub struct Covered {
 }
 
 impl Snapshot {
-    /// When the value of a field was typed, at the latest.
+    /// When the value of a field was typed, as nearly as that is known.
     fn field_edited_at(&self, field: &str) -> Option<Timestamp> {
         if let Some(covered) = self.covered.get(field) {
             return covered.edited_at;
         }
-        let edited = self.edited_at?;
+        let unseen = self.unseen_at.get(field).copied();
+        let edited = self.edited_at.max(unseen)?;
         let seen = self.seen_at.get(field);
         Some(seen.map_or(edited, |seen| edited.min(*seen)))
     }

@@ -119,6 +119,13 @@ pub struct FieldChange {
     pub from: Option<Side>,
     /// The value that lost a conflict.
     pub lost: Option<Value>,
+    /// When what stood on side a had been typed at the latest, by our clock. The journal keeps it of a planned write, where it
+    /// is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub a_until: Option<Timestamp>,
+    /// The same of side b.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b_until: Option<Timestamp>,
     /// Why, in words: `only crm changed`, `later edit wins (crm 12:01:03, books 12:00:59)`.
     pub reason: String,
 }

@@ -131,6 +131,8 @@ pub(super) fn seen_late(work: Work<'_>, open: &Open, intent: &Intent) -> Change 
         chosen: value.clone(),
         from: Some(intent.side.other()),
         lost: None,
+        a_until: None,
+        b_until: None,
         reason: late.clone(),
     });
     Change {
@@ -182,6 +184,8 @@ pub(super) fn field_change(open: &Open, decision: &Decision) -> FieldChange {
         chosen: decision.chosen.clone(),
         from: decision.from,
         lost: decision.lost.clone(),
+        a_until: None,
+        b_until: None,
         reason: why(open, decision),
     }
 }
@@ -218,6 +222,8 @@ pub(super) fn created_fields(intent: &Intent, direct: bool) -> Vec<FieldChange> 
         chosen: value.clone(),
         from: Some(intent.side.other()),
         lost: None,
+        a_until: None,
+        b_until: None,
         reason: reason.clone(),
     };
     intent.fields.iter().map(change).collect()

@@ -8,6 +8,7 @@ use tandem_domain::{Side, Timestamp};
 use tandem_engine::Between;
 use tandem_store::{Intent, Link, SideMemory};
 
+use super::lost_create::lands_within;
 use super::pair::{CLOCK_SLACK, Pair};
 use crate::executor::Work;
 use crate::readings::{self, Reading};
@@ -87,7 +88,23 @@ enum Edited {
     },
 }
 
+/// When somebody edited a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edit {
+    /// As nearly as it is known.
+    pub(super) at: Timestamp,
+    /// At the latest, where `at` is the earliest.
+    pub(super) until: Option<Timestamp>,
+}
+
 impl Edited {
+    const fn until(self, plain: bool) -> Option<Timestamp> {
+        match self {
+            Self::Guessed { changed, .. } if !plain => Some(changed),
+            Self::Guessed { .. } | Self::At(_) | Self::Either(_) => None,
+        }
+    }
+
     const fn span(self, plain: bool) -> Changed {
         match self {
             Self::Guessed { changed, .. } if plain => Changed::at(changed),
@@ -120,15 +137,20 @@ pub(super) fn edits(
     link: &Link,
     moved: &[&Intent],
     pair: &Pair,
-) -> [Option<Timestamp>; 2] {
+) -> [Option<Edit>; 2] {
     let edits = Side::BOTH.map(|side| edited(work, link, moved, side, pair.side(side)?));
     let is_guessed = |edit: &Option<Edited>| matches!(edit, Some(Edited::Guessed { .. }));
     // Where both times may be those of our own writes, neither says more than the system does.
     let plain = edits.iter().all(is_guessed);
-    let [a, b] = edits.map(|edit| edit.map(|edit| edit.span(plain)));
-    [(a, b), (b, a)].map(|(own, other)| {
-        let is_unclear = other.is_some_and(|other| own.is_some_and(|own| own.is_around(other)));
-        own.filter(|_| !is_unclear).map(|own| own.earliest)
+    let span = |edit: Option<Edited>| edit.map(|edit| edit.span(plain));
+    let [a, b] = edits;
+    [(a, b), (b, a)].map(|(edit, other)| {
+        let own = span(edit)?;
+        let is_unclear = span(other).is_some_and(|other| own.is_around(other));
+        (!is_unclear).then(|| Edit {
+            at: own.earliest,
+            until: edit.and_then(|edit| edit.until(plain)),
+        })
     })
 }
 
@@ -206,14 +228,19 @@ pub(super) fn could_be_of(work: Work<'_>, intent: &Intent, changed: Changed) -> 
 /// Whether the last change of a record that a create of ours made can be its creation. Otherwise somebody edited it
 /// since, and the time is theirs.
 pub(super) fn could_be_made_so(work: Work<'_>, intent: &Intent, made: &Reading) -> bool {
+    let timeout = work.sync.end(intent.side).connector.timeout();
+    is_made_within(work, intent, made, timeout)
+}
+
+/// Whether a record was last changed at most this long after its create was sent.
+fn is_made_within(work: Work<'_>, intent: &Intent, made: &Reading, within: Duration) -> bool {
     let (side, record) = (intent.side, &made.record);
     let Some(changed) = changed(work, side, Some(made)) else {
         return true;
     };
-    let timeout = work.sync.end(side).connector.timeout();
     let sent = intent.sent_at.unwrap_or(intent.created_at);
     // An earlier sending of it may have made the record.
-    let until = sent.plus(timeout + CLOCK_SLACK);
+    let until = sent.plus(within + CLOCK_SLACK);
     let from = intent.created_at.minus(CLOCK_SLACK);
     let changed = changed.near(sent);
     record.created_at == record.updated_at || (changed >= from && changed <= until)
@@ -248,7 +275,8 @@ pub(super) fn between(
 /// What the times of a record say of the time since it was made by a create whose answer was lost. Equal times say
 /// little: many systems count in whole seconds.
 pub(super) fn since_made(work: Work<'_>, intent: &Intent, reading: &Reading) -> Between {
-    if !could_be_made_so(work, intent, reading) {
+    // It may have landed long after it was sent.
+    if !is_made_within(work, intent, reading, lands_within(work, intent)) {
         return Between::Somebody;
     }
     match (reading.record.created_at, reading.record.updated_at) {

@@ -5,7 +5,7 @@
 use tandem_domain::Side;
 use tandem_engine::{Plan, Settled};
 use tandem_store::{
-    Confirmation, JobOutcome, LinkUpdate, NewConflict, Resolution, SideState, Unseen,
+    Confirmation, IntentState, JobOutcome, LinkUpdate, NewConflict, Resolution, SideState, Unseen,
 };
 
 use super::answered;
@@ -56,6 +56,26 @@ pub(super) async fn end(work: Work<'_>, open: &Open, held: Held) -> Result<Perfo
         used_rulings: dismissed,
         moot,
         outcome: Some(JobOutcome::Done { note }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
+}
+
+/// Stores what is known now of earlier writes, before anything else is written: should that fail, what is known of their times
+/// would be gone, and an edit that comes then would be taken for theirs. What became of the others the next step finds out
+/// again: the journal tells it more of them while they are open. The job goes on.
+pub(super) async fn learn(work: Work<'_>, open: &mut Open) -> Result<Performed, WorkError> {
+    open.verdicts
+        .retain(|verdict| verdict.state == IntentState::Confirmed);
+    let open = &*open;
+    let plan = Plan::keep();
+    let confirmation = Confirmation {
+        verdicts: open.verdicts.clone(),
+        link: link_update(work, open, None),
+        conflicts: conflicts(work, open, &plan, &[]),
+        changes: changes(work, open, &plan, &[], &Settled::default()),
+        moot: answered::ended(work, open),
+        outcome: Some(work.next_step()),
         ..Confirmation::default()
     };
     work.confirm(confirmation).await

@@ -245,7 +245,7 @@ async fn settle(
             chosen.asked.extend(asked_anew.cloned());
             let known = Known::of(work, &link, &pair, &context.intents).await?;
             recovery.agreed_besides(&work.sync.policy, known.carried_over(work, &pair));
-            let moved = recovery.may_have_moved(&context.intents, &pair);
+            let moved = recovery.may_have_moved(&work.sync.policy, &context.intents, &pair);
             let mut seen = presences(work, &link, (&moved, &known), &pair);
             recovery.shown.uncover(&mut seen);
             chosen.taken_by_us = late_delete::took(work, &link, &seen, &context).await?;

@@ -8,8 +8,8 @@ use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Gone, Presence, Snapshot};
 use tandem_store::{Intent, Link};
 
-use super::changed;
-use super::seen::Known;
+use super::changed::{self, Edit};
+use super::seen::{Known, Typed};
 use crate::executor::Work;
 use crate::readings::{self, Reading};
 
@@ -101,18 +101,22 @@ pub(super) fn presences(
     let edits = changed::edits(work, link, moved, pair);
     let mut edits = edits.into_iter();
     Side::BOTH.map(|side| {
-        let edited_at = edits.next().flatten();
-        let seen_at = pair.side(side).map(|reading| known.seen_at(side, reading));
-        presence(side, pair, edited_at, seen_at.unwrap_or_default())
+        let edit = edits.next().flatten();
+        let typed = pair.side(side).map(|reading| known.typed(side, reading));
+        presence(side, pair, edit, typed.unwrap_or_default())
     })
 }
 
 fn presence(
     side: Side,
     pair: &Pair,
-    edited_at: Option<Timestamp>,
-    seen_at: BTreeMap<String, Timestamp>,
+    edit: Option<Edit>,
+    typed: Typed,
 ) -> Presence {
+    // Where the system says when, a reading that was behind says nothing.
+    let mut unseen_at = typed.unseen_at;
+    let until = edit.and_then(|edit| edit.until);
+    unseen_at.retain(|_, at| until.is_some_and(|until| *at <= until));
     match pair.side(side) {
         None => Presence::Gone(Gone::Deleted),
         Some(reading) if reading.record.archived && pair.side(side.other()).is_none() => {
@@ -121,8 +125,9 @@ fn presence(
         Some(reading) if reading.counts_as_gone => Presence::Gone(Gone::Archived),
         Some(reading) => Presence::Here(Snapshot {
             fields: reading.fields.clone(),
-            edited_at,
-            seen_at,
+            edited_at: edit.map(|edit| edit.at),
+            seen_at: typed.seen_at,
+            unseen_at,
             covered: BTreeMap::new(),
         }),
     }

@@ -82,8 +82,8 @@ impl Recovery {
                 Recovered::UnderWay => recovery.under_way.push(intent.clone()),
             }
         }
-        let moved = recovery.may_have_moved(intents, pair);
-        let edited = changed::edits(work, link, &moved, pair);
+        let moved = recovery.may_have_moved(policy, intents, pair);
+        let edited = changed::edits(work, link, &moved, pair).map(|edit| edit.map(|edit| edit.at));
         recovery.shown = recovery.shown.dated(link, edited);
         recovery
     }
@@ -213,9 +213,27 @@ impl Recovery {
     /// The writes that may have moved the time of change of their record: those that took effect, and those of which
     /// nothing shows, because the system may have dropped all that they wrote. Where another value stands than before,
     /// somebody typed it, and the time is theirs.
-    pub(super) fn may_have_moved<'i>(&self, intents: &'i [Intent], pair: &Pair) -> Vec<&'i Intent> {
+    pub(super) fn may_have_moved<'i>(
+        &self,
+        policy: &SyncPolicy,
+        intents: &'i [Intent],
+        pair: &Pair,
+    ) -> Vec<&'i Intent> {
+        // So it is where another field has changed.
+        let is_edited = |intent: &Intent, reading: &Reading| {
+            let mut others = policy.fields.iter();
+            others.any(|rule| {
+                let found = reading.fields.get(&rule.name).unwrap_or(&Value::Null);
+                let known = self.base.get(&rule.name).map(|base| base.side(intent.side));
+                !intent.fields.contains_key(&rule.name)
+                    && known.is_some_and(|known| !same(rule.equality, known, found))
+            })
+        };
         let shows_nothing = |intent: &Intent| {
             let reading = pair.side(intent.side);
+            if reading.is_some_and(|reading| is_edited(intent, reading)) {
+                return false;
+            }
             let before = stood_before(intent);
             let mut written = intent.fields.keys();
             written.all(|field| {

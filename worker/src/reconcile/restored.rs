@@ -138,6 +138,7 @@ fn set_back(link: &Link, pair: &Pair, side: Side) -> Presence {
     Presence::Here(Snapshot {
         fields,
         edited_at: None,
+        unseen_at: BTreeMap::new(),
         seen_at: BTreeMap::new(),
         covered: BTreeMap::new(),
     })

@@ -87,9 +87,9 @@ impl Known {
         writes.max_by_key(|intent| intent.created_at)
     }
 
-    /// By field, when the value that stands there was seen first.
-    pub(super) fn seen_at(&self, side: Side, reading: &Reading) -> BTreeMap<String, Timestamp> {
-        seen_at(self.about(side), side, &reading.fields)
+    /// Between which times the values that stand there were typed.
+    pub(super) fn typed(&self, side: Side, reading: &Reading) -> Typed {
+        typed(self.about(side), side, &reading.fields)
     }
 
     fn about(&self, side: Side) -> &[Intent] {
@@ -122,37 +122,53 @@ fn is_contest_without_base(work: Work<'_>, link: &Link, pair: &Pair) -> bool {
     })
 }
 
-fn seen_at(intents: &[Intent], side: Side, fields: &Fields) -> BTreeMap<String, Timestamp> {
-    let mut seen_at: BTreeMap<String, Timestamp> = BTreeMap::new();
+/// Between which times the values of a record were typed, by field.
+#[derive(Debug, Default)]
+pub(super) struct Typed {
+    /// They were there already.
+    pub(super) seen_at: BTreeMap<String, Timestamp>,
+    /// They were not there yet.
+    pub(super) unseen_at: BTreeMap<String, Timestamp>,
+}
+
+fn typed(intents: &[Intent], side: Side, fields: &Fields) -> Typed {
+    let mut typed = Typed::default();
     let mut in_order: Vec<&Intent> = intents.iter().collect();
     in_order.sort_by_key(|intent| intent.created_at);
     for intent in in_order {
-        for (field, then) in read_then(intent, side) {
+        for (field, then, until) in read_then(intent, side) {
             let stands = fields.get(field).unwrap_or(&Value::Null);
             if then == stands {
-                seen_at.entry(field.clone()).or_insert(intent.created_at);
+                let seen = typed.seen_at.entry(field.clone()).or_insert(until);
+                *seen = until.min(*seen);
             } else {
                 // Something else stood there meanwhile: whoever typed the same again did so since.
-                seen_at.remove(field);
+                typed.seen_at.remove(field);
+                typed.unseen_at.insert(field.clone(), intent.created_at);
             }
         }
     }
-    seen_at
+    typed
 }
 
-/// What stood on a side when a write was decided, as far as the journal keeps it. A create carries over what its source
-/// held.
-fn read_then(intent: &Intent, side: Side) -> Vec<(&String, &Value)> {
+/// What stood on a side when a write was decided, as far as the journal keeps it, and until when it was typed. A create
+/// carries over what its source held.
+fn read_then(intent: &Intent, side: Side) -> Vec<(&String, &Value, Timestamp)> {
+    let at = intent.created_at;
     if intent.op == IntentOp::Create {
         let is_source = intent.side == side.other();
-        return intent.fields.iter().filter(|_| is_source).collect();
+        let fields = intent.fields.iter().filter(|_| is_source);
+        return fields.map(|(field, value)| (field, value, at)).collect();
     }
     let decided = intent.decided.iter();
     let of_side = decided.map(|decided| match side {
-        Side::A => (&decided.field, &decided.a),
-        Side::B => (&decided.field, &decided.b),
+        Side::A => (&decided.field, &decided.a, decided.a_until),
+        Side::B => (&decided.field, &decided.b, decided.b_until),
     });
-    of_side.collect()
+    let until = |known: Option<Timestamp>| known.map_or(at, |known| known.min(at));
+    of_side
+        .map(|(field, value, known)| (field, value, until(known)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -176,6 +192,8 @@ mod tests {
             chosen: text(held),
             from: Some(Side::A),
             lost: None,
+            a_until: None,
+            b_until: None,
             reason: String::new(),
         };
         Intent {
@@ -195,7 +213,7 @@ mod tests {
                 .iter()
                 .map(|(second, held)| write(&make, *second, held))
                 .collect();
-            seen_at(&intents, Side::A, &now).get("city").copied()
+            typed(&intents, Side::A, &now).seen_at.get("city").copied()
         };
         assert_eq!(
             seen(&[(20, "Ghent"), (10, "Ghent")]),
@@ -204,5 +222,16 @@ mod tests {
         assert_eq!(seen(&[(10, "Ghent"), (20, "Bruges")]), None);
         let back = [(30, "Ghent"), (10, "Ghent"), (20, "Bruges")];
         assert_eq!(seen(&back), Some(Timestamp::from_secs(30)));
+    }
+
+    #[test]
+    fn a_value_was_typed_after_the_last_reading_that_shows_another_and_before_the_time_of_the_first_that_shows_it() {
+        let make = Make::default();
+        let now = Fields::from([("city".to_owned(), text("Ghent"))]);
+        let mut shown = write(&make, 30, "Ghent");
+        shown.decided[0].a_until = Some(Timestamp::from_secs(25));
+        let typed = typed(&[write(&make, 20, "Bruges"), shown], Side::A, &now);
+        assert_eq!(typed.unseen_at["city"], Timestamp::from_secs(20));
+        assert_eq!(typed.seen_at["city"], Timestamp::from_secs(25));
     }
 }

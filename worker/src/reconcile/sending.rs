@@ -1,15 +1,17 @@
 //! Carrying a plan of a linked pair out: what is right before each write, what is sent, and what is read back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side, Value};
-use tandem_engine::{Between, Plan, PlannedWrite, WriteOp};
-use tandem_store::{Causes, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting};
+use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, WriteOp};
+use tandem_store::{Causes, FieldChange, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting};
 
 use super::change_log::decided;
-use super::changed::between;
+use super::changed::{between, changed};
 use super::confirm::{finish, seen};
+use super::held;
 use super::linked::{Open, Round};
 use super::looks::LOOK_AGAIN;
 use super::met::{self, Stood};
@@ -42,11 +44,14 @@ pub(super) fn write_to(carried: &[Carried], side: Side) -> Option<&Carried> {
 /// again right before.
 pub(super) async fn carry_out(
     work: Work<'_>,
-    open: Open,
+    mut open: Open,
     planned: Plan,
     recovery: &Recovery,
     causes: Causes,
 ) -> Result<Round, WorkError> {
+    if is_apart_from_late(&open, &planned) {
+        return held::learn(work, &mut open).await.map(Round::Ended);
+    }
     for write in &planned.writes {
         if let (WriteOp::Create, Some(source)) = (write.op, &open.link.side(write.side.other()).id)
         {
@@ -85,6 +90,20 @@ pub(super) async fn carry_out(
         }
     }
     send_all(work, open, planned, steps).await
+}
+
+/// Whether writes of which only now is known that they took effect are about other fields than those of the plan.
+fn is_apart_from_late(open: &Open, planned: &Plan) -> bool {
+    let mut late = open.late_intents().peekable();
+    let is_any = late.peek().is_some();
+    let fields: BTreeSet<&String> = late.flat_map(|intent| intent.fields.keys()).collect();
+    let mut written = planned.writes.iter();
+    is_any
+        && planned.link == LinkFate::Keep
+        && written.all(|write| {
+            let is_update = write.op == WriteOp::Update;
+            is_update && write.fields.keys().all(|field| !fields.contains(field))
+        })
 }
 
 /// One write of a plan.
@@ -282,9 +301,24 @@ fn intent_for(work: Work<'_>, open: &Open, planned: &Plan, write: &PlannedWrite)
             source,
             target,
             match_key: None,
-            decided: decided(open, planned, &write.fields),
+            decided: typed_until(work, open, decided(open, planned, &write.fields)),
         },
     )
+}
+
+/// Notes until when what stands in both records was typed: once our own writes have moved their times, nothing else says so.
+fn typed_until(work: Work<'_>, open: &Open, decided: Vec<FieldChange>) -> Vec<FieldChange> {
+    let now = work.context.now();
+    let [a_until, b_until] = Side::BOTH.map(|side| {
+        let changed = changed(work, side, open.pair.side(side));
+        changed.map(|changed| changed.latest.min(now))
+    });
+    let dated = decided.into_iter().map(|one| FieldChange {
+        a_until,
+        b_until,
+        ..one
+    });
+    dated.collect()
 }
 
 /// Whether a mapped field that was not written changed with the write.

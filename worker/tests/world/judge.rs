@@ -256,7 +256,7 @@ impl Judge<'_> {
                         || self.was_typed_on_both(lost)
                         || self.is_logged_as_lost(lost, ""));
                 assert!(
-                    !(lost.carried || lost.shown) || self.is_still_known(lost) || is_told,
+                    !(lost.carried || lost.read) || self.is_still_known(lost) || is_told,
                     "seed {seed}: `{}` was known, and gave way to a write of ours that landed late. {}",
                     lost.value,
                     story()

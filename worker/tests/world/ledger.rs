@@ -19,6 +19,8 @@ pub struct Typed {
     pub at: Timestamp,
     /// Whether Tandem was ever shown it.
     pub shown: bool,
+    /// Whether that was in the answer to a reading of the record, and not only in a listing, of which no values are kept.
+    pub read: bool,
     /// Whether Tandem ever sent it to the other side.
     pub carried: bool,
     /// Tandem wrote something else over it.
@@ -80,6 +82,7 @@ impl Ledger {
             value,
             at,
             shown: false,
+            read: false,
             carried: false,
             overwritten: None,
         });
@@ -91,6 +94,14 @@ impl Ledger {
         let mut entries = self.entries();
         for number in numbers {
             entries[*number].shown = true;
+        }
+    }
+
+    /// Tandem read these.
+    pub fn read<'e>(&self, numbers: impl IntoIterator<Item = &'e usize>) {
+        let mut entries = self.entries();
+        for number in numbers {
+            entries[*number].read = true;
         }
     }
 

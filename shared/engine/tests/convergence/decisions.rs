@@ -51,6 +51,7 @@ fn a_contest_that_was_decided_is_not_decided_anew_between_the_same_values() {
             fields,
             edited_at,
             seen_at: BTreeMap::new(),
+            unseen_at: BTreeMap::new(),
             covered: BTreeMap::new(),
         })
     };
@@ -98,6 +99,7 @@ fn a_value_that_was_seen_before_is_no_later_edit_however_late_its_record_was_cha
             fields: Fields::from([("name".to_owned(), text(name))]),
             edited_at: Some(Timestamp::from_micros(at)),
             seen_at: seen.into_iter().collect(),
+            unseen_at: BTreeMap::new(),
             covered: BTreeMap::new(),
         })
     };
@@ -277,6 +279,7 @@ fn an_edit_beats_a_delete_and_an_untouched_record_follows_it() {
             fields: Fields::from([("name".into(), text(value))]),
             edited_at: None,
             seen_at: BTreeMap::new(),
+            unseen_at: BTreeMap::new(),
             covered: BTreeMap::new(),
         })
     };

@@ -74,6 +74,7 @@ impl System {
             fields: self.fields.clone(),
             edited_at: Some(Timestamp::from_micros(self.edited_at)),
             seen_at: BTreeMap::new(),
+            unseen_at: BTreeMap::new(),
             covered: BTreeMap::new(),
         })
     }

@@ -36,6 +36,8 @@ async fn told_world() -> (World, LinkId) {
         base: None,
         chosen: Value::Text("Anna".to_owned()),
         from: Some(Side::A),
+        a_until: None,
+        b_until: None,
         lost: None,
         reason: "only crm changed".to_owned(),
     });

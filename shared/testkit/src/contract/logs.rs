@@ -34,6 +34,8 @@ fn field(name: &str, lost: Option<&str>) -> FieldChange {
         chosen: Value::Text("new".to_owned()),
         from: Some(Side::A),
         lost: lost.map(|value| Value::Text(value.to_owned())),
+        a_until: None,
+        b_until: None,
         reason: "only crm changed".to_owned(),
     }
 }

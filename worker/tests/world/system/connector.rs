@@ -34,11 +34,18 @@ impl FakeSystem {
 
     /// The record as a reader sees it who is so far behind; what it shows counts as seen by Tandem.
     fn seen(&self, id: &RecordId, lag: Lag) -> Option<RemoteRecord> {
+        self.looked_at(id, lag, false)
+    }
+
+    fn looked_at(&self, id: &RecordId, lag: Lag, is_read: bool) -> Option<RemoteRecord> {
         let now = self.real_now();
         let state = self.state();
         let (row, touched_since) = state.as_of(id, now, lag.by);
         let row = row.filter(|_| !touched_since || lag.shows == Meanwhile::Before)?;
         self.ledger().shown(row.typed.values());
+        if is_read {
+            self.ledger().read(row.typed.values());
+        }
         Some(self.remote(id, row))
     }
 
@@ -101,7 +108,7 @@ impl FakeSystem {
             return ReadOutcome::Unreadable("half a character".into());
         }
         let record = (!hidden)
-            .then(|| self.seen(&target, self.oddities().lag))
+            .then(|| self.looked_at(&target, self.oddities().lag, true))
             .flatten();
         let outcome = record.map_or(ReadOutcome::Missing, |one| {
             ReadOutcome::Found(Box::new(one))
