@@ -126,7 +126,6 @@ pub(super) fn remember_writes(work: Work<'_>, open: &Open, side: Side, state: &m
                 since: work.context.now(),
                 asked: true,
                 lost: true,
-                answered: false,
             };
             state.memory.unseen.insert(field.clone(), unseen);
         }

@@ -1,8 +1,11 @@
 //! Updates that may land once more. One that had no answer is sent again, or seen late, or never; whatever held its first
 //! sending back, a queue of a proxy say, may still carry it out, over what somebody typed in that system since. So for
-//! some minutes a value of ours that shows again is known to be ours, and the plan puts back what it went over.
+//! some minutes a value of ours that shows again is known to be ours, and the plan puts back what it went over. The same
+//! holds for some seconds of a value that was answered and written over a moment later: many systems carry out later than
+//! they answer, and not always in the order in which they were told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
 use tandem_engine::{FieldRule, OpenWrite, is_form_of, same};
@@ -18,6 +21,12 @@ use crate::readings::Reading;
 /// So many values are remembered for a side: somebody who edits without pause while a system does not answer must not
 /// fill the link.
 const REMEMBERED_MAX: usize = 32;
+
+/// What was answered is carried out within this long, even by a system that answers before it does so.
+const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(20);
+
+/// A write that went out so long after another one may be carried out before it.
+const OVERTAKEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a record was last known to hold in a field, where an earlier sending of ours has landed over it. Each may do so once
 /// only: who types that value after it was put right has edited.
@@ -58,7 +67,16 @@ fn has_landed(
     }
     let now = work.context.now();
     let at = changed(work, side, Some(reading)).map_or(now, |it| it.near(one.since).min(now));
-    at.since(one.since) < LANDS_WITHIN
+    at.since(one.since) < lands_within(one)
+}
+
+/// How long after it was sent a value may land.
+const fn lands_within(one: &MayLand) -> Duration {
+    if one.answered {
+        CARRIED_OUT_WITHIN
+    } else {
+        LANDS_WITHIN
+    }
 }
 
 /// What somebody typed into fields over which an earlier sending of ours may land yet, and that nobody has decided upon.
@@ -69,7 +87,7 @@ pub(super) fn edited_under(
 ) -> Fields {
     let now = work.context.now();
     let may_land = link.side(side).memory.may_land.iter();
-    let may_land = may_land.filter(|one| now.since(one.since) < LANDS_WITHIN);
+    let may_land = may_land.filter(|one| now.since(one.since) < lands_within(one));
     let edited = may_land.filter_map(|one| {
         let rule = work.sync.policy.rule(&one.field)?;
         let known = link.base.get(&one.field)?.side(side);
@@ -122,6 +140,10 @@ pub(super) fn remembered(
         }
     }
     known.retain(|one| one.times > 0 && now.since(one.since) < LANDS_WITHIN);
+    for one in taken_back(open, base, side).chain(overtaken(work, open, carried, side)) {
+        known.retain(|other| other.field != one.field || other.sent != one.sent);
+        known.push(one);
+    }
     let again = write_to(carried, side).map(|one| (&one.intent, one.intent.sends, base));
     let settled = open.late_intents().chain(open.unseen_intents());
     let settled = settled.map(|intent| (intent, without_answer(intent), &open.base));
@@ -143,11 +165,63 @@ pub(super) fn remembered(
                 kept: agreed.map_or(sent, |base| base.side(side)).clone(),
                 since: intent.sent_at.unwrap_or(intent.created_at),
                 times,
+                answered: false,
             });
         }
     }
     known.drain(..known.len().saturating_sub(REMEMBERED_MAX));
     known
+}
+
+/// What we wrote a moment before a write that was carried out now: it may be carried out after it.
+fn overtaken<'o>(
+    work: Work<'_>,
+    open: &'o Open,
+    carried: &'o [Carried],
+    side: Side,
+) -> impl Iterator<Item = MayLand> + 'o {
+    let now = work.context.now();
+    let own = open.link.side(side).memory.own_write.as_ref();
+    let own = own.filter(move |own| now.since(own.read_at) <= OVERTAKEN_WITHIN);
+    let write = write_to(carried, side).zip(own);
+    write.into_iter().flat_map(move |(write, own)| {
+        let fields = write.intent.fields.iter();
+        fields.filter_map(move |(field, value)| {
+            let earlier = open.base.get(field)?;
+            let sent = earlier.side(side.other());
+            let is_ours = own.fields.contains(field) || own.wrote.contains(field);
+            (is_ours && sent != value).then(|| MayLand {
+                field: field.clone(),
+                sent: sent.clone(),
+                kept: earlier.side(side).clone(),
+                since: own.read_at,
+                times: 1,
+                answered: true,
+            })
+        })
+    })
+}
+
+/// Values that were answered and did not show, and of which the source has another by now: a system that is behind may show
+/// them a moment later.
+fn taken_back<'o>(
+    open: &'o Open,
+    base: &'o BTreeMap<String, BaseValue>,
+    side: Side,
+) -> impl Iterator<Item = MayLand> + 'o {
+    let unseen = open.link.side(side).memory.unseen.iter();
+    let taken_back = unseen.filter(move |(field, unseen)| {
+        let agreed = base.get(*field).map(|base| base.side(side.other()));
+        !unseen.lost && agreed != Some(&unseen.value)
+    });
+    taken_back.map(|(field, unseen)| MayLand {
+        field: field.clone(),
+        sent: unseen.value.clone(),
+        kept: unseen.value.clone(),
+        since: unseen.since,
+        times: 1,
+        answered: true,
+    })
 }
 
 /// How many sendings of a write had no answer. One that was answered, and whose job went on to fail, stays open too.

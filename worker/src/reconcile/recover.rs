@@ -39,7 +39,7 @@ impl Recovery {
     pub(super) fn of(work: Work<'_>, link: &Link, intents: &[Intent], pair: &Pair) -> Self {
         let policy = &work.sync.policy;
         // What was taken and not shown at first, then what was sent since.
-        let values = Side::BOTH.map(|side| unseen_values(work, link, pair, side));
+        let values = Side::BOTH.map(|side| unseen_values(work, link, side));
         let unseen = || {
             Side::BOTH.into_iter().zip(&values).map(|(side, values)| {
                 let at_its_time = shows_time_of_unseen(work, link, pair, side);
@@ -304,32 +304,21 @@ pub(super) const LANDS_WITHIN: Duration = Duration::from_secs(600);
 /// What the journal says of a write whose end was never known. It tells it from one that the system refused.
 pub(super) const NOT_SEEN: &str = "not seen when read back; planned anew";
 
-/// What was answered is carried out within this long, even by a system that answers before it does so.
-const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(20);
-
 /// Values that were taken and not shown count as ours only as long as the other side still agrees to them. Those whose
-/// answer was lost do for some minutes, and those that were written over for some seconds: later somebody may have typed
-/// the same.
-fn unseen_values(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> Fields {
-    let reading = pair.side(side);
+/// answer was lost do for some minutes: later somebody may have typed the same.
+fn unseen_values(work: Work<'_>, link: &Link, side: Side) -> Fields {
     let now = work.context.now();
-    let shown = changed(work, side, reading);
     let is_sent_to = |field: &String, value: &Value| {
         let other = link.side(side.other()).memory.unseen.get(field);
         other.is_some_and(|other| !other.lost && other.value == *value)
     };
     let is_ours = |field: &String, unseen: &Unseen| {
         let agreed = link.base.get(field).map(|base| base.side(side.other()));
-        let found = reading.and_then(|reading| reading.fields.get(field));
-        match (unseen.lost, unseen.answered) {
-            // What was put back was written to both sides, and neither may show it yet.
-            (false, _) => agreed == Some(&unseen.value) || is_sent_to(field, &unseen.value),
-            (true, false) => now.since(unseen.since) < LANDS_WITHIN,
-            (true, true) => {
-                let landed = shown.map_or(now, |shown| shown.near(unseen.since).min(now));
-                found == Some(&unseen.value) && landed.since(unseen.since) < CARRIED_OUT_WITHIN
-            }
+        if unseen.lost {
+            return now.since(unseen.since) < LANDS_WITHIN;
         }
+        // What was put back was written to both sides, and neither may show it yet.
+        agreed == Some(&unseen.value) || is_sent_to(field, &unseen.value)
     };
     let unseen = &link.side(side).memory.unseen;
     unseen

@@ -15,9 +15,6 @@ use crate::executor::Work;
 /// A system is given so long to show what it was told.
 const SECOND_LOOK: Duration = Duration::from_secs(5);
 
-/// A write that was answered is carried out within this long.
-const OVERTAKEN_WITHIN: Duration = Duration::from_secs(60);
-
 /// What is to be remembered, asked, and looked at again.
 #[derive(Default)]
 pub(super) struct Unshown {
@@ -36,9 +33,6 @@ impl Unshown {
             let write = write_to(carried, side);
             unshown.look_at_earlier(work, open, write, settled, side);
         }
-        for write in carried {
-            unshown.keep_overtaken(work, open, write);
-        }
         // What was sent and never seen may land yet, over whatever stands there: rather than what was answered before.
         for intent in open.unseen_intents() {
             for (field, value) in &intent.fields {
@@ -47,7 +41,6 @@ impl Unshown {
                     since: work.context.now(),
                     asked: true,
                     lost: true,
-                    answered: false,
                 };
                 unshown.keep(intent.side, field, unseen);
             }
@@ -91,17 +84,10 @@ impl Unshown {
             let is_written = write.is_some_and(|one| one.intent.fields.contains_key(field));
             let agreed = settled.known(side.other()).get(field);
             let is_taken_back = !unseen.lost && agreed != Some(&unseen.value);
-            if is_written || then != known {
+            if is_written || is_taken_back || then != known {
                 continue;
             }
             let mut unseen = unseen.clone();
-            if is_taken_back {
-                // The source has another value by now. What a system that is behind shows a moment later is ours all the
-                // same.
-                unseen.lost = true;
-                unseen.answered = true;
-                unseen.asked = true;
-            }
             let since = now.since(unseen.since);
             if !unseen.asked && since >= SECOND_LOOK {
                 unseen.asked = true;
@@ -115,37 +101,6 @@ impl Unshown {
                 self.look_again_after(SECOND_LOOK.saturating_sub(since));
             }
             self.keep(side, field, unseen);
-        }
-    }
-
-    /// A system may say yes and carry out later: what we wrote a moment before this write may land over it.
-    fn keep_overtaken(&mut self, work: Work<'_>, open: &Open, write: &Carried) {
-        let side = write.intent.side;
-        let Some(own) = &open.link.side(side).memory.own_write else {
-            return;
-        };
-        if work.context.now().since(own.read_at) > OVERTAKEN_WITHIN {
-            return;
-        }
-        for (field, value) in &write.intent.fields {
-            let earlier = open
-                .link
-                .base
-                .get(field)
-                .map(|base| base.side(side.other()));
-            let Some(earlier) = earlier.filter(|earlier| *earlier != value) else {
-                continue;
-            };
-            if own.fields.contains(field) || own.wrote.contains(field) {
-                let unseen = Unseen {
-                    value: earlier.clone(),
-                    since: own.read_at,
-                    asked: true,
-                    lost: true,
-                    answered: true,
-                };
-                self.keep(side, field, unseen);
-            }
         }
     }
 
@@ -172,7 +127,6 @@ impl Unshown {
                 since: work.context.now(),
                 asked,
                 lost: false,
-                answered: false,
             };
             self.keep(lost.side, &lost.field, unseen);
         }

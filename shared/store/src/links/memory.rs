@@ -38,8 +38,9 @@ pub struct SideMemory {
     /// it show them later they are ours, not an edit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen: BTreeMap<String, Unseen>,
-    /// Values of writes that had no answer when they were sent first. Whatever holds such a request back may carry it out
-    /// after the same was written in another way, and over what somebody typed since.
+    /// Values of writes that had no answer when they were sent first, or of answered ones that were written over a moment later.
+    /// Whatever holds such a request back may carry it out after the same was written in another way, and over what
+    /// somebody typed since; and a system may carry out later than it answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub may_land: Vec<MayLand>,
     /// Values that somebody typed there, and that a write of ours without an answer may still go over, or has gone over,
@@ -173,10 +174,6 @@ pub struct Unseen {
     /// Whether the answer to the write was lost, and nobody knows whether it will land.
     #[serde(default)]
     pub lost: bool,
-    /// Of one that is `lost`: it was answered, and written over a moment later. Only a system that carries out later
-    /// than it answers can put it back.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub answered: bool,
 }
 
 /// A value of ours that may land once more, long after it was sent.
@@ -192,6 +189,9 @@ pub struct MayLand {
     pub since: Timestamp,
     /// How often it may land yet.
     pub times: u32,
+    /// Whether it was answered: then it lands soon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
 }
 
 /// A value that a record showed while a write of ours to it had no answer.
