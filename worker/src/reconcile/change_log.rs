@@ -192,12 +192,9 @@ pub(super) fn field_change(open: &Open, decision: &Decision) -> FieldChange {
 
 /// Why a value was chosen, and whether it puts right what an earlier write of ours has done late.
 fn why(open: &Open, decision: &Decision) -> String {
-    let over = open.shown.covered().find(|one| *one.1 == decision.field);
+    let over = open.shown.why_covered(&decision.field);
     let reason = &decision.reason;
-    over.map_or_else(
-        || reason.clone(),
-        |(side, ..)| format!("{reason}; what side {side} shows is an earlier write of ours that had no answer and landed late"),
-    )
+    over.map_or_else(|| reason.clone(), |over| format!("{reason}; {over}"))
 }
 
 pub(super) fn created_fields(intent: &Intent, direct: bool) -> Vec<FieldChange> {

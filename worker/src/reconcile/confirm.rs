@@ -1,7 +1,7 @@
 //! The end of a plan: what the store is to keep of it, in one transaction.
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{Side, Timestamp};
+use tandem_domain::{Side, Timestamp, Value};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Change, Confirmation, Doubt, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
@@ -59,6 +59,7 @@ pub(super) async fn finish(
         }
     }
     // The system has taken it: what cannot be read back for the moment is as if it did not show yet.
+    let is_unread = |one: &Carried| is_unread(one) || shows_nothing(&open, one);
     for one in carried.iter_mut().filter(|one| is_unread(one)) {
         one.after = open.pair.side(one.intent.side).cloned();
     }
@@ -124,6 +125,21 @@ pub(super) async fn finish(
         look_at_the_rest(work, &open).await?;
     }
     Ok(performed)
+}
+
+/// Whether what was read back of an update shows neither what was written nor anything that stood beside it: some systems
+/// answer so for a while when they fail. It says nothing of what the record holds.
+fn shows_nothing(open: &Open, one: &Carried) -> bool {
+    let (Some(before), Some(after)) = (open.pair.side(one.intent.side), &one.after) else {
+        return false;
+    };
+    let sent = &one.intent.fields;
+    let has_value = |value: &Value| !value.is_null();
+    let stood_beside = before.fields.iter();
+    let mut stood_beside = stood_beside.filter(|(field, _)| !sent.contains_key(*field));
+    let is_any_due =
+        sent.values().any(has_value) && stood_beside.any(|(_, value)| has_value(value));
+    one.intent.op == IntentOp::Update && is_any_due && !after.fields.values().any(has_value)
 }
 
 /// What is said of records that creates met.

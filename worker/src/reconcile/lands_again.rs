@@ -13,7 +13,7 @@ use tandem_store::{Intent, IntentOp, IntentState, Link, MayLand};
 
 use super::changed::changed;
 use super::linked::Open;
-use super::recover::LANDS_WITHIN;
+use super::recover::{LANDS_WITHIN, is_told_apart};
 use super::sending::{Carried, write_to};
 use crate::executor::Work;
 use crate::readings::Reading;
@@ -86,6 +86,11 @@ pub(super) fn edited_under(
     (side, reading): (Side, &Reading),
 ) -> Fields {
     let now = work.context.now();
+    let own = link.side(side).memory.own_write.as_ref();
+    if own.is_some_and(|own| is_told_apart(link, side, own, reading).is_some()) {
+        // Nobody has, as its time of change says.
+        return Fields::new();
+    }
     let may_land = link.side(side).memory.may_land.iter();
     let may_land = may_land.filter(|one| now.since(one.since) < lands_within(one));
     let edited = may_land.filter_map(|one| {
@@ -190,10 +195,13 @@ fn overtaken<'o>(
             let earlier = open.base.get(field)?;
             let sent = earlier.side(side.other());
             let is_ours = own.fields.contains(field) || own.wrote.contains(field);
+            // It may not have shown yet, and then what stands there stood there before.
+            let kept = earlier.side(side);
+            let is_form = !kept.is_null() && !sent.is_null() && is_form_of(kept, sent);
             (is_ours && sent != value).then(|| MayLand {
                 field: field.clone(),
                 sent: sent.clone(),
-                kept: earlier.side(side).clone(),
+                kept: if is_form { kept } else { sent }.clone(),
                 since: own.read_at,
                 times: 1,
                 answered: true,

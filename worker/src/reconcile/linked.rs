@@ -19,6 +19,7 @@ use super::emptied;
 use super::filtered;
 use super::late_delete;
 use super::lost_create::{lost_create, settle_create};
+use super::lost_update;
 use super::made_again;
 use super::overwritten::{self, Overwritten};
 use super::pair::{Pair, presences, read_both};
@@ -221,6 +222,7 @@ async fn settle(
     for edit in &around.came_after {
         recovery.take_for_edited(edit);
     }
+    lost_update::find(work, &link, &pair, &mut recovery.shown).await?;
     let outdated = answered::set_aside(work, &link, &mut context, &recovery, &pair).await?;
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),

@@ -24,6 +24,7 @@ mod linked;
 mod looks;
 mod lookup;
 mod lost_create;
+mod lost_update;
 mod made_again;
 mod met;
 mod moot;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{Side, Timestamp};
+use tandem_domain::{Side, Timestamp, Value};
 use tandem_engine::{Gone, Presence, Snapshot};
 use tandem_store::{Intent, Link};
 
@@ -77,16 +77,34 @@ pub(super) async fn read_both(work: Work<'_>, link: &Link) -> Result<Pair, Conne
 /// Reads the record of one side.
 pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look, ConnectorError> {
     let began = work.context.now();
-    let reading = match &link.side(side).id {
+    let mut reading = match &link.side(side).id {
         Some(id) => readings::read(work.sync, side, id, work.claimed.job.hints).await?,
         None => None,
     };
+    if let Some(reading) = &mut reading {
+        leave_out(link, side, reading);
+    }
     let ended = work.context.now();
     Ok(Look {
         reading,
         began,
         ended,
     })
+}
+
+/// Where a record is as old as it was when it had a value, nobody has emptied the field since: the system says nothing of it,
+/// whatever it puts in its place.
+fn leave_out(link: &Link, side: Side, reading: &mut Reading) {
+    let known = link.side(side);
+    let is_as_old = reading.record.updated_at.is_some()
+        && reading.record.updated_at == known.updated_at
+        && reading.record.version == known.version;
+    if !is_as_old {
+        return;
+    }
+    let had_value = link.base.iter().filter(|(_, base)| !base.side(side).is_null());
+    let hidden = had_value.filter(|(field, _)| reading.fields.get(*field).is_some_and(Value::is_null));
+    reading.left_out.extend(hidden.map(|(field, _)| field.clone()));
 }
 
 /// Both sides as the engine looks at them. A record that is out of use, and whose partner is deleted, is not made again

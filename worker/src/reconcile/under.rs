@@ -4,7 +4,7 @@
 //! Where our write has gone over it, the plan looks at what the record held, and puts it back if that is what both are
 //! to have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{
@@ -32,6 +32,8 @@ use crate::readings::Reading;
 pub(super) struct Shown {
     a: BTreeMap<String, ShownUnder>,
     b: BTreeMap<String, ShownUnder>,
+    /// Where our last write was lost, as what stood there before shows again.
+    lost: BTreeSet<(Side, String)>,
 }
 
 impl Shown {
@@ -45,7 +47,36 @@ impl Shown {
                 |reading| shown(work, link, writes, (side, reading), pair.side(side.other())),
             )
         });
-        Self { a, b }
+        Self {
+            a,
+            b,
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// Takes what stands in a field for what stood there before our last write, which was lost: what both agreed on holds.
+    pub(super) fn take_for_lost(&mut self, side: Side, field: &str, agreed: Value, stands: Value) {
+        let shown = match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        };
+        let covered = ShownUnder {
+            value: agreed,
+            edited_at: None,
+            covered_by: Some(stands),
+        };
+        shown.insert(field.to_owned(), covered);
+        self.lost.insert((side, field.to_owned()));
+    }
+
+    /// Why what a record shows is not what it is taken to hold, in words; `None` where nothing went over it.
+    pub(super) fn why_covered(&self, field: &str) -> Option<String> {
+        let (side, ..) = self.covered().find(|one| one.1 == field)?;
+        Some(if self.lost.contains(&(side, field.to_owned())) {
+            format!("what side {side} shows stood there before our last write to it, and is back since another field was edited")
+        } else {
+            format!("what side {side} shows is an earlier write of ours, which landed late")
+        })
     }
 
     /// With all that was noted before, where a person has said that the partner counts: whatever stands in its place now, be it

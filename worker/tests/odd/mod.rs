@@ -36,3 +36,4 @@ mod side_effects;
 mod told;
 mod under;
 mod upserted;
+mod went_back;

@@ -1,6 +1,7 @@
 //! What the system answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tandem_connectors::{
@@ -55,6 +56,11 @@ impl FakeSystem {
         for field in &left_out {
             fields.insert(field.clone(), Value::Null);
         }
+        let left_out = if self.hides_as_null.load(Ordering::Relaxed) {
+            BTreeSet::new()
+        } else {
+            left_out
+        };
         let (updated_at, updated_again) = self.oddities().tells(row.updated_at);
         RemoteRecord {
             id: id.clone(),

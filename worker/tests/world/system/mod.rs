@@ -11,7 +11,7 @@ pub mod rows;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tandem_connectors::{Capabilities, FieldInfo, StreamInfo};
@@ -52,6 +52,8 @@ pub struct FakeSystem {
     pages: pages::Pages,
     /// Fields that it shows nobody, by no answer.
     hidden: Mutex<BTreeSet<&'static str>>,
+    /// Whether answers hold nothing in the place of what is hidden, rather than leave it out.
+    hides_as_null: AtomicBool,
     reads: AtomicUsize,
     /// Reads by id wait while a test holds this.
     pub slow_reads: tokio::sync::RwLock<()>,
@@ -83,6 +85,7 @@ impl FakeSystem {
             deeds: Mutex::default(),
             pages: pages::Pages::default(),
             hidden: Mutex::default(),
+            hides_as_null: AtomicBool::default(),
             reads: AtomicUsize::new(0),
             slow_reads: tokio::sync::RwLock::default(),
             crashed: Notify::new(),
@@ -126,6 +129,11 @@ impl FakeSystem {
     /// From now on no answer shows these fields.
     pub fn hides_fields(&self, fields: &[&'static str]) {
         *locked(&self.hidden) = fields.iter().copied().collect();
+    }
+
+    /// Whether answers hold nothing in the place of such fields, rather than leave them out.
+    pub fn hides_as_null(&self, as_null: bool) {
+        self.hides_as_null.store(as_null, Ordering::Relaxed);
     }
 
     fn hidden(&self) -> BTreeSet<&'static str> {

@@ -1,0 +1,94 @@
+//! Updates that were answered and lost. A system, or a form that somebody has open, may save a record as it was before our
+//! write, with the edit of another field: then what stood there before shows again, under a new time. It looks like an edit
+//! back to the old value, and nobody made it. Somebody who takes our value back by hand changes nothing else with it.
+
+use std::time::Duration;
+
+use tandem_domain::{Fields, Side, Value};
+use tandem_engine::same;
+use tandem_store::{IntentOp, IntentState, Link, OwnWrite};
+
+use super::pair::Pair;
+use super::under::Shown;
+use crate::executor::Work;
+use crate::failure::WorkError;
+use crate::readings::Reading;
+
+/// What is saved so long after our write was read before it.
+const SAVED_WITHIN: Duration = Duration::from_secs(600);
+
+/// Takes what such a save has put back for what our write went over. The journal is asked only where a field that we wrote
+/// a moment ago has changed together with another.
+pub(super) async fn find(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    shown: &mut Shown,
+) -> Result<(), WorkError> {
+    for side in Side::BOTH {
+        let (Some(own), Some(reading)) = (&link.side(side).memory.own_write, pair.side(side))
+        else {
+            continue;
+        };
+        let is_recent = work.context.now().since(own.read_at) < SAVED_WITHIN;
+        let suspects = suspects(work, link, own, (side, reading));
+        if !is_recent || suspects.is_empty() {
+            continue;
+        }
+        let before = stood_before(work, side, &reading.record.id).await?;
+        for field in suspects {
+            let Some(rule) = work.sync.policy.rule(field) else {
+                continue;
+            };
+            let found = found(reading, field);
+            let is_back = before.get(field).is_some_and(|stood| same(rule.equality, stood, &found));
+            if let Some(base) = link.base.get(field).filter(|_| is_back) {
+                shown.take_for_lost(side, field, base.side(side).clone(), found);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The fields of our last write that show something else than it has put there, where another field has changed too.
+fn suspects<'o>(
+    work: Work<'_>,
+    link: &Link,
+    own: &'o OwnWrite,
+    (side, reading): (Side, &Reading),
+) -> Vec<&'o String> {
+    let has_changed = |field: &str| {
+        let rule = work.sync.policy.rule(field);
+        rule.zip(link.base.get(field)).is_some_and(|(rule, base)| {
+            !same(rule.equality, base.side(side), &found(reading, field))
+        })
+    };
+    let mut rules = work.sync.policy.fields.iter();
+    let is_edited = rules.any(|rule| !own.wrote.contains(&rule.name) && has_changed(&rule.name));
+    let wrote = own.wrote.iter().filter(|_| is_edited);
+    wrote.filter(|field| has_changed(field)).collect()
+}
+
+/// What stood in the fields of our last write before it.
+async fn stood_before(
+    work: Work<'_>,
+    side: Side,
+    record: &tandem_domain::RecordId,
+) -> Result<Fields, WorkError> {
+    let intents = work.context.store.intents_of(&work.sync.name, record).await?;
+    let last = intents.into_iter().rev().find(|intent| {
+        intent.side == side
+            && intent.op == IntentOp::Update
+            && intent.state == IntentState::Confirmed
+    });
+    let decided = last.map(|intent| intent.decided).unwrap_or_default();
+    let stood = decided.into_iter().map(|decided| match side {
+        Side::A => (decided.field, decided.a),
+        Side::B => (decided.field, decided.b),
+    });
+    Ok(stood.collect())
+}
+
+fn found(reading: &Reading, field: &str) -> Value {
+    reading.fields.get(field).cloned().unwrap_or_default()
+}
