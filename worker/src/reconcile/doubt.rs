@@ -259,15 +259,15 @@ pub(super) fn mistake(
     )
 }
 
-/// A system without times and versions shows a moment after our write what the write replaced: that is a reading that
-/// lags behind, rather than somebody who put it back at once.
+/// A record shows a moment after our write what the write replaced, with the very time of change that it had then, or without
+/// any: that is a reading that lags behind, rather than somebody who put it back at once.
 fn is_as_before_our_write(work: Work<'_>, link: &Link, side: Side, reading: &Reading) -> bool {
     let state = link.side(side);
     let Some(own) = &state.memory.own_write else {
         return false;
     };
     let checksum = Some(reading.checksum());
-    reading.record.updated_at.is_none()
+    reading.record.updated_at == own.before
         && checksum.as_deref() == Some(own.replaced.as_str())
         && checksum != state.checksum
         && work.context.now().since(own.read_at) < work.sync.confirm_gone

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
 use tandem_engine::{FieldRule, OpenWrite, is_form_of, same};
-use tandem_store::{Intent, IntentOp, IntentState, Link, MayLand};
+use tandem_store::{Intent, IntentOp, IntentState, Link, MayLand, Unseen};
 
 use super::changed::changed;
 use super::linked::Open;
@@ -38,12 +38,41 @@ pub(super) fn went_over(
     field: &str,
 ) -> Option<Value> {
     let known = &link.side(side).memory.may_land;
-    let mut of_field = known.iter().filter(|one| one.field == field);
+    let overtaken = overtaken_unseen(link, writes, side, field);
+    let mut of_field = known.iter().filter(|one| one.field == field).chain(&overtaken);
     let has_landed = |one: &MayLand| has_landed(work, link, writes, (side, reading), one);
     of_field
         .any(has_landed)
         .then(|| link.base.get(field).map(|base| base.side(side).clone()))
         .flatten()
+}
+
+/// A value that was answered and did not show yet, where a write that is open has brought the source a newer one since.
+pub(super) fn overtaken_unseen(
+    link: &Link,
+    writes: &[OpenWrite<'_>],
+    side: Side,
+    field: &str,
+) -> Option<MayLand> {
+    let unseen = link.side(side).memory.unseen.get(field)?;
+    let mut newer = writes
+        .iter()
+        .filter(|write| write.side == side.other() && write.was_sent)
+        .filter_map(|write| write.fields.get(field));
+    let is_overtaken = !unseen.lost && newer.any(|newer| *newer != unseen.value);
+    is_overtaken.then(|| late(field, unseen))
+}
+
+/// What was answered and not seen, as what may land yet.
+fn late(field: &str, unseen: &Unseen) -> MayLand {
+    MayLand {
+        field: field.to_owned(),
+        sent: unseen.value.clone(),
+        kept: unseen.value.clone(),
+        since: unseen.since,
+        times: 1,
+        answered: true,
+    }
 }
 
 fn has_landed(
@@ -178,36 +207,40 @@ pub(super) fn remembered(
     known
 }
 
-/// What we wrote a moment before a write that was carried out now: it may be carried out after it.
-fn overtaken<'o>(
-    work: Work<'_>,
-    open: &'o Open,
-    carried: &'o [Carried],
-    side: Side,
-) -> impl Iterator<Item = MayLand> + 'o {
+/// What we wrote a moment before a write that was carried out now, or before somebody typed over it: it may be carried out
+/// after that.
+fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Vec<MayLand> {
     let now = work.context.now();
     let own = open.link.side(side).memory.own_write.as_ref();
-    let own = own.filter(move |own| now.since(own.read_at) <= OVERTAKEN_WITHIN);
-    let write = write_to(carried, side).zip(own);
-    write.into_iter().flat_map(move |(write, own)| {
-        let fields = write.intent.fields.iter();
-        fields.filter_map(move |(field, value)| {
-            let earlier = open.base.get(field)?;
-            let sent = earlier.side(side.other());
-            let is_ours = own.fields.contains(field) || own.wrote.contains(field);
-            // It may not have shown yet, and then what stands there stood there before.
-            let kept = earlier.side(side);
-            let is_form = !kept.is_null() && !sent.is_null() && is_form_of(kept, sent);
-            (is_ours && sent != value).then(|| MayLand {
-                field: field.clone(),
-                sent: sent.clone(),
-                kept: if is_form { kept } else { sent }.clone(),
-                since: own.read_at,
-                times: 1,
-                answered: true,
-            })
+    let Some(own) = own.filter(|own| now.since(own.read_at) <= OVERTAKEN_WITHIN) else {
+        return Vec::new();
+    };
+    let written = write_to(carried, side).map(|one| &one.intent.fields);
+    let reading = open.pair.side(side);
+    let rules = work.sync.policy.fields.iter();
+    let ours = rules
+        .filter(|rule| own.fields.contains(&rule.name) || own.wrote.contains(&rule.name));
+    let overtaken = ours.filter_map(|rule| {
+        let field = &rule.name;
+        let earlier = open.base.get(field)?;
+        let (sent, kept) = (earlier.side(side.other()), earlier.side(side));
+        let typed = reading.map(|reading| found(reading, field));
+        let stood = open.link.base.get(field).map_or(kept, |base| base.side(side));
+        let typed = typed.filter(|typed| !same(rule.equality, typed, stood));
+        let newer = written.and_then(|written| written.get(field)).cloned();
+        let is_over = newer.or(typed).is_some_and(|newer| newer != *sent);
+        // It may not have shown yet, and then what stands there stood there before.
+        let is_form = !kept.is_null() && !sent.is_null() && is_form_of(kept, sent);
+        is_over.then(|| MayLand {
+            field: field.clone(),
+            sent: sent.clone(),
+            kept: if is_form { kept } else { sent }.clone(),
+            since: own.read_at,
+            times: 1,
+            answered: true,
         })
-    })
+    });
+    overtaken.collect()
 }
 
 /// Values that were answered and did not show, and of which the source has another by now: a system that is behind may show
@@ -222,14 +255,7 @@ fn taken_back<'o>(
         let agreed = base.get(*field).map(|base| base.side(side.other()));
         !unseen.lost && agreed != Some(&unseen.value)
     });
-    taken_back.map(|(field, unseen)| MayLand {
-        field: field.clone(),
-        sent: unseen.value.clone(),
-        kept: unseen.value.clone(),
-        since: unseen.since,
-        times: 1,
-        answered: true,
-    })
+    taken_back.map(|(field, unseen)| late(field, unseen))
 }
 
 /// How many sendings of a write had no answer. One that was answered, and whose job went on to fail, stays open too.

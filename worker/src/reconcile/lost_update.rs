@@ -1,6 +1,7 @@
 //! Updates that were answered and lost. A system, or a form that somebody has open, may save a record as it was before our
-//! write, with the edit of another field: then what stood there before shows again, under a new time. It looks like an edit
-//! back to the old value, and nobody made it. Somebody who takes our value back by hand changes nothing else with it.
+//! write, with the edit of another field: then what stood there before shows again, under a new time. Or it has carried
+//! nothing out, and the record is as it was, with the time of change that it had. Both look like an edit back to the old
+//! value, and nobody made it. Somebody who takes our value back by hand changes nothing else with it.
 
 use std::time::Duration;
 
@@ -17,8 +18,7 @@ use crate::readings::Reading;
 /// What is saved so long after our write was read before it.
 const SAVED_WITHIN: Duration = Duration::from_secs(600);
 
-/// Takes what such a save has put back for what our write went over. The journal is asked only where a field that we wrote
-/// a moment ago has changed together with another.
+/// Takes what is so put back for what our write went over. The journal is asked only where that may be.
 pub(super) async fn find(
     work: Work<'_>,
     link: &Link,
@@ -30,9 +30,8 @@ pub(super) async fn find(
         else {
             continue;
         };
-        let is_recent = work.context.now().since(own.read_at) < SAVED_WITHIN;
         let suspects = suspects(work, link, own, (side, reading));
-        if !is_recent || suspects.is_empty() {
+        if suspects.is_empty() {
             continue;
         }
         let before = stood_before(work, side, &reading.record.id).await?;
@@ -64,9 +63,21 @@ fn suspects<'o>(
         })
     };
     let mut rules = work.sync.policy.fields.iter();
-    let is_edited = rules.any(|rule| !own.wrote.contains(&rule.name) && has_changed(&rule.name));
-    let wrote = own.wrote.iter().filter(|_| is_edited);
+    let is_recent = work.context.now().since(own.read_at) < SAVED_WITHIN;
+    let is_saved_as_before = is_recent
+        && rules.any(|rule| !own.wrote.contains(&rule.name) && has_changed(&rule.name));
+    let is_lost = is_saved_as_before || is_as_replaced(own, reading);
+    let wrote = own.wrote.iter().filter(|_| is_lost);
     wrote.filter(|field| has_changed(field)).collect()
+}
+
+/// Whether a record is as it was before our write, by its own time of change too: the system has said yes, with another time,
+/// and carried nothing out.
+fn is_as_replaced(own: &OwnWrite, reading: &Reading) -> bool {
+    own.before.is_some()
+        && own.before != own.after
+        && reading.record.updated_at == own.before
+        && reading.checksum() == own.replaced
 }
 
 /// What stood in the fields of our last write before it.

@@ -13,6 +13,7 @@ use tandem_store::{
 };
 
 use super::changed::{self, changed, could_be_of, is_of_acknowledged};
+use super::lands_again;
 use super::looks::pause_within;
 use super::lost_create::RESEND_TIMEOUTS;
 use super::overwritten::CameAfter;
@@ -38,8 +39,14 @@ pub(super) struct Recovery {
 impl Recovery {
     pub(super) fn of(work: Work<'_>, link: &Link, intents: &[Intent], pair: &Pair) -> Self {
         let policy = &work.sync.policy;
+        let before: Vec<Fields> = intents.iter().map(stood_before).collect();
+        let at_its_time = |intent: &Intent| shows_time_of(work, pair.side(intent.side), intent);
+        let writes = intents.iter().zip(&before);
+        let open: Vec<OpenWrite<'_>> = writes
+            .map(|(intent, before)| open_write(work, intent, before, at_its_time(intent)))
+            .collect();
         // What was taken and not shown at first, then what was sent since.
-        let values = Side::BOTH.map(|side| unseen_values(work, link, side));
+        let values = Side::BOTH.map(|side| unseen_values(work, link, &open, side));
         let unseen = || {
             Side::BOTH.into_iter().zip(&values).map(|(side, values)| {
                 let at_its_time = shows_time_of_unseen(work, link, pair, side);
@@ -47,12 +54,6 @@ impl Recovery {
             })
         };
         let shown_late = base_with(policy, &link.base, unseen());
-        let before: Vec<Fields> = intents.iter().map(stood_before).collect();
-        let at_its_time = |intent: &Intent| shows_time_of(work, pair.side(intent.side), intent);
-        let writes = intents.iter().zip(&before);
-        let open: Vec<OpenWrite<'_>> = writes
-            .map(|(intent, before)| open_write(work, intent, before, at_its_time(intent)))
-            .collect();
         let sent = open.iter().map(|write| (*write, seen(pair, write.side)));
         let mut recovery = Self {
             verdicts: Vec::new(),
@@ -306,7 +307,7 @@ pub(super) const NOT_SEEN: &str = "not seen when read back; planned anew";
 
 /// Values that were taken and not shown count as ours only as long as the other side still agrees to them. Those whose
 /// answer was lost do for some minutes: later somebody may have typed the same.
-fn unseen_values(work: Work<'_>, link: &Link, side: Side) -> Fields {
+fn unseen_values(work: Work<'_>, link: &Link, open: &[OpenWrite<'_>], side: Side) -> Fields {
     let now = work.context.now();
     let is_sent_to = |field: &String, value: &Value| {
         let other = link.side(side.other()).memory.unseen.get(field);
@@ -324,6 +325,7 @@ fn unseen_values(work: Work<'_>, link: &Link, side: Side) -> Fields {
     unseen
         .iter()
         .filter(|(field, unseen)| is_ours(field, unseen))
+        .filter(|(field, _)| lands_again::overtaken_unseen(link, open, side, field).is_none())
         .map(|(field, unseen)| (field.clone(), unseen.value.clone()))
         .collect()
 }

@@ -61,6 +61,43 @@ async fn what_a_stale_form_saves_beside_an_edit_of_another_field_does_not_take_o
     }
 }
 
+/// A system that says yes, with the record as it was told and the time of now.
+fn echoes() -> Oddities {
+    Oddities {
+        echoes: true,
+        ..Oddities::default()
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_was_answered_and_lost_is_sent_again_and_takes_nothing_back_in_the_source() {
+    let (world, a, b) = pair(echoes()).await;
+    world.b.go_wrong(&[Fault::Ignored]);
+    edited(&world, Side::A, &a, "city", "Bruges").await;
+    world.clock.advance(Duration::from_secs(1));
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    comes_to_rest(&world).await;
+    assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Bruges"]);
+}
+
+#[tokio::test]
+async fn one_that_is_lost_each_time_ends_with_a_question() {
+    let (world, a, b) = pair(echoes()).await;
+    world.b.go_wrong(&[Fault::Ignored; 200]);
+    edited(&world, Side::A, &a, "city", "Bruges").await;
+    for _ in 0..100 {
+        world.clock.advance(Duration::from_secs(120));
+        world.sweep().await;
+    }
+    assert_eq!(text(&world, Side::A, &a, "city"), "Bruges");
+    assert_eq!(text(&world, Side::B, &b, "city"), "Ghent");
+    let mut questions = world.questions().await;
+    questions.retain(|one| one.state == ConflictState::Open);
+    assert_eq!(questions.len(), 1, "{questions:?}");
+    assert!(world.b.writes() < 20, "{} writes", world.b.writes());
+}
+
 #[tokio::test]
 async fn who_takes_our_value_back_and_changes_nothing_else_has_edited() {
     let (world, a, b) = pair(Oddities::default()).await;

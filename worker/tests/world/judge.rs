@@ -129,7 +129,8 @@ impl Judge<'_> {
             || is_nothing
             || is_default && self.has_had_several(&pair.thing)
             || self.is_asked_what_nothing_left(pair, field)
-            || self.is_asked_whose_it_is(pair, field);
+            || self.is_asked_whose_it_is(pair, field)
+            || self.is_asked_what_was_not_carried_out(pair, field);
         let seed = self.seed;
         let thing = &pair.thing;
         assert!(
@@ -166,6 +167,19 @@ impl Judge<'_> {
                     || self.was_left_by_a_late_write(pair, field, kept)));
             here && is_about && question.state == tandem_store::ConflictState::Open
         })
+    }
+
+    /// A write was answered and never carried out: what it was to bring stands where it was typed, and a person is asked.
+    fn is_asked_what_was_not_carried_out(&self, pair: &Pair, field: &str) -> bool {
+        let (a, b) = (&self.world.a, &self.world.b);
+        let was_ignored = a.has_ignored(&pair.a) || b.has_ignored(&pair.b);
+        was_ignored
+            && self.questions.iter().any(|question| {
+                let here = question.record == pair.a || question.record == pair.b;
+                let is_open = question.state == tandem_store::ConflictState::Open;
+                here && is_open
+                    && matches!(&question.kind, ConflictKind::NotKept { field: name, .. } if name == field)
+            })
     }
 
     /// An earlier sending of a write of ours landed over a later one.

@@ -164,6 +164,8 @@ impl FakeSystem {
         let mut record = self.seen(id, Lag::default())?;
         if self.oddities().echoes {
             record.fields.extend(write.fields.clone());
+            let (now, again) = self.oddities().tells(self.shows(self.real_now()));
+            (record.updated_at, record.updated_again) = (Some(now), again);
         }
         Some(Box::new(record))
     }

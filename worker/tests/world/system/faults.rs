@@ -171,7 +171,10 @@ impl FakeSystem {
                 Err(self.lost())
             }
             Some(Fault::Ignored) => match target {
-                Some(id) => Ok(id),
+                Some(id) => {
+                    self.state().ignored.insert(id.clone());
+                    Ok(id)
+                }
                 None => self.carry_out(effect),
             },
             Some(Fault::Queued(by)) => match target {

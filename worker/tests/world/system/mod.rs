@@ -101,11 +101,11 @@ impl FakeSystem {
         late.retain(|landing| {
             if landing.at <= now {
                 self.note(format!("sees a late write land: {:?}", landing.effect));
-                let _ = self.apply(
-                    &mut state,
-                    landing.effect.clone(),
-                    Arrival::Late(landing.at),
-                );
+                let effect = landing.effect.clone();
+                let refused = self.apply(&mut state, effect, Arrival::Late(landing.at));
+                if let (Err(_), Some(id)) = (refused, landing.effect.target()) {
+                    state.ignored.insert(id.clone());
+                }
                 state.landed.push(landing.clone());
             }
             landing.at > now
@@ -244,6 +244,11 @@ impl FakeSystem {
         let landed = state.landed.iter();
         let of_it = landed.filter(|landing| landing.effect.target() == Some(id));
         of_it.cloned().collect()
+    }
+
+    /// Whether a write to a record was answered and never carried out.
+    pub fn has_ignored(&self, id: &RecordId) -> bool {
+        self.state().ignored.contains(id)
     }
 
     /// Whether a field of a record is still as a person typed it.

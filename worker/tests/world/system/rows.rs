@@ -1,6 +1,6 @@
 //! What a system holds, now and in the past, and what people typed of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tandem_domain::{Fields, RecordId, Timestamp};
@@ -56,6 +56,8 @@ pub struct State {
     pub bin: BTreeMap<RecordId, Row>,
     /// Records that became part of others.
     pub merged: BTreeMap<RecordId, RecordId>,
+    /// Records of which a write was answered and never carried out.
+    pub ignored: BTreeSet<RecordId>,
     /// Records that reads by id and searches do not find before this instant.
     pub hidden: BTreeMap<RecordId, Timestamp>,
     /// Records that listings and reads cannot make sense of.
