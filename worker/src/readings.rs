@@ -192,12 +192,15 @@ impl Reading {
         self.kept.insert(name.to_owned(), known);
     }
 
-    /// Lets those values stand that do in an earlier reading of the record, but for what was written since: nothing says that
-    /// a system has kept a value which it does not show.
+    /// Lets those values stand that do in an earlier reading of the record. Of what was written since nothing says that the
+    /// system has kept it, unless a person has said that it keeps what it does not show.
     pub fn keep_as(&mut self, earlier: &Self, sent: Option<&Fields>) {
         for (name, known) in &earlier.kept {
-            let is_written = sent.is_some_and(|sent| sent.contains_key(name));
-            let stood = earlier.fields.get(name).filter(|_| !is_written);
+            let written = sent.and_then(|sent| sent.get(name));
+            let stood = match written {
+                Some(written) => known.settled.then_some(written),
+                None => earlier.fields.get(name),
+            };
             if let Some(value) = stood.filter(|_| self.left_out.contains(name)) {
                 self.keep(name, value.clone(), known.clone());
             }

@@ -39,7 +39,10 @@ pub(super) fn went_over(
 ) -> Option<Value> {
     let known = &link.side(side).memory.may_land;
     let overtaken = overtaken_unseen(link, writes, side, field);
-    let mut of_field = known.iter().filter(|one| one.field == field).chain(&overtaken);
+    let mut of_field = known
+        .iter()
+        .filter(|one| one.field == field)
+        .chain(&overtaken);
     let has_landed = |one: &MayLand| has_landed(work, link, writes, (side, reading), one);
     of_field
         .any(has_landed)
@@ -175,6 +178,11 @@ pub(super) fn remembered(
     }
     known.retain(|one| one.times > 0 && now.since(one.since) < LANDS_WITHIN);
     for one in taken_back(open, base, side).chain(overtaken(work, open, carried, side)) {
+        let is_same = |other: &MayLand| other.field == one.field && other.sent == one.sent;
+        // What had no answer may land for longer.
+        if known.iter().any(|other| is_same(other) && !other.answered) {
+            continue;
+        }
         known.retain(|other| other.field != one.field || other.sent != one.sent);
         known.push(one);
     }
@@ -218,14 +226,18 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
     let written = write_to(carried, side).map(|one| &one.intent.fields);
     let reading = open.pair.side(side);
     let rules = work.sync.policy.fields.iter();
-    let ours = rules
-        .filter(|rule| own.fields.contains(&rule.name) || own.wrote.contains(&rule.name));
+    let ours =
+        rules.filter(|rule| own.fields.contains(&rule.name) || own.wrote.contains(&rule.name));
     let overtaken = ours.filter_map(|rule| {
         let field = &rule.name;
         let earlier = open.base.get(field)?;
         let (sent, kept) = (earlier.side(side.other()), earlier.side(side));
         let typed = reading.map(|reading| found(reading, field));
-        let stood = open.link.base.get(field).map_or(kept, |base| base.side(side));
+        let stood = open
+            .link
+            .base
+            .get(field)
+            .map_or(kept, |base| base.side(side));
         let typed = typed.filter(|typed| !same(rule.equality, typed, stood));
         let newer = written.and_then(|written| written.get(field)).cloned();
         let is_over = newer.or(typed).is_some_and(|newer| newer != *sent);

@@ -40,7 +40,9 @@ pub(super) async fn find(
                 continue;
             };
             let found = found(reading, field);
-            let is_back = before.get(field).is_some_and(|stood| same(rule.equality, stood, &found));
+            let is_back = before
+                .get(field)
+                .is_some_and(|stood| same(rule.equality, stood, &found));
             if let Some(base) = link.base.get(field).filter(|_| is_back) {
                 shown.take_for_lost(side, field, base.side(side).clone(), found);
             }
@@ -64,8 +66,8 @@ fn suspects<'o>(
     };
     let mut rules = work.sync.policy.fields.iter();
     let is_recent = work.context.now().since(own.read_at) < SAVED_WITHIN;
-    let is_saved_as_before = is_recent
-        && rules.any(|rule| !own.wrote.contains(&rule.name) && has_changed(&rule.name));
+    let is_saved_as_before =
+        is_recent && rules.any(|rule| !own.wrote.contains(&rule.name) && has_changed(&rule.name));
     let is_lost = is_saved_as_before || is_as_replaced(own, reading);
     let wrote = own.wrote.iter().filter(|_| is_lost);
     wrote.filter(|field| has_changed(field)).collect()
@@ -86,7 +88,11 @@ async fn stood_before(
     side: Side,
     record: &tandem_domain::RecordId,
 ) -> Result<Fields, WorkError> {
-    let intents = work.context.store.intents_of(&work.sync.name, record).await?;
+    let intents = work
+        .context
+        .store
+        .intents_of(&work.sync.name, record)
+        .await?;
     let last = intents.into_iter().rev().find(|intent| {
         intent.side == side
             && intent.op == IntentOp::Update

@@ -102,9 +102,15 @@ fn leave_out(link: &Link, side: Side, reading: &mut Reading) {
     if !is_as_old {
         return;
     }
-    let had_value = link.base.iter().filter(|(_, base)| !base.side(side).is_null());
-    let hidden = had_value.filter(|(field, _)| reading.fields.get(*field).is_some_and(Value::is_null));
-    reading.left_out.extend(hidden.map(|(field, _)| field.clone()));
+    let had_value = link
+        .base
+        .iter()
+        .filter(|(_, base)| !base.side(side).is_null());
+    let hidden =
+        had_value.filter(|(field, _)| reading.fields.get(*field).is_some_and(Value::is_null));
+    reading
+        .left_out
+        .extend(hidden.map(|(field, _)| field.clone()));
 }
 
 /// Both sides as the engine looks at them. A record that is out of use, and whose partner is deleted, is not made again
@@ -125,12 +131,7 @@ pub(super) fn presences(
     })
 }
 
-fn presence(
-    side: Side,
-    pair: &Pair,
-    edit: Option<Edit>,
-    typed: Typed,
-) -> Presence {
+fn presence(side: Side, pair: &Pair, edit: Option<Edit>, typed: Typed) -> Presence {
     // Where the system says when, a reading that was behind says nothing.
     let mut unseen_at = typed.unseen_at;
     let until = edit.and_then(|edit| edit.until);

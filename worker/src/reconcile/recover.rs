@@ -276,7 +276,12 @@ impl Recovery {
 
 /// Whether a record's time of change tells our own last write from an edit right after it, where it is that of the write;
 /// `None` where somebody has changed the record since. A time in whole seconds does not tell.
-pub(super) fn is_told_apart(link: &Link, side: Side, own: &OwnWrite, reading: &Reading) -> Option<bool> {
+pub(super) fn is_told_apart(
+    link: &Link,
+    side: Side,
+    own: &OwnWrite,
+    reading: &Reading,
+) -> Option<bool> {
     let (after, changed) = (own.after?, reading.record.updated_at?);
     let versions = (&link.side(side).version, &reading.record.version);
     let is_other_version = matches!(versions, (Some(then), Some(now)) if then != now);

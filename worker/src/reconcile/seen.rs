@@ -225,7 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_was_typed_after_the_last_reading_that_shows_another_and_before_the_time_of_the_first_that_shows_it() {
+    fn a_value_was_typed_after_the_last_reading_that_shows_another_and_before_the_time_of_the_first_that_shows_it()
+     {
         let make = Make::default();
         let now = Fields::from([("city".to_owned(), text("Ghent"))]);
         let mut shown = write(&make, 30, "Ghent");

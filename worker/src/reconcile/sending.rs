@@ -6,7 +6,9 @@ use std::time::Duration;
 use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side, Value};
 use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, WriteOp};
-use tandem_store::{Causes, FieldChange, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting};
+use tandem_store::{
+    Causes, FieldChange, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting,
+};
 
 use super::change_log::decided;
 use super::changed::{between, changed};

@@ -73,7 +73,9 @@ impl Shown {
     pub(super) fn why_covered(&self, field: &str) -> Option<String> {
         let (side, ..) = self.covered().find(|one| one.1 == field)?;
         Some(if self.lost.contains(&(side, field.to_owned())) {
-            format!("what side {side} shows stood there before our last write to it, which was lost")
+            format!(
+                "what side {side} shows stood there before our last write to it, which was lost"
+            )
         } else {
             format!("what side {side} shows is an earlier write of ours, which landed late")
         })

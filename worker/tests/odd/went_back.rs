@@ -29,7 +29,10 @@ async fn comes_to_rest(world: &World) {
 }
 
 fn both(world: &World, (a, b): (&RecordId, &RecordId), field: &str) -> [String; 2] {
-    [text(world, Side::A, a, field), text(world, Side::B, b, field)]
+    [
+        text(world, Side::A, a, field),
+        text(world, Side::B, b, field),
+    ]
 }
 
 #[tokio::test]
@@ -47,16 +50,22 @@ async fn what_a_stale_form_saves_beside_an_edit_of_another_field_does_not_take_o
         edited(&world, Side::B, &b, "note", "pays at once").await;
         comes_to_rest(&world).await;
         assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Bruges"]);
-        assert_eq!(both(&world, (&a, &b), "note"), ["pays at once", "pays at once"]);
+        assert_eq!(
+            both(&world, (&a, &b), "note"),
+            ["pays at once", "pays at once"]
+        );
         let filter = ChangeFilter {
             limit: 100,
             ..ChangeFilter::default()
         };
         let changes = world.store.changes(&filter).await;
         let changes = changes.expect("the storage answers");
-        let is_told = changes.iter().flat_map(|change| &change.fields).any(|field| {
-            field.field == "city" && field.reason.contains("stood there before our last write")
-        });
+        let is_told = changes
+            .iter()
+            .flat_map(|change| &change.fields)
+            .any(|field| {
+                field.field == "city" && field.reason.contains("stood there before our last write")
+            });
         assert!(is_told, "{changes:#?}");
     }
 }
@@ -72,6 +81,8 @@ fn echoes() -> Oddities {
 #[tokio::test]
 async fn a_write_that_was_answered_and_lost_is_sent_again_and_takes_nothing_back_in_the_source() {
     let (world, a, b) = pair(echoes()).await;
+    edited(&world, Side::B, &b, "note", "pays at once").await;
+    world.clock.advance(Duration::from_secs(1));
     world.b.go_wrong(&[Fault::Ignored]);
     edited(&world, Side::A, &a, "city", "Bruges").await;
     world.clock.advance(Duration::from_secs(1));
@@ -79,6 +90,19 @@ async fn a_write_that_was_answered_and_lost_is_sent_again_and_takes_nothing_back
     world.rest().await;
     comes_to_rest(&world).await;
     assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Bruges"]);
+    assert_eq!(world.questions().await, []);
+}
+
+#[tokio::test]
+async fn where_that_shows_long_after_the_time_that_it_had_a_person_is_asked_what_it_is() {
+    let (world, a, b) = pair(echoes()).await;
+    world.b.go_wrong(&[Fault::Ignored]);
+    edited(&world, Side::A, &a, "city", "Bruges").await;
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    comes_to_rest(&world).await;
+    assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Ghent"]);
+    assert_eq!(world.questions().await.len(), 1);
 }
 
 #[tokio::test]
@@ -127,7 +151,10 @@ async fn writes_that_are_carried_out_in_another_order_do_not_bring_an_older_valu
             ..Oddities::default()
         };
         let (world, a, b) = pair(odd).await;
-        let queued = [Fault::Queued(Duration::from_secs(8)), Fault::Queued(Duration::from_secs(1))];
+        let queued = [
+            Fault::Queued(Duration::from_secs(8)),
+            Fault::Queued(Duration::from_secs(1)),
+        ];
         world.b.go_wrong(&queued);
         world.a.user_edits(&a, "city", "Bruges");
         world.hear(Side::A, &a).await;
@@ -145,7 +172,8 @@ async fn writes_that_are_carried_out_in_another_order_do_not_bring_an_older_valu
 }
 
 #[tokio::test]
-async fn answers_that_show_nothing_confirm_nothing_and_nothing_is_taken_back_when_they_show_again() {
+async fn answers_that_show_nothing_confirm_nothing_and_nothing_is_taken_back_when_they_show_again()
+{
     let all = ["name", "email", "city", "note"];
     for nulls in [false, true] {
         let (world, a, b) = pair(Oddities::default()).await;

@@ -268,6 +268,7 @@ impl Judge<'_> {
                 let is_told = !lost.carried
                     && (self.was_the_base(lost)
                         || self.was_typed_on_both(lost)
+                        || self.was_asked_whether_it_is_a_form(lost)
                         || self.is_logged_as_lost(lost, ""));
                 assert!(
                     !(lost.carried || lost.read) || self.is_still_known(lost) || is_told,
@@ -335,6 +336,15 @@ impl Judge<'_> {
                 story()
             );
         }
+    }
+
+    /// Whether a person was asked what it is: nothing told it from what the system had made of our value.
+    fn was_asked_whether_it_is_a_form(&self, lost: &Typed) -> bool {
+        self.questions.iter().any(|question| {
+            question.record == lost.record
+                && matches!(&question.kind, ConflictKind::NotKept { field, kept, .. }
+                    if *field == lost.field && kept.to_string() == lost.value)
+        })
     }
 
     /// Whether a value that was carried over stands on either side, or somebody typed another one at the same time or later.
