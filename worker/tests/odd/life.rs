@@ -44,8 +44,8 @@ impl Odd {
     fn lives(self, seed: u64) -> bool {
         let is_second = seed / KINDS % 2 == 1;
         match self {
-            Self::Nothing => seed % KINDS == 0 && !is_second,
-            Self::Promises => seed % KINDS == 0 && is_second,
+            Self::Nothing => seed.is_multiple_of(KINDS) && !is_second,
+            Self::Promises => seed.is_multiple_of(KINDS) && is_second,
             kind => seed % KINDS == kind as u64,
         }
     }
