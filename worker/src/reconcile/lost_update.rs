@@ -3,14 +3,15 @@
 //! nothing out, and the record is as it was, with the time of change that it had. Both look like an edit back to the old
 //! value, and nobody made it. Somebody who takes our value back by hand changes nothing else with it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_domain::{Fields, Side, Value};
+use tandem_domain::{BaseValue, Fields, Side, Value};
 use tandem_engine::same;
 use tandem_store::{IntentOp, IntentState, Link, OwnWrite};
 
 use super::pair::Pair;
-use super::under::Shown;
+use super::recover::Recovery;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -23,14 +24,14 @@ pub(super) async fn find(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    shown: &mut Shown,
+    recovery: &mut Recovery,
 ) -> Result<(), WorkError> {
     for side in Side::BOTH {
         let (Some(own), Some(reading)) = (&link.side(side).memory.own_write, pair.side(side))
         else {
             continue;
         };
-        let suspects = suspects(work, link, own, (side, reading));
+        let suspects = suspects(work, &recovery.base, own, (side, reading));
         if suspects.is_empty() {
             continue;
         }
@@ -43,24 +44,26 @@ pub(super) async fn find(
             let is_back = before
                 .get(field)
                 .is_some_and(|stood| same(rule.equality, stood, &found));
-            if let Some(base) = link.base.get(field).filter(|_| is_back) {
-                shown.take_for_lost(side, field, base.side(side).clone(), found);
+            if let Some(base) = recovery.base.get(field).filter(|_| is_back) {
+                let agreed = base.side(side).clone();
+                recovery.shown.take_for_lost(side, field, agreed, found);
             }
         }
     }
     Ok(())
 }
 
-/// The fields of our last write that show something else than it has put there, where another field has changed too.
+/// The fields of our last write that show something else than it has put there, where another field has changed too. `base`
+/// knows what was written since without an answer.
 fn suspects<'o>(
     work: Work<'_>,
-    link: &Link,
+    base: &BTreeMap<String, BaseValue>,
     own: &'o OwnWrite,
     (side, reading): (Side, &Reading),
 ) -> Vec<&'o String> {
     let has_changed = |field: &str| {
         let rule = work.sync.policy.rule(field);
-        rule.zip(link.base.get(field)).is_some_and(|(rule, base)| {
+        rule.zip(base.get(field)).is_some_and(|(rule, base)| {
             !same(rule.equality, base.side(side), &found(reading, field))
         })
     };
