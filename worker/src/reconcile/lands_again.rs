@@ -179,8 +179,14 @@ pub(super) fn remembered(
     known.retain(|one| one.times > 0 && now.since(one.since) < LANDS_WITHIN);
     for one in taken_back(open, base, side).chain(overtaken(work, open, carried, side)) {
         let is_same = |other: &MayLand| other.field == one.field && other.sent == one.sent;
-        // What had no answer may land for longer.
-        if known.iter().any(|other| is_same(other) && !other.answered) {
+        // What had no answer may land for longer; what its system made of it is known better by now.
+        let unanswered = known
+            .iter_mut()
+            .find(|other| is_same(other) && !other.answered);
+        if let Some(unanswered) = unanswered {
+            if one.kept != one.sent {
+                unanswered.kept = one.kept;
+            }
             continue;
         }
         known.retain(|other| other.field != one.field || other.sent != one.sent);

@@ -51,7 +51,7 @@ pub(super) async fn carry_out(
     recovery: &Recovery,
     causes: Causes,
 ) -> Result<Round, WorkError> {
-    if is_apart_from_late(&open, &planned) {
+    if is_apart_from_late(work, &open, &planned) {
         return held::learn(work, &mut open).await.map(Round::Ended);
     }
     for write in &planned.writes {
@@ -94,13 +94,17 @@ pub(super) async fn carry_out(
     send_all(work, open, planned, steps).await
 }
 
-/// Whether writes of which only now is known that they took effect are about other fields than those of the plan.
-fn is_apart_from_late(open: &Open, planned: &Plan) -> bool {
+/// Whether writes of which only now is known that they took effect are about other fields than those of the plan. Of records
+/// that are compared for the first time the plan knows more than the link does.
+fn is_apart_from_late(work: Work<'_>, open: &Open, planned: &Plan) -> bool {
+    let mut rules = work.sync.policy.fields.iter();
+    let have_agreed = rules.all(|rule| open.link.base.contains_key(&rule.name));
     let mut late = open.late_intents().peekable();
     let is_any = late.peek().is_some();
     let fields: BTreeSet<&String> = late.flat_map(|intent| intent.fields.keys()).collect();
     let mut written = planned.writes.iter();
     is_any
+        && have_agreed
         && planned.link == LinkFate::Keep
         && written.all(|write| {
             let is_update = write.op == WriteOp::Update;

@@ -130,7 +130,8 @@ impl Judge<'_> {
             || is_default && self.has_had_several(&pair.thing)
             || self.is_asked_what_nothing_left(pair, field)
             || self.is_asked_whose_it_is(pair, field)
-            || self.is_asked_what_was_not_carried_out(pair, field);
+            || self.is_asked_what_was_not_carried_out(pair, field)
+            || self.is_asked_whether_it_was_emptied(pair, field);
         let seed = self.seed;
         let thing = &pair.thing;
         assert!(
@@ -139,7 +140,8 @@ impl Judge<'_> {
             self.story(thing)
         );
         let empty = if from_a { &under_a } else { &under_b };
-        if in_a != in_b && !empty.is_empty() {
+        let is_emptied = self.is_asked_whether_it_was_emptied(pair, field);
+        if in_a != in_b && !empty.is_empty() && !is_emptied {
             self.is_asked(pair, field);
         }
     }
@@ -166,6 +168,17 @@ impl Judge<'_> {
                 if name == field && (self.was_typed_beside_a_write(pair, field, &kept.to_string())
                     || self.was_left_by_a_late_write(pair, field, kept)));
             here && is_about && question.state == tandem_store::ConflictState::Open
+        })
+    }
+
+    /// A system that leaves out what is empty shows the field in no other record either: a person is asked whether it was
+    /// emptied.
+    fn is_asked_whether_it_was_emptied(&self, pair: &Pair, field: &str) -> bool {
+        self.questions.iter().any(|question| {
+            let here = question.record == pair.a || question.record == pair.b;
+            let is_open = question.state == tandem_store::ConflictState::Open;
+            here && is_open
+                && matches!(&question.kind, ConflictKind::Emptied { field: name, .. } if name == field)
         })
     }
 
@@ -264,14 +277,15 @@ impl Judge<'_> {
             let seed = self.seed;
             let story = || self.story(&lost.thing);
             if by.late {
-                // What was read before it was carried over may also have lost by the policy, and that is told.
+                // What was read before it was carried over may also have lost by the policy, and that is told. A record that is
+                // read once may have been asked for the sake of another one.
                 let is_told = !lost.carried
                     && (self.was_the_base(lost)
                         || self.was_typed_on_both(lost)
                         || self.was_asked_whether_it_is_a_form(lost)
                         || self.is_logged_as_lost(lost, ""));
                 assert!(
-                    !(lost.carried || lost.read) || self.is_still_known(lost) || is_told,
+                    !(lost.carried || lost.read > 1) || self.is_still_known(lost) || is_told,
                     "seed {seed}: `{}` was known, and gave way to a write of ours that landed late. {}",
                     lost.value,
                     story()

@@ -19,8 +19,8 @@ pub struct Typed {
     pub at: Timestamp,
     /// Whether Tandem was ever shown it.
     pub shown: bool,
-    /// Whether that was in the answer to a reading of the record, and not only in a listing, of which no values are kept.
-    pub read: bool,
+    /// How often that was in the answer to a reading of the record, and not only in a listing, of which no values are kept.
+    pub read: u32,
     /// Whether Tandem ever sent it to the other side.
     pub carried: bool,
     /// Tandem wrote something else over it.
@@ -82,7 +82,7 @@ impl Ledger {
             value,
             at,
             shown: false,
-            read: false,
+            read: 0,
             carried: false,
             overwritten: None,
         });
@@ -101,7 +101,7 @@ impl Ledger {
     pub fn read<'e>(&self, numbers: impl IntoIterator<Item = &'e usize>) {
         let mut entries = self.entries();
         for number in numbers {
-            entries[*number].read = true;
+            entries[*number].read += 1;
         }
     }
 
