@@ -222,7 +222,7 @@ pub(super) fn remembered(
 }
 
 /// What we wrote a moment before a write that was carried out now, or before somebody typed over it: it may be carried out
-/// after that.
+/// after that. What a reading has shown since was carried out, and who types it again has edited; an answer only says so.
 fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Vec<MayLand> {
     let now = work.context.now();
     let own = open.link.side(side).memory.own_write.as_ref();
@@ -245,6 +245,11 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
             .get(field)
             .map_or(kept, |base| base.side(side));
         let typed = typed.filter(|typed| !same(rule.equality, typed, stood));
+        let memory = &open.link.side(side).memory;
+        let is_unseen = memory.unseen.get(field).is_some_and(|unseen| !unseen.lost);
+        if !is_unseen && (typed.is_some() || own.fields.is_empty()) {
+            return None;
+        }
         let newer = written.and_then(|written| written.get(field)).cloned();
         let is_over = newer.or(typed).is_some_and(|newer| newer != *sent);
         // It may not have shown yet, and then what stands there stood there before.
