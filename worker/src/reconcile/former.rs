@@ -11,6 +11,9 @@ use super::sending::{Carried, write_to};
 use crate::executor::Work;
 use crate::failure::WorkError;
 
+/// So many writes are looked through, newest first: what a system remembers of a record may be some edits old.
+const LOOKED_THROUGH: usize = 50;
+
 /// By field, what the record of a side held when earlier writes of ours were decided, and what was written there. The
 /// journal is only asked where a field that was not written has changed with our write.
 pub(super) async fn values(
@@ -41,19 +44,18 @@ pub(super) async fn values(
     let of_link = |link: Option<LinkId>| link.is_none_or(|link| link == open.link.id);
     let earlier = earlier.iter().filter(|it| of_link(it.link));
     let newest_first = earlier.rev().filter(|it| it.id != write.intent.id);
-    for intent in newest_first {
+    for intent in newest_first.take(LOOKED_THROUGH) {
         for decided in &intent.decided {
             let (held, base) = match side {
                 Side::A => (&decided.a, decided.base.as_ref().map(|base| &base.0)),
                 Side::B => (&decided.b, decided.base.as_ref().map(|base| &base.1)),
             };
-            // Of a yes or no, or before an edit that was decided on since, it may be anybody's.
+            // A yes or no may be anybody's.
             let is_yes_or_no = matches!(held, Value::Boolean(_));
             let values = [Some(held), base];
             let values = values.into_iter().flatten().filter(|_| !is_yes_or_no);
-            former
-                .entry(decided.field.clone())
-                .or_insert_with(|| values.cloned().collect());
+            let known = former.entry(decided.field.clone()).or_default();
+            known.extend(values.cloned());
         }
     }
     Ok(former)

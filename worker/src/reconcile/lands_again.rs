@@ -74,7 +74,7 @@ fn late(field: &str, unseen: &Unseen) -> MayLand {
         kept: unseen.value.clone(),
         since: unseen.since,
         times: 1,
-        answered: true,
+        answered: false,
     }
 }
 
@@ -95,6 +95,11 @@ fn has_landed(
         .iter()
         .any(|write| write.side == side && write.fields.get(&one.field) == Some(&one.sent));
     if !is_ours(one, rule, &found) || is_newer || same(rule.equality, base.side(side), &found) {
+        return false;
+    }
+    // What lands moves the time of change. A record that is older than it was seen shows an earlier state of it.
+    let times = link.side(side).updated_at.zip(reading.record.updated_at);
+    if times.is_some_and(|(known, now)| now < known) {
         return false;
     }
     let now = work.context.now();
@@ -260,7 +265,7 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
             kept: if is_form { kept } else { sent }.clone(),
             since: own.read_at,
             times: 1,
-            answered: true,
+            answered: !is_unseen,
         })
     });
     overtaken.collect()

@@ -1,17 +1,21 @@
-//! Updates that were answered and lost. A system, or a form that somebody has open, may save a record as it was before our
-//! write, with the edit of another field: then what stood there before shows again, under a new time. Or it has carried
-//! nothing out, and the record is as it was, with the time of change that it had. Both look like an edit back to the old
-//! value, and nobody made it. Somebody who takes our value back by hand changes nothing else with it.
+//! Updates that were answered and lost. A system may have carried nothing out: the record is as it was, with the time of
+//! change that it had. That looks like an edit back to the old value, and nobody made it: the write is sent again. Or a
+//! system, or a form that somebody has open, saves the record as it was before our write, with the edit of another field:
+//! then what stood there before shows again, under a new time. Somebody may have taken our value back and edited the other
+//! field, too: so both sides keep what they have, and a person is asked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
-use tandem_engine::same;
-use tandem_store::{IntentOp, IntentState, Link, OwnWrite};
+use tandem_engine::{NotKept, same};
+use tandem_store::{IntentOp, IntentState, Link, OwnWrite, Ruling};
 
+use super::doubt::mistake;
 use super::pair::Pair;
 use super::recover::Recovery;
+use super::replaced::REPLACED;
+use super::set_back;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -19,23 +23,29 @@ use crate::readings::Reading;
 /// What is saved so long after our write was read before it.
 const SAVED_WITHIN: Duration = Duration::from_secs(600);
 
-/// Takes what is so put back for what our write went over. The journal is asked only where that may be.
+/// Takes what is so put back for lost, or asks about it. The journal is asked only where that may be. What a person has said of
+/// a record that went back holds.
 pub(super) async fn find(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
+    rulings: &[Ruling],
     recovery: &mut Recovery,
 ) -> Result<(), WorkError> {
+    if rulings.iter().any(|ruling| ruling.asked == REPLACED) {
+        return Ok(());
+    }
     for side in Side::BOTH {
         let (Some(own), Some(reading)) = (&link.side(side).memory.own_write, pair.side(side))
         else {
             continue;
         };
         let suspects = suspects(work, &recovery.base, own, (side, reading));
-        if suspects.is_empty() {
+        if suspects.is_empty() || set_back::answer(work, link, side).await?.is_some() {
             continue;
         }
-        let before = stood_before(work, side, &reading.record.id).await?;
+        let is_undone = is_as_replaced(work, link, own, (side, reading));
+        let before = stood_before(work, link, own, (side, reading)).await?;
         for field in suspects {
             let Some(rule) = work.sync.policy.rule(field) else {
                 continue;
@@ -44,10 +54,21 @@ pub(super) async fn find(
             let is_back = before
                 .get(field)
                 .is_some_and(|stood| same(rule.equality, stood, &found));
-            if let Some(base) = recovery.base.get(field).filter(|_| is_back) {
+            let Some(base) = recovery.base.get_mut(field).filter(|_| is_back) else {
+                continue;
+            };
+            if is_undone {
                 let agreed = base.side(side).clone();
                 recovery.shown.take_for_lost(side, field, agreed, found);
+                continue;
             }
+            recovery.not_kept.push(NotKept {
+                side,
+                field: field.clone(),
+                sent: base.side(side.other()).clone(),
+                kept: found.clone(),
+            });
+            base.set(side, found);
         }
     }
     Ok(())
@@ -71,35 +92,44 @@ fn suspects<'o>(
     let is_recent = work.context.now().since(own.read_at) < SAVED_WITHIN;
     let is_saved_as_before =
         is_recent && rules.any(|rule| !own.wrote.contains(&rule.name) && has_changed(&rule.name));
-    let is_lost = is_saved_as_before || is_as_replaced(own, reading);
+    let is_lost = is_saved_as_before || reading.record.updated_at == own.before;
     let wrote = own.wrote.iter().filter(|_| is_lost);
     wrote.filter(|field| has_changed(field)).collect()
 }
 
 /// Whether a record is as it was before our write, by its own time of change too: the system has said yes, with another time,
-/// and carried nothing out.
-fn is_as_replaced(own: &OwnWrite, reading: &Reading) -> bool {
+/// and carried nothing out. Where that time is long before our write, its system may have been set back as well, and a
+/// person is asked.
+fn is_as_replaced(
+    work: Work<'_>,
+    link: &Link,
+    own: &OwnWrite,
+    (side, reading): (Side, &Reading),
+) -> bool {
     own.before.is_some()
         && own.before != own.after
         && reading.record.updated_at == own.before
         && reading.checksum() == own.replaced
+        && mistake(work.sync, link, side, reading).is_none()
 }
 
 /// What stood in the fields of our last write before it.
 async fn stood_before(
     work: Work<'_>,
-    side: Side,
-    record: &tandem_domain::RecordId,
+    link: &Link,
+    own: &OwnWrite,
+    (side, reading): (Side, &Reading),
 ) -> Result<Fields, WorkError> {
-    let intents = work
-        .context
-        .store
-        .intents_of(&work.sync.name, record)
-        .await?;
+    let record = &reading.record.id;
+    let store = &work.context.store;
+    let intents = store.intents_of(&work.sync.name, record).await?;
+    // The same id may be another record's in the other system.
     let last = intents.into_iter().rev().find(|intent| {
         intent.side == side
+            && intent.link == Some(link.id)
             && intent.op == IntentOp::Update
             && intent.state == IntentState::Confirmed
+            && intent.fields.keys().eq(own.wrote.iter())
     });
     let decided = last.map(|intent| intent.decided).unwrap_or_default();
     let stood = decided.into_iter().map(|decided| match side {

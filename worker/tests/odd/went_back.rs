@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use tandem_domain::{RecordId, Side};
-use tandem_store::{ChangeFilter, ConflictState};
+use tandem_domain::{Clock, JobId, RecordId, Side};
+use tandem_store::{ChangeFilter, Conflict, ConflictKind, ConflictState, FieldChange, Resolution};
+use tandem_testkit::SeededEntropy;
 
 use super::pairs::{on_both, text};
 use crate::world::World;
@@ -36,7 +37,8 @@ fn both(world: &World, (a, b): (&RecordId, &RecordId), field: &str) -> [String; 
 }
 
 #[tokio::test]
-async fn what_a_stale_form_saves_beside_an_edit_of_another_field_does_not_take_our_value_back() {
+async fn what_may_be_a_stale_form_saved_with_an_edit_of_another_field_is_asked_about_and_overwrites_nothing()
+ {
     for updates_answer_nothing in [false, true] {
         let odd = Oddities {
             updates_answer_nothing,
@@ -49,25 +51,21 @@ async fn what_a_stale_form_saves_beside_an_edit_of_another_field_does_not_take_o
         world.b.user_edits(&b, "city", "Ghent");
         edited(&world, Side::B, &b, "note", "pays at once").await;
         comes_to_rest(&world).await;
-        assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Bruges"]);
+        assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Ghent"]);
         assert_eq!(
             both(&world, (&a, &b), "note"),
             ["pays at once", "pays at once"]
         );
-        let filter = ChangeFilter {
-            limit: 100,
-            ..ChangeFilter::default()
-        };
-        let changes = world.store.changes(&filter).await;
-        let changes = changes.expect("the storage answers");
-        let is_told = changes
-            .iter()
-            .flat_map(|change| &change.fields)
-            .any(|field| {
-                field.field == "city" && field.reason.contains("stood there before our last write")
-            });
-        assert!(is_told, "{changes:#?}");
+        let asked = open(&world).await;
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(matches!(&asked[0].kind, ConflictKind::NotKept { field, .. } if field == "city"));
     }
+}
+
+async fn open(world: &World) -> Vec<Conflict> {
+    let mut questions = world.questions().await;
+    questions.retain(|one| one.state == ConflictState::Open);
+    questions
 }
 
 /// A system that says yes, with the record as it was told and the time of now.
@@ -91,6 +89,15 @@ async fn a_write_that_was_answered_and_lost_is_sent_again_and_takes_nothing_back
     comes_to_rest(&world).await;
     assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Bruges"]);
     assert_eq!(world.questions().await, []);
+    let filter = ChangeFilter {
+        limit: 100,
+        ..ChangeFilter::default()
+    };
+    let changes = world.store.changes(&filter).await;
+    let changes = changes.expect("the storage answers");
+    let mut fields = changes.iter().flat_map(|change| &change.fields);
+    let is_told = |field: &FieldChange| field.reason.contains("stood there before our last write");
+    assert!(fields.any(is_told), "{changes:#?}");
 }
 
 #[tokio::test]
@@ -103,6 +110,18 @@ async fn where_that_shows_long_after_the_time_that_it_had_a_person_is_asked_what
     comes_to_rest(&world).await;
     assert_eq!(both(&world, (&a, &b), "city"), ["Bruges", "Ghent"]);
     assert_eq!(world.questions().await.len(), 1);
+
+    // Who says that the older state counts gets it.
+    let asked = open(&world).await.pop().expect("it is asked");
+    let now = world.clock.now();
+    let job = JobId::new(now, &SeededEntropy::new(7));
+    let resolved = world
+        .store
+        .resolve_conflict(asked.id, Resolution::Approve, job, now)
+        .await;
+    assert!(resolved.expect("the storage answers").is_some());
+    comes_to_rest(&world).await;
+    assert_eq!(both(&world, (&a, &b), "city"), ["Ghent", "Ghent"]);
 }
 
 #[tokio::test]
@@ -116,8 +135,7 @@ async fn one_that_is_lost_each_time_ends_with_a_question() {
     }
     assert_eq!(text(&world, Side::A, &a, "city"), "Bruges");
     assert_eq!(text(&world, Side::B, &b, "city"), "Ghent");
-    let mut questions = world.questions().await;
-    questions.retain(|one| one.state == ConflictState::Open);
+    let questions = open(&world).await;
     assert_eq!(questions.len(), 1, "{questions:?}");
     assert!(world.b.writes() < 20, "{} writes", world.b.writes());
 }
@@ -192,5 +210,24 @@ async fn answers_that_show_nothing_confirm_nothing_and_nothing_is_taken_back_whe
         let questions = world.questions().await;
         let is_asked = questions.iter().any(|one| one.state == ConflictState::Open);
         assert!(stands == "Bruges" || is_asked, "{stands}: {questions:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_and_never_shown_is_known_for_ours_however_late_it_lands() {
+    for after in [20, 40] {
+        let (world, a, b) = pair(echoes()).await;
+        world
+            .b
+            .go_wrong(&[Fault::Queued(Duration::from_secs(after)), Fault::Ignored]);
+        edited(&world, Side::A, &a, "city", "Bruges").await;
+        world.clock.advance(Duration::from_secs(9));
+        world.hear(Side::B, &b).await;
+        edited(&world, Side::A, &a, "city", "Antwerp").await;
+        world.clock.advance(Duration::from_secs(after));
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        comes_to_rest(&world).await;
+        assert_eq!(text(&world, Side::A, &a, "city"), "Antwerp", "{after}");
     }
 }
