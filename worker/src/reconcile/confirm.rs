@@ -114,8 +114,10 @@ pub(super) async fn finish(
         moot: ended.moot,
         outcome: Some(outcome),
     };
-    let both_are_here = open.pair.a.reading.is_some() && open.pair.b.reading.is_some();
-    if dissolved && !both_are_here {
+    let both_are_in_use = Side::BOTH
+        .into_iter()
+        .all(|side| in_use(&open, side).is_some());
+    if dissolved && !both_are_in_use {
         // Also before, because the process may die right after. In the lane of the link, where it waits, there is room for
         // one: it may become one with a job for the record that is gone.
         look_at_the_rest(work, &open).await?;
@@ -161,10 +163,17 @@ fn met(work: Work<'_>, open: &Open, carried: &[Carried]) -> Vec<(NewConflict, Ch
     told.collect()
 }
 
-/// The records of a link that is dissolved are like any without a partner: somebody must look at them.
+/// A record that is there, and not out of use.
+fn in_use(open: &Open, side: Side) -> Option<&Reading> {
+    let reading = open.pair.side(side);
+    reading.filter(|reading| !reading.record.archived)
+}
+
+/// The records of a link that is dissolved are like any without a partner: somebody must look at them. One that is out of
+/// use gets none, and its job must not take the place of the other's.
 async fn look_at_the_rest(work: Work<'_>, open: &Open) -> Result<(), WorkError> {
     let jobs = Side::BOTH.into_iter().filter_map(|side| {
-        let reading = open.pair.side(side)?;
+        let reading = in_use(open, side)?;
         let cause = Cause {
             sync: &work.sync.name,
             side,

@@ -1,8 +1,9 @@
-//! A delete that waits for a person: one that comes on top of too many, or one of a pair of which it is not known that
-//! it ever agreed.
+//! A delete that waits for a person: one that comes on top of too many, one of a pair of which it is not known that it
+//! ever agreed, or one of a record that an open question names, or whose partner went out of use with a write of ours.
 
 use std::time::Duration;
 
+use tandem_domain::line::line;
 use tandem_domain::{ConflictId, Side};
 use tandem_engine::{Plan, WriteOp};
 use tandem_store::{ConflictKind, ConflictState, Fact, QuestionKind, Resolution, Waiting};
@@ -12,6 +13,7 @@ use super::held::{Held, end};
 use super::linked::Open;
 use super::looks::pause;
 use super::moot::give_up;
+use super::named;
 use super::not_deleted;
 use super::questions::question;
 use super::set_back;
@@ -20,6 +22,9 @@ use crate::brake;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
+
+/// A record that is first seen out of use this long after a write of ours was taken out of use by somebody else.
+const WITH_OUR_WRITE: Duration = Duration::from_secs(60);
 
 /// Holds a delete that a person must see first; an approved one passes, a rejected one retires the link.
 pub(super) async fn hold(
@@ -75,10 +80,13 @@ pub(super) async fn hold(
         None => match look_at_others(work, open, gone).await? {
             Looked::Waits(waits) => return Ok(Some(waits)),
             Looked::Held(reason) => reason,
-            Looked::Deleted if brake::admits(work.context, work.sync, open.link.id).await? => {
-                return Ok(None);
-            }
-            Looked::Deleted => "more deletes than the brake allows".to_owned(),
+            Looked::Deleted => match may_be_elsewhere(work, open, gone).await? {
+                Some(reason) => reason,
+                None if brake::admits(work.context, work.sync, open.link.id).await? => {
+                    return Ok(None);
+                }
+                None => "more deletes than the brake allows".to_owned(),
+            },
         },
     };
     let Some(record) = open.link.side(side).id.clone() else {
@@ -92,6 +100,46 @@ pub(super) async fn hold(
         gone: Some(gone),
     };
     end(work, open, held).await.map(Some)
+}
+
+/// Why the record that is gone may be there under another id, although none was found by the match keys.
+async fn may_be_elsewhere(
+    work: Work<'_>,
+    open: &Open,
+    gone: Side,
+) -> Result<Option<String>, WorkError> {
+    if went_with_our_write(open, gone) {
+        return Ok(Some(format!(
+            "its partner went out of use right after we wrote to it, so {} may have put another record in its place",
+            work.sync.end(gone).connection
+        )));
+    }
+    let Some(left) = &open.link.side(gone.other()).id else {
+        return Ok(None);
+    };
+    let asked = named::asked_about(work, gone.other(), left).await?;
+    Ok(asked.map(|asked| {
+        format!(
+            "question {}, which is open, asks what record {} of {} is, and names the record that is left",
+            asked.id,
+            line(asked.record.as_str()),
+            work.sync.end(asked.side).connection
+        )
+    }))
+}
+
+/// Whether a record went out of use with a write of ours: it was first seen so soon after it, and nothing has moved its
+/// time of change since. Some systems archive the old row with each write, and make a new one.
+fn went_with_our_write(open: &Open, gone: Side) -> bool {
+    let memory = &open.link.side(gone).memory;
+    let (Some(reading), Some(own), Some(doubt)) =
+        (open.pair.side(gone), &memory.own_write, memory.doubt)
+    else {
+        return false;
+    };
+    let is_ours = own.after.is_some() && own.after == reading.record.updated_at;
+    let is_soon = doubt.since >= own.read_at && doubt.since.since(own.read_at) < WITH_OUR_WRITE;
+    reading.counts_as_gone && !own.made && is_ours && is_soon
 }
 
 /// What others of its side say of a record that is gone.

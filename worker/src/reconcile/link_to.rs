@@ -35,8 +35,9 @@ impl Answers {
     }
 }
 
-/// That either of two records was not deleted needs no answer once they are a pair.
-async fn not_deleted(
+/// That either of two records was not deleted needs no answer once they are a pair, nor does what its partner matches, where
+/// the job of that one had asked.
+async fn over(
     work: Work<'_>,
     here: &Here,
     partner: &RecordId,
@@ -45,7 +46,12 @@ async fn not_deleted(
     let there = store
         .pair(&work.sync.name, here.side.other(), partner)
         .await?;
-    let asked = [here.pair.not_deleted, there.not_deleted];
+    let asked = [
+        here.pair.not_deleted,
+        there.not_deleted,
+        there.held,
+        there.doubled,
+    ];
     Ok(asked.into_iter().flatten().map(|question| Moot {
         question,
         was: ConflictState::Open,
@@ -74,7 +80,7 @@ pub(super) async fn link_to(
         base: std::collections::BTreeMap::new(),
     };
     let mut moot = answers.moot;
-    moot.extend(not_deleted(work, here, partner).await?);
+    moot.extend(over(work, here, partner).await?);
     let mut change = work.change(Operation::Link, a, b);
     change.link = Some(link.id);
     let confirmation = Confirmation {

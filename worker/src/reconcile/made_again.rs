@@ -1,6 +1,6 @@
-//! A record that is gone, and of which there is another by now under an id of its own: somebody deleted it and made it
-//! again, or imported it anew. Its partner is neither deleted with it nor left alone: the pair is dissolved, and what is
-//! left finds its partner by the match keys.
+//! A record that is gone or out of use, and of which there is another by now under an id of its own: somebody deleted or
+//! archived it and made it again, imported it anew, or its system makes another record of it with each write. Its partner
+//! is neither deleted with it nor left alone: the pair is dissolved, and what is left finds its partner by the match keys.
 
 use std::time::Duration;
 
@@ -82,10 +82,12 @@ fn is_slow_to_show(work: Work<'_>, open: &Open, gone: Side) -> bool {
     doubt.is_some_and(|doubt| work.context.now().since(doubt.since) < patience)
 }
 
-/// The side that is left, where the record of the other is deleted.
+/// The side that is left, where the record of the other is deleted, or out of use in a way that counts as that.
 fn rest(open: &Open) -> Option<Side> {
-    let is_deleted =
-        |side: Side| open.link.side(side).id.is_some() && open.pair.side(side).is_none();
+    let is_deleted = |side: Side| {
+        let reading = open.pair.side(side);
+        open.link.side(side).id.is_some() && reading.is_none_or(|reading| reading.counts_as_gone)
+    };
     let is_here = |side: Side| {
         let reading = open.pair.side(side);
         reading.is_some_and(|reading| !reading.record.archived)

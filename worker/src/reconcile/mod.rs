@@ -28,6 +28,7 @@ mod lost_update;
 mod made_again;
 mod met;
 mod moot;
+mod named;
 mod not_deleted;
 mod out_of_date;
 mod over_and_over;

@@ -481,7 +481,8 @@ async fn is_taken_up(work: Work<'_>, here: &Here) -> Result<bool, WorkError> {
     Ok(is_linked || !pair.intents.is_empty())
 }
 
-/// Whether the record with which `other` is linked cannot be read. Then somebody is to look at that pair.
+/// Whether the record with which `other` is linked cannot be read, or is out of use: somebody may have made it again as this
+/// one. Then somebody is to look at that pair.
 async fn partner_is_missing(
     work: Work<'_>,
     here: &Here,
@@ -501,10 +502,10 @@ async fn partner_is_missing(
         return Ok(false);
     };
     let hints = work.claimed.job.hints;
-    if readings::read(work.sync, here.side, &linked, hints)
-        .await?
-        .is_some()
-    {
+    let reading = readings::read(work.sync, here.side, &linked, hints).await?;
+    // A pair of which the filters leave a record out rests: nobody finds out anything about it.
+    let is_there = |reading: &Reading| !(reading.counts_as_gone && reading.takes_part());
+    if reading.as_ref().is_some_and(is_there) {
         return Ok(false);
     }
     let cause = Cause {
