@@ -26,6 +26,9 @@ pub(super) struct SameKey {
     /// Those that the system's search shows in part and that it does not have under their ids. They are there, and they
     /// may share more keys than are seen, or none: nothing is made or linked before that is known.
     pub(super) in_part: Vec<RecordId>,
+    /// Those with the strongest key that are in use and that the sync's filters leave out: they are no partners, and one more
+    /// beside them would be a double.
+    pub(super) left_out: Vec<RecordId>,
 }
 
 /// The records of a side that share a key with this one by the index, read afresh: the index may
@@ -51,8 +54,12 @@ pub(super) async fn known(
     }
     let found = readings::read_all(work.sync, side, &ids).await?;
     let is_found = |id: &RecordId| found.iter().any(|reading| reading.record.id == *id);
+    let left_out = found
+        .iter()
+        .filter(|like| is_left_out_like(work, own, like));
     Ok(SameKey {
         missing: ids.iter().filter(|id| !is_found(id)).cloned().collect(),
+        left_out: left_out.map(|like| like.record.id.clone()).collect(),
         readings: found.into_iter().filter(usable).collect(),
         in_part: Vec::new(),
     })
@@ -134,6 +141,7 @@ pub(super) async fn others(
     let SameKey {
         readings: found,
         in_part,
+        left_out,
         ..
     } = &mut known;
     for key in &own.keys {
@@ -143,6 +151,9 @@ pub(super) async fn others(
         for record in find_by_key(work, side, key, &here.reading.fields).await? {
             let reading = Reading::new(work.sync, side, record, None);
             let id = &reading.record.id;
+            if is_left_out_like(work, own, &reading) && !left_out.contains(id) {
+                left_out.push(id.clone());
+            }
             let is_new = !in_part.contains(id) && found.iter().all(|one| one.record.id != *id);
             // Systems find by one field, and some find more than was asked for.
             let is_same = if reading.record.in_part {
@@ -267,6 +278,15 @@ fn otherwise_written(value: &Value) -> Option<Value> {
         Value::Text(text) => decomposed(text).map(Value::Text),
         _ => None,
     }
+}
+
+/// Whether a record in use has the strongest key of another one, and the sync's filters leave it out.
+fn is_left_out_like(work: Work<'_>, own: &Candidate, reading: &Reading) -> bool {
+    let mut strongest = own.keys.first().into_iter();
+    !reading.record.archived
+        && !reading.record.in_part
+        && !reading.takes_part()
+        && strongest.any(|strongest| has_key(work, reading, strongest))
 }
 
 fn usable(reading: &Reading) -> bool {

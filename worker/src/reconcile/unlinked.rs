@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tandem_domain::line::line;
 use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Single, key_texts, stored_as};
 use tandem_store::{
@@ -403,6 +404,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
         // What the index names may only be hidden for a moment: a second one would double it.
         return Ok(again);
     }
+    let left_out = others.left_out;
     let (rivals, others) = (rivals.readings, others.readings);
     let found = Found {
         others: &others,
@@ -430,6 +432,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             hold(work, here, found, key, vec![partner], Vec::new()).await
         }
         Single::Partner(partner) => link_to(work, here, &partner, Answers::default()).await,
+        Single::NoMatch if !left_out.is_empty() => rest_beside(work, here, &left_out[0]).await,
         Single::NoMatch => {
             let likes = left_alone_likes(work, here, &own).await?;
             let Some(key) = own.keys.first().filter(|_| !likes.is_empty()) else {
@@ -449,6 +452,23 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
             rivals,
         } => hold(work, here, found, key.into(), candidates, rivals).await,
     }
+}
+
+/// The record stays without a partner beside its like that the sync's filters leave out. When that one is let in, it finds this
+/// one.
+async fn rest_beside(work: Work<'_>, here: &Here, like: &RecordId) -> Result<Performed, WorkError> {
+    let confirmation = Confirmation {
+        seen: vec![(here.side, here.reading.indexed(work.sync))],
+        outcome: Some(JobOutcome::Done {
+            note: format!(
+                "filtered: its like on side {}, record {}, is left out by the sync's filters; nothing is made beside it",
+                here.side.other(),
+                line(like.as_str())
+            ),
+        }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
 }
 
 /// The record waits until it is known whether the one whose partner it may be is gone. It is in the index from now on, so

@@ -149,6 +149,32 @@ async fn nothing_is_deleted_for_a_pair_that_rests() {
 }
 
 #[tokio::test]
+async fn a_record_whose_like_a_filter_leaves_out_is_not_made_a_second_time_and_is_linked_once_that_is_let_in()
+ {
+    for is_first in [true, false] {
+        let world = world(Oddities::default()).await;
+        let prospect = [ANN[0], ANN[1], ANN[2], ("note", "prospect")];
+        let a = world.a.user_creates(&prospect);
+        if !is_first {
+            world.first_sync().await;
+        }
+        let b = world.b.user_creates(&ANN[..3]);
+        if is_first {
+            world.first_sync().await;
+        }
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        world.sweep().await;
+        assert_eq!(world.a.ids(), [a.clone()], "{is_first}");
+        world.a.user_edits(&a, "note", "customer");
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+        assert_eq!(link(&world, &a).await.b.id, Some(b), "{is_first}");
+        assert_eq!((world.a.ids().len(), world.b.ids().len()), (1, 1));
+    }
+}
+
+#[tokio::test]
 async fn the_dry_run_and_verify_tell_of_a_resting_pair_what_a_run_does() {
     let world = world(Oddities::default()).await;
     let (a, b) = linked(&world).await;
