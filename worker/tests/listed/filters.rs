@@ -165,7 +165,7 @@ async fn a_record_whose_like_a_filter_leaves_out_is_not_made_a_second_time_and_i
         world.hear(Side::B, &b).await;
         world.rest().await;
         world.sweep().await;
-        assert_eq!(world.a.ids(), [a.clone()], "{is_first}");
+        assert_eq!(world.a.ids(), std::slice::from_ref(&a), "{is_first}");
         world.a.user_edits(&a, "note", "customer");
         world.hear(Side::A, &a).await;
         world.rest().await;
