@@ -25,7 +25,7 @@ pub use id::{
     LinkId, RunId,
 };
 pub use names::{ConnectionName, NameError, RecordId, Side, StreamName, SyncName};
-pub use normal::{decomposed, is_same_text, normal};
+pub use normal::{canonical, decomposed, is_same_text, normal};
 pub use retry::RetryPolicy;
 pub use time::{Clock, MeasuredOffset, Timestamp, TimestampError};
 pub use value::{BaseValue, FieldType, Fields, Money, Value, ValueError};

@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn a_variant_of_an_ideograph_is_another_text_under_every_equality() {
+        let (variant, plain) = (text("\u{fa1b}\u{7530}"), text("\u{798f}\u{7530}"));
+        for equality in [Equality::Exact, Equality::Folded, Equality::Decimals(2)] {
+            assert!(!same(equality, &variant, &plain), "{equality:?}");
+        }
+    }
+
+    #[test]
     fn decimals_are_compared_to_the_given_places() {
         assert!(same(
             Equality::Decimals(2),

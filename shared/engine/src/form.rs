@@ -6,7 +6,7 @@
 //! and a person is told.
 
 use rust_decimal::Decimal;
-use tandem_domain::{Value, normal};
+use tandem_domain::{Value, canonical};
 
 /// Texts shorter than this say too little to be a cut form of a longer one.
 const CUT_CHARS_MIN: usize = 3;
@@ -70,7 +70,7 @@ fn is_rounded(kept: Decimal, sent: Decimal) -> bool {
 /// What is left of a text when case, spaces, punctuation, the usual escapes and its Unicode form are taken away.
 fn letters(text: &str) -> String {
     // An accent that stands apart is no letter, and would be taken away.
-    let mut plain = normal(&normal(text).to_lowercase()).into_owned();
+    let mut plain = canonical(&canonical(text).to_lowercase()).into_owned();
     for (escape, character) in ESCAPES {
         plain = plain.replace(escape, character);
     }
@@ -128,6 +128,7 @@ mod tests {
             (text("ACME LTD"), text("Acme Ltd")),
             (text("CAFE\u{301}"), text("Caf\u{e9}")),
             (text("Cafe\u{301}"), text("Caf\u{e9} Z\u{fc}rich")),
+            (text("\u{798f}\u{7530}"), text("\u{fa1b}\u{7530}")),
             (text("+4930123456"), text("+49 (30) 123-456")),
             (text("two lines"), text("two\nlines")),
             (Value::Null, text("dropped")),

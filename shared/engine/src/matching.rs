@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tandem_domain::{Fields, RecordId, Value, decomposed, normal};
+use tandem_domain::{Fields, RecordId, Value, canonical, decomposed};
 
 use crate::equality::fold;
 use crate::policy::SyncPolicy;
@@ -39,7 +39,7 @@ impl MatchKey {
     pub fn parse(policy: &SyncPolicy, text: &str) -> Option<Self> {
         let of_rank = |(rank, names): (usize, &Vec<String>)| {
             let name = name_of(names);
-            let values = normal(text.strip_prefix(&*name)?);
+            let values = canonical(text.strip_prefix(&*name)?);
             let text = format!("{name}{values}");
             Some(Self { rank, text })
         };
@@ -73,7 +73,8 @@ fn name_of(names: &[String]) -> String {
     format!("{}:", names.join("+"))
 }
 
-/// The normalised match keys of a record, strongest first. A key any part of which is empty is left out.
+/// The normalised match keys of a record, strongest first. A key any part of which is empty is left out. Variants of an
+/// ideograph are one here: a system that cannot keep them must still find its own record, and a person hardly has two.
 #[must_use]
 pub fn match_keys(policy: &SyncPolicy, mapped: &Fields) -> Vec<MatchKey> {
     policy
@@ -133,7 +134,9 @@ pub fn match_form(policy: &SyncPolicy) -> String {
 fn key_part(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
-        Value::Text(text) => Some(fold(text)).filter(|folded| !folded.is_empty()),
+        Value::Text(text) => {
+            Some(canonical(&fold(text)).into_owned()).filter(|folded| !folded.is_empty())
+        }
         Value::Decimal(number) => Some(number.normalize().to_string()),
         other => Some(other.to_string()),
     }

@@ -1,7 +1,7 @@
 //! Looks for the partner of a record: in the index, and in the other system itself.
 
 use tandem_connectors::{ConnectorError, Lookup, RemoteRecord};
-use tandem_domain::{Fields, RecordId, Side, Value, decomposed};
+use tandem_domain::{Fields, RecordId, Side, Value, canonical, decomposed};
 use tandem_engine::{
     Ambiguous, Candidate, MatchKey, Single, SyncPolicy, contradicts, match_keys, match_one,
     stored_as,
@@ -259,25 +259,31 @@ pub(super) async fn find_by_key(
         let Some(records) = end.connector.find(&end.stream, &lookup).await? else {
             continue;
         };
-        return match otherwise_written(value) {
-            Some(value) if records.is_empty() => {
-                let value = &value;
-                let lookup = Lookup::Field { name, value };
-                let found = end.connector.find(&end.stream, &lookup).await?;
-                Ok(found.unwrap_or_default())
+        if !records.is_empty() {
+            return Ok(records);
+        }
+        for value in &otherwise_written(value) {
+            let lookup = Lookup::Field { name, value };
+            let found = end.connector.find(&end.stream, &lookup).await?;
+            if let Some(records) = found.filter(|records| !records.is_empty()) {
+                return Ok(records);
             }
-            _ => Ok(records),
-        };
+        }
+        return Ok(Vec::new());
     }
     Ok(Vec::new())
 }
 
-/// A value as a system may keep it that takes accents apart. Many a search compares bytes.
-fn otherwise_written(value: &Value) -> Option<Value> {
-    match value {
-        Value::Text(text) => decomposed(text).map(Value::Text),
-        _ => None,
-    }
+/// A value as a system may keep it that has one form for each text, or takes accents apart. Many a search compares bytes.
+fn otherwise_written(value: &Value) -> Vec<Value> {
+    let Value::Text(text) = value else {
+        return Vec::new();
+    };
+    let joined = canonical(text).into_owned();
+    let mut forms = vec![joined.clone()];
+    forms.extend(decomposed(text).filter(|apart| *apart != joined));
+    forms.retain(|form| form != text);
+    forms.into_iter().map(Value::Text).collect()
 }
 
 /// Whether a record in use has the strongest key of another one, and the sync's filters leave it out.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::Archived;
-use tandem_store::IndexedRecord;
+use tandem_store::{ConflictKind, IndexedRecord};
 
 use super::pairs::{PLAIN, text};
 use crate::world::system::oddities::{Form, Oddities};
@@ -111,4 +111,80 @@ async fn a_like_that_an_earlier_tandem_stored_in_its_own_unicode_form_is_found()
     world.rest().await;
     assert_eq!(world.b.ids(), []);
     assert_eq!(world.open().await.len(), 1, "a person is asked");
+}
+
+/// U+FA1B is an official variant of U+798F in names, and NFC would replace it.
+const TYPED: &str = "\u{fa1b}\u{7530}";
+const PLAIN_FORM: &str = "\u{798f}\u{7530}";
+
+#[tokio::test]
+async fn a_name_with_a_variant_of_an_ideograph_is_written_as_typed_and_an_edit_of_only_the_variant_comes_over()
+ {
+    let ends = ((PLAIN, Oddities::default()), (PLAIN, Oddities::default()));
+    let world = World::odd(1, policy(), ends.0, ends.1, Archived::Gone).await;
+    let a = world.a.user_creates(&[
+        ("name", TYPED),
+        ("email", "f@x.example"),
+        ("city", PLAIN_FORM),
+    ]);
+    world.first_sync().await;
+    world.rest().await;
+    let b = world.b.ids().pop().expect("it was made");
+    assert_eq!(text(&world, Side::B, &b, "name"), TYPED);
+    assert_eq!(text(&world, Side::B, &b, "city"), PLAIN_FORM);
+    for (city, time) in [(TYPED, 60), (PLAIN_FORM, 120)] {
+        world.clock.advance(Duration::from_secs(time));
+        world.b.user_edits(&b, "city", city);
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        assert_eq!(text(&world, Side::A, &a, "city"), city);
+        assert_eq!(
+            text(&world, Side::B, &b, "city"),
+            city,
+            "the correction stands"
+        );
+    }
+    world.assert_agreement(1);
+    assert_eq!(world.questions().await, []);
+}
+
+#[tokio::test]
+async fn a_variant_of_an_ideograph_stays_with_its_typist_where_the_other_system_cannot_keep_it() {
+    let plain = Oddities {
+        forms: vec![("name", Form::Canonical)],
+        ..Oddities::default()
+    };
+    let ends = ((PLAIN, Oddities::default()), (PLAIN, plain));
+    let world = World::odd(1, policy(), ends.0, ends.1, Archived::Gone).await;
+    world.first_sync().await;
+    // Nothing but the name tells what belongs together, and the search of `b` compares bytes.
+    let b = world
+        .b
+        .user_creates(&[("name", PLAIN_FORM), ("city", "Nara")]);
+    let a = world.a.user_creates(&[("name", TYPED), ("city", "Nara")]);
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.b.ids(), [b.clone()], "it is found");
+    for (side, id, city) in [(Side::A, &a, "Kobe"), (Side::B, &b, "Otsu")] {
+        world.clock.advance(Duration::from_secs(60));
+        world.system(side).user_edits(id, "city", city);
+        world.hear(side, id).await;
+        world.rest().await;
+        world.first_sync().await;
+        assert_eq!(
+            text(
+                &world,
+                side.other(),
+                if side == Side::A { &b } else { &a },
+                "city"
+            ),
+            city
+        );
+    }
+    let names = [(Side::A, &a), (Side::B, &b)].map(|(side, id)| text(&world, side, id, "name"));
+    assert_eq!(names, [TYPED, PLAIN_FORM]);
+    let questions = world.questions().await;
+    let is_told = |kind: &ConflictKind| matches!(kind, ConflictKind::NotKept { .. });
+    assert!(questions.iter().all(|question| is_told(&question.kind)));
+    assert_eq!(questions.len(), 1, "a person is told, once: {questions:?}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::Value as Json;
-use tandem_domain::{RecordId, StreamName, Value, is_same_text};
+use tandem_domain::{RecordId, StreamName, Value, canonical};
 
 use super::RestConnector;
 use super::errors::Operation;
@@ -341,7 +341,8 @@ fn fits(record: &RemoteRecord, lookup: &Lookup<'_>, finder: &Finder) -> bool {
 fn alike(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Text(found), Value::Text(wanted)) => {
-            is_same_text(&found.trim().to_lowercase(), &wanted.trim().to_lowercase())
+            let plain = |text: &str| canonical(&text.trim().to_lowercase()).into_owned();
+            plain(found) == plain(wanted)
         }
         (found, wanted) => found == wanted,
     }

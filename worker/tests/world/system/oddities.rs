@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_connectors::ClockDoubt;
-use tandem_domain::{Fields, Timestamp, Value, decomposed};
+use tandem_domain::{Fields, Timestamp, Value, canonical, decomposed};
 
 /// All off by default; any may be combined.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,8 @@ pub enum Form {
     Upper,
     /// Letters and their accents apart (Unicode form D).
     Decomposed,
+    /// One form for each text (Unicode form C), variants of ideographs and all.
+    Canonical,
     /// A number with so many decimal places; what is no number stays.
     Rounded(u32),
     /// A word of its own in place of any value.
@@ -101,6 +103,7 @@ impl Form {
             Self::Escaped => text.replace('&', "&amp;"),
             Self::Spaced => text.split_whitespace().collect::<Vec<_>>().join(" "),
             Self::Upper => text.to_uppercase(),
+            Self::Canonical => canonical(text).into_owned(),
             Self::Decomposed => decomposed(text).unwrap_or_else(|| text.to_owned()),
             Self::Rounded(places) => text.parse().map_or_else(
                 |_| text.to_owned(),
