@@ -66,8 +66,11 @@ pub(super) async fn hold(
         if is_set_back(work, link, pair, side).await? {
             continue;
         }
+        let is_bare = pair
+            .side(side)
+            .is_some_and(|reading| shows_nothing(link, side, reading));
         for (field, value) in gone(work, link, pair, side) {
-            match stand(work, link, pair, side, &field).await? {
+            match stand(work, link, pair, (side, &field), is_bare).await? {
                 Stand::Wait(again, known) => {
                     state.memory.left_out.insert(field, known);
                     wait = Some(wait.unwrap_or(again).max(again));
@@ -136,12 +139,21 @@ fn gone(work: Work<'_>, link: &Link, pair: &Pair, side: Side) -> Fields {
     )
 }
 
+/// Whether a record shows nothing of all that it held. People who want that delete the record: an ailing system answers so.
+/// Where only one field had a value, somebody may have emptied it as any other.
+pub(super) fn shows_nothing(link: &Link, side: Side, reading: &Reading) -> bool {
+    let base = link.base.iter();
+    let mut held = base.filter(|(_, base)| !base.side(side).is_null());
+    let is_empty = |(field, _): (&String, _)| reading.fields.get(field).is_none_or(Value::is_null);
+    held.clone().nth(1).is_some() && held.all(is_empty)
+}
+
 async fn stand(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    side: Side,
-    field: &str,
+    (side, field): (Side, &str),
+    is_bare: bool,
 ) -> Result<Stand, WorkError> {
     let now = work.context.now();
     let known = link.side(side).memory.left_out.get(field).cloned();
@@ -177,7 +189,8 @@ async fn stand(
         return Ok(Stand::Keep(held));
     }
     let records = brake::count_emptied(work.context, work.sync, (side, field), link.id).await?;
-    if records <= u64::from(work.sync.brake.count)
+    if !is_bare
+        && records <= u64::from(work.sync.brake.count)
         && is_shown_in_others(work, link, side, field).await?
     {
         return Ok(Stand::Gone);
@@ -222,7 +235,9 @@ async fn is_shown_in_others(
     Ok(outcomes.into_iter().any(|outcome| match outcome {
         ReadOutcome::Found(record) => {
             let reading = Reading::new(work.sync, side, *record, None);
-            !reading.left_out.contains(field)
+            // An ailing system may put nothing in its place everywhere.
+            let has_value = reading.fields.get(field).is_some_and(|it| !it.is_null());
+            has_value && !reading.left_out.contains(field)
         }
         ReadOutcome::Missing | ReadOutcome::Unreadable(_) => false,
     }))

@@ -9,6 +9,7 @@ use tandem_engine::{Gone, Presence, Snapshot};
 use tandem_store::{Intent, Link};
 
 use super::changed::{self, Edit};
+use super::emptied;
 use super::seen::{Known, Typed};
 use crate::executor::Work;
 use crate::readings::{self, Reading};
@@ -93,13 +94,13 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
 }
 
 /// Where a record is as old as it was when it had a value, nobody has emptied the field since: the system says nothing of it,
-/// whatever it puts in its place.
+/// whatever it puts in its place. Nor does a record that shows nothing at all of what it held.
 fn leave_out(link: &Link, side: Side, reading: &mut Reading) {
     let known = link.side(side);
     let is_as_old = reading.record.updated_at.is_some()
         && reading.record.updated_at == known.updated_at
         && reading.record.version == known.version;
-    if !is_as_old {
+    if !is_as_old && !emptied::shows_nothing(link, side, reading) {
         return;
     }
     let had_value = link

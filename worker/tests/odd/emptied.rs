@@ -222,3 +222,42 @@ async fn a_field_that_is_missing_for_a_moment_is_not_taken_for_emptied() {
     assert_eq!((world.a.writes(), world.b.writes()), writes);
     world.assert_agreement(1);
 }
+
+#[tokio::test]
+async fn nothing_in_the_place_of_a_field_of_all_records_empties_nothing_without_an_answer() {
+    let (world, ids) = world(3).await;
+    world.a.hides_as_null(true);
+    world.a.hides_fields(&["note"]);
+    world.hear(Side::A, &ids[0]).await;
+    world.rest().await;
+    assert_eq!(notes(&world, Side::B), 3, "no record shows the field");
+    let asked = open(&world).await;
+    assert!(
+        matches!(&asked[..], [Conflict { side: Side::A, kind: ConflictKind::Emptied { field, .. }, .. }] if field == "note"),
+        "{asked:?}"
+    );
+    world.a.hides_fields(&[]);
+    world.sweep().await;
+    world.sweep().await;
+    assert_eq!(open(&world).await, [], "nobody has to say any more");
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn a_record_that_shows_nothing_of_all_that_it_held_is_not_believed_without_an_answer() {
+    let (world, ids) = world(3).await;
+    let link = world.link_of(Side::A, &ids[0]).await.expect("it is linked");
+    let partner = link.b.id.expect("it has a partner");
+    let writes = (world.a.writes(), world.b.writes());
+    world.clock.advance(std::time::Duration::from_secs(60));
+    for field in ["name", "email", "city", "note"] {
+        world.b.user_edits(&partner, field, "");
+    }
+    world.hear(Side::B, &partner).await;
+    world.rest().await;
+    world.sweep().await;
+    assert_eq!((world.a.writes(), world.b.writes()), writes);
+    assert_eq!(world.a.kept(&ids[0], "note"), "note 0");
+    assert!(!open(&world).await.is_empty(), "a person is asked");
+    assert_eq!(world.dead().await, []);
+}
