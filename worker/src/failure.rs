@@ -92,6 +92,20 @@ pub enum WorkError {
         /// How many links the sync has.
         links: u64,
     },
+    /// A listing of which no row could be read, although many records are linked.
+    #[error(
+        "{system} lists {rows} rows, and none of them could be read, but {links} records are linked: nothing was touched. The first could not be read because {first}. Look at what {system} answers; if its rows are right, mend how its manifest reads them"
+    )]
+    NoRowReadable {
+        /// The connection.
+        system: String,
+        /// How many rows it listed.
+        rows: u64,
+        /// Why the first could not be read.
+        first: String,
+        /// How many links the sync has.
+        links: u64,
+    },
 }
 
 impl WorkError {
@@ -115,6 +129,7 @@ impl WorkError {
             | Self::MadeOverAndOver { .. }
             | Self::ShownElsewhere { .. }
             | Self::ShownInPart { .. }
+            | Self::NoRowReadable { .. }
             | Self::EmptiedSide { .. } => Disposition::Park,
         }
     }
@@ -125,7 +140,9 @@ impl WorkError {
         let code = match self {
             Self::Connector(error) => error.code(),
             Self::Store(_) => ErrorCode::Storage,
-            Self::ShownElsewhere { .. } | Self::ShownInPart { .. } => ErrorCode::Unreadable,
+            Self::ShownElsewhere { .. } | Self::ShownInPart { .. } | Self::NoRowReadable { .. } => {
+                ErrorCode::Unreadable
+            }
             Self::UnknownSync(_) | Self::EmptiedSide { .. } => ErrorCode::Misconfigured,
             Self::IdTaken { .. } | Self::WrongEdit { .. } | Self::MadeOverAndOver { .. } => {
                 ErrorCode::Refused

@@ -30,10 +30,24 @@ pub async fn refuse_emptied(
     if !counts_as_emptied(listed.listed + listed.filtered, links) {
         return Ok(());
     }
-    Err(WorkError::EmptiedSide {
-        system: sync.end(side).connection.to_string(),
+    Err(emptied(
+        sync.end(side).connection.to_string(),
         links,
-    })
+        listed,
+    ))
+}
+
+/// Why nothing is believed of a side that shows no record: it lists none, or none of its rows could be read.
+fn emptied(system: String, links: u64, listed: &Progress) -> WorkError {
+    match listed.row_errors.first() {
+        Some(first) => WorkError::NoRowReadable {
+            system,
+            rows: listed.unreadable,
+            first: first.reason.clone(),
+            links,
+        },
+        None => WorkError::EmptiedSide { system, links },
+    }
 }
 
 /// Whether a side that lists so many records, and has so many links, is taken for broken.
@@ -153,4 +167,28 @@ pub fn log_set_aside(run: &Run, progress: &Progress) {
 pub async fn forget_pages(context: &Context) -> Result<(), WorkError> {
     while context.store.forget_pages(FORGET_ROWS).await? == FORGET_ROWS {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_none_of_whose_rows_could_be_read_is_not_said_to_list_nothing() {
+        let unread = RowError {
+            side: Side::B,
+            record: None,
+            reason: "`id` is missing in row 1".to_owned(),
+        };
+        let listed = Progress {
+            unreadable: 12,
+            row_errors: vec![unread],
+            ..Progress::default()
+        };
+        let said = emptied("right".to_owned(), 6, &listed).to_string();
+        assert!(said.contains("right lists 12 rows"), "{said}");
+        assert!(said.contains("`id` is missing in row 1"), "{said}");
+        let said = emptied("right".to_owned(), 6, &Progress::default()).to_string();
+        assert!(said.contains("lists no record at all"), "{said}");
+    }
 }

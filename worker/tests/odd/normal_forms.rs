@@ -164,7 +164,7 @@ async fn a_variant_of_an_ideograph_stays_with_its_typist_where_the_other_system_
     let a = world.a.user_creates(&[("name", TYPED), ("city", "Nara")]);
     world.hear(Side::A, &a).await;
     world.rest().await;
-    assert_eq!(world.b.ids(), [b.clone()], "it is found");
+    assert_eq!(world.b.ids(), std::slice::from_ref(&b), "it is found");
     for (side, id, city) in [(Side::A, &a, "Kobe"), (Side::B, &b, "Otsu")] {
         world.clock.advance(Duration::from_secs(60));
         world.system(side).user_edits(id, "city", city);

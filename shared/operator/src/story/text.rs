@@ -114,9 +114,12 @@ impl Story {
     }
 
     fn write_change(&self, f: &mut fmt::Formatter<'_>, change: &ChangeView) -> fmt::Result {
-        let target = change
-            .written
-            .map_or_else(String::new, |side| format!(" {}", self.ends.name(side)));
+        let verb = verb(change.operation);
+        let done = match change.written {
+            Some(side) => format!("{verb} {}", self.ends.name(side)),
+            // Where nobody knows in which of the two, "in" leads nowhere.
+            None => verb.strip_suffix(" in").unwrap_or(verb).to_owned(),
+        };
         let outcome = match change.outcome {
             Outcome::Applied => "",
             Outcome::NotKept => ", not kept",
@@ -124,9 +127,8 @@ impl Story {
         };
         writeln!(
             f,
-            "  {}  {}{target}{outcome} (by {})",
+            "  {}  {done}{outcome} (by {})",
             change.at,
-            verb(change.operation),
             change.trigger.as_str()
         )?;
         for field in &change.fields {

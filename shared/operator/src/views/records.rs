@@ -151,11 +151,25 @@ fn why_ended(link: &Link) -> String {
     }
 }
 
+fn are_both_gone(link: &Link) -> bool {
+    let mut sides = Side::BOTH.into_iter();
+    sides.all(|side| {
+        let memory = &link.side(side).memory;
+        // One that we deleted was not gone yet when the pair ended.
+        let deleted = memory.deleted.as_ref();
+        memory.doubt.is_some() || deleted.is_some_and(|it| !it.outlived && !it.left)
+    })
+}
+
 fn how_to_go_on(link: &Link, a: Option<&RecordId>, b: Option<&RecordId>) -> String {
     let sync = &link.sync;
     let (Some(a), Some(b)) = (a, b) else {
         return format!("link what is left by hand: `tandem links link {sync} A B`");
     };
+    if !link.kept_apart && are_both_gone(link) {
+        return "nothing: both records are gone. One that comes back is looked at by itself"
+            .to_owned();
+    }
     let by_hand = format!("`tandem links link {sync} {a} {b}`");
     if link.kept_apart {
         return format!("{by_hand} holds the two equal again");
@@ -678,6 +692,11 @@ mod tests {
         let end = EndView::of(&gone, None);
         assert_eq!(end.because, "the record of side b was gone");
         assert!(end.advice.contains("by itself"), "{}", end.advice);
+        let mut both = gone.clone();
+        both.a.memory = gone.b.memory.clone();
+        let end = EndView::of(&both, None);
+        assert_eq!(end.because, "both records were gone");
+        assert!(!end.advice.contains("links link"), "{}", end.advice);
         let view = LinkView::from(gone.clone()).with_end(&gone, None);
         assert_eq!(view.name.as_deref(), Some("Acme"));
         let end = EndView::of(&link(None, None), None);
