@@ -268,6 +268,16 @@ fn merge(policy: &SyncPolicy, view: View<'_>, a: &Snapshot, b: &Snapshot) -> Pla
         match decide(policy, &field) {
             Verdict::Unchanged => {}
             Verdict::Ask => plan.questions.push(field.question()),
+            Verdict::PutBack(decision, side) => {
+                let fields = match side {
+                    Side::A => &mut to_a,
+                    Side::B => &mut to_b,
+                };
+                if rule.direction.writes(side) {
+                    fields.insert(rule.name.clone(), decision.chosen.clone());
+                }
+                plan.decisions.push(decision);
+            }
             Verdict::Settle(decision) => {
                 for (side, snapshot, fields) in [(Side::A, a, &mut to_a), (Side::B, b, &mut to_b)] {
                     let stands = snapshot.stands(&rule.name).unwrap_or(field.value(side));

@@ -4,6 +4,7 @@ use tandem_domain::{BaseValue, Side, Timestamp, Value};
 
 use super::{Contest, Decision, FieldQuestion, NO_VALUE, Snapshot, View};
 use crate::equality::same;
+use crate::form::is_reduced_form_of;
 use crate::policy::{ConflictPolicy, Direction, FieldRule, SyncPolicy};
 
 /// One field of a pair, on both sides and in the base.
@@ -90,6 +91,17 @@ impl<'a> FieldView<'a> {
         })
     }
 
+    /// What both had agreed on. The side with the original has it back as it was, and not in the other's form.
+    fn put_back(&self, side: Side) -> Verdict {
+        let (held, other) = (self.value(side), self.value(side.other()));
+        let is_original = is_reduced_form_of(other, held) && !is_reduced_form_of(held, other);
+        let from = if is_original { side } else { side.other() };
+        match self.take(from, "both sides had agreed on it".to_owned()) {
+            Verdict::Settle(decision) if is_original => Verdict::PutBack(decision, side),
+            verdict => verdict,
+        }
+    }
+
     fn win(&self, from: Side, reason: String) -> Verdict {
         Verdict::Settle(Decision {
             field: self.rule.name.clone(),
@@ -104,6 +116,8 @@ impl<'a> FieldView<'a> {
 pub(super) enum Verdict {
     Unchanged,
     Settle(Decision),
+    /// As it is settled, on this side only: what the other has is its form of that.
+    PutBack(Decision, Side),
     Ask,
 }
 
@@ -117,9 +131,7 @@ fn is_covered(rule: &FieldRule, snapshot: &Snapshot) -> bool {
 /// Decides one field. What an earlier write of ours went over is put back, where nothing else is decided.
 pub(super) fn decide(policy: &SyncPolicy, field: &FieldView<'_>) -> Verdict {
     match (decide_as_held(policy, field), field.covered) {
-        (Verdict::Unchanged, Some(side)) => {
-            field.take(side.other(), "both sides had agreed on it".to_owned())
-        }
+        (Verdict::Unchanged, Some(side)) => field.put_back(side),
         (verdict, _) => verdict,
     }
 }
