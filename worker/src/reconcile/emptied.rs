@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tandem_connectors::ReadOutcome;
-use tandem_domain::{ConflictId, Fields, RecordId, Side, Value};
+use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::emptied;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
@@ -160,11 +160,12 @@ async fn stand(
     let known = match known {
         Some(known) if known.settled => return Ok(Stand::Keep(known)),
         Some(known) if now.since(known.last) < FORGOTTEN_AFTER => known,
-        Some(_) | None => {
+        known => {
             brake::count_emptied(work.context, work.sync, (side, field), link.id).await?;
             let first = LeftOut {
                 since: now,
                 last: now,
+                first: known.map(|known| known.first.unwrap_or(known.since)),
                 settled: false,
             };
             return Ok(Stand::Wait(SECOND_LOOK, first));
@@ -175,7 +176,8 @@ async fn stand(
         return Ok(Stand::Wait(SECOND_LOOK.saturating_sub(passed), known));
     }
     let held = LeftOut { last: now, ..known };
-    match answer(work, side, field).await? {
+    let missed = held.first.unwrap_or(held.since);
+    match answer(work, side, field, missed).await? {
         Some(Resolution::Approve) => return Ok(Stand::Gone),
         Some(_) => {
             return Ok(Stand::Keep(LeftOut {
@@ -249,15 +251,21 @@ async fn asked(work: Work<'_>, side: Side, field: &str) -> Result<Option<Conflic
     Ok(work.context.store.question_about(&subject).await?)
 }
 
-/// What a person said of this field. An answer from long ago says nothing of what goes now.
-async fn answer(work: Work<'_>, side: Side, field: &str) -> Result<Option<Resolution>, WorkError> {
+/// What a person said of this field. An answer says nothing of a record that showed the field still when it was given, nor long
+/// after.
+async fn answer(
+    work: Work<'_>,
+    side: Side,
+    field: &str,
+    missed: Timestamp,
+) -> Result<Option<Resolution>, WorkError> {
     let Some(asked) = asked(work, side, field).await? else {
         return Ok(None);
     };
     let (ConflictState::Answered, Some(at)) = (asked.state, asked.answered_at) else {
         return Ok(None);
     };
-    if work.context.now().since(at) < ANSWER_HOLDS {
+    if missed <= at && work.context.now().since(at) < ANSWER_HOLDS {
         return Ok(asked.resolution);
     }
     close(work.context, &asked).await?;

@@ -261,3 +261,26 @@ async fn a_record_that_shows_nothing_of_all_that_it_held_is_not_believed_without
     assert!(!open(&world).await.is_empty(), "a person is asked");
     assert_eq!(world.dead().await, []);
 }
+
+#[tokio::test]
+async fn an_answer_about_values_that_were_emptied_says_nothing_of_those_that_are_there_again() {
+    let (world, ids) = world(MANY).await;
+    for id in &ids {
+        world.a.user_edits(id, "note", "");
+    }
+    world.sweep().await;
+    answer(&world, Resolution::Approve).await;
+    assert_eq!(notes(&world, Side::B), 0, "they were emptied");
+    world.clock.advance(std::time::Duration::from_secs(30));
+    for (number, id) in ids.iter().enumerate() {
+        world.a.user_edits(id, "note", &format!("again {number}"));
+    }
+    world.sweep().await;
+    assert_eq!(notes(&world, Side::B), MANY);
+
+    world.clock.advance(std::time::Duration::from_secs(30));
+    world.a.hides_fields(&["note"]);
+    world.sweep().await;
+    assert_eq!(notes(&world, Side::B), MANY, "nobody has emptied them");
+    assert_eq!(open(&world).await.len(), 1, "a person is asked anew");
+}

@@ -125,6 +125,9 @@ pub struct LeftOut {
     pub since: Timestamp,
     /// When that was last looked at.
     pub last: Timestamp,
+    /// Since when it was missed first, where it was not looked at for so long that `since` counts anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Timestamp>,
     /// Whether a person has said that the value stands, for as long as the system does not show the field.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
