@@ -25,6 +25,9 @@ const REMEMBERED_MAX: usize = 32;
 /// What was answered is carried out within this long, even by a system that answers before it does so.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(20);
 
+/// And what was answered and never shown within this long: later somebody may have typed it.
+const SHOWN_WITHIN: Duration = Duration::from_secs(50);
+
 /// A write that went out so long after another one may be carried out before it.
 const OVERTAKEN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -74,7 +77,8 @@ fn late(field: &str, unseen: &Unseen) -> MayLand {
         kept: unseen.value.clone(),
         since: unseen.since,
         times: 1,
-        answered: false,
+        answered: true,
+        never_shown: true,
     }
 }
 
@@ -109,7 +113,9 @@ fn has_landed(
 
 /// How long after it was sent a value may land.
 const fn lands_within(one: &MayLand) -> Duration {
-    if one.answered {
+    if one.never_shown {
+        SHOWN_WITHIN
+    } else if one.answered {
         CARRIED_OUT_WITHIN
     } else {
         LANDS_WITHIN
@@ -219,6 +225,7 @@ pub(super) fn remembered(
                 since: intent.sent_at.unwrap_or(intent.created_at),
                 times,
                 answered: false,
+                never_shown: false,
             });
         }
     }
@@ -265,7 +272,8 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
             kept: if is_form { kept } else { sent }.clone(),
             since: own.read_at,
             times: 1,
-            answered: !is_unseen,
+            answered: true,
+            never_shown: is_unseen,
         })
     });
     overtaken.collect()

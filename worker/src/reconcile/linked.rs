@@ -222,7 +222,7 @@ async fn settle(
     for edit in &around.came_after {
         recovery.take_for_edited(edit);
     }
-    lost_update::find(work, &link, &pair, &context.rulings, &mut recovery).await?;
+    lost_update::find(work, &link, &pair, &context, &mut recovery).await?;
     let outdated = answered::set_aside(work, &link, &mut context, &recovery, &pair).await?;
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),

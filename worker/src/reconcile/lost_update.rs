@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
 use tandem_engine::{NotKept, same};
-use tandem_store::{IntentOp, IntentState, Link, OwnWrite, Ruling};
+use tandem_store::{IntentOp, IntentState, Link, OwnWrite, PairContext};
 
 use super::doubt::mistake;
 use super::pair::Pair;
@@ -29,10 +29,14 @@ pub(super) async fn find(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    rulings: &[Ruling],
+    context: &PairContext,
     recovery: &mut Recovery,
 ) -> Result<(), WorkError> {
-    if rulings.iter().any(|ruling| ruling.asked == REPLACED) {
+    if context
+        .rulings
+        .iter()
+        .any(|ruling| ruling.asked == REPLACED)
+    {
         return Ok(());
     }
     for side in Side::BOTH {
@@ -40,11 +44,14 @@ pub(super) async fn find(
         else {
             continue;
         };
-        let suspects = suspects(work, &recovery.base, own, (side, reading));
+        let is_undone = is_as_replaced(work, link, own, (side, reading));
+        // What a person is asked about was not saved just now.
+        let is_asked = |field: &str| context.open_fields.iter().any(|open| open.field == field);
+        let how = (own, is_undone);
+        let suspects = suspects(work, &recovery.base, how, (side, reading), is_asked);
         if suspects.is_empty() || set_back::answer(work, link, side).await?.is_some() {
             continue;
         }
-        let is_undone = is_as_replaced(work, link, own, (side, reading));
         let before = stood_before(work, link, own, (side, reading)).await?;
         for field in suspects {
             let Some(rule) = work.sync.policy.rule(field) else {
@@ -79,8 +86,9 @@ pub(super) async fn find(
 fn suspects<'o>(
     work: Work<'_>,
     base: &BTreeMap<String, BaseValue>,
-    own: &'o OwnWrite,
+    (own, is_undone): (&'o OwnWrite, bool),
     (side, reading): (Side, &Reading),
+    is_asked: impl Fn(&str) -> bool,
 ) -> Vec<&'o String> {
     let has_changed = |field: &str| {
         let rule = work.sync.policy.rule(field);
@@ -90,9 +98,11 @@ fn suspects<'o>(
     };
     let mut rules = work.sync.policy.fields.iter();
     let is_recent = work.context.now().since(own.read_at) < SAVED_WITHIN;
-    let is_saved_as_before =
-        is_recent && rules.any(|rule| !own.wrote.contains(&rule.name) && has_changed(&rule.name));
-    let is_lost = is_saved_as_before || reading.record.updated_at == own.before;
+    let is_saved_as_before = is_recent
+        && rules.any(|rule| {
+            !own.wrote.contains(&rule.name) && has_changed(&rule.name) && !is_asked(&rule.name)
+        });
+    let is_lost = is_saved_as_before || is_undone;
     let wrote = own.wrote.iter().filter(|_| is_lost);
     wrote.filter(|field| has_changed(field)).collect()
 }

@@ -195,6 +195,9 @@ pub struct MayLand {
     /// Whether it was answered: then it lands soon.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answered: bool,
+    /// Whether no answer and no reading has ever shown it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never_shown: bool,
 }
 
 /// A value that a record showed while a write of ours to it had no answer.
