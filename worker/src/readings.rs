@@ -123,6 +123,11 @@ impl Reading {
         self.part.filtered.as_ref()
     }
 
+    /// What stands in a mapped field.
+    pub fn value(&self, field: &str) -> Value {
+        self.fields.get(field).cloned().unwrap_or_default()
+    }
+
     /// As a question shows it.
     pub fn shown(&self, side: Side) -> ShownRecord {
         ShownRecord {

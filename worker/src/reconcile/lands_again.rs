@@ -93,7 +93,7 @@ fn has_landed(
     else {
         return false;
     };
-    let found = found(reading, &one.field);
+    let found = reading.value(&one.field);
     // The same may have been written anew, and then that is what landed.
     let is_newer = writes
         .iter()
@@ -139,7 +139,7 @@ pub(super) fn edited_under(
     let edited = may_land.filter_map(|one| {
         let rule = work.sync.policy.rule(&one.field)?;
         let known = link.base.get(&one.field)?.side(side);
-        let found = found(reading, &one.field);
+        let found = reading.value(&one.field);
         let is_edit = !is_ours(one, rule, &found) && !same(rule.equality, known, &found);
         is_edit.then(|| (one.field.clone(), found))
     });
@@ -150,10 +150,6 @@ pub(super) fn edited_under(
 pub(super) fn is_form(link: &Link, side: Side, field: &str, found: &Value) -> bool {
     let mut may_land = link.side(side).memory.may_land.iter();
     may_land.any(|one| one.field == field && is_form_of(found, &one.sent))
-}
-
-fn found(reading: &Reading, field: &str) -> Value {
-    reading.fields.get(field).cloned().unwrap_or_default()
 }
 
 /// Whether a value is what was sent, or what its system made of it.
@@ -250,7 +246,7 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
         let field = &rule.name;
         let earlier = open.base.get(field)?;
         let (sent, kept) = (earlier.side(side.other()), earlier.side(side));
-        let typed = reading.map(|reading| found(reading, field));
+        let typed = reading.map(|reading| reading.value(field));
         let stood = open
             .link
             .base

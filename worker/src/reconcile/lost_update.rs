@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_domain::{BaseValue, Fields, Side, Value};
+use tandem_domain::{BaseValue, Fields, Side};
 use tandem_engine::{NotKept, same};
 use tandem_store::{IntentOp, IntentState, Link, OwnWrite, PairContext};
 
 use super::doubt::mistake;
 use super::pair::Pair;
-use super::recover::Recovery;
+use super::recover::{self, Recovery};
 use super::replaced::REPLACED;
 use super::set_back;
 use crate::executor::Work;
@@ -52,12 +52,12 @@ pub(super) async fn find(
         if suspects.is_empty() || set_back::answer(work, link, side).await?.is_some() {
             continue;
         }
-        let before = stood_before(work, link, own, (side, reading)).await?;
+        let before = stood_before_last(work, link, own, (side, reading)).await?;
         for field in suspects {
             let Some(rule) = work.sync.policy.rule(field) else {
                 continue;
             };
-            let found = found(reading, field);
+            let found = reading.value(field);
             let is_back = before
                 .get(field)
                 .is_some_and(|stood| same(rule.equality, stood, &found));
@@ -93,7 +93,7 @@ fn suspects<'o>(
     let has_changed = |field: &str| {
         let rule = work.sync.policy.rule(field);
         rule.zip(base.get(field)).is_some_and(|(rule, base)| {
-            !same(rule.equality, base.side(side), &found(reading, field))
+            !same(rule.equality, base.side(side), &reading.value(field))
         })
     };
     let mut rules = work.sync.policy.fields.iter();
@@ -124,7 +124,7 @@ fn is_as_replaced(
 }
 
 /// What stood in the fields of our last write before it.
-async fn stood_before(
+async fn stood_before_last(
     work: Work<'_>,
     link: &Link,
     own: &OwnWrite,
@@ -141,14 +141,5 @@ async fn stood_before(
             && intent.state == IntentState::Confirmed
             && intent.fields.keys().eq(own.wrote.iter())
     });
-    let decided = last.map(|intent| intent.decided).unwrap_or_default();
-    let stood = decided.into_iter().map(|decided| match side {
-        Side::A => (decided.field, decided.a),
-        Side::B => (decided.field, decided.b),
-    });
-    Ok(stood.collect())
-}
-
-fn found(reading: &Reading, field: &str) -> Value {
-    reading.fields.get(field).cloned().unwrap_or_default()
+    Ok(last.as_ref().map(recover::stood_before).unwrap_or_default())
 }

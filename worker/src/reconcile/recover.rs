@@ -387,7 +387,7 @@ const fn write_op(op: IntentOp) -> WriteOp {
 }
 
 /// What the record held in the fields of a write when it was decided.
-fn stood_before(intent: &Intent) -> Fields {
+pub(super) fn stood_before(intent: &Intent) -> Fields {
     let of_side = |decided: &FieldChange| match intent.side {
         Side::A => decided.a.clone(),
         Side::B => decided.b.clone(),

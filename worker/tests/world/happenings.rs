@@ -7,8 +7,8 @@ use tandem_domain::{
 };
 use tandem_store::{
     Change, Confirmation, EventKind, Failure, Hints, JobClass, JobKind, JobOutcome, JobTarget,
-    LinkState, LinkUpdate, NewDelivery, NewEvent, NewJob, NewRun, Operation, Outcome, Progress,
-    RunKind, RunState, Trigger,
+    Lease, LinkState, LinkUpdate, NewDelivery, NewEvent, NewJob, NewRun, Operation, Outcome,
+    Progress, RunKind, RunState, Trigger,
 };
 
 use super::World;
@@ -114,10 +114,13 @@ impl World {
             }),
             ..Confirmation::default()
         };
+        self.confirm_as_another(claimed.lease, confirmation).await;
+    }
+
+    /// Another worker stores this.
+    async fn confirm_as_another(&self, lease: Lease, confirmation: Confirmation) {
         let now = self.clock.now();
-        let confirmed = self
-            .store
-            .confirm(&self.sync, claimed.lease, confirmation, now);
+        let confirmed = self.store.confirm(&self.sync, lease, confirmation, now);
         assert_eq!(confirmed.await.expect("the storage answers"), Ok(()));
     }
 
@@ -133,11 +136,7 @@ impl World {
             }),
             ..Confirmation::default()
         };
-        let now = self.clock.now();
-        let confirmed = self
-            .store
-            .confirm(&self.sync, claimed.lease, confirmation, now);
-        assert_eq!(confirmed.await.expect("the storage answers"), Ok(()));
+        self.confirm_as_another(claimed.lease, confirmation).await;
     }
 
     /// An operator takes a pair apart.
