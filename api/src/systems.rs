@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tandem_connectors::ReadOutcome;
-use tandem_domain::{FieldType, RecordId, Side, SyncName, Value};
+use tandem_domain::{FieldType, RecordId, Side, Stays, SyncName, Value};
 use tandem_operator::{OperatorError, Standing, Systems};
 use tandem_runtime::reload::LiveTopology;
 use tandem_runtime::{Archived, SyncDefinition, Topology};
@@ -87,6 +87,12 @@ impl Systems for ConfiguredSystems {
         let topology = self.topology.current();
         let sync = topology.syncs.get(sync);
         sync.map_or(one == other, |sync| sync.same(field, one, other))
+    }
+
+    fn stays(&self, sync: &SyncName, field: &str) -> Stays {
+        let topology = self.topology.current();
+        let sync = topology.syncs.get(sync);
+        sync.map_or(Stays::Later, |sync| sync.policy.stays(field))
     }
 
     fn name(&self, sync: &SyncName, side: Side) -> String {

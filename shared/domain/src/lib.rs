@@ -12,6 +12,7 @@ pub mod line;
 mod names;
 mod normal;
 mod retry;
+mod stays;
 pub mod suggest;
 mod time;
 mod value;
@@ -27,5 +28,6 @@ pub use id::{
 pub use names::{ConnectionName, NameError, RecordId, Side, StreamName, SyncName};
 pub use normal::{canonical, decomposed, is_same_text, normal};
 pub use retry::RetryPolicy;
+pub use stays::Stays;
 pub use time::{Clock, MeasuredOffset, Timestamp, TimestampError};
 pub use value::{BaseValue, FieldType, Fields, Money, Value, ValueError};

@@ -1,7 +1,7 @@
 //! What a sync is told to do: its mapping rules and its policies.
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::{FieldType, Side, Value};
+use tandem_domain::{FieldType, Side, Stays, Value};
 
 /// The policy of one sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,25 @@ impl SyncPolicy {
     #[must_use]
     pub fn rule(&self, name: &str) -> Option<&FieldRule> {
         self.fields.iter().find(|rule| rule.name == name)
+    }
+
+    /// Whose value of a mapped field stays where both sides hold one, and not the same.
+    #[must_use]
+    pub fn stays(&self, field: &str) -> Stays {
+        let rule = self.rule(field);
+        match rule.map_or(Direction::Both, |rule| rule.direction) {
+            Direction::AToB => Stays::Authority(Side::A),
+            Direction::BToA => Stays::Authority(Side::B),
+            Direction::Both => {
+                let own = rule.and_then(|rule| rule.conflict);
+                match own.unwrap_or(self.conflict) {
+                    ConflictPolicy::PreferA => Stays::Preferred(Side::A),
+                    ConflictPolicy::PreferB => Stays::Preferred(Side::B),
+                    ConflictPolicy::LastWriteWins => Stays::Later,
+                    ConflictPolicy::Manual => Stays::Asked,
+                }
+            }
+        }
     }
 }
 
@@ -211,4 +230,94 @@ pub enum Transform {
     CollapseSpaces,
     /// Only the digits, and a leading `+`.
     Phone,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tandem_domain::Timestamp;
+
+    use super::*;
+    use crate::{Presence, Ruled, Snapshot, View, plan};
+
+    fn policy(direction: Direction, conflict: ConflictPolicy) -> SyncPolicy {
+        SyncPolicy {
+            fields: vec![FieldRule {
+                name: "name".to_owned(),
+                a: "name".to_owned(),
+                b: "name".to_owned(),
+                field_type: FieldType::Text,
+                direction,
+                equality: Equality::Exact,
+                conflict: Some(conflict),
+                transforms: Vec::new(),
+            }],
+            match_keys: Vec::new(),
+            creates: Creates::Both,
+            conflict: ConflictPolicy::Manual,
+            prefer: Side::A,
+            deletes: DeletePolicies::default(),
+            ambiguous: Ambiguous::Hold,
+            filters: Vec::new(),
+        }
+    }
+
+    fn record(name: &str, secs: i64) -> Presence {
+        Presence::Here(Snapshot {
+            fields: BTreeMap::from([("name".to_owned(), Value::Text(name.to_owned()))]),
+            edited_at: Some(Timestamp::from_secs(secs)),
+            seen_at: BTreeMap::new(),
+            unseen_at: BTreeMap::new(),
+            covered: BTreeMap::new(),
+        })
+    }
+
+    #[test]
+    fn the_first_comparison_of_two_records_keeps_the_value_of_which_that_is_said() {
+        use ConflictPolicy::{LastWriteWins, Manual, PreferA, PreferB};
+        for (direction, conflict, stays, written) in [
+            (
+                Direction::AToB,
+                PreferB,
+                Stays::Authority(Side::A),
+                Some(Side::B),
+            ),
+            (
+                Direction::BToA,
+                Manual,
+                Stays::Authority(Side::B),
+                Some(Side::A),
+            ),
+            (
+                Direction::Both,
+                PreferA,
+                Stays::Preferred(Side::A),
+                Some(Side::B),
+            ),
+            (
+                Direction::Both,
+                PreferB,
+                Stays::Preferred(Side::B),
+                Some(Side::A),
+            ),
+            (Direction::Both, LastWriteWins, Stays::Later, Some(Side::A)),
+            (Direction::Both, Manual, Stays::Asked, None),
+        ] {
+            let policy = policy(direction, conflict);
+            assert_eq!(policy.stays("name"), stays);
+            let view = View {
+                base: Some(&BTreeMap::new()),
+                a: &record("Ann", 1),
+                b: &record("Bob", 2),
+                ruled: &Ruled::default(),
+            };
+            let sides: Vec<Side> = plan(&policy, view)
+                .writes
+                .iter()
+                .map(|write| write.side)
+                .collect();
+            assert_eq!(sides, Vec::from_iter(written), "{direction:?} {conflict:?}");
+        }
+    }
 }

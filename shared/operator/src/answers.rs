@@ -4,17 +4,16 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::line::line;
-use tandem_domain::{ConflictId, Fields, LinkId, RecordId, Side, called};
+use tandem_domain::{ConflictId, LinkId, RecordId, Side};
 use tandem_store::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, Link, LinkState, PAGE_ROWS_MAX,
     Resolution,
 };
 
 use crate::conflicts::Confirmed;
+use crate::linking::{CONFIRM, named};
 use crate::still_shown::Both;
 use crate::systems::Standing;
-use crate::views::questions::quoted;
 use crate::{Operator, OperatorError};
 
 /// Ids that differ in so many characters at most are near enough to be meant.
@@ -201,20 +200,23 @@ impl Operator {
         }
         let (sync, side) = (&conflict.sync, conflict.side);
         let record = self.present(sync, side, &conflict.record).await?;
-        let differing = differing(&record.fields, &partner.fields);
-        if differing.is_empty() {
+        let (name, partner_name) = (named(&record), named(partner));
+        let (a, b) = match side {
+            Side::A => (&record, partner),
+            Side::B => (partner, &record),
+        };
+        let over = self.written_over(sync, None, a, b);
+        if over.is_empty() {
             return Ok(());
         }
         Err(OperatorError::Unconfirmed {
             problem: format!(
-                "{} of {} is none of the candidates, and does not hold the same as {} of {}: {}. Linking makes the two equal by the rules of the sync, and so writes over one value of each of these",
-                named(partner),
+                "{partner_name} of {} is none of the candidates, and does not hold the same as {name} of {}. Linking makes the two equal by the rules of the sync, and so writes over {}",
                 self.parts.systems.name(sync, side.other()),
-                named(&record),
                 self.parts.systems.name(sync, side),
-                differing.join(", ")
+                self.told(sync, &over).join("; ")
             ),
-            advice: "nothing was done; if it is meant, say so with `--yes`, or with `\"confirm\": true` in the API",
+            advice: CONFIRM,
         })
     }
 
@@ -336,24 +338,6 @@ impl Operator {
             ),
             advice,
         })
-    }
-}
-
-/// Fields in which both hold something, and not the same.
-fn differing(record: &Fields, partner: &Fields) -> Vec<String> {
-    let both = record.iter().filter_map(|(field, value)| {
-        let theirs = partner.get(field)?;
-        let is_contest = !value.is_null() && !theirs.is_null() && value != theirs;
-        is_contest.then(|| format!("`{field}` {} and {}", quoted(theirs), quoted(value)))
-    });
-    both.collect()
-}
-
-/// A record by its name and id.
-fn named(standing: &Standing) -> String {
-    match called(&standing.fields) {
-        Some(name) => format!("\"{}\" ({})", line(&name), line(standing.id.as_str())),
-        None => format!("`{}`", line(standing.id.as_str())),
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use tandem_domain::{ChangeId, ConflictId, LinkId, RecordId, Side, SyncName};
 use tandem_store::{
-    Change, HandLink, Hints, JobClass, JobKind, Link, LinkState, NewJob, NewLink, Operation,
-    Outcome, SideState, TakeUp, Trigger, Unlinked,
+    Change, HandLink, Hints, IntentOp, JobClass, JobKind, Link, LinkState, NewJob, NewLink,
+    Operation, Outcome, SideState, TakeUp, Trigger, Unlinked,
 };
 
+use crate::conflicts::Confirmed;
 use crate::systems::Standing;
 use crate::views::{LinkView, StandingView, plain_fields};
 use crate::{Operator, OperatorError};
@@ -40,25 +41,36 @@ impl Operator {
     }
 
     /// Links two records by hand. Both must be there now and linked to nothing else. A job compares them. A pair that
-    /// was to be left alone takes part again.
+    /// was to be left alone takes part again. Where that writes over a value it has to be confirmed.
     ///
     /// # Errors
-    /// When there is no such sync, a record is not there or is linked, a system does not answer, or the storage
-    /// fails.
+    /// When there is no such sync, a record is not there or is linked, values would be written over and nobody has
+    /// confirmed that, a system does not answer, or the storage fails.
     pub async fn link_by_hand(
         &self,
         sync: &SyncName,
         a: &RecordId,
         b: &RecordId,
+        confirmed: Confirmed,
     ) -> Result<LinkView, OperatorError> {
-        self.known_sync(sync).await?;
-        if let Some(link) = self.take_up_pair(sync, a, b).await? {
-            return self.link(link).await;
+        let linking = self.require_linkable(sync, a, b).await?;
+        if !confirmed.0 {
+            self.require_confirmed(sync, &linking)?;
         }
-        for (side, record) in [(Side::A, a), (Side::B, b)] {
-            self.in_use(sync, side, record).await?;
-            self.require_free(sync, side, record).await?;
+        if let Some(link) = linking.pair
+            && self.take_up(sync, Side::A, a, None).await?
+        {
+            return self.link(link.id).await;
         }
+        self.link_free(sync, a, b).await
+    }
+
+    async fn link_free(
+        &self,
+        sync: &SyncName,
+        a: &RecordId,
+        b: &RecordId,
+    ) -> Result<LinkView, OperatorError> {
         let now = self.now();
         let id = LinkId::new(now, self.entropy());
         let hand = HandLink {
@@ -83,22 +95,6 @@ impl Operator {
         self.ring(&[job]);
         tracing::info!(link = %id, %sync, %a, %b, "an operator linked two records");
         self.link(id).await
-    }
-
-    /// Has these two take part again, if they are a pair that was to be left alone. Gives their link.
-    async fn take_up_pair(
-        &self,
-        sync: &SyncName,
-        a: &RecordId,
-        b: &RecordId,
-    ) -> Result<Option<LinkId>, OperatorError> {
-        let pair = self.store().pair(sync, Side::A, a).await?;
-        let link = pair.link.filter(|link| {
-            link.state == LinkState::Active && link.side(Side::B).id.as_ref() == Some(b)
-        });
-        let Some(link) = link else { return Ok(None) };
-        let taken_up = self.take_up(sync, Side::A, a, None).await?;
-        Ok(taken_up.then_some(link.id))
     }
 
     /// Has a record take part again, and its partner with it. Says whether it was left alone.
@@ -237,18 +233,53 @@ impl Operator {
         record: &RecordId,
     ) -> Result<(), OperatorError> {
         let pair = self.store().pair(sync, side, record).await?;
-        let Some(link) = pair.link.filter(|link| link.state == LinkState::Active) else {
+        self.require_partnerless(sync, side, record, pair.link.as_ref())
+    }
+
+    /// Refuses a record that has a partner, or for which one is being made.
+    pub(crate) async fn require_unclaimed(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<(), OperatorError> {
+        let pair = self.store().pair(sync, side, record).await?;
+        self.require_partnerless(sync, side, record, pair.link.as_ref())?;
+        let mut intents = pair.intents.iter();
+        let Some(create) = intents.find(|intent| intent.op == IntentOp::Create) else {
+            return Ok(());
+        };
+        Err(OperatorError::NotNow {
+            problem: format!(
+                "a partner of the record `{record}` of {} is being made in {} ({})",
+                self.parts.systems.name(sync, side),
+                self.parts.systems.name(sync, side.other()),
+                create.id
+            ),
+            advice: "see what becomes of it with `explain`, and try again",
+        })
+    }
+
+    fn require_partnerless(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+        link: Option<&Link>,
+    ) -> Result<(), OperatorError> {
+        let Some(link) = link.filter(|link| link.state == LinkState::Active) else {
             return Ok(());
         };
         let partner = link.side(side.other()).id.as_ref();
         Err(OperatorError::NotNow {
             problem: format!(
-                "the record `{record}` of {} is linked with `{}` already ({})",
+                "the record `{record}` of {} is linked with `{}` already ({}); `tandem links unlink {}` takes that pair apart",
                 self.parts.systems.name(sync, side),
                 partner.map_or("a record that is gone", |partner| partner.as_str()),
+                link.id,
                 link.id
             ),
-            advice: "take that pair apart first (`links unlink`), or choose another record",
+            advice: "do that first, or choose another record",
         })
     }
 

@@ -13,6 +13,7 @@ mod dead_letters;
 mod error;
 pub mod hooks;
 mod inbox;
+mod linking;
 mod lists;
 mod offered;
 mod operator;
@@ -33,6 +34,7 @@ pub use dead_letters::{
 };
 pub use error::OperatorError;
 pub use inbox::EventQuery;
+pub use linking::{LinkingView, WrittenOverView};
 pub use lists::{ChangeQuery, JobQuery, RunQuery};
 pub use offered::NotOffered;
 pub use operator::{Operator, OperatorParts, PAGE_ROWS};

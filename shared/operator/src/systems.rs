@@ -2,7 +2,7 @@
 //! says of a record is checked against the system itself, because what is stored may be old.
 
 use async_trait::async_trait;
-use tandem_domain::{FieldType, Fields, RecordId, Side, SyncName, Value};
+use tandem_domain::{FieldType, Fields, RecordId, Side, Stays, SyncName, Value};
 
 use crate::OperatorError;
 
@@ -36,6 +36,9 @@ pub trait Systems: Send + Sync {
 
     /// Whether two values of a mapped field are the same by its equality.
     fn same(&self, sync: &SyncName, field: &str, one: &Value, other: &Value) -> bool;
+
+    /// Whose value of a mapped field stays where two records hold different ones, by the rules of the sync.
+    fn stays(&self, sync: &SyncName, field: &str) -> Stays;
 
     /// What a side is called: its connection.
     fn name(&self, sync: &SyncName, side: Side) -> String;
@@ -79,6 +82,10 @@ impl Systems for NoSystems {
 
     fn same(&self, _sync: &SyncName, _field: &str, one: &Value, other: &Value) -> bool {
         one == other
+    }
+
+    fn stays(&self, _sync: &SyncName, _field: &str) -> Stays {
+        Stays::Later
     }
 
     fn name(&self, _sync: &SyncName, side: Side) -> String {

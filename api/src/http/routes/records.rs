@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName};
 use tandem_operator::views::{ChangeView, LinkView, Page, StandingView};
-use tandem_operator::{ChangeQuery, Operator};
+use tandem_operator::{ChangeQuery, Confirmed, LinkingView, Operator};
 use tandem_store::LinkStanding;
 
 use super::Answer;
@@ -19,6 +19,7 @@ pub fn routes() -> Router<Operator> {
     Router::new()
         .route("/syncs/{name}/links", get(links))
         .route("/syncs/{name}/links", post(link_by_hand))
+        .route("/syncs/{name}/links/preview", get(linking))
         .route("/syncs/{name}/record", get(look))
         .route("/syncs/{name}/explain", get(explain))
         .route("/links/{id}", get(link))
@@ -91,15 +92,35 @@ async fn changes(
 struct Pair {
     a: RecordId,
     b: RecordId,
+    /// Whether values may be written over.
+    #[serde(default)]
+    confirm: bool,
 }
 
-/// `{"a": "<record>", "b": "<record>"}`.
+/// `{"a": "<record>", "b": "<record>"}`, with `"confirm": true` where that writes over values.
 async fn link_by_hand(
     State(operator): State<Operator>,
     ApiPath(sync): ApiPath<SyncName>,
-    ApiJson(pair): ApiJson<Pair>,
+    ApiJson(Pair { a, b, confirm }): ApiJson<Pair>,
 ) -> Answer<LinkView> {
-    Ok(Json(operator.link_by_hand(&sync, &pair.a, &pair.b).await?))
+    let linked = operator.link_by_hand(&sync, &a, &b, Confirmed(confirm));
+    Ok(Json(linked.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PairQuery {
+    a: RecordId,
+    b: RecordId,
+}
+
+/// What linking two records would do; changes nothing.
+async fn linking(
+    State(operator): State<Operator>,
+    ApiPath(sync): ApiPath<SyncName>,
+    ApiQuery(PairQuery { a, b }): ApiQuery<PairQuery>,
+) -> Answer<LinkingView> {
+    Ok(Json(operator.linking(&sync, &a, &b).await?))
 }
 
 async fn unlink_by_hand(

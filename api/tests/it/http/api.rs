@@ -1,6 +1,6 @@
 //! The routes, each once.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tandem_testkit::Make;
 
 use crate::support::site::start;
@@ -348,4 +348,38 @@ async fn what_is_wrong_with_several_filters_is_said_at_once() {
             assert!(answer.body.contains(part), "{path}: {}", answer.body);
         }
     }
+}
+
+#[tokio::test]
+async fn records_are_linked_over_values_that_differ_only_when_that_is_confirmed() {
+    let site = start().await;
+    let at = "/api/v1/syncs/customers/links";
+    let preview = site.get(&format!("{at}/preview?a=ann-1&b=bob-1")).await;
+    assert_eq!(
+        preview["written_over"],
+        json!([{"field": "name", "a": "ann", "b": "bob", "stays": null}])
+    );
+    assert_eq!(preview["b"]["connection"], "books");
+    for body in [
+        json!({"a": "ann-1", "b": "bob-1"}),
+        json!({"a": "ann-1", "b": "bob-1", "confirm": false}),
+    ] {
+        let refused = site.call("POST", at, Some(body)).await;
+        assert_eq!(refused.status, 409, "{}", refused.body);
+        let problem: Json = serde_json::from_str(&refused.body).expect("JSON");
+        let detail = problem["detail"].as_str().expect("a detail");
+        for part in [
+            "\"ann\" (ann-1) of crm",
+            "\"bob\" (bob-1) of books",
+            "`name`, \"ann\" in crm and \"bob\" in books",
+            "\"confirm\": true",
+        ] {
+            assert!(detail.contains(part), "{part}: {detail}");
+        }
+        assert_eq!(site.get(at).await["items"], json!([]), "nothing was done");
+    }
+    let meant = json!({"a": "ann-1", "b": "bob-1", "confirm": true});
+    assert_eq!(site.post(at, Some(meant)).await["b"]["id"], "bob-1");
+    let same = json!({"a": "ann-2", "b": "ann-3"});
+    assert_eq!(site.post(at, Some(same)).await["state"], "active");
 }

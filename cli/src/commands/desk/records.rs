@@ -3,10 +3,8 @@
 use serde::Serialize;
 use serde_json::json;
 use tandem_domain::{JobId, LinkId, RecordId, RunId, Side, SyncName};
-use tandem_operator::views::{
-    ChangeView, JobDetail, JobView, LinkView, Page, RunView, StandingView,
-};
-use tandem_operator::{ChangeQuery, JobQuery, RunQuery, Story};
+use tandem_operator::views::{ChangeView, JobDetail, JobView, LinkView, Page, RunView};
+use tandem_operator::{ChangeQuery, Confirmed, JobQuery, LinkingView, RunQuery, Story};
 
 use tandem_store::LinkStanding;
 
@@ -104,25 +102,23 @@ impl Desk {
         }
     }
 
-    /// A record as its system holds it now.
-    pub async fn look(
+    /// What linking two records by hand would do; an error where it cannot be done.
+    pub async fn linking(
         &self,
         sync: &SyncName,
-        side: Side,
-        record: &RecordId,
-    ) -> anyhow::Result<StandingView> {
+        a: &RecordId,
+        b: &RecordId,
+    ) -> anyhow::Result<LinkingView> {
         match self {
-            Self::Local(operator) => Ok(operator.look(sync, side, record).await?),
+            Self::Local(operator) => Ok(operator.linking(sync, a, b).await?),
             Self::Remote(remote) => {
-                let query = json!({ "side": side, "record": record });
-                remote
-                    .get(path(&["syncs", sync.as_str(), "record"]), &query)
-                    .await
+                let at = path(&["syncs", sync.as_str(), "links", "preview"]);
+                remote.get(at, &json!({ "a": a, "b": b })).await
             }
         }
     }
 
-    /// Links two records by hand.
+    /// Links two records by hand, as somebody who has seen what that would do.
     pub async fn link_by_hand(
         &self,
         sync: &SyncName,
@@ -130,10 +126,11 @@ impl Desk {
         b: &RecordId,
     ) -> anyhow::Result<LinkView> {
         match self {
-            Self::Local(operator) => Ok(operator.link_by_hand(sync, a, b).await?),
+            Self::Local(operator) => Ok(operator.link_by_hand(sync, a, b, Confirmed(true)).await?),
             Self::Remote(remote) => {
                 let at = path(&["syncs", sync.as_str(), "links"]);
-                remote.post(at, &json!({ "a": a, "b": b })).await
+                let body = json!({ "a": a, "b": b, "confirm": true });
+                remote.post(at, &body).await
             }
         }
     }

@@ -3,6 +3,7 @@
 mod control;
 mod dead_letters;
 mod inbox;
+mod linking;
 mod outdated;
 mod questions;
 mod story;

@@ -133,7 +133,10 @@ async fn a_partner_that_is_no_candidate_and_holds_other_values_must_be_confirmed
         problem.starts_with("\"Bob\" (bob-9) of books is none of the candidates"),
         "{problem}"
     );
-    assert!(problem.contains("`name` \"Bob\" and \"Ann\""), "{problem}");
+    assert!(
+        problem.contains("writes over `name`, \"Ann\" in crm and \"Bob\" in books"),
+        "{problem}"
+    );
     assert!(advice.contains("--yes") && advice.contains("\"confirm\": true"));
     let still = world.operator.conflict(id).await.expect("it is there");
     assert_eq!(still.state, ConflictState::Open);
@@ -383,7 +386,10 @@ async fn records_are_linked_by_hand_only_when_both_are_there_and_free() {
     let record = |id: &str| RecordId::new(id);
     let link = async |a: &str, b: &str| {
         let (sync, a, b) = (Make::customers(), record(a), record(b));
-        let linked = world.operator.link_by_hand(&sync, &a, &b).await;
+        let linked = world
+            .operator
+            .link_by_hand(&sync, &a, &b, Confirmed(false))
+            .await;
         linked.map_err(|refused| refused.to_string())
     };
     world.systems.remove(Side::B, "b9");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use tandem_connectors::webhook::{Scheme, SchemeOptions, Secret, Verifier};
-use tandem_domain::{ErrorCode, FieldType, JobId, RecordId, Side, SyncName, Value};
+use tandem_domain::{ErrorCode, FieldType, JobId, RecordId, Side, Stays, SyncName, Value};
 use tandem_operator::hooks::{Hook, HookState, HookTable, HookTarget, ReadEvent, Unreadable};
 use tandem_operator::{Operator, OperatorError, OperatorParts, Standing, Systems};
 use tandem_queue::Doorbell;
@@ -57,6 +57,16 @@ fn name_of(record: &RecordId) -> String {
     if is_bob { "Bob" } else { "Ann" }.to_owned()
 }
 
+/// Nobody has a limit, but those whose id says otherwise.
+fn limit_of(record: &RecordId) -> Value {
+    let is_rich = record.as_str().starts_with("rich");
+    if is_rich {
+        Value::Integer(10)
+    } else {
+        Value::Null
+    }
+}
+
 #[async_trait]
 impl Systems for FakeSystems {
     async fn read(
@@ -76,7 +86,10 @@ impl Systems for FakeSystems {
         Ok((!is_gone).then(|| Standing {
             id: record.clone(),
             out_of_use: record.as_str().starts_with("archived"),
-            fields: BTreeMap::from([("name".to_owned(), Value::Text(name_of(record)))]),
+            fields: BTreeMap::from([
+                ("name".to_owned(), Value::Text(name_of(record))),
+                ("limit".to_owned(), limit_of(record)),
+            ]),
         }))
     }
 
@@ -89,6 +102,13 @@ impl Systems for FakeSystems {
 
     fn same(&self, _sync: &SyncName, _field: &str, one: &Value, other: &Value) -> bool {
         one == other
+    }
+
+    fn stays(&self, _sync: &SyncName, field: &str) -> Stays {
+        match field {
+            "limit" => Stays::Authority(Side::B),
+            _ => Stays::Later,
+        }
     }
 
     fn name(&self, _sync: &SyncName, side: Side) -> String {
