@@ -295,16 +295,6 @@ impl<'a> Work<'a> {
         error: ConnectorError,
     ) -> Result<Performed, WorkError> {
         let verdicts = vec![verdict(intent, state, Some(error.to_string()))];
-        self.give_up_after(verdicts, seen, error).await
-    }
-
-    /// Like [`Work::give_up_having_seen`], where other writes were carried out before.
-    pub async fn give_up_after(
-        &self,
-        verdicts: Vec<IntentVerdict>,
-        seen: Vec<(Side, IndexedRecord)>,
-        error: ConnectorError,
-    ) -> Result<Performed, WorkError> {
         self.note(verdicts, seen).await?;
         Err(error.into())
     }

@@ -9,6 +9,7 @@ use tandem_engine::Between;
 use tandem_store::{Intent, Link, SideMemory};
 
 use super::lost_create::lands_within;
+use super::own_write::is_of;
 use super::pair::{CLOCK_SLACK, Pair};
 use crate::executor::Work;
 use crate::readings::{self, Reading};
@@ -200,9 +201,10 @@ fn edited(
         });
     }
     // A write whose end is not known may have moved the time as well, though it shows nothing: a system may drop the value.
-    let ours = moved
-        .iter()
-        .find(|intent| intent.side == side && could_be_of(work, intent, changed));
+    let dated = memory.own_write.as_ref();
+    let mut of_side = moved.iter().filter(|intent| intent.side == side);
+    // Of one that was answered is known which time it has left.
+    let ours = of_side.find(|intent| !is_of(dated, intent) && could_be_of(work, intent, changed));
     if let Some(intent) = ours {
         return Some(Edited::Guessed {
             changed: changed.near(intent.created_at),
@@ -223,6 +225,12 @@ pub(super) fn could_be_of(work: Work<'_>, intent: &Intent, changed: Changed) -> 
         let changed = changed.near(sent);
         changed >= sent.minus(CLOCK_SLACK) && changed <= sent.plus(until)
     })
+}
+
+/// Whether nobody has changed a record since it was made, as its own times say.
+pub(super) fn is_as_made(reading: &Reading) -> bool {
+    let record = &reading.record;
+    record.created_at.is_some() && record.created_at == record.updated_at
 }
 
 /// Whether the last change of a record that a create of ours made can be its creation. Otherwise somebody edited it

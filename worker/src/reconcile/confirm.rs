@@ -1,11 +1,11 @@
 //! The end of a plan: what the store is to keep of it, in one transaction.
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{Side, Timestamp, Value};
+use tandem_domain::{Side, Value};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Change, Confirmation, Doubt, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
-    LinkState, LinkUpdate, NewConflict, OwnWrite, SideMemory, SideState, Waiting,
+    LinkState, LinkUpdate, NewConflict, SideMemory, SideState, Waiting,
 };
 
 use super::answered;
@@ -19,7 +19,7 @@ use super::lands_again;
 use super::linked::Open;
 use super::moot;
 use super::not_deleted;
-use super::overwritten::seen_late;
+use super::own_write::own_write;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
 use super::taken;
@@ -393,86 +393,6 @@ fn side_state(
 /// Whether a write of ours to a side is known of now.
 fn is_written(open: &Open, write: Option<&Carried>, side: Side) -> bool {
     write.is_some() || open.late_intents().any(|intent| intent.side == side)
-}
-
-/// What is remembered of our own last write to a side: of this one, of one that was found out about late, or of an
-/// earlier one as long as nobody has changed the record since.
-pub(super) fn own_write(
-    work: Work<'_>,
-    open: &Open,
-    side: Side,
-    now: &Reading,
-    write: Option<&Carried>,
-) -> Option<OwnWrite> {
-    let look = open.pair.look(side);
-    let fresh = |read_at: Timestamp| OwnWrite {
-        before: look
-            .reading
-            .as_ref()
-            .and_then(|before| before.record.updated_at),
-        after: now.record.updated_at,
-        read_at,
-        replaced: look
-            .reading
-            .as_ref()
-            .map(Reading::checksum)
-            .unwrap_or_default(),
-        fields: Vec::new(),
-        wrote: Vec::new(),
-        others_moved: false,
-        made: false,
-    };
-    let names = |intent: &Intent| -> Vec<String> { intent.fields.keys().cloned().collect() };
-    if let Some(write) = write {
-        return Some(OwnWrite {
-            wrote: names(&write.intent),
-            made: write.intent.op == IntentOp::Create && write.met.is_none(),
-            others_moved: look
-                .reading
-                .as_ref()
-                .is_some_and(|before| others_moved(work, &write.intent, before, now)),
-            // Only an answer may say something else than what is kept.
-            fields: if write.between == Between::Nobody {
-                names(&write.intent)
-            } else {
-                Vec::new()
-            },
-            ..fresh(look.began)
-        });
-    }
-    let is_told = open.overwritten.iter().any(|one| one.side == side);
-    let late = open.late_intents().find(|intent| intent.side == side);
-    if let Some(intent) = late {
-        // What it went over and is known is told once.
-        let is_told = is_told || open.shown.covered().any(|one| one.0 == side);
-        let own = seen_late(&open.link, intent, now);
-        return Some(OwnWrite {
-            before: own.before.filter(|_| !is_told),
-            ..own
-        });
-    }
-    let earlier = open.link.side(side).memory.own_write.clone();
-    earlier.filter(|own| own.after == now.record.updated_at && !is_told)
-}
-
-/// Whether a field that a write did not name changed with it, be it one of the sync or another that people can edit.
-fn others_moved(work: Work<'_>, intent: &Intent, before: &Reading, after: &Reading) -> bool {
-    let side = intent.side;
-    let policy = &work.sync.policy;
-    let written: Vec<&str> = policy
-        .fields
-        .iter()
-        .filter(|rule| intent.fields.contains_key(&rule.name))
-        .map(|rule| rule.stream_field(side))
-        .collect();
-    let end = work.sync.end(side);
-    let Some(stream) = end.connector.stream(&end.stream) else {
-        return false;
-    };
-    // What nobody can write is worked out by the system, and may follow from our write.
-    let editable = stream.fields.iter().filter(|(_, info)| info.writable);
-    let mut others = editable.filter(|(name, _)| !written.contains(&name.as_str()));
-    others.any(|(name, _)| before.record.fields.get(name) != after.record.fields.get(name))
 }
 
 pub(super) fn seen(

@@ -10,9 +10,9 @@ use tandem_store::{
 
 use super::answered;
 use super::change_log::changes;
-use super::confirm::own_write;
 use super::lands_again;
 use super::linked::Open;
+use super::own_write::own_write;
 use super::questions::conflicts;
 use crate::executor::Work;
 use crate::failure::WorkError;

@@ -33,6 +33,7 @@ mod not_deleted;
 mod out_of_date;
 mod over_and_over;
 mod overwritten;
+mod own_write;
 mod pair;
 mod questions;
 mod recover;

@@ -14,6 +14,7 @@ use tandem_store::{
 
 use super::changed::has_usable_times;
 use super::met::{self, Stood};
+use super::own_write::is_of;
 use super::pair::{CLOCK_SLACK, Look, Pair};
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -70,8 +71,10 @@ pub(super) async fn find(
         let (Some(record), Some(reading)) = (&link.side(side).id, pair.side(side)) else {
             continue;
         };
+        let dated = link.side(side).memory.own_write.as_ref();
         let late = late.iter().find(|intent| intent.side == side);
-        let seen_late = late.map(|intent| OwnWrite {
+        let undated = late.filter(|intent| !is_of(dated, intent));
+        let seen_late = undated.map(|intent| OwnWrite {
             others_moved: stands_beside(work, link, intent, reading),
             ..seen_late(link, intent, reading)
         });

@@ -127,7 +127,9 @@ pub(super) fn presences(
     let mut edits = edits.into_iter();
     Side::BOTH.map(|side| {
         let edit = edits.next().flatten();
-        let typed = pair.side(side).map(|reading| known.typed(side, reading));
+        let typed = pair
+            .side(side)
+            .map(|reading| known.typed(work, side, reading));
         presence(side, pair, edit, typed.unwrap_or_default())
     })
 }

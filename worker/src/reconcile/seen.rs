@@ -1,6 +1,7 @@
 //! When a value was seen first. A record has one time of change, and that is of its newest edit; a contest is about
 //! one field. The journal keeps the readings by which writes were decided: a value that stood there then, and stands there
-//! still, was typed before, however late the record was changed.
+//! still, was typed before, however late the record was changed. What a write of ours has put there was typed before that
+//! was decided, however late it landed.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use tandem_domain::{Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, NotKept, is_form_of, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link};
 
-use super::changed::{changed, could_be_of};
+use super::changed::{changed, could_be_of, is_as_made};
 use super::pair::Pair;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -65,9 +66,7 @@ impl Known {
         let value = pair.side(side.other())?.fields.get(&rule.name)?;
         let write = self.last_written(side, &rule.name)?;
         let sent = write.fields.get(&rule.name)?;
-        // Whoever has edited the record since may have typed what looks like a form.
-        let is_untouched = changed(work, side, Some(here))
-            .is_some_and(|changed| could_be_of(work, write, changed));
+        let is_untouched = is_untouched(work, write, here);
         let is_form = !kept.is_null() && is_form_of(kept, sent);
         (is_untouched && is_form && same(rule.equality, sent, value)).then(|| NotKept {
             side,
@@ -88,8 +87,11 @@ impl Known {
     }
 
     /// Between which times the values that stand there were typed.
-    pub(super) fn typed(&self, side: Side, reading: &Reading) -> Typed {
-        typed(self.about(side), side, &reading.fields)
+    pub(super) fn typed(&self, work: Work<'_>, side: Side, reading: &Reading) -> Typed {
+        typed(self.about(side), side, &reading.fields, |intent| {
+            // Whoever has edited the record since may have typed what looks like a form.
+            is_untouched(work, intent, reading)
+        })
     }
 
     fn about(&self, side: Side) -> &[Intent] {
@@ -98,6 +100,13 @@ impl Known {
             Side::B => &self.b,
         }
     }
+}
+
+/// Whether the last change of a record can be this write to it.
+fn is_untouched(work: Work<'_>, intent: &Intent, reading: &Reading) -> bool {
+    let changed = changed(work, intent.side, Some(reading));
+    changed.is_some_and(|changed| could_be_of(work, intent, changed))
+        || intent.op == IntentOp::Create && is_as_made(reading)
 }
 
 /// The record of a side that a write is about.
@@ -131,24 +140,62 @@ pub(super) struct Typed {
     pub(super) unseen_at: BTreeMap<String, Timestamp>,
 }
 
-fn typed(intents: &[Intent], side: Side, fields: &Fields) -> Typed {
+impl Typed {
+    fn see(&mut self, field: &str, until: Timestamp) {
+        let seen = self.seen_at.entry(field.to_owned()).or_insert(until);
+        *seen = until.min(*seen);
+    }
+}
+
+fn typed(
+    intents: &[Intent],
+    side: Side,
+    fields: &Fields,
+    is_untouched: impl Fn(&Intent) -> bool,
+) -> Typed {
     let mut typed = Typed::default();
     let mut in_order: Vec<&Intent> = intents.iter().collect();
     in_order.sort_by_key(|intent| intent.created_at);
     for intent in in_order {
+        let stands = |field: &String| fields.get(field).unwrap_or(&Value::Null);
         for (field, then, until) in read_then(intent, side) {
-            let stands = fields.get(field).unwrap_or(&Value::Null);
-            if then == stands {
-                let seen = typed.seen_at.entry(field.clone()).or_insert(until);
-                *seen = until.min(*seen);
+            if then == stands(field) {
+                typed.see(field, until);
             } else {
                 // Something else stood there meanwhile: whoever typed the same again did so since.
                 typed.seen_at.remove(field);
                 typed.unseen_at.insert(field.clone(), intent.created_at);
             }
         }
+        for (field, sent, until) in put_there(intent, side) {
+            let found = stands(field);
+            let is_form = || !found.is_null() && is_form_of(found, sent) && is_untouched(intent);
+            if found == sent || is_form() {
+                typed.see(field, until);
+                typed.unseen_at.remove(field);
+            }
+        }
     }
     typed
+}
+
+/// What a write that took effect has put there, and until when that was typed on the other side.
+fn put_there(intent: &Intent, side: Side) -> Vec<(&String, &Value, Timestamp)> {
+    let at = intent.created_at;
+    let is_known = intent.side == side && intent.state == IntentState::Confirmed;
+    let fields = intent.fields.iter().filter(|_| is_known);
+    let until = |field: &String| {
+        let mut decided = intent.decided.iter();
+        let decided = decided.find(|one| one.field == *field && one.from == Some(side.other()));
+        let until = decided.and_then(|one| match side.other() {
+            Side::A => one.a_until,
+            Side::B => one.b_until,
+        });
+        until.map_or(at, |until| until.min(at))
+    };
+    fields
+        .map(|(field, value)| (field, value, until(field)))
+        .collect()
 }
 
 /// What stood on a side when a write was decided, as far as the journal keeps it, and until when it was typed. A create
@@ -213,7 +260,8 @@ mod tests {
                 .iter()
                 .map(|(second, held)| write(&make, *second, held))
                 .collect();
-            typed(&intents, Side::A, &now).seen_at.get("city").copied()
+            let typed = typed(&intents, Side::A, &now, |_| false);
+            typed.seen_at.get("city").copied()
         };
         assert_eq!(
             seen(&[(20, "Ghent"), (10, "Ghent")]),
@@ -231,7 +279,8 @@ mod tests {
         let now = Fields::from([("city".to_owned(), text("Ghent"))]);
         let mut shown = write(&make, 30, "Ghent");
         shown.decided[0].a_until = Some(Timestamp::from_secs(25));
-        let typed = typed(&[write(&make, 20, "Bruges"), shown], Side::A, &now);
+        let intents = [write(&make, 20, "Bruges"), shown];
+        let typed = typed(&intents, Side::A, &now, |_| false);
         assert_eq!(typed.unseen_at["city"], Timestamp::from_secs(20));
         assert_eq!(typed.seen_at["city"], Timestamp::from_secs(25));
     }

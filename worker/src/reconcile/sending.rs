@@ -7,7 +7,8 @@ use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side, Value};
 use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, WriteOp};
 use tandem_store::{
-    Causes, FieldChange, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting,
+    Causes, Confirmation, FieldChange, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen,
+    Waiting,
 };
 
 use super::change_log::decided;
@@ -18,6 +19,7 @@ use super::linked::{Open, Round};
 use super::looks::LOOK_AGAIN;
 use super::met::{self, Stood};
 use super::over_and_over;
+use super::own_write;
 use super::pair::look;
 use super::recover::{Recovery, has_landed};
 use super::taken;
@@ -215,7 +217,7 @@ async fn send_all(
             Sent::NoEffect(error) if step.is_again => {
                 return stop(
                     work,
-                    &carried,
+                    (&open, &carried),
                     (intent, IntentState::Unknown),
                     vec![],
                     error,
@@ -224,12 +226,13 @@ async fn send_all(
             }
             Sent::NoEffect(error) => {
                 let seen = seen(work, &open, &carried);
-                return stop(work, &carried, (intent, IntentState::Failed), seen, error).await;
+                let failed = (intent, IntentState::Failed);
+                return stop(work, (&open, &carried), failed, seen, error).await;
             }
             Sent::Unknown(error) => {
                 return stop(
                     work,
-                    &carried,
+                    (&open, &carried),
                     (intent, IntentState::Unknown),
                     vec![],
                     error,
@@ -242,10 +245,11 @@ async fn send_all(
 }
 
 /// Gives up at a write. Those that were carried out before it stay open in the journal until the base moves with them;
-/// it knows that they were answered, so that the change log does not call their answers lost.
+/// it knows that they were answered, so that the change log does not call their answers lost. The link keeps the times of
+/// change that they have left: who edits the record next moves them.
 async fn stop(
     work: Work<'_>,
-    carried: &[Carried],
+    (open, carried): (&Open, &[Carried]),
     (intent, state): (&Intent, IntentState),
     seen: Vec<(Side, IndexedRecord)>,
     error: ConnectorError,
@@ -258,9 +262,19 @@ async fn stop(
         verdict(&before.intent, IntentState::Sent, Some(why))
     });
     let given_up = verdict(intent, state, Some(error.to_string()));
-    let verdicts = answered.chain([given_up]).collect();
-    let given_up = work.give_up_after(verdicts, seen, error);
-    given_up.await.map(Round::Ended)
+    let noted = Confirmation {
+        verdicts: answered.chain([given_up]).collect(),
+        seen,
+        ..Confirmation::default()
+    };
+    let dated = Confirmation {
+        link: own_write::dated(work, open, carried),
+        ..noted.clone()
+    };
+    if !work.learned(dated).await? {
+        work.learn(noted).await?;
+    }
+    Err(error.into())
 }
 
 /// The record of the second write has changed since it was read: it is left alone, and everything is planned anew. The

@@ -129,3 +129,85 @@ async fn the_form_of_a_value_that_we_carried_over_is_no_edit_though_its_source_w
     let asked = world.open().await;
     assert_eq!(asked.len(), 1, "the form is told of: {asked:?}");
 }
+
+#[tokio::test]
+async fn what_a_create_that_landed_late_has_made_was_typed_before_it_was_sent() {
+    for form in [None, Some(Form::Upper)] {
+        let a = Oddities {
+            forms: form.into_iter().map(|form| ("note", form)).collect(),
+            ..Oddities::default()
+        };
+        let (a, b) = ((PLAIN, a), (PLAIN, Oddities::default()));
+        let world = World::odd(1, policy(), a, b, Archived::Gone).await;
+        world.first_sync().await;
+        let ann = [("name", "Ann"), ("email", "ann@x.example")];
+        let there = world
+            .b
+            .user_creates(&[&ann[..], &[("note", "first")]].concat());
+        world.a.go_wrong(&[Fault::Late(Duration::from_secs(15))]);
+        world.hear(Side::B, &there).await;
+        world.turn().await;
+        // Its source is deleted and made again, and edited before the create lands.
+        world.b.user_deletes(&there);
+        let again = world.b.user_creates(&ann);
+        world.clock.advance(A_WHILE);
+        world.b.user_edits(&again, "note", "typed anew");
+        world.clock.advance(A_WHILE);
+        world.hear(Side::B, &again).await;
+        world.rest().await;
+        world.clock.advance(A_WHILE * 6);
+        world.sweep().await;
+        let here = world.a.about("ann@x.example").remove(0);
+        let typed = world.a.form_of("note", "typed anew");
+        assert_eq!(text(&world, Side::A, &here, "note"), typed);
+        assert_eq!(text(&world, Side::B, &again, "note"), "typed anew");
+        world.judge(1).await;
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_an_edit_beside_a_write_whose_answer_was_lost_is_that_of_the_edit() {
+    let (world, a, b) = on_both(&[], Oddities::default()).await;
+    world.b.user_edits(&b, "city", "Lyon");
+    world.a.go_wrong(&[Fault::LostResponse]);
+    world.hear(Side::B, &b).await;
+    world.turn().await;
+    assert_eq!(text(&world, Side::A, &a, "city"), "Lyon");
+    world.clock.advance(A_WHILE);
+    world.b.user_edits(&b, "name", "typed in b");
+    world.clock.advance(A_WHILE);
+    world.a.user_edits(&a, "name", "typed in a, later");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.sweep().await;
+    for (side, id) in [(Side::A, &a), (Side::B, &b)] {
+        assert_eq!(text(&world, side, id, "name"), "typed in a, later");
+        assert_eq!(text(&world, side, id, "city"), "Lyon");
+    }
+    world.judge(1).await;
+}
+
+#[tokio::test]
+async fn an_edit_right_after_a_write_that_was_answered_is_not_dated_by_it_though_the_next_one_had_no_answer()
+ {
+    let (world, a, b) = on_both(&[], Oddities::default()).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    world.b.user_edits(&b, "note", "for a");
+    world.b.go_wrong(&[Fault::LostRequest]);
+    world.hear(Side::B, &b).await;
+    world.turn().await;
+    assert_eq!(text(&world, Side::A, &a, "note"), "for a");
+    assert!(!world.b.is_to_go_wrong(), "it is lost");
+    world.clock.advance(Duration::from_millis(100));
+    world.b.user_edits(&b, "city", "Turin");
+    world.clock.advance(Duration::from_millis(3_300));
+    world.a.user_edits(&a, "city", "Nice");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.sweep().await;
+    for (side, id) in [(Side::A, &a), (Side::B, &b)] {
+        assert_eq!(text(&world, side, id, "city"), "Nice");
+        assert_eq!(text(&world, side, id, "note"), "for a");
+    }
+    world.judge(1).await;
+}
