@@ -31,26 +31,26 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(50);
 /// A write that went out so long after another one may be carried out before it.
 const OVERTAKEN_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a record was last known to hold in a field, where an earlier sending of ours has landed over it. Each may do so once
-/// only: who types that value after it was put right has edited.
+/// What both sides had agreed on in a field, where an earlier sending of ours has landed over what the record was last known
+/// to hold: that, or what somebody typed since (`typed`). Each may do so once only: who types that value after it was put
+/// right has edited.
 pub(super) fn went_over(
     work: Work<'_>,
     link: &Link,
     writes: &[OpenWrite<'_>],
     (side, reading): (Side, &Reading),
-    field: &str,
+    (field, typed): (&str, Option<&Value>),
 ) -> Option<Value> {
+    let agreed = link.base.get(field)?.side(side);
+    let held = typed.unwrap_or(agreed);
     let known = &link.side(side).memory.may_land;
     let overtaken = overtaken_unseen(link, writes, side, field);
     let mut of_field = known
         .iter()
         .filter(|one| one.field == field)
         .chain(&overtaken);
-    let has_landed = |one: &MayLand| has_landed(work, link, writes, (side, reading), one);
-    of_field
-        .any(has_landed)
-        .then(|| link.base.get(field).map(|base| base.side(side).clone()))
-        .flatten()
+    let has_landed = |one: &MayLand| has_landed(work, link, writes, (side, reading), (one, held));
+    of_field.any(has_landed).then(|| agreed.clone())
 }
 
 /// A value that was answered and did not show yet, where a write that is open has brought the source a newer one since.
@@ -87,10 +87,9 @@ fn has_landed(
     link: &Link,
     writes: &[OpenWrite<'_>],
     (side, reading): (Side, &Reading),
-    one: &MayLand,
+    (one, held): (&MayLand, &Value),
 ) -> bool {
-    let (Some(rule), Some(base)) = (work.sync.policy.rule(&one.field), link.base.get(&one.field))
-    else {
+    let Some(rule) = work.sync.policy.rule(&one.field) else {
         return false;
     };
     let found = reading.value(&one.field);
@@ -98,7 +97,7 @@ fn has_landed(
     let is_newer = writes
         .iter()
         .any(|write| write.side == side && write.fields.get(&one.field) == Some(&one.sent));
-    if !is_ours(one, rule, &found) || is_newer || same(rule.equality, base.side(side), &found) {
+    if !is_ours(one, rule, &found) || is_newer || same(rule.equality, held, &found) {
         return false;
     }
     // What lands moves the time of change. A record that is older than it was seen shows an earlier state of it.

@@ -197,7 +197,10 @@ fn shown(
         let is_of_open = of_side
             .clone()
             .any(|write| stands_because_of(policy, &link.base, *write, (field, &reading.fields)));
-        let went_over = lands_again::went_over(work, link, writes, (side, reading), field);
+        // What is covered already was gone over before.
+        let typed = known.filter(|known| known.covered_by.is_none());
+        let typed = typed.map(|known| &known.value);
+        let went_over = lands_again::went_over(work, link, writes, (side, reading), (field, typed));
         let is_ours = is_of_open || went_over.is_some();
         // What was put back stands there again.
         let puts_back = |write: &OpenWrite<'_>, known: &ShownUnder| {

@@ -25,14 +25,19 @@ async fn sent(policy: SyncPolicy, b: Oddities) -> (World, RecordId, RecordId) {
 }
 
 async fn on_its_way(world: &World, lands_after: Duration) {
+    goes_out(world, lands_after).await;
+    assert_eq!(world.b.under_way(), 1, "it has not landed yet");
+    world.clock.advance(Duration::from_secs(1));
+}
+
+/// Works until a write goes out that has no answer and lands so long after.
+async fn goes_out(world: &World, lands_after: Duration) {
     world.b.go_wrong(&[Fault::Late(lands_after)]);
     while world.b.is_to_go_wrong() {
         if !world.turn().await {
             world.clock.advance(SOON);
         }
     }
-    assert_eq!(world.b.under_way(), 1, "it has not landed yet");
-    world.clock.advance(Duration::from_secs(1));
 }
 
 /// Works and lets time go by until the write has landed.
@@ -319,6 +324,33 @@ async fn what_was_noted_is_told_of_where_a_person_says_that_the_partner_of_an_ol
         told.len() == 1 && told[0].contains("showed `Turin`"),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn an_edit_that_a_second_sending_goes_over_is_put_back_though_the_first_was_seen_and_agreed_on()
+ {
+    let (world, a, b) = sent(policy(), Oddities::default()).await;
+    goes_out(&world, Duration::from_secs(12)).await;
+    while world.b.contents()[0]["city"] != "Lyon" {
+        if !world.turn().await {
+            world.clock.advance(SOON);
+        }
+    }
+    world.hear(Side::B, &b).await;
+    while world.turn().await {}
+    let link = world.link_of(Side::B, &b).await.expect("it is linked");
+    assert_eq!(link.base["city"].b.to_string(), "Lyon");
+    world.b.user_edits(&b, "city", "Turin");
+    // The other system does not answer until the second has landed.
+    world.a.go_wrong(&[Fault::Down; 8]);
+    world.hear(Side::B, &b).await;
+    while world.turn().await {}
+    lands(&world).await;
+    assert_eq!(world.b.contents()[0]["city"], "Lyon");
+    world.a.heal();
+    comes_to_rest(&world, &a, &b).await;
+    assert_eq!(cities(&world), ["Turin", "Turin"]);
+    world.judge(1).await;
 }
 
 #[tokio::test]
