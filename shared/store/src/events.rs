@@ -122,7 +122,8 @@ pub struct DeliveryOutcome {
     pub duplicates: usize,
     /// Events stored in quarantine.
     pub quarantined: usize,
-    /// Jobs inserted or merged into, one for each new event and target; due ones are to be rung.
+    /// Jobs inserted or merged into, one for each new event and target, and for each duplicate that may tell of another
+    /// change; due ones are to be rung.
     pub jobs: Vec<JobId>,
     /// How many of `jobs` merged into a waiting one.
     pub coalesced: usize,
@@ -194,7 +195,9 @@ pub struct EventFilter {
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// Stores deliveries, their events and the jobs that these cause, all in one transaction.
-    /// Duplicates (connection and dedupe key seen before, also within the same call) cause nothing.
+    /// Duplicates (connection and dedupe key seen before, also within the same call) are not stored, and cause nothing. But
+    /// one that names another record or stream than the stored one, or came in another body, may tell of another change,
+    /// because the key is what a person made of the event: its record is looked at again.
     /// The outcomes are in the order of the deliveries.
     async fn record_deliveries(
         &self,

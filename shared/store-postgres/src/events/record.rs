@@ -1,15 +1,16 @@
-//! Storing deliveries: duplicates are found first, so that they cost one look-up and write nothing.
+//! Storing deliveries: duplicates are found first, so that they cost a look-up and write no event.
 //!
 //! A key that another process stores at the same time is not found. Inserting it then waits for the other
 //! one's commit and violates the index of keys, so that the transaction is run again, finds the key, and
-//! leaves nothing behind: neither an event nor a job.
+//! leaves no event behind, and no job but where it says something else.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
+use sha2::{Digest as _, Sha256};
 use tandem_domain::{JobId, Timestamp};
-use tandem_store::{DeliveryOutcome, NewDelivery, NewEvent, StoreError};
+use tandem_store::{DeliveryOutcome, NewDelivery, NewEvent, NewJob, StoreError};
 
 use super::{jobs_of, state_of, targets_of};
 use crate::jobs::enqueue::{Standing, enqueue};
@@ -23,8 +24,8 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 struct KeyRow<'a> {
     place: usize,
-    connection: &'a str,
-    dedupe_key: &'a str,
+    posted: &'a Posted<'a>,
+    digest: &'a [u8],
 }
 
 struct DeliveryRow<'a> {
@@ -66,42 +67,48 @@ struct Fresh<'a> {
     jobs: Range<usize>,
 }
 
+/// What the events of a call are.
+#[derive(Default)]
+struct Sorted<'a> {
+    fresh: Vec<Fresh<'a>>,
+    /// Those whose key is known, and of which something else may be told than of the one before: their records are looked at
+    /// again.
+    again: Vec<Posted<'a>>,
+}
+
 /// Stores deliveries, events and jobs.
 pub(super) async fn record(
     txn: &mut Txn,
     deliveries: &[NewDelivery],
     now: Timestamp,
 ) -> Result<Vec<DeliveryOutcome>, Failed> {
-    let mut jobs = Vec::new();
-    let mut fresh = Vec::new();
-    for posted in find_new(txn, deliveries).await? {
-        let start = jobs.len();
-        jobs.extend(jobs_of(
-            posted.event,
-            posted.delivery.traceparent.as_deref(),
-        ));
-        fresh.push(Fresh {
-            posted,
-            jobs: start..jobs.len(),
-        });
-    }
+    let Sorted { mut fresh, again } = sort(txn, deliveries).await?;
+    let jobs = jobs_for(&mut fresh, &again);
     let standing = enqueue(txn, &jobs, now).await?;
     insert_deliveries(txn, &fresh).await?;
     insert_events(txn, &fresh, &standing).await?;
     count(txn, &fresh);
-    let outcomes = outcomes(deliveries, &fresh, &standing);
+    let outcomes = outcomes(deliveries, &fresh, &again, &standing);
     let duplicates: usize = outcomes.iter().map(|one| one.duplicates).sum();
     txn.tally
         .add("", Counter::DuplicateEvents, sql::limit(duplicates));
     Ok(outcomes)
 }
 
-/// The events that are neither stored nor earlier in the call.
-async fn find_new<'a>(
-    txn: &mut Txn,
-    deliveries: &'a [NewDelivery],
-) -> Result<Vec<Posted<'a>>, Failed> {
-    let mut seen = HashSet::new();
+/// The jobs of what is new, and after them those of records to look at again.
+fn jobs_for(fresh: &mut [Fresh<'_>], again: &[Posted<'_>]) -> Vec<NewJob> {
+    let of = |posted: &Posted<'_>| jobs_of(posted.event, posted.delivery.traceparent.as_deref());
+    let mut jobs = Vec::new();
+    for one in fresh {
+        let start = jobs.len();
+        jobs.extend(of(&one.posted));
+        one.jobs = start..jobs.len();
+    }
+    jobs.extend(again.iter().flat_map(of));
+    jobs
+}
+
+async fn sort<'a>(txn: &mut Txn, deliveries: &'a [NewDelivery]) -> Result<Sorted<'a>, Failed> {
     let posted: Vec<Posted<'a>> = deliveries
         .iter()
         .enumerate()
@@ -117,47 +124,92 @@ async fn find_new<'a>(
             event,
             key: sql::key(&event.dedupe_key),
         })
-        .filter(|one| seen.insert((one.delivery.connection.as_str(), one.key.clone())))
         .collect();
     let known = find_known(txn, &posted).await?;
-    let places = posted.into_iter().enumerate();
-    Ok(places
-        .filter(|(place, _)| !known.contains(place))
-        .map(|(_, one)| one)
-        .collect())
+    let mut earlier: HashMap<(&str, Cow<'a, str>), &NewEvent> = HashMap::new();
+    let mut sorted = Sorted::default();
+    for (place, one) in posted.into_iter().enumerate() {
+        let key = (one.delivery.connection.as_str(), one.key.clone());
+        let is_told_again = match (known.get(&place), earlier.get(&key)) {
+            (Some(says_other), _) => *says_other,
+            // The job of the first is not run before this is stored.
+            (None, Some(first)) => {
+                first.record != one.event.record || first.stream != one.event.stream
+            }
+            (None, None) => {
+                earlier.insert(key, one.event);
+                sorted.fresh.push(Fresh {
+                    posted: one,
+                    jobs: 0..0,
+                });
+                continue;
+            }
+        };
+        if is_told_again {
+            sorted.again.push(one);
+        }
+    }
+    Ok(sorted)
 }
 
-/// The places of the events that are stored.
-async fn find_known(txn: &mut Txn, posted: &[Posted<'_>]) -> Result<HashSet<usize>, Failed> {
+/// The places of the events that are stored, each with whether it may say something else than the stored one: it names
+/// another record, or comes in another body.
+async fn find_known(txn: &mut Txn, posted: &[Posted<'_>]) -> Result<HashMap<usize, bool>, Failed> {
     if posted.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
+    }
+    let mut digests: HashMap<usize, Vec<u8>> = HashMap::new();
+    for one in posted {
+        digests
+            .entry(one.place)
+            .or_insert_with(|| Sha256::digest(&one.delivery.body).to_vec());
     }
     let keys: Vec<KeyRow<'_>> = posted
         .iter()
         .enumerate()
-        .map(|(place, one)| KeyRow {
+        .map(|(place, posted)| KeyRow {
             place,
-            connection: one.delivery.connection.as_str(),
-            dedupe_key: &one.key,
+            posted,
+            digest: &digests[&posted.place],
         })
         .collect();
+    let of_delivery = |one: &KeyRow<'_>| one.posted.delivery.id.to_string();
+    let deliveries: Vec<String> = keys.iter().map(of_delivery).collect();
+    let digests: Vec<&[u8]> = keys.iter().map(|one| one.digest).collect();
     let statement = sqlx::query(KNOWN)
         .bind(sql::numbers(&keys, |one| Some(sql::limit(one.place))))
-        .bind(sql::texts(&keys, |one| Some(one.connection)))
-        .bind(sql::texts(&keys, |one| Some(one.dedupe_key)));
+        .bind(sql::texts(&keys, |one| {
+            Some(one.posted.delivery.connection.as_str())
+        }))
+        .bind(sql::texts(&keys, |one| Some(&*one.posted.key)))
+        .bind(sql::texts(&keys, |one| {
+            let record = one.posted.event.record.as_ref();
+            record.map(tandem_domain::RecordId::as_str)
+        }))
+        .bind(sql::texts(&keys, |one| {
+            let stream = one.posted.event.stream.as_ref();
+            stream.map(tandem_domain::StreamName::as_str)
+        }))
+        .bind(deliveries)
+        .bind(digests);
     txn.all(statement)
         .await?
         .iter()
         .map(|row| {
             let place = rows::count(row, "place")?;
-            Ok(usize::try_from(place).unwrap_or(usize::MAX))
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
+            Ok((place, rows::get(row, "says_other")?))
         })
         .collect()
 }
 
 const KNOWN: &str = "-- known_events
-SELECT k.place
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (place, connection, dedupe_key)
+SELECT k.place,
+       e.record IS DISTINCT FROM k.record OR e.stream IS DISTINCT FROM k.stream
+       OR (e.delivery <> k.delivery
+           AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = e.delivery AND sha256(d.body) = k.digest)) AS says_other
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+     AS k (place, connection, dedupe_key, record, stream, delivery, digest)
 JOIN events e ON e.connection = k.connection AND e.dedupe_key = k.dedupe_key";
 
 /// Deliveries with something new, in chunks of bounded size.
@@ -292,6 +344,7 @@ fn count(txn: &mut Txn, fresh: &[Fresh<'_>]) {
 fn outcomes(
     deliveries: &[NewDelivery],
     fresh: &[Fresh<'_>],
+    again: &[Posted<'_>],
     standing: &[Standing],
 ) -> Vec<DeliveryOutcome> {
     let mut outcomes: Vec<DeliveryOutcome> = deliveries
@@ -301,14 +354,24 @@ fn outcomes(
             ..DeliveryOutcome::default()
         })
         .collect();
+    let mut rest = standing.iter();
     for one in fresh {
         let outcome = &mut outcomes[one.posted.place];
-        let jobs = &standing[one.jobs.clone()];
         outcome.new_events += 1;
         outcome.duplicates -= 1;
         outcome.quarantined += usize::from(one.posted.event.problem.is_some());
-        outcome.jobs.extend(jobs.iter().map(|job| job.job));
-        outcome.coalesced += jobs.iter().filter(|job| job.merged).count();
+        caused(outcome, rest.by_ref().take(one.jobs.len()));
+    }
+    for one in again {
+        let jobs = rest.by_ref().take(targets_of(one.event).len());
+        caused(&mut outcomes[one.place], jobs);
     }
     outcomes
+}
+
+fn caused<'a>(outcome: &mut DeliveryOutcome, jobs: impl Iterator<Item = &'a Standing>) {
+    for job in jobs {
+        outcome.jobs.push(job.job);
+        outcome.coalesced += usize::from(job.merged);
+    }
 }

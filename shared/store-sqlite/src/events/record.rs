@@ -1,11 +1,13 @@
-//! Storing deliveries: duplicates are found first, so that they cost one look-up and write nothing.
+//! Storing deliveries: duplicates are found first, so that they cost a look-up and write no event.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::Serialize;
-use tandem_domain::{JobId, Timestamp};
-use tandem_store::{DeliveryOutcome, EventKind, EventState, NewDelivery, NewEvent, StoreError};
+use tandem_domain::{DeliveryId, JobId, Timestamp};
+use tandem_store::{
+    DeliveryOutcome, EventKind, EventState, NewDelivery, NewEvent, NewJob, StoreError,
+};
 
 use super::{jobs_of, state_of, targets_of};
 use crate::jobs::enqueue::{Standing, enqueue};
@@ -54,62 +56,136 @@ struct Fresh<'a> {
     jobs: Range<usize>,
 }
 
+/// An event whose key is known, of which something else may be told than of the one before: its record is looked at again.
+struct Again<'a> {
+    place: usize,
+    delivery: &'a NewDelivery,
+    event: &'a NewEvent,
+}
+
+/// What the events of a call are.
+#[derive(Default)]
+struct Sorted<'a> {
+    fresh: Vec<Fresh<'a>>,
+    again: Vec<Again<'a>>,
+}
+
+/// A stored event.
+struct Known {
+    delivery: DeliveryId,
+    stream: Option<String>,
+    record: Option<String>,
+}
+
+/// The keys of events, by connection.
+type ByKey<'a, T> = HashMap<(&'a str, &'a str), T>;
+
 /// Stores deliveries, events and jobs.
 pub(super) async fn record(
     txn: &mut Txn,
     deliveries: &[NewDelivery],
     now: Timestamp,
 ) -> Result<Vec<DeliveryOutcome>, StoreError> {
-    let mut fresh = find_new(txn, deliveries).await?;
-    let mut jobs = Vec::new();
-    for one in &mut fresh {
-        let start = jobs.len();
-        jobs.extend(jobs_of(one.event, one.delivery.traceparent.as_deref()));
-        one.jobs = start..jobs.len();
-    }
+    let Sorted { mut fresh, again } = sort(txn, deliveries).await?;
+    let jobs = jobs_for(&mut fresh, &again);
     let standing = enqueue(txn, &jobs, now).await?;
     insert_deliveries(txn, &fresh).await?;
     insert_events(txn, &fresh, &standing).await?;
     count(txn, &fresh);
-    let outcomes = outcomes(deliveries, &fresh, &standing);
+    let outcomes = outcomes(deliveries, &fresh, &again, &standing);
     let duplicates: usize = outcomes.iter().map(|one| one.duplicates).sum();
     txn.tally
         .add("", Counter::DuplicateEvents, sql::limit(duplicates));
     Ok(outcomes)
 }
 
-async fn find_new<'a>(
-    txn: &mut Txn,
-    deliveries: &'a [NewDelivery],
-) -> Result<Vec<Fresh<'a>>, StoreError> {
-    let keys: Vec<(&str, &str)> = deliveries
-        .iter()
-        .flat_map(|delivery| delivery.events.iter().map(|event| key_of(delivery, event)))
-        .collect();
-    let known: HashSet<(String, String)> = txn
-        .all(sqlx::query(KNOWN).bind(sql::json("event", &keys)?))
-        .await?
-        .iter()
-        .map(|row| Ok((rows::get(row, "connection")?, rows::get(row, "dedupe_key")?)))
-        .collect::<Result<_, StoreError>>()?;
-    let mut seen: HashSet<(&str, &str)> = known
-        .iter()
-        .map(|(connection, key)| (connection.as_str(), key.as_str()))
-        .collect();
-    let mut fresh = Vec::new();
+/// The jobs of what is new, and after them those of records to look at again.
+fn jobs_for(fresh: &mut [Fresh<'_>], again: &[Again<'_>]) -> Vec<NewJob> {
+    let mut jobs = Vec::new();
+    for one in fresh {
+        let start = jobs.len();
+        jobs.extend(jobs_of(one.event, one.delivery.traceparent.as_deref()));
+        one.jobs = start..jobs.len();
+    }
+    jobs.extend(
+        again
+            .iter()
+            .flat_map(|one| jobs_of(one.event, one.delivery.traceparent.as_deref())),
+    );
+    jobs
+}
+
+async fn sort<'a>(txn: &mut Txn, deliveries: &'a [NewDelivery]) -> Result<Sorted<'a>, StoreError> {
+    let known = find_known(txn, deliveries).await?;
+    let mut same_bodies = HashMap::new();
+    let mut earlier: ByKey<'_, &NewEvent> = HashMap::new();
+    let mut sorted = Sorted::default();
     for (place, delivery) in deliveries.iter().enumerate() {
         for event in &delivery.events {
-            if seen.insert(key_of(delivery, event)) {
-                fresh.push(Fresh {
+            let key = key_of(delivery, event);
+            let is_told_again = match (known.get(&key), earlier.get(&key)) {
+                (Some(known), _) => {
+                    says_other(known, event)
+                        || !is_same_body(txn, &mut same_bodies, known.delivery, delivery).await?
+                }
+                // The job of the first is not run before this is stored.
+                (None, Some(first)) => first.record != event.record || first.stream != event.stream,
+                (None, None) => {
+                    earlier.insert(key, event);
+                    sorted.fresh.push(Fresh {
+                        place,
+                        delivery,
+                        event,
+                        jobs: 0..0,
+                    });
+                    continue;
+                }
+            };
+            if is_told_again {
+                sorted.again.push(Again {
                     place,
                     delivery,
                     event,
-                    jobs: 0..0,
                 });
             }
         }
     }
-    Ok(fresh)
+    Ok(sorted)
+}
+
+fn says_other(known: &Known, event: &NewEvent) -> bool {
+    let record = event.record.as_ref().map(tandem_domain::RecordId::as_str);
+    let stream = event.stream.as_ref().map(tandem_domain::StreamName::as_str);
+    known.record.as_deref() != record || known.stream.as_deref() != stream
+}
+
+async fn find_known<'a>(
+    txn: &mut Txn,
+    deliveries: &'a [NewDelivery],
+) -> Result<ByKey<'a, Known>, StoreError> {
+    let keys: Vec<(&str, &str)> = deliveries
+        .iter()
+        .flat_map(|delivery| delivery.events.iter().map(|event| key_of(delivery, event)))
+        .collect();
+    let rows = txn
+        .all(sqlx::query(KNOWN).bind(sql::json("event", &keys)?))
+        .await?;
+    let known = rows.iter().map(|row| {
+        let place: usize = rows::get::<i64>(row, "place")?
+            .try_into()
+            .unwrap_or(usize::MAX);
+        let known = Known {
+            delivery: rows::parsed(row, "delivery")?,
+            stream: rows::get(row, "stream")?,
+            record: rows::get(row, "record")?,
+        };
+        Ok((place, known))
+    });
+    let known = known.collect::<Result<Vec<_>, StoreError>>()?;
+    let by_key = known
+        .into_iter()
+        .filter_map(|(place, known)| Some((*keys.get(place)?, known)));
+    Ok(by_key.collect())
 }
 
 fn key_of<'a>(delivery: &'a NewDelivery, event: &'a NewEvent) -> (&'a str, &'a str) {
@@ -117,8 +193,33 @@ fn key_of<'a>(delivery: &'a NewDelivery, event: &'a NewEvent) -> (&'a str, &'a s
 }
 
 const KNOWN: &str = "-- known_events
-SELECT e.connection, e.dedupe_key FROM json_each(?1) k
+SELECT k.key AS place, e.delivery, e.stream, e.record FROM json_each(?1) k
 JOIN events e ON e.connection = k.value ->> 0 AND e.dedupe_key = k.value ->> 1";
+
+/// Whether a delivery is the very body that is stored, sent again.
+async fn is_same_body(
+    txn: &mut Txn,
+    same: &mut HashMap<(DeliveryId, DeliveryId), bool>,
+    stored: DeliveryId,
+    delivery: &NewDelivery,
+) -> Result<bool, StoreError> {
+    if let Some(same) = same.get(&(stored, delivery.id)) {
+        return Ok(*same);
+    }
+    let found = if stored == delivery.id {
+        true
+    } else {
+        let statement = sqlx::query(SAME_BODY)
+            .bind(stored.to_string())
+            .bind(delivery.body.to_vec());
+        txn.first(statement).await?.is_some()
+    };
+    same.insert((stored, delivery.id), found);
+    Ok(found)
+}
+
+const SAME_BODY: &str = "-- same_body
+SELECT 1 FROM deliveries WHERE id = ?1 AND body = ?2";
 
 /// Deliveries with something new, in chunks of bounded size.
 async fn insert_deliveries(txn: &mut Txn, fresh: &[Fresh<'_>]) -> Result<(), StoreError> {
@@ -230,6 +331,7 @@ fn count(txn: &mut Txn, fresh: &[Fresh<'_>]) {
 fn outcomes(
     deliveries: &[NewDelivery],
     fresh: &[Fresh<'_>],
+    again: &[Again<'_>],
     standing: &[Standing],
 ) -> Vec<DeliveryOutcome> {
     let mut outcomes: Vec<DeliveryOutcome> = deliveries
@@ -239,14 +341,24 @@ fn outcomes(
             ..DeliveryOutcome::default()
         })
         .collect();
+    let mut rest = standing.iter();
     for one in fresh {
         let outcome = &mut outcomes[one.place];
-        let jobs = &standing[one.jobs.clone()];
         outcome.new_events += 1;
         outcome.duplicates -= 1;
         outcome.quarantined += usize::from(one.event.problem.is_some());
-        outcome.jobs.extend(jobs.iter().map(|job| job.job));
-        outcome.coalesced += jobs.iter().filter(|job| job.merged).count();
+        caused(outcome, rest.by_ref().take(one.jobs.len()));
+    }
+    for one in again {
+        let jobs = rest.by_ref().take(targets_of(one.event).len());
+        caused(&mut outcomes[one.place], jobs);
     }
     outcomes
+}
+
+fn caused<'a>(outcome: &mut DeliveryOutcome, jobs: impl Iterator<Item = &'a Standing>) {
+    for job in jobs {
+        outcome.jobs.push(job.job);
+        outcome.coalesced += usize::from(job.merged);
+    }
 }

@@ -107,8 +107,8 @@ pub async fn a_delivery_whose_events_come_in_parts_is_one_delivery(store: Subjec
 /// A duplicate within a call causes nothing.
 pub async fn a_duplicate_within_a_call_causes_nothing(store: Subject) {
     let make = Make::default();
-    let both = make.delivery(vec![make.event("k", "a1"), make.event("k", "a2")]);
-    let again = make.delivery(vec![make.event("k", "a3")]);
+    let both = make.delivery(vec![make.event("k", "a1"), make.event("k", "a1")]);
+    let again = make.delivery(vec![make.event("k", "a1")]);
     let outcomes = record(&store, &make, vec![both, again.clone()]).await;
     assert_eq!((outcomes[0].new_events, outcomes[0].duplicates), (1, 1));
     assert_eq!((outcomes[1].new_events, outcomes[1].duplicates), (0, 1));
@@ -121,6 +121,44 @@ pub async fn a_duplicate_within_a_call_causes_nothing(store: Subject) {
             .expect("event")
             .is_none()
     );
+}
+
+/// A key that does not tell two events apart loses no change: one that names another record, or comes in another body
+/// than the one that is stored, has its record looked at again.
+pub async fn an_event_of_a_known_key_that_may_say_something_else_has_its_record_looked_at_again(
+    store: Subject,
+) {
+    let make = Make::default();
+    let both = make.delivery(vec![make.event("k", "a1"), make.event("k", "a2")]);
+    let outcome = record(&store, &make, vec![both]).await.remove(0);
+    assert_eq!((outcome.new_events, outcome.duplicates), (1, 1));
+    let running = claim(&store, &make, 9).await;
+    assert_eq!(running.len(), 2, "another record in the same body");
+    for job in &running {
+        finish(&store, &make, job, done("looked at")).await;
+    }
+    let event = make.event("k", "a1");
+    let (id, job_id) = (event.id, event.targets[0].job);
+    let other = NewDelivery {
+        body: Arc::from(&b"{\"id\":2}"[..]),
+        traceparent: Some("00-trace".to_owned()),
+        ..make.delivery(vec![event])
+    };
+    let same = make.delivery(vec![make.event("k", "a1")]);
+    let outcomes = record(&store, &make, vec![same, other]).await;
+    assert_eq!((outcomes[0].duplicates, outcomes[0].jobs.len()), (1, 0));
+    assert_eq!((outcomes[1].new_events, outcomes[1].duplicates), (0, 1));
+    assert_eq!(outcomes[1].jobs, [job_id]);
+    assert_eq!(
+        job(&store, job_id).await.kind,
+        Make::reconcile(Side::A, "a1")
+    );
+    assert!(
+        store.event(id).await.expect("event").is_none(),
+        "it is told once"
+    );
+    assert_eq!(claim(&store, &make, 9).await.len(), 1);
+    assert_eq!(store.duplicate_events().await.expect("count"), 3);
 }
 
 /// A duplicate of an earlier call causes nothing.

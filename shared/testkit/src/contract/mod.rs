@@ -50,6 +50,7 @@ macro_rules! contract_suite {
             events: a_delivery_whose_events_come_in_parts_is_one_delivery;
             events: a_duplicate_within_a_call_causes_nothing;
             events: a_duplicate_of_an_earlier_call_causes_nothing;
+            events: an_event_of_a_known_key_that_may_say_something_else_has_its_record_looked_at_again;
             events: the_same_key_from_another_connection_is_no_duplicate;
             events: the_outcomes_are_in_the_order_of_the_deliveries;
             events: events_of_one_record_coalesce_into_one_job;
