@@ -6,7 +6,7 @@ mod check;
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -23,11 +23,9 @@ pub enum Action {
     /// Look whether the database is whole, has the schema of this program, and is readable by its owner alone.
     /// Exit code 1 when something is wrong; what to do is said. Changes nothing.
     Check,
-    /// Copy the database, as it is at one moment, into a file. Others may go on using it.
-    Backup {
-        /// The file to make.
-        path: PathBuf,
-    },
+    /// Copy the database, as it is at one moment, into a file. Others may go on using it. The file has its name only when
+    /// it is whole.
+    Backup(backup::Target),
     /// Bring the schema up to date. Several may do so at once; running processes go on working.
     Migrate,
     /// Undo the migrations after a version; what only the later schema can hold is lost. Stop all
@@ -47,7 +45,7 @@ pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     args.data.storage.require_here()?;
     match &args.action {
         Action::Check => return check::run(&args.data).await,
-        Action::Backup { path } => return backup::run(path, &args.data).await,
+        Action::Backup(target) => return backup::run(target, &args.data).await,
         Action::Migrate | Action::Rollback { .. } => {}
     }
     let Some(url) = args.data.storage.postgres() else {
@@ -58,7 +56,7 @@ pub async fn run(args: Verbs<Action>) -> anyhow::Result<ExitCode> {
     };
     match args.action {
         // Done above, for both kinds of database.
-        Action::Check | Action::Backup { .. } => {}
+        Action::Check | Action::Backup(_) => {}
         Action::Migrate => {
             let (before, after) = PostgresStore::migrate(url.expose())
                 .await

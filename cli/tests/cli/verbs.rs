@@ -2,6 +2,9 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use tokio::process::Command;
 
 use crate::support::{Site, texts};
 
@@ -123,6 +126,55 @@ async fn jobs_and_changes_are_found_by_what_and_when() {
 }
 
 #[tokio::test]
+async fn a_backup_that_fails_or_is_killed_in_the_middle_leaves_the_one_before_as_it_was() {
+    let site = Site::start(3).await;
+    site.tandem(&["apply"]).await.expect(0);
+    let copy = site.data().join("copy.db");
+    let unfinished = site.data().join("copy.db.unfinished");
+    let backup = ["db", "backup", copy.to_str().expect("UTF-8"), "--replace"];
+    let failed = cut_short(site.command(&backup)).output().await;
+    let failed = failed.expect("it ran");
+    assert_eq!(failed.status.code(), Some(3), "{failed:?}");
+    assert!(!copy.exists() && !unfinished.exists(), "nothing is left");
+    site.tandem(&backup).await.expect(0);
+    let before = std::fs::read(&copy).expect("the copy");
+    let failed = cut_short(site.command(&backup)).output().await;
+    assert_eq!(failed.expect("it ran").status.code(), Some(3));
+    assert_eq!(std::fs::read(&copy).expect("the copy"), before);
+    std::fs::remove_file(&copy).expect("removed");
+    let mut killed = site.command(&backup).spawn().expect("it starts");
+    while !unfinished.exists() && killed.try_wait().expect("its state").is_none() {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    killed.kill().await.expect("killed");
+    let left = std::fs::read(&copy).unwrap_or_default();
+    assert!(
+        left.is_empty() || left.len() == before.len(),
+        "half a copy has not its name"
+    );
+    site.tandem(&backup).await.expect(0);
+    assert!(!unfinished.exists());
+    assert_eq!(std::fs::read(&copy).expect("the copy").len(), before.len());
+}
+
+/// The same command in a shell that lets it write no more than a part of a database into a file.
+fn cut_short(command: Command) -> Command {
+    const FIRST: &str = "ulimit -f 64; exec \"$0\" \"$@\"";
+    let whole = command.as_std();
+    let mut cut = Command::new("sh");
+    cut.args(["-c", FIRST])
+        .arg(whole.get_program())
+        .args(whole.get_args());
+    for (name, value) in whole.get_envs() {
+        match value {
+            Some(value) => cut.env(name, value),
+            None => cut.env_remove(name),
+        };
+    }
+    cut
+}
+
+#[tokio::test]
 async fn the_database_is_checked_and_copied_while_it_is_in_use() {
     let site = Site::start(3).await;
     let missing = site.tandem(&["db", "check"]).await.expect(3);
@@ -140,6 +192,9 @@ async fn the_database_is_checked_and_copied_while_it_is_in_use() {
     );
     let kept = site.tandem(&["db", "backup", copy]).await.expect(3);
     assert!(kept.err.contains("was kept"), "{kept:?}");
+    site.tandem(&["db", "backup", copy, "--replace"])
+        .await
+        .expect(0);
     // As a person would make it for a database: one that others may look into is refused.
     let elsewhere = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o700))
