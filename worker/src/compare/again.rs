@@ -1,5 +1,6 @@
 //! Looks again at what differed in the listings, before it is reported.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tandem_connectors::{ConnectorError, ReadOutcome};
@@ -19,12 +20,14 @@ pub(super) async fn confirm(
     store: &dyn Store,
     sync: &SyncDefinition,
     mut suspects: Vec<Suspect>,
+    mut known: KnownLinks,
     waits: &[Duration],
     comparison: &mut Comparison,
 ) -> Result<(), WorkError> {
     let as_listed = suspects.split_off(AGAIN_MAX.min(suspects.len()));
     comparison.seen_once = as_listed.len();
     for wait in waits {
+        suspects.extend(known.since(store, sync).await?);
         if suspects.is_empty() {
             break;
         }
@@ -51,18 +54,63 @@ pub(super) async fn confirm(
     Ok(())
 }
 
+/// What was known of the links when it was last asked.
+pub(super) struct KnownLinks {
+    newest: Option<LinkId>,
+    /// Those that were left alone.
+    alone: BTreeSet<LinkId>,
+}
+
+impl KnownLinks {
+    pub(super) fn new(links: &[Link], alone: BTreeSet<LinkId>) -> Self {
+        let newest = links.last().map(|link| link.id);
+        Self { newest, alone }
+    }
+
+    /// Pairs that were linked, or taken up again, since: nobody has compared them.
+    async fn since(
+        &mut self,
+        store: &dyn Store,
+        sync: &SyncDefinition,
+    ) -> Result<Vec<Suspect>, WorkError> {
+        let new = store.links(&sync.name, self.newest, AGAIN_MAX).await?;
+        self.newest = new.last().map(|link| link.id).or(self.newest);
+        let new = new.into_iter();
+        let active = new.filter(|link| link.state == LinkState::Active);
+        let mut pairs: Vec<LinkId> = active.map(|link| link.id).collect();
+        let before: Vec<LinkId> = self.alone.iter().copied().collect();
+        for page in before.chunks(AGAIN_MAX) {
+            let still = store.left_alone(page).await?;
+            pairs.extend(page.iter().filter(|id| !still.contains(id)));
+        }
+        for taken_up in &pairs {
+            self.alone.remove(taken_up);
+        }
+        let suspects = pairs.into_iter().map(|id| Suspect {
+            what: What::Pair(id),
+            told: Vec::new(),
+            rests: false,
+        });
+        Ok(suspects.collect())
+    }
+}
+
 /// What a suspect is by now, and what differs of it.
 async fn look(store: &dyn Store, sync: &SyncDefinition, what: What) -> Result<Suspect, WorkError> {
     let (side, id) = match what {
         What::Pair(link) => return look_at_link(store, sync, link).await,
         What::Single(side, id) => (side, id),
     };
-    // It may have a partner by now.
-    let link = store.pair(&sync.name, side, &id).await?.link;
-    if let Some(link) = link.filter(|link| link.state == LinkState::Active) {
-        return look_at_link(store, sync, link.id).await;
-    }
-    let told = look_at_single(sync, side, &id).await?;
+    // It may have a partner by now, or have lost one, or a person may have it left alone.
+    let known = store.pair(&sync.name, side, &id).await?;
+    let told = match known.link {
+        Some(link) if link.state == LinkState::Active && !known.ignored => {
+            return look_at_link(store, sync, link.id).await;
+        }
+        Some(_) => Vec::new(),
+        None if known.ignored => Vec::new(),
+        None => look_at_single(sync, side, &id).await?,
+    };
     let what = What::Single(side, id);
     Ok(Suspect {
         what,
@@ -77,6 +125,8 @@ async fn look_at_link(
     id: LinkId,
 ) -> Result<Suspect, WorkError> {
     let (told, rests) = match store.link(id).await? {
+        // A person may have it left alone since it was listed.
+        Some(_) if !store.left_alone(&[id]).await?.is_empty() => (Vec::new(), false),
         Some(link) => look_at_pair(sync, &link).await?,
         None => (Vec::new(), false),
     };

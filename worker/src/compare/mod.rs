@@ -72,7 +72,8 @@ pub async fn compare(
     let told = told.chain(&comparison.differences);
     comparison.names = names::of(sync, told, [&a, &b], &links);
     drop((a, b));
-    again::confirm(store, sync, suspects, waits, &mut comparison).await?;
+    let known = again::KnownLinks::new(&links, alone);
+    again::confirm(store, sync, suspects, known, waits, &mut comparison).await?;
     Ok(comparison)
 }
 

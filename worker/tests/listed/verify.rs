@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tandem_domain::Clock as _;
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
+use tandem_engine::{Creates, DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
-use tandem_store::{Change, LinkState, Operation, Unlinked};
+use tandem_store::{Change, LinkState, NewLink, Operation, Unlinked};
 use tandem_testkit::Make;
 use tandem_worker::{Comparison, Difference, compare};
 
@@ -229,4 +229,82 @@ async fn a_listing_that_cannot_be_read_whole_says_nothing_of_agreement() {
     let sync = &world.topology.syncs[&world.sync];
     let compared = compare(world.store.shared().as_ref(), sync, &[], &|_, _| ()).await;
     assert!(compared.is_err());
+}
+
+/// Compares while this is done, after both sides were listed and before what looked different is read again.
+async fn verify_while(world: &World, meanwhile: impl Future<Output = ()>) -> Comparison {
+    const WAIT: Duration = Duration::from_millis(400);
+    let sync = &world.topology.syncs[&world.sync];
+    let store = world.store.shared();
+    let comparing = compare(store.as_ref(), sync, &[WAIT; 2], &|_, _| ());
+    let acting = async {
+        tokio::time::sleep(WAIT / 2).await;
+        meanwhile.await;
+    };
+    let (compared, ()) = tokio::join!(comparing, acting);
+    compared.expect("both sides are listed")
+}
+
+fn linked_to(world: &World, make: &Make, a: &RecordId, b: &RecordId) -> NewLink {
+    NewLink {
+        sync: world.sync.clone(),
+        ..make.link(a.as_str(), b.as_str())
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_left_alone_while_both_sides_are_compared_is_no_difference() {
+    let (world, ..) = with_a_pair().await;
+    let a = world.a.user_creates(&[("name", "New")]);
+    let b = world.b.user_creates(&[("name", "Other")]);
+    let link = linked_to(&world, &Make::default(), &a, &b);
+    let compared = verify_while(&world, async {
+        let now = world.clock.now();
+        let linked = world.store.insert_links(vec![link.clone()], now).await;
+        assert_eq!(linked.expect("linked"), 1);
+        let change = Change {
+            sync: world.sync.clone(),
+            link: Some(link.id),
+            operation: Operation::Unlink,
+            ..Make::default().change("a", "b")
+        };
+        let unlinked = world.store.unlink_by_hand(link.id, change, now).await;
+        assert_eq!(unlinked.expect("the storage answers"), Unlinked::Done);
+    })
+    .await;
+    assert_eq!(compared.differences, []);
+}
+
+#[tokio::test]
+async fn a_pair_that_is_linked_while_both_sides_are_compared_is_compared_as_well() {
+    let (mut policy, name) = (policy(), |value: &'static str| [("name", value)]);
+    policy.creates = Creates::None;
+    let world = World::new(1, policy, PLAIN, PLAIN).await;
+    let [a, gone] = ["Ann", "Zed"].map(|one| world.a.user_creates(&name(one)));
+    let [b, left] = ["Bob", "Zed"].map(|one| world.b.user_creates(&name(one)));
+    let make = Make::default();
+    let differing = linked_to(&world, &make, &gone, &left);
+    let now = world.clock.now();
+    let linked = world.store.insert_links(vec![differing], now).await;
+    assert_eq!(linked.expect("linked"), 1);
+    // So that there is something to look at again.
+    world.b.user_edits(&left, "name", "Zoe");
+    let late = linked_to(&world, &make, &a, &b);
+    let compared = verify_while(&world, async {
+        let linked = world
+            .store
+            .insert_links(vec![late], world.clock.now())
+            .await;
+        assert_eq!(linked.expect("linked"), 1);
+    })
+    .await;
+    let of = |one: &Difference| match one {
+        Difference::Field { a, b, .. } => Some((a.clone(), b.clone())),
+        _ => None,
+    };
+    let mut told: Vec<_> = compared.differences.iter().filter_map(of).collect();
+    told.sort();
+    let mut expected = vec![(a, b), (gone, left)];
+    expected.sort();
+    assert_eq!(told, expected, "{:?}", compared.differences);
 }
