@@ -10,6 +10,7 @@ use tandem_store::{Conflict, ConflictFilter, ConflictKind, ConflictState, Resolu
 use crate::control::Start;
 use crate::operator::checked;
 use crate::span::{self, before};
+use crate::story::Ends;
 use crate::views::{ConflictView, Page};
 use crate::{Operator, OperatorError};
 
@@ -181,9 +182,12 @@ impl Operator {
             before: before(query.cursor, query.until, ConflictId::least),
             limit,
         };
-        let mut views = Vec::new();
+        let (mut views, ends) = (Vec::new(), self.ends().await?);
         for conflict in self.store().conflicts(&filter).await? {
-            views.push(self.as_it_stands(conflict).await?.into());
+            let conflict = self.as_it_stands(conflict).await?;
+            let none = Ends::default();
+            let ends = ends.get(&conflict.sync).unwrap_or(&none);
+            views.push(ConflictView::new(conflict, ends));
         }
         let page = Page::new(views, limit, |conflict: &ConflictView| {
             conflict.id.to_string()

@@ -28,10 +28,11 @@ impl Operator {
             not_offered = self.not_offered(&conflict).await?;
             waits = self.waits(&conflict.sync).await?;
         }
+        let ends = self.ends_of(&conflict.sync).await?;
         Ok(ConflictView {
             not_offered,
             waits,
-            ..ConflictView::from(conflict)
+            ..ConflictView::new(conflict, &ends)
         })
     }
 

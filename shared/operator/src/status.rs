@@ -13,6 +13,7 @@ use crate::views::{
     ConflictView, ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView,
     last_seen, unattended,
 };
+use crate::story::Ends;
 use crate::{Operator, OperatorError};
 
 /// Runs shown of each sync.
@@ -220,9 +221,9 @@ impl From<Notice> for NoticeView {
     }
 }
 
-impl From<Conflict> for SetBackNotice {
-    fn from(question: Conflict) -> Self {
-        let view = ConflictView::from(question);
+impl SetBackNotice {
+    fn new(question: Conflict, ends: &Ends) -> Self {
+        let view = ConflictView::new(question, ends);
         Self {
             conflict: view.id,
             asks: view.asks,
@@ -364,7 +365,13 @@ impl Operator {
             before: None,
             limit: PAGE_ROWS_MAX,
         };
-        let set_back = self.store().conflicts(&set_back).await?;
+        let (set_back, ends) = (
+            self.store().conflicts(&set_back).await?,
+            self.ends_of(&name).await?,
+        );
+        let set_back = set_back.into_iter();
+        let set_back = set_back.map(|question| SetBackNotice::new(question, &ends));
+        let set_back: Vec<SetBackNotice> = set_back.collect();
         let runs = RunFilter {
             sync: Some(name.clone()),
             limit: RECENT_RUNS,
@@ -382,7 +389,7 @@ impl Operator {
             queue: QueueStatus::new(&counts, now),
             open_conflicts: self.count_questions(&name, ConflictState::Open).await?,
             answered_conflicts: self.count_answered(&name).await?,
-            set_back: set_back.into_iter().map(SetBackNotice::from).collect(),
+            set_back,
             open_writes: Some(OpenWrites::of(&name, writes)).filter(|writes| writes.count > 0),
             set_aside: self.set_aside(&name).await?,
             totals: self.store().totals(Some(&name)).await?,

@@ -167,6 +167,18 @@ impl Operator {
         })
     }
 
+    /// What the sides of all syncs are called, of those that were removed too.
+    pub(crate) async fn ends(&self) -> Result<BTreeMap<SyncName, Ends>, OperatorError> {
+        let rows = self.store().syncs().await?;
+        let ends = rows.iter().map(|row| (row.name.clone(), ends_of(row)));
+        Ok(ends.collect())
+    }
+
+    /// What the sides of a sync are called.
+    pub(crate) async fn ends_of(&self, sync: &SyncName) -> Result<Ends, OperatorError> {
+        Ok(self.ends().await?.remove(sync).unwrap_or_default())
+    }
+
     async fn changes_of(
         &self,
         sync: &SyncName,

@@ -57,14 +57,26 @@ pub struct End {
 }
 
 impl Ends {
+    /// The side with its connection, to be put after the word: `a (crm)`, or `a` where the configuration does not tell.
+    #[must_use]
+    pub fn side(&self, side: Side) -> String {
+        match self.end(side) {
+            Some(end) => format!("{side} ({})", end.connection),
+            None => side.to_string(),
+        }
+    }
+
+    const fn end(&self, side: Side) -> Option<&End> {
+        match side {
+            Side::A => self.a.as_ref(),
+            Side::B => self.b.as_ref(),
+        }
+    }
+
     /// What a side is called: its connection, or `side a`.
     #[must_use]
     pub fn name(&self, side: Side) -> String {
-        let end = match side {
-            Side::A => &self.a,
-            Side::B => &self.b,
-        };
-        end.as_ref()
+        self.end(side)
             .map_or_else(|| format!("side {side}"), |end| end.connection.clone())
     }
 }

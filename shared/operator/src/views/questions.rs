@@ -8,6 +8,7 @@ use tandem_domain::{Fields, RecordId, Side, Value};
 use tandem_store::{Conflict, ConflictKind, Earlier, ShownRecord};
 
 use super::plain_fields;
+use crate::story::Ends;
 
 /// A sentence names so many records one by one.
 const NAMED_MAX: usize = 5;
@@ -91,14 +92,17 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
 }
 
 /// What is asked, in a sentence on one line.
-pub(super) fn sentence(conflict: &Conflict) -> String {
+pub(super) fn sentence(conflict: &Conflict, ends: &Ends) -> String {
     let (side, other) = (conflict.side, conflict.side.other());
+    let [here, there] = [side, other].map(|side| ends.side(side));
     let record = called(conflict, side, &conflict.record);
     match &conflict.kind {
         ConflictKind::Field { field, a, b, again } => {
             format!(
-                "the sides differ in `{field}` of {record}, and a person must say which is right: side a has {}, side b has {}{}",
+                "the sides differ in `{field}` of {record}, and a person must say which is right: side {} has {}, side {} has {}{}",
+                ends.side(Side::A),
                 quoted(a),
+                ends.side(Side::B),
                 quoted(b),
                 asked_again(again.as_ref())
             )
@@ -114,13 +118,13 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             let own = listed(conflict, side, rivals, *more_rivals);
             match (candidates.as_slice(), rivals.as_slice()) {
                 ([], _) => format!(
-                    "{record} on side {side} is alike to {own} of its own side: are they one?"
+                    "{record} on side {here} is alike to {own} of its own side: are they one?"
                 ),
                 (_, []) => {
-                    format!("{record} on side {side} could be the same as {theirs} on side {other}")
+                    format!("{record} on side {here} could be the same as {theirs} on side {there}")
                 }
                 _ => format!(
-                    "{record} on side {side} could be the same as {theirs} on side {other}, but so could {own}"
+                    "{record} on side {here} could be the same as {theirs} on side {there}, but so could {own}"
                 ),
             }
         }
@@ -130,10 +134,10 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             kept,
             beside,
         } => format!(
-            "side {side} was to have {} for `{field}` of {record}, and has {} now{}",
+            "side {here} was to have {} for `{field}` of {record}, and has {} now{}",
             quoted(sent),
             quoted(kept),
-            may_have_met(side, beside)
+            may_have_met(&here, beside)
         ),
         ConflictKind::NotDeleted {
             system,
@@ -154,21 +158,21 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             };
             if let Some(gone_at) = gone_at {
                 return format!(
-                    "{record} on side {side} is there again: {system} answered our delete of it at {answered_at}, because {partner} on side {other} is gone, it was gone or out of use at {gone_at}, and {system} showed it again at {seen_at}{since}: somebody has taken it back. Nothing was made again on side {other}, and the delete is not sent again by itself"
+                    "{record} on side {here} is there again: {system} answered our delete of it at {answered_at}, because {partner} on side {there} is gone, it was gone or out of use at {gone_at}, and {system} showed it again at {seen_at}{since}: somebody has taken it back. Nothing was made again on side {there}, and the delete is not sent again by itself"
                 );
             }
             format!(
-                "{record} on side {side} was to be deleted, because {partner} on side {other} is gone: {system} answered our delete with success at {answered_at}, and still showed the record at {seen_at}{since}. Nothing was made again on side {other}, and the delete is not sent again by itself: delete the record in {system} by hand, or answer"
+                "{record} on side {here} was to be deleted, because {partner} on side {there} is gone: {system} answered our delete with success at {answered_at}, and still showed the record at {seen_at}{since}. Nothing was made again on side {there}, and the delete is not sent again by itself: delete the record in {system} by hand, or answer"
             )
         }
-        ConflictKind::Overwritten { .. } => overwritten(conflict, &record),
+        ConflictKind::Overwritten { .. } => overwritten(conflict, &record, &here),
         ConflictKind::Replaced {
             reason,
             known,
             found,
             overlaid: true,
         } => format!(
-            "{record} on side {side} may hold values of another record ({reason}): it had {}, it has {}",
+            "{record} on side {here} may hold values of another record ({reason}): it had {}, it has {}",
             pairs(known),
             pairs(found)
         ),
@@ -178,7 +182,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             found,
             overlaid: false,
         } => format!(
-            "under the id of {record} on side {side} stands another record now, or an older state of it ({reason}): it had {}, it has {}",
+            "under the id of {record} on side {here} stands another record now, or an older state of it ({reason}): it had {}, it has {}",
             pairs(known),
             pairs(found)
         ),
@@ -188,7 +192,7 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
             records,
             value,
         } => format!(
-            "`{field}` is not in the answers of side {side} any more, in {} of {} that had a value there, such as {record} with {}: was it emptied in all of them, or may the sign-in not see it any more, or has it another name? Until this is answered these values stand on side {other}; only what was missing in single records before, while others showed the field, was taken for emptied",
+            "`{field}` is not in the answers of side {here} any more, in {} of {} that had a value there, such as {record} with {}: was it emptied in all of them, or may the sign-in not see it any more, or has it another name? Until this is answered these values stand on side {there}; only what was missing in single records before, while others showed the field, was taken for emptied",
             at_least(*records),
             conflict.sync,
             quoted(value)
@@ -206,8 +210,10 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 |shown| called(conflict, other, &shown.id),
             );
             format!(
-                "{record} on side {side} and {partner} on side {other} are changed back after each write: {writes} writes of ours since {since}; side a has {}, side b has {}. Probably an automation in each system sets its own value: nothing more is written to the pair; turn one of them off, then answer{}",
+                "{record} on side {here} and {partner} on side {there} are changed back after each write: {writes} writes of ours since {since}; side {} has {}, side {} has {}. Probably an automation in each system sets its own value: nothing more is written to the pair; turn one of them off, then answer{}",
+                ends.side(Side::A),
                 pairs(a),
+                ends.side(Side::B),
                 pairs(b),
                 asked_again(again.as_ref())
             )
@@ -220,11 +226,11 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
         } => {
             let first = called(conflict, side, first);
             let source = source.as_ref().map_or_else(
-                || format!("one record on side {other}"),
-                |source| format!("{} on side {other}", called(conflict, other, source)),
+                || format!("one record on side {there}"),
+                |source| format!("{} on side {there}", called(conflict, other, source)),
             );
             format!(
-                "{record} and {first} on side {side} both bear the reference of our create ({intent}) for {source}; {}; {first} is linked, {record} gets no partner: delete or merge {record} in its system",
+                "{record} and {first} on side {here} both bear the reference of our create ({intent}) for {source}; {}; {first} is linked, {record} gets no partner: delete or merge {record} in its system",
                 how_doubled(*sent)
             )
         }
@@ -241,7 +247,8 @@ pub(super) fn sentence(conflict: &Conflict) -> String {
                 reason
             };
             format!(
-                "{record} on side {side} would be deleted, because {partner} on side {gone} is gone; held: {reason}"
+                "{record} on side {here} would be deleted, because {partner} on side {} is gone; held: {reason}",
+                ends.side(*gone)
             )
         }
     }
@@ -260,18 +267,18 @@ fn asked_again(again: Option<&Earlier>) -> String {
 }
 
 /// What else a value may mean that stands in a new record where we sent none.
-fn may_have_met(side: Side, beside: &Fields) -> String {
+fn may_have_met(here: &str, beside: &Fields) -> String {
     if beside.is_empty() {
         return String::new();
     }
     format!(
-        ": either side {side} fills it in by itself, or a record stood there before, with which it answered our create. Then what that held went under our {}, and is not known: enter it again there if it is missing",
+        ": either side {here} fills it in by itself, or a record stood there before, with which it answered our create. Then what that held went under our {}, and is not known: enter it again there if it is missing",
         pairs(beside)
     )
 }
 
 /// What a write of ours went over, in a sentence.
-fn overwritten(conflict: &Conflict, record: &str) -> String {
+fn overwritten(conflict: &Conflict, record: &str, here: &str) -> String {
     let ConflictKind::Overwritten {
         edited_at,
         event,
@@ -281,24 +288,23 @@ fn overwritten(conflict: &Conflict, record: &str) -> String {
     else {
         return String::new();
     };
-    let side = conflict.side;
     let told = event.map_or_else(String::new, |event| {
         format!("; the event {event} may say what the edit was")
     });
     let edit = edited_at.map_or_else(|| "an edit".to_owned(), |at| format!("an edit of {at}"));
     match met {
         Some(how) => format!(
-            "our create on side {side} was answered with {record}, which stood there before ({how}): we wrote {}; what it held in these fields is not known{}: enter it again there if it is missing",
+            "our create on side {here} was answered with {record}, which stood there before ({how}): we wrote {}; what it held in these fields is not known{}: enter it again there if it is missing",
             pairs(written),
             event.map_or_else(String::new, |event| format!(
                 "; the event {event} may say it"
             ))
         ),
         None if written.is_empty() => format!(
-            "our delete of {record} on side {side}, because its partner was deleted, went over {edit}{told}: make the record again if it is to stay"
+            "our delete of {record} on side {here}, because its partner was deleted, went over {edit}{told}: make the record again if it is to stay"
         ),
         None => format!(
-            "our write to {record} on side {side} went over {edit}: we wrote {}{told}: enter it again there if it is missing",
+            "our write to {record} on side {here} went over {edit}: we wrote {}{told}: enter it again there if it is missing",
             pairs(written)
         ),
     }

@@ -17,6 +17,7 @@ use tandem_store::{
 use super::questions::{self, ShownView};
 use super::{plain, plain_fields, when, when_opt};
 use crate::NotOffered;
+use crate::story::Ends;
 
 /// One side of a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -516,8 +517,9 @@ pub struct ConflictView {
     pub closed_because: Option<String>,
 }
 
-impl From<Conflict> for ConflictView {
-    fn from(conflict: Conflict) -> Self {
+impl ConflictView {
+    /// A question in words, with what the sides of its sync are called.
+    pub(crate) fn new(conflict: Conflict, ends: &Ends) -> Self {
         let choices: Vec<Choice> = crate::conflicts::choices(&conflict.kind)
             .iter()
             .map(|(answer, does)| Choice {
@@ -527,7 +529,7 @@ impl From<Conflict> for ConflictView {
             .collect();
         Self {
             kind: conflict.kind.as_str().into(),
-            asks: questions::sentence(&conflict),
+            asks: questions::sentence(&conflict, ends),
             records: questions::records(&conflict),
             question: question(&conflict.kind),
             answers: choices.iter().map(|choice| choice.answer.clone()).collect(),

@@ -467,8 +467,8 @@ async fn a_question_names_its_records_and_shows_their_values() {
     let id = open(&world, held).await;
     let asks = world.operator.conflict(id).await.expect("it is there").asks;
     for part in [
-        "\"Basin\" (8) on side a would be deleted",
-        "\"Basin\" (b8) on side b is gone",
+        "\"Basin\" (8) on side a (crm) would be deleted",
+        "\"Basin\" (b8) on side b (books) is gone",
         "deletes.brake",
     ] {
         assert!(asks.contains(part), "{asks}");
@@ -796,7 +796,7 @@ async fn what_a_create_went_over_is_told_with_what_says_so_and_what_to_do() {
     })
     .await;
     for said in [
-        "our create on side b was answered with \"New Ltd\" (b7), which stood there before",
+        "our create on side b (books) was answered with \"New Ltd\" (b7), which stood there before",
         "it was made at noon",
         "we wrote city \"Lyon\"",
         "is not known",
@@ -804,6 +804,12 @@ async fn what_a_create_went_over_is_told_with_what_says_so_and_what_to_do() {
     ] {
         assert!(over.asks.contains(said), "{said}: {}", over.asks);
     }
+    let story = world
+        .operator
+        .explain(&Make::customers(), Some(Side::B), &RecordId::new("b7"))
+        .await;
+    let story = story.expect("it is known").to_string();
+    assert!(story.contains("our create on side b (books)"), "{story}");
     let perhaps = ask(ConflictKind::NotKept {
         field: "phone".to_owned(),
         sent: Value::Null,
@@ -812,7 +818,7 @@ async fn what_a_create_went_over_is_told_with_what_says_so_and_what_to_do() {
     })
     .await;
     for said in [
-        "has \"555\" now: either side b fills it in by itself, or a record stood there before",
+        "has \"555\" now: either side b (books) fills it in by itself, or a record stood there before",
         "went under our city \"Lyon\"",
     ] {
         assert!(perhaps.asks.contains(said), "{said}: {}", perhaps.asks);
