@@ -30,7 +30,7 @@ pub use conflicts::{Confirmed, ConflictQuery};
 pub use control::{Start, Switch};
 pub use dead_letters::{
     CauseGroup, DeadLetter, DeadLetterDetail, DeadLetterGroups, DeadLetterId, DeadLetterQuery,
-    Discarded, Letter, Replayed, Selection, Skipped,
+    Discarded, Letter, Offers, Replayed, Selection, Skipped,
 };
 pub use error::OperatorError;
 pub use inbox::EventQuery;

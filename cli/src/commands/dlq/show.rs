@@ -1,8 +1,8 @@
 //! A dead letter as text: what happened, in the order in which a person asks.
 
 use tandem_domain::line::line;
-use tandem_operator::DeadLetterDetail;
 use tandem_operator::views::{AttemptView, ChangeView, EventView, IntentView, JobDetail};
+use tandem_operator::{DeadLetterDetail, Offers};
 
 use crate::commands::events;
 use crate::commands::output::{moment, shown, word};
@@ -10,12 +10,12 @@ use crate::commands::output::{moment, shown, word};
 /// All that explains it.
 pub fn told(letter: &DeadLetterDetail) -> String {
     match letter {
-        DeadLetterDetail::Event { event } => {
+        DeadLetterDetail::Event { event, offers } => {
             let id = event.event.id;
             format!(
                 "{}\n\n{}",
                 events::told(event),
-                next(&id.to_string(), "the manifest or the configuration")
+                next(&id.to_string(), "the manifest or the configuration", offers)
             )
         }
         DeadLetterDetail::Job {
@@ -23,6 +23,7 @@ pub fn told(letter: &DeadLetterDetail) -> String {
             intents,
             events,
             changes,
+            offers,
         } => {
             let mut lines = head(job);
             let attempts: Vec<(usize, &AttemptView)> = (1..).zip(&job.attempts).collect();
@@ -35,16 +36,35 @@ pub fn told(letter: &DeadLetterDetail) -> String {
             );
             section(&mut lines, "Events that caused it", events, event);
             section(&mut lines, "Last changes of this record", changes, change);
-            lines.push(format!("\n{}", next(&job.job.id.to_string(), "the cause")));
+            let id = job.job.id.to_string();
+            lines.push(format!("\n{}", next(&id, "the cause", offers)));
             lines.join("\n")
         }
     }
 }
 
-fn next(id: &str, what: &str) -> String {
-    format!(
-        "After {what} is mended: tandem dlq replay {id}\nIf it is not needed:   tandem dlq discard {id} --reason …"
-    )
+/// The verbs that do something, and why the others are not named.
+fn next(id: &str, what: &str, offers: &Offers) -> String {
+    let mut lines = Vec::new();
+    if offers.replay {
+        lines.push(format!("After {what} is mended: tandem dlq replay {id}"));
+    }
+    if offers.discard {
+        lines.push(format!(
+            "If it is not needed:   tandem dlq discard {id} --reason …"
+        ));
+    }
+    lines.extend(offers.because.iter().map(|because| {
+        let because = line(because);
+        if offers.replay {
+            format!("Now {because}")
+        } else if offers.discard {
+            format!("It cannot be replayed: {because}")
+        } else {
+            format!("Nothing is left to do: {because}")
+        }
+    }));
+    lines.join("\n")
 }
 
 fn section<T>(lines: &mut Vec<String>, title: &str, rows: &[T], told: impl Fn(&T) -> Vec<String>) {
@@ -192,6 +212,38 @@ fn change(change: &ChangeView) -> Vec<String> {
 mod tests {
     use super::*;
     use tandem_domain::{ErrorCode, Timestamp};
+
+    #[test]
+    fn only_verbs_that_do_something_are_offered_and_why_not_is_said() {
+        let offers = |replay, discard, because: Option<&str>| Offers {
+            replay,
+            discard,
+            because: because.map(str::to_owned),
+        };
+        for (offers, named, said) in [
+            (offers(true, true, None), [true, true], "After the cause"),
+            (
+                offers(true, true, Some("a replay would wait: it is paused")),
+                [true, true],
+                "Now a replay would wait",
+            ),
+            (
+                offers(false, true, Some("the sync `x` was removed")),
+                [false, true],
+                "It cannot be replayed: the sync `x` was removed",
+            ),
+            (
+                offers(false, false, Some("the job is done")),
+                [false, false],
+                "Nothing is left to do: the job is done",
+            ),
+        ] {
+            let told = next("job_1", "the cause", &offers);
+            let verbs = ["dlq replay job_1", "dlq discard job_1"].map(|verb| told.contains(verb));
+            assert_eq!(verbs, named, "{told}");
+            assert!(told.contains(said), "{told}");
+        }
+    }
 
     #[test]
     fn more_failed_attempts_than_count_are_explained() {

@@ -60,7 +60,7 @@ impl Operator {
     /// # Errors
     /// When the storage fails.
     pub async fn replay(&self, ids: &[DeadLetterId]) -> Result<Replayed, OperatorError> {
-        let sorted = self.sort(ids).await?;
+        let sorted = self.with_syncs(self.sort(ids).await?).await?;
         let mut outcome = Replayed {
             replayed: Vec::new(),
             skipped: sorted.skipped,
@@ -214,6 +214,27 @@ impl Operator {
             left: selected.told("discarded"),
             ..discarded
         })
+    }
+
+    /// Without the jobs of syncs that were removed: nothing would run them.
+    async fn with_syncs(&self, mut sorted: Sorted) -> Result<Sorted, OperatorError> {
+        let mut jobs = Vec::with_capacity(sorted.jobs.len());
+        for id in std::mem::take(&mut sorted.jobs) {
+            let job = self.store().job(id).await?;
+            let obstacle = match job.as_ref().and_then(|job| job.kind.sync()) {
+                Some(sync) => self.no_sync(sync).await?,
+                None => None,
+            };
+            match obstacle {
+                None => jobs.push(id),
+                Some(reason) => sorted.skipped.push(Skipped {
+                    id: DeadLetterId::Job(id),
+                    reason,
+                }),
+            }
+        }
+        sorted.jobs = jobs;
+        Ok(sorted)
     }
 
     /// Those that are dead, by kind; the others with the reason why they are skipped.

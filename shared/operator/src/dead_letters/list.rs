@@ -10,7 +10,7 @@ use tandem_store::{
 };
 
 use super::cause::{cause_of, generalise};
-use super::{DeadLetter, DeadLetterDetail, DeadLetterId, DeadLetterQuery, Letter};
+use super::{DeadLetter, DeadLetterDetail, DeadLetterId, DeadLetterQuery, Letter, Offers};
 use crate::operator::checked;
 use crate::views::{ChangeView, EventView, IntentView, Page};
 use crate::{Operator, OperatorError};
@@ -115,13 +115,22 @@ impl Operator {
     pub async fn dead_letter(&self, id: DeadLetterId) -> Result<DeadLetterDetail, OperatorError> {
         match id {
             DeadLetterId::Job(id) => self.dead_job(id).await,
-            DeadLetterId::Event(id) => Ok(DeadLetterDetail::Event {
-                event: Box::new(self.stored_event(id).await?.into()),
-            }),
+            DeadLetterId::Event(id) => {
+                let event = self.stored_event(id).await?;
+                Ok(DeadLetterDetail::Event {
+                    offers: self.offers_of_event(&event).await?,
+                    event: Box::new(event.into()),
+                })
+            }
         }
     }
 
     async fn dead_job(&self, id: JobId) -> Result<DeadLetterDetail, OperatorError> {
+        let stored = self.store().job(id).await?;
+        let offers = match &stored {
+            Some(stored) => self.offers_of_job(stored).await?,
+            None => Offers::default(),
+        };
         let job = Box::new(self.job(id).await?);
         let (mut intents, mut events, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         if let (Some(sync), Some(record)) = (&job.job.sync, &job.job.record) {
@@ -140,6 +149,7 @@ impl Operator {
             intents: intents.into_iter().map(IntentView::from).collect(),
             events: events.into_iter().map(EventView::from).collect(),
             changes: changes.into_iter().map(ChangeView::from).collect(),
+            offers,
         })
     }
 

@@ -4,6 +4,7 @@ mod act;
 mod cause;
 mod export;
 mod list;
+mod offers;
 mod selection;
 
 use std::fmt;
@@ -18,6 +19,7 @@ pub(crate) use act::check_reason;
 pub use act::{Discarded, Replayed, Skipped};
 
 pub use list::{CauseGroup, DeadLetterGroups};
+pub use offers::Offers;
 pub use selection::Selection;
 
 /// Names a dead letter: `job_…` or `evt_…`.
@@ -127,10 +129,16 @@ pub enum DeadLetterDetail {
         events: Vec<EventView>,
         /// The newest changes of its record.
         changes: Vec<ChangeView>,
+        /// What can be done with it.
+        #[serde(default)]
+        offers: Offers,
     },
     /// An event that could not be understood.
     Event {
         /// The event with its raw body.
         event: Box<EventDetail>,
+        /// What can be done with it.
+        #[serde(default)]
+        offers: Offers,
     },
 }

@@ -1,6 +1,9 @@
 use tandem_domain::{ErrorCode, EventId};
-use tandem_operator::{DeadLetterDetail, DeadLetterId, DeadLetterQuery, OperatorError, Selection};
+use tandem_operator::{
+    DeadLetterDetail, DeadLetterId, DeadLetterQuery, Offers, OperatorError, Selection, Switch,
+};
 use tandem_store::JobState;
+use tandem_testkit::Make;
 
 use crate::support::{World, world};
 
@@ -244,4 +247,61 @@ async fn where_a_limit_leaves_others_out_it_is_said_how_many_of_how_many_were_do
     );
     let rest = discard(2).await;
     assert_eq!((rest.discarded, rest.left), (1, None));
+}
+
+async fn offers(world: &World, job: tandem_domain::JobId) -> Offers {
+    let detail = world.operator.dead_letter(DeadLetterId::Job(job)).await;
+    match detail.expect("it is there") {
+        DeadLetterDetail::Job { offers, .. } | DeadLetterDetail::Event { offers, .. } => offers,
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_offers_what_does_something_and_says_why_it_does_not_offer_the_rest() {
+    let world = world().await;
+    let job = world.dead_job("1", ErrorCode::Refused, "no").await;
+    let whole = Offers {
+        replay: true,
+        discard: true,
+        because: None,
+    };
+    assert_eq!(offers(&world, job).await, whole);
+
+    let paused = world
+        .operator
+        .switch_sync(&Make::customers(), Switch::Pause, Some("the audit"))
+        .await;
+    paused.expect("paused");
+    let waits = offers(&world, job).await;
+    assert!(waits.replay && waits.discard);
+    let because = waits.because.expect("it waits");
+    assert!(
+        because.starts_with("a replay would wait: the sync `customers` is"),
+        "{because}"
+    );
+
+    let removed = world
+        .store
+        .apply_config(Vec::new(), Vec::new(), Vec::new(), world.make.now());
+    removed.await.expect("applied");
+    let gone = offers(&world, job).await;
+    assert!(!gone.replay && gone.discard);
+    let because = gone.because.expect("why not");
+    assert!(because.contains("`customers` was removed"), "{because}");
+    let replayed = world.operator.replay(&[DeadLetterId::Job(job)]).await;
+    let replayed = replayed.expect("it answers");
+    assert_eq!(replayed.replayed, []);
+    assert_eq!(replayed.skipped[0].reason, because);
+
+    let discarded = world
+        .operator
+        .discard(&[DeadLetterId::Job(job)], "it was a trial")
+        .await;
+    assert_eq!(discarded.expect("discarded").discarded, 1);
+    let over = offers(&world, job).await;
+    assert!(!over.replay && !over.discard, "{over:?}");
+    assert!(
+        over.because
+            .is_some_and(|because| because.contains("no dead letter any more"))
+    );
 }
