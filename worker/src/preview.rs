@@ -34,6 +34,10 @@ pub struct Preview {
     pub listed_a: usize,
     /// Records listed on side b.
     pub listed_b: usize,
+    /// Records of side a that the filters leave out; they are not among those that are listed.
+    pub left_out_a: usize,
+    /// The same of side b.
+    pub left_out_b: usize,
     /// Pairs linked before.
     pub linked: usize,
     /// Pairs found by matching.
@@ -78,6 +82,8 @@ impl Survey {
         let mut preview = Preview {
             listed_a: self.a.records.len(),
             listed_b: self.b.records.len(),
+            left_out_a: self.a.filtered.len(),
+            left_out_b: self.b.filtered.len(),
             unreadable: self.a.unreadable.len() + self.b.unreadable.len(),
             ..Preview::default()
         };

@@ -12,6 +12,7 @@ pub mod desk;
 pub mod dlq;
 pub mod events;
 pub mod explain;
+mod filters;
 mod hooks;
 pub mod jobs;
 pub mod links;

@@ -148,6 +148,10 @@ fn told(run: &RunView) -> String {
             "  listed      {} records, {} could not be read",
             progress.listed, progress.unreadable
         ),
+        format!(
+            "  left out    {} records by the filters: {} of side a, {} of side b",
+            progress.filtered, progress.shares.a.filtered, progress.shares.b.filtered
+        ),
         format!("  matched     {} pairs", progress.matched),
         format!("  queued      {} records that differ", progress.queued),
         format!("  unchanged   {}", progress.unchanged),

@@ -39,8 +39,8 @@ pub use lists::{ChangeQuery, JobQuery, RunQuery};
 pub use offered::NotOffered;
 pub use operator::{Operator, OperatorParts, PAGE_ROWS};
 pub use status::{
-    ConnectionStatus, Counted, NoticeView, OpenWrites, QueueStatus, SetBackNotice, Status,
-    SyncStatus,
+    ConnectionStatus, Counted, FilteredSide, NoticeView, OpenWrites, QueueStatus, SetBackNotice,
+    Status, SyncStatus,
 };
 pub use story::{End, Ends, Story};
 pub use systems::{NoSystems, Standing, Systems};

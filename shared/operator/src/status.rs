@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::{ConflictId, Side, SyncName, Timestamp};
+use tandem_domain::{ConflictId, RunId, Side, SyncName, Timestamp};
 use tandem_store::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, EventFilter, EventState, Intent,
     JobCounts, Notice, PAGE_ROWS_MAX, RunFilter, RunKind, RunState, SyncTotals,
 };
 
+use crate::story::Ends;
 use crate::views::{
     ConflictView, ConnectionView, HealthView, PauseView, RunView, ScheduleView, SyncView,
     last_seen, unattended,
 };
-use crate::story::Ends;
 use crate::{Operator, OperatorError};
 
 /// Runs shown of each sync.
@@ -97,6 +97,22 @@ pub struct SetBackNotice {
     pub asks: String,
 }
 
+/// A side of which the filters leave records out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilteredSide {
+    /// The side.
+    pub side: Side,
+    /// Its records that take part.
+    pub listed: u64,
+    /// Those that are left out.
+    pub left_out: u64,
+    /// The run that listed them.
+    pub run: RunId,
+    /// When that began.
+    #[serde(with = "crate::views::when")]
+    pub at: Timestamp,
+}
+
 /// The state of one sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncStatus {
@@ -132,6 +148,9 @@ pub struct SyncStatus {
     /// The newest run that could not read all records, unless both sides were compared whole since without any such.
     #[serde(default)]
     pub set_aside: Option<RunView>,
+    /// What the filters leave out, by the newest whole listing of each side; only sides of which they leave something out.
+    #[serde(default)]
+    pub filtered: Vec<FilteredSide>,
     /// What it did since its start.
     pub totals: SyncTotals,
     /// Its newest runs.
@@ -311,6 +330,41 @@ impl Operator {
         Ok((!is_over).then(|| RunView::from(partial)))
     }
 
+    /// What the filters left out of each side when it was listed whole last.
+    async fn filtered(&self, sync: &SyncName) -> Result<Vec<FilteredSide>, OperatorError> {
+        let mut runs = Vec::new();
+        for kind in [RunKind::Backfill, RunKind::Sweep] {
+            for state in [RunState::Succeeded, RunState::Partial] {
+                let filter = RunFilter {
+                    sync: Some(sync.clone()),
+                    kind: Some(kind),
+                    state: Some(state),
+                    limit: RECENT_RUNS,
+                    ..RunFilter::default()
+                };
+                runs.extend(self.store().runs(&filter).await?);
+            }
+        }
+        let newest = |side: Side| {
+            let whole = runs
+                .iter()
+                .filter(|run| run.side.is_none_or(|of| of == side));
+            whole.max_by_key(|run| run.number)
+        };
+        let sides = Side::BOTH.into_iter().filter_map(|side| {
+            let run = newest(side)?;
+            let share = run.progress.shares.of(side);
+            (share.filtered > 0).then_some(FilteredSide {
+                side,
+                listed: share.listed,
+                left_out: share.filtered,
+                run: run.id,
+                at: run.started_at,
+            })
+        });
+        Ok(sides.collect())
+    }
+
     /// How many answers of a sync are not carried out yet. One about a whole system is kept for a day, for what comes up late;
     /// it is carried out when no pair waits for it.
     async fn count_answered(&self, sync: &SyncName) -> Result<Counted, OperatorError> {
@@ -392,6 +446,7 @@ impl Operator {
             set_back,
             open_writes: Some(OpenWrites::of(&name, writes)).filter(|writes| writes.count > 0),
             set_aside: self.set_aside(&name).await?,
+            filtered: self.filtered(&name).await?,
             totals: self.store().totals(Some(&name)).await?,
             runs: runs.into_iter().map(RunView::from).collect(),
             schedules: self.schedules(Some(&name)).await?,

@@ -73,6 +73,35 @@ impl RunState {
     }
 }
 
+/// Records of a side that were listed, by whether the filters of the sync let them take part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Those that take part.
+    pub listed: u64,
+    /// Those that the filters leave out.
+    pub filtered: u64,
+}
+
+/// The share of each side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    /// Side a.
+    pub a: Share,
+    /// Side b.
+    pub b: Share,
+}
+
+impl Shares {
+    /// That of a side.
+    #[must_use]
+    pub const fn of(&self, side: Side) -> Share {
+        match side {
+            Side::A => self.a,
+            Side::B => self.b,
+        }
+    }
+}
+
 /// What a run has done so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -93,6 +122,9 @@ pub struct Progress {
     /// Records that the filters leave out; they are not among those that are listed.
     #[serde(default)]
     pub filtered: u64,
+    /// The records listed and left out once more, by side; nothing for runs from before this was kept.
+    #[serde(default)]
+    pub shares: Shares,
     /// What else there is to tell of the run, at most 20 messages.
     pub problems: Vec<String>,
     /// The first records that could not be read, at most [`ROW_ERRORS_MAX`]; `unreadable` counts all.
@@ -115,6 +147,18 @@ pub struct RowError {
 }
 
 impl Progress {
+    /// Counts records of a side that a listing showed.
+    pub fn add_listed(&mut self, side: Side, listed: u64, filtered: u64) {
+        self.listed += listed;
+        self.filtered += filtered;
+        let share = match side {
+            Side::A => &mut self.shares.a,
+            Side::B => &mut self.shares.b,
+        };
+        share.listed += listed;
+        share.filtered += filtered;
+    }
+
     /// Counts a record that could not be read, and keeps it if there is room.
     pub fn add_unreadable(&mut self, error: RowError) {
         self.unreadable += 1;
@@ -126,14 +170,20 @@ impl Progress {
     /// The counts of both together; problems and unreadable records as far as there is room.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
-        self.listed += other.listed;
+        for side in Side::BOTH {
+            let Share { listed, filtered } = other.shares.of(side);
+            self.add_listed(side, listed, filtered);
+        }
+        // Those that are counted by no side are from before sides were counted.
+        let Shares { a, b } = other.shares;
+        self.listed += other.listed.saturating_sub(a.listed + b.listed);
+        self.filtered += other.filtered.saturating_sub(a.filtered + b.filtered);
         self.unreadable += other.unreadable;
         self.matched += other.matched;
         self.queued += other.queued;
         self.unchanged += other.unchanged;
         self.held += other.held;
         self.vanished += other.vanished;
-        self.filtered += other.filtered;
         self.problems.extend(other.problems.iter().cloned());
         let room = ROW_ERRORS_MAX.saturating_sub(self.row_errors.len());
         self.row_errors

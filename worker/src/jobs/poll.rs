@@ -272,8 +272,7 @@ async fn index_page(
         .await?;
     let queued: Vec<JobId> = known.into_iter().filter_map(|record| record.job).collect();
     let progress = &mut listed.place.progress;
-    progress.listed += records - filtered;
-    progress.filtered += filtered;
+    progress.add_listed(cause.side, records - filtered, filtered);
     progress.unchanged += (records - filtered).saturating_sub(queued.len() as u64);
     progress.queued += queued.len() as u64;
     Ok(queued)

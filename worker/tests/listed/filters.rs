@@ -207,9 +207,17 @@ async fn a_side_of_which_the_filters_leave_all_out_is_not_taken_for_emptied() {
     let run = newest(&world, RunKind::Sweep, Some(Side::A)).await;
     assert_eq!(run.state, RunState::Succeeded);
     assert_eq!((run.progress.listed, run.progress.filtered), (0, 3));
+    let share = run.progress.shares.of(Side::A);
+    assert_eq!((share.listed, share.filtered), (0, 3));
     assert_eq!(world.b.ids().len(), 3);
     let planned = preview(&world).await;
     assert_eq!((planned.filtered, planned.delete), (3, 0));
+    assert_eq!((planned.left_out_a, planned.left_out_b), (3, 0));
+    world.first_sync().await;
+    let run = newest(&world, RunKind::Backfill, None).await;
+    let shares = Side::BOTH.map(|side| run.progress.shares.of(side));
+    let shares = shares.map(|share| (share.listed, share.filtered));
+    assert_eq!(shares, [(0, 3), (3, 0)]);
 }
 
 #[tokio::test]

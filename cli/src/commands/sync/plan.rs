@@ -10,6 +10,7 @@ use tandem_operator::views::plain_fields;
 use tandem_runtime::SyncDefinition;
 use tandem_worker::{Preview, PreviewItem, survey};
 
+use crate::commands::filters;
 use crate::commands::options::{ConfigOptions, DataOptions};
 use crate::commands::output::{ReadingProgress, fitted, or_dash, say, say_json, shown, table};
 use crate::commands::storage::{build, open_to_look, sync_of};
@@ -65,6 +66,8 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
         "b": sync.b.connection,
         "listed_a": preview.listed_a,
         "listed_b": preview.listed_b,
+        "left_out_a": preview.left_out_a,
+        "left_out_b": preview.left_out_b,
         "linked": preview.linked,
         "matched": preview.matched,
         "equal": preview.equal,
@@ -171,6 +174,13 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
              left out of the others is NOT in this plan. A run reads each of them",
         ),
     ];
+    let left_out = [
+        (&sync.a, preview.listed_a, preview.left_out_a),
+        (&sync.b, preview.listed_b, preview.left_out_b),
+    ];
+    let left_out = left_out.into_iter().filter_map(|(end, listed, left_out)| {
+        filters::told(end.connection.as_str(), listed as u64, left_out as u64)
+    });
     let emptied = preview.emptied.iter().map(|side| {
         let name = &sync.end(*side).connection;
         format!(
@@ -181,6 +191,7 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
     let counted = counted.into_iter().filter(|(count, _)| *count > 0);
     counted
         .map(|(count, words)| format!("  {count} {words}"))
+        .chain(left_out.map(|told| format!("  {told}")))
         .chain(emptied)
         .collect()
 }

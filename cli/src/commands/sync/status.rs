@@ -7,6 +7,7 @@ use tandem_domain::line::line;
 use tandem_operator::views::{RunView, ScheduleView, SyncView};
 use tandem_operator::{ConnectionStatus, Counted, Status, SyncStatus};
 
+use crate::commands::filters;
 use crate::commands::options::DataOptions;
 use crate::commands::output::{JsonForm, fitted, moment, say, say_json, say_json_as, table};
 use crate::commands::runs::runs_table;
@@ -168,6 +169,7 @@ fn told(status: &SyncStatus) -> String {
         format!("  ! SET BACK: {asks}; `tandem conflicts show {id}` lists the answers")
     }));
     lines.extend([format!("  links      {}", status.links)]);
+    lines.extend(filtered(status));
     lines.extend(left_alone(status));
     lines.extend(partnerless(status));
     lines.extend([
@@ -224,6 +226,17 @@ fn questions(status: &SyncStatus) -> String {
         "{open} open, {} answered and not carried out yet",
         counted(answered)
     )
+}
+
+/// What does not take part because of the filters.
+fn filtered(status: &SyncStatus) -> Vec<String> {
+    let sides = status.filtered.iter();
+    let told = sides.filter_map(|one| {
+        let system = end(status, one.side.as_str(), "connection");
+        let told = filters::told(&system, one.listed, one.left_out)?;
+        Some(format!("  {told} (as of {})", moment(one.at)))
+    });
+    told.collect()
 }
 
 /// What is not held equal because a person said so, and the ways to find it and to take that back.

@@ -1,6 +1,6 @@
 use tandem_domain::Side;
 use tandem_operator::{OperatorError, Start, Switch};
-use tandem_store::{Addressed, JobClass, Trigger};
+use tandem_store::{Addressed, JobClass, Progress, RunKind, RunState, Trigger};
 use tandem_testkit::Make;
 
 use crate::support::{poll_a, world};
@@ -229,4 +229,49 @@ async fn the_status_counts_what_waits() {
     assert_eq!(status.syncs.len(), 1);
     assert_eq!(status.syncs[0].schedules.len(), 1);
     assert_eq!(status.connections.len(), 2);
+}
+
+#[tokio::test]
+async fn the_state_of_a_sync_says_what_the_filters_left_out_of_the_newest_whole_listing_of_each_side()
+ {
+    let world = world().await;
+    let listed = async |kind: RunKind, side: Option<Side>, counts: [(Side, u64, u64); 2]| {
+        let run = world.make.run(kind, side);
+        let id = run.id;
+        let begun = world.store.begin_run(run, world.make.now()).await;
+        begun.expect("it begins");
+        let mut progress = Progress::default();
+        for (side, listed, filtered) in counts {
+            progress.add_listed(side, listed, filtered);
+        }
+        let ended = world.store.end_run(
+            id,
+            RunState::Succeeded,
+            &progress,
+            None,
+            None,
+            world.make.now(),
+        );
+        ended.await.expect("it ends");
+    };
+    let told = async || {
+        let status = world.operator.sync_status(&Make::customers()).await;
+        let sides = status.expect("it is known").filtered;
+        let told = sides.iter().map(|one| (one.side, one.listed, one.left_out));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, []);
+    let both = [(Side::A, 7, 2), (Side::B, 0, 30)];
+    listed(RunKind::Backfill, None, both).await;
+    assert_eq!(told().await, both);
+    listed(
+        RunKind::Poll,
+        Some(Side::A),
+        [(Side::A, 1, 1), (Side::B, 0, 0)],
+    )
+    .await;
+    assert_eq!(told().await, both, "a poll lists what has changed");
+    let none = [(Side::A, 9, 0), (Side::B, 0, 0)];
+    listed(RunKind::Sweep, Some(Side::A), none).await;
+    assert_eq!(told().await, both[1..]);
 }

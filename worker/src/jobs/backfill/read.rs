@@ -144,8 +144,8 @@ async fn take_page(
         .collect();
     let out = readings.iter().filter(|reading| !reading.may_take_part());
     let filtered = out.count() as u64;
-    place.progress.filtered += filtered;
-    place.progress.listed += readings.len() as u64 - filtered;
+    let listed = readings.len() as u64 - filtered;
+    place.progress.add_listed(side, listed, filtered);
     let indexed = readings.iter().map(|reading| reading.listed(sync));
     let store = &jobs.context.store;
     let seen = store

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use serde_json::{Value as Json, json};
-use tandem_domain::SyncName;
 use tandem_domain::line::line;
+use tandem_domain::{Side, SyncName};
 use tandem_operator::DeadLetter;
 use tandem_operator::views::{ConflictView, JobView, RunView};
 use tandem_store::{JobState, RunState};
 
 use super::waiting::StillOpen;
+use crate::commands::filters;
 use crate::commands::options::{DataOptions, NO};
 use crate::commands::output::{say, say_json};
 
@@ -156,6 +157,10 @@ fn told_of_run(sync: &SyncName, outcome: &Outcome) -> Vec<String> {
                 "{sync} {}: {} records listed, {} pairs newly matched, {} records worked on, {} as they were",
                 run.state.as_str(), progress.listed, progress.matched, progress.queued, progress.unchanged
             ));
+            lines.extend(Side::BOTH.into_iter().filter_map(|side| {
+                let share = progress.shares.of(side);
+                filters::told(&format!("side {side}"), share.listed, share.filtered)
+            }));
             lines.extend(run.error.iter().cloned());
             lines.extend(
                 progress
