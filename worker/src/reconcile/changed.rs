@@ -204,7 +204,8 @@ fn edited(
     let dated = memory.own_write.as_ref();
     let mut of_side = moved.iter().filter(|intent| intent.side == side);
     // Of one that was answered is known which time it has left.
-    let ours = of_side.find(|intent| !is_of(dated, intent) && could_be_of(work, intent, changed));
+    let ours =
+        of_side.find(|intent| !is_of(work, dated, intent) && could_be_of(work, intent, changed));
     if let Some(intent) = ours {
         return Some(Edited::Guessed {
             changed: changed.near(intent.created_at),

@@ -73,7 +73,7 @@ pub(super) async fn find(
         };
         let dated = link.side(side).memory.own_write.as_ref();
         let late = late.iter().find(|intent| intent.side == side);
-        let undated = late.filter(|intent| !is_of(dated, intent));
+        let undated = late.filter(|intent| !is_of(work, dated, intent));
         let seen_late = undated.map(|intent| OwnWrite {
             others_moved: stands_beside(work, link, intent, reading),
             ..seen_late(link, intent, reading)

@@ -8,6 +8,7 @@ use tandem_store::{Intent, IntentOp, LinkUpdate, OwnWrite};
 use super::changed::{changed, could_be_of};
 use super::linked::Open;
 use super::overwritten::seen_late;
+use super::pair::CLOCK_SLACK;
 use super::sending::Carried;
 use crate::executor::{Work, shows_field};
 use crate::readings::Reading;
@@ -60,7 +61,7 @@ pub(super) fn own_write(
     let is_told = open.overwritten.iter().any(|one| one.side == side);
     let earlier = open.link.side(side).memory.own_write.clone();
     let late = open.late_intents().find(|intent| intent.side == side);
-    let is_dated = |intent: &Intent| is_of(earlier.as_ref(), intent);
+    let is_dated = |intent: &Intent| is_of(work, earlier.as_ref(), intent);
     if let Some(intent) = late.filter(|intent| !is_dated(intent)) {
         if is_time_of_edit(work, open, intent, now) {
             return None;
@@ -142,10 +143,14 @@ fn time_left(work: Work<'_>, open: &Open, one: &Carried) -> Option<OwnWrite> {
 }
 
 /// Whether it is this write, open in the journal yet, of which the link keeps the time that it has left. One that was sent
-/// again may have left another since.
-pub(super) fn is_of(own: Option<&OwnWrite>, intent: &Intent) -> bool {
+/// again after that may have left another since.
+pub(super) fn is_of(work: Work<'_>, own: Option<&OwnWrite>, intent: &Intent) -> bool {
+    let connector = &work.sync.end(intent.side).connector;
+    let left = own.and_then(|own| own.after);
+    let left = left.map(|left| left.shifted(-connector.clock_offset_micros()));
+    let sent = intent.sent_at.map(|sent| sent.minus(CLOCK_SLACK));
     own.is_some_and(|own| {
-        intent.sends == 1
+        left >= sent
             && own.read_at == intent.created_at
             && own.wrote.iter().eq(intent.fields.keys())
     })
