@@ -208,6 +208,11 @@ fn told(link: &LinkView) -> String {
             .iter()
             .map(|filtered| format!("\n{}", line(&filtered.words()))),
     );
+    lines.extend(
+        link.slowed
+            .iter()
+            .map(|slowed| format!("\n{}", line(slowed))),
+    );
     if link.left_alone {
         lines.push(format!(
             "\nA person said to leave both alone. To hold them equal again: tandem links link {} {a} {b}",

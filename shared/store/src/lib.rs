@@ -55,7 +55,8 @@ pub use links::{
     Causes, Confirmation, Deleted, Doubt, FILTERED_MARK, Filtered, IndexedRecord, Intent, IntentOp,
     IntentState, IntentVerdict, JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkStanding,
     LinkState, LinkStore, LinkUpdate, MayLand, NewLink, OpenField, OwnWrite, PairContext, Ruling,
-    SeenRecord, ShownUnder, SideMemory, SideState, Tally, Unseen, WaitingCause, says_filtered,
+    SeenRecord, ShownUnder, SideMemory, SideState, Tally, Touched, Unseen, WaitingCause,
+    says_filtered,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
 pub use moot::{Fact, Moot};

@@ -23,6 +23,7 @@ use super::own_write::own_write;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
 use super::taken;
+use super::touched;
 use super::under;
 use super::unshown::Unshown;
 use crate::context::Cause;
@@ -382,6 +383,7 @@ fn side_state(
         filtered: None,
         deleted: None,
         writes: back_and_forth::tally(work, open, side, is_written(open, write, side)),
+        touched: touched::remembered(open, planned, carried, side),
     };
     if reading.kept.values().any(|one| !one.settled) {
         // Whole listings look at it again, whether they show the field or not.

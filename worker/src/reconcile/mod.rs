@@ -46,6 +46,7 @@ mod set_back;
 mod set_back_over;
 mod shown;
 mod taken;
+mod touched;
 mod unclear;
 mod under;
 mod unlinked;
@@ -58,7 +59,7 @@ pub use set_back_over::close_moot as close_moot_questions_about_sides;
 use tandem_domain::{RecordId, Side};
 use tandem_queue::LeaseEnd;
 use tandem_runtime::SyncDefinition;
-use tandem_store::{ClaimedJob, Lane, LinkState};
+use tandem_store::{ClaimedJob, Lane, LinkState, Waiting};
 
 use crate::context::Context;
 use crate::executor::Work;
@@ -102,7 +103,10 @@ pub async fn run(
                 Err(tandem_store::StoreError::LeaseLost.into())
             }
         }
-        Some(link) => linked::run(work, link, pair).await,
+        Some(link) => match touched::pause(work, &link) {
+            Some(pause) => Ok(work.again_after(pause, Waiting::Gate)),
+            None => linked::run(work, link, pair).await,
+        },
         None => unlinked::run(work, side, record, pair).await,
     }
 }

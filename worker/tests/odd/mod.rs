@@ -34,6 +34,7 @@ mod shown_elsewhere;
 mod shown_late;
 mod side_effects;
 mod told;
+mod touched;
 mod under;
 mod upserted;
 mod went_back;

@@ -239,6 +239,9 @@ impl Story {
         if let Some(filtered) = filtered {
             writeln!(f, "\n{}", line(&filtered.words()))?;
         }
+        if let Some(slowed) = self.link.as_ref().and_then(|link| link.slowed.as_ref()) {
+            writeln!(f, "\n{}", line(slowed))?;
+        }
         if self.held {
             writeln!(
                 f,

@@ -83,6 +83,9 @@ pub struct LinkView {
     /// The filter of the sync that leaves a record of it out: then nothing of it is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<FilteredView>,
+    /// That a record of it is looked at less often, and why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed: Option<String>,
     /// What people call the pair, by the values on which both sides last agreed.
     #[serde(default)]
     pub name: Option<String>,
@@ -247,6 +250,24 @@ impl FilteredView {
     }
 }
 
+/// That its system changes a record whenever it is read, so that events about it would never end.
+fn slowed(link: &Link) -> Option<String> {
+    let touched = |side: Side| {
+        let touched = link.side(side).memory.touched?;
+        let pause = touched.pause();
+        let record = link.side(side).id.as_ref()?;
+        (!pause.is_zero()).then(|| {
+            format!(
+                "The system of side {side} changes record {record} whenever it is read ({} times in a row, and nothing that is \
+                 mapped), so it is looked at every {} s at most: an edit of the pair may take so long.",
+                touched.times,
+                pause.as_secs()
+            )
+        })
+    };
+    Side::BOTH.into_iter().find_map(touched)
+}
+
 /// What people call a pair, by its base.
 fn name_of(base: &BTreeMap<String, BaseValue>) -> Option<String> {
     let of_side = |side: Side| {
@@ -261,6 +282,7 @@ impl From<Link> for LinkView {
     fn from(link: Link) -> Self {
         let mut sides = Side::BOTH.into_iter();
         let filtered = sides.find_map(|side| FilteredView::of(&link, side));
+        let slowed = slowed(&link);
         let base = link.base.iter();
         Self {
             id: link.id,
@@ -273,6 +295,7 @@ impl From<Link> for LinkView {
             state: link.state,
             left_alone: false,
             filtered,
+            slowed,
             name: name_of(&link.base),
             ended: None,
             revision: link.revision,

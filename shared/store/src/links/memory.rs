@@ -1,6 +1,7 @@
 //! What a link knows of its record on each side, and what it remembers of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::line::line;
@@ -53,6 +54,9 @@ pub struct SideMemory {
     /// How often we wrote to it lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writes: Option<Tally>,
+    /// Looks at it that found nothing but a new time of change, each made right after the look before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touched: Option<Touched>,
     /// A create of ours for another record that its system answered with this one, so that it may hold our values for that:
     /// a person is asked before anything of it is taken for an edit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +152,32 @@ pub struct Tally {
     pub since: Timestamp,
     /// How often.
     pub count: u32,
+}
+
+/// A record that changes as often as it is looked at, and never in what is mapped: its system counts a reading as a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// How often in a row.
+    pub times: u32,
+    /// When it was last read.
+    pub read_at: Timestamp,
+}
+
+impl Touched {
+    /// So many such looks may be chance: somebody works on what is not mapped.
+    pub const CHANCE: u32 = 20;
+    /// It is looked at at least so often.
+    const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+    /// How long it is not looked at after the last reading; zero for as long as that may be chance.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        let Some(doublings) = self.times.checked_sub(Self::CHANCE) else {
+            return Duration::ZERO;
+        };
+        let pause = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(doublings));
+        pause.min(Self::PAUSE_MAX)
+    }
 }
 
 /// Something that a system says of a record and that is not believed at once.

@@ -37,6 +37,16 @@ impl FakeSystem {
         copy
     }
 
+    /// The system notes that somebody has looked at a record, as a change of it.
+    pub fn is_looked_at(&self, id: &RecordId) {
+        let mut state = self.state();
+        let Some(mut row) = state.rows.get(id).cloned() else {
+            return;
+        };
+        self.touch(&mut row, self.real_now());
+        state.put(id, Some(row), self.real_now());
+    }
+
     /// A person edits a field.
     pub fn user_edits(&self, id: &RecordId, field: &str, value: &str) {
         let mut state = self.state();
