@@ -7,7 +7,9 @@ use std::time::Duration;
 use tandem_domain::{Side, Timestamp};
 use tandem_engine::{Marks, Mistaken, mistaken};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Confirmation, Doubt, EventKind, Link, SetBackSign, SideState, Waiting};
+use tandem_store::{
+    Confirmation, Doubt, EventKind, IndexedRecord, Link, SetBackSign, SideState, Waiting,
+};
 
 use super::changed::changed;
 use super::pair::{CLOCK_SLACK, Pair};
@@ -62,6 +64,7 @@ pub(super) async fn wait(
         return dispel(work, link).await;
     }
     let now = work.context.now();
+    let seen = undoubted(work, pair, &said);
     let mut states = [link.a.clone(), link.b.clone()];
     let mut wait: Option<Duration> = None;
     let mut reason = Waiting::Elsewhere;
@@ -120,7 +123,18 @@ pub(super) async fn wait(
         }
     }
     let Some(wait) = wait else { return Ok(None) };
-    remember(work, link, states, wait, reason).await.map(Some)
+    remember(work, link, states, (wait, reason), seen)
+        .await
+        .map(Some)
+}
+
+/// What is known of the record that is not doubted goes into the index, also where the pair was never compared yet: it may
+/// hide in its turn, and whoever looks for the partner of a record that is like it must know of it.
+fn undoubted(work: Work<'_>, pair: &Pair, said: &[Option<Said>; 2]) -> Vec<(Side, IndexedRecord)> {
+    let sides = Side::BOTH.into_iter().zip(said);
+    let undoubted = sides.filter(|(_, said)| said.is_none());
+    let seen = undoubted.filter_map(|(side, _)| Some((side, pair.side(side)?.indexed(work.sync))));
+    seen.collect()
 }
 
 /// From when on the system has said the same. A record that is behind has as long for the newest event as for the first.
@@ -148,7 +162,8 @@ async fn dispel(work: Work<'_>, link: &Link) -> Result<Option<Performed>, WorkEr
     if !is_any {
         return Ok(None);
     }
-    remember(work, link, states, Duration::ZERO, Waiting::Progress)
+    let waits = (Duration::ZERO, Waiting::Progress);
+    remember(work, link, states, waits, Vec::new())
         .await
         .map(Some)
 }
@@ -158,11 +173,12 @@ async fn remember(
     work: Work<'_>,
     link: &Link,
     [a, b]: [SideState; 2],
-    wait: Duration,
-    reason: Waiting,
+    (wait, reason): (Duration, Waiting),
+    seen: Vec<(Side, IndexedRecord)>,
 ) -> Result<Performed, WorkError> {
     let confirmation = Confirmation {
         link: Some(link.with_sides(a, b)),
+        seen,
         outcome: Some(work.snooze(wait, reason)),
         ..Confirmation::default()
     };

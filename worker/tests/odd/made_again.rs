@@ -147,6 +147,39 @@ async fn a_create_without_an_answer_is_not_sent_again_when_its_source_was_made_a
     assert_eq!(world.dead().await, []);
 }
 
+/// A pair is known to both sides from the moment that a create without an answer is found to have made it.
+#[tokio::test]
+async fn the_source_of_a_create_without_an_answer_is_not_made_again_while_it_hides() {
+    for hides_at_once in [false, true] {
+        let plain = || (PLAIN, Oddities::default());
+        let world = World::odd(1, policy(), plain(), plain(), Archived::Gone).await;
+        world.first_sync().await;
+        let a = world.a.user_creates(&ANN);
+        world.b.go_wrong(&[Fault::LostResponse]);
+        world.hear(Side::A, &a).await;
+        while world.link_of(Side::A, &a).await.is_none() {
+            if !world.turn().await {
+                world.clock.advance(Duration::from_secs(1));
+            }
+        }
+        let made = world.b.ids().remove(0);
+        world.b.user_deletes(&made);
+        let again = world.b.user_creates(&ANN);
+        if hides_at_once {
+            world.a.hides(&a, Duration::from_secs(3));
+        }
+        // The pair is looked at for the first time, and its other record is missed.
+        world.turn().await;
+        world.a.hides(&a, Duration::from_secs(3));
+        world.hear(Side::B, &again).await;
+        world.rest().await;
+        assert_eq!(world.a.ids(), std::slice::from_ref(&a), "it is not doubled");
+        let link = world.link_of(Side::A, &a).await.expect("linked");
+        assert_eq!(link.b.id, Some(again));
+        assert_eq!(world.dead().await, []);
+    }
+}
+
 #[tokio::test]
 async fn a_pair_is_not_given_another_record_while_our_delete_of_the_first_may_land() {
     let [_, propagates] = policies();
