@@ -63,11 +63,13 @@ pub(super) async fn carry_out(
             over_and_over::refuse(work, write.side, source, None).await?;
         }
     }
-    let steps: Vec<Step> = planned
+    let mut steps: Vec<Step> = planned
         .writes
         .iter()
         .map(|write| Step::new(work, &open, &planned, recovery, write))
         .collect();
+    // The first that is journalled counts as sent from then on, so it goes out before what is sent again.
+    steps.sort_by_key(|step| step.is_again);
     let Some(first) = steps.first() else {
         return finish(work, open, planned, Vec::new())
             .await

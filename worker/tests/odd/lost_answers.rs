@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Direction, SyncPolicy};
-use tandem_store::{ChangeFilter, ConflictState, JobKind, LinkState};
+use tandem_store::{ChangeFilter, ConflictState, IntentOp, JobKind, LinkState};
 
 use super::pairs::{self, TALENTS, propagates};
 use crate::world::system::faults::Moment;
@@ -507,4 +507,27 @@ async fn a_write_that_lands_a_second_time_over_a_newer_value_of_ours_does_not_br
     for system in [&world.a, &world.b] {
         assert_eq!(system.contents()[0]["note"], "A3");
     }
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_write_that_is_sent_again_is_journalled_as_sent_only_when_it_goes_out()
+{
+    let (world, a, b) = one_pair(policy(), TALENTS, Oddities::default()).await;
+    let before = world.b.writes();
+    world.a.user_edits(&a, "city", "Lyon");
+    world.b.user_edits(&b, "note", "of b");
+    world.a.go_wrong(&[Fault::LostRequest, Fault::LostRequest]);
+    world.hear(Side::A, &a).await;
+    while world.a.is_to_go_wrong() {
+        if !world.turn().await {
+            world.clock.advance(Duration::from_millis(500));
+        }
+    }
+    let journal = world.store.intents_of(&world.sync, &b).await;
+    let journal = journal.expect("the storage answers").into_iter();
+    let sent = journal.filter(|intent| intent.side == Side::B && intent.op == IntentOp::Update);
+    let sent: u32 = sent.map(|intent| intent.sends).sum();
+    assert_eq!(sent as usize, world.b.writes() - before);
+    world.rest().await;
+    assert_eq!(cities(&world), ["Lyon", "Lyon"]);
 }
