@@ -31,26 +31,27 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(50);
 /// A write that went out so long after another one may be carried out before it.
 const OVERTAKEN_WITHIN: Duration = Duration::from_secs(60);
 
-/// What both sides had agreed on in a field, where an earlier sending of ours has landed over what the record was last known
-/// to hold: that, or what somebody typed since (`typed`). Each may do so once only: who types that value after it was put
-/// right has edited.
+/// Whether an earlier sending of ours has landed over what the record was last known to hold in a field: what both sides had
+/// agreed on, or what somebody typed since (`typed`). Each may do so once only: who types that value after it was put right
+/// has edited.
 pub(super) fn went_over(
     work: Work<'_>,
     link: &Link,
     writes: &[OpenWrite<'_>],
     (side, reading): (Side, &Reading),
     (field, typed): (&str, Option<&Value>),
-) -> Option<Value> {
-    let agreed = link.base.get(field)?.side(side);
-    let held = typed.unwrap_or(agreed);
+) -> bool {
+    let Some(agreed) = link.base.get(field) else {
+        return false;
+    };
+    let held = typed.unwrap_or(agreed.side(side));
     let known = &link.side(side).memory.may_land;
     let overtaken = overtaken_unseen(link, writes, side, field);
     let mut of_field = known
         .iter()
         .filter(|one| one.field == field)
         .chain(&overtaken);
-    let has_landed = |one: &MayLand| has_landed(work, link, writes, (side, reading), (one, held));
-    of_field.any(has_landed).then(|| agreed.clone())
+    of_field.any(|one| has_landed(work, link, writes, (side, reading), (one, held)))
 }
 
 /// A value that was answered and did not show yet, where a write that is open has brought the source a newer one since.
@@ -67,6 +68,21 @@ pub(super) fn overtaken_unseen(
         .filter_map(|write| write.fields.get(field));
     let is_overtaken = !unseen.lost && newer.any(|newer| *newer != unseen.value);
     is_overtaken.then(|| late(field, unseen))
+}
+
+/// Whether a value is what was answered and is waited for, so that it goes over nothing when it shows: that an earlier sending
+/// of it may land as well says nothing of what stood there.
+pub(super) fn is_awaited(
+    link: &Link,
+    writes: &[OpenWrite<'_>],
+    side: Side,
+    rule: &FieldRule,
+    found: &Value,
+) -> bool {
+    let field = &rule.name;
+    let unseen = link.side(side).memory.unseen.get(field);
+    unseen.is_some_and(|unseen| !unseen.lost && same(rule.equality, &unseen.value, found))
+        && overtaken_unseen(link, writes, side, field).is_none()
 }
 
 /// What was answered and not seen, as what may land yet.

@@ -55,14 +55,19 @@ impl Recovery {
         };
         let shown_late = base_with(policy, &link.base, unseen());
         let sent = open.iter().map(|write| (*write, seen(pair, write.side)));
+        let written: Vec<(OpenWrite<'_>, Seen<'_>)> = unseen().chain(sent).collect();
+        let held = Side::BOTH.map(|side| {
+            let to_other = written.iter().filter(|(write, _)| write.side != side);
+            base_with(policy, &link.base, to_other.copied())
+        });
         let mut recovery = Self {
             verdicts: Vec::new(),
-            base: base_with(policy, &link.base, unseen().chain(sent)),
+            base: base_with(policy, &link.base, written.iter().copied()),
             under_way: Vec::new(),
             not_kept: Vec::new(),
-            shown: Shown::of(work, link, &open, pair),
+            shown: Shown::of(work, link, &open, pair, &held),
         };
-        recovery.uncover_base(link);
+        recovery.uncover_base(link, &held);
         for side in Side::BOTH {
             recovery.tell_shown_late(work, link, pair, &shown_late, side);
             recovery.take_forms(work, link, pair, side);
@@ -89,10 +94,17 @@ impl Recovery {
         recovery
     }
 
-    /// What a late write went over was not agreed on by landing: what both last agreed on stays what it was.
-    fn uncover_base(&mut self, link: &Link) {
-        for (_, field, _, _) in self.shown.covered() {
-            match link.base.get(field) {
+    /// What a late write went over was not agreed on by landing: what both last agreed on stays what it was. What was written
+    /// to the other side meanwhile, and the form that it has there, is known all the same.
+    fn uncover_base(&mut self, link: &Link, held: &[BTreeMap<String, BaseValue>; 2]) {
+        for (side, field, _, _) in self.shown.covered() {
+            let is_on_both = self.shown.held(side.other(), field).is_some();
+            let agreed = match side {
+                _ if is_on_both => &link.base,
+                Side::A => &held[0],
+                Side::B => &held[1],
+            };
+            match agreed.get(field) {
                 Some(agreed) => self.base.insert(field.clone(), agreed.clone()),
                 None => self.base.remove(field),
             };

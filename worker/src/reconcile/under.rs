@@ -38,13 +38,27 @@ pub(super) struct Shown {
 
 impl Shown {
     /// What is known of both sides, with what the readings show now. Whether somebody edited them, and when, is not known yet.
-    pub(super) fn of(work: Work<'_>, link: &Link, writes: &[OpenWrite<'_>], pair: &Pair) -> Self {
+    /// `held` is what both sides were last known to agree on, for each of them without what was written to it since.
+    pub(super) fn of(
+        work: Work<'_>,
+        link: &Link,
+        writes: &[OpenWrite<'_>],
+        pair: &Pair,
+        held: &[BTreeMap<String, BaseValue>; 2],
+    ) -> Self {
         let [a, b] = Side::BOTH.map(|side| {
             let memory = &link.side(side).memory.shown_under;
             let reading = pair.side(side).filter(|it| !it.record.archived);
             reading.map_or_else(
                 || memory.clone(),
-                |reading| shown(work, link, writes, (side, reading), pair.side(side.other())),
+                |reading| {
+                    let other = pair.side(side.other());
+                    let held = match side {
+                        Side::A => &held[0],
+                        Side::B => &held[1],
+                    };
+                    shown(work, link, writes, (side, reading), (other, held))
+                },
             )
         });
         Self {
@@ -179,7 +193,7 @@ fn shown(
     link: &Link,
     writes: &[OpenWrite<'_>],
     (side, reading): (Side, &Reading),
-    other: Option<&Reading>,
+    (other, held): (Option<&Reading>, &BTreeMap<String, BaseValue>),
 ) -> BTreeMap<String, ShownUnder> {
     let policy = &work.sync.policy;
     let of_side = writes.iter().filter(|write| write.side == side);
@@ -201,7 +215,7 @@ fn shown(
         let typed = known.filter(|known| known.covered_by.is_none());
         let typed = typed.map(|known| &known.value);
         let went_over = lands_again::went_over(work, link, writes, (side, reading), (field, typed));
-        let is_ours = is_of_open || went_over.is_some();
+        let is_ours = is_of_open || went_over;
         // What was put back stands there again.
         let puts_back = |write: &OpenWrite<'_>, known: &ShownUnder| {
             write.fields.get(field) == Some(&known.value)
@@ -220,9 +234,11 @@ fn shown(
                 });
             }
         }
-        if let Some(agreed) = went_over {
+        let is_awaited = lands_again::is_awaited(link, writes, side, rule, &found);
+        let held = held.get(field).filter(|_| went_over && !is_awaited);
+        if let Some(held) = held {
             return Some(ShownUnder {
-                value: agreed,
+                value: held.side(side).clone(),
                 edited_at: None,
                 covered_by: Some(found),
             });

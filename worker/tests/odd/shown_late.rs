@@ -341,3 +341,24 @@ async fn nor_does_it_hold_up_a_delete() {
     assert!(world.b.texts(&there).is_none(), "its partner is deleted");
     assert!(world.clock.now().since(began) < Duration::from_secs(120));
 }
+
+#[tokio::test]
+async fn a_value_that_was_sent_twice_and_shows_late_has_gone_over_nothing() {
+    let slow = Oddities {
+        lag: Lag {
+            by: Duration::from_secs(2),
+            shows: Meanwhile::Before,
+        },
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    };
+    let (world, here, there) = on_both(&[("note", "the earlier")], slow).await;
+    world.a.user_edits(&here, "note", "the later");
+    world.b.go_wrong(&[Fault::LostRequest]);
+    world.hear(Side::A, &here).await;
+    world.rest().await;
+    for (side, id) in [(Side::A, &here), (Side::B, &there)] {
+        assert_eq!(text(&world, side, id, "note"), "the later");
+    }
+    assert_eq!(world.overwrites().await, []);
+}

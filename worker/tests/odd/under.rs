@@ -8,7 +8,7 @@ use tandem_store::{Change, ConflictKind, EventKind, Operation, Resolution};
 
 use super::pairs::{self, PLAIN, propagates};
 use crate::world::system::Fault;
-use crate::world::system::oddities::{Form, Oddities};
+use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
 use crate::world::{World, policy};
 
 /// Our write lands so long after it was sent. It may for four seconds, twice the time-out.
@@ -366,4 +366,37 @@ async fn who_edits_all_the_time_under_an_open_write_makes_no_dead_letter() {
     comes_to_rest(&world, &a, &b).await;
     assert_eq!(world.dead().await, []);
     assert_eq!(cities(&world), ["Turin 899", "Turin 899"]);
+}
+
+#[tokio::test]
+async fn the_form_of_what_was_carried_over_is_no_edit_though_an_older_write_landed_over_its_original()
+ {
+    let slow = |secs, forms| Oddities {
+        forms,
+        lag: Lag {
+            by: Duration::from_secs(secs),
+            shows: Meanwhile::Before,
+        },
+        updates_answer_nothing: true,
+        ..Oddities::default()
+    };
+    let (a, b) = (slow(4, vec![("city", Form::Cut(5))]), slow(2, vec![]));
+    let (world, a, b) = pairs::just_linked(policy(), (PLAIN, a), (PLAIN, b)).await;
+    world.rest().await;
+    world.clock.advance(Duration::from_secs(60));
+    world.a.user_edits(&a, "city", "Lyon");
+    world.clock.advance(Duration::from_secs(5));
+    world.hear(Side::A, &a).await;
+    on_its_way(&world, LANDS_AFTER).await;
+    world.b.user_edits(&b, "city", "Turin, the old town");
+    world.clock.advance(Duration::from_secs(2));
+    world.hear(Side::B, &b).await;
+    while world.turn().await {}
+    // Nor where what is put back has no answer at first, and is sent again.
+    world.b.go_wrong(&[Fault::LostRequest]);
+    lands(&world).await;
+    comes_to_rest(&world, &a, &b).await;
+    assert_eq!(cities(&world), ["Turin", "Turin, the old town"]);
+    assert!(!world.b.is_to_go_wrong());
+    world.judge(1).await;
 }
