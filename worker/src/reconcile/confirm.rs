@@ -48,7 +48,7 @@ pub(super) async fn finish(
             operation: format!("create {}", made.id),
             reason: "the new record cannot be read yet".to_owned(),
         };
-        return keep_id(work, &made.intent, &made.id, Vec::new(), error.into()).await;
+        return keep_id(work, &made.intent, &made.id, error.into()).await;
     }
     for made in carried
         .iter()

@@ -3,7 +3,7 @@
 use tandem_connectors::ConnectorError;
 use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Between, Plan, PlannedWrite, Presence, Ruled, View, key_texts};
-use tandem_store::{IndexedRecord, Intent, IntentState, Waiting};
+use tandem_store::{Intent, IntentState, Waiting};
 
 use super::changed::between;
 use super::created::{Source, link_created};
@@ -64,15 +64,13 @@ pub(super) async fn create(
         Journalled::Overtaken => return Ok(work.again_after(SUPERSEDED_PAUSE, Waiting::Superseded)),
         Journalled::No(ended) => return Ok(ended),
     }
-    // However it ends: who looks for the like of the record is to know of it while it does not show.
-    let seen = || vec![(here.side, here.reading.indexed(work.sync))];
     match work.send(&intent, None).await {
         Sent::Written { written, millis } => {
             let answered = work.context.now();
             let is_whole = written.record.is_some();
             let created = match read_created(work, write.side, written.clone()).await {
                 Ok(created) => created,
-                Err(error) => return keep_id(work, &intent, &written.id, seen(), error).await,
+                Err(error) => return keep_id(work, &intent, &written.id, error).await,
             };
             let source = Source {
                 reading: &here.reading,
@@ -87,13 +85,11 @@ pub(super) async fn create(
             link_created(work, &intent, &created, Some(source)).await
         }
         Sent::NoEffect(error) => {
-            work.give_up_having_seen(&intent, IntentState::Failed, seen(), error)
+            let seen = vec![(here.side, here.reading.indexed(work.sync))];
+            work.give_up_having_seen(&intent, IntentState::Failed, seen, error)
                 .await
         }
-        Sent::Unknown(error) => {
-            work.give_up_having_seen(&intent, IntentState::Unknown, seen(), error)
-                .await
-        }
+        Sent::Unknown(error) => work.give_up(&intent, IntentState::Unknown, error).await,
     }
 }
 
@@ -134,14 +130,13 @@ pub(super) async fn keep_id(
     work: Work<'_>,
     intent: &Intent,
     id: &RecordId,
-    seen: Vec<(Side, IndexedRecord)>,
     error: WorkError,
 ) -> Result<Performed, WorkError> {
     let known = Intent {
         target: Some(id.clone()),
         ..intent.clone()
     };
-    work.close(&known, IntentState::Unknown, seen, error.to_string())
+    work.close(&known, IntentState::Unknown, Vec::new(), error.to_string())
         .await?;
     Err(error)
 }

@@ -29,6 +29,16 @@ pub(super) struct SameKey {
     /// Those with the strongest key that are in use and that the sync's filters leave out: they are no partners, and one more
     /// beside them would be a double.
     pub(super) left_out: Vec<RecordId>,
+    /// What the index named, all in all.
+    pub(super) indexed: Indexed,
+}
+
+/// The records that share a key with another by the index.
+#[derive(Default)]
+pub(super) struct Indexed {
+    pub(super) ids: Vec<RecordId>,
+    /// Whether the index had that other one itself, with all the keys that it has now.
+    pub(super) has_own: bool,
 }
 
 /// The records of a side that share a key with this one by the index, read afresh: the index may
@@ -39,20 +49,15 @@ pub(super) async fn known(
     side: Side,
     own: &Candidate,
 ) -> Result<SameKey, WorkError> {
-    let keys: Vec<String> = own.keys.iter().cloned().map(String::from).collect();
-    let known = work
-        .context
-        .store
-        .records_by_keys(&work.sync.name, side, &stored_as(&keys))
-        .await?;
-    let known = known
-        .into_iter()
-        .filter(|known| !(known.ignored || side == here.side && known.id == own.id));
-    let ids = nearest(work, own, known.collect());
-    if ids.is_empty() {
-        return Ok(SameKey::default());
+    let indexed = indexed(work, here, side, own).await?;
+    if indexed.ids.is_empty() {
+        return Ok(SameKey {
+            indexed,
+            ..SameKey::default()
+        });
     }
-    let found = readings::read_all(work.sync, side, &ids).await?;
+    let ids = &indexed.ids;
+    let found = readings::read_all(work.sync, side, ids).await?;
     let is_found = |id: &RecordId| found.iter().any(|reading| reading.record.id == *id);
     let left_out = found
         .iter()
@@ -62,6 +67,32 @@ pub(super) async fn known(
         left_out: left_out.map(|like| like.record.id.clone()).collect(),
         readings: found.into_iter().filter(usable).collect(),
         in_part: Vec::new(),
+        indexed,
+    })
+}
+
+/// What the index knows of the records of a side that share a key with this one.
+pub(super) async fn indexed(
+    work: Work<'_>,
+    here: &Here,
+    side: Side,
+    own: &Candidate,
+) -> Result<Indexed, WorkError> {
+    let keys: Vec<String> = own.keys.iter().cloned().map(String::from).collect();
+    let known = work
+        .context
+        .store
+        .records_by_keys(&work.sync.name, side, &stored_as(&keys))
+        .await?;
+    let is_own = |known: &KnownRecord| side == here.side && known.id == own.id;
+    let mut of_own = known.iter().filter(|known| is_own(known));
+    let has_own = of_own.any(|known| keys.iter().all(|key| known.keys.contains(key)));
+    let others = known
+        .into_iter()
+        .filter(|known| !(known.ignored || is_own(known)));
+    Ok(Indexed {
+        ids: nearest(work, own, others.collect()),
+        has_own,
     })
 }
 

@@ -315,7 +315,7 @@ pub(super) async fn resend(
             let id = written.id.clone();
             let created = match read_created(work, intent.side, written).await {
                 Ok(created) => created,
-                Err(error) => return keep_id(work, intent, &id, Vec::new(), error).await,
+                Err(error) => return keep_id(work, intent, &id, error).await,
             };
             match link {
                 None => link_created(work, intent, &created, None).await,

@@ -1,5 +1,6 @@
 //! Brings one pair into agreement, whatever it was that happened.
 
+mod announced;
 mod answered;
 mod back_and_forth;
 mod change_log;

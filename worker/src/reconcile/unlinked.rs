@@ -10,6 +10,7 @@ use tandem_store::{
     Intent, JobOutcome, JobState, LinkState, Moot, PairContext, Resolution, Waiting,
 };
 
+use super::announced::{announce, has_appeared};
 use super::create::{create, plan_create};
 use super::created::link_created;
 use super::doubled;
@@ -394,6 +395,7 @@ async fn is_forgotten(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError
 pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
     let own = candidate(work, &here.reading);
     let rivals = known(work, here, here.side, &own).await?;
+    announce(work, here, &own, &rivals.indexed).await?;
     let others = others(work, here, &own).await?;
     if let Some(record) = others.in_part.first() {
         return wait_until_whole(work, here.side.other(), record);
@@ -405,6 +407,7 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
         return Ok(again);
     }
     let left_out = others.left_out;
+    let indexed = others.indexed;
     let (rivals, others) = (rivals.readings, others.readings);
     let found = Found {
         others: &others,
@@ -436,6 +439,9 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
         Single::NoMatch => {
             let likes = left_alone_likes(work, here, &own).await?;
             let Some(key) = own.keys.first().filter(|_| !likes.is_empty()) else {
+                if has_appeared(work, here, &own, &indexed).await? {
+                    return Ok(work.again_after(Duration::ZERO, Waiting::Partner));
+                }
                 return create(work, here, Vec::new()).await;
             };
             // A person has set its like aside: one more would be a double.

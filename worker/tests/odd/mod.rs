@@ -9,6 +9,7 @@ mod deleted_late;
 mod doubled;
 mod emptied;
 mod ended;
+mod entered_twice;
 mod fake;
 mod joined;
 mod late_deletes;

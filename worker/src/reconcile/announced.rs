@@ -1,0 +1,43 @@
+//! Two systems at work are told of the same customer at one moment, and the search of neither finds the one by the key of the
+//! other: it compares letter by letter, or is behind. Then the index is where their jobs meet. Each puts its record there
+//! before it looks for the like of it, and looks there once more before it makes a partner: whichever of them is second
+//! finds the other. Where one was so late that the partner of the other is on its way, a person is asked.
+
+use tandem_engine::Candidate;
+use tandem_store::Confirmation;
+
+use super::lookup::{Indexed, indexed};
+use super::unlinked::Here;
+use crate::executor::Work;
+use crate::failure::WorkError;
+
+/// Puts a record into the index, unless it is there with the keys that it has now.
+pub(super) async fn announce(
+    work: Work<'_>,
+    here: &Here,
+    own: &Candidate,
+    known: &Indexed,
+) -> Result<(), WorkError> {
+    if known.has_own || own.keys.is_empty() {
+        return Ok(());
+    }
+    let announced = Confirmation {
+        seen: vec![(here.side, here.reading.indexed(work.sync))],
+        ..Confirmation::default()
+    };
+    work.learn(announced).await
+}
+
+/// Whether the like of a record has come into the index since that was looked for there.
+pub(super) async fn has_appeared(
+    work: Work<'_>,
+    here: &Here,
+    own: &Candidate,
+    before: &Indexed,
+) -> Result<bool, WorkError> {
+    if own.keys.is_empty() {
+        return Ok(false);
+    }
+    let now = indexed(work, here, here.side.other(), own).await?;
+    Ok(now.ids.iter().any(|id| !before.ids.contains(id)))
+}
