@@ -80,6 +80,7 @@ async fn live(seed: u64) {
     }
     world.a.heal();
     world.b.heal();
+    world.replay_what_crashes_ended().await;
     world.rest().await;
     world.sweep().await;
     assert_eq!(world.dead().await, [], "seed {seed}: no dead letters");

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tandem_domain::{Clock, Entropy, ErrorCode, JobId, RecordId, Side, Timestamp};
+use tandem_domain::{Clock, Entropy, RecordId, Side, Timestamp};
 use tandem_runtime::Archived;
 use tandem_testkit::{SeededEntropy, TestClock};
 
@@ -370,24 +370,13 @@ fn populate(world: &World, draw: &Draw) {
 async fn come_to_rest(world: &World) {
     world.a.heal();
     world.b.heal();
-    replay_what_crashes_ended(world).await;
+    world.replay_what_crashes_ended().await;
     // Twice: what one comparison writes, a system that is behind shows to the next only.
     for _ in 0..2 {
         world.rest().await;
         world.clock.advance(Duration::from_secs(60));
         world.sweep().await;
     }
-}
-
-/// A job during which the process went away three times in a row is a dead letter, whosever fault it was.
-async fn replay_what_crashes_ended(world: &World) {
-    world.rest().await;
-    let dead = world.dead().await.into_iter();
-    let by_crashes =
-        dead.filter(|job| job.failure.as_ref().map(|it| it.code) == Some(ErrorCode::Internal));
-    let ids: Vec<JobId> = by_crashes.map(|job| job.id).collect();
-    let replayed = world.store.replay_jobs(&ids, world.clock.now()).await;
-    assert_eq!(replayed.expect("the storage answers").len(), ids.len());
 }
 
 async fn act(world: &World, draw: &Draw, step: u64) {

@@ -198,7 +198,7 @@ async fn an_edit_right_after_a_write_that_was_answered_is_not_dated_by_it_though
         world.a.go_wrong(&first);
         world.b.go_wrong(&[Fault::LostRequest]);
         world.hear(Side::B, &b).await;
-        while world.b.is_to_go_wrong() {
+        while world.b.is_to_go_wrong() || text(&world, Side::A, &a, "note") != "for a" {
             if !world.turn().await {
                 world.clock.advance(Duration::from_millis(100));
             }

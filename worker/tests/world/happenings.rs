@@ -198,6 +198,18 @@ impl World {
         assert_eq!(ended.expect("the storage answers"), [true]);
     }
 
+    /// A job during which the process went away three times in a row is a dead letter, whosever fault it was: a person sees
+    /// that nothing is wrong with it.
+    pub async fn replay_what_crashes_ended(&self) {
+        self.rest().await;
+        let dead = self.dead().await.into_iter();
+        let by_crashes =
+            dead.filter(|job| job.failure.as_ref().map(|it| it.code) == Some(ErrorCode::Internal));
+        let ids: Vec<JobId> = by_crashes.map(|job| job.id).collect();
+        let replayed = self.store.replay_jobs(&ids, self.clock.now()).await;
+        assert_eq!(replayed.expect("the storage answers").len(), ids.len());
+    }
+
     /// Gives up the one job that is due, then replays it with values that an operator gives.
     pub async fn give_up_and_replay_with(&self, edits: &[(&str, &str)]) {
         let claimed = self.claim(1).await.pop().expect("a job is due");
