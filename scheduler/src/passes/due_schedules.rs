@@ -212,6 +212,8 @@ impl DueSchedules {
             kind,
             side,
             trigger: Trigger::Schedule,
+            under: None,
+            instead_of: Vec::new(),
         };
         let run = self.store.begin_run(run, now).await?;
         tracing::info!(sync = %key.sync, kind = kind.as_str(), run = %run.id, "skipped: the run before it is still under way");

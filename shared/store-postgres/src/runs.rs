@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 use tandem_domain::{RunId, Side, SyncName, Timestamp};
 use tandem_store::{
-    NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore, StoreError, Waiting,
+    GIVEN_UP, NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore, StoreError, Waiting,
 };
 
 use crate::jobs::upkeep::release_waiting;
@@ -36,6 +36,20 @@ async fn begin(txn: &mut Txn, run: &NewRun, now: Timestamp) -> Result<Run, Faile
         .bind(run.kind.as_str())
         .bind(side);
     txn.run(lock).await?;
+    if let Some(lease) = run.under {
+        let statement = sqlx::query(HELD)
+            .bind(lease.job.to_string())
+            .bind(lease.token.to_string());
+        txn.first(statement).await?.ok_or(StoreError::LeaseLost)?;
+    }
+    if !run.instead_of.is_empty() {
+        let ids: Vec<String> = run.instead_of.iter().map(RunId::to_string).collect();
+        let statement = sqlx::query(GIVE_UP)
+            .bind(sql::json("run", &ids)?)
+            .bind(GIVEN_UP)
+            .bind(now.as_micros());
+        txn.run(statement).await?;
+    }
     let statement = sqlx::query(BEGIN)
         .bind(run.id.to_string())
         .bind(run.sync.as_str())
@@ -50,6 +64,13 @@ async fn begin(txn: &mut Txn, run: &NewRun, now: Timestamp) -> Result<Run, Faile
 /// Of two that begin at once, the second waits, and then sees the first.
 const LOCK: &str = "-- lock_run
 SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', 'run', $1::text, $2::text, $3::text), 0))";
+
+const HELD: &str = "-- lease_of_run
+SELECT id FROM jobs WHERE id = $1 AND lease_token = $2 FOR NO KEY UPDATE";
+
+const GIVE_UP: &str = "-- give_up_runs
+UPDATE runs SET state = 'failed', error = $2, ended_at = $3
+WHERE state = 'running' AND id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))";
 
 const BEGIN: &str = "-- begin_run
 INSERT INTO runs (id, sync, kind, side, cause, state, started_at, ended_at, error, progress)

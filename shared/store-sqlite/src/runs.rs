@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 use tandem_domain::{RunId, Side, SyncName, Timestamp};
 use tandem_store::{
-    NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore, StoreError, Waiting,
+    GIVEN_UP, NewRun, Progress, Run, RunFilter, RunKind, RunState, RunStore, StoreError, Waiting,
 };
 
 use crate::jobs::upkeep::release_waiting;
@@ -29,6 +29,20 @@ fn read(row: &SqliteRow) -> Result<Run, StoreError> {
 }
 
 async fn begin(txn: &mut Txn, run: &NewRun, now: Timestamp) -> Result<Run, StoreError> {
+    if let Some(lease) = run.under {
+        let statement = sqlx::query(HELD)
+            .bind(lease.job.to_string())
+            .bind(lease.token.to_string());
+        txn.first(statement).await?.ok_or(StoreError::LeaseLost)?;
+    }
+    if !run.instead_of.is_empty() {
+        let ids: Vec<String> = run.instead_of.iter().map(RunId::to_string).collect();
+        let statement = sqlx::query(GIVE_UP)
+            .bind(sql::json("run", &ids)?)
+            .bind(GIVEN_UP)
+            .bind(now.as_micros());
+        txn.run(statement).await?;
+    }
     let statement = sqlx::query(BEGIN)
         .bind(run.id.to_string())
         .bind(run.sync.as_str().to_owned())
@@ -39,6 +53,13 @@ async fn begin(txn: &mut Txn, run: &NewRun, now: Timestamp) -> Result<Run, Store
         .bind(sql::json("progress", &Progress::default())?);
     read(&txn.one(statement).await?)
 }
+
+const HELD: &str = "-- lease_of_run
+SELECT id FROM jobs WHERE id = ?1 AND lease_token = ?2";
+
+const GIVE_UP: &str = "-- give_up_runs
+UPDATE runs SET state = 'failed', error = ?2, ended_at = ?3
+WHERE state = 'running' AND id IN (SELECT value FROM json_each(?1))";
 
 const BEGIN: &str = "-- begin_run
 INSERT INTO runs (id, sync, kind, side, cause, state, started_at, ended_at, error, progress)

@@ -62,8 +62,8 @@ pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
 pub use moot::{Fact, Moot};
 pub use question_kind::QuestionKind;
 pub use runs::{
-    NewRun, Progress, ROW_ERRORS_MAX, RowError, Run, RunFilter, RunKind, RunState, RunStore, Share,
-    Shares,
+    GIVEN_UP, NewRun, Progress, ROW_ERRORS_MAX, RowError, Run, RunFilter, RunKind, RunState,
+    RunStore, Share, Shares,
 };
 pub use set_back::{
     NotedPair, SetBackCount, SetBackSign, SetBackStore, set_back_counted_by, set_back_subject,

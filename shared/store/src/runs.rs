@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::{RecordId, RunId, Side, SyncName, Timestamp};
 
 use crate::StoreError;
-use crate::jobs::{JobKind, Lane, Trigger};
+use crate::jobs::{JobKind, Lane, Lease, Trigger};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -211,7 +211,16 @@ pub struct NewRun {
     pub side: Option<Side>,
     /// What caused it.
     pub trigger: Trigger,
+    /// The lease of the job that carries it. A process that stood still and has lost its job neither begins a run nor ends that
+    /// of the process that has the job by now.
+    pub under: Option<Lease>,
+    /// Runs that nobody carries any more, whose place it takes: they fail, see [`GIVEN_UP`].
+    pub instead_of: Vec<RunId>,
 }
+
+/// What a run says whose process went away in the middle of it.
+pub const GIVEN_UP: &str =
+    "the process that ran it went away; what it had recorded stays, and this run begins again";
 
 /// A stored run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -276,8 +285,11 @@ impl Run {
 /// The runs.
 #[async_trait]
 pub trait RunStore: Send + Sync {
-    /// Begins a run. While another of the same sync, kind and side runs, the new one is stored as
-    /// skipped and returned so.
+    /// Begins a run. While another of the same sync, kind and side runs, but for those that it takes the place of, the new one
+    /// is stored as skipped and returned so.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the lease of its job is not held any more: nothing is changed.
     async fn begin_run(&self, run: NewRun, now: Timestamp) -> Result<Run, StoreError>;
 
     /// Stores how far a run has come.

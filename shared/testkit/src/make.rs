@@ -383,6 +383,8 @@ impl Make {
             kind,
             side,
             trigger: Trigger::Schedule,
+            under: None,
+            instead_of: Vec::new(),
         }
     }
 }

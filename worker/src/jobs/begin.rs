@@ -13,10 +13,6 @@ use tandem_store::{
 use crate::context::Context;
 use crate::failure::WorkError;
 
-/// What a run says whose process went away in the middle of it.
-const REASON: &str =
-    "the process that ran it went away; what it had recorded stays, and this run begins again";
-
 /// Begins the run of a claimed job. A job that was taken over from a process that died, stood still or had
 /// to end finds the run that this process left: no other job carries it, so it is ended as failed. Without
 /// that the new run would be skipped in favour of one that nobody works on, and a first sync never end. If it
@@ -25,7 +21,7 @@ pub async fn begin(
     context: &Context,
     sync: &SyncDefinition,
     claimed: &ClaimedJob,
-    new: NewRun,
+    mut new: NewRun,
 ) -> Result<Run, WorkError> {
     let filter = RunFilter {
         sync: Some(new.sync.clone()),
@@ -42,10 +38,7 @@ pub async fn begin(
                 return Ok(run);
             }
             tracing::warn!(run = %run.id, sync = %run.sync, "a run was left in the middle; it begins again");
-            let (state, now) = (RunState::Failed, context.now());
-            store
-                .end_run(run.id, state, &run.progress, Some(REASON), None, now)
-                .await?;
+            new.instead_of.push(run.id);
         }
     }
     Ok(store.begin_run(new, context.now()).await?)

@@ -148,6 +148,8 @@ async fn begin(
         },
         side: Some(side),
         trigger: claimed.job.trigger,
+        under: Some(claimed.lease),
+        instead_of: Vec::new(),
     };
     super::begin::begin(context, sync, claimed, run).await
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
+use tandem_store::{RunFilter, RunState};
 
 use crate::world::system::Fault;
 use crate::world::{World, policy};
@@ -54,6 +55,25 @@ async fn a_first_sync_whose_process_went_away_begins_again_and_ends() {
     world.leave_a_first_sync_in_the_middle().await;
     world.first_sync().await;
     world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn a_process_that_stood_still_begins_no_first_sync_beside_the_one_that_has_the_job() {
+    let world = World::before_first_sync(1, policy(), PLAIN, RICH).await;
+    let ann = [("name", "Acme"), ("email", "a@acme.example")];
+    world.a.user_creates(&ann);
+    world.begin_first_sync().await;
+    let late = world.stands_still_with_a_job().await;
+    world.rest().await;
+    world.assert_agreement(1);
+    world.goes_on_with(late).await;
+    let all = RunFilter {
+        limit: 10,
+        ..RunFilter::default()
+    };
+    let runs = world.store.runs(&all).await.expect("the storage answers");
+    let ends: Vec<RunState> = runs.iter().map(|run| run.state).collect();
+    assert_eq!(ends, [RunState::Succeeded]);
 }
 
 #[tokio::test]

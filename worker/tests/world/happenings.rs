@@ -90,6 +90,8 @@ impl World {
             kind: RunKind::Backfill,
             side: None,
             trigger: Trigger::Backfill,
+            under: None,
+            instead_of: Vec::new(),
         };
         let begun = self.store.begin_run(run, now).await;
         assert_eq!(begun.expect("begun").state, RunState::Running);
@@ -174,6 +176,8 @@ impl World {
             kind: RunKind::Poll,
             side: Some(side),
             trigger: Trigger::Poll,
+            under: None,
+            instead_of: Vec::new(),
         };
         let begun = self.store.begin_run(run, now).await.expect("begun");
         let (state, nothing) = (RunState::Succeeded, Progress::default());

@@ -238,6 +238,19 @@ impl World {
         self.turns.drive([late]).await;
     }
 
+    /// A process claims a job and stands still before it does anything. By the time it would go on the lease has ended.
+    pub async fn stands_still_with_a_job(&self) -> ClaimedJob {
+        let claimed = self.claim(1).await.pop().expect("a job is due");
+        self.clock.advance(LEASE + Duration::from_secs(1));
+        claimed
+    }
+
+    /// Such a process goes on, without a look at the clock.
+    pub async fn goes_on_with(&self, claimed: ClaimedJob) {
+        let late = self.perform(claimed);
+        self.turns.drive([late]).await;
+    }
+
     async fn claim(&self, jobs: usize) -> Vec<ClaimedJob> {
         let now = self.clock.now();
         let tokens = (0..jobs)

@@ -303,6 +303,8 @@ macro_rules! contract_suite {
             runs: progress_is_stored;
             runs: a_good_end_moves_the_cursor;
             runs: a_failed_end_leaves_the_cursor;
+            runs: a_run_that_begins_fails_those_that_nobody_carries;
+            runs: who_has_lost_the_job_begins_no_run_and_ends_none;
             runs: orphaned_runs_are_failed;
             runs: an_orphaned_run_moves_no_cursor;
             runs: runs_are_listed_newest_first_and_filtered;

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use tandem_domain::{RunId, Side, Timestamp};
-use tandem_store::{NewRun, Progress, Run, RunFilter, RunKind, RunState, Trigger};
+use tandem_store::{
+    GIVEN_UP, JobOutcome, NewRun, Progress, Run, RunFilter, RunKind, RunState, StoreError, Trigger,
+    Waiting,
+};
 
-use super::Subject;
+use super::{Subject, claim_this, claimed, finish};
 use crate::Make;
 
 const POLL_A: (RunKind, Option<Side>) = (RunKind::Poll, Some(Side::A));
@@ -122,6 +125,57 @@ pub async fn runs_of_other_sides_kinds_and_syncs_do_not_wait(store: Subject) {
         begin(&store, &make, (RunKind::Backfill, None)).await.state,
         RunState::Skipped
     );
+}
+
+/// A run takes the place of those that nobody carries: they fail as it begins.
+pub async fn a_run_that_begins_fails_those_that_nobody_carries(store: Subject) {
+    let make = Make::default();
+    let of = (RunKind::Backfill, None);
+    let left = begin(&store, &make, of).await;
+    let lease = claimed(&store, &make, "1").await.lease;
+    let new = NewRun {
+        under: Some(lease),
+        instead_of: vec![left.id],
+        ..make.run(of.0, of.1)
+    };
+    let new = store.begin_run(new, make.now()).await.expect("begin_run");
+    assert_eq!(new.state, RunState::Running);
+    let left = stored(&store, left.id).await;
+    assert_eq!(
+        (left.state, left.error.as_deref(), left.ended_at),
+        (RunState::Failed, Some(GIVEN_UP), Some(make.now()))
+    );
+}
+
+/// A process stood still past its lease: the run of the one that has the job now goes on.
+pub async fn who_has_lost_the_job_begins_no_run_and_ends_none(store: Subject) {
+    let make = Make::default();
+    let of = (RunKind::Backfill, None);
+    let lost = claimed(&store, &make, "1").await;
+    let handed_back = JobOutcome::Snooze {
+        run_at: make.now(),
+        failure: None,
+        reason: Waiting::Stopping,
+    };
+    assert!(finish(&store, &make, &lost, handed_back).await);
+    let under = |lease, instead_of| NewRun {
+        under: Some(lease),
+        instead_of,
+        ..make.run(of.0, of.1)
+    };
+    let held = claim_this(&store, &make, lost.job.id).await.lease;
+    let run = store.begin_run(under(held, Vec::new()), make.now()).await;
+    let run = run.expect("its job is held");
+    let refused = store
+        .begin_run(under(lost.lease, vec![run.id]), make.now())
+        .await;
+    assert!(matches!(refused, Err(StoreError::LeaseLost)), "{refused:?}");
+    assert_eq!(stored(&store, run.id).await.state, RunState::Running);
+    let filter = RunFilter {
+        limit: 10,
+        ..RunFilter::default()
+    };
+    assert_eq!(store.runs(&filter).await.expect("runs").len(), 1);
 }
 
 /// Numbers rise by one and are never given twice.

@@ -36,6 +36,8 @@ pub async fn run(
         kind: RunKind::Backfill,
         side: None,
         trigger: claimed.job.trigger,
+        under: Some(claimed.lease),
+        instead_of: Vec::new(),
     };
     let run = super::begin::begin(context, sync, claimed, run).await?;
     if run.state == RunState::Skipped {
