@@ -1,6 +1,7 @@
 //! Seeded simulation of the worker over a real storage: people edit both sides, requests and answers
-//! get lost, processes die before and after each write, webhooks come twice, late, or not at all. At
-//! rest both sides hold the same, nothing is doubled, nothing is lost, and nothing waits.
+//! get lost, processes die before and after each write, or stand still past their lease and go on, webhooks
+//! come twice, late, or not at all. At rest both sides hold the same, nothing is doubled, nothing is lost, and
+//! nothing waits.
 
 mod dead_letters;
 mod odd;
@@ -62,7 +63,12 @@ async fn live(seed: u64) {
                 .user_creates(&[("name", &format!("SEED {number}")), ("email", &email)]);
         }
     }
-    world.first_sync().await;
+    world.begin_first_sync().await;
+    let mut stood_still = Vec::new();
+    if world.chance(2) == 0 {
+        stood_still.extend(world.stands_still_with_a_job().await);
+    }
+    world.rest().await;
     for step in 0..30 {
         let side = if world.chance(2) == 0 {
             Side::A
@@ -74,8 +80,16 @@ async fn live(seed: u64) {
             world.system(side).go_wrong(&[fault]);
         }
         act(&world, side, step).await;
+        if world.chance(8) == 0 {
+            stood_still.extend(world.stands_still_with_a_job().await);
+        }
         for _ in 0..world.chance(3) {
             world.turn().await;
+        }
+        if world.chance(4) == 0
+            && let Some(late) = stood_still.pop()
+        {
+            world.goes_on_with(late).await;
         }
     }
     world.a.heal();

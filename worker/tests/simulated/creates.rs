@@ -64,6 +64,7 @@ async fn a_process_that_stood_still_begins_no_first_sync_beside_the_one_that_has
     world.a.user_creates(&ann);
     world.begin_first_sync().await;
     let late = world.stands_still_with_a_job().await;
+    let late = late.expect("the job is due");
     world.rest().await;
     world.assert_agreement(1);
     world.goes_on_with(late).await;

@@ -238,11 +238,15 @@ impl World {
         self.turns.drive([late]).await;
     }
 
-    /// A process claims a job and stands still before it does anything. By the time it would go on the lease has ended.
-    pub async fn stands_still_with_a_job(&self) -> ClaimedJob {
-        let claimed = self.claim(1).await.pop().expect("a job is due");
+    /// A process claims a job, if one is due, and stands still before it does anything. By the time it would go on the lease
+    /// has ended.
+    pub async fn stands_still_with_a_job(&self) -> Option<ClaimedJob> {
+        let claimed = self.claim(1).await.pop()?;
+        let now = self.clock.now();
+        self.ledger
+            .happens(now, Side::A, "and b see a process stand still");
         self.clock.advance(LEASE + Duration::from_secs(1));
-        claimed
+        Some(claimed)
     }
 
     /// Such a process goes on, without a look at the clock.
