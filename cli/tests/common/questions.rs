@@ -3,22 +3,32 @@
 use serde_json::Value as Json;
 use tokio::process::Command;
 
-/// Our write and a person's edit in the same millisecond have one time of change, and no system tells more: what stands
-/// there may be its form of our value or the edit, so a person is asked. At this pace that is at most this many times.
-const NOT_KEPT_MAX: usize = 2;
+/// Questions of one kind are so rare. Our write and a person's edit in the same millisecond have one time of change, and no
+/// system tells more: what stands there may be its form of our value or the edit (`not_kept`). And a record whose keys and
+/// whose other values somebody has all changed between two looks may be another one under the same id, where its system
+/// does not say when it was made (`replaced`).
+const OF_ONE_KIND_MAX: usize = 2;
 
-/// Takes, in each open question about a value that was not kept, the value that stands there. Gives what was asked.
-pub async fn take_what_was_not_kept(tandem: impl Fn() -> Command) -> Vec<String> {
-    let list = ["conflicts", "list", "--kind", "not_kept", "--json"];
-    let open: Json = serde_json::from_str(&run(tandem(), &list).await).expect("JSON");
+/// Answers the open questions: takes the value that stands where ours was not kept, and says of what looks like another record
+/// that it is the same. Gives what was asked.
+pub async fn answer_what_is_asked(tandem: impl Fn() -> Command) -> Vec<String> {
     let mut asked = Vec::new();
-    for question in open["items"].as_array().expect("a list") {
-        let word = |name: &str| question[name].as_str().expect("a word");
-        let answer = ["conflicts", "resolve", word("id"), "--take", word("side")];
-        run(tandem(), &answer).await;
-        asked.push(word("asks").to_owned());
+    for kind in ["not_kept", "replaced"] {
+        let list = ["conflicts", "list", "--kind", kind, "--json"];
+        let open: Json = serde_json::from_str(&run(tandem(), &list).await).expect("JSON");
+        let questions = open["items"].as_array().expect("a list");
+        assert!(questions.len() <= OF_ONE_KIND_MAX, "{questions:#?}");
+        for question in questions {
+            let word = |name: &str| question[name].as_str().expect("a word");
+            let answer = match kind {
+                "not_kept" => vec!["--take", word("side")],
+                _ => vec!["--approve", "--yes"],
+            };
+            let resolve = [vec!["conflicts", "resolve", word("id")], answer].concat();
+            run(tandem(), &resolve).await;
+            asked.push(word("asks").to_owned());
+        }
     }
-    assert!(asked.len() <= NOT_KEPT_MAX, "{asked:#?}");
     asked
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::common::agreement::{States, states};
 use crate::common::http::within;
 use crate::common::pair::{Pair, Settings};
-use crate::common::questions::take_what_was_not_kept;
+use crate::common::questions::answer_what_is_asked;
 use crate::common::scale::told;
 use crate::edits::{Editor, Known, astray};
 use crate::events::all_have_an_outcome;
@@ -92,7 +92,7 @@ async fn nothing_is_lost_or_doubled_whatever_happens_to_the_fleet() {
     let quiet_since = Instant::now();
     let (mut verdict, mut settled) = fleet.agreement(AGREE_MAX).await;
     if !settled {
-        let asked = take_what_was_not_kept(|| fleet.site.operator()).await;
+        let asked = answer_what_is_asked(|| fleet.site.operator()).await;
         println!("a person was asked, and answered: {asked:?}");
         if !asked.is_empty() {
             (verdict, settled) = fleet.agreement(AGREE_MAX).await;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::common::agreement::{States, agreement, states};
 use crate::common::pair::Settings;
-use crate::common::questions::take_what_was_not_kept;
+use crate::common::questions::answer_what_is_asked;
 use crate::common::scale::told;
 use crate::common::system::System;
 use crate::site::Site;
@@ -63,7 +63,7 @@ async fn nothing_is_lost_or_doubled_when_tandem_is_killed_again_and_again() {
     let systems = (&crm, &books);
     let (mut verdict, mut settled) = agreement(systems, &initial, status, AGREE_MAX).await;
     if !settled {
-        let asked = take_what_was_not_kept(|| site.command()).await;
+        let asked = answer_what_is_asked(|| site.command()).await;
         println!("a person was asked, and answered: {asked:?}");
         if !asked.is_empty() {
             (verdict, settled) = agreement(systems, &initial, status, AGREE_MAX).await;
