@@ -21,7 +21,7 @@ pub const NO: u8 = 1;
 pub const FAILED: u8 = 3;
 
 /// The file in the data folder that holds the token of the API, where `tandem up` has made one.
-const API_TOKEN_FILE: &str = "api-token";
+pub(crate) const API_TOKEN_FILE: &str = "api-token";
 
 /// Connections of a command to PostgreSQL at most.
 const CONNECTIONS_MAX: u32 = 8;

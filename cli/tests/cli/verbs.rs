@@ -195,6 +195,26 @@ async fn the_database_is_checked_and_copied_while_it_is_in_use() {
     site.tandem(&["db", "backup", copy, "--replace"])
         .await
         .expect(0);
+    for name in [
+        "tandem.db",
+        "tandem.db-wal",
+        "tandem.db-shm",
+        "tandem.db.lock",
+        "api-token",
+    ] {
+        let own = site.data().join(name);
+        let before = std::fs::read(&own).expect("it is there").len();
+        let own = own.to_str().expect("UTF-8");
+        let refused = site
+            .tandem(&["db", "backup", own, "--replace"])
+            .await
+            .expect(3);
+        assert!(
+            refused.err.contains("is a file that Tandem works with"),
+            "{refused:?}"
+        );
+        assert!(std::fs::read(own).expect("it is there").len() >= before);
+    }
     // As a person would make it for a database: one that others may look into is refused.
     let elsewhere = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o700))

@@ -11,7 +11,7 @@ use serde_json::json;
 use tandem_runtime::process::{PostgresUrl, Storage};
 use tandem_store_sqlite::upkeep;
 
-use crate::commands::options::DataOptions;
+use crate::commands::options::{API_TOKEN_FILE, DataOptions};
 use crate::commands::output::{say, say_json};
 
 /// Where the copy goes.
@@ -97,7 +97,7 @@ impl Unfinished {
         let path = &target.path;
         let refused =
             |kind| anyhow::anyhow!("nothing was copied: {}", refusal(path, database, kind));
-        if path.is_dir() || is_same_file(path, database) || (path.exists() && !target.replace) {
+        if path.is_dir() || is_of_data(path, database) || (path.exists() && !target.replace) {
             return Err(refused(ErrorKind::AlreadyExists));
         }
         let name = path
@@ -126,6 +126,12 @@ impl Unfinished {
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("locking {}", part.display()));
             }
+        }
+        if !has_name(&file, &part)? {
+            bail!(
+                "nothing was copied: another process has made {} just now",
+                path.display()
+            );
         }
         file.set_len(0)
             .with_context(|| format!("emptying {}", part.display()))?;
@@ -174,11 +180,48 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-fn is_same_file(path: &Path, database: &Path) -> bool {
-    match (path.canonicalize(), database.canonicalize()) {
-        (Ok(path), Ok(database)) => path == database,
-        _ => false,
+/// Whether an open file still has its name: who waited for the lock of an unfinished copy may hold the finished one.
+fn has_name(file: &File, name: &Path) -> anyhow::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let held = file.metadata().context("looking at the copy")?;
+        let named = match std::fs::metadata(name) {
+            Ok(named) => named,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error).context("looking at the copy"),
+        };
+        Ok((held.dev(), held.ino()) == (named.dev(), named.ino()))
     }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        Ok(name.exists())
+    }
+}
+
+/// Whether this is the name of the database or of a file that Tandem keeps beside it, be it there or not: a copy in its place
+/// would cut the log that the database needs, or lock everybody out.
+fn is_of_data(path: &Path, database: &Path) -> bool {
+    let whole = |path: &Path| {
+        let there = path.canonicalize();
+        there.or_else(|_| {
+            Ok(folder_of(path)
+                .canonicalize()?
+                .join(path.file_name().unwrap_or_default()))
+        })
+    };
+    let beside = ["", "-wal", "-shm", "-journal", ".lock"].map(|end| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    });
+    let token = database.with_file_name(API_TOKEN_FILE);
+    let path: std::io::Result<PathBuf> = whole(path);
+    path.is_ok_and(|path| {
+        let mut kept = beside.iter().chain([&token]);
+        kept.any(|kept| whole(kept).is_ok_and(|kept| kept == path))
+    })
 }
 
 /// Why the file of the copy could not be made, and what to do.
@@ -189,8 +232,8 @@ fn refusal(path: &Path, database: &Path, kind: ErrorKind) -> String {
         ErrorKind::AlreadyExists if path.is_dir() => {
             format!("{shown} is a folder; name a file in it, such as {shown}/tandem-backup.db")
         }
-        ErrorKind::AlreadyExists if is_same_file(path, database) => {
-            format!("{shown} is the database itself; give the copy another name")
+        ErrorKind::AlreadyExists if is_of_data(path, database) => {
+            format!("{shown} is a file that Tandem works with; give the copy another name")
         }
         ErrorKind::AlreadyExists => {
             format!(
