@@ -116,6 +116,9 @@ fn is_apart_from_late(work: Work<'_>, open: &Open, planned: &Plan) -> bool {
         })
 }
 
+/// What the journal says of a write that is not sent any more.
+const EDITED_MEANWHILE: &str = "the record was edited meanwhile; planned anew";
+
 /// One write of a plan.
 struct Step {
     intent: Intent,
@@ -185,12 +188,25 @@ async fn send_all(
     let mut was_journalled_as_sent = false;
     for step in &steps {
         let intent = &step.intent;
-        if !carried.is_empty() && !is_as_read(work, &open, step, true).await? {
-            if step.is_again {
-                // Its first sending may arrive yet: it stays open.
-                return Ok(Round::Overtaken);
+        if !carried.is_empty() {
+            match is_as_read(work, &open, step, true).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let how = Answered::before(intent, EDITED_MEANWHILE.to_owned());
+                    how.note(work, &open, &carried).await?;
+                    // The first sending of what is sent again may arrive yet: it stays open.
+                    return if step.is_again {
+                        Ok(Round::Overtaken)
+                    } else {
+                        put_off(work, intent).await
+                    };
+                }
+                Err(error) => {
+                    let how = Answered::before(intent, error.to_string());
+                    how.note(work, &open, &carried).await?;
+                    return Err(error);
+                }
             }
-            return put_off(work, intent).await;
         }
         // The journal marked the first as sent; each further one is fenced by the lease again.
         let is_marked = !step.is_again && !std::mem::replace(&mut was_journalled_as_sent, true);
@@ -212,7 +228,9 @@ async fn send_all(
             Sent::Written { written, millis } => {
                 carried.push(read_back(work, &open, intent, written, millis).await?);
             }
-            Sent::NoEffect(ConnectorError::VersionConflict { .. }) if step.is_again => {
+            Sent::NoEffect(error @ ConnectorError::VersionConflict { .. }) if step.is_again => {
+                let how = Answered::before(intent, error.to_string());
+                how.note(work, &open, &carried).await?;
                 return conflicted_again(work, &open, intent).await;
             }
             // What was sent before may still arrive.
@@ -246,9 +264,60 @@ async fn send_all(
     finish(work, open, planned, carried).await.map(Round::Ended)
 }
 
-/// Gives up at a write. Those that were carried out before it stay open in the journal until the base moves with them;
-/// it knows that they were answered, so that the change log does not call their answers lost. The link keeps the times of
-/// change that they have left: who edits the record next moves them.
+/// What is noted where a plan ends in the middle. The writes that were carried out stay open in the journal until the base
+/// moves with them; it knows that they were answered, so that nobody waits for them to land, and the change log does not call
+/// their answers lost. The link keeps the times of change that they have left: who edits the record next moves them.
+struct Answered<'a> {
+    /// The write that was not carried out, or of which nobody knows.
+    next: &'a Intent,
+    /// Why.
+    why: String,
+    /// What becomes of it, where that is known.
+    given_up: Option<IntentState>,
+    /// Records for the index.
+    seen: Vec<(Side, IndexedRecord)>,
+}
+
+impl<'a> Answered<'a> {
+    const fn before(next: &'a Intent, why: String) -> Self {
+        Self {
+            next,
+            why,
+            given_up: None,
+            seen: Vec::new(),
+        }
+    }
+
+    async fn note(self, work: Work<'_>, open: &Open, carried: &[Carried]) -> Result<(), WorkError> {
+        let answered = carried.iter().map(|before| {
+            let why = format!(
+                "this write was answered; what was to be written to side {} with it was not: {}",
+                self.next.side, self.why
+            );
+            verdict(&before.intent, IntentState::Sent, Some(why))
+        });
+        let given_up = self.given_up;
+        let given_up = given_up.map(|state| verdict(self.next, state, Some(self.why.clone())));
+        let noted = Confirmation {
+            verdicts: answered.chain(given_up).collect(),
+            seen: self.seen,
+            ..Confirmation::default()
+        };
+        if noted.verdicts.is_empty() {
+            return Ok(());
+        }
+        let dated = Confirmation {
+            link: own_write::dated(work, open, carried),
+            ..noted.clone()
+        };
+        if !work.learned(dated).await? {
+            work.learn(noted).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives up at a write.
 async fn stop(
     work: Work<'_>,
     (open, carried): (&Open, &[Carried]),
@@ -256,33 +325,19 @@ async fn stop(
     seen: Vec<(Side, IndexedRecord)>,
     error: ConnectorError,
 ) -> Result<Round, WorkError> {
-    let answered = carried.iter().map(|before| {
-        let why = format!(
-            "this write was answered; what was to be written to side {} with it was not: {error}",
-            intent.side
-        );
-        verdict(&before.intent, IntentState::Sent, Some(why))
-    });
-    let given_up = verdict(intent, state, Some(error.to_string()));
-    let noted = Confirmation {
-        verdicts: answered.chain([given_up]).collect(),
+    let how = Answered {
+        given_up: Some(state),
         seen,
-        ..Confirmation::default()
+        ..Answered::before(intent, error.to_string())
     };
-    let dated = Confirmation {
-        link: own_write::dated(work, open, carried),
-        ..noted.clone()
-    };
-    if !work.learned(dated).await? {
-        work.learn(noted).await?;
-    }
+    how.note(work, open, carried).await?;
     Err(error.into())
 }
 
 /// The record of the second write has changed since it was read: it is left alone, and everything is planned anew. The
 /// first write stays open in the journal until the base moves with it.
 async fn put_off(work: Work<'_>, intent: &Intent) -> Result<Round, WorkError> {
-    let reason = "the record was edited meanwhile; planned anew".to_owned();
+    let reason = EDITED_MEANWHILE.to_owned();
     work.close(intent, IntentState::Failed, Vec::new(), reason)
         .await?;
     Ok(Round::Overtaken)

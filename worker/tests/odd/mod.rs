@@ -11,6 +11,7 @@ mod emptied;
 mod ended;
 mod entered_twice;
 mod fake;
+mod half_way;
 mod joined;
 mod late_deletes;
 mod life;
