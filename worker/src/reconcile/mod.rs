@@ -104,7 +104,7 @@ pub async fn run(
                 Err(tandem_store::StoreError::LeaseLost.into())
             }
         }
-        Some(link) => match touched::pause(work, &link) {
+        Some(link) => match touched::pause(work, &link, &pair.intents) {
             Some(pause) => Ok(work.again_after(pause, Waiting::Gate)),
             None => linked::run(work, link, pair).await,
         },

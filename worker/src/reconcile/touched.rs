@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use tandem_domain::Side;
 use tandem_engine::Plan;
-use tandem_store::{Link, Touched, Trigger};
+use tandem_store::{Intent, Link, Touched, Trigger};
 
 use super::linked::Open;
 use super::pair::CLOCK_SLACK;
 use super::sending::Carried;
+use super::under;
 use crate::executor::Work;
 
-/// How long a record of a pair is left alone still. Who asks for it by hand does not wait.
-pub(super) fn pause(work: Work<'_>, link: &Link) -> Option<Duration> {
+/// How long a record of a pair is left alone still. Who asks for it by hand does not wait; nor is a record left alone that a
+/// write of ours may still go over, because what somebody has typed there must be seen before.
+pub(super) fn pause(work: Work<'_>, link: &Link, intents: &[Intent]) -> Option<Duration> {
     let job = &work.claimed.job;
-    if job.trigger == Trigger::Manual || !job.edits.is_empty() {
+    let is_by_hand = job.trigger == Trigger::Manual || !job.edits.is_empty();
+    if is_by_hand || under::may_go_over(link, intents) {
         return None;
     }
     let now = work.context.now();
@@ -46,11 +49,13 @@ pub(super) fn remembered(
     if record.updated_at == known.updated_at && record.version == known.version {
         return earlier;
     }
-    // Without a time the change came since the last look: right after it where this one follows at once.
-    let changed = reading.edited_at.unwrap_or(look.began);
-    let is_by_look = |earlier: &Touched| {
-        let since = changed.since(earlier.read_at);
-        since.max(earlier.read_at.since(changed)) <= CLOCK_SLACK
+    // Without a time the change came at any moment since the last look. Where that was as long ago as we wait, it counts.
+    let is_by_look = |earlier: &Touched| match reading.edited_at {
+        Some(changed) => {
+            let since = changed.since(earlier.read_at);
+            since.max(earlier.read_at.since(changed)) <= CLOCK_SLACK
+        }
+        None => look.began.since(earlier.read_at) <= earlier.pause() + CLOCK_SLACK,
     };
     let touched = Touched {
         times: earlier.filter(is_by_look).map_or(0, |it| it.times + 1),

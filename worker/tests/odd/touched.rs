@@ -6,6 +6,7 @@ use tandem_domain::{Clock, RecordId, Side};
 use tandem_store::Touched;
 
 use super::pairs::{PLAIN, just_linked};
+use crate::world::system::Fault;
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
 
@@ -55,4 +56,48 @@ async fn a_record_that_changes_now_and_then_in_what_is_not_mapped_is_read_each_t
         let passed = world.clock.now().since(now);
         assert!(passed < Duration::from_secs(11), "it waited: {passed:?}");
     }
+}
+
+/// A write to b goes out, and lands so much later without an answer.
+async fn goes_out(world: &World, lands_after: Duration) {
+    world.b.go_wrong(&[Fault::Late(lands_after)]);
+    while world.b.is_to_go_wrong() {
+        if !world.turn().await {
+            world.clock.advance(MOMENT);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_a_write_of_ours_may_still_go_over_is_looked_at_at_once() {
+    let (world, a, b) = pair().await;
+    world.clock.advance(HOUR);
+    world.a.user_edits(&a, "city", "Lyon");
+    world.hear(Side::A, &a).await;
+    goes_out(&world, Duration::from_secs(3)).await;
+    world.clock.advance(Duration::from_secs(1));
+    goes_out(&world, Duration::from_secs(120)).await;
+    while world.b.kept(&b, "city") != "Lyon" {
+        world.turn().await;
+        world.clock.advance(MOMENT);
+    }
+    for _ in 0..2 * Touched::CHANCE {
+        world.b.is_looked_at(&b);
+        world.hear(Side::B, &b).await;
+        while world.turn().await {}
+        world.clock.advance(MOMENT);
+    }
+    assert_eq!(world.b.under_way(), 1, "the second sending");
+    world.b.user_edits(&b, "city", "Turin");
+    world.hear(Side::B, &b).await;
+    while world.turn().await {}
+    while world.b.under_way() > 0 {
+        world.clock.advance(Duration::from_secs(1));
+    }
+    world.hear(Side::B, &b).await;
+    world.rest().await;
+    world.sweep().await;
+    assert_eq!(world.a.kept(&a, "city"), "Turin");
+    assert_eq!(world.b.kept(&b, "city"), "Turin");
+    world.judge(1).await;
 }
