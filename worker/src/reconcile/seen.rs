@@ -173,6 +173,10 @@ fn typed(
             if found == sent || is_form() {
                 typed.see(field, until);
                 typed.unseen_at.remove(field);
+            } else if !is_form_of(found, sent) {
+                // Ours stood there meanwhile.
+                typed.seen_at.remove(field);
+                typed.unseen_at.insert(field.clone(), intent.created_at);
             }
         }
     }

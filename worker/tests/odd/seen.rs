@@ -218,3 +218,37 @@ async fn an_edit_right_after_a_write_that_was_answered_is_not_dated_by_it_though
         world.judge(1).await;
     }
 }
+
+#[tokio::test]
+async fn a_value_of_ours_that_another_one_of_ours_has_replaced_was_typed_after_that_when_it_stands_again()
+ {
+    let (world, a, b) = on_both(&[("city", "Ghent")], Oddities::default()).await;
+    for city in ["Lyon", "Turin"] {
+        world.clock.advance(A_WHILE);
+        world.b.user_edits(&b, "city", city);
+        world.clock.advance(A_WHILE);
+        world.hear(Side::B, &b).await;
+        world.rest().await;
+        assert_eq!(text(&world, Side::A, &a, "city"), city);
+    }
+    world.clock.advance(A_WHILE);
+    world.b.user_deletes(&b);
+    world.clock.advance(A_WHILE);
+    let ann = [
+        ("name", "Ann"),
+        ("email", "ann@x.example"),
+        ("city", "Bruges"),
+    ];
+    let again = world.b.user_creates(&ann);
+    world.clock.advance(A_WHILE);
+    world.a.user_edits(&a, "city", "Lyon");
+    world.clock.advance(A_WHILE);
+    for (side, id) in [(Side::B, &b), (Side::B, &again), (Side::A, &a)] {
+        world.hear(side, id).await;
+    }
+    world.rest().await;
+    world.sweep().await;
+    assert_eq!(text(&world, Side::B, &again, "city"), "Lyon");
+    assert_eq!(text(&world, Side::A, &a, "city"), "Lyon");
+    world.judge(1).await;
+}
