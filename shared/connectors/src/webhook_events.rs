@@ -108,7 +108,7 @@ fn parse_event(webhook: &Webhook, event: Json, body: Option<&TemplateValue>) -> 
     };
     let (key, understood) = match key {
         Ok(key) => (key, understand(webhook, &event, &scope)),
-        Err(problem) => (hash_of(&event.to_string()), Err(problem)),
+        Err(problem) => (String::new(), Err(problem)),
     };
     match understood {
         Ok(events) => (0..)
@@ -118,7 +118,8 @@ fn parse_event(webhook: &Webhook, event: Json, body: Option<&TemplateValue>) -> 
                 ..understood
             })
             .collect(),
-        Err(problem) => vec![broken(key, problem)],
+        // Whatever its key is the key of, nobody has understood this one: it must not pass for what was taken before.
+        Err(problem) => vec![broken(hash_of(&event.to_string()), problem)],
     }
 }
 
@@ -431,6 +432,17 @@ mod tests {
         let events = unnamed(webhook, body);
         assert_eq!(ids(&events), ["77", "77"]);
         assert_eq!(events[1].dedupe_key, "d1:2");
+    }
+
+    #[test]
+    fn what_cannot_be_understood_does_not_pass_for_what_was_taken_under_its_key() {
+        let webhook = "  events: ''\n  key: '{{ event.key }}'\n  type: changed\n  record: /id\n";
+        let taken = unnamed(webhook, r#"{"key":"k","id":"7"}"#);
+        let broken = unnamed(webhook, r#"{"key":"k","id":{}}"#);
+        let again = unnamed(webhook, r#"{"key":"k","id":{}}"#);
+        assert!(broken[0].problem.is_some());
+        assert_ne!(broken[0].dedupe_key, taken[0].dedupe_key);
+        assert_eq!(broken[0].dedupe_key, again[0].dedupe_key);
     }
 
     #[test]
