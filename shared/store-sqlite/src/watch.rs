@@ -64,10 +64,12 @@ impl std::ops::Deref for Readers {
 }
 
 impl Watch {
-    /// Remembers the database and its write-ahead log as they are now.
+    /// Remembers the database, its write-ahead log and the index of that as they are now. Who reads another index than we
+    /// write does not see our commits, and writes over them.
     pub(crate) fn of(database: &Path) -> io::Result<Self> {
         let mut files = Vec::new();
-        for file in [database.to_owned(), beside(database, "-wal")] {
+        let beside = ["-wal", "-shm"].map(|end| beside(database, end));
+        for file in [database.to_owned()].into_iter().chain(beside) {
             if let Some(identity) = identity_of(&file)? {
                 files.push((file, identity));
             }
@@ -91,7 +93,8 @@ impl Watch {
         watch.generation = Some(generation);
         let lock = beside(database, ".lock");
         watch.lock = identity_of(&lock)?.map(|identity| (lock, identity));
-        for (file, _) in &watch.files {
+        let index = beside(database, "-shm");
+        for (file, _) in watch.files.iter().filter(|(file, _)| *file != index) {
             let length = std::fs::metadata(file)?.len();
             watch.lengths.push((file.clone(), AtomicU64::new(length)));
         }
