@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_domain::{Entropy, JobId, RunId, Side, SyncName, Timestamp};
@@ -118,6 +119,32 @@ impl DueSchedules {
     fn with_inserted<T>(&self, change: impl FnOnce(&mut BTreeMap<ScheduleKey, JobId>) -> T) -> T {
         // A map of ids is whole after every single change.
         change(&mut self.inserted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When a schedule is due. One that is further off than it can be was set by a clock that was ahead: nothing would
+    /// happen until that time comes.
+    async fn brought_forward(
+        &self,
+        next_at: Timestamp,
+        schedule: &StoredSchedule,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        if next_at <= now {
+            return Ok(next_at);
+        }
+        let possible = next_after(schedule, now);
+        let Some(sooner) = possible.filter(|sooner| next_at.since(*sooner) > CLOCK_STEP) else {
+            return Ok(next_at);
+        };
+        let key = &schedule.key;
+        let moved = self.store.advance_schedule(key, next_at, Some(sooner), now);
+        if moved.await? {
+            tracing::warn!(
+                sync = %key.sync, purpose = key.purpose.as_str(), was = %next_at, %sooner,
+                "the schedule was set for a time that is too far off, as by a clock that was ahead: it is brought forward"
+            );
+        }
+        Ok(sooner)
     }
 
     async fn tick(
@@ -240,6 +267,9 @@ fn is_of(run: &Run, key: &ScheduleKey, kind: RunKind, side: Option<Side>) -> boo
 }
 
 /// When it is due next. A schedule that this version cannot read is not due again until it is applied anew.
+/// Clocks that differ by less, or are set by less, are left alone.
+const CLOCK_STEP: Duration = Duration::from_secs(60);
+
 fn next_after(schedule: &StoredSchedule, now: Timestamp) -> Option<Timestamp> {
     match schedule.spec.parse::<Schedule>() {
         Ok(parsed) => parsed.next_after(now),
@@ -257,7 +287,11 @@ impl Pass for DueSchedules {
     }
 
     async fn run(&self, now: Timestamp) -> Result<PassReport, StoreError> {
-        let schedules = self.live_schedules().await?;
+        let mut schedules = self.live_schedules().await?;
+        for (next_at, schedule) in &mut schedules {
+            *next_at = self.brought_forward(*next_at, schedule, now).await?;
+        }
+        schedules.sort_by_key(|(next_at, _)| *next_at);
         let is_due = |(next_at, _): &(Timestamp, StoredSchedule)| *next_at <= now;
         let (due, later): (Vec<_>, Vec<_>) = schedules.into_iter().partition(is_due);
         let mut report = PassReport {

@@ -6,10 +6,12 @@ use tandem_store::{LeaseStore, StoreError};
 
 use crate::PostgresStore;
 
+/// Who holds it for longer than eight terms from now had a clock that was ahead.
 const HOLD: &str = "-- hold_role
 INSERT INTO leases (name, holder, held_until) VALUES ($1, $2, $3)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
-WHERE leases.holder = excluded.holder OR leases.held_until <= $4";
+WHERE leases.holder = excluded.holder OR leases.held_until <= $4
+   OR leases.held_until - $4 > 8 * ($3 - $4)";
 
 const GIVE_UP: &str = "-- give_up_role
 DELETE FROM leases WHERE name = $1 AND holder = $2";

@@ -194,3 +194,34 @@ async fn a_manual_schedule_runs_once_when_a_person_makes_it_due() {
         .await;
     assert_eq!(full.next_at, None);
 }
+
+#[tokio::test]
+async fn a_schedule_that_a_clock_ahead_has_set_is_brought_forward() {
+    let fixture = Fixture::open().await;
+    let day = 86_400;
+    let set = [
+        (SchedulePurpose::PollA, "every 5 minutes", day),
+        (SchedulePurpose::PollB, "every 5 minutes", 330),
+        (SchedulePurpose::Full, "daily at 02:00 UTC", 3 * day),
+    ];
+    fixture.apply(&["customers"], &set).await;
+    let pass = pass_of(&fixture, &SchedulerSettings::default());
+    let report = pass.run(fixture.now()).await.expect("it runs");
+    assert_eq!(
+        report,
+        PassReport {
+            handled: 0,
+            next: Some(fixture.make.after(300))
+        }
+    );
+    let schedules = fixture.store.schedules().await.expect("asked");
+    let next = |purpose| {
+        let mut of_purpose = schedules.iter().filter(|one| one.key.purpose == purpose);
+        of_purpose.next().and_then(|one| one.next_at).expect("set")
+    };
+    assert_eq!(next(SchedulePurpose::PollA), fixture.make.after(300));
+    assert_eq!(next(SchedulePurpose::PollB), fixture.make.after(330));
+    assert!(next(SchedulePurpose::Full) <= fixture.make.after(day));
+    let due = fixture.make.after(330);
+    assert_eq!(pass.run(due).await.expect("it runs").handled, 2);
+}

@@ -61,3 +61,16 @@ pub async fn of_many_who_ask_at_once_one_gets_the_role(store: Subject) {
     }
     assert_eq!(holders, 1);
 }
+
+/// A holder whose clock was ahead does not keep a role until the time that was wrong.
+pub async fn a_role_that_is_held_far_too_long_goes_to_whoever_asks(store: Subject) {
+    let make = Make::default();
+    let now = make.now();
+    let day = std::time::Duration::from_secs(86_400);
+    make.clock.advance(day);
+    assert!(holds(&store, &make, "ahead").await);
+    make.clock.set(now.plus(day - TERM * 6));
+    assert!(!holds(&store, &make, "second").await);
+    make.clock.set(now);
+    assert!(holds(&store, &make, "second").await);
+}

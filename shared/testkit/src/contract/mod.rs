@@ -166,6 +166,7 @@ macro_rules! contract_suite {
             brake: of_many_deletes_at_once_no_more_pass_than_the_limit;
             leases: a_role_has_one_holder_who_keeps_it_by_asking_again;
             leases: a_role_whose_time_is_over_goes_to_whoever_asks;
+            leases: a_role_that_is_held_far_too_long_goes_to_whoever_asks;
             leases: only_its_holder_gives_a_role_up;
             leases: of_many_who_ask_at_once_one_gets_the_role;
             links: a_link_comes_back_as_it_was_inserted;
