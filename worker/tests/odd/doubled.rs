@@ -6,7 +6,7 @@ use tandem_domain::{RecordId, Side};
 use tandem_runtime::Archived;
 use tandem_store::{ConflictKind, Fact, Resolution};
 
-use super::pairs::{ANN, TALENTS};
+use super::pairs::{ANN, TALENTS, one_pair, propagates};
 use crate::world::system::Fault;
 use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
@@ -122,4 +122,32 @@ async fn the_question_closes_by_itself_when_the_other_of_the_two_is_gone() {
         closed.closed_because.as_deref(),
         Some(Fact::Alone.because())
     );
+}
+
+#[tokio::test]
+async fn a_whole_comparison_links_no_record_that_an_open_question_names() {
+    for policy in [policy(), propagates()] {
+        let plain = (TALENTS, Oddities::default());
+        let (world, a, b) = one_pair(policy, plain, Duration::from_secs(60)).await;
+        let twin = [
+            ("name", "Ann too"),
+            ("email", "ann@x.example"),
+            ("city", "Bruges"),
+        ];
+        let twin = world.b.user_creates(&twin);
+        world.hear(Side::B, &twin).await;
+        world.rest().await;
+        assert_eq!(world.open().await.len(), 1, "it is asked about");
+        world.a.user_deletes(&a);
+        let again = world.a.user_creates(&ANN);
+        for _ in 0..3 {
+            world.first_sync().await;
+            world.clock.advance(Duration::from_secs(20));
+        }
+        let partner = world.link_of(Side::A, &again).await.and_then(|it| it.b.id);
+        assert_ne!(partner.as_ref(), Some(&twin), "nobody has said so");
+        assert_eq!(world.b.kept(&twin, "city"), "Bruges");
+        assert_eq!(world.b.kept(&b, "city"), "Ghent");
+        assert_ne!(world.open().await, [], "it is still asked about");
+    }
 }

@@ -1,13 +1,14 @@
 //! Matches what has no partner, by its keys alone, and says for each record what is next: a link, a job,
 //! or a question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{BaseValue, ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{Ambiguity, Ambiguous, Candidate, MatchKey, match_all, same};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    ConflictKind, NAMED_MAX, NewConflict, NewLink, Progress, Run, ShownRecord, SurveyedRecord,
+    Conflict, ConflictFilter, ConflictKind, ConflictState, NAMED_MAX, NewConflict, NewLink,
+    Progress, QuestionKind, Run, ShownRecord, SurveyedRecord,
 };
 
 use super::jobs::{CHUNK, Jobs};
@@ -25,9 +26,17 @@ pub async fn settle(
         &candidates(jobs, run, Side::A).await?,
         &candidates(jobs, run, Side::B).await?,
     );
-    for pairs in matching.pairs.chunks(CHUNK) {
+    let asked = Asked::of(jobs).await?;
+    let (unclear, clear): (Vec<_>, Vec<_>) = matching
+        .pairs
+        .into_iter()
+        .partition(|(a, b)| asked.names(a, b));
+    for pairs in clear.chunks(CHUNK) {
         link_pairs(jobs, run, pairs, progress).await?;
     }
+    // What has a partner now, or had one that is missing, is not among these: the job of the record looks at all of its like.
+    let again: Vec<RecordId> = unclear.into_iter().map(|(a, _)| a).collect();
+    push_all(jobs, run, Side::A, &again).await?;
     for (side, ids) in [(Side::A, &matching.only_a), (Side::B, &matching.only_b)] {
         if jobs.sync.policy.creates.on(side.other()) {
             push_all(jobs, run, side, ids).await?;
@@ -37,6 +46,58 @@ pub async fn settle(
         settle_unclear(jobs, run, unclear, progress).await?;
     }
     jobs.flush().await
+}
+
+/// The records that open questions ask about or name, because several are alike.
+#[derive(Default)]
+struct Asked {
+    a: BTreeSet<RecordId>,
+    b: BTreeSet<RecordId>,
+}
+
+impl Asked {
+    async fn of(jobs: &Jobs<'_>) -> Result<Self, WorkError> {
+        let mut all = Self::default();
+        let mut before = None;
+        loop {
+            let filter = ConflictFilter {
+                sync: Some(jobs.sync.name.clone()),
+                state: Some(ConflictState::Open),
+                kind: Some(QuestionKind::Ambiguous.as_str().to_owned()),
+                before,
+                limit: KEYS_PAGE,
+            };
+            let page = jobs.context.store.conflicts(&filter).await?;
+            before = page.last().map(|last| last.id);
+            let is_last = page.len() < KEYS_PAGE;
+            for asked in page {
+                all.add(asked);
+            }
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn add(&mut self, asked: Conflict) {
+        let ConflictKind::Ambiguous {
+            candidates, rivals, ..
+        } = asked.kind
+        else {
+            return;
+        };
+        let (own, others) = match asked.side {
+            Side::A => (&mut self.a, &mut self.b),
+            Side::B => (&mut self.b, &mut self.a),
+        };
+        own.insert(asked.record);
+        own.extend(rivals);
+        others.extend(candidates);
+    }
+
+    fn names(&self, a: &RecordId, b: &RecordId) -> bool {
+        self.a.contains(a) || self.b.contains(b)
+    }
 }
 
 /// Ids and keys of the records of a side that have no partner.
