@@ -161,6 +161,7 @@ fn target_state(
             },
             others_moved: false,
             made: stood.is_none(),
+            unread: is_answered && stood.is_none(),
         }),
         ..SideMemory::default()
     };

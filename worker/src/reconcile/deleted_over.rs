@@ -38,6 +38,7 @@ pub(super) fn remembered(open: &Open, carried: &[Carried], side: Side) -> Option
         wrote: Vec::new(),
         others_moved: false,
         made: false,
+        unread: false,
     })
 }
 

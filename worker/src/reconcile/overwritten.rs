@@ -155,6 +155,7 @@ pub(super) fn seen_late(link: &Link, intent: &Intent, now: &Reading) -> OwnWrite
         wrote: intent.fields.keys().cloned().collect(),
         others_moved: false,
         made: false,
+        unread: false,
     }
 }
 

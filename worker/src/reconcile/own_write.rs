@@ -39,12 +39,16 @@ pub(super) fn own_write(
         wrote: Vec::new(),
         others_moved: false,
         made: false,
+        unread: false,
     };
     let names = |intent: &Intent| -> Vec<String> { intent.fields.keys().cloned().collect() };
     if let Some(write) = write {
         return Some(OwnWrite {
             wrote: names(&write.intent),
             made: write.intent.op == IntentOp::Create && write.met.is_none(),
+            unread: write.intent.op == IntentOp::Create
+                && write.met.is_none()
+                && write.between == Between::Nobody,
             others_moved: look
                 .reading
                 .as_ref()
@@ -74,7 +78,11 @@ pub(super) fn own_write(
             ..own
         });
     }
-    earlier.filter(|own| own.after == now.record.updated_at && !is_told)
+    let earlier = earlier.filter(|own| own.after == now.record.updated_at && !is_told);
+    earlier.map(|own| OwnWrite {
+        unread: false,
+        ..own
+    })
 }
 
 /// Whether somebody has edited a record beside a write of which only now is known that it took effect, and the time that the

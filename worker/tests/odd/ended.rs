@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_domain::{Clock, RecordId, Side};
 use tandem_engine::{ConflictPolicy, Creates, DeletePolicy};
 use tandem_runtime::Archived;
-use tandem_store::{Conflict, ConflictState, Fact, JobFilter, Resolution};
+use tandem_store::{Conflict, ConflictKind, ConflictState, Fact, JobFilter, Resolution};
 
 use super::pairs::{ANN, PLAIN, TALENTS, just_linked, propagates};
 use crate::world::system::Fault;
@@ -400,4 +400,32 @@ async fn last_note(world: &World) -> String {
     };
     let job = world.store.jobs(&filter).await.expect("jobs").remove(0);
     job.note.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn where_a_record_that_we_made_was_never_shown_its_original_is_not_deleted_for_it() {
+    let plain = || (TALENTS, Oddities::default());
+    let world = World::odd(1, propagates(), plain(), plain(), Archived::Gone).await;
+    world.first_sync().await;
+    let a = world.a.user_creates(&ANN);
+    world.hear(Side::A, &a).await;
+    while world.b.ids().is_empty() {
+        assert!(world.turn().await, "it is made");
+    }
+    // It has answered with the record, and kept nothing.
+    let b = world.b.ids().remove(0);
+    world.b.user_deletes(&b);
+    world.rest().await;
+    world.first_sync().await;
+    world.clock.advance(Duration::from_secs(120));
+    world.first_sync().await;
+    assert_eq!(world.a.ids(), [a]);
+    let asked = world.open().await;
+    let [asked] = asked.as_slice() else {
+        panic!("one question: {asked:?}");
+    };
+    let ConflictKind::DeleteHeld { reason, .. } = &asked.kind else {
+        panic!("{:?}", asked.kind);
+    };
+    assert!(reason.contains("has never shown that"), "{reason}");
 }

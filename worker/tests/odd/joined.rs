@@ -87,6 +87,7 @@ async fn records_that_creates_went_over_do_not_say_that_their_system_was_set_bac
         ]));
     }
     world.first_sync().await;
+    world.sweep().await;
     for (name, note) in [("bob", "ann"), ("dan", "cid")] {
         let email = format!("{name}@x.example");
         let fields = [

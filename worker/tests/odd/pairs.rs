@@ -61,6 +61,9 @@ pub async fn just_linked(
     let a = world.a.user_creates(&ANN);
     world.first_sync().await;
     let b = world.b.ids().remove(0);
+    // Its own event, by which it is seen.
+    world.hear(Side::B, &b).await;
+    world.rest().await;
     (world, a, b)
 }
 

@@ -267,4 +267,8 @@ pub struct OwnWrite {
     /// may say so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub made: bool,
+    /// Whether only the answer to that create has shown the record, and no reading of it yet: a system may say that it has made
+    /// a record, and keep nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
 }

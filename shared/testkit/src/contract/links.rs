@@ -136,6 +136,7 @@ pub async fn what_lost_its_partner_is_counted_unless_it_is_gone_left_alone_or_li
                 wrote: Vec::new(),
                 others_moved: false,
                 made: false,
+                unread: true,
             }),
             ..state.memory.clone()
         },
