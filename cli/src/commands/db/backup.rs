@@ -287,7 +287,7 @@ mod tests {
             Err(error) => format!("{error:#}"),
         };
         for (path, part) in [
-            (database.clone(), "is the database itself"),
+            (database.clone(), "is a file that Tandem works with"),
             (at("kept"), "is there already and was kept"),
             (folder.path().to_owned(), "is a folder; name a file in it"),
             (at("missing/copy.db"), "there is no folder"),
