@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side, Value};
-use tandem_engine::{FieldRule, OpenWrite, is_form_of, same};
+use tandem_engine::{FieldRule, OpenWrite, is_form_of, is_reduced_form_of, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link, MayLand, Unseen};
 
 use super::changed::changed;
@@ -128,12 +128,10 @@ fn has_landed(
 
 /// How long after it was sent a value may land.
 const fn lands_within(one: &MayLand) -> Duration {
-    if one.never_shown {
-        SHOWN_WITHIN
-    } else if one.answered {
-        CARRIED_OUT_WITHIN
-    } else {
-        LANDS_WITHIN
+    match (one.answered, one.never_shown) {
+        (false, _) => LANDS_WITHIN,
+        (true, true) => SHOWN_WITHIN,
+        (true, false) => CARRIED_OUT_WITHIN,
     }
 }
 
@@ -167,10 +165,12 @@ pub(super) fn is_form(link: &Link, side: Side, field: &str, found: &Value) -> bo
     may_land.any(|one| one.field == field && is_form_of(found, &one.sent))
 }
 
-/// Whether a value is what was sent, or what its system made of it.
+/// Whether a value is what was sent, or what its system made of it. What that is nobody knows of a value that had no answer
+/// and never showed: then it may be any form of it that a person would hardly type.
 fn is_ours(one: &MayLand, rule: &FieldRule, found: &Value) -> bool {
     let ours = [&one.sent, &one.kept];
-    ours.iter().any(|ours| same(rule.equality, ours, found))
+    let is_known = ours.iter().any(|ours| same(rule.equality, ours, found));
+    is_known || !one.answered && one.never_shown && is_reduced_form_of(found, &one.sent)
 }
 
 /// What is remembered of a side from now on.
@@ -209,6 +209,7 @@ pub(super) fn remembered(
             if one.kept != one.sent {
                 unanswered.kept = one.kept;
             }
+            unanswered.never_shown &= one.never_shown;
             continue;
         }
         known.retain(|other| other.field != one.field || other.sent != one.sent);
@@ -236,7 +237,7 @@ pub(super) fn remembered(
                 since: intent.sent_at.unwrap_or(intent.created_at),
                 times,
                 answered: false,
-                never_shown: false,
+                never_shown: agreed.is_none(),
             });
         }
     }

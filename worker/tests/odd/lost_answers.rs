@@ -510,6 +510,42 @@ async fn a_write_that_lands_a_second_time_over_a_newer_value_of_ours_does_not_br
 }
 
 #[tokio::test]
+async fn a_write_without_an_answer_is_known_for_ours_by_its_cut_form_when_it_lands_over_a_newer_value()
+ {
+    for edited in [true, false] {
+        let odd = Oddities {
+            forms: vec![("city", Form::Cut(10))],
+            ..Oddities::default()
+        };
+        let (world, a, b) = one_pair(policy(), TALENTS, odd).await;
+        world.b.go_wrong(&[Fault::Late(HELD_BACK)]);
+        world.a.user_edits(&a, "city", "Lyon, which is too long");
+        world.hear(Side::A, &a).await;
+        while world.b.is_to_go_wrong() {
+            assert!(world.turn().await, "it is sent");
+        }
+        // Before it is sent again there is something newer.
+        world.a.user_edits(&a, "city", "Nice");
+        told_of(&world, Side::A, &a).await;
+        world.clock.advance(Duration::from_secs(10));
+        works(&world).await;
+        assert_eq!(cities(&world), ["Nice", "Nice"]);
+        if edited {
+            world.b.user_edits(&b, "city", "Turin");
+            told_of(&world, Side::B, &b).await;
+        }
+        world.clock.advance(HELD_BACK);
+        assert_eq!(world.b.contents()[0]["city"], "Lyon, whic", "it has landed");
+        told_of(&world, Side::B, &b).await;
+        world.rest().await;
+        world.sweep().await;
+        let newest = if edited { "Turin" } else { "Nice" };
+        assert_eq!(cities(&world), [newest, newest]);
+        world.judge(1).await;
+    }
+}
+
+#[tokio::test]
 async fn what_waits_behind_a_write_that_is_sent_again_is_journalled_as_sent_only_when_it_goes_out()
 {
     let (world, a, b) = one_pair(policy(), TALENTS, Oddities::default()).await;
