@@ -97,13 +97,22 @@ async fn beside(
 
 /// The create of ours whose reference the record bears.
 pub(super) async fn own_create(work: Work<'_>, here: &Here) -> Result<Option<Intent>, WorkError> {
-    let reference = here.reading.record.reference.as_deref();
+    create_of(work, here.side, &here.reading).await
+}
+
+/// The create of ours whose reference a record of a side bears.
+pub(super) async fn create_of(
+    work: Work<'_>,
+    side: Side,
+    reading: &Reading,
+) -> Result<Option<Intent>, WorkError> {
+    let reference = reading.record.reference.as_deref();
     let Some(id) = reference.and_then(|text| text.parse::<IntentId>().ok()) else {
         return Ok(None);
     };
     let intent = work.context.store.intent(id).await?;
     Ok(intent.filter(|intent| {
-        intent.op == IntentOp::Create && intent.sync == work.sync.name && intent.side == here.side
+        intent.op == IntentOp::Create && intent.sync == work.sync.name && intent.side == side
     }))
 }
 

@@ -10,6 +10,7 @@ use tandem_engine::{FieldRule, NotKept, is_form_of, same};
 use tandem_store::{Intent, IntentOp, IntentState, Link};
 
 use super::changed::{changed, could_be_of, is_as_made};
+use super::doubled;
 use super::pair::Pair;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -39,6 +40,9 @@ impl Known {
             // It may have had other partners; and the same id may be another record's in the other system.
             let about = |intent: &Intent| here(intent, side) == Some(record);
             known.extend(of_record.await?.into_iter().filter(about));
+            if let Some(reading) = pair.side(side) {
+                known.extend(maker(work, side, reading).await?);
+            }
         }
         Ok(Self { a, b })
     }
@@ -100,6 +104,18 @@ impl Known {
             Side::B => &self.b,
         }
     }
+}
+
+/// The create without an answer whose reference a record bears. Its job has not found the record yet: it has taken effect all
+/// the same, and what it brought was typed before it was sent.
+async fn maker(work: Work<'_>, side: Side, reading: &Reading) -> Result<Option<Intent>, WorkError> {
+    let made = doubled::create_of(work, side, reading).await?;
+    let made = made.filter(|made| made.state.is_open() && made.target.is_none());
+    Ok(made.map(|made| Intent {
+        target: Some(reading.record.id.clone()),
+        state: IntentState::Confirmed,
+        ..made
+    }))
 }
 
 /// Whether the last change of a record can be this write to it.

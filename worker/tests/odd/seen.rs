@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_domain::Side;
 use tandem_runtime::Archived;
 
-use super::pairs::{PLAIN, on_both, text};
+use super::pairs::{PLAIN, TALENTS, on_both, text};
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::{Form, Lag, Meanwhile, Oddities};
 use crate::world::system::{Fault, Talents};
@@ -163,6 +163,37 @@ async fn what_a_create_that_landed_late_has_made_was_typed_before_it_was_sent() 
         assert_eq!(text(&world, Side::B, &again, "note"), "typed anew");
         world.judge(1).await;
     }
+}
+
+#[tokio::test]
+async fn so_it_was_where_its_source_made_again_finds_it_before_the_job_that_sent_the_create() {
+    let a = (TALENTS, Oddities::default());
+    let world = World::odd(1, policy(), a.clone(), a, Archived::Gone).await;
+    world.first_sync().await;
+    let ann = [("name", "Ann"), ("email", "ann@x.example")];
+    let there = world
+        .b
+        .user_creates(&[&ann[..], &[("note", "first")]].concat());
+    world.a.go_wrong(&[Fault::Late(A_WHILE * 2)]);
+    world.hear(Side::B, &there).await;
+    while world.a.is_to_go_wrong() {
+        assert!(world.turn().await, "it is sent");
+    }
+    world.b.user_deletes(&there);
+    let again = world.b.user_creates(&ann);
+    world.b.user_edits(&again, "note", "typed anew");
+    // The pauses of the job that looks for it have grown by then.
+    while world.a.about("ann@x.example").is_empty() {
+        while world.turn().await {}
+        world.clock.advance(Duration::from_millis(500));
+    }
+    world.hear(Side::B, &again).await;
+    world.rest().await;
+    world.sweep().await;
+    let here = world.a.about("ann@x.example").remove(0);
+    assert_eq!(text(&world, Side::A, &here, "note"), "typed anew");
+    assert_eq!(text(&world, Side::B, &again, "note"), "typed anew");
+    world.judge(1).await;
 }
 
 #[tokio::test]

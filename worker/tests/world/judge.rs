@@ -398,12 +398,18 @@ impl Judge<'_> {
         })
     }
 
-    /// Whether a write of ours that landed late has moved the time of what is on the other side.
+    /// Whether a write of ours that landed late has moved the time of what is on the other side, or has made the record there:
+    /// what its system shows where nothing was sent is as old as that.
     fn is_moved_late(&self, lost: &Typed) -> bool {
         let other = self.world.system(lost.side.other());
         let mut others = other.about(&lost.thing).into_iter();
         others.any(|id| {
-            let landed = other.landed_late(&id);
+            let mut landed = other.landed_late(&id);
+            let made = other.made_late(&id).filter(|one| match &one.effect {
+                Effect::Create { fields, .. } => !fields.contains_key(&lost.field),
+                Effect::Update { .. } | Effect::Delete { .. } => false,
+            });
+            landed.extend(made);
             landed.iter().any(|one| one.at.plus(CLOCK_SLACK) >= lost.at)
         })
     }

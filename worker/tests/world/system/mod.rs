@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::ledger::Ledger;
 use super::turns::Turns;
-use faults::{Arrival, Deed, Landing, Moment};
+use faults::{Arrival, Deed, Effect, Landing, Moment};
 use oddities::Oddities;
 use rows::{Row, State};
 
@@ -244,6 +244,17 @@ impl FakeSystem {
         let landed = state.landed.iter();
         let of_it = landed.filter(|landing| landing.effect.target() == Some(id));
         of_it.cloned().collect()
+    }
+
+    /// The create that landed late and made a record.
+    pub fn made_late(&self, id: &RecordId) -> Option<Landing> {
+        let state = self.state();
+        let mut landed = state.landed.iter();
+        let made = landed.find(|landing| match &landing.effect {
+            Effect::Create { transaction, .. } => state.keys.get(transaction) == Some(id),
+            Effect::Update { .. } | Effect::Delete { .. } => false,
+        });
+        made.cloned()
     }
 
     /// Whether a write to a record was answered and never carried out.
