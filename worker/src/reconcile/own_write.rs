@@ -43,18 +43,18 @@ pub(super) fn own_write(
     };
     let names = |intent: &Intent| -> Vec<String> { intent.fields.keys().cloned().collect() };
     if let Some(write) = write {
+        let made = write.intent.op == IntentOp::Create && write.met.is_none();
+        let is_answer = write.between == Between::Nobody;
         return Some(OwnWrite {
             wrote: names(&write.intent),
-            made: write.intent.op == IntentOp::Create && write.met.is_none(),
-            unread: write.intent.op == IntentOp::Create
-                && write.met.is_none()
-                && write.between == Between::Nobody,
+            made,
+            unread: made && is_answer,
             others_moved: look
                 .reading
                 .as_ref()
                 .is_some_and(|before| others_moved(work, &write.intent, before, now)),
             // Only an answer may say something else than what is kept.
-            fields: if write.between == Between::Nobody {
+            fields: if is_answer {
                 names(&write.intent)
             } else {
                 Vec::new()
