@@ -9,6 +9,7 @@ use tandem_store::{
     Change, ChangeFilter, ChangeStore, Operation, Outcome, StoreError, SyncTotals, Trigger,
 };
 
+use crate::singly::OfLink;
 use crate::tally::{Counter, Tally};
 use crate::{PostgresStore, alone, rows, sql};
 
@@ -89,7 +90,7 @@ fn conflicts_in(change: &Change) -> i64 {
     sql::limit(fields)
 }
 
-fn read(row: &PgRow) -> Result<Change, StoreError> {
+pub(crate) fn read(row: &PgRow) -> Result<Change, StoreError> {
     Ok(Change {
         id: rows::parsed(row, "id")?,
         sync: rows::parsed(row, "sync")?,
@@ -148,6 +149,11 @@ pub(crate) fn list(filter: &ChangeFilter) -> QueryBuilder<Postgres> {
 #[async_trait]
 impl ChangeStore for PostgresStore {
     async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<Change>, StoreError> {
+        if let Some(asked) = OfLink::of(filter)
+            && let Some(changes) = self.changes.call(asked).await?
+        {
+            return Ok(changes);
+        }
         let rows = alone::all(&self.pool, list(filter).build()).await?;
         rows::known("changes", &rows, read)
     }

@@ -130,7 +130,7 @@ FROM json_array_elements($1::json) AS m (value)
 WHERE conflicts.id = m.value ->> 0 AND conflicts.state = m.value ->> 2
   AND conflicts.state IN ('open', 'answered')";
 
-fn read(row: &PgRow) -> Result<Conflict, StoreError> {
+pub(crate) fn read(row: &PgRow) -> Result<Conflict, StoreError> {
     Ok(Conflict {
         id: rows::parsed(row, "id")?,
         sync: rows::parsed(row, "sync")?,
@@ -288,11 +288,7 @@ impl ConflictStore for PostgresStore {
     }
 
     async fn question_about(&self, subject: &str) -> Result<Option<Conflict>, StoreError> {
-        const ABOUT: &str = "-- question_about
-SELECT * FROM conflicts WHERE subject = $1 AND state IN ('open', 'answered')";
-        let about = sqlx::query(ABOUT).bind(sql::key(subject).into_owned());
-        let row = alone::first(&self.pool, about).await?;
-        row.as_ref().map(read).transpose()
+        self.questions.call(subject.to_owned()).await
     }
 
     async fn close_question(

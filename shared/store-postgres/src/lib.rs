@@ -27,13 +27,14 @@ mod rows;
 mod runs;
 mod schema;
 mod set_back;
+mod singly;
 mod sql;
 mod tally;
 mod txn;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
-use tandem_store::{JournalError, PairContext, Store, StoreError};
+use tandem_store::{Change, Conflict, Event, JournalError, PairContext, Store, StoreError};
 
 use group::Group;
 
@@ -45,6 +46,9 @@ pub struct PostgresStore {
     pairs: Group<links::Asked, PairContext>,
     journalled: Group<links::Entry, Result<(), JournalError>>,
     confirmations: Group<links::Step, Result<(), JournalError>>,
+    questions: Group<String, Option<Conflict>>,
+    events: Group<singly::OfRecord, Option<Vec<Event>>>,
+    changes: Group<singly::OfLink, Option<Vec<Change>>>,
 }
 
 impl PostgresStore {
@@ -53,6 +57,9 @@ impl PostgresStore {
             pairs: Group::start(pool.clone(), links::pairs),
             journalled: Group::start(pool.clone(), links::journal_linked),
             confirmations: Group::start(pool.clone(), links::confirm_all),
+            questions: Group::start(pool.clone(), singly::questions_about),
+            events: Group::start(pool.clone(), singly::events_of),
+            changes: Group::start(pool.clone(), singly::changes_of),
             pool,
         }
     }

@@ -11,6 +11,7 @@ use tandem_store::{
     NewDelivery, NewEvent, NewJob, StoreError, Trigger,
 };
 
+use crate::singly::OfRecord;
 use crate::{PostgresStore, txn};
 
 #[async_trait]
@@ -27,6 +28,11 @@ impl EventStore for PostgresStore {
     }
 
     async fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
+        if let Some(asked) = OfRecord::of(filter)
+            && let Some(events) = self.events.call(asked).await?
+        {
+            return Ok(events);
+        }
         read::events(&self.pool, filter).await
     }
 

@@ -77,7 +77,7 @@ pub(super) async fn event(pool: &PgPool, id: EventId) -> Result<Option<Event>, S
 const EVENT: &str = "-- event
 SELECT e.*, d.headers, d.body FROM events e JOIN deliveries d ON d.id = e.delivery WHERE e.id = $1";
 
-fn read_event(row: &PgRow) -> Result<Event, StoreError> {
+pub(crate) fn read_event(row: &PgRow) -> Result<Event, StoreError> {
     Ok(Event {
         id: rows::parsed(row, "id")?,
         delivery: rows::parsed(row, "delivery")?,

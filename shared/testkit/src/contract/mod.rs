@@ -24,6 +24,7 @@ pub mod linking;
 pub mod links;
 pub mod listings;
 pub mod logs;
+pub mod looks;
 pub mod newer;
 pub mod queue;
 pub mod runs;
@@ -287,6 +288,9 @@ macro_rules! contract_suite {
             listings: a_run_that_has_stored_pages_is_not_given_up_with_its_process;
             listings: the_form_of_the_stored_keys_is_kept_by_sync;
             listings: unreadable_records_are_kept_with_their_run;
+            looks: each_record_asked_about_at_once_gets_its_own_newest_events;
+            looks: each_pair_asked_about_at_once_gets_its_own_newest_changes;
+            looks: each_subject_asked_about_at_once_gets_its_own_question;
             logs: a_change_comes_back_as_it_was_logged;
             logs: changes_are_found_by_the_record_of_either_side_by_link_and_sync;
             logs: changes_are_listed_newest_first_by_page;
