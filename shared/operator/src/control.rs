@@ -1,8 +1,11 @@
 //! Pausing, resuming, and starting by hand.
 
+use std::time::Duration;
+
 use tandem_domain::{ConnectionName, JobId, Side, SyncName};
 use tandem_store::{
-    Hints, JobClass, JobKind, NewJob, ScheduleKey, SchedulePurpose, StoredSchedule, Trigger,
+    Hints, JobClass, JobFilter, JobKind, JobState, NewJob, PAGE_ROWS_MAX, ScheduleKey,
+    SchedulePurpose, StoredSchedule, Trigger,
 };
 
 use crate::reasons::no_sentence;
@@ -34,6 +37,13 @@ impl Switch {
         matches!(self, Self::Pause)
     }
 }
+
+/// Every running process has heeded a pause after this: each looks once a second. No job begins after that.
+const HEEDED_AFTER: Duration = Duration::from_millis(1_500);
+/// What had begun is waited for so long; then the answer says that it is still at work.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks at what is still at work.
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// The longest reason that is kept with a pause, in characters.
 const REASON_CHARS_MAX: usize = 500;
@@ -93,7 +103,8 @@ impl Operator {
         Ok(ConnectionView::new(row, &known, self.now()))
     }
 
-    /// Pauses or resumes a connection. Its webhooks are kept while it is paused. `because` says why it is paused.
+    /// Pauses or resumes a connection. Its webhooks are kept while it is paused. `because` says why it is paused. A pause is
+    /// answered when it holds, or, after some seconds, with how many jobs that had begun are still at work.
     ///
     /// # Errors
     /// When there is no such connection, the reason is too long, or the storage fails.
@@ -113,7 +124,21 @@ impl Operator {
         let paused = connection.paused;
         self.parts.hooks.set_paused(name.as_str(), paused);
         tracing::info!(connection = %name, paused, because, "an operator switched a connection");
-        Ok(connection)
+        if !switch.pauses() {
+            return Ok(connection);
+        }
+        let of_it = |end: &str, sync: &SyncView| {
+            sync.document[end]["connection"].as_str() == Some(name.as_str())
+        };
+        let mut syncs = self.syncs().await?;
+        syncs.retain(|sync| of_it("a", sync) || of_it("b", sync));
+        let syncs: Vec<SyncName> = syncs.into_iter().map(|sync| sync.name).collect();
+        let in_flight = self.until_it_holds(&syncs).await?;
+        let connection = self.connection(name).await?;
+        Ok(ConnectionView {
+            pause: connection.pause.map(|pause| pause.with(in_flight)),
+            ..connection
+        })
     }
 
     /// Has a system tried again at once that did not answer: all workers close its breaker.
@@ -140,7 +165,8 @@ impl Operator {
         Ok(present.map(SyncView::from).collect())
     }
 
-    /// Pauses or resumes a sync. Its jobs wait while it is paused. `because` says why it is paused.
+    /// Pauses or resumes a sync. Its jobs wait while it is paused. `because` says why it is paused. A pause is answered when it
+    /// holds, or, after some seconds, with how many jobs that had begun are still at work.
     ///
     /// # Errors
     /// When there is no such sync, the reason is too long, or the storage fails.
@@ -154,7 +180,45 @@ impl Operator {
         let because = reason(switch, because)?;
         self.store().pause_sync(name, because, self.now()).await?;
         tracing::info!(sync = %name, paused = switch.pauses(), because, "an operator switched a sync");
-        self.known_sync(name).await.map(SyncView::from)
+        let in_flight = match switch {
+            Switch::Pause => self.until_it_holds(std::slice::from_ref(name)).await?,
+            Switch::Resume => 0,
+        };
+        let sync = self.known_sync(name).await.map(SyncView::from)?;
+        Ok(SyncView {
+            pause: sync.pause.map(|pause| pause.with(in_flight)),
+            ..sync
+        })
+    }
+
+    /// Waits until a pause holds: no job of these syncs begins any more, and those that had begun have ended. Returns how many
+    /// have not after some seconds.
+    async fn until_it_holds(&self, syncs: &[SyncName]) -> Result<usize, OperatorError> {
+        let mut left = ENDS_WITHIN;
+        tokio::time::sleep(HEEDED_AFTER).await;
+        loop {
+            let at_work = self.at_work(syncs).await?;
+            if at_work == 0 || left.is_zero() {
+                return Ok(at_work);
+            }
+            tokio::time::sleep(LOOKS_EVERY).await;
+            left = left.saturating_sub(LOOKS_EVERY);
+        }
+    }
+
+    /// How many jobs of these syncs are at work.
+    async fn at_work(&self, syncs: &[SyncName]) -> Result<usize, OperatorError> {
+        let mut at_work = 0;
+        for sync in syncs {
+            let running = JobFilter {
+                sync: Some(sync.clone()),
+                state: Some(JobState::Running),
+                limit: PAGE_ROWS_MAX,
+                ..JobFilter::default()
+            };
+            at_work += self.store().jobs(&running).await?.len();
+        }
+        Ok(at_work)
     }
 
     /// Starts something by hand. If the same waits already, that one stands for it.

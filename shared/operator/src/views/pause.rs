@@ -18,6 +18,9 @@ pub struct PauseView {
     /// Of a connection whose records were linked under another address than it has now.
     #[serde(default)]
     pub moved: Option<Moved>,
+    /// How many jobs that had begun before it are still at work and may write yet; asked only when it is made.
+    #[serde(default)]
+    pub in_flight: usize,
     /// All of it for people, and what to do: one line, whatever the reason holds.
     pub words: String,
 }
@@ -49,6 +52,19 @@ impl PauseView {
         Self::new(pause, &effect)
     }
 
+    /// With how many jobs that had begun before it are still at work.
+    #[must_use]
+    pub(crate) fn with(mut self, in_flight: usize) -> Self {
+        self.in_flight = in_flight;
+        if in_flight > 0 {
+            self.words.push_str(&format!(
+                ". NOT YET at rest: {in_flight} jobs that had begun before are still at work, and may write yet (`tandem jobs \
+                 list --state running` shows them)"
+            ));
+        }
+        self
+    }
+
     fn new(pause: Pause, effect: &str) -> Self {
         let since = pause.since.map(to_the_second);
         let since = since.map_or_else(String::new, |since| format!(" since {since}"));
@@ -59,6 +75,7 @@ impl PauseView {
             since: pause.since,
             because: pause.because,
             moved: pause.moved,
+            in_flight: 0,
         }
     }
 }

@@ -61,6 +61,26 @@ async fn a_paused_sync_is_not_started() {
 }
 
 #[tokio::test]
+async fn a_pause_is_answered_when_it_holds_or_with_what_is_still_at_work() {
+    let world = world().await;
+    let job = world.make.job("a1");
+    let enqueued = world.store.enqueue(vec![job], world.make.now()).await;
+    enqueued.expect("it waits");
+    let claimed = world.store.claim(world.make.claim(1)).await;
+    assert_eq!(claimed.expect("it is claimed").len(), 1);
+    let operator = &world.operator;
+    let paused = operator
+        .switch_connection(&Make::crm(), Switch::Pause, None)
+        .await;
+    let pause = paused.expect("it pauses").pause.expect("it is told");
+    assert_eq!(pause.in_flight, 1);
+    assert!(pause.words.contains("NOT YET at rest"), "{}", pause.words);
+    let books = "books".parse().expect("a name");
+    let other = operator.switch_connection(&books, Switch::Resume, None);
+    assert_eq!(other.await.expect("it goes on").pause, None);
+}
+
+#[tokio::test]
 async fn a_sync_of_a_paused_connection_is_not_started_and_everybody_says_why() {
     let world = world().await;
     let (operator, sync) = (&world.operator, Make::customers());
