@@ -28,6 +28,8 @@ enum Cause {
     Rejected,
     /// A person said that the records are no pair.
     Answered,
+    /// A person said that what the partner of a record holds counts, and that record is gone, or somebody else has its id.
+    Taken,
     /// It was made again under another id.
     MadeAgain,
     /// Nobody said anything: the policy holds.
@@ -65,7 +67,7 @@ pub(super) async fn known(work: Work<'_>, link: &Link) -> Result<String, WorkErr
     let ended = work.context.store.changes(&filter).await?.pop();
     let why = ended.and_then(|ended| ended.error);
     // What ended before the log said why, or so long ago that the log is pruned.
-    Ok(why.unwrap_or_else(|| format!("the pair ended at {}", link.updated_at)))
+    Ok(why.unwrap_or_else(|| format!("the pair had ended by {}", link.updated_at)))
 }
 
 fn stands(open: &Open, side: Side) -> Stands {
@@ -90,11 +92,10 @@ fn cause(work: Work<'_>, open: &Open, planned: &Plan, carried: &[Carried], gone:
         return Cause::Deleted { approved };
     }
     let policy = work.sync.policy.deletes.when_gone(gone);
-    let is_replaced = open.context.rulings.iter().any(|one| one.asked == REPLACED);
     match planned.link {
-        LinkFate::Dissolve if is_replaced => Cause::Answered,
+        LinkFate::Dissolve if answered(REPLACED, &Resolution::Reject) => Cause::Answered,
+        LinkFate::Dissolve if open.is_taken_apart => Cause::Taken,
         LinkFate::Dissolve if !open.found.is_empty() => Cause::MadeAgain,
-        LinkFate::Dissolve if policy != DeletePolicy::Unlink => Cause::Answered,
         _ if answered(held, &Resolution::Reject) => Cause::Rejected,
         _ => Cause::Policy(policy),
     }
@@ -102,6 +103,12 @@ fn cause(work: Work<'_>, open: &Open, planned: &Plan, carried: &[Carried], gone:
 
 fn words([a, b]: &[String; 2], stands: [Stands; 2], cause: Cause) -> String {
     let (gone, side, rest, how) = match stands {
+        [Stands::Here, Stands::Here] if cause == Cause::Taken => {
+            return format!(
+                "a person said which side counts, and under the id of {a} or {b} there is another record by now: each is looked at \
+                 by itself"
+            );
+        }
         [Stands::Here, Stands::Here] => {
             return format!(
                 "a person said that {a} and {b} are no pair: each is looked at by itself"
@@ -125,6 +132,11 @@ fn words([a, b]: &[String; 2], stands: [Stands; 2], cause: Cause) -> String {
         Cause::Rejected => format!("a person said to keep {rest}: it is left alone"),
         Cause::Answered => {
             format!("a person said that the two are no pair: {rest} is looked at by itself")
+        }
+        Cause::Taken => {
+            format!(
+                "a person said that what {rest} holds counts: it gets a partner again, like any record without one"
+            )
         }
         Cause::MadeAgain => {
             format!("was made again under another id, which {rest} is compared with")
@@ -167,10 +179,15 @@ mod tests {
             Cause::Deleted { approved: true },
             Cause::Rejected,
             Cause::Answered,
+            Cause::Taken,
         ] {
             let told = told(gone, cause);
             assert!(told.contains("a person"), "{told}");
             assert!(!told.contains("deletes."), "{told}");
+        }
+        let both_here = told([Stands::Here, Stands::Here], Cause::Taken);
+        for told in [told(gone, Cause::Taken), both_here] {
+            assert!(!told.contains("no pair"), "nobody said that: {told}");
         }
         let carried = told(gone, Cause::Deleted { approved: false });
         assert!(carried.contains("`deletes.a_gone: propagate`"), "{carried}");

@@ -70,6 +70,7 @@ pub(super) async fn rest(
         },
         shown: recovery.shown,
         found: Vec::new(),
+        is_taken_apart: false,
         link,
         pair,
         context,

@@ -58,6 +58,8 @@ pub(super) struct Open {
     pub(super) shown: Shown,
     /// Other records that were found on the way; the index has them from now on.
     pub(super) found: Vec<(Side, IndexedRecord)>,
+    /// Whether an answer takes the pair apart, whatever the policy says.
+    pub(super) is_taken_apart: bool,
     pub(super) context: PairContext,
     /// Answers that were given for other values.
     pub(super) outdated: Vec<Outdated>,
@@ -224,6 +226,7 @@ async fn settle(
     }
     lost_update::find(work, &link, &pair, &context, &mut recovery).await?;
     let outdated = answered::set_aside(work, &link, &mut context, &recovery, &pair).await?;
+    let is_taken_apart = matches!(sameness, Sameness::Apart);
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
         Sameness::Restore(side) if restored::is_out_of_use(&pair, side) => {
@@ -264,6 +267,7 @@ async fn settle(
         not_kept: recovery.not_kept.clone(),
         shown: recovery.shown.clone(),
         found: Vec::new(),
+        is_taken_apart,
         link,
         pair,
         context,

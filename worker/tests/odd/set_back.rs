@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{ConflictPolicy, SyncPolicy};
 use tandem_runtime::Archived;
-use tandem_store::{Conflict, ConflictKind, ConflictState, Resolution};
+use tandem_store::{ChangeFilter, Conflict, ConflictKind, ConflictState, Operation, Resolution};
 
 use super::pairs::{TALENTS, propagates};
 use crate::world::system::FakeSystem;
@@ -116,6 +116,17 @@ async fn answer(world: &World, question: &Conflict, resolution: Resolution) {
     assert_eq!(world.dead().await, []);
 }
 
+/// Why pairs ended, by the change log.
+async fn ends(world: &World) -> Vec<String> {
+    let filter = ChangeFilter {
+        operation: Some(Operation::Unlink),
+        limit: 100,
+        ..ChangeFilter::default()
+    };
+    let ends = world.store.changes(&filter).await.expect("it answers");
+    ends.into_iter().filter_map(|end| end.error).collect()
+}
+
 #[tokio::test]
 async fn a_restored_system_is_one_question_and_nothing_is_written_over_or_deleted() {
     for policy in policies() {
@@ -184,6 +195,11 @@ async fn a_system_that_was_set_back_gets_what_its_partner_has_and_what_is_missin
             (world.a.ids().len(), in_lyon(&world.a)),
             (OLD + NEW, EDITED)
         );
+        let ended = ends(&world).await;
+        assert_eq!(ended.len(), NEW);
+        for why in ended {
+            assert!(why.contains("holds counts"), "{why}");
+        }
         world.assert_agreement(1);
         goes_on(&world).await;
     }

@@ -128,12 +128,13 @@ pub fn counted_attempts(counted: u32, failed: usize) -> String {
         return counted.to_string();
     }
     format!(
-        "{counted} that count; {failed} failed that are known, because one does not count while the system is down"
+        "{counted} that count; {failed} failed that are known: what failed before a replay or in an earlier try, and what failed \
+         while a system was down or asked to wait, does not count"
     )
 }
 
-/// A failed attempt. They are numbered through: one that did not count, because the system was down, bears the number
-/// of the one before it.
+/// A failed attempt. They are numbered through: those that did not count, and those after a replay, bear numbers that others
+/// bear as well.
 pub fn attempt((number, attempt): &(usize, &AttemptView)) -> Vec<String> {
     let AttemptView {
         started_at,
@@ -250,6 +251,10 @@ mod tests {
         assert_eq!(counted_attempts(2, 2), "2");
         let told = counted_attempts(1, 3);
         assert!(told.contains("1 that count; 3 failed"), "{told}");
+        assert!(
+            told.contains("before a replay"),
+            "it is not said to be the system: {told}"
+        );
     }
 
     #[test]
