@@ -4,8 +4,8 @@
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{is_known, match_keys};
 use tandem_store::{
-    Change, Confirmation, Fact, Link, LinkState, LinkUpdate, Operation, PairContext, SideMemory,
-    SideState,
+    Change, Confirmation, Fact, JobOutcome, Link, LinkState, LinkUpdate, Operation, PairContext,
+    SideMemory, SideState,
 };
 
 use super::deleted_over;
@@ -72,7 +72,7 @@ pub(super) async fn run(
                 && !is_linked(work, side.other(), partner).await?;
             if !is_pair && is_another(side.other()) && link.side(side).memory.doubt.is_none() {
                 // What bears the id of its partner now is a record of its own.
-                return left_alone(work, &link).await;
+                return left_alone(work, &link, side, &pair).await;
             }
             if !is_pair {
                 return unlinked::run(work, side, record, context).await;
@@ -92,14 +92,13 @@ pub(super) async fn run(
             }
             unlinked::run(work, side, record, context).await
         }
-        (None, _) => {
-            let here = pair.side(side);
-            out_of_use(work, &link, (side, record), &context, here).await
+        (None, _) => out_of_use(work, &link, (side, record), &context, &pair).await,
+        (Some(_), None) if filtered::rests(&pair) => {
+            let note =
+                "retired: the sync's filters leave a record of the pair out, and it is left alone";
+            looked_at(work, &link, side, &pair, note.to_owned()).await
         }
-        (Some(_), None) if filtered::rests(&pair) => Ok(Performed::done(
-            "retired: the sync's filters leave a record of the pair out, and it is left alone",
-        )),
-        (Some(_), None) => left_alone(work, &link).await,
+        (Some(_), None) => left_alone(work, &link, side, &pair).await,
     }
 }
 
@@ -138,14 +137,14 @@ async fn out_of_use(
     link: &Link,
     (side, record): (Side, &RecordId),
     context: &PairContext,
-    here: Option<&Reading>,
+    pair: &Pair,
 ) -> Result<Performed, WorkError> {
     let is_asked =
         context.held.is_some() || context.doubled.is_some() || !context.rulings.is_empty();
     if !is_asked {
-        return left_alone(work, link).await;
+        return left_alone(work, link, side, pair).await;
     }
-    let fact = match here {
+    let fact = match pair.side(side) {
         Some(here) => takes_none(here).map(|(fact, _)| fact),
         None => match look_again(work) {
             Some(again) => return Ok(again),
@@ -155,13 +154,53 @@ async fn out_of_use(
     if let Some(fact) = fact {
         takes_no_part(work, side, record, fact).await?;
     }
-    left_alone(work, link).await
+    left_alone(work, link, side, pair).await
 }
 
 /// Nothing is done; the log knows what ended the pair.
-async fn left_alone(work: Work<'_>, link: &Link) -> Result<Performed, WorkError> {
+async fn left_alone(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    pair: &Pair,
+) -> Result<Performed, WorkError> {
     let why = ending::known(work, link).await?;
-    Ok(Performed::done(format!("retired: {why}")))
+    looked_at(work, link, side, pair, format!("retired: {why}")).await
+}
+
+/// Remembers how the record showed itself, so that no listing that shows the same makes another job.
+async fn looked_at(
+    work: Work<'_>,
+    link: &Link,
+    side: Side,
+    pair: &Pair,
+    note: String,
+) -> Result<Performed, WorkError> {
+    let shown = pair.side(side);
+    let shown = shown.map(|reading| reading.indexed(work.sync).looked_at());
+    if shown.is_none() || link.side(side).checksum == shown {
+        return Ok(Performed::done(note));
+    }
+    let state = |of: Side| {
+        let mut state = link.side(of).clone();
+        if of == side {
+            state.checksum.clone_from(&shown);
+        }
+        state
+    };
+    let confirmation = Confirmation {
+        link: Some(LinkUpdate::Update {
+            id: link.id,
+            expected_revision: link.revision,
+            a: state(Side::A),
+            b: state(Side::B),
+            base: link.base.clone(),
+            state: LinkState::Retired,
+        }),
+        outcome: Some(JobOutcome::Done { note }),
+        ..Confirmation::default()
+    };
+    work.confirm(confirmation).await
 }
 
 /// Whether both records are known by what they agreed on, or share a match key.

@@ -1,3 +1,4 @@
+mod ended;
 mod filters;
 mod in_part;
 mod partners;

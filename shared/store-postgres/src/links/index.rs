@@ -27,6 +27,8 @@ struct Known {
     /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
     /// such a link.
     both_alive: Option<bool>,
+    /// How it was when a worker last looked at that link.
+    looked_at: Option<String>,
     /// How it was when a person discarded its dead letter.
     let_be: Option<String>,
     /// How it was when something was refused, while its dead letter waits.
@@ -117,15 +119,15 @@ const fn is_retired(before: &Known) -> bool {
     before.link.is_none() && before.both_alive.is_some()
 }
 
-/// A record whose link is retired, though both records are seen, is never taken for unchanged: the link was
-/// retired by mistake, or one of them has come back. One that the filters leave out has nothing to be done for it, unless
+/// A record whose link is retired, though both records are seen, is taken for unchanged only if it is as it was when that
+/// pair was last looked at: the link was retired by mistake, or one of them has come back. One that the filters leave out has nothing to be done for it, unless
 /// it is linked, or took part when it was last seen: then a person may be asked about it.
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
     if record.filtered && before.link.is_none() {
         return before.checksum.as_deref().is_none_or(says_filtered);
     }
     if is_retired(before) && before.both_alive == Some(true) && !before.ignored {
-        return false;
+        return before.looked_at.as_deref() == Some(record.looked_at().as_str());
     }
     let checksum = match before.link {
         Some(_) => before.link_checksum.as_deref(),
@@ -181,6 +183,7 @@ async fn store(
             updated_at: rows::instant_opt(&row, "updated_at")?,
             ignored: rows::get(&row, "ignored")?,
             both_alive: rows::get(&row, "both_alive")?,
+            looked_at: rows::get(&row, "looked_at")?,
             let_be: rows::get(&row, "let_be")?,
             refused: rows::get(&row, "refused")?,
         };
@@ -274,7 +277,7 @@ SELECT g.side, g.id, k.checksum, k.keys, k.let_be, coalesce(la.id, lb.id) AS lin
             THEN k.refused END AS refused,
        CASE WHEN coalesce(la.id, lb.id) IS NULL THEN k.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
        END AS updated_at,
-       coalesce(ra.both_alive, rb.both_alive) AS both_alive
+       coalesce(ra.both_alive, rb.both_alive) AS both_alive, coalesce(ra.looked_at, rb.looked_at) AS looked_at
 FROM given g
 LEFT JOIN known k ON k.side = g.side AND k.id = g.id
 LEFT JOIN LATERAL (
@@ -290,7 +293,7 @@ LEFT JOIN LATERAL (
        AND (SELECT count(*) FROM (
                 SELECT 1 FROM links WHERE state = 'active' AND sync = $1 AND b_id = l.b_id OFFSET 0) o) = 0
        AND NOT l.kept_apart
-           AS both_alive
+           AS both_alive, l.a_checksum AS looked_at
     FROM links l WHERE g.side = 'a' AND l.state = 'retired' AND l.sync = $1 AND l.a_id = g.id
     ORDER BY l.id DESC LIMIT 1) ra ON true
 LEFT JOIN LATERAL (
@@ -300,7 +303,7 @@ LEFT JOIN LATERAL (
        AND (SELECT count(*) FROM (
                 SELECT 1 FROM links WHERE state = 'active' AND sync = $1 AND a_id = l.a_id OFFSET 0) o) = 0
        AND NOT l.kept_apart
-           AS both_alive
+           AS both_alive, l.b_checksum AS looked_at
     FROM links l WHERE g.side = 'b' AND l.state = 'retired' AND l.sync = $1 AND l.b_id = g.id
     ORDER BY l.id DESC LIMIT 1) rb ON true";
 

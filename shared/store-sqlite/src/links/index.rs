@@ -24,6 +24,8 @@ struct Known {
     /// Whether both records of its newest retired link are in use, and nobody took them apart; `None` without
     /// such a link.
     both_alive: Option<bool>,
+    /// How it was when a worker last looked at that link.
+    looked_at: Option<String>,
     /// How it was when a person discarded its dead letter.
     let_be: Option<String>,
     /// How it was when something was refused, while its dead letter waits.
@@ -130,15 +132,15 @@ const fn is_retired(before: &Known) -> bool {
     before.link.is_none() && before.both_alive.is_some()
 }
 
-/// A record whose link is retired, though both records are seen, is never taken for unchanged: the link was
-/// retired by mistake, or one of them has come back. One that the filters leave out has nothing to be done for it, unless
+/// A record whose link is retired, though both records are seen, is taken for unchanged only if it is as it was when that
+/// pair was last looked at: the link was retired by mistake, or one of them has come back. One that the filters leave out has nothing to be done for it, unless
 /// it is linked, or took part when it was last seen: then a person may be asked about it.
 fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
     if record.filtered && before.link.is_none() {
         return before.checksum.as_deref().is_none_or(says_filtered);
     }
     if is_retired(before) && before.both_alive == Some(true) && !before.ignored {
-        return false;
+        return before.looked_at.as_deref() == Some(record.looked_at().as_str());
     }
     let checksum = match before.link {
         Some(_) => before.link_checksum.as_deref(),
@@ -180,6 +182,7 @@ async fn known(
                 updated_at: rows::instant_opt(row, "updated_at")?,
                 ignored: rows::get(row, "ignored")?,
                 both_alive: rows::get(row, "both_alive")?,
+                looked_at: rows::get(row, "looked_at")?,
                 let_be: rows::get(row, "let_be")?,
                 refused: rows::get(row, "refused")?,
             };
@@ -211,7 +214,14 @@ SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, r.let_be,
               AND l.kept_apart = 0
            FROM links l WHERE l.state = 'retired' AND l.sync = ?1 AND l.b_id = s.value ->> 1
            ORDER BY l.id DESC LIMIT 1)
-       END AS both_alive
+       END AS both_alive,
+       CASE WHEN s.value ->> 0 = 'a' THEN (
+           SELECT l.a_checksum FROM links l WHERE l.state = 'retired' AND l.sync = ?1 AND l.a_id = s.value ->> 1
+           ORDER BY l.id DESC LIMIT 1)
+       ELSE (
+           SELECT l.b_checksum FROM links l WHERE l.state = 'retired' AND l.sync = ?1 AND l.b_id = s.value ->> 1
+           ORDER BY l.id DESC LIMIT 1)
+       END AS looked_at
 FROM json_each(?2) s
 LEFT JOIN records r ON r.sync = ?1 AND r.side = s.value ->> 0 AND r.id = s.value ->> 1
 LEFT JOIN links la ON s.value ->> 0 = 'a' AND la.state = 'active' AND la.sync = ?1

@@ -43,6 +43,13 @@ impl IndexedRecord {
         format!("{}@{}", self.checksum, time.unwrap_or_default())
     }
 
+    /// How a record of a retired pair was when it was last looked at, as the link remembers it in the place of a checksum:
+    /// while it shows the same, there is nothing to look for again.
+    #[must_use]
+    pub fn looked_at(&self) -> String {
+        format!("looked:{}", self.state())
+    }
+
     /// Whether it shows a later state of a record than was read, in whole seconds: some systems tell the time more
     /// exactly in one answer than in another.
     #[must_use]
@@ -79,8 +86,9 @@ pub struct SeenRecord {
     pub retired: bool,
     /// Whether an operator said to leave it alone.
     pub ignored: bool,
-    /// Whether the checksum is the one that its link (or, without a link, the index) had. Never of a record
-    /// whose link is retired while both its records are in use, unless an operator said to leave it alone.
+    /// Whether the checksum is the one that its link (or, without a link, the index) had. Of a record whose link is
+    /// retired while both its records are in use only where it is as it was when that pair was last looked at, or an
+    /// operator said to leave it alone.
     pub unchanged: bool,
     /// The job that stands for it, if one was given and it is new or changed.
     pub job: Option<JobId>,

@@ -476,6 +476,52 @@ pub async fn a_record_that_is_seen_though_its_link_is_retired_gets_a_job(store: 
     assert!(seen(Side::A, "a1", "s").await.unchanged);
 }
 
+/// A record of a retired pair that is as it was when that was last looked at gets no job, whatever its partner is.
+pub async fn a_retired_pair_that_was_looked_at_gets_a_job_once_its_record_shows_something_else(
+    store: Subject,
+) {
+    let make = Make::default();
+    let dated = |checksum: &str, secs: i64| IndexedRecord {
+        updated_at: Some(Timestamp::from_secs(secs)),
+        ..Make::seen("a1", checksum, &[])
+    };
+    index(&store, &make, Side::A, vec![dated("s", 10)], 1).await;
+    index(&store, &make, Side::B, vec![Make::seen("b1", "t", &[])], 1).await;
+    retire(&store, &make).await;
+    let see = async |record: IndexedRecord| {
+        let seen = index(&store, &make, Side::A, vec![record], 1).await;
+        (seen[0].retired, seen[0].unchanged)
+    };
+    assert_eq!(see(dated("s", 10)).await, (true, false));
+    let running = claimed(&store, &make, "a1").await;
+    let pair = store
+        .pair(&Make::customers(), Side::A, &RecordId::new("a1"))
+        .await;
+    let link = pair.expect("pair").link.expect("it is retired");
+    let mut a = link.a.clone();
+    a.checksum = Some(dated("s", 10).looked_at());
+    let confirmation = Confirmation {
+        link: Some(tandem_store::LinkUpdate::Update {
+            id: link.id,
+            expected_revision: link.revision,
+            a,
+            b: link.b,
+            base: link.base,
+            state: tandem_store::LinkState::Retired,
+        }),
+        ..Confirmation::default()
+    };
+    let answer = store
+        .confirm(&Make::customers(), running.lease, confirmation, make.now())
+        .await;
+    assert_eq!(answer.expect("confirm"), Ok(()));
+    assert_eq!(see(dated("s", 10)).await, (true, true));
+    for changed in [dated("u", 10), dated("s", 11)] {
+        assert_eq!(see(changed).await, (true, false));
+    }
+    assert!(!unchanged(&store, &make, Side::B, "b1", "t").await);
+}
+
 /// A record that an operator said to leave alone gets no job because its retired link's partner is there.
 pub async fn an_ignored_record_gets_no_job_for_its_retired_link(store: Subject) {
     let make = Make::default();

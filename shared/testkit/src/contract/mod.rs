@@ -257,6 +257,7 @@ macro_rules! contract_suite {
             index: a_record_never_indexed_counts_as_seen_when_its_link_was_last_written;
             index: an_ignored_record_is_known_as_such;
             index: a_record_that_is_seen_though_its_link_is_retired_gets_a_job;
+            index: a_retired_pair_that_was_looked_at_gets_a_job_once_its_record_shows_something_else;
             index: an_ignored_record_gets_no_job_for_its_retired_link;
             index: a_row_that_shows_a_record_in_part_takes_nothing_away;
             index: a_row_in_part_of_a_linked_record_is_compared_with_when_it_was_read;
