@@ -73,6 +73,7 @@ impl Systems for ConfiguredSystems {
         Ok(Some(Standing {
             out_of_use: found.archived && sync.archived == Archived::Gone,
             fields: sync.shown_fields(side, &found),
+            left_out: sync.why_left_out(side, &found),
             id: found.id,
         }))
     }
@@ -100,5 +101,11 @@ impl Systems for ConfiguredSystems {
             || format!("side {side}"),
             |sync| sync.end(side).connection.to_string(),
         )
+    }
+
+    fn creates(&self, sync: &SyncName, side: Side) -> Option<bool> {
+        let topology = self.topology.current();
+        let sync = topology.syncs.get(sync)?;
+        Some(sync.policy.creates.on(side))
     }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tandem_domain::line::line;
 use tandem_domain::{Fields, RecordId, Side};
-use tandem_engine::{FieldQuestion, Gone, Plan, Presence, Ruled, View, WriteOp, plan};
+use tandem_engine::{
+    FieldQuestion, Gone, MatchKey, Plan, Presence, Ruled, View, WriteOp, match_keys, plan,
+};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState};
 
@@ -17,7 +20,7 @@ pub struct PreviewItem {
     pub a: Option<RecordId>,
     /// The record on side b, if there is one.
     pub b: Option<RecordId>,
-    /// `create`, `update`, `delete`, `ask`, `link` or `hold`.
+    /// `create`, `update`, `delete`, `ask`, `link`, `hold`, or `rest` where the filters leave its like out.
     pub action: &'static str,
     /// The side that would be written, for writes.
     pub side: Option<Side>,
@@ -62,6 +65,8 @@ pub struct Preview {
     pub unreadable: usize,
     /// Linked pairs that rest, because the filters leave a record out.
     pub filtered: usize,
+    /// Records without a partner whose like on the other side the filters leave out: nothing is made for them.
+    pub beside_left_out: usize,
     /// Linked pairs that are left alone, as a person said.
     pub left_alone: usize,
     /// Linked pairs of which nothing is planned, because a record of theirs is in no listing, and too many are not to
@@ -143,7 +148,7 @@ impl Survey {
         let any = |is: &dyn Fn(&Listed, &RecordId) -> bool| {
             link.records().any(|(side, id)| is(self.listed(side), id))
         };
-        if any(&|listed, id| listed.filtered.contains(id)) {
+        if any(&|listed, id| listed.filtered.contains_key(id)) {
             return Stands::Filtered;
         }
         let is_emptied = |listed: &Listed| is_emptied(listed, &self.links);
@@ -190,6 +195,7 @@ impl Survey {
             (Side::A, &self.matching.only_a, &self.a),
             (Side::B, &self.matching.only_b, &self.b),
         ] {
+            let likes = self.listed(side.other()).left_out_likes();
             for id in ids {
                 let (mut a, mut b) = (presence(listed, id), Presence::Never);
                 if side == Side::B {
@@ -204,8 +210,12 @@ impl Survey {
                         ruled: &Ruled::default(),
                     },
                 );
-                let (a, b) = crate::executor::both(side, Some(id), None);
-                preview.add(&planned, a, b);
+                let like = like(sync, listed, id, &likes).filter(|_| !planned.writes.is_empty());
+                let (a, b) = crate::executor::both(side, Some(id), like);
+                match like {
+                    Some(like) => self.rest(preview, (side.other(), like), (a, b)),
+                    None => preview.add(&planned, a, b),
+                }
             }
         }
         for unclear in &self.matching.ambiguous {
@@ -225,6 +235,41 @@ impl Survey {
             });
         }
     }
+
+    /// A run makes nothing beside a record that the filters leave out.
+    fn rest(
+        &self,
+        preview: &mut Preview,
+        (side, like): (Side, &RecordId),
+        (a, b): (Option<&RecordId>, Option<&RecordId>),
+    ) {
+        let left_out = self.listed(side).filtered.get(like);
+        let because = left_out.map_or("", |one| one.because.as_str());
+        preview.beside_left_out += 1;
+        preview.items.push(PreviewItem {
+            a: a.cloned(),
+            b: b.cloned(),
+            action: "rest",
+            side: None,
+            fields: Fields::new(),
+            reason: format!(
+                "nothing is made: record {} of side {side} has the same key, and the sync's filters leave it out, because {because}",
+                line(like.as_str())
+            ),
+        });
+    }
+}
+
+/// The record of the other side that the filters leave out, and that has the strongest key of this one.
+fn like<'a>(
+    sync: &SyncDefinition,
+    listed: &Listed,
+    id: &RecordId,
+    likes: &BTreeMap<&MatchKey, &'a RecordId>,
+) -> Option<&'a RecordId> {
+    let reading = listed.records.get(id)?;
+    let keys = match_keys(&sync.policy, &reading.fields);
+    likes.get(keys.first()?).copied()
 }
 
 /// A record of a whole listing. One that is not in it was looked for by its id, and is gone.

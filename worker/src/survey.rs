@@ -1,12 +1,12 @@
 //! The whole of both sides, matched. Reads only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_connectors::Listing;
 use tandem_domain::{LinkId, RecordId, Side};
-use tandem_engine::{Candidate, Matching, match_all, match_keys};
+use tandem_engine::{Candidate, MatchKey, Matching, match_all, match_keys};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Link, LinkState, RowError, Store};
+use tandem_store::{Link, LinkState, RowError, Store, why_left_out};
 
 use crate::failure::WorkError;
 use crate::jobs::{counts_as_emptied, row_errors};
@@ -23,7 +23,7 @@ pub struct Listed {
     /// The records that take part, by id.
     pub records: ById,
     /// The records that the filters leave out.
-    pub filtered: BTreeSet<RecordId>,
+    pub filtered: BTreeMap<RecordId, LeftOutRecord>,
     /// What could not be read, and why.
     pub unreadable: Vec<RowError>,
     /// How many linked records the listing did not show.
@@ -32,20 +32,50 @@ pub struct Listed {
     pub unasked: BTreeSet<RecordId>,
 }
 
+/// A record that the sync's filters leave out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOutRecord {
+    /// Why, in words.
+    pub because: String,
+    /// Its match keys, while it is in use: nothing is made beside it then.
+    keys: Vec<MatchKey>,
+}
+
+impl LeftOutRecord {
+    fn of(sync: &SyncDefinition, reading: &Reading) -> Self {
+        let by = reading.filtered();
+        Self {
+            because: by.map_or_else(String::new, |by| why_left_out(&by.field, &by.value)),
+            keys: match reading.record.archived {
+                true => Vec::new(),
+                false => match_keys(&sync.policy, &reading.fields),
+            },
+        }
+    }
+}
+
 impl Listed {
     /// Adds a record that was read, where it belongs.
-    pub(crate) fn add(&mut self, reading: Reading) {
+    pub(crate) fn add(&mut self, sync: &SyncDefinition, reading: Reading) {
         let id = reading.record.id.clone();
         if reading.may_take_part() {
             self.records.insert(id, reading.compact());
         } else {
-            self.filtered.insert(id);
+            self.filtered.insert(id, LeftOutRecord::of(sync, &reading));
         }
+    }
+
+    /// The records in use that the filters leave out, by their match keys: beside one of them nothing is made for a record
+    /// whose strongest key it has.
+    pub(crate) fn left_out_likes(&self) -> BTreeMap<&MatchKey, &RecordId> {
+        let each = self.filtered.iter();
+        each.flat_map(|(id, left_out)| left_out.keys.iter().map(move |key| (key, id)))
+            .collect()
     }
 
     /// Whether the listing showed the record, be it only as one that takes no part or cannot be read.
     pub(crate) fn shows(&self, id: &RecordId) -> bool {
-        self.records.contains_key(id) || self.filtered.contains(id) || self.is_unreadable(id)
+        self.records.contains_key(id) || self.filtered.contains_key(id) || self.is_unreadable(id)
     }
 
     /// How many records of it are shown only in part.
@@ -154,7 +184,7 @@ pub async fn list(
     while let Some(page) = walk.next().await? {
         listed.unreadable.extend(row_errors(side, page.unreadable));
         for record in page.records {
-            listed.add(Reading::new(sync, side, record, None));
+            listed.add(sync, Reading::new(sync, side, record, None));
         }
         progress(side, Progress::Read(listed.records.len()));
     }

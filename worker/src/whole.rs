@@ -130,7 +130,7 @@ fn take(
     match outcome {
         ReadOutcome::Found(record) if record.id == *id => {
             let reading = Reading::new(sync, side, *record, None).whole();
-            listed.add(reading);
+            listed.add(sync, reading);
         }
         ReadOutcome::Found(record) => listed.unreadable.push(RowError {
             side,

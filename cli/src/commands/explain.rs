@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use tandem_domain::{RecordId, Side, SyncName};
 
+use super::hooks::HookOptions;
 use super::options::{DataOptions, record_id, words};
 use super::output::{say, say_json};
-use super::storage::{operator, require_sync};
+use super::storage::{operator_with_systems, require_sync};
 
 /// Which record.
 #[derive(Args)]
@@ -22,12 +23,14 @@ pub struct ExplainArgs {
     #[arg(long, value_parser = words(&Side::BOTH, Side::as_str))]
     side: Option<Side>,
     #[command(flatten)]
+    config: HookOptions,
+    #[command(flatten)]
     data: DataOptions,
 }
 
 /// Tells it, the newest last.
 pub async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let operator = operator(&args.data.storage).await?;
+    let operator = operator_with_systems(&args.data.storage, &args.config).await?;
     require_sync(&operator, &args.name).await?;
     let story = operator
         .explain(&args.name, args.side, &args.record)

@@ -89,7 +89,10 @@ impl Operator {
                 let standing = self.check_partner(conflict, record).await?;
                 self.require_meant(conflict, &standing, confirmed).await
             }
-            Resolution::CreateNew => self.check_unmatched(conflict).await,
+            Resolution::CreateNew => {
+                self.require_made(conflict).await?;
+                self.check_unmatched(conflict).await
+            }
             Resolution::Take { side } => {
                 self.require_healthy(conflict, *side)?;
                 let both = self.check_both(conflict).await?;
@@ -101,6 +104,24 @@ impl Operator {
             Resolution::Approve => self.check_delete(conflict).await,
             Resolution::Reject => self.active_link(conflict).await.map(|_| ()),
         }
+    }
+
+    /// Where the sync makes no records none is made for an answer either: the question would only be asked again.
+    async fn require_made(&self, conflict: &Conflict) -> Result<(), OperatorError> {
+        let Conflict {
+            sync, side, record, ..
+        } = conflict;
+        let made_on = side.other();
+        if self.ends_of(sync).await?.creates(made_on) {
+            return Ok(());
+        }
+        Err(OperatorError::NotNow {
+            problem: format!(
+                "the sync {sync} makes no records in {} (`create` in its configuration), so none can be made for `{record}`",
+                self.parts.systems.name(sync, made_on)
+            ),
+            advice: "link it with a record that is there, or ignore it; or let the sync make records there",
+        })
     }
 
     /// The record itself must still be there, and without a partner.

@@ -15,6 +15,8 @@ pub struct Standing {
     pub out_of_use: bool,
     /// Its mapped fields, under the mapping's names, but those of which its system says nothing.
     pub fields: Fields,
+    /// Why the filters of the sync leave it out, in words; `None` where it takes part.
+    pub left_out: Option<String>,
 }
 
 /// Reads from the connected systems.
@@ -42,6 +44,9 @@ pub trait Systems: Send + Sync {
 
     /// What a side is called: its connection.
     fn name(&self, sync: &SyncName, side: Side) -> String;
+
+    /// Whether a sync makes records on a side; `None` where no configuration is known that says so.
+    fn creates(&self, sync: &SyncName, side: Side) -> Option<bool>;
 }
 
 /// No system can be read from; says why.
@@ -90,5 +95,9 @@ impl Systems for NoSystems {
 
     fn name(&self, _sync: &SyncName, side: Side) -> String {
         format!("side {side}")
+    }
+
+    fn creates(&self, _sync: &SyncName, _side: Side) -> Option<bool> {
+        None
     }
 }

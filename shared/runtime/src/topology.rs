@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tandem_connectors::{Connector, NeededFields, RemoteRecord};
 use tandem_domain::{ConnectionName, Fields, RetryPolicy, Side, StreamName, SyncName, Value};
-use tandem_engine::{SyncPolicy, mapped, same};
+use tandem_engine::{SyncPolicy, mapped, part, same};
+use tandem_store::why_left_out;
 
 /// One side of a sync.
 #[derive(Clone)]
@@ -114,6 +115,14 @@ impl SyncDefinition {
             }
         }
         fields
+    }
+
+    /// Why the filters leave a record out that was read by its id, in words; `None` where it takes part.
+    #[must_use]
+    pub fn why_left_out(&self, side: Side, record: &RemoteRecord) -> Option<String> {
+        let part = part(&self.policy, side, &record.fields, &record.left_out);
+        let by = part.filtered?;
+        Some(why_left_out(&by.field, &by.value))
     }
 
     /// Whether two values of a mapped field are the same by its equality.

@@ -56,7 +56,7 @@ pub use links::{
     IntentState, IntentVerdict, JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkStanding,
     LinkState, LinkStore, LinkUpdate, MayLand, NewLink, OpenField, OwnWrite, PairContext, Ruling,
     SeenRecord, ShownUnder, SideMemory, SideState, Tally, Touched, Unseen, WaitingCause,
-    says_filtered,
+    says_filtered, why_left_out,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
 pub use moot::{Fact, Moot};

@@ -16,7 +16,7 @@ pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, says_filt
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
 pub use memory::{
     Deleted, Doubt, Filtered, LeftOut, MayLand, OwnWrite, ShownUnder, SideMemory, SideState, Tally,
-    Touched, Unseen,
+    Touched, Unseen, why_left_out,
 };
 
 use crate::StoreError;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tandem_domain::{LinkId, RecordId, Side, Value};
-use tandem_engine::same;
+use tandem_engine::{MatchKey, match_keys, same};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, Store};
 
@@ -57,8 +57,14 @@ pub async fn compare(
         .filter(|link| !alone.contains(&link.id))
         .collect();
     let mut suspects = compare_links(sync, &compared, &a, &b, &mut comparison);
-    for (side, listed) in [(Side::A, &a), (Side::B, &b)] {
-        suspects.extend(find_unlinked(store, sync, side, listed, &links, &mut comparison).await?);
+    for (side, listed, others) in [(Side::A, &a, &b), (Side::B, &b, &a)] {
+        let likes = others.left_out_likes();
+        let unlinked = Unpaired {
+            side,
+            listed,
+            likes: &likes,
+        };
+        suspects.extend(find_unlinked(store, sync, unlinked, &links, &mut comparison).await?);
         let rows = listed.unreadable.iter().cloned();
         comparison
             .differences
@@ -123,7 +129,7 @@ impl<'a> Standing<'a> {
     fn listed(listed: &'a Listed, id: &RecordId) -> Self {
         match listed.records.get(id) {
             Some(reading) => Self::of(reading),
-            None if listed.filtered.contains(id) => Self::Filtered,
+            None if listed.filtered.contains_key(id) => Self::Filtered,
             None if listed.is_unreadable(id) => Self::Unreadable,
             None => Self::Missing,
         }
@@ -277,15 +283,33 @@ fn differing<'s>(
         .collect()
 }
 
-/// The records in use that no active link names. Those whose partner is gone are counted.
+/// Where records without a partner are looked for.
+#[derive(Clone, Copy)]
+struct Unpaired<'a> {
+    side: Side,
+    listed: &'a Listed,
+    /// What the filters leave out of the other side.
+    likes: &'a BTreeMap<&'a MatchKey, &'a RecordId>,
+}
+
+impl Unpaired<'_> {
+    /// Whether the record rests beside its like of the other side, which the filters leave out: a run makes nothing for it.
+    fn rests(&self, sync: &SyncDefinition, reading: &Reading) -> bool {
+        let keys = match_keys(&sync.policy, &reading.fields);
+        let mut strongest = keys.first().into_iter();
+        strongest.any(|key| self.likes.contains_key(key))
+    }
+}
+
+/// The records in use that no active link names. Those whose partner is gone, and those whose like is left out, are counted.
 async fn find_unlinked(
     store: &dyn Store,
     sync: &SyncDefinition,
-    side: Side,
-    listed: &Listed,
+    unpaired: Unpaired<'_>,
     links: &[Link],
     comparison: &mut Comparison,
 ) -> Result<Vec<Suspect>, WorkError> {
+    let Unpaired { side, listed, .. } = unpaired;
     let active = &in_active_links(links)[usize::from(side == Side::B)];
     let retired: BTreeMap<&RecordId, &Link> = links
         .iter()
@@ -304,6 +328,10 @@ async fn find_unlinked(
         if retired.contains_key(id) {
             comparison.count_retired(side);
         } else if sync.policy.creates.on(side.other()) {
+            if unpaired.rests(sync, reading) {
+                comparison.beside_left_out += 1;
+                continue;
+            }
             let told = vec![Difference::Unlinked {
                 side,
                 record: id.clone(),

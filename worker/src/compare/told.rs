@@ -100,6 +100,8 @@ pub struct Comparison {
     pub retired_b: usize,
     /// Linked pairs that rest, because the filters leave a record out.
     pub filtered: usize,
+    /// Records without a partner whose like on the other side the filters leave out: nothing is made for them.
+    pub beside_left_out: usize,
     /// What differs.
     pub differences: Vec<Difference>,
     /// Pairs of which a field was not compared, because a listing leaves it out and there are too many to read each

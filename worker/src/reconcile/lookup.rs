@@ -6,7 +6,7 @@ use tandem_engine::{
     Ambiguous, Candidate, MatchKey, Single, SyncPolicy, contradicts, match_keys, match_one,
     stored_as,
 };
-use tandem_store::{KnownRecord, LinkState};
+use tandem_store::{KnownRecord, LinkState, why_left_out};
 
 use super::unlinked::Here;
 use crate::executor::Work;
@@ -28,9 +28,28 @@ pub(super) struct SameKey {
     pub(super) in_part: Vec<RecordId>,
     /// Those with the strongest key that are in use and that the sync's filters leave out: they are no partners, and one more
     /// beside them would be a double.
-    pub(super) left_out: Vec<RecordId>,
+    pub(super) left_out: Vec<LeftOutLike>,
     /// What the index named, all in all.
     pub(super) indexed: Indexed,
+}
+
+/// A record that the sync's filters leave out, and why, in words.
+pub(super) struct LeftOutLike {
+    pub(super) id: RecordId,
+    pub(super) because: String,
+}
+
+impl LeftOutLike {
+    /// A record in use that has the strongest key of another one, and that the sync's filters leave out.
+    fn of(work: Work<'_>, own: &Candidate, reading: &Reading) -> Option<Self> {
+        let strongest = own.keys.first()?;
+        let by = reading.filtered()?;
+        let is_whole = !reading.record.archived && !reading.record.in_part;
+        (is_whole && has_key(work, reading, strongest)).then(|| Self {
+            id: reading.record.id.clone(),
+            because: why_left_out(&by.field, &by.value),
+        })
+    }
 }
 
 /// The records that share a key with another by the index.
@@ -61,10 +80,10 @@ pub(super) async fn known(
     let is_found = |id: &RecordId| found.iter().any(|reading| reading.record.id == *id);
     let left_out = found
         .iter()
-        .filter(|like| is_left_out_like(work, own, like));
+        .filter_map(|like| LeftOutLike::of(work, own, like));
     Ok(SameKey {
         missing: ids.iter().filter(|id| !is_found(id)).cloned().collect(),
-        left_out: left_out.map(|like| like.record.id.clone()).collect(),
+        left_out: left_out.collect(),
         readings: found.into_iter().filter(usable).collect(),
         in_part: Vec::new(),
         indexed,
@@ -182,8 +201,8 @@ pub(super) async fn others(
         for record in find_by_key(work, side, key, &here.reading.fields).await? {
             let reading = Reading::new(work.sync, side, record, None);
             let id = &reading.record.id;
-            if is_left_out_like(work, own, &reading) && !left_out.contains(id) {
-                left_out.push(id.clone());
+            if left_out.iter().all(|like| like.id != *id) {
+                left_out.extend(LeftOutLike::of(work, own, &reading));
             }
             let is_new = !in_part.contains(id) && found.iter().all(|one| one.record.id != *id);
             // Systems find by one field, and some find more than was asked for.
@@ -315,15 +334,6 @@ fn otherwise_written(value: &Value) -> Vec<Value> {
     forms.extend(decomposed(text).filter(|apart| *apart != joined));
     forms.retain(|form| form != text);
     forms.into_iter().map(Value::Text).collect()
-}
-
-/// Whether a record in use has the strongest key of another one, and the sync's filters leave it out.
-fn is_left_out_like(work: Work<'_>, own: &Candidate, reading: &Reading) -> bool {
-    let mut strongest = own.keys.first().into_iter();
-    !reading.record.archived
-        && !reading.record.in_part
-        && !reading.takes_part()
-        && strongest.any(|strongest| has_key(work, reading, strongest))
 }
 
 fn usable(reading: &Reading) -> bool {

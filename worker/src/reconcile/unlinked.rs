@@ -7,7 +7,7 @@ use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Single, key_texts, stored_as};
 use tandem_store::{
     Confirmation, ConflictFilter, ConflictKind, ConflictState, Event, EventKind, Fact, Hints,
-    Intent, JobOutcome, JobState, LinkState, Moot, PairContext, Resolution, Waiting,
+    Intent, JobOutcome, JobState, LinkState, Moot, PairContext, Resolution, Waiting, why_left_out,
 };
 
 use super::announced::{announce, has_appeared};
@@ -17,7 +17,7 @@ use super::doubled;
 use super::doubt::TOLD_AFTER;
 use super::link_to::{Answers, link_to};
 use super::looks::{pause, pause_of_unseen};
-use super::lookup::{candidate, known, left_alone_likes, matched, others, standing};
+use super::lookup::{LeftOutLike, candidate, known, left_alone_likes, matched, others, standing};
 use super::lost_create::{
     ABANDONED_AFTER, lands_within, lost_create, settle_create, settle_forgotten,
 };
@@ -266,15 +266,18 @@ pub(super) async fn run(
 }
 
 /// Why a record as it is now gets no partner.
-pub(super) fn takes_none(reading: &Reading) -> Option<(Fact, &'static str)> {
+pub(super) fn takes_none(reading: &Reading) -> Option<(Fact, String)> {
     if reading.record.archived {
-        let note = "archived: a record out of use gets no partner";
+        let note = "archived: a record out of use gets no partner".to_owned();
         return Some((Fact::OutOfUse, note));
     }
-    let is_left_out = !reading.takes_part();
-    is_left_out.then_some((
+    let by = reading.filtered()?;
+    Some((
         Fact::Filtered,
-        "filtered: the sync's filters leave this record out",
+        format!(
+            "filtered: the sync's filters leave this record out, because {}",
+            why_left_out(&by.field, &by.value)
+        ),
     ))
 }
 
@@ -462,14 +465,19 @@ pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Perfo
 
 /// The record stays without a partner beside its like that the sync's filters leave out. When that one is let in, it finds this
 /// one.
-async fn rest_beside(work: Work<'_>, here: &Here, like: &RecordId) -> Result<Performed, WorkError> {
+async fn rest_beside(
+    work: Work<'_>,
+    here: &Here,
+    like: &LeftOutLike,
+) -> Result<Performed, WorkError> {
     let confirmation = Confirmation {
         seen: vec![(here.side, here.reading.indexed(work.sync))],
         outcome: Some(JobOutcome::Done {
             note: format!(
-                "filtered: its like on side {}, record {}, is left out by the sync's filters; nothing is made beside it",
+                "filtered: its like on side {}, record {}, is left out by the sync's filters, because {}; nothing is made beside it",
                 here.side.other(),
-                line(like.as_str())
+                line(like.id.as_str()),
+                like.because
             ),
         }),
         ..Confirmation::default()

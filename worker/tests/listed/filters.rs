@@ -166,6 +166,16 @@ async fn a_record_whose_like_a_filter_leaves_out_is_not_made_a_second_time_and_i
         world.rest().await;
         world.sweep().await;
         assert_eq!(world.a.ids(), std::slice::from_ref(&a), "{is_first}");
+        let planned = preview(&world).await;
+        assert_eq!((planned.create_a, planned.beside_left_out), (0, 1));
+        assert_eq!(planned.items[0].action, "rest");
+        let why = &planned.items[0].reason;
+        assert!(why.contains("because its `note` is `prospect`"), "{why}");
+        let compared = verify(&world).await;
+        assert_eq!(
+            (compared.differences, compared.beside_left_out),
+            (vec![], 1)
+        );
         world.a.user_edits(&a, "note", "customer");
         world.hear(Side::A, &a).await;
         world.rest().await;

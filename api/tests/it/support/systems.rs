@@ -38,6 +38,7 @@ impl Systems for Shelves {
             id: record.clone(),
             out_of_use: false,
             fields: names(record),
+            left_out: None,
         }))
     }
 
@@ -61,5 +62,9 @@ impl Systems for Shelves {
             Side::A => "crm".to_owned(),
             Side::B => "books".to_owned(),
         }
+    }
+
+    fn creates(&self, _sync: &SyncName, _side: Side) -> Option<bool> {
+        None
     }
 }

@@ -80,6 +80,7 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
         "questions": preview.questions,
         "unreadable": preview.unreadable,
         "filtered": preview.filtered,
+        "beside_left_out": preview.beside_left_out,
         "left_alone": preview.left_alone,
         "not_looked_at": preview.not_looked_at,
         "in_part": preview.in_part,
@@ -151,6 +152,7 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
     let Preview {
         unreadable,
         filtered,
+        beside_left_out,
         left_alone,
         not_looked_at,
         in_part,
@@ -160,6 +162,10 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
         (
             *filtered,
             "linked pairs rest, because the sync's filters leave a record out: nothing of them is written or deleted",
+        ),
+        (
+            *beside_left_out,
+            "records have their like on the other side among those that the sync's filters leave out: nothing is made for them",
         ),
         (*left_alone, "linked pairs are left alone, as a person said"),
         (*unreadable, "records could not be read"),

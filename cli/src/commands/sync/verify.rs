@@ -101,6 +101,7 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
         "retired_a": comparison.retired_a,
         "retired_b": comparison.retired_b,
         "filtered": comparison.filtered,
+        "beside_left_out": comparison.beside_left_out,
         "in_part": comparison.in_part,
         "left_out_a": left_out(comparison, Side::A),
         "left_out_b": left_out(comparison, Side::B),
@@ -190,6 +191,7 @@ fn apart(sync: &SyncDefinition, comparison: &Comparison) -> Vec<String> {
         retired_a,
         retired_b,
         filtered,
+        beside_left_out,
         ..
     } = comparison;
     let mut lines = Vec::new();
@@ -209,6 +211,12 @@ fn apart(sync: &SyncDefinition, comparison: &Comparison) -> Vec<String> {
         lines.push(format!(
             "left out by the sync's filters, and not compared: {filtered} pairs (`tandem links {name} --state filtered` \
              shows which a run has seen)"
+        ));
+    }
+    if *beside_left_out > 0 {
+        lines.push(format!(
+            "without a partner, because the sync's filters leave their like on the other side out: {beside_left_out} records \
+             (`tandem sync plan {name}` names them)"
         ));
     }
     lines
@@ -336,6 +344,10 @@ fn excepted(comparison: &Comparison) -> String {
         (comparison.left_alone, "records left alone"),
         (comparison.retired(), "records whose partner is gone"),
         (comparison.filtered, "pairs left out by the filters"),
+        (
+            comparison.beside_left_out,
+            "records beside their like that the filters leave out",
+        ),
     ];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts

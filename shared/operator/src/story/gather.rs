@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value as Json;
 use tandem_domain::{RecordId, Side, SyncName};
 use tandem_store::{
     ChangeFilter, Conflict, ConflictFilter, ConflictState, EventFilter, JobFilter, Link, LinkState,
@@ -66,7 +67,11 @@ impl Operator {
                 self.story(&row, Side::B, record).await?,
             ],
         };
-        let mut told = stories.into_iter().filter(is_told);
+        let mut told: Vec<Story> = stories.into_iter().filter(is_told).collect();
+        if told.is_empty() {
+            told = self.left_out(&row, side, record).await?;
+        }
+        let mut told = told.into_iter();
         match (told.next(), told.next()) {
             (Some(story), None) => Ok(story),
             (Some(_), Some(_)) => Err(OperatorError::Invalid {
@@ -88,9 +93,36 @@ impl Operator {
             (None, _) => Err(OperatorError::not_found(
                 "record known to this sync by the id",
                 record,
-                "check the id in the system; a record that no event, poll or backfill has shown is not known",
+                "check the id in the system; a record that no event, poll or backfill has shown is not known, and of one that the sync's filters leave out only its system tells",
             )),
         }
+    }
+
+    /// The story of a record of which nothing is stored because the sync's filters leave it out. A system that cannot be asked
+    /// tells nothing.
+    async fn left_out(
+        &self,
+        row: &SyncRow,
+        side: Option<Side>,
+        record: &RecordId,
+    ) -> Result<Vec<Story>, OperatorError> {
+        let mut stories = Vec::new();
+        for side in Side::BOTH
+            .into_iter()
+            .filter(|one| side.is_none_or(|side| side == *one))
+        {
+            let standing = self.parts.systems.read(&row.name, side, record).await;
+            let Ok(Some(standing)) = standing else {
+                continue;
+            };
+            if standing.left_out.is_some() {
+                stories.push(Story {
+                    left_out: standing.left_out,
+                    ..self.story(row, side, record).await?
+                });
+            }
+        }
+        Ok(stories)
     }
 
     /// Refuses a list that is narrowed to a record of which nothing is known: a mistyped id would look like a record to
@@ -117,7 +149,7 @@ impl Operator {
         }
         Err(OperatorError::Unmeant(format!(
             "nothing is known of a record `{record}`: check the id in the system; a record that no event, poll or whole \
-             comparison has shown is not known"
+             comparison has shown is not known, and nothing is kept of one that the sync's filters leave out"
         )))
     }
 
@@ -130,7 +162,7 @@ impl Operator {
         let sync = &row.name;
         let context = self.store().pair(sync, side, record).await?;
         let names = Names::new(side, record, &context);
-        let ends = ends_of(row);
+        let ends = self.ends_by(row);
         let mut conflicts = Vec::new();
         for conflict in self.questions(sync, side, &names, &context).await? {
             conflicts.push(self.offered(conflict).await?);
@@ -150,6 +182,7 @@ impl Operator {
             record: record.clone(),
             ends,
             ignored: context.ignored,
+            left_out: None,
             held: context.held.is_some(),
             link,
         })
@@ -170,8 +203,30 @@ impl Operator {
     /// What the sides of all syncs are called, of those that were removed too.
     pub(crate) async fn ends(&self) -> Result<BTreeMap<SyncName, Ends>, OperatorError> {
         let rows = self.store().syncs().await?;
-        let ends = rows.iter().map(|row| (row.name.clone(), ends_of(row)));
+        let ends = rows.iter().map(|row| (row.name.clone(), self.ends_by(row)));
         Ok(ends.collect())
+    }
+
+    /// The ends as the document of a sync names them: `a: {connection, stream}`. Where records are made it says, or what
+    /// the streams allow.
+    fn ends_by(&self, row: &SyncRow) -> Ends {
+        let told = row.document.get("create").and_then(Json::as_str);
+        let creates = |side: Side| match told {
+            Some(told) => told == "both" || told == side.as_str(),
+            None => self.parts.systems.creates(&row.name, side) != Some(false),
+        };
+        let end = |side: Side| {
+            let end = row.document.get(side.as_str())?;
+            Some(End {
+                connection: end.get("connection")?.as_str()?.to_owned(),
+                stream: end.get("stream")?.as_str()?.to_owned(),
+                creates: creates(side),
+            })
+        };
+        Ends {
+            a: end(Side::A),
+            b: end(Side::B),
+        }
     }
 
     /// What the sides of a sync are called.
@@ -337,19 +392,4 @@ fn is_told(story: &Story) -> bool {
         || !story.jobs.is_empty()
         || !story.events.is_empty()
         || !story.conflicts.is_empty()
-}
-
-/// The ends as the document of a sync names them: `a: {connection, stream}`.
-fn ends_of(row: &SyncRow) -> Ends {
-    let end = |side: &str| {
-        let end = row.document.get(side)?;
-        Some(End {
-            connection: end.get("connection")?.as_str()?.to_owned(),
-            stream: end.get("stream")?.as_str()?.to_owned(),
-        })
-    };
-    Ends {
-        a: end("a"),
-        b: end("b"),
-    }
 }

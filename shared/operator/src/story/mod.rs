@@ -26,6 +26,10 @@ pub struct Story {
     pub ignored: bool,
     /// Whether a question about it waits.
     pub held: bool,
+    /// Why the sync's filters leave it out, as its system holds it now. Asked only of a record of which nothing is stored,
+    /// because nothing is kept of one that is left out.
+    #[serde(default)]
+    pub left_out: Option<String>,
     /// Changes, the newest last.
     pub changes: Vec<ChangeView>,
     /// Writes, the newest last.
@@ -54,6 +58,13 @@ pub struct End {
     pub connection: String,
     /// The record type.
     pub stream: String,
+    /// Whether the sync makes records there. Where nothing that is known here says so, it may.
+    #[serde(default = "may_make")]
+    pub creates: bool,
+}
+
+const fn may_make() -> bool {
+    true
 }
 
 impl Ends {
@@ -64,6 +75,12 @@ impl Ends {
             Some(end) => format!("{side} ({})", end.connection),
             None => side.to_string(),
         }
+    }
+
+    /// Whether the sync makes records on a side, as far as is known.
+    #[must_use]
+    pub fn creates(&self, side: Side) -> bool {
+        self.end(side).is_none_or(|end| end.creates)
     }
 
     const fn end(&self, side: Side) -> Option<&End> {

@@ -57,6 +57,13 @@ fn section<T>(
 impl Story {
     fn write_link(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(link) = &self.link else {
+            if let Some(because) = &self.left_out {
+                return writeln!(
+                    f,
+                    "left out by the sync's filters, because {}: it takes no part, and nothing else is kept of it",
+                    line(because)
+                );
+            }
             return writeln!(f, "not linked to any record of the other side");
         };
         let state = match (link.state, link.standing()) {
@@ -400,6 +407,7 @@ mod tests {
             link: None,
             ignored: false,
             held: false,
+            left_out: None,
             changes: Vec::new(),
             intents: Vec::new(),
             jobs: held.chain([job(6, "linked")]).collect(),

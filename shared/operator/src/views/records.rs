@@ -543,8 +543,10 @@ pub struct ConflictView {
 impl ConflictView {
     /// A question in words, with what the sides of its sync are called.
     pub(crate) fn new(conflict: Conflict, ends: &Ends) -> Self {
+        let makes = ends.creates(conflict.side.other());
         let choices: Vec<Choice> = crate::conflicts::choices(&conflict.kind)
             .iter()
+            .filter(|(answer, _)| makes || *answer != "create_new")
             .map(|(answer, does)| Choice {
                 answer: Cow::Borrowed(answer),
                 does: Cow::Borrowed(does),

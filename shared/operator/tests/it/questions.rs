@@ -215,6 +215,19 @@ async fn a_partner_that_is_linked_elsewhere_is_refused_with_its_link() {
 }
 
 #[tokio::test]
+async fn to_make_a_record_is_neither_offered_nor_accepted_where_the_sync_makes_none() {
+    let world = world().await;
+    let id = ambiguous(&world, "7").await;
+    world.systems.make_none();
+    let asked = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(asked.answers, ["link_to", "ignore"]);
+    let told = refusal(&world, id, Resolution::CreateNew).await;
+    assert!(told.contains("makes no records in books"), "{told}");
+    let still = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(still.state, ConflictState::Open);
+}
+
+#[tokio::test]
 async fn the_question_about_a_record_that_is_gone_closes() {
     let world = world().await;
     let id = ambiguous(&world, "7").await;

@@ -114,6 +114,20 @@ async fn an_unknown_record_is_said_to_be_unknown() {
 }
 
 #[tokio::test]
+async fn of_a_record_that_the_filters_leave_out_its_system_is_asked_why() {
+    let world = world().await;
+    let record = RecordId::new("supplier");
+    let sync = Make::customers();
+    let explained = world.operator.explain(&sync, None, &record).await;
+    let told = explained.expect("it is there").to_string();
+    let why = "left out by the sync's filters, because its `kind` is `supplier`";
+    assert!(told.contains(why), "{told}");
+    world.systems.go_away();
+    let unknown = world.operator.explain(&sync, None, &record).await;
+    assert!(matches!(unknown, Err(OperatorError::NotFound { .. })));
+}
+
+#[tokio::test]
 async fn an_id_that_both_sides_have_needs_a_side() {
     let (world, _) = told_world().await;
     let twin = world.make.link("b1", "zz");

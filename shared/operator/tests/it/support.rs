@@ -38,12 +38,18 @@ impl Doorbell for Bell {
 pub struct FakeSystems {
     gone: Mutex<BTreeSet<(Side, String)>>,
     away: AtomicBool,
+    none_made: AtomicBool,
 }
 
 impl FakeSystems {
     pub fn remove(&self, side: Side, record: &str) {
         let mut gone = self.gone.lock().expect("not poisoned");
         gone.insert((side, record.to_owned()));
+    }
+
+    /// The sync makes no records on side b from now on.
+    pub fn make_none(&self) {
+        self.none_made.store(true, Ordering::Relaxed);
     }
 
     pub fn go_away(&self) {
@@ -90,6 +96,8 @@ impl Systems for FakeSystems {
                 ("name".to_owned(), Value::Text(name_of(record))),
                 ("limit".to_owned(), limit_of(record)),
             ]),
+            left_out: (record.as_str() == "supplier" && side == Side::A)
+                .then(|| "its `kind` is `supplier`".to_owned()),
         }))
     }
 
@@ -116,6 +124,10 @@ impl Systems for FakeSystems {
             Side::A => "crm".to_owned(),
             Side::B => "books".to_owned(),
         }
+    }
+
+    fn creates(&self, _sync: &SyncName, side: Side) -> Option<bool> {
+        Some(!self.none_made.load(Ordering::Relaxed) || side == Side::A)
     }
 }
 

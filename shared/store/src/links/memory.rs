@@ -114,11 +114,17 @@ impl Filtered {
     /// Why it is left out, in words.
     #[must_use]
     pub fn words(&self) -> String {
-        let field = line(&self.field);
-        match self.value.to_string() {
-            empty if empty.is_empty() => format!("its `{field}` is empty"),
-            value => format!("its `{field}` is `{}`", line(&value)),
-        }
+        why_left_out(&self.field, &self.value)
+    }
+}
+
+/// Why a filter leaves a record out, in words: what the record holds in the field that the filter looks at.
+#[must_use]
+pub fn why_left_out(field: &str, value: &Value) -> String {
+    let field = line(field);
+    match value.to_string() {
+        empty if empty.is_empty() => format!("its `{field}` is empty"),
+        value => format!("its `{field}` is `{}`", line(&value)),
     }
 }
 
