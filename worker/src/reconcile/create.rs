@@ -1,20 +1,18 @@
 //! Makes the partner of a record that has none.
 
-use tandem_connectors::ConnectorError;
 use tandem_domain::{ConflictId, RecordId, Side, Value};
-use tandem_engine::{Between, Plan, PlannedWrite, Presence, Ruled, View, key_texts};
+use tandem_engine::{Plan, PlannedWrite, Presence, Ruled, View, key_texts};
 use tandem_store::{Intent, IntentState, Waiting};
 
-use super::changed::between;
 use super::created::{Source, link_created};
 use super::over_and_over;
+use super::read_back::read_created;
 use super::set_back;
 use super::taken;
 use super::unlinked::{Here, look_again};
 use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
-use crate::readings::{self, Reading};
 use crate::{edits, trace};
 
 pub(super) async fn create(
@@ -66,23 +64,19 @@ pub(super) async fn create(
     }
     match work.send(&intent, None).await {
         Sent::Written { written, millis } => {
-            let answered = work.context.now();
-            let is_whole = written.record.is_some();
-            let created = match read_created(work, write.side, written.clone()).await {
+            let id = written.id.clone();
+            let created = match read_created(work, write.side, written).await {
                 Ok(created) => created,
-                Err(error) => return keep_id(work, &intent, &written.id, error).await,
+                Err(error) => return keep_id(work, &intent, &id, error).await,
             };
             let source = Source {
                 reading: &here.reading,
-                between: if is_whole {
-                    Between::Nobody
-                } else {
-                    between(work, write.side, &created, answered)
-                },
+                between: created.between,
+                unread: created.unread,
                 used_rulings,
                 millis,
             };
-            link_created(work, &intent, &created, Some(source)).await
+            link_created(work, &intent, &created.reading, Some(source)).await
         }
         Sent::NoEffect(error) => {
             let seen = vec![(here.side, here.reading.indexed(work.sync))];
@@ -139,23 +133,4 @@ pub(super) async fn keep_id(
     work.close(&known, IntentState::Unknown, Vec::new(), error.to_string())
         .await?;
     Err(error)
-}
-
-/// Some systems answer a create with the id alone.
-pub(super) async fn read_created(
-    work: Work<'_>,
-    side: Side,
-    written: tandem_connectors::Written,
-) -> Result<Reading, WorkError> {
-    if let Some(record) = written.record {
-        return Ok(Reading::new(work.sync, side, *record, None));
-    }
-    let read = readings::read(work.sync, side, &written.id, work.claimed.job.hints).await?;
-    read.ok_or_else(|| {
-        WorkError::from(ConnectorError::ResponseLost {
-            system: work.sync.end(side).connection.to_string(),
-            operation: format!("create {}", written.id),
-            reason: "the new record cannot be read yet".to_owned(),
-        })
-    })
 }

@@ -24,6 +24,8 @@ pub(super) struct Source<'a> {
     pub(super) reading: &'a Reading,
     /// What may have happened between the create and the reading of what it made.
     pub(super) between: Between,
+    /// Whether only the answer to the create has shown what it made.
+    pub(super) unread: bool,
     pub(super) used_rulings: Vec<ConflictId>,
     pub(super) millis: u64,
 }
@@ -61,7 +63,10 @@ pub(super) async fn link_created(
         .is_some_and(|source| source.between == Between::Nobody);
     let is_last = is_answered || could_be_made_so(work, intent, created);
     let known = (is_answered, is_last, stood.as_ref());
-    let target_state = target_state(intent, created, &settled, known);
+    let mut target_state = target_state(intent, created, &settled, known);
+    if let Some(own) = &mut target_state.memory.own_write {
+        own.unread &= source.as_ref().is_some_and(|source| source.unread);
+    }
     let (state_a, state_b) = match intent.side {
         Side::A => (target_state, source_state),
         Side::B => (source_state, target_state),

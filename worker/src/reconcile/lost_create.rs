@@ -7,11 +7,12 @@ use tandem_domain::{RecordId, Timestamp, Value};
 use tandem_engine::{MatchKey, is_form_of, match_keys};
 use tandem_store::{Confirmation, Intent, IntentOp, IntentState, IntentVerdict, Link, Waiting};
 
-use super::create::{keep_id, read_created};
+use super::create::keep_id;
 use super::created::{link_created, relink};
 use super::looks::pause_within;
 use super::lookup::{find_by_key, may_have_key};
 use super::met;
+use super::read_back::read_created;
 use super::shown::wait_until_whole;
 use super::unlinked::look_again;
 use crate::executor::{Sent, Work, shows_field, verdict};
@@ -314,7 +315,7 @@ pub(super) async fn resend(
         Sent::Written { written, .. } => {
             let id = written.id.clone();
             let created = match read_created(work, intent.side, written).await {
-                Ok(created) => created,
+                Ok(created) => created.reading,
                 Err(error) => return keep_id(work, intent, &id, error).await,
             };
             match link {

@@ -2,7 +2,8 @@
 //! change that it had. That looks like an edit back to the old value, and nobody made it: the write is sent again. Or a
 //! system, or a form that somebody has open, saves the record as it was before our write, with the edit of another field:
 //! then what stood there before shows again, under a new time. Somebody may have taken our value back and edited the other
-//! field, too: so both sides keep what they have, and a person is asked.
+//! field, too: so both sides keep what they have, and a person is asked. So it is where a system has moved the time and kept
+//! nothing, and its times are too coarse to say that nobody has edited since.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tandem_store::{IntentOp, IntentState, Link, OwnWrite, PairContext};
 
 use super::doubt::mistake;
 use super::pair::Pair;
-use super::recover::{self, Recovery};
+use super::recover::{self, Recovery, is_told_apart};
 use super::replaced::REPLACED;
 use super::set_back;
 use crate::executor::Work;
@@ -48,7 +49,7 @@ pub(super) async fn find(
         // What a person is asked about was not saved just now.
         let is_asked = |field: &str| context.open_fields.iter().any(|open| open.field == field);
         let how = (own, is_undone);
-        let suspects = suspects(work, &recovery.base, how, (side, reading), is_asked);
+        let suspects = suspects((work, link), &recovery.base, how, (side, reading), is_asked);
         if suspects.is_empty() || set_back::answer(work, link, side).await?.is_some() {
             continue;
         }
@@ -81,10 +82,11 @@ pub(super) async fn find(
     Ok(())
 }
 
-/// The fields of our last write that show something else than it has put there, where another field has changed too. `base`
+/// The fields of our last write that show something else than it has put there, where another field has changed too, or
+/// where only the answer has ever said that they were written, and the record shows the time of that write still. `base`
 /// knows what was written since without an answer.
 fn suspects<'o>(
-    work: Work<'_>,
+    (work, link): (Work<'_>, &Link),
     base: &BTreeMap<String, BaseValue>,
     (own, is_undone): (&'o OwnWrite, bool),
     (side, reading): (Side, &Reading),
@@ -103,8 +105,12 @@ fn suspects<'o>(
             !own.wrote.contains(&rule.name) && has_changed(&rule.name) && !is_asked(&rule.name)
         });
     let is_lost = is_saved_as_before || is_undone;
-    let wrote = own.wrote.iter().filter(|_| is_lost);
-    wrote.filter(|field| has_changed(field)).collect()
+    let is_unmoved = is_told_apart(link, side, own, reading).is_some();
+    let wrote = own.wrote.iter();
+    wrote
+        .filter(|field| is_lost || is_unmoved && own.fields.contains(*field))
+        .filter(|field| has_changed(field))
+        .collect()
 }
 
 /// Whether a record is as it was before our write, by its own time of change too: the system has said yes, with another time,

@@ -37,6 +37,7 @@ mod overwritten;
 mod own_write;
 mod pair;
 mod questions;
+mod read_back;
 mod recover;
 mod replaced;
 mod restored;

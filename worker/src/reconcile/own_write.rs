@@ -48,7 +48,7 @@ pub(super) fn own_write(
         return Some(OwnWrite {
             wrote: names(&write.intent),
             made,
-            unread: made && is_answer,
+            unread: made && write.unread,
             others_moved: look
                 .reading
                 .as_ref()

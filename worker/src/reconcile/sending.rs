@@ -1,10 +1,9 @@
 //! Carrying a plan of a linked pair out: what is right before each write, what is sent, and what is read back.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
-use tandem_domain::{RecordId, Side, Value};
+use tandem_domain::{RecordId, Side};
 use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, WriteOp};
 use tandem_store::{
     Causes, Confirmation, FieldChange, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen,
@@ -12,20 +11,21 @@ use tandem_store::{
 };
 
 use super::change_log::decided;
-use super::changed::{between, changed};
+use super::changed::changed;
 use super::confirm::{finish, seen};
 use super::held;
 use super::linked::{Open, Round};
 use super::looks::LOOK_AGAIN;
-use super::met::{self, Stood};
+use super::met::Stood;
 use super::over_and_over;
 use super::own_write;
 use super::pair::look;
+use super::read_back::read_back;
 use super::recover::{Recovery, has_landed};
 use super::taken;
-use crate::executor::{About, Journalled, Sent, Work, shows_field, verdict};
+use crate::executor::{About, Journalled, Sent, Work, verdict};
 use crate::failure::WorkError;
-use crate::readings::{self, Reading};
+use crate::readings::Reading;
 
 /// One write that was carried out.
 pub(super) struct Carried {
@@ -33,6 +33,8 @@ pub(super) struct Carried {
     pub(super) id: RecordId,
     pub(super) after: Option<Reading>,
     pub(super) between: Between,
+    /// Whether only its answer has shown the record, and no reading of it.
+    pub(super) unread: bool,
     pub(super) millis: u64,
     /// A record that stood there, with which a create was answered.
     pub(super) met: Option<Stood>,
@@ -226,7 +228,7 @@ async fn send_all(
         };
         match work.send(intent, target).await {
             Sent::Written { written, millis } => {
-                carried.push(read_back(work, &open, intent, written, millis).await?);
+                carried.push(read_back(work, &open.pair, intent, (written, millis)).await?);
             }
             Sent::NoEffect(error @ ConnectorError::VersionConflict { .. }) if step.is_again => {
                 let how = Answered::before(intent, error.to_string());
@@ -396,71 +398,4 @@ fn typed_until(work: Work<'_>, open: &Open, decided: Vec<FieldChange>) -> Vec<Fi
         ..one
     });
     dated.collect()
-}
-
-/// Whether a mapped field that was not written changed with the write.
-fn shows_side_effect(work: Work<'_>, open: &Open, intent: &Intent, after: &Reading) -> bool {
-    let Some(before) = open.pair.side(intent.side) else {
-        return false;
-    };
-    let mut others = work.sync.policy.fields.iter();
-    intent.op == IntentOp::Update
-        && others.any(|rule| {
-            let name = &rule.name;
-            let was = before.fields.get(name);
-            !intent.fields.contains_key(name)
-                && !shows_field(work.sync, name, was.unwrap_or(&Value::Null), &after.fields)
-        })
-}
-
-/// A write whose reading back fails is looked for by the next run.
-async fn read_back(
-    work: Work<'_>,
-    open: &Open,
-    intent: &Intent,
-    written: tandem_connectors::Written,
-    millis: u64,
-) -> Result<Carried, WorkError> {
-    let hints = work.claimed.job.hints;
-    let answered = work.context.now();
-    let answer = written
-        .record
-        .map(|record| Reading::new(work.sync, intent.side, *record, None));
-    // An answer that shows other changes than those that were sent may leave members out.
-    let is_believed = match &answer {
-        Some(answer) if shows_side_effect(work, open, intent, answer) => {
-            let read = readings::read(work.sync, intent.side, &written.id, hints).await;
-            matches!(read, Ok(Some(read)) if read.fields == answer.fields)
-        }
-        Some(_) => true,
-        None => false,
-    };
-    let (after, between) = match answer.filter(|_| is_believed) {
-        Some(answer) => (Some(answer), Between::Nobody),
-        None if intent.op == IntentOp::Delete => (None, Between::Nobody),
-        None => {
-            let after = readings::read(work.sync, intent.side, &written.id, hints)
-                .await
-                .ok()
-                .flatten();
-            let between = after.as_ref().map_or(Between::Unknown, |after| {
-                between(work, intent.side, after, answered)
-            });
-            (after, between)
-        }
-    };
-    let met = match &after {
-        Some(after) if intent.op == IntentOp::Create => {
-            met::look(work, intent, after, Duration::from_millis(millis)).await?
-        }
-        Some(_) | None => None,
-    };
-    Ok(Carried {
-        intent: intent.clone(),
-        id: written.id,
-        after,
-        between,
-        millis,
-        met,
-    })
 }

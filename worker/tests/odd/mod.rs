@@ -13,6 +13,7 @@ mod entered_twice;
 mod fake;
 mod half_way;
 mod joined;
+mod kept_nothing;
 mod late_deletes;
 mod life;
 mod lost_answers;

@@ -68,8 +68,8 @@ impl FakeSystem {
             unreadable: BTreeMap::new(),
             left_out,
             in_part: false,
-            version: Some(row.version.to_string()),
-            updated_at: Some(updated_at),
+            version: Some(row.version.to_string()).filter(|_| !self.oddities().hides_versions),
+            updated_at: Some(updated_at).filter(|_| !self.oddities().hides_times),
             updated_again,
             created_at: Some(row.created_at).filter(|_| !self.oddities().hides_birth),
             archived: row.fields.get("active") == Some(&Value::Text("false".to_owned())),
@@ -146,7 +146,7 @@ impl FakeSystem {
         let records = good
             .filter_map(|id| self.seen(id, lag))
             .filter(is_listed)
-            .filter(|record| record.updated_at.is_some_and(|at| at >= since))
+            .filter(|record| record.updated_at.is_none_or(|at| at >= since))
             .map(|record| self.summed_up(record));
         (records.collect(), bad.map(unreadable).collect())
     }
@@ -165,7 +165,8 @@ impl FakeSystem {
         if self.oddities().echoes {
             record.fields.extend(write.fields.clone());
             let (now, again) = self.oddities().tells(self.shows(self.real_now()));
-            (record.updated_at, record.updated_again) = (Some(now), again);
+            let now = Some(now).filter(|_| !self.oddities().hides_times);
+            (record.updated_at, record.updated_again) = (now, again);
         }
         Some(Box::new(record))
     }

@@ -31,6 +31,12 @@ pub struct Oddities {
     pub echoes: bool,
     /// Writes can name the version that they expect, and are refused where it is another.
     pub compares_versions: bool,
+    /// It does not say when a record was changed.
+    pub hides_times: bool,
+    /// Nor which version of it there is.
+    pub hides_versions: bool,
+    /// It tells times in whole seconds.
+    pub whole_seconds: bool,
     /// It does not say when a record was made.
     pub hides_birth: bool,
     /// Fields that its listings and searches do not show.
@@ -151,6 +157,11 @@ impl Oddities {
     /// takes the first of them.
     pub fn tells(&self, at: Timestamp) -> (Timestamp, Option<Timestamp>) {
         let hour = Duration::from_secs(3_600);
+        let at = if self.whole_seconds {
+            Timestamp::from_secs(at.as_micros() / 1_000_000)
+        } else {
+            at
+        };
         match self.clock_put_back {
             Some(back) if at >= back && at < back.plus(hour) => (at.minus(hour), Some(at)),
             Some(back) if at < back && at >= back.minus(hour) => (at, Some(at.plus(hour))),
