@@ -91,7 +91,10 @@ impl Operator {
             }
             Resolution::CreateNew => {
                 self.require_made(conflict).await?;
-                self.check_unmatched(conflict).await
+                match &conflict.kind {
+                    ConflictKind::NotMade { made, .. } => self.check_not_made(conflict, made).await,
+                    _ => self.check_unmatched(conflict).await,
+                }
             }
             Resolution::Take { side } => {
                 self.require_healthy(conflict, *side)?;
@@ -335,6 +338,30 @@ impl Operator {
         let advice = "nothing is left to answer: the two are looked at again";
         self.require_gone(&link, conflict.side.other(), advice)
             .await
+    }
+
+    /// A create may be sent again while what it carried over is there, and what it made does not show.
+    async fn check_not_made(
+        &self,
+        conflict: &Conflict,
+        made: &RecordId,
+    ) -> Result<(), OperatorError> {
+        self.active_link(conflict).await?;
+        let Conflict {
+            sync, side, record, ..
+        } = conflict;
+        self.present(sync, *side, record).await?;
+        let (other, systems) = (side.other(), &self.parts.systems);
+        if systems.read(sync, other, made).await?.is_none() {
+            return Ok(());
+        }
+        Err(OperatorError::NotNow {
+            problem: format!(
+                "the record `{made}` is in {} by now, so none is made beside it",
+                systems.name(sync, other)
+            ),
+            advice: "nothing is left to answer: the two are looked at again",
+        })
     }
 
     /// The record of this side is not there, or out of use.

@@ -94,6 +94,16 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
                 "leave the record as it is, without a partner, and close the question",
             ),
         ],
+        ConflictKind::NotMade { .. } => &[
+            (
+                "create_new",
+                "send the create again: the record is matched anew, and gets a new partner if it has none",
+            ),
+            (
+                "dismiss",
+                "leave the record as it is, without a partner, and close the question",
+            ),
+        ],
         ConflictKind::Emptied { .. } => &[
             (
                 "approve",
@@ -290,6 +300,7 @@ impl Operator {
             | ConflictKind::NotKept { .. }
             | ConflictKind::DeleteHeld { .. }
             | ConflictKind::NotDeleted { .. }
+            | ConflictKind::NotMade { .. }
             | ConflictKind::Overwritten { .. }
             | ConflictKind::BackAndForth { .. }
             | ConflictKind::Doubled { .. } => Ok(None),
@@ -370,6 +381,9 @@ const fn advice(kind: &ConflictKind) -> &'static str {
         ConflictKind::NotDeleted { .. } => {
             "delete the record in its system, and the question closes; or approve to have the delete sent once more, or dismiss to leave the record as it is"
         }
+        ConflictKind::NotMade { .. } => {
+            "look into the system why it shows no such record, then say to create it again, or dismiss to leave the record without a partner"
+        }
         ConflictKind::Overwritten { .. } => {
             "put the value right in either system if it is wrong, then dismiss the question; or ignore the record"
         }
@@ -398,7 +412,7 @@ mod tests {
 
     use super::*;
 
-    fn one_of_each() -> [ConflictKind; 11] {
+    fn one_of_each() -> [ConflictKind; 12] {
         [
             Make::field_conflict("name"),
             Make::ambiguous(),
@@ -418,6 +432,12 @@ mod tests {
                 seen_at: Timestamp::from_secs(30),
                 edited: false,
                 gone_at: None,
+            },
+            ConflictKind::NotMade {
+                system: "books".to_owned(),
+                made: RecordId::new("b1"),
+                sent_at: Timestamp::from_secs(0),
+                missed_at: Timestamp::from_secs(30),
             },
             ConflictKind::Overwritten {
                 edited_at: Some(Timestamp::from_secs(0)),

@@ -84,6 +84,18 @@ pub enum ConflictKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gone_at: Option<Timestamp>,
     },
+    /// A system answered our create with a record, and has never shown it: no reading and no listing has. The record of this
+    /// question is the one that it was made for.
+    NotMade {
+        /// The system, by the name of its connection.
+        system: String,
+        /// The record that the answer named.
+        made: RecordId,
+        /// When the record was read that our create carried over.
+        sent_at: Timestamp,
+        /// When it was missed last before this was asked.
+        missed_at: Timestamp,
+    },
     /// A write of ours went over an edit that came in the moment between reading and writing, or over a record that its
     /// system answered a create of ours with, and that stood there before.
     Overwritten {
@@ -213,6 +225,7 @@ impl ConflictKind {
             Self::NotKept { .. } => QuestionKind::NotKept,
             Self::DeleteHeld { .. } => QuestionKind::DeleteHeld,
             Self::NotDeleted { .. } => QuestionKind::NotDeleted,
+            Self::NotMade { .. } => QuestionKind::NotMade,
             Self::Overwritten { .. } => QuestionKind::Overwritten,
             Self::Emptied { .. } => QuestionKind::Emptied,
             Self::Replaced { .. } => QuestionKind::Replaced,
@@ -238,6 +251,7 @@ impl ConflictKind {
             Self::Ambiguous { .. }
             | Self::DeleteHeld { .. }
             | Self::NotDeleted { .. }
+            | Self::NotMade { .. }
             | Self::Overwritten { .. }
             | Self::Replaced { .. }
             | Self::SetBack { .. }
@@ -353,7 +367,7 @@ pub struct NewConflict {
 impl NewConflict {
     /// What is asked about, as text: one question about it is never open twice. It is a field of a link, or a
     /// record; beside other questions about a record stand those whether an edit was overwritten, whether it is to be
-    /// deleted, why it was not, whether it is still the same record, and who changes it back. One about a field that vanished, or about a
+    /// deleted, why it was not, why its partner does not show, whether it is still the same record, and who changes it back. One about a field that vanished, or about a
     /// system that was set back, is about a side of a sync.
     #[must_use]
     pub fn subject(&self) -> String {
@@ -374,6 +388,7 @@ impl NewConflict {
                 ConflictKind::Overwritten { .. }
                 | ConflictKind::DeleteHeld { .. }
                 | ConflictKind::NotDeleted { .. }
+                | ConflictKind::NotMade { .. }
                 | ConflictKind::BackAndForth { .. },
             ) => format!("{record}#{}", self.kind.as_str()),
             (_, kind) => match kind.field() {

@@ -243,6 +243,8 @@ pub struct PairContext {
     pub delete_held: Option<ConflictId>,
     /// The open question what becomes of a record that its system did not delete, though it said so.
     pub not_deleted: Option<ConflictId>,
+    /// The open question what becomes of the record of the link whose partner, made by us, was never shown.
+    pub not_made: Option<ConflictId>,
     /// The open question who changes the pair back after each write.
     pub back_and_forth: Option<ConflictId>,
     /// Whether an operator said to leave this record alone.

@@ -107,7 +107,7 @@ impl Fact {
             QuestionKind::Field | QuestionKind::NotKept => self.is_of_pair() || self.is_of_values(),
             QuestionKind::Ambiguous => self.is_of_record(),
             QuestionKind::Doubled => self.is_of_record() || matches!(self, Self::Alone),
-            QuestionKind::DeleteHeld => {
+            QuestionKind::DeleteHeld | QuestionKind::NotMade => {
                 self.is_of_pair() || matches!(self, Self::Whole | Self::OtherGone)
             }
             QuestionKind::NotDeleted => {
@@ -248,6 +248,12 @@ mod tests {
             assert!(fact.ends(QuestionKind::NotDeleted), "{fact:?}");
         }
         assert!(!Fact::Agree.ends(QuestionKind::NotDeleted));
+    }
+
+    #[test]
+    fn that_a_record_was_never_shown_is_moot_once_it_shows() {
+        assert!(Fact::Whole.ends(QuestionKind::NotMade));
+        assert!(!Fact::Agree.ends(QuestionKind::NotMade));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum QuestionKind {
     DeleteHeld,
     /// A delete was answered with success and not carried out.
     NotDeleted,
+    /// A create was answered with a record that its system never showed.
+    NotMade,
     /// An edit that a write of ours went over.
     Overwritten,
     /// Whether a field that vanished was emptied.
@@ -29,12 +31,13 @@ pub enum QuestionKind {
 
 impl QuestionKind {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Field,
         Self::Ambiguous,
         Self::NotKept,
         Self::DeleteHeld,
         Self::NotDeleted,
+        Self::NotMade,
         Self::Overwritten,
         Self::Emptied,
         Self::Replaced,
@@ -52,6 +55,7 @@ impl QuestionKind {
             Self::NotKept => "not_kept",
             Self::DeleteHeld => "delete_held",
             Self::NotDeleted => "not_deleted",
+            Self::NotMade => "not_made",
             Self::Overwritten => "overwritten",
             Self::Emptied => "emptied",
             Self::Replaced => "replaced",

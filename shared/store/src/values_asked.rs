@@ -45,6 +45,7 @@ impl Conflict {
             ConflictKind::Ambiguous { .. }
             | ConflictKind::DeleteHeld { .. }
             | ConflictKind::NotDeleted { .. }
+            | ConflictKind::NotMade { .. }
             | ConflictKind::Overwritten { .. }
             | ConflictKind::Emptied { .. }
             | ConflictKind::Replaced { .. }
@@ -92,6 +93,7 @@ impl ConflictKind {
             | Self::NotKept { .. }
             | Self::DeleteHeld { .. }
             | Self::NotDeleted { .. }
+            | Self::NotMade { .. }
             | Self::Overwritten { .. }
             | Self::Emptied { .. }
             | Self::Replaced { .. }

@@ -15,6 +15,7 @@ use super::looks::pause;
 use super::moot::give_up;
 use super::named;
 use super::not_deleted;
+use super::not_made::was_never_shown;
 use super::questions::question;
 use super::set_back;
 use super::went_back;
@@ -132,21 +133,6 @@ async fn may_be_elsewhere(
             work.sync.end(asked.side).connection
         )
     }))
-}
-
-/// Whether a record that is gone was made by us, and only the answer to that has ever shown it. Then nobody has deleted it: its
-/// system has kept nothing, or hides what is new for longer than we look for it.
-async fn was_never_shown(work: Work<'_>, open: &Open, gone: Side) -> Result<bool, WorkError> {
-    let state = open.link.side(gone);
-    let own = state.memory.own_write.as_ref();
-    let own = own.filter(|own| own.made && own.unread);
-    let (Some(record), Some(own)) = (&state.id, own) else {
-        return Ok(false);
-    };
-    let store = &work.context.store;
-    let listed = store.listed_at(&work.sync.name, gone, record).await?;
-    // One that began before the create has not shown what it made.
-    Ok(listed.is_none_or(|listed| listed <= own.read_at))
 }
 
 /// Whether a record went out of use with a write of ours: it was first seen so soon after it, and nothing has moved its

@@ -26,6 +26,8 @@ enum Cause {
     Deleted { approved: bool },
     /// A person said to keep the other.
     Rejected,
+    /// A create of ours was answered and made nothing, and a person said what becomes of the record that it was for.
+    NotMade { again: bool },
     /// A person said that the records are no pair.
     Answered,
     /// A person said that what the partner of a record holds counts, and that record is gone, or somebody else has its id.
@@ -91,6 +93,12 @@ fn cause(work: Work<'_>, open: &Open, planned: &Plan, carried: &[Carried], gone:
             .any(|asked| answered(asked, &Resolution::Approve));
         return Cause::Deleted { approved };
     }
+    let not_made = QuestionKind::NotMade.as_str();
+    for (answer, again) in [(Resolution::CreateNew, true), (Resolution::Dismiss, false)] {
+        if answered(not_made, &answer) {
+            return Cause::NotMade { again };
+        }
+    }
     let policy = work.sync.policy.deletes.when_gone(gone);
     match planned.link {
         LinkFate::Dissolve if answered(REPLACED, &Resolution::Reject) => Cause::Answered,
@@ -120,6 +128,7 @@ fn words([a, b]: &[String; 2], stands: [Stands; 2], cause: Cause) -> String {
     };
     let is_gone = match how {
         Stands::OutOfUse => "is out of use (archived or inactive)",
+        Stands::Here | Stands::Gone if matches!(cause, Cause::NotMade { .. }) => "was never shown",
         Stands::Here | Stands::Gone => "is gone",
     };
     let so = match cause {
@@ -130,6 +139,16 @@ fn words([a, b]: &[String; 2], stands: [Stands; 2], cause: Cause) -> String {
             format!("{rest} was deleted too (`deletes.{side}_gone: propagate`)")
         }
         Cause::Rejected => format!("a person said to keep {rest}: it is left alone"),
+        Cause::NotMade { again: true } => {
+            format!(
+                "our create of it was answered, and a person said to send it again: {rest} is looked at by itself"
+            )
+        }
+        Cause::NotMade { again: false } => {
+            format!(
+                "our create of it was answered, and a person said to leave {rest} without a partner"
+            )
+        }
         Cause::Answered => {
             format!("a person said that the two are no pair: {rest} is looked at by itself")
         }

@@ -21,6 +21,7 @@ use super::late_delete;
 use super::lost_create::{lost_create, settle_create};
 use super::lost_update;
 use super::made_again;
+use super::not_made;
 use super::overwritten::{self, Overwritten};
 use super::pair::{Pair, presences, read_both};
 use super::recover::Recovery;
@@ -275,6 +276,9 @@ async fn settle(
     };
     if let Some(waiting) = made_again::look(work, &mut open, &mut planned).await? {
         return Ok(Round::Ended(waiting));
+    }
+    if let Some(held) = not_made::hold(work, &open, &mut planned).await? {
+        return Ok(Round::Ended(held));
     }
     if let Some(held) = hold(work, &open, &mut planned).await? {
         return Ok(Round::Ended(held));

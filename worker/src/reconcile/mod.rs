@@ -31,6 +31,7 @@ mod met;
 mod moot;
 mod named;
 mod not_deleted;
+mod not_made;
 mod out_of_date;
 mod over_and_over;
 mod overwritten;

@@ -48,6 +48,7 @@ pub(super) fn ended(work: Work<'_>, open: &Open, planned: &Plan, settled: &Settl
         (context.back_and_forth, QuestionKind::BackAndForth),
         (context.delete_held, QuestionKind::DeleteHeld),
         (context.not_deleted, QuestionKind::NotDeleted),
+        (context.not_made, QuestionKind::NotMade),
     ];
     let of_pair = asked
         .into_iter()
@@ -96,7 +97,7 @@ fn is_carried_out(ruling: &Ruling, kind: QuestionKind, planned: &Plan) -> bool {
             let mut writes = planned.writes.iter();
             writes.any(|write| write.op == WriteOp::Delete)
         }
-        (QuestionKind::DeleteHeld, _) => !is_kept,
+        (QuestionKind::DeleteHeld | QuestionKind::NotMade, _) => !is_kept,
         // What a record matches is no question of a pair.
         (QuestionKind::Ambiguous | QuestionKind::Doubled, _) => false,
         (QuestionKind::Replaced, _) => true,

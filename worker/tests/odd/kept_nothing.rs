@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_store::{Conflict, ConflictKind};
+use tandem_engine::SyncPolicy;
+use tandem_store::{Conflict, ConflictKind, LinkState, Resolution};
+use tandem_worker::compare;
 
-use super::pairs::{TALENTS, one_pair, text};
+use super::pairs::{TALENTS, just_linked, one_pair, propagates, text};
 use crate::world::system::Fault;
 use crate::world::system::oddities::{Form, Oddities};
 use crate::world::{World, policy};
@@ -37,8 +39,8 @@ async fn pair(b: Oddities) -> (World, RecordId, RecordId) {
     (world, a, b)
 }
 
-/// Both sides are compared whole, and what differs is looked at, an hour later too.
-async fn compare(world: &World) {
+/// Both sides are brought into agreement whole, and what differs is looked at, an hour later too.
+async fn settle(world: &World) {
     for _ in 0..2 {
         world.first_sync().await;
         world.sweep().await;
@@ -65,7 +67,7 @@ async fn a_system_without_times_that_keeps_nothing_of_an_update_takes_nobodys_ed
         panic!("{question:?}");
     };
     assert_eq!((&*sent.to_string(), &*kept.to_string()), ("Lyon", "Ghent"));
-    compare(&world).await;
+    settle(&world).await;
     assert_eq!(text(&world, Side::A, &a, "city"), "Lyon");
     assert_eq!(text(&world, Side::B, &b, "city"), "Ghent");
     assert_eq!(world.b.writes(), before, "it is not sent again");
@@ -75,7 +77,7 @@ async fn a_system_without_times_that_keeps_nothing_of_an_update_takes_nobodys_ed
     // What somebody types there later is an edit.
     world.b.user_edits(&b, "city", "Turin");
     world.hear(Side::B, &b).await;
-    compare(&world).await;
+    settle(&world).await;
     assert_eq!(text(&world, Side::A, &a, "city"), "Turin");
     assert_eq!(world.open().await, []);
 }
@@ -93,7 +95,7 @@ async fn who_sets_a_value_back_that_a_record_without_times_has_shown_has_edited(
         if is_heard {
             world.hear(Side::B, &b).await;
         }
-        compare(&world).await;
+        settle(&world).await;
         assert_eq!(text(&world, Side::A, &a, "city"), "Ghent");
         assert_eq!(world.open().await, []);
     }
@@ -114,7 +116,7 @@ async fn a_system_without_times_that_drops_a_field_of_what_it_makes_empties_it_n
     let bob = world.a.user_creates(&fields);
     world.hear(Side::A, &bob).await;
     world.rest().await;
-    compare(&world).await;
+    settle(&world).await;
     assert_eq!(text(&world, Side::A, &bob, "note"), "typed by a person");
     assert_eq!(the_question(&world).await.kind.as_str(), "not_kept");
 }
@@ -132,8 +134,107 @@ async fn a_system_that_dates_in_whole_seconds_what_it_does_not_keep_takes_nobody
     world.a.user_edits(&a, "city", "Lyon");
     world.hear(Side::A, &a).await;
     world.rest().await;
-    compare(&world).await;
+    settle(&world).await;
     assert_eq!(text(&world, Side::A, &a, "city"), "Lyon");
     assert_eq!(text(&world, Side::B, &b, "city"), "Ghent");
     assert_eq!(the_question(&world).await.kind.as_str(), "not_kept");
+}
+
+/// Ann is on both sides, and Bob is made on a; b has answered our create of him, and kept nothing. Gives his id.
+async fn answered_and_not_made(policy: SyncPolicy) -> (World, RecordId) {
+    let plain = || (TALENTS, Oddities::default());
+    let (world, _, _) = just_linked(policy, plain(), plain()).await;
+    let bob = world
+        .a
+        .user_creates(&[("name", "Bob"), ("email", "bob@x.example")]);
+    world.b.go_wrong(&[Fault::MakesNothing]);
+    world.hear(Side::A, &bob).await;
+    world.rest().await;
+    assert_eq!(world.b.ids().len(), 1, "it is not there");
+    settle(&world).await;
+    (world, bob)
+}
+
+#[tokio::test]
+async fn a_record_that_was_answered_and_never_shown_is_asked_about_and_does_not_count_as_agreed() {
+    let (world, bob) = answered_and_not_made(policy()).await;
+    let question = the_question(&world).await;
+    assert_eq!((question.side, &question.record), (Side::A, &bob));
+    let link = world.link_of(Side::A, &bob).await.expect("it is linked");
+    let ConflictKind::NotMade { made, .. } = &question.kind else {
+        panic!("{question:?}");
+    };
+    assert_eq!(link.b.id.as_ref(), Some(made));
+    assert_eq!(link.state, LinkState::Active);
+    let sync = &world.topology.syncs[&world.sync];
+    let compared = compare(world.store.shared().as_ref(), sync, &[], &|_, _| ()).await;
+    let compared = compared.expect("both sides answer");
+    assert_eq!(compared.differences.len(), 1, "{compared:?}");
+    settle(&world).await;
+    assert_eq!(
+        the_question(&world).await.id,
+        question.id,
+        "it is asked once"
+    );
+    assert_eq!(world.dead().await, []);
+}
+
+#[tokio::test]
+async fn who_says_to_make_it_again_has_it_made_once_more() {
+    let (world, bob) = answered_and_not_made(policy()).await;
+    let question = the_question(&world).await;
+    world.answer(&question, Resolution::CreateNew).await;
+    assert_eq!(world.b.about("bob@x.example").len(), 1);
+    settle(&world).await;
+    world.assert_agreement(1);
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+    world.a.user_edits(&bob, "city", "Lyon");
+    world.hear(Side::A, &bob).await;
+    world.rest().await;
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn who_leaves_it_without_a_partner_is_not_asked_again() {
+    let (world, bob) = answered_and_not_made(policy()).await;
+    let question = the_question(&world).await;
+    world.answer(&question, Resolution::Dismiss).await;
+    settle(&world).await;
+    world.a.user_edits(&bob, "city", "Lyon");
+    world.hear(Side::A, &bob).await;
+    settle(&world).await;
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+    assert_eq!(world.b.about("bob@x.example"), []);
+    let link = world.link_of(Side::A, &bob).await.expect("it was linked");
+    assert_eq!(link.state, LinkState::Retired);
+}
+
+#[tokio::test]
+async fn a_record_that_shows_after_all_is_held_equal_and_nobody_has_to_answer() {
+    let plain = || (TALENTS, Oddities::default());
+    let (world, _, _) = just_linked(policy(), plain(), plain()).await;
+    let bob = world
+        .a
+        .user_creates(&[("name", "Bob"), ("email", "bob@x.example")]);
+    world.hear(Side::A, &bob).await;
+    while world.b.ids().len() == 1 {
+        assert!(world.turn().await, "it is made");
+    }
+    let made = world.b.about("bob@x.example").remove(0);
+    world.b.user_deletes(&made);
+    world.rest().await;
+    settle(&world).await;
+    assert_eq!(the_question(&world).await.kind.as_str(), "not_made");
+    world.b.user_restores(&made);
+    settle(&world).await;
+    assert_eq!(world.open().await, []);
+    assert_eq!(world.b.about("bob@x.example"), [made]);
+    world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn where_deletes_are_carried_over_its_original_waits_for_a_person() {
+    let (world, bob) = answered_and_not_made(propagates()).await;
+    assert_eq!(the_question(&world).await.kind.as_str(), "delete_held");
+    assert!(world.a.texts(&bob).is_some());
 }

@@ -263,6 +263,7 @@ mod tests {
             ("ambiguous", &["link_to", "create_new", "ignore"]),
             ("delete_held", &["approve", "reject", "ignore"]),
             ("not_deleted", &["approve", "dismiss"]),
+            ("not_made", &["create_new", "dismiss"]),
             ("emptied", &["approve", "reject"]),
             ("replaced", &["take", "approve", "reject", "ignore"]),
             ("set_back", &["take", "approve"]),

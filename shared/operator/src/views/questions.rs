@@ -76,7 +76,7 @@ fn part(conflict: &Conflict, record: &ShownRecord) -> Part {
         _ if own && record.id == conflict.record => Part::Record,
         ConflictKind::SetBack { .. } if own => Part::Record,
         ConflictKind::DeleteHeld { gone, .. } if record.side == *gone => Part::Gone,
-        ConflictKind::NotDeleted { .. } => Part::Gone,
+        ConflictKind::NotDeleted { .. } | ConflictKind::NotMade { .. } => Part::Gone,
         ConflictKind::Ambiguous { .. } | ConflictKind::Doubled { .. } if own => Part::Rival,
         ConflictKind::Ambiguous { .. } => Part::Candidate,
         ConflictKind::Field { .. }
@@ -165,6 +165,15 @@ pub(super) fn sentence(conflict: &Conflict, ends: &Ends) -> String {
                 "{record} on side {here} was to be deleted, because {partner} on side {there} is gone: {system} answered our delete with success at {answered_at}, and still showed the record at {seen_at}{since}. Nothing was made again on side {there}, and the delete is not sent again by itself: delete the record in {system} by hand, or answer"
             )
         }
+        ConflictKind::NotMade {
+            system,
+            made,
+            sent_at,
+            missed_at,
+        } => format!(
+            "{record} on side {here} was to get a partner on side {there}: {system} answered our create of {sent_at} with the id {}, and has never shown that record, in no reading and no listing until {missed_at}. It is not sent again by itself: look for it in {system}, then answer",
+            line(made.as_str())
+        ),
         ConflictKind::Overwritten { .. } => overwritten(conflict, &record, &here),
         ConflictKind::Replaced {
             reason,

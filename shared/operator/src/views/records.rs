@@ -613,6 +613,14 @@ fn question(kind: &ConflictKind) -> Json {
         } => {
             json!({ "system": system, "answered_at": answered_at, "seen_at": seen_at, "edited": edited, "gone_at": gone_at })
         }
+        ConflictKind::NotMade {
+            system,
+            made,
+            sent_at,
+            missed_at,
+        } => {
+            json!({ "system": system, "made": made, "sent_at": sent_at, "missed_at": missed_at })
+        }
         ConflictKind::Overwritten {
             edited_at,
             event,

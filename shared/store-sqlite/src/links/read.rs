@@ -124,6 +124,9 @@ fn context(row: &SqliteRow) -> Result<PairContext, StoreError> {
             (ConflictState::Open, None, _) if asked == "not_deleted" => {
                 context.not_deleted = Some(conflict);
             }
+            (ConflictState::Open, None, _) if asked == "not_made" => {
+                context.not_made = Some(conflict);
+            }
             (ConflictState::Open, None, _) if asked == "back_and_forth" => {
                 context.back_and_forth = Some(conflict);
             }

@@ -180,6 +180,32 @@ pub async fn that_a_pair_goes_back_and_forth_is_asked_beside_other_questions(sto
     assert_eq!(stored(&store, asked.id).await.kind, kind);
 }
 
+/// That a record which we made was never shown is asked in its pair, beside what else is asked about the other.
+pub async fn that_a_record_was_never_shown_is_asked_beside_other_questions(store: Subject) {
+    let make = Make::default();
+    let link = linked(&store, &make).await;
+    let kind = ConflictKind::NotMade {
+        system: "books".to_owned(),
+        made: RecordId::new("b1"),
+        sent_at: make.now(),
+        missed_at: make.after(30),
+    };
+    let asked = make.conflict(Some(link.id), "a1", kind.clone());
+    let beside = make.conflict(Some(link.id), "a1", Make::field_conflict("name"));
+    assert_eq!(open(&store, &make, &[&asked, &beside]).await, 2);
+    let again = make.conflict(Some(link.id), "a1", kind.clone());
+    assert_eq!(open(&store, &make, &[&again]).await, 0, "it is asked once");
+    assert_eq!(pair(&store).await.not_made, Some(asked.id));
+    assert_eq!(stored(&store, asked.id).await.kind, kind);
+    let again = Resolution::CreateNew;
+    let answered = store.resolve_conflict(asked.id, again.clone(), make.job_id(), make.now());
+    assert!(answered.await.expect("resolve").is_some());
+    let context = pair(&store).await;
+    assert_eq!(context.not_made, None);
+    assert_eq!(context.rulings[0].asked, "not_made");
+    assert_eq!(context.rulings[0].resolution, again);
+}
+
 /// That a record was not deleted shows in the pair that has ended, beside what else is asked about it, until it has another
 /// partner.
 pub async fn that_a_record_was_not_deleted_is_asked_of_a_pair_that_has_ended(store: Subject) {

@@ -268,6 +268,7 @@ macro_rules! contract_suite {
             conflicts: a_question_without_a_field_is_opened_once_a_record;
             conflicts: an_open_question_shows_in_the_pair;
             conflicts: that_a_pair_goes_back_and_forth_is_asked_beside_other_questions;
+            conflicts: that_a_record_was_never_shown_is_asked_beside_other_questions;
             conflicts: that_a_record_was_not_deleted_is_asked_of_a_pair_that_has_ended;
             conflicts: an_answer_enqueues_the_job_that_carries_it_out;
             conflicts: an_answer_becomes_a_ruling_until_it_is_used;

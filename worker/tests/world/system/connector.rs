@@ -248,6 +248,7 @@ impl FakeSystem {
         };
         let id = self.write(effect).await?;
         let record = self.answered(&id, write, self.oddities().creates_answer_id_alone);
+        self.forgets_what_it_made(&id);
         self.comes(Moment::AfterWrite, &id);
         Ok(Written { id, record })
     }

@@ -18,6 +18,8 @@ pub enum Fault {
     Late(Duration),
     /// It is answered, and never carried out.
     Ignored,
+    /// A create is answered with what it was told, and nothing is made.
+    MakesNothing,
     /// It is answered, and carried out so long after.
     Queued(Duration),
     /// The process dies before it is sent.
@@ -177,6 +179,13 @@ impl FakeSystem {
                 }
                 None => self.carry_out(effect),
             },
+            Some(Fault::MakesNothing) => {
+                let made = self.carry_out(effect)?;
+                if target.is_none() {
+                    self.state().unmade.insert(made.clone());
+                }
+                Ok(made)
+            }
             Some(Fault::Queued(by)) => match target {
                 Some(id) => {
                     self.lands_later(effect, by);

@@ -58,6 +58,8 @@ pub struct State {
     pub merged: BTreeMap<RecordId, RecordId>,
     /// Records of which a write was answered and never carried out.
     pub ignored: BTreeSet<RecordId>,
+    /// Records that are there for the answer to their create alone.
+    pub unmade: BTreeSet<RecordId>,
     /// Records that reads by id and searches do not find before this instant.
     pub hidden: BTreeMap<RecordId, Timestamp>,
     /// Records that listings and reads cannot make sense of.

@@ -17,6 +17,15 @@ impl FakeSystem {
         self.apply(&mut state, effect, Arrival::InTime)
     }
 
+    /// What was made only for the answer is not there any more.
+    pub(super) fn forgets_what_it_made(&self, id: &RecordId) {
+        let mut state = self.state();
+        if state.unmade.remove(id) {
+            self.note(format!("keeps nothing of {id}, which it says it has made"));
+            state.put(id, None, self.real_now());
+        }
+    }
+
     pub(super) fn lands_later(&self, effect: Effect, by: Duration) {
         let sent = self.real_now();
         let at = sent.plus(by);
