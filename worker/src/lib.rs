@@ -3,6 +3,7 @@
 //! A job is level-triggered: it trusts nothing that an event said but the record's id. Nothing is sent
 //! that is not in the journal first, and nothing is believed that was not read back.
 
+mod asked;
 mod back_again;
 mod brake;
 mod compare;

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tandem_domain::line::line;
 use tandem_domain::{Fields, RecordId, Side};
 use tandem_engine::{
-    FieldQuestion, Gone, MatchKey, Plan, Presence, Ruled, View, WriteOp, match_keys, plan,
+    Ambiguity, FieldQuestion, Gone, MatchKey, Plan, Presence, Ruled, View, WriteOp, match_keys,
+    plan,
 };
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState};
 
+use crate::asked::Question;
 use crate::readings::Reading;
 use crate::survey::{Listed, Survey, is_emptied};
 
@@ -59,6 +61,8 @@ pub struct Preview {
     pub delete: usize,
     /// Records held for an operator, because the match is not clear.
     pub held: usize,
+    /// Records and pairs for which nothing is written, because an open question about them waits for an answer.
+    pub waiting: usize,
     /// Fields that an operator would be asked about.
     pub questions: usize,
     /// Rows that could not be read.
@@ -103,7 +107,11 @@ impl Survey {
                 Stands::Unknown => preview.not_looked_at += 1,
                 Stands::Seen => {
                     let planned = self.plan_link(sync, link);
-                    preview.add(&planned, link.a.id.as_ref(), link.b.id.as_ref());
+                    let (a, b) = (link.a.id.as_ref(), link.b.id.as_ref());
+                    match self.waiting.pair(link.id) {
+                        Some(asked) if !planned.writes.is_empty() => preview.wait(asked, a, b),
+                        _ => preview.add(&planned, a, b),
+                    }
                 }
             }
         }
@@ -113,6 +121,11 @@ impl Survey {
         let nothing = BTreeMap::new();
         for (a, b) in &self.matching.pairs {
             preview.matched += 1;
+            let asked = self.waiting.record(Side::A, a);
+            if let Some(asked) = asked.or_else(|| self.waiting.record(Side::B, b)) {
+                preview.wait(asked, Some(a), Some(b));
+                continue;
+            }
             let (here, there) = (presence(&self.a, a), presence(&self.b, b));
             let view = View {
                 base: Some(&nothing),
@@ -190,6 +203,15 @@ impl Survey {
         plan(&policy, view)
     }
 
+    /// A question about a record of a group, if one is open.
+    fn waiting_among(&self, unclear: &Ambiguity) -> Option<Question> {
+        let of_side = |side: Side, ids: &[RecordId]| {
+            let mut ids = ids.iter();
+            ids.find_map(|id| self.waiting.record(side, id))
+        };
+        of_side(Side::A, &unclear.a).or_else(|| of_side(Side::B, &unclear.b))
+    }
+
     fn preview_singles(&self, sync: &SyncDefinition, preview: &mut Preview) {
         for (side, ids, listed) in [
             (Side::A, &self.matching.only_a, &self.a),
@@ -197,6 +219,11 @@ impl Survey {
         ] {
             let likes = self.listed(side.other()).left_out_likes();
             for id in ids {
+                if let Some(asked) = self.waiting.record(side, id) {
+                    let (a, b) = crate::executor::both(side, Some(id), None);
+                    preview.wait(asked, a, b);
+                    continue;
+                }
                 let (mut a, mut b) = (presence(listed, id), Presence::Never);
                 if side == Side::B {
                     std::mem::swap(&mut a, &mut b);
@@ -219,6 +246,11 @@ impl Survey {
             }
         }
         for unclear in &self.matching.ambiguous {
+            if let Some(asked) = self.waiting_among(unclear) {
+                preview.wait(asked, unclear.a.first(), unclear.b.first());
+                preview.waiting += unclear.a.len() + unclear.b.len() - 1;
+                continue;
+            }
             preview.held += unclear.a.len() + unclear.b.len();
             preview.items.push(PreviewItem {
                 a: unclear.a.first().cloned(),
@@ -291,6 +323,19 @@ enum Stands {
 }
 
 impl Preview {
+    /// Nothing is done for a record or a pair before a person has answered.
+    fn wait(&mut self, asked: Question, a: Option<&RecordId>, b: Option<&RecordId>) {
+        self.waiting += 1;
+        self.items.push(PreviewItem {
+            a: a.cloned(),
+            b: b.cloned(),
+            action: "hold",
+            side: None,
+            fields: Fields::new(),
+            reason: asked.to_string(),
+        });
+    }
+
     fn add(&mut self, planned: &Plan, a: Option<&RecordId>, b: Option<&RecordId>) {
         let both_here = a.is_some() && b.is_some();
         if planned.writes.is_empty() && planned.questions.is_empty() && both_here {

@@ -8,6 +8,7 @@ use tandem_engine::{Candidate, MatchKey, Matching, match_all, match_keys};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, RowError, Store, why_left_out};
 
+use crate::asked::Waiting;
 use crate::failure::WorkError;
 use crate::jobs::{counts_as_emptied, row_errors};
 use crate::listing::Walk;
@@ -110,6 +111,8 @@ pub struct Survey {
     pub alone: BTreeSet<LinkId>,
     /// The matching of everything else.
     pub matching: Matching,
+    /// What waits for a person.
+    pub(crate) waiting: Waiting,
 }
 
 /// How far the listing of a side is, in records.
@@ -148,6 +151,7 @@ pub async fn survey(
         links,
         alone,
         matching,
+        waiting: Waiting::of(store, &sync.name).await?,
     })
 }
 

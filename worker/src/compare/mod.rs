@@ -18,6 +18,7 @@ use tandem_engine::{MatchKey, match_keys, same};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, Store};
 
+use crate::asked::count_unclear;
 use crate::failure::WorkError;
 use crate::readings::Reading;
 use crate::survey::{Listed, Progress, all_links, left_alone, list};
@@ -80,6 +81,8 @@ pub async fn compare(
     drop((a, b));
     let known = again::KnownLinks::new(&links, alone);
     again::confirm(store, sync, suspects, known, waits, &mut comparison).await?;
+    // Last, so that what was asked meanwhile counts.
+    comparison.unclear = count_unclear(store, &sync.name).await?;
     Ok(comparison)
 }
 

@@ -102,6 +102,9 @@ pub struct Comparison {
     pub filtered: usize,
     /// Records without a partner whose like on the other side the filters leave out: nothing is made for them.
     pub beside_left_out: usize,
+    /// Open questions which records belong together, or which of two is too many: while there is one, nobody knows whether
+    /// both sides agree.
+    pub unclear: usize,
     /// What differs.
     pub differences: Vec<Difference>,
     /// Pairs of which a field was not compared, because a listing leaves it out and there are too many to read each
@@ -148,6 +151,12 @@ impl Comparison {
             Side::B => self.records_b + self.filtered_b,
         };
         listed == 0 && self.unlisted(side) > 0
+    }
+
+    /// Whether both sides agree: all could be compared, nothing differs, and no person must say what belongs together.
+    #[must_use]
+    pub const fn agrees(&self) -> bool {
+        self.is_complete() && self.differences.is_empty() && self.unclear == 0
     }
 
     /// Whether both sides could be seen, and every field of every pair, so that there is an answer.

@@ -4,15 +4,14 @@ use tandem_connectors::UnreadableRow;
 use tandem_domain::line::line;
 use tandem_domain::{RecordId, Side};
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Conflict, ConflictFilter, ConflictState, Fact, Hints, Progress, RowError, Run};
+use tandem_store::{Conflict, ConflictState, Fact, Hints, Progress, QuestionKind, RowError, Run};
 
+use crate::asked::Asked;
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
 
 /// Records that vanished from a listing are looked up in pages of this size.
 const VANISHED_PAGE: usize = 500;
-/// Questions are gone through in pages of this size.
-const ASKED_PAGE: usize = 500;
 /// A side that lists nothing while more links than this exist counts as emptied.
 const EMPTIED_LINKS: u64 = 2;
 /// Pages of runs that ended are removed in pieces of this size.
@@ -93,23 +92,12 @@ pub async fn look_at_asked(
     run: &Run,
 ) -> Result<u64, WorkError> {
     let mut looked_at = 0;
-    for kind in Fact::Gone.kinds() {
+    let kinds = QuestionKind::ALL.into_iter();
+    for kind in kinds.filter(|kind| Fact::Gone.ends(*kind)) {
         for state in [ConflictState::Open, ConflictState::Answered] {
-            let mut filter = ConflictFilter {
-                sync: Some(cause.sync.clone()),
-                state: Some(state),
-                kind: Some(kind.to_owned()),
-                before: None,
-                limit: ASKED_PAGE,
-            };
-            loop {
-                let page = context.store.conflicts(&filter).await?;
+            let mut pages = Asked::standing(cause.sync, kind, state);
+            while let Some(page) = pages.next(context.store.as_ref()).await? {
                 looked_at += look_at_unseen(context, cause, run, &page).await?;
-                filter.before = page.last().map(|last| last.id);
-                // A page may leave out what only a newer version can read.
-                if page.is_empty() {
-                    break;
-                }
             }
         }
     }

@@ -7,12 +7,13 @@ use tandem_connectors::ReadOutcome;
 use tandem_domain::{JobId, LinkId, RecordId, RunId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictState, Fact, Hints, JobClass, JobKind, LinkState, NewJob,
+    Conflict, ConflictState, Fact, Hints, JobClass, JobKind, LinkState, NewJob, QuestionKind,
     Resolution, RunFilter, RunKind, RunState, SetBackSign, Trigger,
 };
 
 use super::out_of_date::{Shows, is_made_anew, still_shows};
 use super::set_back::{asked, asked_singly, close};
+use crate::asked::Asked;
 use crate::context::{Cause, Context};
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -20,8 +21,6 @@ use crate::whole::read_apart;
 
 /// Pairs that are looked at: as many as are noted at most.
 const ANSWERED_PAIRS: usize = 2_000;
-/// Answers are gone through in pages of this size.
-const ANSWERED_PAGE: usize = 500;
 /// An answer holds for so long after the first whole listing that came after it.
 const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
 /// Runs that are looked through for such a listing.
@@ -154,16 +153,10 @@ async fn look_at_answered(context: &Context, cause: Cause<'_>) -> Result<(), Wor
         side: cause.side.other(),
         ..cause
     };
-    for kind in Fact::NoneMade.kinds() {
-        let mut filter = ConflictFilter {
-            sync: Some(cause.sync.clone()),
-            state: Some(ConflictState::Answered),
-            kind: Some(kind.to_owned()),
-            before: None,
-            limit: ANSWERED_PAGE,
-        };
-        loop {
-            let page = context.store.conflicts(&filter).await?;
+    let kinds = QuestionKind::ALL.into_iter();
+    for kind in kinds.filter(|kind| Fact::NoneMade.ends(*kind)) {
+        let mut pages = Asked::standing(cause.sync, kind, ConflictState::Answered);
+        while let Some(page) = pages.next(context.store.as_ref()).await? {
             let makes = page.iter().filter(|answered| {
                 answered.side == source.side && answered.resolution == Some(Resolution::CreateNew)
             });
@@ -171,11 +164,6 @@ async fn look_at_answered(context: &Context, cause: Cause<'_>) -> Result<(), Wor
                 context.reconcile_job(source, answered.record.clone(), Hints::default())
             });
             context.enqueue(jobs.collect()).await?;
-            filter.before = page.last().map(|last| last.id);
-            // A page may leave out what only a newer version can read.
-            if page.is_empty() {
-                break;
-            }
         }
     }
     Ok(())

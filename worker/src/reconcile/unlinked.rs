@@ -25,6 +25,7 @@ use super::moot::{give_up, takes_no_part};
 use super::set_back::{self, Suspicion};
 use super::shown::wait_until_whole;
 use super::unclear::{Found, hold};
+use crate::asked::{Asked, named};
 use crate::context::Cause;
 use crate::executor::{KEY_BUSY_PAUSE, Work};
 use crate::failure::WorkError;
@@ -34,9 +35,6 @@ use crate::readings::{self, Reading};
 
 /// A record waits so long before it asks again whether the first sync has ended.
 pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
-
-/// Open questions that are looked through for one that is gone.
-const QUESTIONS_MAX: usize = 1_000;
 
 /// A record that no listing and no reading ever showed is looked for no longer than this, unless an event says that it
 /// was made.
@@ -117,39 +115,24 @@ async fn look_at_those_that_name(
     side: Side,
     record: &RecordId,
 ) -> Result<(), WorkError> {
-    let open = ConflictFilter {
-        sync: Some(work.sync.name.clone()),
-        state: Some(ConflictState::Open),
-        kind: Some("ambiguous".to_owned()),
-        limit: QUESTIONS_MAX,
-        ..ConflictFilter::default()
-    };
-    let open = work.context.store.conflicts(&open).await?;
-    let named = open.into_iter().filter(|question| {
-        let ConflictKind::Ambiguous {
-            candidates, rivals, ..
-        } = &question.kind
-        else {
-            return false;
-        };
-        let named = if question.side == side {
-            rivals
-        } else {
-            candidates
-        };
-        named.contains(record)
-    });
-    let jobs = named.map(|question| {
-        let cause = Cause {
-            sync: &work.sync.name,
-            side: question.side,
-            class: work.claimed.job.class,
-            trigger: work.claimed.job.trigger,
-        };
-        let hints = Hints::default();
-        work.context.reconcile_job(cause, question.record, hints)
-    });
-    work.context.enqueue(jobs.collect()).await
+    let mut pages = Asked::open(&work.sync.name, QuestionKind::Ambiguous);
+    while let Some(page) = pages.next(work.context.store.as_ref()).await? {
+        let about_it = page
+            .into_iter()
+            .filter(|question| named(question).contains(&(side, record)));
+        let jobs = about_it.map(|question| {
+            let cause = Cause {
+                sync: &work.sync.name,
+                side: question.side,
+                class: work.claimed.job.class,
+                trigger: work.claimed.job.trigger,
+            };
+            let hints = Hints::default();
+            work.context.reconcile_job(cause, question.record, hints)
+        });
+        work.context.enqueue(jobs.collect()).await?;
+    }
+    Ok(())
 }
 
 /// A record about which a person was asked is matched again: what made it unclear may be gone. It is linked if just one

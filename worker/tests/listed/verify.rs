@@ -8,7 +8,7 @@ use tandem_engine::{Creates, DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_runtime::Archived;
 use tandem_store::{Change, LinkState, NewLink, Operation, Unlinked};
 use tandem_testkit::Make;
-use tandem_worker::{Comparison, Difference, compare};
+use tandem_worker::{Comparison, Difference, compare, survey};
 
 use super::PLAIN;
 use crate::world::system::oddities::Oddities;
@@ -33,6 +33,35 @@ async fn with_a_pair() -> (World, RecordId, RecordId) {
     let b = world.b.ids().remove(0);
     assert_eq!(verify(&world).await.differences, []);
     (world, a, b)
+}
+
+#[tokio::test]
+async fn what_waits_for_an_open_question_is_counted_and_planned_as_that_and_not_as_a_create() {
+    let (world, _, b) = with_a_pair().await;
+    let twin = world
+        .b
+        .user_creates(&[("name", "Acme 2"), ("email", "a@x.example")]);
+    world.hear(Side::B, &twin).await;
+    world.rest().await;
+    let asked = world.questions().await.remove(0);
+    assert_eq!(asked.record, twin);
+    let compared = verify(&world).await;
+    assert_eq!(compared.unclear, 1);
+    assert!(!compared.agrees());
+
+    let sync = &world.topology.syncs[&world.sync];
+    let seen = survey(world.store.shared().as_ref(), sync, &|_, _| ()).await;
+    let planned = seen.expect("both sides are listed").preview(sync);
+    assert_eq!((planned.waiting, planned.create_a), (1, 0));
+    let item = &planned.items[0];
+    assert_eq!((item.action, &item.b), ("hold", &Some(twin.clone())));
+    assert!(item.reason.contains(&asked.id.to_string()), "{item:?}");
+
+    world.b.user_deletes(&twin);
+    world.hear(Side::B, &twin).await;
+    world.rest().await;
+    let compared = verify(&world).await;
+    assert!(compared.agrees(), "{b} has its partner: {compared:?}");
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
         "update_b": preview.update_b,
         "delete": preview.delete,
         "held": preview.held,
+        "waiting": preview.waiting,
         "questions": preview.questions,
         "unreadable": preview.unreadable,
         "filtered": preview.filtered,
@@ -150,6 +151,7 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
 /// What is said only where there is something to say.
 fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
     let Preview {
+        waiting,
         unreadable,
         filtered,
         beside_left_out,
@@ -159,6 +161,10 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
         ..
     } = preview;
     let counted = [
+        (
+            *waiting,
+            "records or pairs wait for an open question: nothing is written for them until a person answers",
+        ),
         (
             *filtered,
             "linked pairs rest, because the sync's filters leave a record out: nothing of them is written or deleted",

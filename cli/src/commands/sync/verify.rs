@@ -48,11 +48,12 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
         say(&text.collect::<Vec<String>>().join("\n"))?;
     }
     let is_blind = Side::BOTH.into_iter().any(|side| comparison.is_blind(side));
-    Ok(match (is_blind, comparison.differences.is_empty()) {
+    let differs = !comparison.differences.is_empty() || comparison.unclear > 0;
+    Ok(match (is_blind, differs) {
         (true, _) => ExitCode::from(FAILED),
-        (false, false) => ExitCode::from(NO),
-        (false, true) if comparison.is_complete() => ExitCode::SUCCESS,
-        (false, true) => ExitCode::from(FAILED),
+        (false, true) => ExitCode::from(NO),
+        (false, false) if comparison.is_complete() => ExitCode::SUCCESS,
+        (false, false) => ExitCode::from(FAILED),
     })
 }
 
@@ -88,7 +89,7 @@ fn next(sync: &SyncName, comparison: &Comparison, questions: usize) -> Vec<Strin
 fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
     json!({
         "sync": sync.name,
-        "agree": comparison.is_complete() && comparison.differences.is_empty(),
+        "agree": comparison.agrees(),
         "complete": comparison.is_complete(),
         "a": sync.a.connection,
         "b": sync.b.connection,
@@ -106,6 +107,7 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
         "left_out_a": left_out(comparison, Side::A),
         "left_out_b": left_out(comparison, Side::B),
         "seen_once": comparison.seen_once,
+        "unclear": comparison.unclear,
         "differences": comparison.differences.iter().map(|one| difference(comparison, one)).collect::<Vec<Json>>(),
     })
 }
@@ -179,7 +181,7 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             "{seen_once} of these were not looked at a second time; some may be edits that were on their way"
         ));
     }
-    lines.push(verdict(sync, comparison));
+    lines.push(verdict(&sync.name, comparison));
     lines.join("\n")
 }
 
@@ -217,6 +219,13 @@ fn apart(sync: &SyncDefinition, comparison: &Comparison) -> Vec<String> {
         lines.push(format!(
             "without a partner, because the sync's filters leave their like on the other side out: {beside_left_out} records \
              (`tandem sync plan {name}` names them)"
+        ));
+    }
+    if comparison.unclear > 0 {
+        lines.push(format!(
+            "open questions which records belong together, or which of two is too many: {} (`tandem conflicts list --sync \
+             {name}` shows them)",
+            comparison.unclear
         ));
     }
     lines
@@ -312,7 +321,7 @@ fn called(connection: &ConnectionName, record: &RecordId, name: Option<&str>) ->
     }
 }
 
-fn verdict(sync: &SyncDefinition, comparison: &Comparison) -> String {
+fn verdict(sync: &SyncName, comparison: &Comparison) -> String {
     if Side::BOTH.into_iter().any(|side| comparison.is_blind(side)) {
         return "NOT compared: an empty list says nothing of agreement".to_owned();
     }
@@ -322,6 +331,13 @@ fn verdict(sync: &SyncDefinition, comparison: &Comparison) -> String {
             comparison.in_part
         );
     }
+    if comparison.differences.is_empty() && comparison.unclear > 0 {
+        return format!(
+            "nothing differs between the pairs, but whether both sides agree is not known before a person has answered {} \
+             questions",
+            comparison.unclear
+        );
+    }
     let excepted = excepted(comparison);
     match (
         comparison.differences.len(),
@@ -329,8 +345,7 @@ fn verdict(sync: &SyncDefinition, comparison: &Comparison) -> String {
         excepted.is_empty(),
     ) {
         (0, 0, true) => format!(
-            "no pair of {} is linked and nothing waits for a partner: there was nothing to compare",
-            sync.name
+            "no pair of {sync} is linked and nothing waits for a partner: there was nothing to compare"
         ),
         (0, _, true) => "both sides agree".to_owned(),
         (0, ..) => format!("both sides agree, but for {excepted}"),
@@ -378,6 +393,22 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
+    }
+
+    #[test]
+    fn nobody_is_told_that_both_sides_agree_while_it_is_asked_what_belongs_together() {
+        let sync = "customers".parse().expect("a name");
+        let mut comparison = Comparison {
+            pairs: 7,
+            ..Comparison::default()
+        };
+        assert_eq!(verdict(&sync, &comparison), "both sides agree");
+        assert!(comparison.agrees());
+        comparison.unclear = 2;
+        let said = verdict(&sync, &comparison);
+        assert!(said.contains("answered 2 questions"), "{said}");
+        assert!(!said.starts_with("both sides agree"), "{said}");
+        assert!(!comparison.agrees());
     }
 
     #[test]

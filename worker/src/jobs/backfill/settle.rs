@@ -7,11 +7,11 @@ use tandem_domain::{BaseValue, ConflictId, LinkId, RecordId, Side};
 use tandem_engine::{Ambiguity, Ambiguous, Candidate, MatchKey, match_all, same};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Conflict, ConflictFilter, ConflictKind, ConflictState, NAMED_MAX, NewConflict, NewLink,
-    Progress, QuestionKind, Run, ShownRecord, SurveyedRecord,
+    ConflictKind, NAMED_MAX, NewConflict, NewLink, Progress, Run, ShownRecord, SurveyedRecord,
 };
 
 use super::jobs::{CHUNK, Jobs};
+use crate::asked::{ABOUT_PARTNERS, Asked, named};
 use crate::failure::WorkError;
 
 /// Keys are read in pages of this size.
@@ -26,7 +26,7 @@ pub async fn settle(
         &candidates(jobs, run, Side::A).await?,
         &candidates(jobs, run, Side::B).await?,
     );
-    let asked = Asked::of(jobs).await?;
+    let asked = Unclear::of(jobs).await?;
     let (unclear, clear): (Vec<_>, Vec<_>) = matching
         .pairs
         .into_iter()
@@ -49,54 +49,28 @@ pub async fn settle(
 }
 
 /// The records that open questions ask about or name, because several are alike.
-#[derive(Default)]
-struct Asked {
-    a: BTreeSet<RecordId>,
-    b: BTreeSet<RecordId>,
-}
+struct Unclear(BTreeSet<(Side, RecordId)>);
 
-impl Asked {
+impl Unclear {
     async fn of(jobs: &Jobs<'_>) -> Result<Self, WorkError> {
-        let mut all = Self::default();
-        let mut before = None;
-        loop {
-            let filter = ConflictFilter {
-                sync: Some(jobs.sync.name.clone()),
-                state: Some(ConflictState::Open),
-                kind: Some(QuestionKind::Ambiguous.as_str().to_owned()),
-                before,
-                limit: KEYS_PAGE,
-            };
-            let page = jobs.context.store.conflicts(&filter).await?;
-            before = page.last().map(|last| last.id);
-            let is_last = page.len() < KEYS_PAGE;
-            for asked in page {
-                all.add(asked);
-            }
-            if is_last {
-                return Ok(all);
+        let mut all = BTreeSet::new();
+        for kind in ABOUT_PARTNERS {
+            let mut pages = Asked::open(&jobs.sync.name, kind);
+            while let Some(page) = pages.next(jobs.context.store.as_ref()).await? {
+                for asked in page {
+                    let others = named(&asked).into_iter();
+                    all.extend(others.map(|(side, id)| (side, id.clone())));
+                    all.insert((asked.side, asked.record));
+                }
             }
         }
-    }
-
-    fn add(&mut self, asked: Conflict) {
-        let ConflictKind::Ambiguous {
-            candidates, rivals, ..
-        } = asked.kind
-        else {
-            return;
-        };
-        let (own, others) = match asked.side {
-            Side::A => (&mut self.a, &mut self.b),
-            Side::B => (&mut self.b, &mut self.a),
-        };
-        own.insert(asked.record);
-        own.extend(rivals);
-        others.extend(candidates);
+        Ok(Self(all))
     }
 
     fn names(&self, a: &RecordId, b: &RecordId) -> bool {
-        self.a.contains(a) || self.b.contains(b)
+        [(Side::A, a), (Side::B, b)]
+            .into_iter()
+            .any(|(side, id)| self.0.contains(&(side, id.clone())))
     }
 }
 
