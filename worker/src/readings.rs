@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
-use tandem_domain::{Fields, RecordId, Side, Timestamp, Value, checksum};
+use tandem_domain::{Fields, IntentId, RecordId, Side, Timestamp, Value, checksum};
 use tandem_engine::{FilteredBy, Gone, Part, Presence, Snapshot, key_texts, mapped, part};
 use tandem_runtime::{Archived, SyncDefinition};
 use tandem_store::{
@@ -70,14 +70,21 @@ impl Reading {
 
     /// Its entry in the index, as it was read by its id.
     pub fn indexed(&self, sync: &SyncDefinition) -> IndexedRecord {
+        let mut keys = key_texts(&sync.policy, &self.fields);
+        keys.extend(self.made_by().map(reference_key));
         IndexedRecord {
             id: self.record.id.clone(),
-            keys: key_texts(&sync.policy, &self.fields),
+            keys,
             checksum: self.shown_checksum(),
             updated_at: self.record.updated_at,
             in_part: false,
             filtered: !self.may_take_part(),
         }
+    }
+
+    /// The write of ours whose reference it bears.
+    pub fn made_by(&self) -> Option<IntentId> {
+        self.record.reference.as_deref()?.parse().ok()
     }
 
     /// As a reading by its id, of which a field that is left out counts as empty.
@@ -225,6 +232,12 @@ impl Reading {
             covered: BTreeMap::new(),
         })
     }
+}
+
+/// How the index keeps, beside its match keys, which create of ours made a record: a search may be behind what a listing has
+/// shown long ago. No match key begins so, because this sign is written otherwise in the names of fields.
+pub fn reference_key(create: IntentId) -> String {
+    format!("%reference:{create}")
 }
 
 fn left_out(sync: &SyncDefinition, side: Side, record: &RemoteRecord) -> BTreeSet<String> {

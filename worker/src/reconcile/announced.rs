@@ -28,6 +28,24 @@ pub(super) async fn announce(
     work.learn(announced).await
 }
 
+/// Puts a record into the index that is, or may be, what a create of ours has made whose answer is missing: who looks for that
+/// may search a system that is behind. It is there already where a listing has shown it.
+pub(super) async fn announce_effect(work: Work<'_>, here: &Here) -> Result<(), WorkError> {
+    let seen = here.reading.indexed(work.sync);
+    let store = &work.context.store;
+    let known = store.records_by_keys(&work.sync.name, here.side, &seen.keys);
+    let known = known.await?;
+    let mut of_it = known.iter().filter(|known| known.id == seen.id);
+    if of_it.any(|known| known.keys == seen.keys) {
+        return Ok(());
+    }
+    let announced = Confirmation {
+        seen: vec![(here.side, seen)],
+        ..Confirmation::default()
+    };
+    work.learn(announced).await
+}
+
 /// Whether the like of a record has come into the index since that was looked for there.
 pub(super) async fn has_appeared(
     work: Work<'_>,

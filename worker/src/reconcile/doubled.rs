@@ -2,7 +2,7 @@
 //! after its answer was lost, and both landed; or its system carried it out twice; or somebody copied the record with our
 //! reference. It gets no partner; a person is told which of the two is too many, and how often it was sent.
 
-use tandem_domain::{ConflictId, IntentId, RecordId, Side};
+use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_store::{
     Confirmation, ConflictKind, ConflictState, Fact, Intent, IntentOp, IntentState, JobOutcome,
     LinkState, NewConflict,
@@ -106,8 +106,7 @@ pub(super) async fn create_of(
     side: Side,
     reading: &Reading,
 ) -> Result<Option<Intent>, WorkError> {
-    let reference = reading.record.reference.as_deref();
-    let Some(id) = reference.and_then(|text| text.parse::<IntentId>().ok()) else {
+    let Some(id) = reading.made_by() else {
         return Ok(None);
     };
     let intent = work.context.store.intent(id).await?;

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use tandem_connectors::{Lookup, RemoteRecord};
-use tandem_domain::{RecordId, Timestamp, Value};
-use tandem_engine::{MatchKey, is_form_of, match_keys};
-use tandem_store::{Confirmation, Intent, IntentOp, IntentState, IntentVerdict, Link, Waiting};
+use tandem_domain::{RecordId, Side, Timestamp, Value};
+use tandem_engine::{MatchKey, is_form_of, match_keys, stored_as};
+use tandem_store::{
+    Confirmation, Intent, IntentOp, IntentState, IntentVerdict, KnownRecord, Link, Waiting,
+};
 
 use super::create::keep_id;
 use super::created::{link_created, relink};
 use super::looks::pause_within;
-use super::lookup::{find_by_key, may_have_key};
+use super::lookup::{SAME_KEY_MAX, find_by_key, may_have_key};
 use super::met;
 use super::read_back::read_created;
 use super::shown::wait_until_whole;
@@ -34,7 +36,8 @@ pub(super) fn lost_create(intents: &[Intent]) -> Option<&Intent> {
         .find(|intent| intent.op == IntentOp::Create && intent.state != IntentState::Planned)
 }
 
-/// A record of which the system has told the id shows within this time, or is gone: nothing is more likely to be doubled.
+/// A record that was made, by the word of its system or by what a listing showed, shows within this time, or is gone: nothing is
+/// more likely to be doubled.
 const SHOWS_WITHIN: Duration = Duration::from_secs(600);
 
 /// It is looked for at least so long before it is sent again: what is hidden for a moment would be doubled.
@@ -47,6 +50,8 @@ pub(super) async fn settle_create(
     intent: &Intent,
     link: Option<&Link>,
 ) -> Result<Performed, WorkError> {
+    let sent = intent.sent_at.unwrap_or(intent.created_at);
+    let since = work.context.now().since(sent);
     match find_effect(work, intent).await? {
         Some(Effect::Whole(found)) => {
             return match link {
@@ -55,17 +60,15 @@ pub(super) async fn settle_create(
             };
         }
         Some(Effect::InPart(record)) => return wait_until_whole(work, intent.side, &record),
-        None => {}
-    }
-    let sent = intent.sent_at.unwrap_or(intent.created_at);
-    let since = work.context.now().since(sent);
-    if intent.target.is_some() {
-        if since < SHOWS_WITHIN {
+        Some(Effect::Hidden) if since < SHOWS_WITHIN => {
             return Ok(look_later(work, since, SHOWS_WITHIN - since));
         }
-        // Somebody deleted it at once, or merged it.
-        let reason = "it was made, and is not there any more; planned anew";
-        return plan_anew(work, intent, reason).await;
+        Some(Effect::Hidden) => {
+            // Somebody deleted it at once, or merged it.
+            let reason = "it was made, and is not there any more; planned anew";
+            return plan_anew(work, intent, reason).await;
+        }
+        None => {}
     }
     let idempotent = work.can(intent.side, |stream| stream.idempotent_create);
     let lands_within = lands_within(work, intent);
@@ -109,10 +112,15 @@ pub(super) async fn settle_forgotten(
     if could_be_effect(work, intent, like) {
         return link_created(work, intent, like, None).await;
     }
+    let sent = intent.sent_at.unwrap_or(intent.created_at);
+    let since = work.context.now().since(sent);
     match find_effect(work, intent).await? {
         Some(Effect::Whole(found)) => link_created(work, intent, &found, None).await,
         Some(Effect::InPart(record)) => wait_until_whole(work, intent.side, &record),
-        None => {
+        Some(Effect::Hidden) if since < SHOWS_WITHIN => {
+            Ok(look_later(work, since, SHOWS_WITHIN - since))
+        }
+        Some(Effect::Hidden) | None => {
             let reason = "it was never seen, and its like is there; matched with that";
             // Its dead letter may be replayed meanwhile, and then it is under way again.
             let given_up = IntentVerdict {
@@ -168,6 +176,8 @@ pub(super) enum Effect {
     Whole(Box<Reading>),
     /// It is there, or may be: a search shows a part of it, and its system does not have it under its id.
     InPart(RecordId),
+    /// It was made, and cannot be read now.
+    Hidden,
 }
 
 impl Effect {
@@ -180,7 +190,8 @@ impl Effect {
     }
 }
 
-/// Looks for the effect by external reference, then by each match key.
+/// Looks for the effect by external reference, then by each match key: in the system's search, and in the index of what
+/// listings and readings have shown. A search may be behind them by minutes.
 pub(super) async fn find_effect(
     work: Work<'_>,
     intent: &Intent,
@@ -190,7 +201,7 @@ pub(super) async fn find_effect(
     if let Some(id) = &intent.target {
         // The system has told its id: nothing else is the effect.
         let found = readings::read(work.sync, intent.side, id, work.claimed.job.hints).await?;
-        return Ok(found.map(Effect::of));
+        return Ok(Some(found.map_or(Effect::Hidden, Effect::of)));
     }
     let by_reference = end
         .connector
@@ -200,6 +211,9 @@ pub(super) async fn find_effect(
         let found = Reading::new(work.sync, intent.side, record, None);
         return Ok(Some(Effect::of(found)));
     }
+    if let Some(found) = shown_with_reference(work, intent).await? {
+        return Ok(Some(found));
+    }
     let wanted = match_keys(&work.sync.policy, &intent.fields);
     for key in &wanted {
         let records = find_by_key(work, intent.side, key, &intent.fields).await?;
@@ -207,7 +221,50 @@ pub(super) async fn find_effect(
             return Ok(Some(found));
         }
     }
-    Ok(None)
+    let Some(strongest) = wanted.first() else {
+        return Ok(None);
+    };
+    let keys = stored_as(&[String::from(strongest.clone())]);
+    let mut known = indexed_by(work, intent.side, &keys).await?;
+    known.retain(|known| known.link.is_none());
+    let ids: Vec<RecordId> = known.into_iter().map(|known| known.id).collect();
+    let shown = readings::read_all(work.sync, intent.side, &ids).await?;
+    let records = shown.into_iter().map(|reading| reading.record).collect();
+    free_effect(work, intent, &wanted, records).await
+}
+
+/// The record that a listing or a reading has shown with the reference of a create, as it is now.
+async fn shown_with_reference(
+    work: Work<'_>,
+    intent: &Intent,
+) -> Result<Option<Effect>, WorkError> {
+    let keys = [readings::reference_key(intent.id)];
+    let mut is_hidden = false;
+    for known in indexed_by(work, intent.side, &keys).await? {
+        let hints = work.claimed.job.hints;
+        let reading = readings::read(work.sync, intent.side, &known.id, hints).await?;
+        match reading {
+            // An answer that shows no reference says nothing of it.
+            Some(found) if found.made_by().is_none_or(|id| id == intent.id) => {
+                return Ok(Some(Effect::of(found)));
+            }
+            Some(_) => {}
+            None => is_hidden = true,
+        }
+    }
+    Ok(is_hidden.then_some(Effect::Hidden))
+}
+
+/// The first records of a side that the index has with one of these keys.
+async fn indexed_by(
+    work: Work<'_>,
+    side: Side,
+    keys: &[String],
+) -> Result<Vec<KnownRecord>, WorkError> {
+    let store = &work.context.store;
+    let mut known = store.records_by_keys(&work.sync.name, side, keys).await?;
+    known.truncate(SAME_KEY_MAX);
+    Ok(known)
 }
 
 /// A record found by a natural key is the effect only if it belongs to nobody else, and shows what was sent.

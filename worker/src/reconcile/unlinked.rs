@@ -6,11 +6,11 @@ use tandem_domain::line::line;
 use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Single, key_texts, stored_as};
 use tandem_store::{
-    Confirmation, ConflictFilter, ConflictKind, ConflictState, Event, EventKind, Fact, Hints,
-    Intent, JobOutcome, JobState, LinkState, Moot, PairContext, Resolution, Waiting, why_left_out,
+    Confirmation, ConflictState, Event, EventKind, Fact, Hints, Intent, JobOutcome, JobState,
+    LinkState, Moot, PairContext, QuestionKind, Resolution, Waiting, why_left_out,
 };
 
-use super::announced::{announce, has_appeared};
+use super::announced::{announce, announce_effect, has_appeared};
 use super::create::{create, plan_create};
 use super::created::link_created;
 use super::doubled;
@@ -363,6 +363,7 @@ pub(super) async fn await_partner(
     if !ours && is_over && is_forgotten(work, &intent).await? {
         return settle_forgotten(work, &intent, &here.reading).await;
     }
+    announce_effect(work, here).await?;
     Ok(work.again_after(KEY_BUSY_PAUSE, Waiting::Partner))
 }
 

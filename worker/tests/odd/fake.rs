@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_connectors::{
-    Connector, ConnectorError, Listing, PageToken, ReadOutcome, RemoteRecord, Write,
+    Connector, ConnectorError, Listing, Lookup, PageToken, ReadOutcome, RemoteRecord, Write,
 };
 use tandem_domain::{Clock, Fields, RecordId, Side, StreamName, Value};
 use tandem_testkit::TestClock;
@@ -186,6 +186,33 @@ async fn a_listing_that_is_behind_does_not_show_what_a_read_shows() {
     assert_eq!(bench.read(&id).await, None, "hidden from reads alone");
     bench.clock.advance(SECOND);
     assert!(bench.read(&id).await.is_some());
+}
+
+#[tokio::test]
+async fn a_search_that_is_behind_does_not_find_what_reads_and_listings_show() {
+    let oddities = Oddities {
+        search_lag: Lag {
+            by: SECOND,
+            ..Lag::default()
+        },
+        ..Oddities::default()
+    };
+    let bench = bench(PLAIN, oddities);
+    let id = bench.ann();
+    let found = async || {
+        let (name, value) = ("name", Value::Text("Ann".to_owned()));
+        let lookup = Lookup::Field {
+            name,
+            value: &value,
+        };
+        let found = bench.system.find(&bench.things, &lookup).await;
+        found.expect("it answers").map_or(0, |found| found.len())
+    };
+    assert_eq!(found().await, 0);
+    assert_eq!(bench.list(None).await.0.first(), Some(&id));
+    assert!(bench.read(&id).await.is_some());
+    bench.clock.advance(SECOND);
+    assert_eq!(found().await, 1);
 }
 
 #[tokio::test]

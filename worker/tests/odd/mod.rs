@@ -33,6 +33,7 @@ mod set_back_clocks;
 mod set_back_meanwhile;
 mod set_back_over;
 mod set_back_wiped;
+mod shown_by_listings;
 mod shown_elsewhere;
 mod shown_late;
 mod side_effects;

@@ -220,7 +220,7 @@ impl FakeSystem {
     }
 
     fn found(&self, lookup: &Lookup<'_>) -> Option<Vec<RemoteRecord>> {
-        let lag = Lag::default();
+        let lag = self.oddities().search_lag;
         let mut ids = self.ids();
         let finds_all = self.oddities().finds_what_it_hides;
         ids.retain(|id| finds_all || !self.state().is_hidden(id, self.real_now()));

@@ -23,6 +23,8 @@ pub struct Oddities {
     pub lag: Lag,
     /// How far listings are behind.
     pub listing_lag: Lag,
+    /// How far searches are behind.
+    pub search_lag: Lag,
     /// Answers to creates hold the id alone, whatever the system's talents.
     pub creates_answer_id_alone: bool,
     /// Answers to updates hold no record, whatever the system's talents.
