@@ -271,14 +271,11 @@ async fn live_and_tell(seed: u64, odd: Odd) {
 }
 
 async fn new_world(seed: u64, draw: &Draw) -> World {
-    let (mut a, mut b) = (
+    let (a, mut b) = (
         (draw.talents(), draw.oddities()),
         (draw.talents(), draw.oddities()),
     );
     b.1.clock_put_back = put_back(seed);
-    for odd in [&mut a.1, &mut b.1] {
-        odd.search_lag = searches_late(seed);
-    }
     World::odd(seed, policy(), a, b, Archived::Gone).await
 }
 
@@ -288,15 +285,6 @@ fn put_back(seed: u64) -> Option<Timestamp> {
     let turn = seed / KINDS;
     let after = Duration::from_secs(10 + turn % 30);
     (turn % 3 == 1).then(|| TestClock::default().now().plus(after))
-}
-
-/// In another world of three the searches of both sides are behind, for less than a create without an answer is looked for.
-fn searches_late(seed: u64) -> Lag {
-    let is_late = seed / KINDS % 3 == 2;
-    Lag {
-        by: Duration::from_secs(if is_late { 20 } else { 0 }),
-        shows: Meanwhile::Before,
-    }
 }
 
 async fn live_in(world: &World, draw: &Draw, seed: u64) {
