@@ -104,6 +104,7 @@ pub(super) async fn finish(
     logs.extend(under::lost(work, &open, &planned, &carried));
     logs.extend(logged);
     let mut asked = conflicts(work, &open, &planned, &unshown.ask);
+    asked.retain(|one| !moot::is_kept(work, &settled, one));
     asked.extend(over);
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),

@@ -3,7 +3,10 @@
 
 use tandem_domain::{ConflictId, RecordId, Side};
 use tandem_engine::{LinkFate, Plan, Settled, WriteOp};
-use tandem_store::{Confirmation, ConflictState, Fact, Moot, QuestionKind, Resolution, Ruling};
+use tandem_store::{
+    Confirmation, ConflictKind, ConflictState, Fact, Moot, NewConflict, QuestionKind, Resolution,
+    Ruling,
+};
 
 use super::answered;
 use super::linked::Open;
@@ -112,6 +115,15 @@ fn is_carried_out(ruling: &Ruling, kind: QuestionKind, planned: &Plan) -> bool {
             _,
         ) => is_kept,
     }
+}
+
+/// Whether what is to be asked is why a value was not kept, and both sides hold the same by now: nobody would look at the pair
+/// again to close it.
+pub(super) fn is_kept(work: Work<'_>, settled: &Settled, asked: &NewConflict) -> bool {
+    let ConflictKind::NotKept { field, .. } = &asked.kind else {
+        return false;
+    };
+    settled.known_a.contains_key(field) && agrees(work, settled, field)
 }
 
 /// Whether both sides agree in a field.

@@ -3,9 +3,10 @@
 //! that came right after our write, before that was read back, looked like the system's form of our value: two events
 //! tell the two apart.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp, Value};
+use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, is_form_of, same};
 use tandem_store::{
     Change, ConflictKind, Event, EventKind, Intent, IntentOp, IntentState, Link, NewConflict,
@@ -16,6 +17,7 @@ use super::changed::has_usable_times;
 use super::met::{self, Stood};
 use super::own_write::is_of;
 use super::pair::{CLOCK_SLACK, Look, Pair};
+use super::recover::Recovery;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::{Reading, hint};
@@ -64,7 +66,7 @@ pub(super) async fn find(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    late: &[&Intent],
+    (recovery, late): (&Recovery, &[&Intent]),
 ) -> Result<Around, WorkError> {
     let mut around = Around::default();
     for side in Side::BOTH {
@@ -76,9 +78,10 @@ pub(super) async fn find(
         let undated = late.filter(|intent| !is_of(work, dated, intent));
         let seen_late = undated.map(|intent| OwnWrite {
             others_moved: stands_beside(work, link, intent, reading),
-            ..seen_late(link, intent, reading)
+            ..seen_late(work, link, intent, reading)
         });
-        let earlier = link.side(side).memory.own_write.clone();
+        let earlier = link.side(side).memory.own_write.as_ref();
+        let earlier = earlier.map(|own| beside_edit(work, &recovery.base, (side, reading), own));
         let Some(own) = &seen_late.or(earlier) else {
             continue;
         };
@@ -144,10 +147,11 @@ fn stands_beside(work: Work<'_>, link: &Link, intent: &Intent, now: &Reading) ->
 }
 
 /// What a write did of which only now is known that it took effect.
-pub(super) fn seen_late(link: &Link, intent: &Intent, now: &Reading) -> OwnWrite {
+pub(super) fn seen_late(work: Work<'_>, link: &Link, intent: &Intent, now: &Reading) -> OwnWrite {
     let known = link.side(intent.side);
     OwnWrite {
-        before: known.updated_at,
+        // What had been edited when it was decided was read, and went under nothing unseen.
+        before: known.updated_at.max(read_as_of(work, intent)),
         after: now.record.updated_at,
         read_at: intent.created_at,
         replaced: known.checksum.clone().unwrap_or_default(),
@@ -156,6 +160,40 @@ pub(super) fn seen_late(link: &Link, intent: &Intent, now: &Reading) -> OwnWrite
         others_moved: false,
         made: false,
         unread: false,
+    }
+}
+
+/// The time of change, by its system's clock, that the record had when a write to it was decided.
+fn read_as_of(work: Work<'_>, intent: &Intent) -> Option<Timestamp> {
+    let offset = work.sync.end(intent.side).connector.clock_offset_micros();
+    let decided = intent.decided.iter();
+    let until = decided.filter_map(|one| match intent.side {
+        Side::A => one.a_until,
+        Side::B => one.b_until,
+    });
+    until.max().map(|at| at.shifted(offset))
+}
+
+/// A time in whole seconds does not tell our write from an edit in the same second, and the one shows beside the other: then
+/// one of the events is of that edit.
+pub(super) fn beside_edit(
+    work: Work<'_>,
+    base: &BTreeMap<String, BaseValue>,
+    (side, reading): (Side, &Reading),
+    own: &OwnWrite,
+) -> OwnWrite {
+    let is_coarse = own.after.is_some_and(|at| at.as_micros() % 1_000_000 == 0);
+    let is_same = own.after == reading.record.updated_at;
+    let mut rules = work.sync.policy.fields.iter();
+    let mut is_edited = || {
+        rules.any(|rule| {
+            let known = base.get(&rule.name).map(|base| base.side(side));
+            known.is_some_and(|known| !same(rule.equality, known, &reading.value(&rule.name)))
+        })
+    };
+    OwnWrite {
+        others_moved: own.others_moved || is_coarse && is_same && is_edited(),
+        ..own.clone()
     }
 }
 

@@ -7,7 +7,7 @@ use tandem_store::{Intent, IntentOp, LinkUpdate, OwnWrite};
 
 use super::changed::{changed, could_be_of};
 use super::linked::Open;
-use super::overwritten::seen_late;
+use super::overwritten::{beside_edit, seen_late};
 use super::pair::CLOCK_SLACK;
 use super::sending::Carried;
 use crate::executor::{Work, shows_field};
@@ -72,7 +72,7 @@ pub(super) fn own_write(
         }
         // What it went over and is known is told once.
         let is_told = is_told || open.shown.covered().any(|one| one.0 == side);
-        let own = seen_late(&open.link, intent, now);
+        let own = seen_late(work, &open.link, intent, now);
         return Some(OwnWrite {
             before: own.before.filter(|_| !is_told),
             ..own
@@ -81,7 +81,7 @@ pub(super) fn own_write(
     let earlier = earlier.filter(|own| own.after == now.record.updated_at && !is_told);
     earlier.map(|own| OwnWrite {
         unread: false,
-        ..own
+        ..beside_edit(work, &open.base, (side, now), &own)
     })
 }
 

@@ -11,9 +11,9 @@ use tandem_store::{
 };
 
 use super::pairs::{self, TALENTS, propagates};
-use crate::world::system::FakeSystem;
 use crate::world::system::faults::Moment;
 use crate::world::system::oddities::Oddities;
+use crate::world::system::{FakeSystem, Fault};
 use crate::world::{World, policy};
 
 /// So far apart are an edit and a write of ours.
@@ -455,4 +455,71 @@ async fn events_of_the_delete_and_of_what_was_seen_before_it_tell_of_no_lost_edi
     world.tell(Side::B, &b, EventKind::Deleted, ours).await;
     world.tell_b(&b, &[seen, seen]).await;
     assert_eq!(world.asked("overwritten").await, []);
+}
+
+/// Times of records in whole seconds, as many systems tell them; their events are exact.
+fn whole_seconds() -> Oddities {
+    Oddities {
+        whole_seconds: true,
+        hides_versions: true,
+        ..Oddities::default()
+    }
+}
+
+#[tokio::test]
+async fn an_edit_in_the_second_of_our_write_that_stands_beside_it_is_not_said_to_be_overwritten() {
+    for edit in [("note", "new"), ("city", "Turin")] {
+        for echo_first in [true, false] {
+            let odd = whole_seconds();
+            let (world, a, b, mut told) = written_while_edited(odd, Moment::AfterWrite, edit).await;
+            if !echo_first {
+                told.reverse();
+            }
+            for _ in 0..2 {
+                world.tell_b(&b, &told).await;
+            }
+            world.sweep().await;
+            world.tell_b(&b, &told).await;
+            assert_eq!(world.asked("overwritten").await, [], "{edit:?}");
+            assert_eq!(world.a.texts(&a).expect("she is there")[edit.0], edit.1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_edit_in_the_second_of_our_write_that_it_went_over_is_asked_about() {
+    let edit = ("city", "Turin");
+    let (world, _, b, told) =
+        written_while_edited(whole_seconds(), Moment::BeforeWrite, edit).await;
+    world.tell_b(&b, &told).await;
+    assert_eq!(world.asked("overwritten").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_edit_that_had_lost_before_a_write_without_answer_was_sent_is_not_said_to_be_overwritten()
+ {
+    for compares_versions in [true, false] {
+        let odd = Oddities {
+            compares_versions,
+            ..Oddities::default()
+        };
+        let (world, a, b) = one_pair(policy(), odd).await;
+        world.b.user_edits(&b, "city", "Turin");
+        let edited = world.clock.now();
+        world.clock.advance(Duration::from_secs(7));
+        world.a.user_edits(&a, "city", "Lyon");
+        let (instants, clock) = (Instants::default(), Arc::clone(&world.clock));
+        let noted = instants.clone();
+        let deed = move |_: &FakeSystem| noted.note(clock.now());
+        world.b.once(Moment::BeforeWrite, &b, deed);
+        world.b.go_wrong(&[Fault::LostResponse]);
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+        assert_eq!(world.b.contents()[0]["city"], "Lyon");
+        let told = [&[edited][..], &instants.all()].concat();
+        for _ in 0..2 {
+            world.tell_b(&b, &told).await;
+        }
+        assert_eq!(world.asked("overwritten").await, []);
+    }
 }
