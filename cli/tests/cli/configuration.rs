@@ -1,5 +1,7 @@
 //! `check`, `apply` and `export`.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use tandem_simulator::SimKind;
 
 use crate::support::{Site, finish, texts};
@@ -213,4 +215,22 @@ async fn a_dry_run_says_what_would_change_and_makes_nothing() {
     assert!(dry.out.contains("Nothing was stored"), "{dry:?}");
     assert!(dry.out.contains("added sync customers"), "{dry:?}");
     assert!(!site.data().exists());
+}
+
+#[tokio::test]
+async fn tandem_up_listens_where_the_environment_says_rather_than_where_the_file_does() {
+    let site = Site::start(1).await;
+    let place = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let wanted = place.local_addr().expect("it is bound").to_string();
+    drop(place);
+    let mut command = site.command(&["up"]);
+    command.env("TANDEM_LISTEN", &wanted);
+    let up = site.up_by(command).await;
+    assert_eq!(up.address, wanted);
+    up.stop().await;
+    let mut command = site.command(&["up"]);
+    command.env("TANDEM_LISTEN", "here");
+    let refused = finish(command, "").await;
+    assert_ne!(refused.code, 0);
+    assert!(refused.err.contains("here"), "{refused:?}");
 }

@@ -226,3 +226,42 @@ async fn a_refusal_that_calls_itself_a_success_is_one_dead_letter_with_its_words
     })
     .await;
 }
+
+#[tokio::test]
+async fn each_change_of_how_a_connection_is_is_one_line_of_the_log_and_shows_in_the_metrics() {
+    let (b, left, _) = refusing(
+        |_| true,
+        || Answer::new(401, &json!({ "message": "who are you?" })),
+    )
+    .await;
+    let a = Mock::plain(1).await;
+    a.books().add(&ann());
+    let site = Site::up(a, b).await;
+    let shows = async |state: &str| {
+        let wanted = format!("tandem_connection_state{{connection=\"right\",state=\"{state}\"}} 1");
+        site.metrics().await.lines().any(|line| line == wanted)
+    };
+    site.until("it is said to be up", async || shows("up").await)
+        .await;
+    left.store(usize::MAX, Ordering::SeqCst);
+    site.a.books().edit("1", &json!({ "city": "Lyon" }));
+    site.until("it is said to refuse the credentials", async || {
+        shows("unauthorized").await
+    })
+    .await;
+    left.store(0, Ordering::SeqCst);
+    site.tandem(&["connections", "reset", "right"]).await;
+    site.until("it is said to be up again", async || shows("up").await)
+        .await;
+    site.until("the edit arrives", async || {
+        site.b.books().all("city") == ["Lyon"]
+    })
+    .await;
+    let story = site.story();
+    for once in [
+        "connection right refuses the credentials",
+        "connection right has recovered",
+    ] {
+        assert_eq!(story.matches(once).count(), 1, "{once}: {story}");
+    }
+}

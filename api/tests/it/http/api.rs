@@ -248,6 +248,12 @@ async fn a_question_is_answered_with_a_record_that_is_there_and_promised_to_nobo
         .await
         .expect("they are opened");
     let path = |id| format!("/api/v1/conflicts/{id}/resolve");
+    let nobody = Some(json!({"answer": "link_to", "record": "gone-typo"}));
+    let refused = site.call("POST", &path(id), nobody).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    assert!(refused.body.contains("`gone-typo`"), "{}", refused.body);
+    let still = site.get(&format!("/api/v1/conflicts/{id}")).await;
+    assert_eq!(still["state"], "open");
     let body = || Some(json!({"answer": "link_to", "record": "b2"}));
     site.post(&path(id), body()).await;
     let promised = site.call("POST", &path(other), body()).await;

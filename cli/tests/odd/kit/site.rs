@@ -183,6 +183,12 @@ syncs:
         page["items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// What Prometheus would read.
+    pub async fn metrics(&self) -> String {
+        let text = get_text(&format!("{}/metrics", self.base_url())).await;
+        text.unwrap_or_else(|| panic!("the metrics can be read. {}", self.story()))
+    }
+
     /// The questions of a kind, whatever became of them.
     pub async fn questions(&self, kind: &str) -> Vec<Json> {
         self.listed(&format!("/conflicts?kind={kind}")).await

@@ -6,6 +6,7 @@ use axum::response::Response;
 use futures::future::join_all;
 use serde_json::json;
 use tandem_connectors::{Connector, ConnectorError, Listing, Page, RestConnector};
+use tandem_domain::RecordId;
 
 use crate::server::{LIST, Seen, Server, items, json, manifest, with_header};
 
@@ -62,6 +63,33 @@ async fn many_requests_at_once_sign_in_once() {
             .expect("requests")
             .header("authorization"),
         "Session YWRtaW46dDE="
+    );
+}
+
+#[tokio::test]
+async fn a_secret_in_a_header_of_all_requests_is_sent_with_each_and_never_said() {
+    let server = Server::start(|seen, _| match seen.path.as_str() {
+        "/items" => empty(),
+        _ => json(
+            403,
+            json!({"message": format!("key {} is of no use", seen.header("x-tenant"))}),
+        ),
+    })
+    .await;
+    let top = "headers: { X-Tenant: 'tenant-{{ credentials.key }}' }";
+    let connector = server.connector(&manifest(top, LIST, ""));
+    list(&connector).await.expect("a page");
+    let read = connector.read(&items(), &[RecordId::new("7")]).await;
+    let error = read.expect_err("it is refused").to_string();
+    let sent: Vec<String> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.header("x-tenant").to_owned())
+        .collect();
+    assert_eq!(sent, ["tenant-s3cret-key"; 2]);
+    assert!(
+        error.contains("is of no use") && !error.contains("s3cret-key"),
+        "{error}"
     );
 }
 

@@ -75,6 +75,53 @@ async fn a_bad_value_in_a_field_that_nobody_uses_does_not_matter() {
 }
 
 #[tokio::test]
+async fn a_word_that_the_manifest_does_not_know_sets_its_record_aside_and_says_which_word_of_which_field()
+ {
+    let worded = |list: &str| {
+        let text = manifest("", list, "");
+        text.replace(
+            "name: { path: /name }",
+            "name: { path: /name, values: { A: active, B: blocked } }",
+        )
+    };
+    let body = page(r#""C""#, "null");
+    let body = String::from_utf8(body)
+        .expect("a text")
+        .replace("Ada", "A")
+        .replace("Eve", "B");
+    let server = Server::start(move |_, _| verbatim(200, body.as_bytes())).await;
+    let connector = server.connector(&worded(LIST));
+    let listed = needing(connector, &["name"])
+        .list(&items(), &Listing::All, None)
+        .await;
+    let page = listed.expect("the others go on");
+    let known: Vec<_> = page
+        .records
+        .iter()
+        .map(|one| one.fields["name"].clone())
+        .collect();
+    assert_eq!(
+        known,
+        ["active", "blocked"].map(|word| Value::Text(word.to_owned()))
+    );
+    assert_eq!(page.unreadable.len(), 1);
+    let row = &page.unreadable[0];
+    assert_eq!(row.id, Some(RecordId::new("2")));
+    assert!(
+        row.reason.contains("`name`") && row.reason.contains("\"C\" is none of"),
+        "{}",
+        row.reason
+    );
+    // Whoever does not map the field has all three.
+    let unmapped = needing(server.connector(&worded(LIST)), &["price"]);
+    let page = unmapped
+        .list(&items(), &Listing::All, None)
+        .await
+        .expect("a page");
+    assert_eq!((page.records.len(), page.unreadable.len()), (3, 0));
+}
+
+#[tokio::test]
 async fn a_nul_is_left_out_of_a_text() {
     let server = Server::start(|_, _| verbatim(200, &page(r#""Gh\u0000ent""#, "null"))).await;
     let connector = server.connector(&manifest("", LIST, ""));
