@@ -2,6 +2,7 @@
 
 mod asked;
 mod back_and_forth;
+mod back_in_use;
 mod between;
 mod clock_put_back;
 mod clocks;
@@ -20,12 +21,15 @@ mod lost_answers;
 mod lost_track;
 mod made_again;
 mod moot;
+mod never_agreed;
 mod never_seen;
 mod normal_forms;
 mod not_deleted;
+mod not_kept;
 mod not_ours;
 mod outdated_answers;
 mod pairs;
+mod read_last;
 mod seen;
 mod set_back;
 mod set_back_anew;
