@@ -1,4 +1,5 @@
-//! Jobs whose worker died are handed back when their lease has ended.
+//! Jobs whose worker died are handed back when their lease has ended, and what a clock that was ahead has put off for longer
+//! than anything waits is made due.
 
 use std::sync::Arc;
 
@@ -35,7 +36,10 @@ impl Pass for RescueExpired {
     async fn run(&self, now: Timestamp) -> Result<PassReport, StoreError> {
         let jobs = self.store.rescue_expired(now, BATCH_JOBS).await?;
         if !jobs.is_empty() {
-            tracing::warn!(jobs = jobs.len(), "their workers went away; handed back");
+            tracing::warn!(
+                jobs = jobs.len(),
+                "their workers went away, or a clock that was ahead had put them off: they wait to be done"
+            );
             self.doorbell.ring(&jobs);
         }
         Ok(PassReport {

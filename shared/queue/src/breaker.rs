@@ -207,10 +207,14 @@ impl Breaker {
         };
     }
 
-    /// The state at `now`: an open breaker is half open once its time is over.
+    /// The state at `now`: an open breaker is half open once its time is over. So is one that would be open for longer than it
+    /// can be: a clock that was ahead has opened it.
     fn at(&self, now: Timestamp) -> State {
+        let longest = self.config.open_max * 2;
         match self.state {
-            State::Open { until, span } if now >= until => State::HalfOpen { probe: None, span },
+            State::Open { until, span } if now >= until || until.since(now) > longest => {
+                State::HalfOpen { probe: None, span }
+            }
             state => state,
         }
     }
@@ -236,6 +240,15 @@ mod tests {
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_breaker_that_a_clock_ahead_has_opened_is_tried_once_the_clock_is_right() {
+        let mut breaker = Breaker::new(BreakerConfig::default());
+        let ahead = at(1_000_000_000);
+        breaker.trip(ahead, 0);
+        assert!(matches!(breaker.state(ahead), BreakerState::Open { .. }));
+        assert_eq!(breaker.state(at(1_000)), BreakerState::HalfOpen);
     }
 
     fn opened_at(secs: i64) -> Breaker {

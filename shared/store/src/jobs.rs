@@ -259,6 +259,10 @@ pub struct JobCounts {
 /// A job whose process went away so often in a row while it ran is a dead letter.
 pub const CRASHES_MAX: u32 = 3;
 
+/// No job waits longer than this: tries are at most a week apart, and what else is waited for is looked at more often. One that
+/// is put off further was put off by a clock that was ahead.
+pub const PUT_OFF_MAX: Duration = Duration::from_secs(8 * 24 * 3_600);
+
 /// Jobs that ran when their process went away twice are run this far apart, so that of those that ran beside
 /// each other only the one that kills it is there when it dies again.
 pub const SUSPECTS_APART: Duration = Duration::from_secs(1);
@@ -302,7 +306,8 @@ pub trait JobStore: Send + Sync {
 
     /// Hands back jobs whose lease ended before `now` (attempt counted), at most `limit`, merging. One whose
     /// process went away [`CRASHES_MAX`] times in a row while it ran is a dead letter instead: it may be what
-    /// kills it. Returns the jobs that stand for the others.
+    /// kills it. Makes also due what waits for longer than [`PUT_OFF_MAX`], at most `limit`. Returns the jobs that stand for
+    /// the others, and those that are due now.
     async fn rescue_expired(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
 
     /// Hands back every running job, whoever holds it: for a process that knows that it is alone. The

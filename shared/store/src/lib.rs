@@ -48,7 +48,7 @@ pub use health::{ClockNote, ConnectionHealth, ConnectionState, HealthStore, Held
 pub use jobs::{
     ATTEMPTS_KEPT, CRASHES_MAX, ClaimRequest, ClaimedJob, Edits, Failure, Hints, Job, JobAttempt,
     JobClass, JobCounts, JobFilter, JobKind, JobOutcome, JobState, JobStore, Lane, Lease, NewJob,
-    SUSPECTS_APART, Trigger, crashed,
+    PUT_OFF_MAX, SUSPECTS_APART, Trigger, crashed,
 };
 pub use leases::LeaseStore;
 pub use links::{

@@ -262,9 +262,8 @@ async fn index_page(
     let jobs = readings
         .into_iter()
         .map(|reading| {
-            // A system without times of change has at least the time at which the change was found.
-            let found = Some(now).filter(|_| reading.record.updated_at.is_none());
-            let hints = hints_of(cause.side, reading.edited_at.or(found));
+            // When a change was found says nothing of when it was made: where the system does not tell, `prefer` decides.
+            let hints = hints_of(cause.side, reading.edited_at);
             context.reconcile_job(cause, reading.record.id, hints)
         })
         .collect();

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use tandem_domain::{Clock, Side};
+use tandem_engine::SyncPolicy;
+use tandem_runtime::Archived;
 use tandem_store::{JobKind, LinkState, Run, RunFilter, RunKind, RunState};
 
 use super::PLAIN;
+use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
 
 pub async fn newest(world: &World, kind: RunKind, side: Option<Side>) -> Run {
@@ -124,4 +127,33 @@ async fn a_cursor_that_was_stored_ahead_of_the_clock_hides_nothing_any_more() {
     let run = poll(&world, Side::A).await;
     assert_eq!(run.progress.queued, 1);
     world.assert_agreement(1);
+}
+
+#[tokio::test]
+async fn where_a_system_tells_no_times_prefer_decides_and_not_when_a_change_was_found() {
+    let timeless = Oddities {
+        hides_times: true,
+        ..Oddities::default()
+    };
+    let prefers_b = SyncPolicy {
+        prefer: Side::B,
+        ..policy()
+    };
+    let plain = (PLAIN, Oddities::default());
+    let world = World::odd(1, prefers_b, (PLAIN, timeless), plain, Archived::Gone).await;
+    let a = world
+        .a
+        .user_creates(&[("name", "Ann"), ("email", "ann@x.example")]);
+    world.first_sync().await;
+    world.sweep().await;
+    assert_eq!(world.dead().await, []);
+    let b = world.b.ids().remove(0);
+    for (system, id, city) in [(&world.b, &b, "Lyon"), (&world.a, &a, "Ghent")] {
+        world.clock.advance(Duration::from_secs(60));
+        system.user_edits(id, "city", city);
+    }
+    world.clock.advance(Duration::from_secs(60));
+    world.sweep().await;
+    assert_eq!(world.a.kept(&a, "city"), "Lyon");
+    assert_eq!(world.b.kept(&b, "city"), "Lyon");
 }

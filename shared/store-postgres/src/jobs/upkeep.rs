@@ -6,7 +6,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{
-    CRASHES_MAX, Edits, JobKind, Lease, SUSPECTS_APART, StoreError, Waiting as WaitsFor, crashed,
+    CRASHES_MAX, Edits, JobKind, Lease, PUT_OFF_MAX, SUSPECTS_APART, StoreError,
+    Waiting as WaitsFor, crashed,
 };
 
 use super::dead;
@@ -62,8 +63,39 @@ pub(super) async fn rescue(
         .bind(now.as_micros())
         .bind(sql::limit(limit));
     let jobs = read_all(&txn.all(statement).await?)?;
-    take_back(txn, jobs, now).await
+    let mut waiting = take_back(txn, jobs, now).await?;
+    let forward = sqlx::query(BRING_FORWARD)
+        .bind(now.as_micros())
+        .bind(now.plus(PUT_OFF_MAX).as_micros())
+        .bind(sql::limit(limit));
+    for row in &txn.all(forward).await? {
+        waiting.push(rows::parsed(row, "id")?);
+    }
+    Ok(waiting)
 }
+
+/// What no job waits so long for was put off by a clock that was ahead. Its wait counts anew.
+const BRING_FORWARD: &str = "-- bring_forward_jobs
+WITH RECURSIVE waiting_syncs (sync) AS (
+    (SELECT j.sync FROM jobs j WHERE j.lease_token IS NULL AND j.ended_at IS NULL
+     ORDER BY j.sync LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.sync FROM jobs j
+            WHERE j.lease_token IS NULL AND j.ended_at IS NULL AND j.sync > s.sync
+            ORDER BY j.sync LIMIT 1)
+    FROM waiting_syncs s WHERE s.sync IS NOT NULL
+),
+far AS MATERIALIZED (
+    SELECT f.id FROM waiting_syncs s CROSS JOIN generate_series(0, 2) AS c (class)
+    CROSS JOIN LATERAL (
+        SELECT j.id FROM jobs j
+        WHERE j.lease_token IS NULL AND j.ended_at IS NULL AND j.sync = s.sync AND j.class = c.class AND j.run_at > $2
+        ORDER BY j.run_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) f
+    WHERE s.sync IS NOT NULL
+)
+UPDATE jobs SET run_at = $1, waits = 0, waits_since = NULL, waits_for = NULL
+FROM far WHERE jobs.id = far.id
+RETURNING jobs.id";
 
 /// Only a running job has a lease. One that is locked is being finished or renewed, or rescued by another process.
 const EXPIRED: &str = "-- expired_jobs

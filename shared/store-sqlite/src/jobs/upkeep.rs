@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use tandem_domain::{JobId, SyncName, Timestamp};
 use tandem_store::{
-    CRASHES_MAX, Edits, JobKind, Lease, SUSPECTS_APART, StoreError, Waiting as WaitsFor, crashed,
+    CRASHES_MAX, Edits, JobKind, Lease, PUT_OFF_MAX, SUSPECTS_APART, StoreError,
+    Waiting as WaitsFor, crashed,
 };
 
 use super::dead;
@@ -58,8 +59,31 @@ pub(super) async fn rescue(
         .bind(now.as_micros())
         .bind(sql::limit(limit));
     let jobs = read_all(txn.all(statement).await?)?;
-    take_back(txn, jobs, now).await
+    let mut waiting = take_back(txn, jobs, now).await?;
+    let forward = sqlx::query(BRING_FORWARD)
+        .bind(now.as_micros())
+        .bind(now.plus(PUT_OFF_MAX).as_micros())
+        .bind(sql::limit(limit));
+    for row in &txn.all(forward).await? {
+        waiting.push(rows::parsed(row, "id")?);
+    }
+    Ok(waiting)
 }
+
+/// What no job waits so long for was put off by a clock that was ahead. Its wait counts anew.
+const BRING_FORWARD: &str = "-- bring_forward_jobs
+WITH RECURSIVE waiting_syncs (sync) AS (
+    SELECT min(sync) FROM jobs WHERE state = 'available'
+    UNION ALL
+    SELECT (SELECT min(j.sync) FROM jobs j WHERE j.state = 'available' AND j.sync > s.sync)
+    FROM waiting_syncs s WHERE s.sync IS NOT NULL
+)
+UPDATE jobs SET run_at = ?1, waits = 0, waits_since = NULL, waits_for = NULL
+WHERE rowid IN (
+    SELECT j.rowid FROM waiting_syncs s CROSS JOIN json_each('[0,1,2]') c CROSS JOIN jobs j
+    WHERE s.sync IS NOT NULL AND j.state = 'available' AND j.sync = s.sync AND j.class = c.value AND j.run_at > ?2
+    LIMIT ?3)
+RETURNING id";
 
 const EXPIRED: &str = "-- expired_jobs
 SELECT * FROM jobs WHERE state = 'running' AND lease_until < ?1 ORDER BY lease_until LIMIT ?2";

@@ -363,3 +363,27 @@ pub async fn all_running_jobs_are_released(store: Subject) {
     assert_eq!(ids, HashSet::from([one.job.id, waiting, side_b]));
     assert!(!finish(&store, &make, &one, done("echo")).await);
 }
+
+/// What waits for longer than anything can was put off by a clock that was ahead: who rescues makes it due.
+pub async fn a_job_that_a_clock_ahead_has_put_off_is_brought_forward(store: Subject) {
+    let make = Make::default();
+    let days = |days: u64| make.after(days * 24 * 3_600);
+    let put_off = NewJob {
+        run_at: days(4_000),
+        ..make.job("a1")
+    };
+    let waits = NewJob {
+        run_at: days(7),
+        ..make.job("a2")
+    };
+    let id = put_off.id;
+    let enqueued = store.enqueue(vec![put_off, waits], make.now()).await;
+    enqueued.expect("enqueue");
+    let due = store.rescue_expired(make.now(), 10).await;
+    assert_eq!(due.expect("rescue"), [id]);
+    let due = store.rescue_expired(make.now(), 10).await;
+    assert_eq!(due.expect("rescue"), []);
+    let claimed = claim(&store, &make, 10).await;
+    let claimed: Vec<_> = claimed.iter().map(|one| one.job.id).collect();
+    assert_eq!(claimed, [id]);
+}
