@@ -203,14 +203,21 @@ async fn find_known(txn: &mut Txn, posted: &[Posted<'_>]) -> Result<HashMap<usiz
         .collect()
 }
 
+/// A stored body is hashed once, however many of its events come again: it may have a megabyte and thousands of them.
 const KNOWN: &str = "-- known_events
-SELECT k.place,
-       e.record IS DISTINCT FROM k.record OR e.stream IS DISTINCT FROM k.stream
-       OR (e.delivery <> k.delivery
-           AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = e.delivery AND sha256(d.body) = k.digest)) AS says_other
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-     AS k (place, connection, dedupe_key, record, stream, delivery, digest)
-JOIN events e ON e.connection = k.connection AND e.dedupe_key = k.dedupe_key";
+WITH known AS MATERIALIZED (
+    SELECT k.place, k.delivery, k.digest, e.delivery AS stored,
+           e.record IS DISTINCT FROM k.record OR e.stream IS DISTINCT FROM k.stream AS names_other
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+         AS k (place, connection, dedupe_key, record, stream, delivery, digest)
+    JOIN events e ON e.connection = k.connection AND e.dedupe_key = k.dedupe_key),
+bodies AS MATERIALIZED (
+    SELECT o.stored, (SELECT sha256(d.body) FROM deliveries d WHERE d.id = o.stored) AS digest
+    FROM (SELECT DISTINCT stored FROM known WHERE stored <> delivery AND NOT names_other) o)
+SELECT n.place,
+       n.names_other OR (n.stored <> n.delivery
+           AND NOT EXISTS (SELECT 1 FROM bodies b WHERE b.stored = n.stored AND b.digest = n.digest)) AS says_other
+FROM known n";
 
 /// Deliveries with something new, in chunks of bounded size.
 async fn insert_deliveries(txn: &mut Txn, fresh: &[Fresh<'_>]) -> Result<(), Failed> {
