@@ -19,7 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_IN_TRANSACTION_MAX: &str = "3s";
 /// More than there are statements, so that each is prepared once a connection.
 const STATEMENTS_MAX: usize = 256;
-/// How statements are planned. Each looks up rows by an index, a few at a time, whatever the size of a
+/// How statements are run. None waits for a lock longer than ten seconds: somebody's migration or maintenance may hold a
+/// table for hours, and whoever asks for the status is to be told that. And how they are planned. Each looks up rows by an index, a few at a time, whatever the size of a
 /// table. The planner may not think otherwise of a table that was empty when a statement was first planned,
 /// or whose statistics are old: the plan is kept, and the table grows. Compiling takes longer than any of
 /// them.
@@ -29,6 +30,7 @@ SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET jit = off;
+SET lock_timeout = '10s';
 SET plan_cache_mode = force_generic_plan";
 /// SQLSTATE `invalid_password`, `invalid_authorization_specification`.
 const REFUSED_CODES: [&str; 2] = ["28P01", "28000"];
@@ -110,6 +112,9 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(not_a_url("it does not begin with postgres://"));
     }
+    if let Some(unknown) = unknown_parameter(url) {
+        return Err(not_a_url(&unknown));
+    }
     let options = PgConnectOptions::from_str(url).map_err(|error| match error {
         // These speak of the part that is wrong, and of no secret.
         sqlx::Error::Configuration(reason) => not_a_url(&reason.to_string()),
@@ -123,6 +128,47 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, StoreError> {
         )])
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging())
+}
+
+/// What the driver knows. Of others it writes the value to the log, and a mistyped one may be a password's.
+const PARAMETERS: [&str; 17] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+];
+
+/// What is wrong with the name of a parameter, which is said only where it looks like a name.
+fn unknown_parameter(url: &str) -> Option<String> {
+    let query = url.split_once('?')?.1;
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    let names = query.split('&').filter(|pair| !pair.is_empty());
+    let mut names = names.map(|pair| {
+        pair.split_once('=')
+            .map_or((pair, false), |(name, _)| (name, true))
+    });
+    let is_known =
+        |name: &str| PARAMETERS.contains(&name) || name == "user" || name.starts_with("options[");
+    let (unknown, has_value) = names.find(|(name, _)| !is_known(name))?;
+    let letters = |c: char| c.is_ascii_alphabetic() || "_-".contains(c);
+    Some(if has_value && unknown.chars().all(letters) {
+        format!("it has the parameter `{unknown}`, which is none")
+    } else {
+        "it has a parameter that is none".to_owned()
+    })
 }
 
 fn not_a_url(reason: &str) -> StoreError {
@@ -181,6 +227,8 @@ mod tests {
             "mysql://u:secret@h/d",
             "secret",
             "postgres://u:secret@h:99999999/d",
+            "postgres://u@h/d?pasword=secret",
+            "postgres://u@h/d?sslmode=disable&secret",
         ] {
             let error = connect_options(wrong).expect_err("it is none").to_string();
             assert!(error.contains("write postgres://"), "{error}");

@@ -19,6 +19,7 @@ mod jobs;
 mod leases;
 mod links;
 mod listings;
+mod locked;
 mod log_hole;
 mod log_note;
 mod lost;

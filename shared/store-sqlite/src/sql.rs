@@ -19,6 +19,9 @@ const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
 /// And for one that ends before what was to be read.
 const SHORT_READ: i32 = 522;
+/// For one that another connection holds.
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
 /// For a disk without room, one that fails, and a file that may only be read.
 const FULL: i32 = 13;
 const IO_FAILED: i32 = 10;
@@ -53,6 +56,9 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
             "the database file is damaged ({}): {DAMAGED_ADVICE}",
             error.message()
         )),
+        sqlx::Error::Database(error) if is_locked(&*error) => {
+            StoreError::Unavailable(crate::locked::LOCKED.to_owned())
+        }
         sqlx::Error::Database(error) if let Some(advice) = unwritten(&*error) => {
             StoreError::Unavailable(format!(
                 "the database cannot be written ({}): {advice}",
@@ -61,6 +67,13 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
         }
         other => StoreError::Unavailable(other.to_string()),
     }
+}
+
+fn is_locked(error: &(dyn DatabaseError + 'static)) -> bool {
+    matches!(
+        code(error).map(|code| code & KIND_OF_RESULT),
+        Some(BUSY | LOCKED)
+    )
 }
 
 /// What to do when the file is well and cannot be written.

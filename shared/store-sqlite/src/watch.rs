@@ -11,6 +11,7 @@ use sqlx::SqlitePool;
 use tandem_store::StoreError;
 
 use crate::generation::Generation;
+use crate::locked::{self, LOCKED};
 use crate::log_hole;
 use crate::lost::bytes;
 use crate::place::beside;
@@ -106,7 +107,12 @@ impl Watch {
         if let StoreError::Unusable(said) = &error {
             self.note_damage(said);
         }
-        error
+        match error {
+            StoreError::Unavailable(said) if said == LOCKED => {
+                StoreError::Unavailable(locked::told(&self.database))
+            }
+            error => error,
+        }
     }
 
     /// Notes what SQLite said of the file: nothing more is taken. What is written into a damaged file may be lost.

@@ -4,6 +4,7 @@
 mod creates;
 mod leases;
 mod links;
+mod locked;
 mod together;
 
 use std::sync::Arc;

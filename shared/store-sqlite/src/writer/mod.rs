@@ -55,6 +55,8 @@ pub(crate) struct Txn {
     has_failed: bool,
     /// Why nothing is kept, as it was noted last.
     refusal: Option<String>,
+    /// Why the verbs of a batch are not carried out, while those that it did not come to are told.
+    unreached: Option<StoreError>,
     ending: Option<Ending>,
 }
 
@@ -264,6 +266,7 @@ impl Writer {
             tally: Tally::default(),
             has_failed: false,
             refusal: None,
+            unreached: None,
             ending,
         };
         let stop = Arc::new(Notify::new());
@@ -306,7 +309,9 @@ impl Writer {
         let boxed: Verb = Box::new(move |txn| {
             Box::pin(async move {
                 // Not even read: of a file that was cut, what is not there reads as nothing.
-                if let Err(refused) = txn.check_whole() {
+                let whole = txn.check_whole();
+                let refused = txn.unreached.as_ref().map(of_all).or(whole.err());
+                if let Some(refused) = refused {
                     txn.has_failed = true;
                     return Reply {
                         keep: false,
@@ -348,14 +353,20 @@ async fn serve(mut txn: Txn, mut waiting: mpsc::Receiver<Verb>, stop: Arc<Notify
     while next(&mut waiting, &mut batch, &stop).await > 0 {
         let mut replies = Vec::with_capacity(batch.len());
         let result = run_batch(&mut txn, &mut batch, &mut replies).await;
-        batch.clear();
         let failure = result.err();
         if let Some(error) = &failure {
             if !txn.has_told() {
                 tracing::warn!(%error, "a batch of writes was not committed");
             }
             roll_back(&mut txn).await;
+            // Dropped, they would pass for lost with the writer.
+            txn.unreached = Some(of_all(error));
+            for unreached in batch.drain(..) {
+                replies.push(unreached(&mut txn).await.answer);
+            }
+            txn.unreached = None;
         }
+        batch.clear();
         // Before anybody is answered, so that whoever is refused can see why in the status.
         txn.has_failed |= failure.is_some();
         txn.look_again().await;
@@ -378,8 +389,8 @@ fn of_all(failure: &StoreError) -> StoreError {
     }
 }
 
-/// Runs the verbs as one transaction. Answers are put into `replies`, also when it fails; a verb
-/// that was not reached is dropped, which tells its caller that nothing was done.
+/// Runs the verbs as one transaction. Answers are put into `replies`, also when it fails; verbs that were not reached stay in
+/// the batch.
 async fn run_batch(
     txn: &mut Txn,
     batch: &mut Vec<Verb>,

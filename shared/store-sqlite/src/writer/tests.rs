@@ -283,3 +283,36 @@ fn what_was_under_way_when_the_process_died_leaves_nothing() {
         conn.close().await.expect("closed");
     });
 }
+
+#[tokio::test]
+async fn who_cannot_write_because_the_database_is_locked_is_told_that_and_not_that_the_writer_has_stopped()
+ {
+    let words = Words::new().await;
+    let mut other = Words::connect(&words.folder).await;
+    let shorter = sqlx::raw_sql("PRAGMA busy_timeout = 50");
+    let set = words
+        .writer
+        .write(move |txn| {
+            Box::pin(async move {
+                let set = shorter.execute(&mut txn.conn).await;
+                set.map(|_| ()).map_err(sql::failed)
+            })
+        })
+        .await;
+    set.expect("it is set");
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .expect("it is locked");
+    for word in ["one", "two"] {
+        let refused = words.add(word).await.expect("no panic");
+        let refused = refused.expect_err("it is locked").to_string();
+        assert!(refused.contains("is locked"), "{refused}");
+    }
+    sqlx::raw_sql("ROLLBACK")
+        .execute(&mut other)
+        .await
+        .expect("it is free");
+    let kept = words.add("three").await.expect("no panic");
+    kept.expect("the writer goes on");
+}
