@@ -58,6 +58,8 @@ impl Systems for ConfiguredSystems {
             advice: "try again when the system answers",
         })?;
         let found = match outcomes.pop() {
+            // Another than was asked for: this one was merged into it.
+            Some(ReadOutcome::Found(found)) if found.id != *record => return Ok(None),
             Some(ReadOutcome::Found(found)) => found,
             Some(ReadOutcome::Missing) | None => return Ok(None),
             Some(ReadOutcome::Unreadable(reason)) => {

@@ -304,7 +304,7 @@ fn unreadable(
     }
 }
 
-/// Reads records; those that are gone are left out.
+/// Reads records; those that are gone, or that answer with another one because they were merged into it, are left out.
 pub async fn read_all(
     sync: &SyncDefinition,
     side: Side,
@@ -313,6 +313,7 @@ pub async fn read_all(
     let mut readings = Vec::with_capacity(ids.len());
     for (id, outcome) in ids.iter().zip(read_each(sync, side, ids).await?) {
         match outcome {
+            ReadOutcome::Found(record) if record.id != *id => {}
             ReadOutcome::Found(record) => {
                 readings.push(Reading::new(sync, side, *record, None));
             }

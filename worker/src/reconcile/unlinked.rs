@@ -220,6 +220,9 @@ pub(super) async fn run(
     else {
         return not_there(work, side, record, &pair).await;
     };
+    if reading.record.id != *record {
+        return merged(work, side, record, &reading.record.id).await;
+    }
     if let Some((fact, note)) = takes_none(&reading) {
         takes_no_part(work, side, record, fact).await?;
         return Ok(Performed::done(note));
@@ -246,6 +249,35 @@ pub(super) async fn run(
         return Ok(work.again_after(Duration::ZERO, Waiting::Partner));
     }
     match_or_create(work, &here).await
+}
+
+/// The system answers with another record: this one was merged into that, which is looked at by itself.
+async fn merged(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+    winner: &RecordId,
+) -> Result<Performed, WorkError> {
+    if let Some(again) = look_again(work) {
+        // One word is not believed.
+        return Ok(again);
+    }
+    takes_no_part(work, side, record, Fact::Gone).await?;
+    look_at_those_that_name(work, side, record).await?;
+    let cause = Cause {
+        sync: &work.sync.name,
+        side,
+        class: work.claimed.job.class,
+        trigger: work.claimed.job.trigger,
+    };
+    let job = work
+        .context
+        .reconcile_job(cause, winner.clone(), Hints::default());
+    work.context.enqueue(vec![job]).await?;
+    Ok(Performed::done(format!(
+        "gone: the record was merged into {}, with which its system answers",
+        line(winner.as_str())
+    )))
 }
 
 /// Why a record as it is now gets no partner.

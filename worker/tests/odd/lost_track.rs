@@ -259,3 +259,29 @@ async fn a_merged_record_does_not_become_the_partner_of_two() {
     );
     assert_eq!(world.a.ids(), [a]);
 }
+
+#[tokio::test]
+async fn a_record_that_was_merged_away_before_it_had_a_partner_is_gone_and_the_one_that_is_left_is_named()
+ {
+    let (world, a, _) = one_pair(policy(), plain()).await;
+    let other = world
+        .a
+        .user_creates(&[("name", "Ann Two"), ("email", "two@x.example")]);
+    world.a.user_merges(&other, &a);
+    world.hear(Side::A, &other).await;
+    world.rest().await;
+    assert_eq!(world.dead().await, []);
+    assert_eq!(world.b.ids().len(), 1, "nothing is made for it");
+    let filter = tandem_store::JobFilter {
+        record: Some(other.clone()),
+        limit: 10,
+        ..tandem_store::JobFilter::default()
+    };
+    let jobs = world.store.jobs(&filter).await.expect("it answers");
+    let named = format!("merged into {a}");
+    let notes = jobs.iter().filter_map(|job| job.note.as_deref());
+    assert!(
+        notes.into_iter().any(|note| note.contains(&named)),
+        "{jobs:?}"
+    );
+}
