@@ -10,7 +10,7 @@ mod server;
 pub mod service;
 mod systems;
 
-pub use http::{ApiAccess, ApiToken, HttpParts, MetricsAccess, RenderMetrics, ShortToken, router};
+pub use http::{ApiAccess, ApiToken, BadToken, HttpParts, MetricsAccess, RenderMetrics, router};
 pub use ingress::{
     BODY_BYTES_MAX, FailureLimit, HOOKS_PREFIX, Ingress, IngressLimits, IngressParts,
     follow_clocks, follow_connections,

@@ -59,23 +59,34 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiToken([u8; 32]);
 
-/// The token is too short.
+/// The token is none that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the API token has fewer than {TOKEN_BYTES_MIN} characters, blanks at its ends not counted; use a random one, such as from `openssl rand -hex 32`"
-)]
-pub struct ShortToken;
+pub enum BadToken {
+    /// It could be guessed.
+    #[error(
+        "the API token has fewer than {TOKEN_BYTES_MIN} characters, blanks at its ends not counted; use a random one, such as from `openssl rand -hex 32`"
+    )]
+    Short,
+    /// No header can hold it, so that nobody could show it.
+    #[error(
+        "the API token holds a line break or another control character, which no `Authorization` header carries, so that nobody could show it; use letters and digits, such as from `openssl rand -hex 32`"
+    )]
+    NotCarried,
+}
 
 impl ApiToken {
     /// Takes a token over.
     ///
     /// # Errors
-    /// [`ShortToken`] when it could be guessed.
-    pub fn new(text: &str) -> Result<Self, ShortToken> {
+    /// [`BadToken`] when it could be guessed, or nobody could show it.
+    pub fn new(text: &str) -> Result<Self, BadToken> {
         // Blanks at an end are cut off on the way to us.
         let text = text.trim();
         if text.len() < TOKEN_BYTES_MIN {
-            return Err(ShortToken);
+            return Err(BadToken::Short);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(BadToken::NotCarried);
         }
         Ok(Self(Sha256::digest(text.as_bytes()).into()))
     }
@@ -261,9 +272,20 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef";
 
     #[test]
+    fn a_token_that_no_header_can_hold_is_refused() {
+        for held in ["0123456789\n012345", "0123456789\r\n01234567"] {
+            assert_eq!(ApiToken::new(held), Err(BadToken::NotCarried), "{held:?}");
+        }
+        assert!(
+            ApiToken::new("0123456789abcdef\n").is_ok(),
+            "ends are cut off"
+        );
+    }
+
+    #[test]
     fn a_token_that_could_be_guessed_is_refused() {
         for guessed in ["short", "", "                    ", "  short              "] {
-            assert_eq!(ApiToken::new(guessed), Err(ShortToken), "{guessed:?}");
+            assert_eq!(ApiToken::new(guessed), Err(BadToken::Short), "{guessed:?}");
         }
     }
 

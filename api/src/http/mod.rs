@@ -19,7 +19,7 @@ use http::{Method, Uri};
 use tandem_operator::Operator;
 use tandem_runtime::process::Readiness;
 
-pub use access::{ApiAccess, ApiToken, MetricsAccess, ShortToken};
+pub use access::{ApiAccess, ApiToken, BadToken, MetricsAccess};
 
 /// Paths of the API start with this; the router of what is below sees the rest.
 const API: &str = "/api/v1";

@@ -321,3 +321,18 @@ fn a_time_zone_must_exist_and_have_something_to_say() {
         Manifest::parse("acme.yaml", &text).unwrap_or_else(|error| panic!("{error}"));
     }
 }
+
+#[test]
+fn a_page_without_rows_and_headers_that_are_made_of_the_request_are_mistakes() {
+    let size = only("offset: { size: 10 }", "offset: { size: 0 }");
+    assert!(size.message.contains("at least 1"), "{size:?}");
+    let at_list = "path: /items\n        query:";
+    for name in ["Host", "content-length", "Transfer-Encoding"] {
+        let with = format!("path: /items\n        headers: {{ {name}: x }}\n        query:");
+        let of_request = only(at_list, &with);
+        let of_all = only("auth:\n", &format!("headers: {{ {name}: x }}\nauth:\n"));
+        for problem in [of_request, of_all] {
+            assert!(problem.message.contains(name), "{problem:?}");
+        }
+    }
+}

@@ -15,6 +15,29 @@ use crate::webhook::Verifier;
 /// What expressions about answers can see.
 const ANSWER: [&str; 4] = ["status", "headers", "body", "id"];
 
+/// Headers that no manifest sets.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// How many rows a page has, where the manifest says so.
+fn rows_a_page(paging: &Paging) -> Option<u32> {
+    match paging {
+        Paging::Cursor { size, .. } | Paging::Link { size } => *size,
+        Paging::Offset { size, .. } | Paging::Page { size, .. } | Paging::Keyset { size, .. } => {
+            Some(*size)
+        }
+    }
+}
+
 /// All mistakes, with their places.
 pub(super) fn mistakes(manifest: &Manifest) -> Vec<(Place, String)> {
     let mut check = Check {
@@ -77,6 +100,7 @@ impl Check<'_> {
             .headers
             .values()
             .for_each(|node| self.node(node, Offer::of(&["variables", "credentials"])));
+        self.own_headers(Place::of(&manifest.manifest), manifest.headers.keys());
         if let Some(limit) = &manifest.rate_limit
             && let Err(message) = limit.value.check_whole()
         {
@@ -117,6 +141,18 @@ impl Check<'_> {
                     .headers
                     .values()
                     .for_each(|text| self.text(text, offer));
+            }
+        }
+    }
+
+    /// Headers by which a request is framed, or brought to its system, are made of the request itself.
+    fn own_headers<'n>(&mut self, place: Place, names: impl Iterator<Item = &'n String>) {
+        for name in names {
+            if FRAMING.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+                self.add(
+                    place,
+                    format!("the header `{name}` is made of the request itself; leave it out"),
+                );
             }
         }
     }
@@ -306,7 +342,13 @@ impl Check<'_> {
         if list.records.0.is_empty() {
             self.add(place, "`records` names no place".to_owned());
         }
-        if let Some(Paging::Offset { size, overlap, .. }) = &list.paging
+        if list.paging.as_ref().and_then(rows_a_page) == Some(0) {
+            self.add(
+                place,
+                "`size` of `paging` is the number of rows a page, and must be at least 1"
+                    .to_owned(),
+            );
+        } else if let Some(Paging::Offset { size, overlap, .. }) = &list.paging
             && overlap >= size
         {
             self.add(
@@ -401,6 +443,7 @@ impl Check<'_> {
             .headers
             .values()
             .for_each(|node| self.node(node, offer));
+        self.own_headers(request.path.place(), request.headers.keys());
         request.body.iter().for_each(|node| self.node(node, offer));
         request
             .form
