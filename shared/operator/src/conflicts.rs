@@ -132,7 +132,7 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
         ConflictKind::SetBack { .. } => &[
             (
                 "take",
-                "give the system that was set back the values of this side, in all pairs concerned, and make the records again that are missing there; a record that is archived there is left alone from now on, and its partner too",
+                "give the system that was set back the values of this side, in all pairs concerned, and make the records again that are missing there; a record that is archived there is left alone from now on, and its partner too. What somebody has edited there since, in a pair that waits for this, is written over as well, and stays in the change log",
             ),
             (
                 "approve",

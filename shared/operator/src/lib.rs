@@ -10,6 +10,7 @@ mod by_hand;
 mod conflicts;
 mod control;
 mod dead_letters;
+mod edited_since;
 mod error;
 pub mod hooks;
 mod inbox;

@@ -6,6 +6,7 @@ use tandem_domain::line::line;
 use tandem_domain::{RecordId, Side, SyncName};
 use tandem_store::{Conflict, ConflictKind, ConflictState, LinkState};
 
+use crate::edited_since;
 use crate::views::ConflictView;
 use crate::{Operator, OperatorError};
 
@@ -29,11 +30,13 @@ impl Operator {
             waits = self.waits(&conflict.sync).await?;
         }
         let ends = self.ends_of(&conflict.sync).await?;
-        Ok(ConflictView {
+        let edited = self.edited_since(&conflict, &ends).await?;
+        let view = ConflictView {
             not_offered,
             waits,
             ..ConflictView::new(conflict, &ends)
-        })
+        };
+        Ok(edited_since::named(view, edited))
     }
 
     /// Why answers of a sync are not carried out now, and the command that has them go on; `None` when they are.

@@ -68,7 +68,8 @@ impl Resolve {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Answer {
-    /// The values of this side are right: a or b. Of a system that was set back, name the other one.
+    /// The values of this side are right: a or b. Of a system that was set back, name the other one; that asks first, because
+    /// it goes over what was edited there since.
     #[arg(long, value_name = "SIDE", value_parser = words(&Side::BOTH, Side::as_str))]
     take: Option<Side>,
     /// The record is the same as this one of the other side. One that is no candidate, and holds other values, needs
@@ -137,10 +138,11 @@ async fn answer(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let resolution = args.answer.resolution();
-    if asks_first(&resolution) {
+    if asks_first(&resolution) || matches!(resolution, Resolution::Take { .. }) {
         let asked = desk.conflict(id).await?;
-        // What does not fit is refused below, with the reason.
+        // What does not fit is refused below, with the reason. Who takes a value of one pair has seen both.
         if asked.state != ConflictState::Closed
+            && (asks_first(&resolution) || asked.kind == SET_BACK)
             && let Some(does) = does(&asked, &resolution)
         {
             args.yes
@@ -163,6 +165,9 @@ async fn answer(
     say(&format!("{id} is {}{back}", conflict.state.as_str()))?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// The question whose `take` goes over more than it shows.
+const SET_BACK: &str = "set_back";
 
 /// Answers after which a record is deleted, written over or left alone.
 const fn asks_first(resolution: &Resolution) -> bool {

@@ -521,6 +521,10 @@ pub struct ConflictView {
     /// The candidates that cannot be chosen now, and why. Not looked up in lists.
     #[serde(default)]
     pub not_offered: Vec<NotOffered>,
+    /// Records of a system that was set back that somebody has edited since, as events tell: `take` goes over these edits. Not
+    /// looked up in lists.
+    #[serde(default)]
+    pub edited_since: Vec<RecordId>,
     /// Where it stands.
     pub state: ConflictState,
     /// The answer.
@@ -570,6 +574,7 @@ impl ConflictView {
             answered_at: conflict.answered_at,
             closed_because: conflict.closed_because.clone(),
             not_offered: Vec::new(),
+            edited_since: Vec::new(),
             waits: None,
         }
     }

@@ -837,3 +837,37 @@ async fn what_a_create_went_over_is_told_with_what_says_so_and_what_to_do() {
         assert!(perhaps.asks.contains(said), "{said}: {}", perhaps.asks);
     }
 }
+
+#[tokio::test]
+async fn who_takes_the_values_of_the_other_side_is_told_which_records_were_edited_since() {
+    let world = world().await;
+    let (sync, now) = (Make::customers(), world.make.now());
+    let kind = ConflictKind::SetBack {
+        system: "crm".to_owned(),
+        older: 3,
+        missing: 0,
+        reason: "it is older".to_owned(),
+    };
+    let question = world.make.conflict(None, "a1", kind);
+    let id = open(&world, question).await;
+    for (a, b, asked) in [("a1", "b1", Some(id)), ("a2", "b2", None)] {
+        let mut link = world.make.link(a, b);
+        link.a.memory.set_back = Some(now.minus(std::time::Duration::from_secs(60)));
+        link.a.memory.set_back_asked = asked;
+        let linked = world.store.insert_links(vec![link], now).await;
+        assert_eq!(linked.expect("it is linked"), 1);
+    }
+    let events = vec![world.make.event("k1", "a1"), world.make.event("k2", "a2")];
+    let delivery = world.make.delivery(events);
+    let stored = world.store.record_deliveries(vec![delivery], now).await;
+    stored.expect("it is stored");
+    let asked = world.operator.conflict(id).await.expect("it is there");
+    assert_eq!(asked.sync, sync);
+    assert_eq!(asked.edited_since, [RecordId::new("a1")]);
+    let take = asked.choices.iter().find(|one| one.answer == "take");
+    let does = &take.expect("it is offered").does;
+    assert!(
+        does.ends_with("Events have told of edits since: a1"),
+        "{does}"
+    );
+}
