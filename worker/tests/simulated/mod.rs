@@ -4,3 +4,4 @@ mod creates;
 mod deletes;
 mod edits;
 mod questions;
+mod runs;

@@ -255,6 +255,26 @@ impl World {
         self.turns.drive([late]).await;
     }
 
+    /// Does the job that is due in a process that is asked to end at this moment, and ends in good order.
+    pub async fn turn_that_is_stopped_when(&self, is_time: impl Fn() -> bool) {
+        let claimed = self.claim(1).await.pop().expect("a job is due");
+        let stopping = CancellationToken::new();
+        let until = self.clock.now().plus(LEASE);
+        let job = self.perform_in(claimed, until, stopping.clone());
+        let asked = async {
+            while !is_time() {
+                tokio::task::yield_now().await;
+            }
+            stopping.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = self.turns.drive([job]) => {}
+            () = asked => {}
+        }
+    }
+
     async fn claim(&self, jobs: usize) -> Vec<ClaimedJob> {
         let now = self.clock.now();
         let tokens = (0..jobs)
@@ -279,12 +299,17 @@ impl World {
     }
 
     async fn perform_until(&self, claimed: ClaimedJob, until: Timestamp) {
+        self.perform_in(claimed, until, CancellationToken::new())
+            .await;
+    }
+
+    async fn perform_in(&self, claimed: ClaimedJob, until: Timestamp, stopping: CancellationToken) {
         let lease = claimed.lease;
         let context = JobContext {
             lease,
             until: LeaseEnd::at(until),
             cancelled: CancellationToken::new(),
-            stopping: CancellationToken::new(),
+            stopping,
         };
         if let Handled::Outcome(outcome) = self.worker.handle(claimed, context).await {
             self.turns.others().await;

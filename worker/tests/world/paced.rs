@@ -17,13 +17,16 @@ pub struct Paced {
     pub turns: Arc<Turns>,
 }
 
-/// Each method of these traits: a turn of the others, then the call itself.
+/// Each method of these traits: a turn of the others, then the call itself, if it is not to fail.
 macro_rules! paced {
     ($($concern:ident { $(fn $verb:ident($($name:ident: $kind:ty),*) -> $answer:ty;)* })*) => {$(
         #[async_trait]
         impl $concern for Paced {$(
             async fn $verb(&self, $($name: $kind),*) -> Result<$answer, StoreError> {
                 self.turns.others().await;
+                if let Some(error) = self.turns.failure_of(stringify!($verb)) {
+                    return Err(error);
+                }
                 let answer = self.inner.$verb($($name),*).await;
                 self.turns.called(stringify!($verb)).await;
                 answer

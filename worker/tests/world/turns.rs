@@ -1,12 +1,14 @@
 //! Whose turn it is. Jobs that are done at once go on in an order that the seed draws, and one alone moves at a
 //! time, from one step to its next: so the threads of the storage decide nothing, and a life is the same each time.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use tandem_domain::Entropy;
+use tandem_store::StoreError;
 use tandem_testkit::SeededEntropy;
 use tokio::sync::Notify;
 
@@ -20,6 +22,8 @@ pub struct Turns {
     dies_after: Mutex<Option<&'static str>>,
     /// It has died so.
     pub died: Notify,
+    /// What the storage answers to the next calls of which verb, one each.
+    fails: Mutex<VecDeque<(&'static str, StoreError)>>,
 }
 
 impl Turns {
@@ -29,7 +33,26 @@ impl Turns {
             stepped: AtomicBool::new(false),
             dies_after: Mutex::new(None),
             died: Notify::new(),
+            fails: Mutex::default(),
         }
+    }
+
+    /// The next calls of this verb of the storage fail, one each.
+    pub fn fail(&self, verb: &'static str, errors: impl IntoIterator<Item = StoreError>) {
+        let mut fails = self.fails.lock().expect("nobody panics");
+        fails.extend(errors.into_iter().map(|error| (verb, error)));
+    }
+
+    /// How many calls are still to fail.
+    pub fn failures_left(&self) -> usize {
+        self.fails.lock().expect("nobody panics").len()
+    }
+
+    /// How a call of this verb fails, if it is to.
+    pub fn failure_of(&self, verb: &str) -> Option<StoreError> {
+        let mut fails = self.fails.lock().expect("nobody panics");
+        let due = fails.iter().position(|(of, _)| *of == verb)?;
+        fails.remove(due).map(|(_, error)| error)
     }
 
     /// The process dies right after the next call of this verb of the storage.

@@ -30,6 +30,12 @@ pub enum Fault {
     Down,
     /// Somebody has the record open: the system says that it changed meanwhile.
     Locked,
+    /// There is no way to the system for writes: none is sent.
+    NotSent,
+    /// The system refuses the write, whatever it holds.
+    Refused,
+    /// Its settings do not fit ours: it cannot take the write.
+    Misconfigured,
 }
 
 /// A moment of a request about one record.
@@ -163,6 +169,9 @@ impl FakeSystem {
             None => self.carry_out(effect),
             Some(Fault::Down) => Err(self.unreachable()),
             Some(Fault::Locked) => Err(self.changed_meanwhile("somebody has it open")),
+            Some(Fault::NotSent) => Err(self.unreachable()),
+            Some(Fault::Refused) => Err(self.refused("the account is closed")),
+            Some(Fault::Misconfigured) => Err(self.misconfigured("there is no such list")),
             Some(Fault::LostRequest) => Err(self.lost()),
             Some(Fault::LostResponse) => {
                 let _ = self.carry_out(effect);
@@ -206,6 +215,22 @@ impl FakeSystem {
             system: self.name().into(),
             reason: "down".into(),
             retry_after: None,
+        }
+    }
+
+    fn refused(&self, message: &str) -> ConnectorError {
+        ConnectorError::Refused {
+            system: self.name().into(),
+            operation: "write".into(),
+            message: message.into(),
+            field: None,
+        }
+    }
+
+    fn misconfigured(&self, reason: &str) -> ConnectorError {
+        ConnectorError::Misconfigured {
+            system: self.name().into(),
+            reason: reason.into(),
         }
     }
 
