@@ -412,6 +412,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_of_the_comparison_is_said_in_one_breath_with_that_both_sides_agree() {
+        let sync = "customers".parse().expect("a name");
+        let comparison = Comparison {
+            pairs: 7,
+            left_alone: 3,
+            filtered: 2,
+            ..Comparison::default()
+        };
+        assert_eq!(
+            verdict(&sync, &comparison),
+            "both sides agree, but for 3 records left alone, 2 pairs left out by the filters"
+        );
+        let partly = Comparison {
+            in_part: 1,
+            ..comparison
+        };
+        assert!(!verdict(&sync, &partly).contains("both sides agree"));
+    }
+
+    #[test]
     fn a_record_that_differs_is_told_with_its_name_beside_its_id() {
         let (crm, id) = ("crm".parse().expect("a name"), RecordId::new("17"));
         assert_eq!(called(&crm, &id, Some("Acme\n")), "crm 17 \"Acme\\n\"");
