@@ -477,6 +477,7 @@ mod tests {
                 source: None,
                 intent: IntentId::new(Timestamp::from_secs(0), &SeededEntropy::new(1)),
                 sent: None,
+                alike: None,
             },
         ]
     }

@@ -158,18 +158,30 @@ pub enum ConflictKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again: Option<Earlier>,
     },
-    /// A create of ours made two records: this is the one that has no partner.
+    /// A create of ours made two records, or one beside what people had made: this is the one that has no partner.
     Doubled {
         /// The other one, which is linked.
         first: RecordId,
-        /// The record that both were made from.
+        /// The record that both were made from; of two that are alike, the partner of the other one.
         source: Option<RecordId>,
         /// The write that made it.
         intent: IntentId,
         /// How often it was sent, by the journal; not known of questions from before this was kept.
         #[serde(default)]
         sent: Option<u32>,
+        /// What makes them one, where only one of the two is of that create; none where both bear its reference.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alike: Option<Alike>,
     },
+}
+
+/// Two records of one side that are the same by their strongest match key, and one of them was made by a create of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alike {
+    /// The match key that both have, as compared.
+    pub key: String,
+    /// The one that the create made.
+    pub made: RecordId,
 }
 
 /// A question names so many candidates and rivals one by one; of more it knows how many. Each record of a group asks,

@@ -35,8 +35,8 @@ pub use config::{
     ScheduleRow, StoredSchedule, SyncRow,
 };
 pub use conflicts::{
-    Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NAMED_MAX, NewConflict,
-    Resolution, ShownRecord, replaced_subject,
+    Alike, Conflict, ConflictFilter, ConflictKind, ConflictState, ConflictStore, NAMED_MAX,
+    NewConflict, Resolution, ShownRecord, replaced_subject,
 };
 pub use error::StoreError;
 pub use events::{

@@ -107,6 +107,10 @@ async fn look(store: &dyn Store, sync: &SyncDefinition, what: What) -> Result<Su
         Some(link) if link.state == LinkState::Active && !known.ignored => {
             return look_at_link(store, sync, link.id).await;
         }
+        Some(_) if known.ignored => Vec::new(),
+        Some(link) if is_superseded(store, side, &link).await? => {
+            look_at_single(sync, side, &id).await?
+        }
         Some(_) => Vec::new(),
         None if known.ignored => Vec::new(),
         None => look_at_single(sync, side, &id).await?,
@@ -117,6 +121,16 @@ async fn look(store: &dyn Store, sync: &SyncDefinition, what: What) -> Result<Su
         told,
         rests: false,
     })
+}
+
+/// Whether another record of the side has the partner of a pair that has ended.
+async fn is_superseded(store: &dyn Store, side: Side, link: &Link) -> Result<bool, WorkError> {
+    let Some(partner) = link.side(side.other()).id.as_ref() else {
+        return Ok(false);
+    };
+    let pair = store.pair(&link.sync, side.other(), partner).await?;
+    let is_linked = pair.link.is_some_and(|it| it.state == LinkState::Active);
+    Ok(is_linked && !link.kept_apart)
 }
 
 async fn look_at_link(

@@ -313,7 +313,16 @@ async fn find_unlinked(
     comparison: &mut Comparison,
 ) -> Result<Vec<Suspect>, WorkError> {
     let Unpaired { side, listed, .. } = unpaired;
-    let active = &in_active_links(links)[usize::from(side == Side::B)];
+    let [in_a, in_b] = in_active_links(links);
+    let (active, partners) = match side {
+        Side::A => (&in_a, &in_b),
+        Side::B => (&in_b, &in_a),
+    };
+    // Where another record of its own side has the partner by now, that one is not gone.
+    let has_lost = |link: &&Link| {
+        let partner = link.side(side.other()).id.as_ref();
+        link.kept_apart || partner.is_none_or(|partner| !partners.contains(partner))
+    };
     let retired: BTreeMap<&RecordId, &Link> = links
         .iter()
         .filter(|link| link.state == LinkState::Retired)
@@ -328,7 +337,7 @@ async fn find_unlinked(
             // Counted already.
             continue;
         }
-        if retired.contains_key(id) {
+        if retired.get(id).is_some_and(has_lost) {
             comparison.count_retired(side);
         } else if sync.policy.creates.on(side.other()) {
             if unpaired.rests(sync, reading) {

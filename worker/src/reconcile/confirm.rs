@@ -4,8 +4,8 @@ use tandem_connectors::ConnectorError;
 use tandem_domain::{Side, Value};
 use tandem_engine::{Between, LinkFate, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Change, Confirmation, Doubt, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
-    LinkState, LinkUpdate, NewConflict, SideMemory, SideState, Waiting,
+    Change, Confirmation, Doubt, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict,
+    JobOutcome, LinkState, LinkUpdate, NewConflict, SideMemory, SideState, Waiting,
 };
 
 use super::answered;
@@ -109,7 +109,10 @@ pub(super) async fn finish(
     let confirmation = Confirmation {
         verdicts: verdicts_so_far(&open, &carried),
         link: link_update(work, &open, &planned, &carried, (&settled, &unshown)),
-        seen: seen(work, &open, &carried),
+        seen: seen(work, &open, &carried)
+            .into_iter()
+            .chain(gone(&open, &planned))
+            .collect(),
         changes: logs,
         conflicts: asked,
         used_rulings: ended.used,
@@ -412,4 +415,18 @@ pub(super) fn seen(
         })
         .chain(open.found.iter().cloned())
         .collect()
+}
+
+/// The records of a pair that ends which are not there. The index has them as gone from now on, so that one that is shown again
+/// has changed, whatever it holds: it may stand beside what has taken its place.
+fn gone<'o>(
+    open: &'o Open,
+    planned: &Plan,
+) -> impl Iterator<Item = (Side, IndexedRecord)> + use<'o> {
+    let ends = planned.link == LinkFate::Retire;
+    let records = open
+        .link
+        .records()
+        .filter(move |(side, _)| ends && open.pair.side(*side).is_none());
+    records.map(|(side, id)| (side, IndexedRecord::gone(id.clone())))
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, RecordId, Side, Timestamp, checksum};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Change, Confirmation, ConflictKind, ConflictState, Deleted, EventKind, Fact, IntentOp,
-    JobOutcome, Link, LinkState, LinkUpdate, NewConflict, Operation, Outcome, PairContext,
-    QuestionKind, Resolution, Ruling, SideState, Waiting,
+    Change, Confirmation, ConflictKind, ConflictState, Deleted, EventKind, Fact, IndexedRecord,
+    IntentOp, JobOutcome, Link, LinkState, LinkUpdate, NewConflict, Operation, Outcome,
+    PairContext, QuestionKind, Resolution, Ruling, SideState, Waiting,
 };
 
 use super::deleted_late;
@@ -154,10 +154,10 @@ pub(super) async fn look(
         if watched.deleted.gone_at.is_some() && !watched.deleted.told {
             return Ok(None);
         }
-        return over(work, link, &watched, fact).await;
+        return over(work, link, &watched, (pair.side(side), fact)).await;
     };
     if is_taken {
-        return over(work, link, &watched, Fact::Linked).await;
+        return over(work, link, &watched, (Some(stands), Fact::Linked)).await;
     }
     match answer(context) {
         Some(ruling) if ruling.resolution == Resolution::Approve => {
@@ -247,7 +247,7 @@ async fn over(
     work: Work<'_>,
     link: &Link,
     watched: &Watched<'_>,
-    fact: Fact,
+    (shown, fact): (Option<&Reading>, Fact),
 ) -> Result<Option<Performed>, WorkError> {
     let since = work.context.now().since(watched.deleted.at);
     if let Some(left) = FIRST_LOOK.checked_sub(since).filter(|left| !left.is_zero()) {
@@ -277,7 +277,13 @@ async fn over(
     };
     let is_gone = matches!(fact, Fact::Gone | Fact::OutOfUse);
     let is_told = !conflicts.is_empty();
+    // A listing that shows it as it was before our delete shows that it has changed.
+    let seen = shown.map_or_else(
+        || IndexedRecord::gone(record.clone()),
+        |reading| reading.indexed(work.sync),
+    );
     let confirmation = Confirmation {
+        seen: vec![(side, seen)],
         changes,
         conflicts,
         link: Some(link.remembering(side, |memory| {

@@ -4,8 +4,8 @@
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{is_known, match_keys};
 use tandem_store::{
-    Change, Confirmation, Fact, JobOutcome, Link, LinkState, LinkUpdate, Operation, PairContext,
-    SideMemory, SideState,
+    Change, Confirmation, ConflictState, Fact, JobOutcome, Link, LinkState, LinkUpdate, Moot,
+    Operation, PairContext, SideMemory, SideState,
 };
 
 use super::deleted_over;
@@ -240,6 +240,7 @@ async fn hold_again(
         ..work.change(Operation::Revive, link.a.id.as_ref(), link.b.id.as_ref())
     };
     let confirmation = Confirmation {
+        moot: asked_apart(work, link).await?,
         link: Some(LinkUpdate::Update {
             id: link.id,
             expected_revision: link.revision,
@@ -254,4 +255,24 @@ async fn hold_again(
         ..Confirmation::default()
     };
     work.confirm(confirmation).await
+}
+
+/// The questions what the records of a pair match, or whether one is too many: nobody has to answer them once they are a pair
+/// again.
+async fn asked_apart(work: Work<'_>, link: &Link) -> Result<Vec<Moot>, WorkError> {
+    let mut moot = Vec::new();
+    for (side, record) in link.records() {
+        let pair = work
+            .context
+            .store
+            .pair(&work.sync.name, side, record)
+            .await?;
+        let asked = [pair.held, pair.doubled].into_iter().flatten();
+        moot.extend(asked.map(|question| Moot {
+            question,
+            was: ConflictState::Open,
+            fact: Fact::Linked,
+        }));
+    }
+    Ok(moot)
 }

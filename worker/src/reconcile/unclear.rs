@@ -9,6 +9,7 @@ use tandem_store::{
 };
 
 use super::create::create;
+use super::doubled;
 use super::link_to::{Answers, link_to};
 use super::unlinked::{Here, is_linked};
 use crate::executor::Work;
@@ -85,11 +86,14 @@ pub(super) async fn hold(
     }
     let named = |ids: &[RecordId]| ids[..ids.len().min(NAMED_MAX)].to_vec();
     let shown = found.shown(here, &named(&candidates), &named(&rivals));
-    let kind = ConflictKind::ambiguous(
-        (candidates.iter(), candidates.len()),
-        (rivals.iter(), rivals.len()),
-        key,
-    );
+    let kind = match doubled::alike(work, here, &key, &rivals).await? {
+        Some(doubled) => doubled,
+        None => ConflictKind::ambiguous(
+            (candidates.iter(), candidates.len()),
+            (rivals.iter(), rivals.len()),
+            key,
+        ),
+    };
     let question = NewConflict {
         id: ConflictId::new(work.context.now(), work.context.entropy.as_ref()),
         sync: work.sync.name.clone(),

@@ -148,7 +148,7 @@ async fn a_record_that_is_taken_into_use_again_after_our_delete_is_asked_about()
 #[tokio::test]
 async fn so_is_one_that_is_taken_out_of_the_bin_be_it_that_an_early_event_took_the_place_of_the_look()
  {
-    for early in [true, false] {
+    for (early, is_heard) in [(true, true), (false, true), (true, false), (false, false)] {
         let (world, _, b) = deleted(Fault::Queued(SECOND)).await;
         if early {
             // The event of the delete is heard before its answer is stored.
@@ -160,7 +160,7 @@ async fn so_is_one_that_is_taken_out_of_the_bin_be_it_that_an_early_event_took_t
         is_done(&world, &b).await;
         world.clock.advance(MINUTE);
         world.b.user_restores(&b);
-        later(&world, &b, SECOND, true).await;
+        later(&world, &b, SECOND, is_heard).await;
         let question = there_again(&world).await;
         world.answer(&question, Resolution::Approve).await;
         assert_eq!((world.b.texts(&b), sent(&world, &b)), (None, 2));

@@ -183,7 +183,7 @@ impl Operator {
             ends,
             ignored: context.ignored,
             left_out: None,
-            held: context.held.is_some(),
+            held: context.held.is_some() || context.doubled.is_some(),
             link,
         })
     }
@@ -194,10 +194,33 @@ impl Operator {
             LinkState::Active => None,
             LinkState::Retired => self.store().ends_of(&[link.id]).await?.pop(),
         };
-        Ok(LinkView {
+        let mut view = LinkView {
             left_alone: is_ignored && (link.state == LinkState::Active || link.kept_apart),
             ..LinkView::from(link.clone()).with_end(link, end.as_ref())
-        })
+        };
+        if let Some(ended) = view.ended.as_mut().filter(|_| !link.kept_apart)
+            && let Some(by_now) = self.linked_by_now(link).await?
+        {
+            ended.advice = by_now;
+        }
+        Ok(view)
+    }
+
+    /// What became of a pair of which a record has another partner by now: it is not held equal again by itself.
+    async fn linked_by_now(&self, link: &Link) -> Result<Option<String>, OperatorError> {
+        for (side, record) in link.records() {
+            let pair = self.store().pair(&link.sync, side, record).await?;
+            let active = pair.link.filter(|it| it.state == LinkState::Active);
+            let partner = active.and_then(|it| it.side(side.other()).id.clone());
+            if let Some(partner) = partner {
+                return Ok(Some(format!(
+                    "{record} of side {side} is held equal with {partner} of side {} by now; the other record of this pair is \
+                     looked at by itself",
+                    side.other()
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// What the sides of all syncs are called, of those that were removed too.
@@ -354,7 +377,10 @@ impl Operator {
             let linked = conflict.link.is_some() && conflict.link == link;
             let named = names.on(conflict.side) == Some(&conflict.record);
             let held = context.held == Some(conflict.id) && conflict.side == side;
-            linked || named || held
+            let mut shown = conflict.shown.iter();
+            let beside = ["ambiguous", "doubled"].contains(&conflict.kind.as_str())
+                && shown.any(|one| names.on(one.side) == Some(&one.id));
+            linked || named || held || beside
         };
         let mut questions = Vec::new();
         for state in [ConflictState::Open, ConflictState::Answered] {

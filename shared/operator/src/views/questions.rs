@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use tandem_domain::called as known_as;
 use tandem_domain::line::{json, line};
 use tandem_domain::{Fields, RecordId, Side, Value};
-use tandem_store::{Conflict, ConflictKind, Earlier, ShownRecord};
+use tandem_store::{Alike, Conflict, ConflictKind, Earlier, ShownRecord};
 
 use super::plain_fields;
 use crate::story::Ends;
@@ -232,12 +232,19 @@ pub(super) fn sentence(conflict: &Conflict, ends: &Ends) -> String {
             source,
             intent,
             sent,
+            alike,
         } => {
             let first = called(conflict, side, first);
             let source = source.as_ref().map_or_else(
                 || format!("one record on side {there}"),
                 |source| format!("{} on side {there}", called(conflict, other, source)),
             );
+            if let Some(Alike { key, made }) = alike {
+                let (made, key) = (called(conflict, side, made), line(key));
+                return format!(
+                    "{record} and {first} on side {here} are the same by `{key}`: our create ({intent}) made {made}, and the other was there, or came, unseen; {first} is linked with {source}, {record} gets no partner: delete one of the two, or merge them, in their system"
+                );
+            }
             format!(
                 "{record} and {first} on side {here} both bear the reference of our create ({intent}) for {source}; {}; {first} is linked, {record} gets no partner: delete or merge {record} in its system",
                 how_doubled(*sent)

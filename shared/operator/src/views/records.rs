@@ -665,7 +665,10 @@ fn question(kind: &ConflictKind) -> Json {
             source,
             intent,
             sent,
-        } => json!({ "first": first, "source": source, "intent": intent, "sent": sent }),
+            alike,
+        } => json!({
+            "first": first, "source": source, "intent": intent, "sent": sent, "alike": alike,
+        }),
     }
 }
 

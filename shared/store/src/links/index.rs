@@ -24,6 +24,19 @@ pub struct IndexedRecord {
 }
 
 impl IndexedRecord {
+    /// One that is not there, as its system says: it has the keys that are known of it, and no state.
+    #[must_use]
+    pub fn gone(id: RecordId) -> Self {
+        Self {
+            id,
+            keys: Vec::new(),
+            checksum: "gone:".to_owned(),
+            updated_at: None,
+            in_part: true,
+            filtered: false,
+        }
+    }
+
     /// Its keys, with those that are known beside what it shows only in part. One that is not true any more goes with the
     /// next reading by its id.
     #[must_use]
