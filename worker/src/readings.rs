@@ -273,20 +273,65 @@ pub fn hints_of(side: Side, edited_at: Option<Timestamp>) -> Hints {
     }
 }
 
-/// Reads one record; `None` when the system says for certain that it is gone.
+/// What a system has under an id.
+#[derive(Debug)]
+pub enum Answer {
+    /// The record.
+    Here(Box<Reading>),
+    /// Another record, as it is now: the one that was asked for was merged into it. What it holds is not the word of the
+    /// one that was asked for, and nothing that is meant for that one may be written to it.
+    Merged {
+        /// The other one.
+        into: Box<Reading>,
+    },
+    /// Nothing, for certain.
+    Missing,
+}
+
+/// Reads one record; `None` when the system says for certain that it is gone, or that it was merged into another.
+///
+/// # Errors
+/// When the system does not answer, or the record cannot be read.
 pub async fn read(
     sync: &SyncDefinition,
     side: Side,
     id: &RecordId,
     hints: Hints,
 ) -> Result<Option<Reading>, ConnectorError> {
+    Ok(match ask(sync, side, id, hints).await? {
+        Answer::Here(reading) => Some(*reading),
+        Answer::Merged { into } => {
+            tracing::info!(sync = %sync.name, %side, record = %id, into = %into.record.id, "the record is not there: it was merged into another");
+            None
+        }
+        Answer::Missing => None,
+    })
+}
+
+/// Reads one record, for who knows what to do with one that was merged into another.
+///
+/// # Errors
+/// When the system does not answer, or the record cannot be read.
+pub async fn ask(
+    sync: &SyncDefinition,
+    side: Side,
+    id: &RecordId,
+    hints: Hints,
+) -> Result<Answer, ConnectorError> {
     let mut outcomes = read_outcomes(sync, side, std::slice::from_ref(id)).await?;
     Ok(match outcomes.pop() {
         Some(ReadOutcome::Found(record)) => {
-            Some(Reading::new(sync, side, *record, hint(hints, side)))
+            let is_it = record.id == *id;
+            let hint = hint(hints, side).filter(|_| is_it);
+            let reading = Box::new(Reading::new(sync, side, *record, hint));
+            if is_it {
+                Answer::Here(reading)
+            } else {
+                Answer::Merged { into: reading }
+            }
         }
         Some(ReadOutcome::Unreadable(reason)) => return Err(unreadable(sync, side, id, reason)),
-        Some(ReadOutcome::Missing) | None => None,
+        Some(ReadOutcome::Missing) | None => Answer::Missing,
     })
 }
 

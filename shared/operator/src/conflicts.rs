@@ -114,6 +114,17 @@ pub(crate) const fn choices(kind: &ConflictKind) -> &'static [(&'static str, &'s
                 "keep the values in all records where the field is missing, until it is shown again; nothing is written",
             ),
         ],
+        ConflictKind::Replaced { merged: true, .. } => &[
+            (
+                "approve",
+                "end the pair: its record was merged into another, the partner is left alone, and nothing is written or deleted",
+            ),
+            (
+                "reject",
+                "take the pair apart; the partner is then looked at as one without a partner",
+            ),
+            IGNORE_PAIR,
+        ],
         ConflictKind::Replaced { .. } => &[
             (
                 "take",
@@ -390,6 +401,9 @@ const fn advice(kind: &ConflictKind) -> &'static str {
         ConflictKind::Emptied { .. } => {
             "approve if the field is really empty there, or reject to keep the values"
         }
+        ConflictKind::Replaced { merged: true, .. } => {
+            "approve to end the pair and leave the partner alone, reject to have the partner looked at anew, or ignore the record"
+        }
         ConflictKind::Replaced { .. } => {
             "say which side to take (a or b), or approve if it is the same record after all, reject to take the pair apart, or ignore the record"
         }
@@ -458,6 +472,7 @@ mod tests {
                 known: Fields::default(),
                 found: Fields::default(),
                 overlaid: false,
+                merged: false,
             },
             ConflictKind::SetBack {
                 system: "crm".to_owned(),

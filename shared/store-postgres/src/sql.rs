@@ -29,8 +29,8 @@ const TRANSIENT_CODES: [&str; 2] = ["40001", "40P01"];
 const STALE_CODE: &str = "0A000";
 const STALE_ROUTINE: &str = "RevalidateCachedQuery";
 const STALE_WORDS: &str = "cached plan must not change result type";
-/// SQLSTATE `lock_not_available`, `query_canceled`: nothing was done in time.
-const LOCKED_CODES: [&str; 2] = ["55P03", "57014"];
+/// SQLSTATE `lock_not_available`. A query that was cancelled, or ran into a `statement_timeout`, says nothing of locks.
+const LOCKED_CODE: &str = "55P03";
 /// SQLSTATE `unique_violation`.
 const UNIQUE_CODE: &str = "23505";
 /// Unique indexes that two correct transactions can meet in: run again, the later one sees the row of
@@ -98,7 +98,7 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
                 Failed::Raced(message)
             } else if code == STALE_CODE && is_stale(&*error) {
                 Failed::Stale(message)
-            } else if LOCKED_CODES.contains(&&*code) {
+            } else if code == LOCKED_CODE {
                 Failed::Store(StoreError::Unavailable(format!(
                     "the database is locked ({message}): another session holds what this needs, such as a migration, a `VACUUM FULL` \
                      or a transaction that was left open; `SELECT pid, pg_blocking_pids(pid), state, query FROM \

@@ -131,6 +131,10 @@ pub enum ConflictKind {
         /// having been set back.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         overlaid: bool,
+        /// Whether its system answers with another record, into which it was merged: `found` is what that one holds. That
+        /// says nothing of its system having been set back either.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        merged: bool,
     },
     /// Many linked records of a side show an older state, are other records now, or are not there: its system was restored
     /// from a backup, or emptied and filled anew. One question for the whole side.

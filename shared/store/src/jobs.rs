@@ -261,7 +261,7 @@ pub const CRASHES_MAX: u32 = 3;
 
 /// No job waits longer than this: tries are at most a week apart, and what else is waited for is looked at more often. One that
 /// is put off further was put off by a clock that was ahead.
-pub const PUT_OFF_MAX: Duration = Duration::from_secs(8 * 24 * 3_600);
+pub const PUT_OFF_MAX: Duration = Duration::from_secs(9 * 24 * 3_600);
 
 /// Jobs that ran when their process went away twice are run this far apart, so that of those that ran beside
 /// each other only the one that kills it is there when it dies again.

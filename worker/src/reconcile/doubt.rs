@@ -57,8 +57,8 @@ pub(super) async fn wait(
     pair: &Pair,
 ) -> Result<Option<Performed>, WorkError> {
     let said = [
-        said(work, link, Side::A, pair.side(Side::A)).await?,
-        said(work, link, Side::B, pair.side(Side::B)).await?,
+        said(work, link, Side::A, pair).await?,
+        said(work, link, Side::B, pair).await?,
     ];
     if said.iter().all(Option::is_none) {
         return dispel(work, link).await;
@@ -189,11 +189,13 @@ async fn said(
     work: Work<'_>,
     link: &Link,
     side: Side,
-    reading: Option<&Reading>,
+    pair: &Pair,
 ) -> Result<Option<Said>, WorkError> {
-    if link.side(side).id.is_none() {
+    // One that was merged into another is not missed: a person is asked.
+    if link.side(side).id.is_none() || pair.merged_into(side).is_some() {
         return Ok(None);
     }
+    let reading = pair.side(side);
     // Who archives by mistake, or for a moment, must not lose the partner at once.
     let Some(reading) = reading.filter(|reading| !reading.counts_as_gone) else {
         return Ok(Some(Said::Missing));
@@ -243,13 +245,6 @@ pub(super) fn mistake(
     reading: &Reading,
 ) -> Option<Mistaken> {
     let state = link.side(side);
-    let answered = &reading.record.id;
-    if state.id.as_ref().is_some_and(|id| id != answered) {
-        // Systems follow merges, and some were asked by another id than they keep.
-        return Some(Mistaken::Other(format!(
-            "it answers with record {answered}"
-        )));
-    }
     let checksum = reading.checksum();
     let known = Marks {
         made_at: state.memory.made_at,

@@ -176,7 +176,11 @@ async fn attempt(
     }
     let heir = match sameness {
         Sameness::Gone(side) => pair.take(side).map(|other| (side, other)),
-        Sameness::Same | Sameness::Apart | Sameness::Restore(_) | Sameness::Asked(_) => None,
+        Sameness::Same
+        | Sameness::Apart
+        | Sameness::Restore(_)
+        | Sameness::Ended
+        | Sameness::Asked(_) => None,
     };
     let id = link.id;
     let round = settle(work, link, context, (pair, sameness), causes).await?;
@@ -230,6 +234,7 @@ async fn settle(
     let is_taken_apart = matches!(sameness, Sameness::Apart);
     let mut planned = match sameness {
         Sameness::Apart => Plan::nothing(LinkFate::Dissolve),
+        Sameness::Ended => Plan::nothing(LinkFate::Retire),
         Sameness::Restore(side) if restored::is_out_of_use(&pair, side) => {
             // Nothing takes it into use again, and its partner is not to follow it.
             Plan::nothing(LinkFate::Retire)

@@ -6,7 +6,8 @@ use tandem_connectors::{Lookup, RemoteRecord};
 use tandem_domain::{RecordId, Side, Timestamp, Value};
 use tandem_engine::{MatchKey, is_form_of, match_keys, stored_as};
 use tandem_store::{
-    Confirmation, Intent, IntentOp, IntentState, IntentVerdict, KnownRecord, Link, Waiting,
+    Confirmation, Intent, IntentOp, IntentState, IntentVerdict, KnownRecord, Link, Resolution,
+    Waiting,
 };
 
 use super::create::keep_id;
@@ -17,6 +18,7 @@ use super::met;
 use super::read_back::read_created;
 use super::shown::wait_until_whole;
 use super::unlinked::look_again;
+use crate::asked::named;
 use crate::executor::{Sent, Work, shows_field, verdict};
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -52,6 +54,7 @@ pub(super) async fn settle_create(
 ) -> Result<Performed, WorkError> {
     let sent = intent.sent_at.unwrap_or(intent.created_at);
     let since = work.context.now().since(sent);
+    let idempotent = work.can(intent.side, |stream| stream.idempotent_create);
     match find_effect(work, intent).await? {
         Some(Effect::Whole(found)) => {
             return match link {
@@ -60,6 +63,8 @@ pub(super) async fn settle_create(
             };
         }
         Some(Effect::InPart(record)) => return wait_until_whole(work, intent.side, &record),
+        // What was shown with our reference can be asked for under the same transaction id: the answer names it.
+        Some(Effect::Hidden) if idempotent && intent.target.is_none() => {}
         Some(Effect::Hidden) if since < SHOWS_WITHIN => {
             return Ok(look_later(work, since, SHOWS_WITHIN - since));
         }
@@ -70,7 +75,6 @@ pub(super) async fn settle_create(
         }
         None => {}
     }
-    let idempotent = work.can(intent.side, |stream| stream.idempotent_create);
     let lands_within = lands_within(work, intent);
     if !idempotent && began_to_wait_before(work, sent) {
         return Ok(work.again_after(Duration::ZERO, Waiting::Progress));
@@ -109,7 +113,7 @@ pub(super) async fn settle_forgotten(
     intent: &Intent,
     like: &Reading,
 ) -> Result<Performed, WorkError> {
-    if could_be_effect(work, intent, like) {
+    if is_effect(work, intent, like).await? {
         return link_created(work, intent, like, None).await;
     }
     let sent = intent.sent_at.unwrap_or(intent.created_at);
@@ -148,8 +152,8 @@ fn look_later(work: Work<'_>, since: Duration, left: Duration) -> Performed {
     work.again_after(pause_within(since, left), Waiting::Elsewhere)
 }
 
-/// Whether the record that the create carries over cannot be read. Somebody may have deleted it, or made it again under
-/// another id: then its partner is that one's.
+/// Whether the record that the create carries over cannot be read. Somebody may have deleted it, merged it into another, or
+/// made it again under another id: then its partner is that one's.
 pub(super) async fn is_source_missing(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError> {
     let Some(source) = &intent.source else {
         return Ok(false);
@@ -275,9 +279,56 @@ async fn free_effect(
     records: Vec<RemoteRecord>,
 ) -> Result<Option<Effect>, WorkError> {
     let free = free_of_key(work, intent, wanted, records).await?;
-    let mut free = free.into_iter();
-    let found = free.find(|reading| could_be_effect(work, intent, reading));
-    Ok(found.map(Effect::of))
+    for reading in free {
+        if is_effect(work, intent, &reading).await? {
+            return Ok(Some(Effect::of(reading)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a record is taken for what a create made. One that bears no reference and was there before, or of which a person
+/// has decided that it is another, is not.
+async fn is_effect(work: Work<'_>, intent: &Intent, reading: &Reading) -> Result<bool, WorkError> {
+    if !could_be_effect(work, intent, reading) {
+        return Ok(false);
+    }
+    if reading.record.in_part || reading.made_by() == Some(intent.id) {
+        return Ok(true);
+    }
+    if is_out_of_question(work, intent, reading).await? {
+        return Ok(false);
+    }
+    // Where references are shown, one that stood there was gone over by ours.
+    let shows_references = work.can(intent.side, |stream| stream.external_reference);
+    Ok(shows_references || !met::stood_before(work, intent, reading).await?)
+}
+
+/// Whether a record is no partner for the source of a create, whatever it is like: it is out of use, left alone, or a person
+/// was asked about it and had another made.
+async fn is_out_of_question(
+    work: Work<'_>,
+    intent: &Intent,
+    reading: &Reading,
+) -> Result<bool, WorkError> {
+    if reading.record.archived || !reading.may_take_part() {
+        return Ok(true);
+    }
+    let (store, sync) = (&work.context.store, &work.sync.name);
+    let own = store.pair(sync, intent.side, &reading.record.id).await?;
+    if own.ignored {
+        return Ok(true);
+    }
+    let Some(source) = &intent.source else {
+        return Ok(false);
+    };
+    let pair = store.pair(sync, intent.side.other(), source).await?;
+    let mut rulings = pair.rulings.iter();
+    let Some(another) = rulings.find(|ruling| ruling.resolution == Resolution::CreateNew) else {
+        return Ok(false);
+    };
+    let asked = store.conflict(another.conflict).await?;
+    Ok(asked.is_some_and(|asked| named(&asked).contains(&(intent.side, &reading.record.id))))
 }
 
 /// Whether a record can be what a create made. A system that keeps our reference shows it with what we made; elsewhere a
@@ -335,6 +386,11 @@ async fn free_of_key(
             match_keys(&work.sync.policy, &reading.fields).first() == Some(wanted)
         });
         if others || !has_strongest {
+            continue;
+        }
+        let is_ours = reading.made_by() == Some(intent.id);
+        if !is_ours && !reading.record.in_part && is_out_of_question(work, intent, &reading).await?
+        {
             continue;
         }
         let store = &work.context.store;

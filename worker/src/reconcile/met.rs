@@ -52,6 +52,31 @@ pub(super) async fn look(
     }
 }
 
+/// Whether a record was there before a create was planned, and has not changed since: the create has not even gone over it.
+pub(super) async fn stood_before(
+    work: Work<'_>,
+    intent: &Intent,
+    reading: &Reading,
+) -> Result<bool, WorkError> {
+    let changed = changed_at(reading).filter(|_| has_usable_times(work, intent.side));
+    let at = match changed {
+        Some(changed) => {
+            let offset = work.sync.end(intent.side).connector.clock_offset_micros();
+            let slack = CLOCK_SLACK + CLOCK_SLACK_ALONE + coarseness(changed);
+            let is_before = changed.shifted(-offset).plus(slack) < intent.created_at;
+            is_before.then(|| changed.shifted(-offset))
+        }
+        None => {
+            let events = work.events_of(intent.side, &reading.record.id).await?;
+            heard_before(intent.created_at, &events).map(|event| event.received_at)
+        }
+    };
+    match at {
+        Some(at) => Ok(!may_be_an_earlier_one(work, intent, Some(at)).await?),
+        None => Ok(false),
+    }
+}
+
 async fn find(
     work: Work<'_>,
     intent: &Intent,

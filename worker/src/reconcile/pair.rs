@@ -12,7 +12,7 @@ use super::changed::{self, Edit};
 use super::emptied;
 use super::seen::{Known, Typed};
 use crate::executor::Work;
-use crate::readings::{self, Reading};
+use crate::readings::{self, Answer, Reading};
 
 /// A reading is fresh for at least so long after it ended: what follows at once takes some time as well.
 const FRESH_MIN: Duration = Duration::from_millis(10);
@@ -21,8 +21,10 @@ pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
 /// One look at one record.
 pub(super) struct Look {
-    /// What there was; `None` when the system says that there is no such record.
+    /// What there was; `None` when the system says that there is no such record, or that it was merged into another.
     pub(super) reading: Option<Reading>,
+    /// The other record with which the system answers.
+    pub(super) merged_into: Option<Box<Reading>>,
     /// When it was asked for.
     pub(super) began: Timestamp,
     /// When it was answered.
@@ -48,6 +50,11 @@ impl Pair {
             Side::A => &self.a,
             Side::B => &self.b,
         }
+    }
+
+    /// The record into which the one of a side was merged. It is not of the pair: it may have a partner of its own.
+    pub(super) fn merged_into(&self, side: Side) -> Option<&Reading> {
+        self.look(side).merged_into.as_deref()
     }
 
     /// Has a side be without a record: what was read is not the one of the pair.
@@ -78,9 +85,14 @@ pub(super) async fn read_both(work: Work<'_>, link: &Link) -> Result<Pair, Conne
 /// Reads the record of one side.
 pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look, ConnectorError> {
     let began = work.context.now();
-    let mut reading = match &link.side(side).id {
-        Some(id) => readings::read(work.sync, side, id, work.claimed.job.hints).await?,
-        None => None,
+    let answer = match &link.side(side).id {
+        Some(id) => readings::ask(work.sync, side, id, work.claimed.job.hints).await?,
+        None => Answer::Missing,
+    };
+    let (mut reading, merged_into) = match answer {
+        Answer::Here(reading) => (Some(*reading), None),
+        Answer::Merged { into } => (None, Some(into)),
+        Answer::Missing => (None, None),
     };
     if let Some(reading) = &mut reading {
         leave_out(link, side, reading);
@@ -88,6 +100,7 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
     let ended = work.context.now();
     Ok(Look {
         reading,
+        merged_into,
         began,
         ended,
     })

@@ -34,6 +34,9 @@ pub(super) enum Sameness {
     Gone(Side),
     /// A person said that the record of this side is to get what its partner has.
     Restore(Side),
+    /// A person answered about a pair of which a record was merged into another: it ends, and nothing is written or deleted.
+    /// That other one may have a partner of its own, and is none of this pair.
+    Ended,
     /// It is asked, and the job has ended.
     Asked(Performed),
 }
@@ -48,9 +51,15 @@ pub(super) async fn check(
     let answer = rulings.find(|ruling| ruling.asked == REPLACED);
     match answer.map(|ruling| &ruling.resolution) {
         Some(Resolution::Reject) => return Ok(Sameness::Apart),
+        Some(_) if merged(pair).is_some() => return Ok(Sameness::Ended),
         Some(Resolution::Take { side }) => return Ok(restore(pair, side.other())),
         Some(_) => return Ok(Sameness::Same),
         None => {}
+    }
+    if let Some((side, into)) = merged(pair) {
+        return ask_about_merged(work, link, pair, (side, into), context)
+            .await
+            .map(Sameness::Asked);
     }
     for side in Side::BOTH {
         if let Some(held) = held_as_overlaid(work, link, side, pair, context).await? {
@@ -81,6 +90,28 @@ pub(super) async fn check(
         }
     }
     Ok(Sameness::Same)
+}
+
+/// The first side whose record was merged into another, and that other one.
+fn merged(pair: &Pair) -> Option<(Side, &Reading)> {
+    let mut sides = Side::BOTH.into_iter();
+    sides.find_map(|side| Some((side, pair.merged_into(side)?)))
+}
+
+/// Systems follow merges, and some were asked by another id than they keep. A person says what becomes of the partner. It
+/// says nothing of the side, however many are merged.
+async fn ask_about_merged(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    (side, into): (Side, &Reading),
+    context: &PairContext,
+) -> Result<Performed, WorkError> {
+    if context.replaced.is_some() {
+        return Ok(held());
+    }
+    let reason = format!("it answers with record {}", into.record.id);
+    ask(work, link, side, pair, into, reason).await
 }
 
 /// What a person's answer about a whole side says of one pair.
@@ -222,14 +253,16 @@ async fn ask(
     let connection = &work.sync.end(side).connection;
     let record = &reading.record.id;
     tracing::warn!(sync = %work.sync.name, %connection, %record, reason, "a linked record is not the one that was linked; nothing is written until a person has said what it is");
+    let there = |side: Side| pair.side(side).or_else(|| pair.merged_into(side));
     let shown = Side::BOTH
         .into_iter()
-        .filter_map(|side| Some(pair.side(side)?.shown(side)))
+        .filter_map(|side| Some(there(side)?.shown(side)))
         .collect();
     let asked = Asked {
         reason,
         shown,
         overlaid: false,
+        merged: pair.merged_into(side).is_some(),
     };
     let question = question(work, link, side, reading, asked);
     let (id, now) = (question.id, work.context.now());
@@ -322,6 +355,7 @@ fn as_overlaid(side: Side, made: &Reading, source: Option<&RecordId>) -> Asked {
         ),
         shown: vec![made.shown(side)],
         overlaid: true,
+        merged: false,
     }
 }
 
@@ -330,6 +364,7 @@ struct Asked {
     reason: String,
     shown: Vec<ShownRecord>,
     overlaid: bool,
+    merged: bool,
 }
 
 fn question(
@@ -344,12 +379,19 @@ fn question(
         sync: work.sync.name.clone(),
         link: Some(link.id),
         side,
-        record: reading.record.id.clone(),
+        // One that was merged answers with another id.
+        record: link
+            .side(side)
+            .id
+            .as_ref()
+            .unwrap_or(&reading.record.id)
+            .clone(),
         kind: ConflictKind::Replaced {
             reason: asked.reason,
             known: BaseValue::all_of(&link.base, side),
             found: reading.fields.clone(),
             overlaid: asked.overlaid,
+            merged: asked.merged,
         },
         shown: asked.shown,
     }

@@ -175,7 +175,7 @@ async fn is_as_read(
                 && before.record.version == now.record.version
                 && before.record.archived == now.record.archived
         }
-        (None, None) => true,
+        (None, None) => before.merged_into.is_some() == now.merged_into.is_some(),
         _ => false,
     })
 }

@@ -62,6 +62,10 @@ pub(super) async fn hold(
         return Ok(None);
     }
     for side in Side::BOTH {
+        if pair.merged_into(side).is_some() {
+            // Somebody merges records in a system that was not set back.
+            continue;
+        }
         let reading = pair.side(side);
         let shows = still_shows(work.context, work.sync, link, side, reading).await?;
         let Some(shows) = shows else { continue };
@@ -437,10 +441,9 @@ pub(super) async fn asked_singly(
         ..ConflictFilter::default()
     };
     let mut open = context.store.conflicts(&filter).await?;
-    // What a create of ours went over says nothing of the side.
-    let is_overlaid =
-        |kind: &ConflictKind| matches!(kind, ConflictKind::Replaced { overlaid, .. } if *overlaid);
-    open.retain(|question| question.side == side && !is_overlaid(&question.kind));
+    // What a create of ours went over says nothing of the side, nor does what somebody merged.
+    let says_nothing = |kind: &ConflictKind| matches!(kind, ConflictKind::Replaced { overlaid, merged, .. } if *overlaid || *merged);
+    open.retain(|question| question.side == side && !says_nothing(&question.kind));
     Ok(open)
 }
 

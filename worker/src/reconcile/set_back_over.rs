@@ -280,6 +280,10 @@ async fn look_at_one(
     let Ok(reading) = read_one(sync, side, &record).await? else {
         return Ok(Now::Older);
     };
+    if reading.as_ref().is_some_and(|it| it.record.id != record) {
+        // It was merged into that one, which says nothing of its system having been set back.
+        return Ok(Now::Nothing);
+    }
     if link.state == LinkState::Retired {
         // It was deleted before. Where it is there, it is back.
         return Ok(reading.map_or(Now::Nothing, |_| Now::Older));

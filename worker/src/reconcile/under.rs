@@ -316,6 +316,7 @@ pub(super) async fn remember_one(
         };
         let nothing = Look {
             reading: None,
+            merged_into: None,
             began: look.began,
             ended: look.ended,
         };

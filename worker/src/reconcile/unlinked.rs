@@ -31,7 +31,7 @@ use crate::executor::{KEY_BUSY_PAUSE, Work};
 use crate::failure::WorkError;
 use crate::first_sync;
 use crate::jobs::Performed;
-use crate::readings::{self, Reading};
+use crate::readings::{self, Answer, Reading};
 
 /// A record waits so long before it asks again whether the first sync has ended.
 pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
@@ -216,13 +216,12 @@ pub(super) async fn run(
     if !first_sync::has_ended(work.context, &work.sync.name).await? {
         return Ok(work.again_after(FIRST_SYNC_PAUSE, Waiting::FirstSync));
     }
-    let Some(reading) = readings::read(work.sync, side, record, work.claimed.job.hints).await?
-    else {
-        return not_there(work, side, record, &pair).await;
+    let hints = work.claimed.job.hints;
+    let reading = match readings::ask(work.sync, side, record, hints).await? {
+        Answer::Here(reading) => *reading,
+        Answer::Merged { into } => return merged(work, side, record, &into.record.id).await,
+        Answer::Missing => return not_there(work, side, record, &pair).await,
     };
-    if reading.record.id != *record {
-        return merged(work, side, record, &reading.record.id).await;
-    }
     if let Some((fact, note)) = takes_none(&reading) {
         takes_no_part(work, side, record, fact).await?;
         return Ok(Performed::done(note));

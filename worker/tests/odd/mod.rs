@@ -20,6 +20,7 @@ mod life;
 mod lost_answers;
 mod lost_track;
 mod made_again;
+mod merged;
 mod moot;
 mod never_agreed;
 mod never_seen;

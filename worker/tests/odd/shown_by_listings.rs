@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_domain::{RecordId, Side};
-use tandem_store::JobKind;
+use tandem_store::{JobKind, Resolution};
 
 use super::pairs::{PLAIN, TALENTS, one_pair};
 use crate::world::system::oddities::{Lag, Oddities};
@@ -97,4 +97,43 @@ async fn what_a_poll_has_shown_and_nobody_can_read_now_is_waited_for_and_not_mad
     let link = world.link_of(Side::A, &a).await.expect("linked");
     assert_eq!(link.b.id, Some(made));
     assert_eq!(world.dead().await, []);
+}
+
+/// Side b, without references, holds records like one of side a; a create for that one never arrives there.
+#[tokio::test]
+async fn a_record_that_is_archived_or_that_a_person_found_to_be_another_is_no_effect_of_a_create() {
+    for is_archived in [true, false] {
+        let (world, ..) = one_pair(policy(), (PLAIN, Oddities::default()), BEHIND).await;
+        let bert = [("name", "Bert"), ("email", "bert@x.example")];
+        let like = world.b.user_creates(&bert);
+        if is_archived {
+            world.b.user_edits(&like, "active", "false");
+            world.sweep().await;
+        } else {
+            // Two of them, so that a person is asked.
+            world.b.user_creates(&bert);
+        }
+        let a = world.a.user_creates(&bert);
+        if is_archived {
+            world.b.go_wrong(&[Fault::LostRequest]);
+            world.hear(Side::A, &a).await;
+            world.rest().await;
+        } else {
+            world.hear(Side::A, &a).await;
+            world.rest().await;
+            let asked = world.open().await;
+            let question = asked.iter().find(|one| one.record == a).expect("asked");
+            world.b.go_wrong(&[Fault::LostRequest]);
+            world.answer(question, Resolution::CreateNew).await;
+        }
+        let link = world.link_of(Side::A, &a).await.expect("linked");
+        assert_ne!(link.b.id, Some(like.clone()), "archived: {is_archived}");
+        let made = if is_archived { 2 } else { 3 };
+        assert_eq!(
+            world.b.about("bert@x.example").len(),
+            made,
+            "archived: {is_archived}"
+        );
+        assert!(world.a.ids().contains(&a));
+    }
 }

@@ -180,6 +180,7 @@ pub(super) fn sentence(conflict: &Conflict, ends: &Ends) -> String {
             known,
             found,
             overlaid: true,
+            ..
         } => format!(
             "{record} on side {here} may hold values of another record ({reason}): it had {}, it has {}",
             pairs(known),
@@ -190,6 +191,18 @@ pub(super) fn sentence(conflict: &Conflict, ends: &Ends) -> String {
             known,
             found,
             overlaid: false,
+            merged: true,
+        } => format!(
+            "{record} on side {here} was merged into another record of its system ({reason}): it had {}, the other one has {}",
+            pairs(known),
+            pairs(found)
+        ),
+        ConflictKind::Replaced {
+            reason,
+            known,
+            found,
+            overlaid: false,
+            merged: false,
         } => format!(
             "under the id of {record} on side {here} stands another record now, or an older state of it ({reason}): it had {}, it has {}",
             pairs(known),

@@ -639,6 +639,7 @@ fn question(kind: &ConflictKind) -> Json {
             known,
             found,
             overlaid: _,
+            merged: _,
         } => {
             json!({ "reason": reason, "known": plain_fields(known), "found": plain_fields(found) })
         }

@@ -572,6 +572,7 @@ async fn an_answer_about_one_record_has_its_side_listed_where_others_wait_for_it
             known: Fields::new(),
             found: Fields::new(),
             overlaid: false,
+            merged: false,
         };
         let id = open(&world, world.make.conflict(None, "7", kind)).await;
         let (sync, now) = (Make::customers(), world.make.now());
