@@ -99,6 +99,38 @@ async fn what_a_poll_has_shown_and_nobody_can_read_now_is_waited_for_and_not_mad
     assert_eq!(world.dead().await, []);
 }
 
+#[tokio::test]
+async fn what_a_poll_has_shown_and_nobody_can_read_is_asked_for_again_under_its_key_where_creates_are_idempotent()
+ {
+    let talents = Talents {
+        idempotent_create: true,
+        ..TALENTS
+    };
+    let odd = Oddities {
+        search_lag: Lag {
+            by: BEHIND * 4,
+            ..Lag::default()
+        },
+        ..Oddities::default()
+    };
+    let (world, ..) = one_pair(policy(), (talents, odd), BEHIND * 8).await;
+    let bert = [("name", "Bert"), ("email", "bert@x.example")];
+    let a = world.a.user_creates(&bert);
+    world.b.go_wrong(&[Fault::LostResponse]);
+    let (sync, side) = (world.sync.clone(), Side::B);
+    world.hear(Side::A, &a).await;
+    while world.b.is_to_go_wrong() {
+        world.turn().await;
+    }
+    let made = world.b.about("bert@x.example").remove(0);
+    world.b.hides(&made, BEHIND * 3);
+    world.enqueue(JobKind::Poll { sync, side }).await;
+    world.rest().await;
+    let link = world.link_of(Side::A, &a).await.expect("linked");
+    assert_eq!(link.b.id.as_ref(), Some(&made));
+    assert_eq!(world.b.about("bert@x.example"), [made]);
+}
+
 /// Side b, without references, holds records like one of side a; a create for that one never arrives there.
 #[tokio::test]
 async fn a_record_that_is_archived_or_that_a_person_found_to_be_another_is_no_effect_of_a_create() {
