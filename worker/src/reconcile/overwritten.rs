@@ -9,8 +9,8 @@ use std::time::Duration;
 use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, is_form_of, same};
 use tandem_store::{
-    Change, ConflictKind, Event, EventKind, Intent, IntentOp, IntentState, Link, NewConflict,
-    Operation, OwnWrite, ShownRecord,
+    Change, ChangeFilter, ConflictKind, Event, EventKind, Intent, IntentOp, IntentState, Link,
+    NewConflict, Operation, OwnWrite, ShownRecord,
 };
 
 use super::changed::has_usable_times;
@@ -31,6 +31,8 @@ pub(super) const APART_FROM_BEFORE: Duration = Duration::from_secs(1);
 const APART_FROM_RECORD: Duration = APART_FROM_BEFORE;
 /// Some systems tell of one change in several events, moments apart.
 pub(super) const APART_FROM_ECHO: Duration = Duration::from_millis(5);
+/// So many of the last entries of the change log of a pair are asked for one write.
+const LOGGED: usize = 50;
 /// So long after a write its echo, and what went under, are looked for.
 pub(super) const LOOKED_FOR: Duration = Duration::from_secs(300);
 
@@ -88,24 +90,32 @@ pub(super) async fn find(
         let is_recent = work.context.now().since(own.read_at) < LOOKED_FOR;
         // An event may have been merged into a job that something else caused.
         let is_told = hint(work.claimed.job.hints, side).is_some();
-        if own.after.is_none() || own.after != reading.record.updated_at || !is_recent || !is_told {
+        if own.after != reading.record.updated_at || !is_recent || !is_told {
             continue;
         }
-        let earlier = earlier_events(work, side, pair.look(side), own).await?;
+        let write = match late {
+            Some(intent) => Some((*intent).clone()),
+            None => last_written(work, side, record).await?,
+        };
+        let earlier = match (own.after, &write) {
+            (None, None) => Vec::new(),
+            (None, Some(write)) => {
+                let until = until(work, link, write, pair.look(side)).await?;
+                told_meanwhile(work, (side, reading), own, (write, until)).await?
+            }
+            (Some(_), _) => earlier_events(work, side, pair.look(side), own).await?,
+        };
         if earlier.is_empty() {
             continue;
         }
-        let written = match late {
-            Some(intent) => intent.fields.clone(),
-            None => last_written(work, side, record).await?,
-        };
+        let written = write.map(|write| write.fields).unwrap_or_default();
         let edited = match late {
             Some(_) => Fields::new(),
             None => edited_after(work, link, side, reading, &written),
         };
         if !edited.is_empty() {
             // The last event is of that edit, the one before it of our write.
-            if own.fields.is_empty() {
+            if own.fields.is_empty() && own.after.is_some() {
                 around.came_after.push(CameAfter {
                     side,
                     written: edited,
@@ -174,15 +184,15 @@ fn read_as_of(work: Work<'_>, intent: &Intent) -> Option<Timestamp> {
     until.max().map(|at| at.shifted(offset))
 }
 
-/// A time in whole seconds does not tell our write from an edit in the same second, and the one shows beside the other: then
-/// one of the events is of that edit.
+/// A time in whole seconds, or none, does not tell our write from an edit right beside it, and the one shows beside the other:
+/// then one of the events is of that edit.
 pub(super) fn beside_edit(
     work: Work<'_>,
     base: &BTreeMap<String, BaseValue>,
     (side, reading): (Side, &Reading),
     own: &OwnWrite,
 ) -> OwnWrite {
-    let is_coarse = own.after.is_some_and(|at| at.as_micros() % 1_000_000 == 0);
+    let is_coarse = own.after.is_none_or(|at| at.as_micros() % 1_000_000 == 0);
     let is_same = own.after == reading.record.updated_at;
     let mut rules = work.sync.policy.fields.iter();
     let mut is_edited = || {
@@ -264,6 +274,56 @@ fn while_under_way(
     earlier.collect()
 }
 
+/// Until when a write may have taken effect, by our clock: it was answered, or found out about, by then.
+async fn until(
+    work: Work<'_>,
+    link: &Link,
+    write: &Intent,
+    look: &Look,
+) -> Result<Timestamp, WorkError> {
+    let filter = ChangeFilter {
+        link: Some(link.id),
+        limit: LOGGED,
+        ..ChangeFilter::default()
+    };
+    let logged = work.context.store.changes(&filter).await?;
+    let of_it = logged.iter().find(|one| one.intent == Some(write.id));
+    Ok(of_it.map_or(look.began, |one| one.at))
+}
+
+/// Where a record does not say when it was changed, nothing places the events. But of those between our reading and the end of
+/// our write each sending of it has one, and those before them are of edits. Without the event of our write an edit cannot be
+/// told from it.
+async fn told_meanwhile(
+    work: Work<'_>,
+    (side, reading): (Side, &Reading),
+    own: &OwnWrite,
+    (write, until): (&Intent, Timestamp),
+) -> Result<Vec<(Event, Duration)>, WorkError> {
+    if write.op != IntentOp::Update || !has_usable_times(work, side) {
+        return Ok(Vec::new());
+    }
+    let offset = work.sync.end(side).connector.clock_offset_micros();
+    let (since, until) = (own.read_at.shifted(offset), until.shifted(offset));
+    let events = work.events_of(side, &reading.record.id).await?;
+    let timed = events.into_iter().filter_map(|event| {
+        let at = exact_time(&event).filter(|at| *at > since && *at <= until)?;
+        (event.kind != EventKind::Deleted).then_some((event, at))
+    });
+    let mut timed: Vec<(Event, Timestamp)> = timed.collect();
+    timed.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+    for _ in 0..write.sends.max(1) {
+        let Some(last) = timed.first().map(|(_, at)| at.minus(APART_FROM_ECHO)) else {
+            break;
+        };
+        timed.retain(|(_, at)| *at < last);
+    }
+    let earlier = timed.into_iter();
+    Ok(earlier
+        .map(|(event, at)| (event, until.since(at)))
+        .collect())
+}
+
 fn apart(one: Timestamp, other: Timestamp) -> Duration {
     one.since(other).max(other.since(one))
 }
@@ -271,7 +331,9 @@ fn apart(one: Timestamp, other: Timestamp) -> Duration {
 /// The event of an edit that our write went over. Where an edit of another field stands beside our write, one of the
 /// events is of that.
 fn went_under(own: &OwnWrite, earlier: Vec<(Event, Duration)>) -> Option<Event> {
-    own.before?;
+    if own.before.is_none() && own.after.is_some() {
+        return None;
+    }
     let mut apart: Vec<Duration> = Vec::new();
     for (_, one) in &earlier {
         if apart
@@ -342,16 +404,19 @@ pub(super) fn exact_time(event: &Event) -> Option<Timestamp> {
     event.said_at().filter(|at| at.as_micros() % 1_000_000 != 0)
 }
 
-/// What our last confirmed write put there.
-async fn last_written(work: Work<'_>, side: Side, record: &RecordId) -> Result<Fields, WorkError> {
+/// Our last confirmed write.
+async fn last_written(
+    work: Work<'_>,
+    side: Side,
+    record: &RecordId,
+) -> Result<Option<Intent>, WorkError> {
     let store = &work.context.store;
     let intents = store.intents_of(&work.sync.name, record).await?;
-    let last = intents.into_iter().rev().find(|intent| {
+    Ok(intents.into_iter().rev().find(|intent| {
         intent.side == side
             && intent.op != IntentOp::Delete
             && intent.state == IntentState::Confirmed
-    });
-    Ok(last.map(|intent| intent.fields).unwrap_or_default())
+    }))
 }
 
 impl Overwritten {

@@ -73,6 +73,9 @@ pub(super) fn own_write(
         // What it went over and is known is told once.
         let is_told = is_told || open.shown.covered().any(|one| one.0 == side);
         let own = seen_late(work, &open.link, intent, now);
+        if is_told && own.after.is_none() {
+            return None;
+        }
         return Some(OwnWrite {
             before: own.before.filter(|_| !is_told),
             ..own

@@ -523,3 +523,47 @@ async fn an_edit_that_had_lost_before_a_write_without_answer_was_sent_is_not_sai
         assert_eq!(world.asked("overwritten").await, []);
     }
 }
+
+/// A system that tells exact times in its events, and none in its records.
+fn no_times() -> Oddities {
+    Oddities {
+        hides_times: true,
+        hides_versions: true,
+        ..Oddities::default()
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_our_write_went_over_is_asked_about_once_though_records_tell_no_times() {
+    for echo_first in [false, true] {
+        let edit = ("city", "Turin");
+        let (world, _, b, mut told) =
+            written_while_edited(no_times(), Moment::BeforeWrite, edit).await;
+        let edit = told[0].plus(Duration::from_micros(1));
+        told[0] = edit;
+        if echo_first {
+            told.reverse();
+        }
+        world.tell_b(&b, &told).await;
+        world.tell_b(&b, &told).await;
+        let asked = world.asked("overwritten").await;
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        let lyon = ("city", "Lyon".to_owned());
+        assert_eq!(overwritten(&asked[0]), (edit, vec![lyon]));
+        assert_eq!(world.overwrites().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn without_times_in_records_an_edit_that_stands_beside_our_write_is_no_overwritten_edit() {
+    for moment in [Moment::BeforeWrite, Moment::AfterWrite] {
+        let edit = ("note", "new");
+        let (world, a, b, mut told) = written_while_edited(no_times(), moment, edit).await;
+        told[0] = told[0].plus(Duration::from_micros(1));
+        for _ in 0..2 {
+            world.tell_b(&b, &told).await;
+        }
+        assert_eq!(world.asked("overwritten").await, [], "{moment:?}");
+        assert_eq!(world.a.texts(&a).expect("she is there")["note"], "new");
+    }
+}
