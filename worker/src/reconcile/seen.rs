@@ -106,11 +106,12 @@ impl Known {
     }
 }
 
-/// The create without an answer whose reference a record bears. Its job has not found the record yet: it has taken effect all
-/// the same, and what it brought was typed before it was sent.
+/// The create whose answer named no record, and whose reference a record bears. Its job has not found the record yet, or has
+/// ended without it because its source is gone: it has taken effect all the same, and what it brought was typed before it was
+/// sent.
 async fn maker(work: Work<'_>, side: Side, reading: &Reading) -> Result<Option<Intent>, WorkError> {
     let made = doubled::create_of(work, side, reading).await?;
-    let made = made.filter(|made| made.state.is_open() && made.target.is_none());
+    let made = made.filter(|made| made.target.is_none());
     Ok(made.map(|made| Intent {
         target: Some(reading.record.id.clone()),
         state: IntentState::Confirmed,
