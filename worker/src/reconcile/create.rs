@@ -5,11 +5,12 @@ use tandem_engine::{Plan, PlannedWrite, Presence, Ruled, View, key_texts};
 use tandem_store::{Intent, IntentState, Waiting};
 
 use super::created::{Source, link_created};
+use super::not_there::look_again;
 use super::over_and_over;
 use super::read_back::read_created;
 use super::set_back;
 use super::taken;
-use super::unlinked::{Here, look_again};
+use super::unlinked::Here;
 use crate::executor::{About, Journalled, SUPERSEDED_PAUSE, Sent, Work};
 use crate::failure::WorkError;
 use crate::jobs::Performed;

@@ -9,10 +9,9 @@ use tandem_store::{
 };
 
 use super::changed::has_usable_times;
+use super::events_around::{APART_FROM_BEFORE, APART_FROM_ECHO, HEARD_BEFORE, exact_time};
 use super::linked::Open;
-use super::overwritten::{
-    APART_FROM_BEFORE, APART_FROM_ECHO, HEARD_BEFORE, LOOKED_FOR, exact_time,
-};
+use super::overwritten::LOOKED_FOR;
 use super::pair::{CLOCK_SLACK, Pair};
 use super::questions::shown_as_agreed;
 use super::sending::{Carried, write_to};

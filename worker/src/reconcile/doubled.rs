@@ -14,7 +14,8 @@ use tandem_store::{
 
 use super::lookup::{candidate, known, matched};
 use super::moot::give_up;
-use super::unlinked::{Here, look_again};
+use super::not_there::look_again;
+use super::unlinked::Here;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;

@@ -8,17 +8,16 @@ use std::time::Duration;
 use tandem_connectors::ReadOutcome;
 use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::emptied;
-use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Confirmation, Conflict, ConflictFilter, ConflictKind, ConflictState, Fact, LeftOut, Link,
-    LinkState, NewConflict, Resolution, Waiting, emptied_subject,
+    Confirmation, Conflict, ConflictKind, ConflictState, LeftOut, Link, LinkState, NewConflict,
+    Resolution, Waiting, emptied_subject,
 };
 
+use super::emptied_moot::{close, is_missed};
 use super::out_of_date::{self, Shows};
 use super::pair::Pair;
 use super::set_back;
 use crate::brake;
-use crate::context::Context;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;
@@ -35,12 +34,12 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// So many other records are asked whether they still show the field.
 const PROBES: usize = 5;
 /// Links are looked through in pages of this size, and in so many of them for other records that had a value.
-const LINKS_PAGE: usize = 200;
+pub(super) const LINKS_PAGE: usize = 200;
 const PROBED_PAGES: usize = 10;
 /// Questions of this kind that are looked through: there is one for a side and field.
-const QUESTIONS_MAX: usize = 1_000;
+pub(super) const QUESTIONS_MAX: usize = 1_000;
 /// An answer holds for so long for records that lose the field after it.
-const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
+pub(super) const ANSWER_HOLDS: Duration = Duration::from_secs(24 * 3_600);
 
 /// What becomes of a value whose field is left out.
 enum Stand {
@@ -302,77 +301,6 @@ async fn close_if_shown(
         }
     }
     Ok(())
-}
-
-/// Whether one of these waits for a person to say what became of the field.
-fn is_missed(links: &[Link], side: Side, field: &str) -> bool {
-    let mut active = links.iter().filter(|link| link.state == LinkState::Active);
-    active.any(|link| {
-        let known = link.side(side).memory.left_out.get(field);
-        known.is_some_and(|known| !known.settled)
-    })
-}
-
-/// Closes it, unless it was answered since it was seen.
-async fn close(context: &Context, question: &Conflict) -> Result<(), WorkError> {
-    let why = (question.state == ConflictState::Open).then_some(Fact::Shown.because());
-    let now = context.now();
-    context
-        .store
-        .close_question(question.id, question.state, why, now)
-        .await?;
-    Ok(())
-}
-
-/// After a whole listing of a side: closes the questions about its fields that no record waits for any more, and those
-/// whose answer holds no longer.
-pub async fn close_moot(
-    context: &Context,
-    sync: &SyncDefinition,
-    side: Side,
-) -> Result<(), WorkError> {
-    let now = context.now();
-    for question in questions(context, sync, side, ConflictState::Answered).await? {
-        let at = question.answered_at;
-        if at.is_some_and(|at| now.since(at) >= ANSWER_HOLDS) {
-            close(context, &question).await?;
-        }
-    }
-    let mut open = questions(context, sync, side, ConflictState::Open).await?;
-    let mut after = None;
-    while !open.is_empty() {
-        let page = context.store.links(&sync.name, after, LINKS_PAGE).await?;
-        open.retain(|question| {
-            let field = question.kind.field();
-            !field.is_some_and(|field| is_missed(&page, side, field))
-        });
-        after = page.last().map(|last| last.id);
-        if page.len() < LINKS_PAGE {
-            break;
-        }
-    }
-    for question in &open {
-        close(context, question).await?;
-    }
-    Ok(())
-}
-
-async fn questions(
-    context: &Context,
-    sync: &SyncDefinition,
-    side: Side,
-    state: ConflictState,
-) -> Result<Vec<Conflict>, WorkError> {
-    let filter = ConflictFilter {
-        sync: Some(sync.name.clone()),
-        state: Some(state),
-        kind: Some(ASKED.to_owned()),
-        limit: QUESTIONS_MAX,
-        ..ConflictFilter::default()
-    };
-    let mut questions = context.store.conflicts(&filter).await?;
-    questions.retain(|question| question.side == side);
-    Ok(questions)
 }
 
 /// Asks once for all records.

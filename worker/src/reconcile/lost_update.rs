@@ -13,8 +13,9 @@ use tandem_engine::{NotKept, same};
 use tandem_store::{IntentOp, IntentState, Link, OwnWrite, PairContext};
 
 use super::doubt::mistake;
+use super::open_write::stood_before;
 use super::pair::Pair;
-use super::recover::{self, Recovery, is_told_apart};
+use super::recover::{Recovery, is_told_apart};
 use super::replaced::REPLACED;
 use super::set_back;
 use crate::executor::Work;
@@ -147,5 +148,5 @@ async fn stood_before_last(
             && intent.state == IntentState::Confirmed
             && intent.fields.keys().eq(own.wrote.iter())
     });
-    Ok(last.as_ref().map(recover::stood_before).unwrap_or_default())
+    Ok(last.as_ref().map(stood_before).unwrap_or_default())
 }

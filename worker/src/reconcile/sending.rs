@@ -6,24 +6,23 @@ use tandem_connectors::ConnectorError;
 use tandem_domain::{RecordId, Side};
 use tandem_engine::{Between, LinkFate, Plan, PlannedWrite, WriteOp};
 use tandem_store::{
-    Causes, Confirmation, FieldChange, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen,
-    Waiting,
+    Causes, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, LinkSeen, Waiting,
 };
 
-use super::change_log::decided;
-use super::changed::changed;
 use super::confirm::{finish, seen};
 use super::held;
+use super::intent::intent_for;
 use super::linked::{Open, Round};
 use super::looks::LOOK_AGAIN;
 use super::met::Stood;
+use super::open_write::has_landed;
 use super::over_and_over;
 use super::own_write;
 use super::pair::look;
 use super::read_back::read_back;
-use super::recover::{Recovery, has_landed};
+use super::recover::Recovery;
 use super::taken;
-use crate::executor::{About, Journalled, Sent, Work, verdict};
+use crate::executor::{Journalled, Sent, Work, verdict};
 use crate::failure::WorkError;
 use crate::readings::Reading;
 
@@ -364,38 +363,4 @@ async fn conflicted_again(
         return Ok(Round::Ended(pause));
     }
     put_off(work, intent).await
-}
-
-fn intent_for(work: Work<'_>, open: &Open, planned: &Plan, write: &PlannedWrite) -> Intent {
-    let source = open.link.side(write.side.other()).id.as_ref();
-    let target = if write.op == WriteOp::Create {
-        None
-    } else {
-        open.pair.side(write.side)
-    };
-    work.intent(
-        write,
-        About {
-            link: Some(open.link.id),
-            source,
-            target,
-            match_key: None,
-            decided: typed_until(work, open, decided(open, planned, &write.fields)),
-        },
-    )
-}
-
-/// Notes until when what stands in both records was typed: once our own writes have moved their times, nothing else says so.
-fn typed_until(work: Work<'_>, open: &Open, decided: Vec<FieldChange>) -> Vec<FieldChange> {
-    let now = work.context.now();
-    let [a_until, b_until] = Side::BOTH.map(|side| {
-        let changed = changed(work, side, open.pair.side(side));
-        changed.map(|changed| changed.latest.min(now))
-    });
-    let dated = decided.into_iter().map(|one| FieldChange {
-        a_until,
-        b_until,
-        ..one
-    });
-    dated.collect()
 }

@@ -10,7 +10,7 @@ use tandem_engine::match_keys;
 use tandem_store::{IntentOp, Link};
 
 use super::lookup::find_by_key;
-use super::unlinked::look_for;
+use super::not_there::look_for;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::jobs::Performed;

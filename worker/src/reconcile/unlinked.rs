@@ -3,29 +3,26 @@
 use std::time::Duration;
 
 use tandem_domain::line::line;
-use tandem_domain::{ConflictId, RecordId, Side, Value};
-use tandem_engine::{Single, key_texts, stored_as};
+use tandem_domain::{RecordId, Side, Value};
+use tandem_engine::Single;
 use tandem_store::{
-    Confirmation, ConflictState, Event, EventKind, Fact, Hints, Intent, JobOutcome, JobState,
-    LinkState, Moot, PairContext, QuestionKind, Resolution, Waiting, why_left_out,
+    Confirmation, ConflictState, Fact, Hints, JobOutcome, LinkState, PairContext, Resolution,
+    Waiting, why_left_out,
 };
 
-use super::announced::{announce, announce_effect, has_appeared};
+use super::announced::{announce, has_appeared};
+use super::awaited::{await_partner, own_echo};
 use super::create::{create, plan_create};
-use super::created::link_created;
 use super::doubled;
-use super::doubt::TOLD_AFTER;
 use super::link_to::{Answers, link_to};
-use super::looks::{pause, pause_of_unseen};
+use super::looks::pause;
 use super::lookup::{LeftOutLike, candidate, known, left_alone_likes, matched, others, standing};
-use super::lost_create::{
-    ABANDONED_AFTER, lands_within, lost_create, settle_create, settle_forgotten,
-};
+use super::lost_create::{lost_create, settle_create};
 use super::moot::{give_up, takes_no_part};
+use super::not_there::{look_again, look_at_those_that_name, match_again, not_there};
 use super::set_back::{self, Suspicion};
 use super::shown::wait_until_whole;
 use super::unclear::{Found, hold};
-use crate::asked::{Asked, named};
 use crate::context::Cause;
 use crate::executor::{KEY_BUSY_PAUSE, Work};
 use crate::failure::WorkError;
@@ -35,161 +32,6 @@ use crate::readings::{self, Answer, Reading};
 
 /// A record waits so long before it asks again whether the first sync has ended.
 pub(super) const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(2);
-
-/// A record that no listing and no reading ever showed is looked for no longer than this, unless an event says that it
-/// was made.
-const UNSEEN_FOR: Duration = Duration::from_secs(10);
-
-/// A record of which an event or a listing told, and that cannot be read: a replica may lag behind, so it is looked
-/// for again, after waits that grow, before it counts as gone.
-async fn not_there(
-    work: Work<'_>,
-    side: Side,
-    record: &RecordId,
-    pair: &PairContext,
-) -> Result<Performed, WorkError> {
-    let again = if was_seen(work, side, record, pair).await? {
-        look_again(work)
-    } else {
-        look_for_unseen(work, side, record).await?
-    };
-    if let Some(again) = again {
-        return Ok(again);
-    }
-    takes_no_part(work, side, record, Fact::Gone).await?;
-    look_at_those_that_name(work, side, record).await?;
-    Ok(Performed::done(
-        "gone: the record was deleted before it had a partner",
-    ))
-}
-
-/// Whether anything but events ever showed the record.
-async fn was_seen(
-    work: Work<'_>,
-    side: Side,
-    record: &RecordId,
-    pair: &PairContext,
-) -> Result<bool, WorkError> {
-    let is_asked = pair.held.is_some() || pair.doubled.is_some() || !pair.rulings.is_empty();
-    let store = &work.context.store;
-    Ok(is_asked
-        || !pair.intents.is_empty()
-        || store
-            .listed_at(&work.sync.name, side, record)
-            .await?
-            .is_some())
-}
-
-/// Looks again for a record that was never seen: it may not exist, or be hidden from us for good, and there may be
-/// thousands of these. What counts is the time since the first look, however late the others came.
-async fn look_for_unseen(
-    work: Work<'_>,
-    side: Side,
-    record: &RecordId,
-) -> Result<Option<Performed>, WorkError> {
-    if let Some(begin) = begin_to_look(work) {
-        return Ok(Some(begin));
-    }
-    let events = work.events_of(side, record).await?;
-    let patience = work.sync.confirm_gone.min(unseen_for(events.first()));
-    let since = work.claimed.job.waits.since;
-    let waited = since.map_or(Duration::ZERO, |since| work.context.now().since(since));
-    let is_over = waited >= patience;
-    let pause = pause_of_unseen(waited, patience);
-    Ok((!is_over).then(|| work.again_after(pause, Waiting::Missing)))
-}
-
-/// How long a record that was never seen is looked for at most, by the newest event about it. One that was made a moment
-/// ago is what replicas are behind with.
-fn unseen_for(newest: Option<&Event>) -> Duration {
-    match newest.map(|event| event.kind) {
-        Some(EventKind::Created) => Duration::MAX,
-        Some(EventKind::Deleted) => TOLD_AFTER,
-        Some(EventKind::Updated | EventKind::Other) | None => UNSEEN_FOR,
-    }
-}
-
-/// Questions of other records that name one that is gone may have answered themselves.
-async fn look_at_those_that_name(
-    work: Work<'_>,
-    side: Side,
-    record: &RecordId,
-) -> Result<(), WorkError> {
-    let mut pages = Asked::open(&work.sync.name, QuestionKind::Ambiguous);
-    while let Some(page) = pages.next(work.context.store.as_ref()).await? {
-        let about_it = page
-            .into_iter()
-            .filter(|question| named(question).contains(&(side, record)));
-        let jobs = about_it.map(|question| {
-            let cause = Cause {
-                sync: &work.sync.name,
-                side: question.side,
-                class: work.claimed.job.class,
-                trigger: work.claimed.job.trigger,
-            };
-            let hints = Hints::default();
-            work.context.reconcile_job(cause, question.record, hints)
-        });
-        work.context.enqueue(jobs.collect()).await?;
-    }
-    Ok(())
-}
-
-/// A record about which a person was asked is matched again: what made it unclear may be gone. It is linked if just one
-/// is left that it can be; nothing is made for it, because what it matched may only be hard to find for a moment.
-async fn match_again(
-    work: Work<'_>,
-    here: &Here,
-    question: ConflictId,
-) -> Result<Performed, WorkError> {
-    let own = candidate(work, &here.reading);
-    let rivals = known(work, here, here.side, &own).await?;
-    let others = others(work, here, &own).await?;
-    let is_any_in_part = !others.in_part.is_empty();
-    let is_any_missing =
-        is_any_in_part || !(rivals.missing.is_empty() && others.missing.is_empty());
-    if is_any_missing && let Some(again) = look_again(work) {
-        // What made it unclear may only be hidden for a moment.
-        return Ok(again);
-    }
-    let (rivals, others) = (rivals.readings, others.readings);
-    if !is_any_in_part
-        && let Single::Partner(partner) = matched(work, &own, &others, &rivals)
-        && !is_linked(work, here.side.other(), &partner).await?
-    {
-        let moot = Moot {
-            question,
-            was: ConflictState::Open,
-            fact: Fact::Linked,
-        };
-        return link_to(work, here, &partner, Answers::moot(moot)).await;
-    }
-    Ok(Performed::done(
-        "held: an operator must say what this record matches",
-    ))
-}
-
-/// Something that should be there cannot be read: it is looked for again until that has lasted.
-pub(super) fn look_again(work: Work<'_>) -> Option<Performed> {
-    look_for(work, work.sync.confirm_gone)
-}
-
-/// Looks again until so long has been waited for it.
-pub(super) fn look_for(work: Work<'_>, at_most: Duration) -> Option<Performed> {
-    if let Some(begin) = begin_to_look(work) {
-        return Some(begin);
-    }
-    let waited = work.looked_for();
-    let is_over = waited >= at_most;
-    (!is_over).then(|| work.again_after(pause(waited), Waiting::Missing))
-}
-
-/// Begins to count anew, where the job has waited for something else: that says nothing about this.
-fn begin_to_look(work: Work<'_>) -> Option<Performed> {
-    let waits = &work.claimed.job.waits;
-    let is_looking = matches!(waits.reason, Some(Waiting::Elsewhere | Waiting::Missing));
-    (waits.count > 0 && !is_looking).then(|| work.again_after(Duration::ZERO, Waiting::Progress))
-}
 
 /// The record that the job is about.
 pub(super) struct Here {
@@ -353,61 +195,6 @@ fn makes_none(work: Work<'_>, here: &Here) -> Result<Option<Fact>, WorkError> {
     let is_new = look_again(work).is_some();
     let is_empty = write.fields.values().all(Value::is_null);
     Ok((is_empty && !is_new).then_some(Fact::Empty))
-}
-
-/// An open create of ours that this record is, or may be, the effect of.
-pub(super) async fn own_echo(work: Work<'_>, here: &Here) -> Result<Option<Intent>, WorkError> {
-    // Its reference says so also where somebody has changed at once what it matches by.
-    let own = doubled::own_create(work, here).await?;
-    if let Some(intent) = own.filter(|intent| intent.state.is_open()) {
-        return Ok(Some(intent));
-    }
-    let keys = stored_as(&key_texts(&work.sync.policy, &here.reading.fields));
-    let open = work
-        .context
-        .store
-        .open_creates(&work.sync.name, here.side, &keys)
-        .await?;
-    let same_key = |intent: &Intent| {
-        intent
-            .match_key
-            .as_ref()
-            .is_some_and(|key| keys.contains(key))
-    };
-    Ok(open.into_iter().find(same_key))
-}
-
-/// The job that made the record links it; only if that job is long gone does this one do it. Nothing is waited for longer
-/// than the create can take to land.
-pub(super) async fn await_partner(
-    work: Work<'_>,
-    here: &Here,
-    intent: Intent,
-) -> Result<Performed, WorkError> {
-    let ours = here.reading.record.reference.as_deref() == Some(&*intent.id.to_string());
-    let since = intent.sent_at.unwrap_or(intent.created_at);
-    let since = work.context.now().since(since);
-    if ours && since > ABANDONED_AFTER {
-        return link_created(work, &intent, &here.reading, None).await;
-    }
-    let is_over = since > lands_within(work, &intent).max(ABANDONED_AFTER);
-    if !ours && is_over && is_forgotten(work, &intent).await? {
-        return settle_forgotten(work, &intent, &here.reading).await;
-    }
-    announce_effect(work, here).await?;
-    Ok(work.again_after(KEY_BUSY_PAUSE, Waiting::Partner))
-}
-
-/// Whether nobody works on a write any more: the job that sent it has ended, or waits for a person as a dead letter.
-async fn is_forgotten(work: Work<'_>, intent: &Intent) -> Result<bool, WorkError> {
-    let Some(job) = intent.job else {
-        return Ok(true);
-    };
-    let job = work.context.store.job(job).await?;
-    Ok(match job.map(|job| job.state) {
-        None | Some(JobState::Done | JobState::Dead | JobState::Discarded) => true,
-        Some(JobState::Available | JobState::Running) => false,
-    })
 }
 
 pub(super) async fn match_or_create(work: Work<'_>, here: &Here) -> Result<Performed, WorkError> {
