@@ -459,7 +459,8 @@ pub trait LinkStore: Send + Sync {
     /// One entry of the journal.
     async fn intent(&self, id: IntentId) -> Result<Option<Intent>, StoreError>;
 
-    /// When the listing began that last showed a record in use.
+    /// When the listing began that last showed a record in use, or, if a reading showed it later, the newest one that had
+    /// begun by then. `None` also where only the answer to a create has shown it.
     async fn listed_at(
         &self,
         sync: &SyncName,

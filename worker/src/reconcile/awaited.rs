@@ -4,7 +4,7 @@ use tandem_engine::{key_texts, stored_as};
 use tandem_store::{Intent, JobState, Waiting};
 
 use super::announced::announce_effect;
-use super::created::link_created;
+use super::created::{Made, link_created};
 use super::doubled;
 use super::lost_create::{ABANDONED_AFTER, lands_within, settle_forgotten};
 use super::unlinked::Here;
@@ -45,7 +45,7 @@ pub(super) async fn await_partner(
     let since = intent.sent_at.unwrap_or(intent.created_at);
     let since = work.context.now().since(since);
     if ours && since > ABANDONED_AFTER {
-        return link_created(work, &intent, &here.reading, None).await;
+        return link_created(work, &intent, Made::shown(&here.reading), None).await;
     }
     let is_over = since > lands_within(work, &intent).max(ABANDONED_AFTER);
     if !ours && is_over && is_forgotten(work, &intent).await? {

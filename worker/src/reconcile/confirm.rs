@@ -273,9 +273,15 @@ pub(super) fn seen(
     Side::BOTH
         .into_iter()
         .filter_map(|side| {
-            let written = write_to(carried, side).and_then(|one| one.after.as_ref());
+            let write = write_to(carried, side);
+            let written = write.and_then(|one| one.after.as_ref());
             let reading = written.or_else(|| open.pair.side(side))?;
-            Some((side, reading.indexed(work.sync)))
+            let made = write.filter(|one| one.intent.op == IntentOp::Create);
+            let indexed = tandem_store::IndexedRecord {
+                answered: made.is_some_and(|one| one.unread),
+                ..reading.indexed(work.sync)
+            };
+            Some((side, indexed))
         })
         .chain(open.found.iter().cloned())
         .collect()

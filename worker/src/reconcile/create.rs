@@ -4,7 +4,7 @@ use tandem_domain::{ConflictId, RecordId, Side, Value};
 use tandem_engine::{Plan, PlannedWrite, Presence, Ruled, View, key_texts};
 use tandem_store::{Intent, IntentState, Waiting};
 
-use super::created::{Source, link_created};
+use super::created::{Made, Source, link_created};
 use super::not_there::look_again;
 use super::over_and_over;
 use super::read_back::read_created;
@@ -73,11 +73,14 @@ pub(super) async fn create(
             let source = Source {
                 reading: &here.reading,
                 between: created.between,
-                unread: created.unread,
                 used_rulings,
                 millis,
             };
-            link_created(work, &intent, &created.reading, Some(source)).await
+            let made = Made {
+                reading: &created.reading,
+                unread: created.unread,
+            };
+            link_created(work, &intent, made, Some(source)).await
         }
         Sent::NoEffect(error) => {
             let seen = vec![(here.side, here.reading.indexed(work.sync))];

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tandem_domain::{ConflictId, LinkId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
-    Confirmation, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkUpdate, NewConflict,
-    NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
+    Confirmation, IndexedRecord, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkUpdate,
+    NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
 };
 
 use super::change_log::created_fields;
@@ -19,13 +19,36 @@ use crate::failure::WorkError;
 use crate::jobs::Performed;
 use crate::readings::{self, Reading};
 
+/// The record that a create made.
+#[derive(Clone, Copy)]
+pub(super) struct Made<'a> {
+    pub(super) reading: &'a Reading,
+    /// Whether only the answer to the create has shown it.
+    pub(super) unread: bool,
+}
+
+impl<'a> Made<'a> {
+    /// As a listing or a reading shows it.
+    pub(super) const fn shown(reading: &'a Reading) -> Self {
+        Self {
+            reading,
+            unread: false,
+        }
+    }
+
+    fn indexed(&self, work: Work<'_>) -> IndexedRecord {
+        IndexedRecord {
+            answered: self.unread,
+            ..self.reading.indexed(work.sync)
+        }
+    }
+}
+
 /// The record that a create carried over, when it was just read.
 pub(super) struct Source<'a> {
     pub(super) reading: &'a Reading,
     /// What may have happened between the create and the reading of what it made.
     pub(super) between: Between,
-    /// Whether only the answer to the create has shown what it made.
-    pub(super) unread: bool,
     pub(super) used_rulings: Vec<ConflictId>,
     pub(super) millis: u64,
 }
@@ -35,9 +58,10 @@ pub(super) struct Source<'a> {
 pub(super) async fn link_created(
     work: Work<'_>,
     intent: &Intent,
-    created: &Reading,
+    made: Made<'_>,
     source: Option<Source<'_>>,
 ) -> Result<Performed, WorkError> {
+    let created = made.reading;
     if let Some(ended) = taken::refuse(work, intent, created).await? {
         return Ok(ended);
     }
@@ -63,10 +87,7 @@ pub(super) async fn link_created(
         .is_some_and(|source| source.between == Between::Nobody);
     let is_last = is_answered || could_be_made_so(work, intent, created);
     let known = (is_answered, is_last, stood.as_ref());
-    let mut target_state = target_state(intent, created, &settled, known);
-    if let Some(own) = &mut target_state.memory.own_write {
-        own.unread &= source.as_ref().is_some_and(|source| source.unread);
-    }
+    let target_state = target_state(intent, made, &settled, known);
     let (state_a, state_b) = match intent.side {
         Side::A => (target_state, source_state),
         Side::B => (source_state, target_state),
@@ -85,7 +106,7 @@ pub(super) async fn link_created(
     change.fields = created_fields(intent, fresh.is_some());
     change.outcome = outcome(&settled);
     change.duration_ms = source.as_ref().map_or(0, |source| source.millis);
-    let mut seen = vec![(intent.side, created.indexed(work.sync))];
+    let mut seen = vec![(intent.side, made.indexed(work))];
     seen.extend(fresh.map(|reading| (intent.side.other(), reading.indexed(work.sync))));
     let mut shown = vec![created.shown(intent.side)];
     shown.extend(fresh.map(|reading| reading.shown(intent.side.other())));
@@ -146,10 +167,11 @@ const fn outcome(settled: &Settled) -> Outcome {
 /// since.
 fn target_state(
     intent: &Intent,
-    created: &Reading,
+    made: Made<'_>,
     settled: &Settled,
     (is_answered, is_last, stood): (bool, bool, Option<&Stood>),
 ) -> SideState {
+    let created = made.reading;
     let mut state = created.side_state(settled.known(intent.side));
     state.memory = SideMemory {
         made_at: created.record.created_at,
@@ -166,7 +188,8 @@ fn target_state(
             },
             others_moved: false,
             made: stood.is_none(),
-            unread: is_answered && stood.is_none(),
+            unread: made.unread && stood.is_none(),
+            left: created.checksum(),
         }),
         ..SideMemory::default()
     };
@@ -247,9 +270,10 @@ async fn resettled(
 pub(super) async fn relink(
     work: Work<'_>,
     intent: &Intent,
-    created: &Reading,
+    made: Made<'_>,
     link: &Link,
 ) -> Result<Performed, WorkError> {
+    let created = made.reading;
     if let Some(ended) = taken::refuse(work, intent, created).await? {
         return Ok(ended);
     }
@@ -257,7 +281,7 @@ pub(super) async fn relink(
     let settled = resettled(work, intent, created, link, stood.is_some()).await?;
     let is_last = could_be_made_so(work, intent, created);
     let known = (false, is_last, stood.as_ref());
-    let state = target_state(intent, created, &settled, known);
+    let state = target_state(intent, made, &settled, known);
     let (a, b) = match intent.side {
         Side::A => (state, link.b.clone()),
         Side::B => (link.a.clone(), state),
@@ -285,7 +309,7 @@ pub(super) async fn relink(
             base: settled.base.clone(),
             state: link.state,
         }),
-        seen: vec![(intent.side, created.indexed(work.sync))],
+        seen: vec![(intent.side, made.indexed(work))],
         changes: [change].into_iter().chain(logged).collect(),
         outcome: Some(work.next_step()),
         ..Confirmation::default()

@@ -38,6 +38,7 @@ pub(super) fn remembered(open: &Open, carried: &[Carried], side: Side) -> Option
         others_moved: false,
         made: false,
         unread: false,
+        left: String::new(),
     })
 }
 

@@ -6,7 +6,7 @@ use tandem_domain::Timestamp;
 use tandem_store::{Confirmation, Intent, IntentOp, IntentState, IntentVerdict, Link, Waiting};
 
 use super::create::keep_id;
-use super::created::{link_created, relink};
+use super::created::{Made, link_created, relink};
 use super::effect::{Effect, find_effect, is_effect, is_made_by_others};
 use super::looks::pause_within;
 use super::not_there::look_again;
@@ -51,8 +51,8 @@ pub(super) async fn settle_create(
     match find_effect(work, intent).await? {
         Some(Effect::Whole(found)) => {
             return match link {
-                None => link_created(work, intent, &found, None).await,
-                Some(link) => relink(work, intent, &found, link).await,
+                None => link_created(work, intent, Made::shown(&found), None).await,
+                Some(link) => relink(work, intent, Made::shown(&found), link).await,
             };
         }
         Some(Effect::InPart(record)) => return wait_until_whole(work, intent.side, &record),
@@ -107,12 +107,12 @@ pub(super) async fn settle_forgotten(
     like: &Reading,
 ) -> Result<Performed, WorkError> {
     if is_effect(work, intent, like).await? {
-        return link_created(work, intent, like, None).await;
+        return link_created(work, intent, Made::shown(like), None).await;
     }
     let sent = intent.sent_at.unwrap_or(intent.created_at);
     let since = work.context.now().since(sent);
     match find_effect(work, intent).await? {
-        Some(Effect::Whole(found)) => link_created(work, intent, &found, None).await,
+        Some(Effect::Whole(found)) => link_created(work, intent, Made::shown(&found), None).await,
         Some(Effect::InPart(record)) => wait_until_whole(work, intent.side, &record),
         Some(Effect::Hidden) if since < SHOWS_WITHIN => {
             Ok(look_later(work, since, SHOWS_WITHIN - since))
@@ -189,12 +189,16 @@ pub(super) async fn resend(
         Sent::Written { written, .. } => {
             let id = written.id.clone();
             let created = match read_created(work, intent.side, written).await {
-                Ok(created) => created.reading,
+                Ok(created) => created,
                 Err(error) => return keep_id(work, intent, &id, error).await,
             };
+            let made = Made {
+                reading: &created.reading,
+                unread: created.unread,
+            };
             match link {
-                None => link_created(work, intent, &created, None).await,
-                Some(link) => relink(work, intent, &created, link).await,
+                None => link_created(work, intent, made, None).await,
+                Some(link) => relink(work, intent, made, link).await,
             }
         }
         // The first sending may have had its effect, whatever becomes of the second.

@@ -40,6 +40,7 @@ pub(super) fn own_write(
         others_moved: false,
         made: false,
         unread: false,
+        left: now.checksum(),
     };
     let names = |intent: &Intent| -> Vec<String> { intent.fields.keys().cloned().collect() };
     if let Some(write) = write {
@@ -84,7 +85,7 @@ pub(super) fn own_write(
     let earlier = earlier.filter(|own| own.after == now.record.updated_at && !is_told);
     earlier.map(|own| OwnWrite {
         unread: false,
-        ..beside_edit(work, &open.base, (side, now), &own)
+        ..beside_edit(now, &own)
     })
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tandem_domain::{RecordId, Side};
-use tandem_engine::SyncPolicy;
+use tandem_domain::{Clock, RecordId, Side};
+use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
 use tandem_store::{Conflict, ConflictKind, LinkState, Resolution};
 use tandem_worker::compare;
 
@@ -142,16 +142,30 @@ async fn a_system_that_dates_in_whole_seconds_what_it_does_not_keep_takes_nobody
 
 /// Ann is on both sides, and Bob is made on a; b has answered our create of him, and kept nothing. Gives his id.
 async fn answered_and_not_made(policy: SyncPolicy) -> (World, RecordId) {
+    let (world, bob) = not_made(policy, &[Fault::MakesNothing], false).await;
+    settle(&world).await;
+    (world, bob)
+}
+
+/// The same, before anybody looks for it, where this goes wrong; or while another run begins during the create.
+async fn not_made(
+    policy: SyncPolicy,
+    faults: &[Fault],
+    is_run_meanwhile: bool,
+) -> (World, RecordId) {
     let plain = || (TALENTS, Oddities::default());
     let (world, _, _) = just_linked(policy, plain(), plain()).await;
     let bob = world
         .a
         .user_creates(&[("name", "Bob"), ("email", "bob@x.example")]);
-    world.b.go_wrong(&[Fault::MakesNothing]);
+    world.b.go_wrong(faults);
     world.hear(Side::A, &bob).await;
+    if is_run_meanwhile {
+        let soon = world.clock.now().plus(Duration::from_secs(1));
+        world.poll_at(Side::A, soon, soon).await;
+    }
     world.rest().await;
     assert_eq!(world.b.ids().len(), 1, "it is not there");
-    settle(&world).await;
     (world, bob)
 }
 
@@ -177,6 +191,66 @@ async fn a_record_that_was_answered_and_never_shown_is_asked_about_and_does_not_
         "it is asked once"
     );
     assert_eq!(world.dead().await, []);
+}
+
+#[tokio::test]
+async fn a_run_that_begins_while_a_create_is_on_its_way_has_not_shown_what_it_made() {
+    for (policy, asked) in [(policy(), "not_made"), (propagates(), "delete_held")] {
+        let (world, bob) = not_made(policy, &[Fault::MakesNothing], true).await;
+        settle(&world).await;
+        assert_eq!(the_question(&world).await.kind.as_str(), asked);
+        assert!(world.a.texts(&bob).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_create_of_which_the_second_sending_alone_was_answered_is_asked_about_as_well() {
+    for (policy, asked) in [(policy(), "not_made"), (propagates(), "delete_held")] {
+        let faults = [Fault::LostRequest, Fault::MakesNothing];
+        let (world, bob) = not_made(policy, &faults, false).await;
+        settle(&world).await;
+        assert_eq!(the_question(&world).await.kind.as_str(), asked);
+        assert!(world.a.texts(&bob).is_some());
+    }
+}
+
+#[tokio::test]
+async fn where_the_end_of_a_pair_lets_its_record_be_made_again_a_person_is_asked_first() {
+    for answer in [Resolution::CreateNew, Resolution::Dismiss] {
+        let deletes = DeletePolicies {
+            a_gone: DeletePolicy::Unlink,
+            b_gone: DeletePolicy::Unlink,
+        };
+        let unlinks = SyncPolicy {
+            deletes,
+            ..policy()
+        };
+        let (world, _) = answered_and_not_made(unlinks).await;
+        assert_eq!(world.b.about("bob@x.example"), []);
+        let question = the_question(&world).await;
+        assert_eq!(question.kind.as_str(), "not_made");
+        world.answer(&question, answer.clone()).await;
+        settle(&world).await;
+        assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+        let made = usize::from(answer == Resolution::CreateNew);
+        assert_eq!(world.b.about("bob@x.example").len(), made);
+    }
+}
+
+#[tokio::test]
+async fn an_edit_while_it_is_asked_whether_a_record_was_made_makes_no_second_one() {
+    let (world, bob) = answered_and_not_made(propagates()).await;
+    let question = the_question(&world).await;
+    world.a.user_edits(&bob, "city", "Lyon");
+    world.hear(Side::A, &bob).await;
+    settle(&world).await;
+    assert_eq!(world.b.about("bob@x.example"), []);
+    assert_eq!(the_question(&world).await.id, question.id);
+    world.answer(&question, Resolution::Reject).await;
+    settle(&world).await;
+    assert_eq!((world.open().await, world.dead().await), (vec![], vec![]));
+    assert_eq!(world.b.about("bob@x.example"), []);
+    assert!(world.a.texts(&bob).is_some());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tandem_domain::{Clock, RecordId, Side, Timestamp, Value};
-use tandem_engine::SyncPolicy;
+use tandem_engine::{ConflictPolicy, SyncPolicy};
 use tandem_store::{
     Change, ChangeFilter, Conflict, ConflictKind, ConflictState, EventKind, JobKind, Operation,
     Trigger,
@@ -492,6 +492,26 @@ async fn an_edit_in_the_second_of_our_write_that_it_went_over_is_asked_about() {
     let (world, _, b, told) =
         written_while_edited(whole_seconds(), Moment::BeforeWrite, edit).await;
     world.tell_b(&b, &told).await;
+    assert_eq!(world.asked("overwritten").await.len(), 1);
+}
+
+#[tokio::test]
+async fn so_it_is_where_another_field_of_the_pair_waits_for_an_answer() {
+    let mut policy = policy();
+    let note = policy.fields.iter_mut().find(|rule| rule.name == "note");
+    note.expect("the field").conflict = Some(ConflictPolicy::Manual);
+    let (world, a, b) = one_pair(policy, whole_seconds()).await;
+    world.a.user_edits(&a, "note", "this");
+    world.b.user_edits(&b, "note", "that");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(world.asked("field").await.len(), 1);
+    world.clock.advance(Duration::from_secs(60));
+    world.a.user_edits(&a, "city", "Lyon");
+    let instants = edited_at(&world, Moment::BeforeWrite, &b, ("city", "Turin"));
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    world.tell_b(&b, &instants.all()).await;
     assert_eq!(world.asked("overwritten").await.len(), 1);
 }
 

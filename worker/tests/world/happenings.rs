@@ -169,7 +169,11 @@ impl World {
 
     /// Leaves a cursor as an earlier poll may have stored it.
     pub async fn store_cursor(&self, side: Side, cursor: Timestamp) {
-        let now = self.clock.now();
+        self.poll_at(side, self.clock.now(), cursor).await;
+    }
+
+    /// Leaves what a poll leaves that began then and found nothing.
+    pub async fn poll_at(&self, side: Side, now: Timestamp, cursor: Timestamp) {
         let run = NewRun {
             id: RunId::new(now, self.entropy.as_ref()),
             sync: self.sync.clone(),

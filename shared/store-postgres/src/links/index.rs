@@ -49,6 +49,7 @@ struct RecordRow<'a> {
     checksum: &'a str,
     updated_at: Option<i64>,
     filtered: bool,
+    answered: bool,
 }
 
 /// What a listing showed, and the job of each record, or none.
@@ -102,7 +103,7 @@ pub(super) async fn index_records(
 }
 
 /// Stores what was seen outside a listing. It counts as seen by the newest run, because it was read
-/// while that was the newest.
+/// while that was the newest; what only an answer has shown counts as seen by none.
 pub(super) async fn see(
     txn: &mut Txn,
     sync: &SyncName,
@@ -166,6 +167,7 @@ async fn store(
                 checksum: &record.checksum,
                 updated_at: record.updated_at.map(Timestamp::as_micros),
                 filtered: record.filtered,
+                answered: record.answered,
             })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
@@ -248,7 +250,7 @@ CROSS JOIN LATERAL (
 const STORE: &str = "-- store_records
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::json)
-        AS g (side text, id text, keys text, checksum text, updated_at bigint, filtered boolean)),
+        AS g (side text, id text, keys text, checksum text, updated_at bigint, filtered boolean, answered boolean)),
 known AS MATERIALIZED (
     SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
     CROSS JOIN LATERAL (
@@ -257,7 +259,7 @@ known AS MATERIALIZED (
 stored AS (
     INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
     SELECT $1, g.side, g.id, g.checksum, g.updated_at,
-           coalesce($3, (SELECT max(number) FROM runs), 0), g.keys
+           CASE WHEN g.answered THEN 0 ELSE coalesce($3, (SELECT max(number) FROM runs), 0) END, g.keys
     FROM given g LEFT JOIN known k ON k.side = g.side AND k.id = g.id
     WHERE NOT g.filtered OR k.id IS NOT NULL
        OR (SELECT count(*) FROM (
@@ -559,7 +561,7 @@ SELECT l.a_id AS id FROM links l
 LEFT JOIN LATERAL (
     SELECT generation FROM records WHERE id = l.a_id AND side = 'a' AND sync = $1 OFFSET 0) r ON true
 WHERE l.state = 'active' AND l.sync = $1 AND l.a_id > $3
-  AND coalesce(r.generation < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
+  AND coalesce(nullif(r.generation, 0) < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
 ORDER BY l.a_id LIMIT $4";
 
 const UNSEEN_B: &str = "-- unseen_records_b
@@ -567,5 +569,5 @@ SELECT l.b_id AS id FROM links l
 LEFT JOIN LATERAL (
     SELECT generation FROM records WHERE id = l.b_id AND side = 'b' AND sync = $1 OFFSET 0) r ON true
 WHERE l.state = 'active' AND l.sync = $1 AND l.b_id > $3
-  AND coalesce(r.generation < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
+  AND coalesce(nullif(r.generation, 0) < $2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = $2), l.updated_at + 1))
 ORDER BY l.b_id LIMIT $4";

@@ -42,6 +42,7 @@ struct RecordRow<'a> {
     keys: String,
     checksum: &'a str,
     updated_at: Option<i64>,
+    answered: bool,
 }
 
 /// What a listing showed, and the job of each record, or none.
@@ -100,7 +101,7 @@ pub(super) async fn index_records(
 }
 
 /// Stores what was seen outside a listing. It counts as seen by the newest run, because it was read
-/// while that was the newest.
+/// while that was the newest; what only an answer has shown counts as seen by none.
 pub(super) async fn see(
     txn: &mut Txn,
     sync: &SyncName,
@@ -256,6 +257,7 @@ async fn store(
             keys,
             checksum: &record.checksum,
             updated_at: record.updated_at.map(Timestamp::as_micros),
+            answered: record.answered,
         });
     }
     let statement = sqlx::query(STORE)
@@ -276,7 +278,7 @@ async fn store(
 const STORE: &str = "-- store_records
 INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
 SELECT ?1, value ->> 'side', value ->> 'id', value ->> 'checksum', value ->> 'updated_at',
-       coalesce(?3, (SELECT max(number) FROM runs), 0), value ->> 'keys'
+       CASE WHEN value ->> 'answered' THEN 0 ELSE coalesce(?3, (SELECT max(number) FROM runs), 0) END, value ->> 'keys'
 FROM json_each(?2) WHERE true
 ON CONFLICT (sync, side, id) DO UPDATE SET
     checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
@@ -450,12 +452,12 @@ const UNSEEN_A: &str = "-- unseen_records_a
 SELECT l.a_id AS id FROM links l
 LEFT JOIN records r ON r.sync = ?1 AND r.side = 'a' AND r.id = l.a_id
 WHERE l.state = 'active' AND l.sync = ?1 AND l.a_id > ?3
-  AND coalesce(r.generation < ?2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = ?2), l.updated_at + 1))
+  AND coalesce(nullif(r.generation, 0) < ?2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = ?2), l.updated_at + 1))
 ORDER BY l.a_id LIMIT ?4";
 
 const UNSEEN_B: &str = "-- unseen_records_b
 SELECT l.b_id AS id FROM links l
 LEFT JOIN records r ON r.sync = ?1 AND r.side = 'b' AND r.id = l.b_id
 WHERE l.state = 'active' AND l.sync = ?1 AND l.b_id > ?3
-  AND coalesce(r.generation < ?2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = ?2), l.updated_at + 1))
+  AND coalesce(nullif(r.generation, 0) < ?2, l.updated_at < coalesce((SELECT started_at FROM runs WHERE number = ?2), l.updated_at + 1))
 ORDER BY l.b_id LIMIT ?4";

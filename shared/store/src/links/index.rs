@@ -21,6 +21,8 @@ pub struct IndexedRecord {
     /// Whether a filter of the sync leaves it out. Then its checksum says so, and it is only known to the index if it was
     /// before, or if it is linked: of what takes no part nothing is kept.
     pub filtered: bool,
+    /// Whether only the answer to a create of ours shows it, and no listing or reading: its system may keep nothing of it.
+    pub answered: bool,
 }
 
 impl IndexedRecord {
@@ -34,6 +36,7 @@ impl IndexedRecord {
             updated_at: None,
             in_part: true,
             filtered: false,
+            answered: false,
         }
     }
 

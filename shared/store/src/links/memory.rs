@@ -277,4 +277,7 @@ pub struct OwnWrite {
     /// a record, and keep nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
+    /// The checksum of the mapped fields that the record showed with it. Empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub left: String,
 }

@@ -297,6 +297,20 @@ pub async fn when_a_record_was_last_listed_is_known(store: Subject) {
         ended.await.expect("end_run");
     }
     assert_eq!(listed("a2").await, None);
+    // That our create was answered shows it in no listing.
+    let running = claimed(&store, &make, "a3").await;
+    let answered = IndexedRecord {
+        answered: true,
+        ..Make::seen("a3", "s", &[])
+    };
+    let confirmation = Confirmation {
+        seen: vec![(Side::A, answered)],
+        ..Confirmation::default()
+    };
+    let sync = Make::customers();
+    let confirmed = store.confirm(&sync, running.lease, confirmation, make.now());
+    assert_eq!(confirmed.await.expect("confirm"), Ok(()));
+    assert_eq!(listed("a3").await, None);
 }
 
 /// A record never indexed counts as seen when its link was last written.

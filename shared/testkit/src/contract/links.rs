@@ -137,6 +137,7 @@ pub async fn what_lost_its_partner_is_counted_unless_it_is_gone_left_alone_or_li
                 others_moved: false,
                 made: false,
                 unread: true,
+                left: "s".to_owned(),
             }),
             ..state.memory.clone()
         },
