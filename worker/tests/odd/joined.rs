@@ -134,6 +134,9 @@ async fn a_record_that_is_made_again_for_its_partner_does_not_take_that_of_anoth
     world.first_sync().await;
     let of_ann = world.b.about("ann@x.example").remove(0);
     let of_bob = world.b.about("bob@x.example").remove(0);
+    // A reading has shown it, and not only the answer to its create.
+    world.hear(Side::B, &of_bob).await;
+    world.rest().await;
     world.b.user_deletes(&of_bob);
     world.clock.advance(Duration::from_secs(1));
     world.a.user_edits(&bob, "note", "BE 0123");
