@@ -271,7 +271,8 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
         let typed = typed.filter(|typed| !same(rule.equality, typed, stood));
         let memory = &open.link.side(side).memory;
         let is_unseen = memory.unseen.get(field).is_some_and(|unseen| !unseen.lost);
-        if !is_unseen && (typed.is_some() || own.fields.is_empty()) {
+        // What stands there by this reading was carried out, also where nothing had to be stored when it was first seen.
+        if !is_unseen && (reading.is_some() || own.fields.is_empty()) {
             return None;
         }
         let newer = written.and_then(|written| written.get(field)).cloned();
