@@ -79,7 +79,7 @@ impl Reading {
             updated_at: self.record.updated_at,
             in_part: false,
             filtered: !self.may_take_part(),
-            answered: false,
+            sight: tandem_store::Sight::Shown,
         }
     }
 

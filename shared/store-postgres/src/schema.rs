@@ -141,6 +141,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0021_refused.up.sql"),
         include_str!("../../../migrations/postgres/0021_refused.down.sql"),
     ),
+    (
+        22,
+        "answered",
+        include_str!("../../../migrations/postgres/0022_answered.up.sql"),
+        include_str!("../../../migrations/postgres/0022_answered.down.sql"),
+    ),
 ];
 
 /// The version that this program needs.

@@ -168,6 +168,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0021_refused.up.sql"),
         include_str!("../../../migrations/sqlite/0021_refused.down.sql"),
     ),
+    (
+        22,
+        "answered",
+        include_str!("../../../migrations/sqlite/0022_answered.up.sql"),
+        include_str!("../../../migrations/sqlite/0022_answered.down.sql"),
+    ),
 ];
 
 /// Rows that the thread of a connection may be ahead of their reader.

@@ -55,7 +55,7 @@ pub use links::{
     Causes, Confirmation, Deleted, Doubt, FILTERED_MARK, Filtered, IndexedRecord, Intent, IntentOp,
     IntentState, IntentVerdict, JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkStanding,
     LinkState, LinkStore, LinkUpdate, MayLand, NewLink, OpenField, OwnWrite, PairContext, Ruling,
-    SeenRecord, ShownUnder, SideMemory, SideState, Tally, Touched, Unseen, WaitingCause,
+    SeenRecord, ShownUnder, SideMemory, SideState, Sight, Tally, Touched, Unseen, WaitingCause,
     says_filtered, why_left_out,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};

@@ -12,7 +12,7 @@ use tandem_domain::{
     BaseValue, ConflictId, IntentId, JobId, LinkId, RecordId, Side, SyncName, Timestamp,
 };
 
-pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, says_filtered};
+pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, Sight, says_filtered};
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
 pub use memory::{
     Deleted, Doubt, Filtered, LeftOut, MayLand, OwnWrite, ShownUnder, SideMemory, SideState, Tally,
@@ -467,6 +467,15 @@ pub trait LinkStore: Send + Sync {
         side: Side,
         record: &RecordId,
     ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The checksum of a record as only the answer to our last write to it has shown it; `None` once a listing or a reading has
+    /// shown the same.
+    async fn answered_only(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<String>, StoreError>;
 
     /// How many creates into a side that were planned since then made a record, for this source or with this match key.
     async fn creates_of(

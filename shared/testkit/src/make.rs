@@ -301,7 +301,7 @@ impl Make {
             updated_at: None,
             in_part: false,
             filtered: false,
-            answered: false,
+            sight: tandem_store::Sight::Shown,
         }
     }
 

@@ -5,7 +5,7 @@ use tandem_domain::{Side, Value};
 use tandem_engine::{Between, LinkFate, Plan, SideResult, settle};
 use tandem_store::{
     Change, Confirmation, IndexedRecord, Intent, IntentOp, IntentState, IntentVerdict, JobOutcome,
-    NewConflict, Waiting,
+    NewConflict, Sight, Waiting,
 };
 
 use super::answered;
@@ -17,6 +17,7 @@ use super::kept::link_update;
 use super::linked::Open;
 use super::moot;
 use super::not_deleted;
+use super::own_write::shows_own_write;
 use super::questions::conflicts;
 use super::sending::{Carried, write_to};
 use super::taken;
@@ -276,15 +277,29 @@ pub(super) fn seen(
             let write = write_to(carried, side);
             let written = write.and_then(|one| one.after.as_ref());
             let reading = written.or_else(|| open.pair.side(side))?;
-            let made = write.filter(|one| one.intent.op == IntentOp::Create);
-            let indexed = tandem_store::IndexedRecord {
-                answered: made.is_some_and(|one| one.unread),
+            let indexed = IndexedRecord {
+                sight: sight(work, open, (side, reading), write),
                 ..reading.indexed(work.sync)
             };
             Some((side, indexed))
         })
         .chain(open.found.iter().cloned())
         .collect()
+}
+
+/// What shows a record of the pair as it is now.
+fn sight(
+    work: Work<'_>,
+    open: &Open,
+    (side, now): (Side, &Reading),
+    write: Option<&Carried>,
+) -> Sight {
+    match write {
+        Some(one) if one.unread => Sight::Answered,
+        Some(_) => Sight::Confirmed,
+        None if shows_own_write(work, open, side, now) => Sight::Confirmed,
+        None => Sight::Shown,
+    }
 }
 
 /// The records of a pair that ends which are not there. The index has them as gone from now on, so that one that is shown again

@@ -6,7 +6,7 @@ use tandem_domain::{ConflictId, LinkId, Side};
 use tandem_engine::{Between, Plan, Settled, SideResult, settle};
 use tandem_store::{
     Confirmation, IndexedRecord, Intent, IntentState, IntentVerdict, JobOutcome, Link, LinkUpdate,
-    NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState,
+    NewConflict, NewLink, Operation, Outcome, OwnWrite, SideMemory, SideState, Sight,
 };
 
 use super::change_log::created_fields;
@@ -36,9 +36,17 @@ impl<'a> Made<'a> {
         }
     }
 
+    const fn sight(&self) -> Sight {
+        if self.unread {
+            Sight::Answered
+        } else {
+            Sight::Shown
+        }
+    }
+
     fn indexed(&self, work: Work<'_>) -> IndexedRecord {
         IndexedRecord {
-            answered: self.unread,
+            sight: self.sight(),
             ..self.reading.indexed(work.sync)
         }
     }

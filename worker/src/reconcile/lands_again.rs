@@ -272,7 +272,8 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
         let memory = &open.link.side(side).memory;
         let is_unseen = memory.unseen.get(field).is_some_and(|unseen| !unseen.lost);
         // What stands there by this reading was carried out, also where nothing had to be stored when it was first seen.
-        if !is_unseen && (reading.is_some() || own.fields.is_empty()) {
+        let is_shown = !open.never_shown.contains(&side);
+        if !is_unseen && (reading.is_some() && is_shown || own.fields.is_empty()) {
             return None;
         }
         let newer = written.and_then(|written| written.get(field)).cloned();

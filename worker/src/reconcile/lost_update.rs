@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side};
-use tandem_engine::{NotKept, same};
+use tandem_engine::{FieldRule, NotKept, same};
 use tandem_store::{IntentOp, IntentState, Link, OwnWrite, PairContext};
 
 use super::doubt::mistake;
@@ -47,9 +47,12 @@ pub(super) async fn find(
             continue;
         };
         let is_undone = is_as_replaced(work, link, own, (side, reading));
+        let never_shown =
+            was_never_shown((work, link), &recovery.base, own, (side, reading)).await?;
+        recovery.never_shown.extend(never_shown.then_some(side));
         // What a person is asked about was not saved just now.
         let is_asked = |field: &str| context.open_fields.iter().any(|open| open.field == field);
-        let how = (own, is_undone);
+        let how = (own, is_undone, never_shown);
         let suspects = suspects((work, link), &recovery.base, how, (side, reading), is_asked);
         if suspects.is_empty() || set_back::answer(work, link, side).await?.is_some() {
             continue;
@@ -60,9 +63,8 @@ pub(super) async fn find(
                 continue;
             };
             let found = reading.value(field);
-            let is_back = before
-                .get(field)
-                .is_some_and(|stood| same(rule.equality, stood, &found));
+            let stood = before.get(field);
+            let is_back = stood.is_some_and(|stood| same(rule.equality, stood, &found));
             let Some(base) = recovery.base.get_mut(field).filter(|_| is_back) else {
                 continue;
             };
@@ -83,13 +85,38 @@ pub(super) async fn find(
     Ok(())
 }
 
+/// Whether only the answer to our last write has ever shown what it wrote, and the record shows something else. Its system may have
+/// kept nothing, or may carry it out yet, whatever time it gives the record meanwhile.
+async fn was_never_shown(
+    (work, link): (Work<'_>, &Link),
+    base: &BTreeMap<String, BaseValue>,
+    own: &OwnWrite,
+    (side, reading): (Side, &Reading),
+) -> Result<bool, WorkError> {
+    let mut rules = work.sync.policy.fields.iter();
+    let has_changed = |rule: &&FieldRule| {
+        let known = base.get(&rule.name).map(|base| base.side(side));
+        own.fields.contains(&rule.name)
+            && known.is_some_and(|known| !same(rule.equality, known, &reading.value(&rule.name)))
+    };
+    if own.left.is_empty() || rules.find(has_changed).is_none() {
+        return Ok(false);
+    }
+    let Some(record) = &link.side(side).id else {
+        return Ok(false);
+    };
+    let store = &work.context.store;
+    let answered = store.answered_only(&work.sync.name, side, record).await?;
+    Ok(answered.is_some_and(|answered| answered == own.left))
+}
+
 /// The fields of our last write that show something else than it has put there, where another field has changed too, or
-/// where only the answer has ever said that they were written, and the record shows the time of that write still. `base`
-/// knows what was written since without an answer.
+/// where only the answer has ever said that they were written, and either the record shows the time of that write still, or no
+/// listing and no reading has shown them since. `base` knows what was written since without an answer.
 fn suspects<'o>(
     (work, link): (Work<'_>, &Link),
     base: &BTreeMap<String, BaseValue>,
-    (own, is_undone): (&'o OwnWrite, bool),
+    (own, is_undone, never_shown): (&'o OwnWrite, bool, bool),
     (side, reading): (Side, &Reading),
     is_asked: impl Fn(&str) -> bool,
 ) -> Vec<&'o String> {
@@ -109,7 +136,7 @@ fn suspects<'o>(
     let is_unmoved = is_told_apart(link, side, own, reading).is_some();
     let wrote = own.wrote.iter();
     wrote
-        .filter(|field| is_lost || is_unmoved && own.fields.contains(*field))
+        .filter(|field| is_lost || (is_unmoved || never_shown) && own.fields.contains(*field))
         .filter(|field| has_changed(field))
         .collect()
 }

@@ -124,6 +124,20 @@ fn others_moved(work: Work<'_>, intent: &Intent, before: &Reading, after: &Readi
     others.any(|(name, _)| before.record.fields.get(name) != after.record.fields.get(name))
 }
 
+/// Whether a reading shows all that our last write to a record has put there. So it was carried out, and who types what stood
+/// there before has edited.
+pub(super) fn shows_own_write(work: Work<'_>, open: &Open, side: Side, now: &Reading) -> bool {
+    let Some(own) = &open.link.side(side).memory.own_write else {
+        return false;
+    };
+    let rules = work.sync.policy.fields.iter();
+    let mut wrote = rules.filter(|rule| own.wrote.contains(&rule.name));
+    wrote.all(|rule| {
+        let left = open.base.get(&rule.name).map(|base| base.side(side));
+        left.is_none_or(|left| same(rule.equality, left, &now.value(&rule.name)))
+    })
+}
+
 /// The link with the times of change that these writes have left; `None` where none shows.
 pub(super) fn dated(work: Work<'_>, open: &Open, carried: &[Carried]) -> Option<LinkUpdate> {
     let (mut a, mut b) = (open.link.a.clone(), open.link.b.clone());

@@ -34,6 +34,12 @@ async fn automate(world: &World, ends: [(&RecordId, Automation); 2], times: usiz
                 system.user_edits(record, "city", &wanted);
                 world.hear(side, record).await;
                 world.rest().await;
+                // What was written shows before the other automation sees it.
+                let [(a, _), (b, _)] = ends;
+                world
+                    .hear(side.other(), if side == Side::A { b } else { a })
+                    .await;
+                world.rest().await;
                 world.clock.advance(Duration::from_secs(60));
             }
         }
@@ -79,6 +85,9 @@ async fn two_automations_that_each_set_their_own_value_end_in_one_question() {
     assert_eq!(world.b.kept(&b, "city"), world.a.kept(&a, "city"));
     assert_eq!(world.b.kept(&b, "note"), "a word");
     assert_eq!(world.open().await, []);
+
+    world.hear(Side::B, &b).await;
+    world.rest().await;
 
     // It was not: it is counted anew, and asked again.
     let before = world.a.writes() + world.b.writes();

@@ -140,6 +140,83 @@ async fn a_system_that_dates_in_whole_seconds_what_it_does_not_keep_takes_nobody
     assert_eq!(the_question(&world).await.kind.as_str(), "not_kept");
 }
 
+/// Answers to writes hold what was sent and a new time of change, whatever is kept of it.
+fn echoing() -> Oddities {
+    Oddities {
+        echoes: true,
+        hides_versions: true,
+        ..Oddities::default()
+    }
+}
+
+#[tokio::test]
+async fn a_system_that_moves_the_time_later_of_what_it_did_not_keep_takes_nobodys_edit_back() {
+    for fields in [&["city"][..], &["city", "note"]] {
+        let odd = Oddities {
+            forms: fields.iter().map(|field| (*field, Form::Dropped)).collect(),
+            ..echoing()
+        };
+        let (world, a, b) = pair(odd).await;
+        for field in fields {
+            world.a.user_edits(&a, field, "Lyon");
+        }
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+        world.clock.advance(Duration::from_secs(30));
+        world.b.is_looked_at(&b);
+        world.hear(Side::B, &b).await;
+        settle(&world).await;
+        for field in fields {
+            assert_eq!(text(&world, Side::A, &a, field), "Lyon", "{field}");
+        }
+        let open = world.open().await;
+        assert_eq!(open.len(), fields.len(), "{open:?}");
+        assert!(open.iter().all(|one| one.kind.as_str() == "not_kept"));
+    }
+}
+
+#[tokio::test]
+async fn who_sets_a_value_back_within_seconds_has_edited_where_events_or_listings_have_shown_it() {
+    for is_heard in [true, false] {
+        let (world, a, b) = pair(echoing()).await;
+        for city in ["Lyon", "Ghent"] {
+            world.clock.advance(Duration::from_secs(3));
+            world.a.user_edits(&a, "city", city);
+            world.hear(Side::A, &a).await;
+            world.rest().await;
+            assert_eq!(text(&world, Side::B, &b, "city"), city);
+            world.clock.advance(Duration::from_secs(1));
+            if is_heard {
+                world.hear(Side::B, &b).await;
+            } else {
+                world.sweep().await;
+            }
+            world.rest().await;
+        }
+        world.clock.advance(Duration::from_secs(2));
+        world.b.user_edits(&b, "city", "Lyon");
+        world.hear(Side::B, &b).await;
+        settle(&world).await;
+        assert_eq!(text(&world, Side::A, &a, "city"), "Lyon");
+        assert_eq!(text(&world, Side::B, &b, "city"), "Lyon");
+        assert_eq!(world.open().await, []);
+
+        // And back again, an hour later, to what stood there before our last write.
+        world.a.user_edits(&a, "city", "Turin");
+        world.hear(Side::A, &a).await;
+        world.rest().await;
+        if is_heard {
+            world.hear(Side::B, &b).await;
+        }
+        settle(&world).await;
+        world.b.user_edits(&b, "city", "Lyon");
+        world.hear(Side::B, &b).await;
+        settle(&world).await;
+        assert_eq!(text(&world, Side::A, &a, "city"), "Lyon");
+        assert_eq!(world.open().await, []);
+    }
+}
+
 /// Ann is on both sides, and Bob is made on a; b has answered our create of him, and kept nothing. Gives his id.
 async fn answered_and_not_made(policy: SyncPolicy) -> (World, RecordId) {
     let (world, bob) = not_made(policy, &[Fault::MakesNothing], false).await;

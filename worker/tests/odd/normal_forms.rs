@@ -99,7 +99,7 @@ async fn a_like_that_an_earlier_tandem_stored_in_its_own_unicode_form_is_found()
         updated_at: None,
         in_part: false,
         filtered: false,
-        answered: false,
+        sight: tandem_store::Sight::Shown,
     };
     let now = tandem_domain::Clock::now(world.clock.as_ref());
     let indexed = world

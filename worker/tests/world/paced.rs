@@ -163,6 +163,7 @@ paced! {
         fn writes_of(link: LinkId, since: Timestamp, limit: usize) -> Vec<Intent>;
         fn intent(id: IntentId) -> Option<Intent>;
         fn listed_at(sync: &SyncName, side: Side, record: &RecordId) -> Option<Timestamp>;
+        fn answered_only(sync: &SyncName, side: Side, record: &RecordId) -> Option<String>;
         fn creates_of(sync: &SyncName, side: Side, source: &RecordId, match_key: Option<&str>, since: Timestamp) -> u64;
         fn stale_intents(before: Timestamp, after: Option<(Timestamp, IntentId)>, limit: usize) -> Vec<Intent>;
     }

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::PgPool;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
+use tandem_store::{
+    IndexedRecord, KnownRecord, NewJob, SeenRecord, Sight, StoreError, says_filtered,
+};
 
 use crate::jobs::enqueue::enqueue;
 use crate::sql::Failed;
@@ -49,7 +51,7 @@ struct RecordRow<'a> {
     checksum: &'a str,
     updated_at: Option<i64>,
     filtered: bool,
-    answered: bool,
+    sight: Sight,
 }
 
 /// What a listing showed, and the job of each record, or none.
@@ -167,7 +169,7 @@ async fn store(
                 checksum: &record.checksum,
                 updated_at: record.updated_at.map(Timestamp::as_micros),
                 filtered: record.filtered,
-                answered: record.answered,
+                sight: record.sight,
             })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
@@ -250,16 +252,17 @@ CROSS JOIN LATERAL (
 const STORE: &str = "-- store_records
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::json)
-        AS g (side text, id text, keys text, checksum text, updated_at bigint, filtered boolean, answered boolean)),
+        AS g (side text, id text, keys text, checksum text, updated_at bigint, filtered boolean, sight text)),
 known AS MATERIALIZED (
     SELECT k.* FROM (SELECT side, id FROM given ORDER BY side COLLATE \"C\", id COLLATE \"C\") g
     CROSS JOIN LATERAL (
         SELECT r.side, r.id, r.checksum, r.keys, r.ignored, r.updated_at, r.let_be, r.refused FROM records r
         WHERE r.id = g.id AND r.side = g.side AND r.sync = $1 FOR NO KEY UPDATE) k),
 stored AS (
-    INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
+    INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys, answered)
     SELECT $1, g.side, g.id, g.checksum, g.updated_at,
-           CASE WHEN g.answered THEN 0 ELSE coalesce($3, (SELECT max(number) FROM runs), 0) END, g.keys
+           CASE WHEN g.sight = 'answered' THEN 0 ELSE coalesce($3, (SELECT max(number) FROM runs), 0) END, g.keys,
+           CASE g.sight WHEN 'answered' THEN g.checksum WHEN 'confirmed' THEN '' END
     FROM given g LEFT JOIN known k ON k.side = g.side AND k.id = g.id
     WHERE NOT g.filtered OR k.id IS NOT NULL
        OR (SELECT count(*) FROM (
@@ -269,7 +272,8 @@ stored AS (
     ORDER BY g.side COLLATE \"C\", g.id COLLATE \"C\"
     ON CONFLICT (sync, side, id) DO UPDATE SET
         checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
-        generation = greatest(records.generation, excluded.generation))
+        generation = greatest(records.generation, excluded.generation),
+        answered = coalesce(excluded.answered, nullif(records.answered, excluded.checksum)))
 SELECT g.side, g.id, k.checksum, k.keys, k.let_be, coalesce(la.id, lb.id) AS link,
        coalesce(la.a_checksum, lb.b_checksum) AS link_checksum, coalesce(k.ignored, false) AS ignored,
        CASE WHEN k.refused IS NOT NULL AND (
@@ -524,6 +528,30 @@ pub(super) async fn listed_at(
 const LISTED_AT: &str = "-- listed_at
 SELECT n.started_at FROM records r JOIN runs n ON n.number = r.generation
 WHERE r.sync = $1 AND r.side = $2 AND r.id = $3 AND r.checksum NOT LIKE 'gone:%'";
+
+/// What only the answer to our last write to a record has shown.
+pub(super) async fn answered_only(
+    pool: &PgPool,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+) -> Result<Option<String>, StoreError> {
+    let args = (sync, side, record);
+    let found = alone::verb(pool, &args, |(sync, side, record)| {
+        sqlx::query(ANSWERED_ONLY)
+            .bind(sync.as_str())
+            .bind(side.as_str())
+            .bind(sql::plain(record.as_str()))
+    });
+    let found = found.await?;
+    found
+        .first()
+        .map(|row| rows::get(row, "answered"))
+        .transpose()
+}
+
+const ANSWERED_ONLY: &str = "-- answered_only
+SELECT answered FROM records WHERE sync = $1 AND side = $2 AND id = $3 AND answered <> ''";
 
 /// Actively linked records that the generation has not shown.
 pub(super) async fn unseen_records(

@@ -220,6 +220,15 @@ impl LinkStore for PostgresStore {
         index::listed_at(&self.pool, sync, side, record).await
     }
 
+    async fn answered_only(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<String>, StoreError> {
+        index::answered_only(&self.pool, sync, side, record).await
+    }
+
     async fn creates_of(
         &self,
         sync: &SyncName,

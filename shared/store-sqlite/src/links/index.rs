@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use tandem_domain::{LinkId, RecordId, Side, SyncName, Timestamp};
-use tandem_store::{IndexedRecord, KnownRecord, NewJob, SeenRecord, StoreError, says_filtered};
+use tandem_store::{
+    IndexedRecord, KnownRecord, NewJob, SeenRecord, Sight, StoreError, says_filtered,
+};
 
 use crate::jobs::enqueue::enqueue;
 use crate::watch::Readers;
@@ -42,7 +44,7 @@ struct RecordRow<'a> {
     keys: String,
     checksum: &'a str,
     updated_at: Option<i64>,
-    answered: bool,
+    sight: Sight,
 }
 
 /// What a listing showed, and the job of each record, or none.
@@ -257,7 +259,7 @@ async fn store(
             keys,
             checksum: &record.checksum,
             updated_at: record.updated_at.map(Timestamp::as_micros),
-            answered: record.answered,
+            sight: record.sight,
         });
     }
     let statement = sqlx::query(STORE)
@@ -276,13 +278,16 @@ async fn store(
 }
 
 const STORE: &str = "-- store_records
-INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys)
+INSERT INTO records (sync, side, id, checksum, updated_at, generation, keys, answered)
 SELECT ?1, value ->> 'side', value ->> 'id', value ->> 'checksum', value ->> 'updated_at',
-       CASE WHEN value ->> 'answered' THEN 0 ELSE coalesce(?3, (SELECT max(number) FROM runs), 0) END, value ->> 'keys'
+       CASE WHEN value ->> 'sight' = 'answered' THEN 0 ELSE coalesce(?3, (SELECT max(number) FROM runs), 0) END,
+       value ->> 'keys',
+       CASE value ->> 'sight' WHEN 'answered' THEN value ->> 'checksum' WHEN 'confirmed' THEN '' END
 FROM json_each(?2) WHERE true
 ON CONFLICT (sync, side, id) DO UPDATE SET
     checksum = excluded.checksum, updated_at = excluded.updated_at, keys = excluded.keys,
-    generation = max(records.generation, excluded.generation)";
+    generation = max(records.generation, excluded.generation),
+    answered = coalesce(excluded.answered, nullif(records.answered, excluded.checksum))";
 
 async fn store_keys(txn: &mut Txn, sync: &SyncName, keyed: &str) -> Result<(), StoreError> {
     for text in [DROP_KEYS, ADD_KEYS] {
@@ -420,6 +425,26 @@ pub(super) async fn listed_at(
 const LISTED_AT: &str = "-- listed_at
 SELECT n.started_at FROM records r JOIN runs n ON n.number = r.generation
 WHERE r.sync = ?1 AND r.side = ?2 AND r.id = ?3 AND r.checksum NOT LIKE 'gone:%'";
+
+/// What only the answer to our last write to a record has shown.
+pub(super) async fn answered_only(
+    readers: &Readers,
+    sync: &SyncName,
+    side: Side,
+    record: &RecordId,
+) -> Result<Option<String>, StoreError> {
+    let statement = sqlx::query(ANSWERED_ONLY)
+        .bind(sync.as_str().to_owned())
+        .bind(side.as_str())
+        .bind(record.as_str().to_owned());
+    let row = sql::first(readers, statement).await?;
+    row.as_ref()
+        .map(|row| rows::get(row, "answered"))
+        .transpose()
+}
+
+const ANSWERED_ONLY: &str = "-- answered_only
+SELECT answered FROM records WHERE sync = ?1 AND side = ?2 AND id = ?3 AND answered <> ''";
 
 /// Actively linked records that the generation has not shown.
 pub(super) async fn unseen_records(

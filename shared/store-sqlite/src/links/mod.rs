@@ -237,6 +237,15 @@ impl LinkStore for SqliteStore {
         index::listed_at(&self.readers, sync, side, record).await
     }
 
+    async fn answered_only(
+        &self,
+        sync: &SyncName,
+        side: Side,
+        record: &RecordId,
+    ) -> Result<Option<String>, StoreError> {
+        index::answered_only(&self.readers, sync, side, record).await
+    }
+
     async fn creates_of(
         &self,
         sync: &SyncName,

@@ -21,8 +21,21 @@ pub struct IndexedRecord {
     /// Whether a filter of the sync leaves it out. Then its checksum says so, and it is only known to the index if it was
     /// before, or if it is linked: of what takes no part nothing is kept.
     pub filtered: bool,
-    /// Whether only the answer to a create of ours shows it, and no listing or reading: its system may keep nothing of it.
-    pub answered: bool,
+    /// What shows it.
+    pub sight: Sight,
+}
+
+/// What shows a record as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sight {
+    /// A listing or a reading.
+    #[default]
+    Shown,
+    /// Only the answer to a write of ours, and no listing or reading since: its system may have kept nothing of it.
+    Answered,
+    /// A reading which shows what our last write has put there, whatever else it shows.
+    Confirmed,
 }
 
 impl IndexedRecord {
@@ -36,7 +49,7 @@ impl IndexedRecord {
             updated_at: None,
             in_part: true,
             filtered: false,
-            answered: false,
+            sight: Sight::Shown,
         }
     }
 

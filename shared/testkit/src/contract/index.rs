@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tandem_domain::{RecordId, Side, Timestamp};
 use tandem_store::{
-    Confirmation, IndexedRecord, KnownRecord, NewLink, Resolution, RunKind, SeenRecord,
+    Confirmation, IndexedRecord, KnownRecord, NewLink, Resolution, RunKind, SeenRecord, Sight,
 };
 
 use super::{Subject, claim, claimed};
@@ -300,7 +300,7 @@ pub async fn when_a_record_was_last_listed_is_known(store: Subject) {
     // That our create was answered shows it in no listing.
     let running = claimed(&store, &make, "a3").await;
     let answered = IndexedRecord {
-        answered: true,
+        sight: Sight::Answered,
         ..Make::seen("a3", "s", &[])
     };
     let confirmation = Confirmation {
@@ -311,6 +311,57 @@ pub async fn when_a_record_was_last_listed_is_known(store: Subject) {
     let confirmed = store.confirm(&sync, running.lease, confirmation, make.now());
     assert_eq!(confirmed.await.expect("confirm"), Ok(()));
     assert_eq!(listed("a3").await, None);
+}
+
+/// What an answer to a write has shown is waited for until a listing or a reading shows the same, or all that was written.
+pub async fn what_only_an_answer_has_shown_is_known_until_it_is_shown(store: Subject) {
+    let make = Make::default();
+    let sync = Make::customers();
+    let see = |record: &'static str, checksum: &'static str, sight: Sight| {
+        let (store, make, sync) = (&store, &make, &sync);
+        async move {
+            let running = claimed(store, make, record).await;
+            let seen = IndexedRecord {
+                sight,
+                ..Make::seen(record, checksum, &[])
+            };
+            let confirmation = Confirmation {
+                seen: vec![(Side::A, seen)],
+                outcome: Some(tandem_store::JobOutcome::Done {
+                    note: "done".to_owned(),
+                }),
+                ..Confirmation::default()
+            };
+            let confirmed = store.confirm(sync, running.lease, confirmation, make.now());
+            assert_eq!(confirmed.await.expect("confirm"), Ok(()));
+        }
+    };
+    let answered = |id: &'static str| {
+        let id = RecordId::new(id);
+        let (store, sync) = (&store, &sync);
+        async move {
+            let answered = store.answered_only(sync, Side::A, &id);
+            answered.await.expect("answered_only")
+        }
+    };
+    see("a1", "old", Sight::Shown).await;
+    assert_eq!(answered("a1").await, None);
+    see("a1", "new", Sight::Answered).await;
+    assert_eq!(answered("a1").await.as_deref(), Some("new"));
+    see("a1", "old", Sight::Shown).await;
+    assert_eq!(
+        answered("a1").await.as_deref(),
+        Some("new"),
+        "it shows another"
+    );
+    see("a1", "new", Sight::Shown).await;
+    assert_eq!(answered("a1").await, None);
+    for first in [Sight::Answered, Sight::Confirmed] {
+        see("a2", "new", first).await;
+        see("a2", "beside", Sight::Confirmed).await;
+        assert_eq!(answered("a2").await, None);
+    }
+    assert_eq!(answered("a3").await, None);
 }
 
 /// A record never indexed counts as seen when its link was last written.

@@ -208,6 +208,7 @@ macro_rules! contract_suite {
             sending: the_writes_of_a_pair_are_found_by_their_time;
             sending: one_entry_of_the_journal_is_found_by_its_id;
             index: when_a_record_was_last_listed_is_known;
+            index: what_only_an_answer_has_shown_is_known_until_it_is_shown;
             sending: creates_that_made_a_record_are_counted_by_source_and_by_key;
             sending: old_open_intents_are_found;
             confirm: confirming_settles_links_logs_and_ends_the_job_at_once;
