@@ -80,6 +80,8 @@ impl Leader {
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while term.run_until_cancelled(beats.tick()).await.is_some() && !running.is_finished() {
+            // No term ends later than this: the clock was set back meanwhile.
+            until = until.min(self.clock.now().plus(TERM));
             match self.hold().await {
                 Some(later) => until = later,
                 // The store may only be slow: what is held stays held until its time is nearly over.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_domain::{Clock, Entropy, Timestamp};
+use tandem_domain::{Clock, ClockWatch, Entropy, Timestamp};
 use tandem_queue::Doorbell;
 use tandem_store::{Store, StoreError};
 use tokio::sync::Notify;
@@ -26,6 +26,7 @@ const SLEEP_MIN: Duration = Duration::from_millis(10);
 pub struct Scheduler {
     passes: Vec<Paced>,
     clock: Arc<dyn Clock>,
+    watch: ClockWatch,
     woken: Arc<Notify>,
 }
 
@@ -64,6 +65,11 @@ impl Paced {
     const fn reacting(mut self) -> Self {
         self.reacts = true;
         self
+    }
+
+    /// No pass is due later than its pace allows: a clock that was ahead has noted what is.
+    fn bring_forward(&mut self, now: Timestamp) {
+        self.due = self.due.min(now.plus(self.every));
     }
 
     /// Runs it, and notes when it runs next.
@@ -132,6 +138,7 @@ impl Scheduler {
                 Paced::new(Prune::new(store, settings.retention), secs(3_600)),
             ],
             clock,
+            watch: ClockWatch::default(),
             woken: Arc::new(Notify::new()),
         }
     }
@@ -145,6 +152,7 @@ impl Scheduler {
     /// Runs until `shutdown`; a pass under way is finished first.
     pub async fn run(mut self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
+            self.look_at_clock();
             for paced in &mut self.passes {
                 let now = self.clock.now();
                 if paced.due <= now && !shutdown.is_cancelled() {
@@ -156,6 +164,21 @@ impl Scheduler {
                 () = tokio::time::sleep(self.pause()) => {}
                 () = self.woken.notified() => self.react(),
             }
+        }
+    }
+
+    /// What a clock that was ahead has noted is brought forward, and once it is said.
+    fn look_at_clock(&mut self) {
+        let now = self.clock.now();
+        for paced in &mut self.passes {
+            paced.bring_forward(now);
+        }
+        if let Some(back) = self.watch.set_back(now) {
+            tracing::warn!(
+                back_secs = back.as_secs(), %now,
+                "the clock of this machine was set back: what was due by the clock as it was before is brought forward, and \
+                 times that were noted since it was ahead lie in the future"
+            );
         }
     }
 
@@ -214,6 +237,50 @@ mod tests {
             assert_eq!(paced.due, now.plus(every));
             now = paced.due;
         }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_stops_no_pass_for_longer_than_its_pace() {
+        let fixture = Fixture::open().await;
+        let schedules = [(SchedulePurpose::Full, "every 4 hours", 3_600)];
+        fixture.apply(&["customers"], &schedules).await;
+        let ahead = fixture.now().plus(Duration::from_secs(1_800));
+        let clock = Arc::new(TestClock::at(ahead));
+        let scheduler = Scheduler::new(
+            fixture.store.shared(),
+            fixture.bell.clone(),
+            clock.clone(),
+            fixture.entropy.clone(),
+            &SchedulerSettings::default(),
+        );
+        // The pass has run by the clock that is ahead once the bell rings for this.
+        let full = key("customers", SchedulePurpose::Full);
+        let due = |at| fixture.store.edit_schedule(&full, None, Some(at), at);
+        assert!(due(ahead).await.expect("made due"));
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(scheduler.run(shutdown.clone()));
+        fixture.bell.wait(PATIENCE).await;
+        clock.set(fixture.now());
+        // Nobody wakes it.
+        assert!(due(fixture.now()).await.expect("made due"));
+        let poll = fixture.store.shared();
+        let next = async {
+            loop {
+                let schedules = poll.schedules().await.expect("schedules");
+                if schedules[0].next_at > Some(fixture.now()) {
+                    break;
+                }
+                clock.advance(Duration::from_millis(100));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let seen = tokio::time::timeout(Duration::from_secs(20), next).await;
+        assert!(
+            seen.is_ok(),
+            "the pass waits for the time that the clock had shown"
+        );
+        shutdown.cancel();
+        running.await.expect("it ends without a panic");
     }
 
     #[tokio::test]

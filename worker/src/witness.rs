@@ -140,7 +140,7 @@ impl Witness {
             let before = self.held_up.get(connection).copied();
             let told = before.map(|(held_up, _)| held_up).unwrap_or_default();
             let held_up = worth_telling(connector.hold_up(), told, now);
-            let is_told = before.is_none_or(|(_, at)| now.since(at) < TELL_AGAIN);
+            let is_told = before.is_none_or(|(_, at)| at.is_within(TELL_AGAIN, now));
             if held_up == told && is_told {
                 continue;
             }
@@ -174,7 +174,7 @@ impl Witness {
             let is_told = self
                 .told
                 .get(&connection)
-                .is_some_and(|(told, at)| *told == state && now.since(*at) < TELL_AGAIN);
+                .is_some_and(|(told, at)| *told == state && at.is_within(TELL_AGAIN, now));
             if is_told {
                 continue;
             }

@@ -74,7 +74,9 @@ impl Distrust {
     fn due(&self, now: Timestamp) -> Vec<(ConnectionName, Refused)> {
         let mut due = Vec::new();
         for (connection, count) in &mut *self.lock() {
-            let is_time = count.told_at.is_none_or(|at| now.since(at) >= TELL_EVERY);
+            let is_time = !count
+                .told_at
+                .is_some_and(|at| at.is_within(TELL_EVERY, now));
             if let Some(refused) = count.untold.take_if(|_| is_time) {
                 due.push((connection.clone(), refused));
                 count.told_at = Some(now);

@@ -62,16 +62,16 @@ impl Failures {
         }
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.get(&network(address))?;
-        let left = window.began_at.plus(self.limit.window).since(now);
-        (window.failures >= self.limit.count && !left.is_zero()).then_some(left)
+        let is_full = window.failures >= self.limit.count;
+        let ends = window.began_at.plus(self.limit.window);
+        (is_full && self.lasts(window, now)).then(|| ends.since(now))
     }
 
     /// Counts one failure.
     pub fn note(&self, address: IpAddr, now: Timestamp) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = |window: &Window| now.since(window.began_at) >= self.limit.window;
         if windows.len() >= ADDRESSES_MAX {
-            windows.retain(|_, window| !ended(window));
+            windows.retain(|_, window| self.lasts(window, now));
             if windows.len() >= ADDRESSES_MAX {
                 windows.clear();
             }
@@ -80,13 +80,17 @@ impl Failures {
             began_at: now,
             failures: 0,
         });
-        if ended(window) {
+        if !self.lasts(window, now) {
             *window = Window {
                 began_at: now,
                 failures: 0,
             };
         }
         window.failures = window.failures.saturating_add(1);
+    }
+
+    fn lasts(&self, window: &Window, now: Timestamp) -> bool {
+        window.began_at.is_within(self.limit.window, now)
     }
 }
 
@@ -135,6 +139,19 @@ mod tests {
         );
         assert_eq!(
             failures.blocked_for(HERE, Timestamp::from_secs(1_060)),
+            None
+        );
+    }
+
+    #[test]
+    fn an_address_that_a_clock_ahead_has_blocked_is_let_in_once_the_clock_is_right() {
+        let failures = Failures::new(LIMIT);
+        let ahead = Timestamp::from_secs(4_600);
+        failures.note(HERE, ahead);
+        failures.note(HERE, ahead);
+        assert!(failures.blocked_for(HERE, ahead).is_some());
+        assert_eq!(
+            failures.blocked_for(HERE, Timestamp::from_secs(1_000)),
             None
         );
     }

@@ -5,6 +5,7 @@
 
 mod called;
 mod checksum;
+mod clock_watch;
 mod day;
 mod disposition;
 mod id;
@@ -19,6 +20,7 @@ mod value;
 
 pub use called::called;
 pub use checksum::checksum;
+pub use clock_watch::ClockWatch;
 pub use day::Day;
 pub use disposition::{Disposition, ErrorCode};
 pub use id::{

@@ -97,6 +97,13 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// Whether less than `span` has passed since this. What lies ahead of `now` by `span` or more was noted by a clock that
+    /// was ahead: it says nothing of what has passed, and counts as long ago.
+    #[must_use]
+    pub fn is_within(self, span: Duration, now: Self) -> bool {
+        now.since(self) < span && self.since(now) < span
+    }
 }
 
 impl fmt::Display for Timestamp {

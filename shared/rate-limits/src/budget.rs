@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use tandem_connectors::budget::{
     Bucket, BudgetRefusal, DAILY, Hours, Observation, RateLimits, RefusalCause, RequestBudget,
     WAIT_MAX, note_remaining,
 };
-use tandem_domain::Timestamp;
+use tandem_domain::{ClockWatch, Timestamp};
 use tokio::time::Instant;
 
 use crate::alone::Alone;
@@ -46,6 +46,7 @@ pub(crate) struct FleetBudget {
 /// What this process knows.
 struct Seen {
     paused_until: Timestamp,
+    watch: ClockWatch,
     /// How often a pause was lifted: what was asked before says nothing of what holds after.
     lifts: u64,
     /// Whether Redis has yet to hear of the pause.
@@ -78,7 +79,7 @@ impl RequestBudget for FleetBudget {
     async fn acquire(&self) -> Result<(), BudgetRefusal> {
         let deadline = Instant::now() + WAIT_MAX;
         loop {
-            let pause = lock(&self.seen).paused_until.since(self.fleet.clock.now());
+            let pause = self.seen().paused_until.since(self.fleet.clock.now());
             if pause > WAIT_MAX {
                 return Err(refusal(pause, RefusalCause::Paused));
             }
@@ -86,9 +87,9 @@ impl RequestBudget for FleetBudget {
                 let _waiting = Waiting::among(&self.waiting);
                 self.token(deadline).await?
             };
-            let paused_until = lock(&self.seen).paused_until;
+            let paused_until = self.seen().paused_until;
             tokio::time::sleep_until(token.start).await;
-            let now_paused_until = lock(&self.seen).paused_until;
+            let now_paused_until = self.seen().paused_until;
             if now_paused_until > paused_until {
                 let left = now_paused_until.since(self.fleet.clock.now());
                 return Err(refusal(left, RefusalCause::Paused));
@@ -106,7 +107,7 @@ impl RequestBudget for FleetBudget {
     async fn told_to_wait(&self, retry_after: Duration) {
         {
             let until = self.fleet.clock.now().plus(retry_after);
-            let mut seen = lock(&self.seen);
+            let mut seen = self.seen();
             seen.untold |= until > seen.paused_until;
             seen.paused_until = seen.paused_until.max(until);
         }
@@ -119,13 +120,13 @@ impl RequestBudget for FleetBudget {
     }
 
     fn paused_until(&self) -> Option<Timestamp> {
-        let (until, now) = (lock(&self.seen).paused_until, self.fleet.clock.now());
+        let (until, now) = (self.seen().paused_until, self.fleet.clock.now());
         (until > now).then_some(until)
     }
 
     async fn lift_pause(&self) {
         {
-            let mut seen = lock(&self.seen);
+            let mut seen = self.seen();
             seen.paused_until = self.fleet.clock.now();
             seen.lifts += 1;
             seen.untold = false;
@@ -142,7 +143,7 @@ impl RequestBudget for FleetBudget {
 
     async fn observed(&self, observation: &Observation) {
         {
-            let mut seen = lock(&self.seen);
+            let mut seen = self.seen();
             let left = (observation.remaining, Instant::now());
             seen.left.insert(observation.limit.clone(), left);
             if let Some(alone) = &mut seen.alone {
@@ -172,6 +173,7 @@ impl FleetBudget {
             stock: tokio::sync::Mutex::default(),
             seen: Mutex::new(Seen {
                 paused_until: fleet.clock.now(),
+                watch: ClockWatch::default(),
                 lifts: 0,
                 untold: false,
                 left: BTreeMap::new(),
@@ -180,6 +182,16 @@ impl FleetBudget {
             }),
             fleet,
         }
+    }
+
+    /// What is known, by the clock as it is: one that was ahead has set the end of a pause as far ahead.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        let now = self.fleet.clock.now();
+        let mut seen = lock(&self.seen);
+        if let Some(back) = seen.watch.set_back(now) {
+            seen.paused_until = seen.paused_until.minus(back);
+        }
+        seen
     }
 
     pub(crate) fn keeps(&self, limits: &RateLimits) -> bool {
@@ -241,7 +253,7 @@ impl FleetBudget {
     fn take_of_share(&self) -> Result<Token, BudgetRefusal> {
         let (now, timings) = (self.fleet.clock.now(), self.fleet.timings());
         let place = self.fleet.place();
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen();
         let paused_until = seen.paused_until;
         let daily = self.limits.daily.map(|most| {
             let used = seen.known.1.total(now) + self.unseen();
@@ -276,7 +288,7 @@ impl FleetBudget {
     /// Takes so many requests in Redis, and tells it what it has not heard yet.
     async fn ask(&self, span: i64, want: usize) -> Option<Taken> {
         let (pause, left, lifts) = {
-            let mut seen = lock(&self.seen);
+            let mut seen = self.seen();
             let now = self.fleet.clock.now();
             let pause = seen.untold.then(|| seen.paused_until.since(now));
             let left = std::mem::take(&mut seen.left);
@@ -318,7 +330,7 @@ impl FleetBudget {
 
     fn learn(&self, span: i64, taken: &Taken, (told, lifts): (Duration, u64)) {
         let now = self.fleet.clock.now();
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen();
         if !told.is_zero() && seen.paused_until <= now.plus(told) {
             seen.untold = false;
         }
@@ -337,7 +349,7 @@ impl FleetBudget {
     pub(crate) async fn report(&self, span: i64) -> bool {
         let now = self.fleet.clock.now();
         let (alone, known, untold) = {
-            let mut seen = lock(&self.seen);
+            let mut seen = self.seen();
             let (of, hours) = &seen.known;
             // In the same span Redis still knows it, and would count it twice.
             let known: Vec<_> = if *of == span {
@@ -349,7 +361,7 @@ impl FleetBudget {
         };
         let arrived = self.send_report(span, alone.as_ref(), &known).await;
         if !arrived {
-            lock(&self.seen).alone = alone;
+            self.seen().alone = alone;
             return false;
         }
         !untold || self.ask(span, 0).await.is_some()

@@ -29,8 +29,8 @@ pub async fn renew(context: &Context, sync: &SyncDefinition) -> Result<(), WorkE
     };
     let now = context.now();
     let newest = context.store.runs(&filter).await?.pop();
-    let is_stale =
-        newest.is_none_or(|run| run.ended_at.is_some() && now.since(run.started_at) > AGAIN_AFTER);
+    let is_stale = newest
+        .is_none_or(|run| run.ended_at.is_some() && !run.started_at.is_within(AGAIN_AFTER, now));
     if !is_stale {
         return Ok(());
     }

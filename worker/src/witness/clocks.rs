@@ -78,10 +78,9 @@ impl Witness {
 fn is_worth_keeping(kept: Option<MeasuredOffset>, measured: MeasuredOffset) -> bool {
     kept.is_none_or(|kept| {
         let moved = measured.micros.abs_diff(kept.micros);
-        let since = measured.at.since(kept.at);
         moved >= SET_MICROS
-            || (moved >= MOVED_MICROS && since >= MOVED_KEPT_AFTER)
-            || since >= KEPT_AGAIN
+            || (moved >= MOVED_MICROS && !kept.at.is_within(MOVED_KEPT_AFTER, measured.at))
+            || !kept.at.is_within(KEPT_AGAIN, measured.at)
     })
 }
 
@@ -91,7 +90,7 @@ fn is_news(
     now: Timestamp,
 ) -> bool {
     told.is_none_or(|(told, at)| {
-        told.map(word) != doubt.map(word) || (doubt.is_some() && now.since(at) >= TELL_AGAIN)
+        told.map(word) != doubt.map(word) || (doubt.is_some() && !at.is_within(TELL_AGAIN, now))
     })
 }
 

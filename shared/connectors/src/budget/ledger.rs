@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::Timestamp;
+use tandem_domain::{ClockWatch, Timestamp};
 
 use super::{Bucket, BudgetRefusal, DAILY, Hours, Observation, RateLimits, RefusalCause};
 
@@ -15,6 +15,7 @@ pub struct Ledger {
     daily: Option<u64>,
     hours: Hours,
     paused_until: Timestamp,
+    watch: ClockWatch,
 }
 
 impl Ledger {
@@ -27,6 +28,18 @@ impl Ledger {
             daily: limits.daily,
             hours: Hours::default(),
             paused_until: Timestamp::from_micros(i64::MIN),
+            watch: ClockWatch::default(),
+        }
+    }
+
+    /// Follows a clock that was set back, so that what was to be waited for is waited for no longer than before. Whoever
+    /// passes `now` to what changes the ledger need not call it.
+    pub fn follow(&mut self, now: Timestamp) {
+        if let Some(back) = self.watch.set_back(now) {
+            self.paused_until = self.paused_until.minus(back);
+            for next in &mut self.next {
+                *next = Timestamp::from_micros(*next).minus(back).as_micros();
+            }
         }
     }
 
@@ -45,6 +58,7 @@ impl Ledger {
     /// # Errors
     /// Nothing is taken when the wait would be longer than `wait_max`.
     pub fn take(&mut self, now: Timestamp, wait_max: Duration) -> Result<Duration, BudgetRefusal> {
+        self.follow(now);
         let refused = |retry_after, cause| Err(BudgetRefusal { retry_after, cause });
         if self.daily.is_some_and(|most| self.hours.total(now) >= most) {
             return refused(self.hours.frees_in(now), RefusalCause::Daily);
@@ -74,6 +88,7 @@ impl Ledger {
 
     /// Lets no request start for a while. A shorter pause never ends a longer one.
     pub fn pause(&mut self, now: Timestamp, pause: Duration) {
+        self.follow(now);
         self.paused_until = self.paused_until.max(now.plus(pause));
     }
 
@@ -97,6 +112,7 @@ impl Ledger {
     /// Lowers a limit to what the system says is left of it; with nothing left, and a time named at which
     /// there is more, nothing starts before that.
     pub fn observe(&mut self, now: Timestamp, seen: &Observation) {
+        self.follow(now);
         if seen.limit == DAILY {
             let left = self
                 .daily
@@ -237,6 +253,18 @@ mod tests {
         assert_eq!(refusal.cause, RefusalCause::Paused);
         assert_eq!(refusal.retry_after, Duration::from_secs(30));
         let later = NOW.plus(Duration::from_secs(30));
+        assert_eq!(ledger.take(later, NO_WAIT), Ok(NO_WAIT));
+    }
+
+    #[test]
+    fn after_a_clock_that_was_ahead_is_set_back_nothing_is_waited_for_longer_than_before() {
+        let ahead = NOW.plus(Duration::from_secs(3_600));
+        let mut ledger = Ledger::full(limits());
+        while ledger.take(ahead, NO_WAIT).is_ok() {}
+        ledger.pause(ahead, Duration::from_secs(30));
+        let refusal = ledger.take(NOW, NO_WAIT).expect_err("a pause");
+        assert_eq!(refusal.retry_after, Duration::from_secs(30));
+        let later = NOW.plus(Duration::from_secs(31));
         assert_eq!(ledger.take(later, NO_WAIT), Ok(NO_WAIT));
     }
 

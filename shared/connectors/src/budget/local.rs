@@ -73,8 +73,10 @@ impl RequestBudget for LocalBudget {
     }
 
     fn paused_until(&self) -> Option<Timestamp> {
-        let (until, now) = (self.ledger().paused_until(), self.clock.now());
-        (until > now).then_some(until)
+        let now = self.clock.now();
+        let mut ledger = self.ledger();
+        ledger.follow(now);
+        Some(ledger.paused_until()).filter(|until| *until > now)
     }
 
     async fn lift_pause(&self) {

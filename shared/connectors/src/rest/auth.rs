@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use minijinja::value::Value;
-use tandem_domain::Timestamp;
+use tandem_domain::{ClockWatch, Timestamp};
 
 use super::request::{header_value, headers_from};
 use super::response::Answer;
@@ -48,6 +48,16 @@ pub(super) struct Session {
 struct Refusals {
     in_a_row: u32,
     closed: Option<(Timestamp, ConnectorError)>,
+    watch: ClockWatch,
+}
+
+impl Refusals {
+    /// Follows a clock that was set back: the door is closed no longer than it was to be.
+    fn follow(&mut self, now: Timestamp) {
+        if let (Some(back), Some((until, _))) = (self.watch.set_back(now), &mut self.closed) {
+            *until = until.minus(back);
+        }
+    }
 }
 
 /// The way in.
@@ -104,6 +114,7 @@ impl Authority {
     /// Fails while the door is closed after refusals.
     pub(super) fn is_open(&self, now: Timestamp) -> Result<(), ConnectorError> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.follow(now);
         match &refusals.closed {
             Some((until, error)) if now < *until => Err(with_wait(error, until.since(now))),
             Some(_) => {
@@ -176,6 +187,7 @@ impl Authority {
     /// Notes a refused login, or a request refused with a fresh session or a fixed key.
     pub(super) fn note_refused(&self, now: Timestamp, error: &ConnectorError) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.follow(now);
         refusals.in_a_row += 1;
         let spare = if self.renewable { 1 } else { KEY_REFUSALS_MAX };
         if refusals.in_a_row >= spare {
@@ -190,6 +202,7 @@ impl Authority {
     /// Keeps away for as long as a login was told to wait.
     pub(super) fn note_slowed(&self, now: Timestamp, wait: Duration, error: &ConnectorError) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.follow(now);
         refusals.closed = Some((now.plus(wait), error.clone()));
     }
 }
@@ -319,4 +332,29 @@ pub(super) fn login_answer(
 
 fn renew_after(lifetime: Duration) -> Duration {
     lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_that_a_clock_ahead_has_closed_opens_after_its_wait_once_the_clock_is_right() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let ahead = now.plus(Duration::from_secs(3_600));
+        let refused = ConnectorError::Unauthorized {
+            system: "CRM".to_owned(),
+            reason: "no such key".to_owned(),
+        };
+        let authority = Authority {
+            signing_in: tokio::sync::Mutex::new(()),
+            session: RwLock::default(),
+            refusals: Mutex::default(),
+            given: Mutex::default(),
+            renewable: true,
+        };
+        authority.note_refused(ahead, &refused);
+        assert!(authority.is_open(now).is_err());
+        assert!(authority.is_open(now.plus(REFUSED_PAUSE)).is_ok());
+    }
 }

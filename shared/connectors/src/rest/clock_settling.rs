@@ -26,7 +26,7 @@ impl RestConnector {
         }
         let mut failed_at = self.settling.0.lock().await;
         let now = self.exchange.clock.now();
-        if failed_at.is_some_and(|at| now.since(at) < ASKED_AGAIN) {
+        if failed_at.is_some_and(|at| at.is_within(ASKED_AGAIN, now)) {
             return;
         }
         let streams = self.streams.keys().cycle();
