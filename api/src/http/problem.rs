@@ -76,7 +76,9 @@ impl From<OperatorError> for Problem {
                 StatusCode::CONFLICT
             }
             OperatorError::NotChecked { .. } => StatusCode::BAD_GATEWAY,
-            OperatorError::Store(error) => store_status(error),
+            OperatorError::Unseen { error, .. } | OperatorError::Store(error) => {
+                store_status(error)
+            }
         };
         if status.is_server_error() {
             tracing::error!(%error, "a request to the API failed");

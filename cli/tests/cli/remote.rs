@@ -1,5 +1,7 @@
 //! `--api`: the same commands on a Tandem elsewhere.
 
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use tandem_simulator::Field;
 
 use crate::support::{Site, company, finish, program, texts};
@@ -192,4 +194,35 @@ async fn what_needs_the_database_itself_says_so_and_a_dead_address_is_named() {
         .await
         .expect(3);
     assert!(nonsense.err.contains("write http://tandem"), "{nonsense:?}");
+}
+
+#[tokio::test]
+async fn a_pause_that_is_stored_is_answered_so_where_it_cannot_be_seen_whether_jobs_have_ended() {
+    let site = Site::start(3).await;
+    let up = site.up().await;
+    site.sync(0).await;
+    let api = format!("http://{}", up.address);
+    let jobs = async |statement: &'static str| {
+        let file = site.data().join("tandem.db");
+        let options = SqliteConnectOptions::new().filename(file);
+        let mut database = options.connect().await.expect("the database opens");
+        let done = sqlx::query(statement).execute(&mut database).await;
+        done.expect("the table is renamed");
+    };
+    jobs("ALTER TABLE jobs RENAME TO jobs_away").await;
+    let connection = site.json(0, &["connections", "pause", "crm"]).await;
+    let pause_sync = ["sync", "pause", "customers", "--api", &api];
+    let sync = site.json(0, &pause_sync).await;
+    for paused in [connection, sync] {
+        assert_eq!(paused["paused"], true, "{paused}");
+        let words = paused["pause"]["words"].to_string();
+        assert!(words.contains("the pause is stored and holds"), "{words}");
+        assert!(
+            words.contains("tandem jobs list --state running"),
+            "{words}"
+        );
+        assert!(paused["pause"]["unseen"].is_string(), "{paused}");
+    }
+    jobs("ALTER TABLE jobs_away RENAME TO jobs").await;
+    up.stop().await;
 }

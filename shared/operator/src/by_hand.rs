@@ -9,6 +9,7 @@ use tandem_store::{
 };
 
 use crate::conflicts::Confirmed;
+use crate::error::after;
 use crate::systems::Standing;
 use crate::views::{LinkView, StandingView, plain_fields};
 use crate::{Operator, OperatorError};
@@ -60,7 +61,7 @@ impl Operator {
         if let Some(link) = linking.pair
             && self.take_up(sync, Side::A, a, None).await?
         {
-            return self.link(link.id).await;
+            return after("the records are linked", self.link(link.id).await);
         }
         self.link_free(sync, a, b).await
     }
@@ -94,7 +95,7 @@ impl Operator {
         };
         self.ring(&[job]);
         tracing::info!(link = %id, %sync, %a, %b, "an operator linked two records");
-        self.link(id).await
+        after("the records are linked", self.link(id).await)
     }
 
     /// Has a record take part again, and its partner with it. Says whether it was left alone.
@@ -155,7 +156,7 @@ impl Operator {
         match self.store().unlink_by_hand(id, change, self.now()).await? {
             Unlinked::Done => {
                 tracing::info!(link = %id, %sync, "an operator took a pair apart");
-                self.link(id).await
+                after("the pair is taken apart", self.link(id).await)
             }
             Unlinked::NotLinked => Err(OperatorError::NotNow {
                 problem: format!("the pair {id} is not linked any more"),

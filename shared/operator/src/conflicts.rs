@@ -8,6 +8,7 @@ use tandem_domain::{ConflictId, SyncName, Timestamp};
 use tandem_store::{Conflict, ConflictFilter, ConflictKind, ConflictState, Resolution};
 
 use crate::control::Start;
+use crate::error::after;
 use crate::operator::checked;
 use crate::span::{self, before};
 use crate::story::Ends;
@@ -279,18 +280,23 @@ impl Operator {
             return Err(not_open(&conflict));
         };
         self.ring(&[job]);
-        if let Some(start) = self.finds_others(&conflict).await? {
-            let started = self.start(&conflict.sync, start).await;
-            if let Err(error) = started {
-                tracing::warn!(conflict = %id, sync = %conflict.sync, %error, "the answer is carried out by the next whole comparison");
-            }
-        }
         tracing::info!(conflict = %id, answer = given, %job, "an operator answered a question");
-        self.conflict(id).await
+        if let Err(error) = self.start_for_others(&conflict).await {
+            tracing::warn!(conflict = %id, sync = %conflict.sync, %error, "the answer is carried out by the next whole comparison");
+        }
+        after("the question is answered", self.conflict(id).await)
     }
 }
 
 impl Operator {
+    /// Has the records that wait for the answer looked at, beside the one that the question names.
+    async fn start_for_others(&self, conflict: &Conflict) -> Result<(), OperatorError> {
+        if let Some(start) = self.finds_others(conflict).await? {
+            self.start(&conflict.sync, start).await?;
+        }
+        Ok(())
+    }
+
     /// What finds the records that wait for the answer, beside the one that the question names.
     async fn finds_others(&self, conflict: &Conflict) -> Result<Option<Start>, OperatorError> {
         match conflict.kind {
@@ -344,7 +350,7 @@ impl Operator {
                 advice: "nothing is left to take back; `explain` shows how it stands",
             });
         }
-        self.conflict(id).await
+        after("the record takes part again", self.conflict(id).await)
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use tandem_domain::{ConnectionName, JobId, Side, SyncName};
+use tandem_domain::{ConnectionName, JobId, Side, SyncName, Timestamp};
 use tandem_store::{
-    Hints, JobClass, JobFilter, JobKind, JobState, NewJob, PAGE_ROWS_MAX, ScheduleKey,
-    SchedulePurpose, StoredSchedule, Trigger,
+    ConnectionRow, Hints, JobClass, JobFilter, JobKind, JobState, NewJob, PAGE_ROWS_MAX, Pause,
+    ScheduleKey, SchedulePurpose, StoredSchedule, SyncRow, Trigger,
 };
 
+use crate::error::after;
 use crate::reasons::no_sentence;
-use crate::views::{ConnectionView, ScheduleView, SyncView};
+use crate::views::{ConnectionView, Rest, ScheduleView, SyncView};
 use crate::{Operator, OperatorError};
 
 /// What to start.
@@ -42,6 +43,8 @@ impl Switch {
 const HEEDED_AFTER: Duration = Duration::from_millis(1_500);
 /// What had begun is waited for so long; then the answer says that it is still at work.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// A look at what is still at work that takes longer is given up: somebody holds what it would read.
+const LOOK_MAX: Duration = Duration::from_secs(8);
 /// Between two looks at what is still at work.
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
@@ -104,41 +107,54 @@ impl Operator {
     }
 
     /// Pauses or resumes a connection. Its webhooks are kept while it is paused. `because` says why it is paused. A pause is
-    /// answered when it holds, or, after some seconds, with how many jobs that had begun are still at work.
+    /// answered when it holds, or, after some seconds, with how many jobs that had begun are still at work, or with why that
+    /// could not be seen.
     ///
     /// # Errors
-    /// When there is no such connection, the reason is too long, or the storage fails.
+    /// When there is no such connection, the reason is too long, or the storage fails before it is stored.
     pub async fn switch_connection(
         &self,
         name: &ConnectionName,
         switch: Switch,
         because: Option<&str>,
     ) -> Result<ConnectionView, OperatorError> {
-        self.known_connection(name).await?;
+        let known = self.known_connection(name).await?;
         let because = reason(switch, because)?;
-        self.store()
-            .pause_connection(name, because, self.now())
-            .await?;
-        let connection = self.connection(name).await?;
-        // Resumed by one, it may still stand for its address.
-        let paused = connection.paused;
-        self.parts.hooks.set_paused(name.as_str(), paused);
-        tracing::info!(connection = %name, paused, because, "an operator switched a connection");
+        let now = self.now();
+        self.store().pause_connection(name, because, now).await?;
+        tracing::info!(connection = %name, pauses = switch.pauses(), because, "an operator switched a connection");
         if !switch.pauses() {
+            let connection = after("the connection is resumed", self.connection(name).await)?;
+            // Resumed by one, it may still stand for its address.
+            let paused = connection.paused;
+            self.parts.hooks.set_paused(name.as_str(), paused);
             return Ok(connection);
         }
+        self.parts.hooks.set_paused(name.as_str(), true);
+        let rest = self.rest_of(name).await;
+        let connection = self.connection(name).await.unwrap_or_else(|_| {
+            let pause = Some(paused_by(known.pause.clone(), because, now));
+            ConnectionView::new(ConnectionRow { pause, ..known }, &[], now)
+        });
+        Ok(ConnectionView {
+            pause: connection.pause.map(|pause| pause.with(rest)),
+            ..connection
+        })
+    }
+
+    /// Whether the syncs of a connection are at rest after its pause.
+    async fn rest_of(&self, name: &ConnectionName) -> Rest {
         let of_it = |end: &str, sync: &SyncView| {
             sync.document[end]["connection"].as_str() == Some(name.as_str())
         };
-        let mut syncs = self.syncs().await?;
-        syncs.retain(|sync| of_it("a", sync) || of_it("b", sync));
-        let syncs: Vec<SyncName> = syncs.into_iter().map(|sync| sync.name).collect();
-        let in_flight = self.until_it_holds(&syncs).await?;
-        let connection = self.connection(name).await?;
-        Ok(ConnectionView {
-            pause: connection.pause.map(|pause| pause.with(in_flight)),
-            ..connection
-        })
+        match self.syncs().await {
+            Ok(mut syncs) => {
+                syncs.retain(|sync| of_it("a", sync) || of_it("b", sync));
+                let syncs: Vec<SyncName> = syncs.into_iter().map(|sync| sync.name).collect();
+                self.until_it_holds(&syncs).await
+            }
+            Err(error) => Rest::Unseen(error.to_string()),
+        }
     }
 
     /// Has a system tried again at once that did not answer: all workers close its breaker.
@@ -152,7 +168,7 @@ impl Operator {
         self.known_connection(name).await?;
         self.store().reset_connection(name, self.now()).await?;
         tracing::info!(connection = %name, "an operator had a connection tried again");
-        self.connection(name).await
+        after("the connection is tried again", self.connection(name).await)
     }
 
     /// All syncs that were not removed.
@@ -166,40 +182,53 @@ impl Operator {
     }
 
     /// Pauses or resumes a sync. Its jobs wait while it is paused. `because` says why it is paused. A pause is answered when it
-    /// holds, or, after some seconds, with how many jobs that had begun are still at work.
+    /// holds, or, after some seconds, with how many jobs that had begun are still at work, or with why that could not be seen.
     ///
     /// # Errors
-    /// When there is no such sync, the reason is too long, or the storage fails.
+    /// When there is no such sync, the reason is too long, or the storage fails before it is stored.
     pub async fn switch_sync(
         &self,
         name: &SyncName,
         switch: Switch,
         because: Option<&str>,
     ) -> Result<SyncView, OperatorError> {
-        self.known_sync(name).await?;
+        let known = self.known_sync(name).await?;
         let because = reason(switch, because)?;
-        self.store().pause_sync(name, because, self.now()).await?;
+        let now = self.now();
+        self.store().pause_sync(name, because, now).await?;
         tracing::info!(sync = %name, paused = switch.pauses(), because, "an operator switched a sync");
-        let in_flight = match switch {
-            Switch::Pause => self.until_it_holds(std::slice::from_ref(name)).await?,
-            Switch::Resume => 0,
-        };
-        let sync = self.known_sync(name).await.map(SyncView::from)?;
+        if !switch.pauses() {
+            let sync = after("the sync is resumed", self.known_sync(name).await)?;
+            return Ok(sync.into());
+        }
+        let rest = self.until_it_holds(std::slice::from_ref(name)).await;
+        let sync = self.known_sync(name).await.unwrap_or_else(|_| {
+            let pause = Some(paused_by(known.pause.clone(), because, now));
+            SyncRow { pause, ..known }
+        });
+        let sync = SyncView::from(sync);
         Ok(SyncView {
-            pause: sync.pause.map(|pause| pause.with(in_flight)),
+            pause: sync.pause.map(|pause| pause.with(rest)),
             ..sync
         })
     }
 
-    /// Waits until a pause holds: no job of these syncs begins any more, and those that had begun have ended. Returns how many
-    /// have not after some seconds.
-    async fn until_it_holds(&self, syncs: &[SyncName]) -> Result<usize, OperatorError> {
+    /// Waits until a pause holds: no job of these syncs begins any more, and those that had begun have ended, or some seconds
+    /// are over. The pause is stored by then, whatever is seen here.
+    async fn until_it_holds(&self, syncs: &[SyncName]) -> Rest {
         let mut left = ENDS_WITHIN;
         tokio::time::sleep(HEEDED_AFTER).await;
         loop {
-            let at_work = self.at_work(syncs).await?;
+            let at_work = match tokio::time::timeout(LOOK_MAX, self.at_work(syncs)).await {
+                Ok(Ok(at_work)) => at_work,
+                Ok(Err(error)) => return Rest::Unseen(error.to_string()),
+                Err(_) => {
+                    let secs = LOOK_MAX.as_secs();
+                    return Rest::Unseen(format!("the storage has not answered for {secs} s"));
+                }
+            };
             if at_work == 0 || left.is_zero() {
-                return Ok(at_work);
+                return Rest::AtWork(at_work);
             }
             tokio::time::sleep(LOOKS_EVERY).await;
             left = left.saturating_sub(LOOKS_EVERY);
@@ -311,7 +340,10 @@ impl Operator {
             .store()
             .edit_schedule(key, Some(switch.pauses()), None, self.now())
             .await?;
-        self.edited_schedule(key, found).await
+        after(
+            "the schedule is changed",
+            self.edited_schedule(key, found).await,
+        )
     }
 
     /// Starts what a schedule starts now, and leaves its times as they are.
@@ -341,6 +373,18 @@ impl Operator {
             .find(|row| found && row.key == *key)
             .map(ScheduleView::from)
             .ok_or_else(|| no_schedule(key))
+    }
+}
+
+/// How something stands that was just paused, where it cannot be looked up: what was paused already stays so as it was.
+fn paused_by(before: Option<Pause>, because: Option<&str>, now: Timestamp) -> Pause {
+    let pause = before.unwrap_or(Pause {
+        since: Some(now),
+        ..Pause::default()
+    });
+    Pause {
+        because: pause.because.or_else(|| because.map(str::to_owned)),
+        ..pause
     }
 }
 

@@ -54,9 +54,28 @@ pub enum OperatorError {
         /// What to do.
         advice: &'static str,
     },
-    /// The storage failed.
+    /// It is done and stored; the storage failed when what came of it was looked up.
+    #[error("{done}, and that is stored; what came of it could not be looked up: {error}")]
+    Unseen {
+        /// What is done.
+        done: &'static str,
+        /// Why nothing more is known.
+        error: StoreError,
+    },
+    /// The storage failed, and nothing was changed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What is looked up after `done` was stored: where that fails, it is not said that nothing was done.
+pub(crate) fn after<T>(
+    done: &'static str,
+    seen: Result<T, OperatorError>,
+) -> Result<T, OperatorError> {
+    seen.map_err(|error| match error {
+        OperatorError::Store(error) => OperatorError::Unseen { done, error },
+        other => other,
+    })
 }
 
 impl OperatorError {

@@ -7,6 +7,7 @@ use tandem_domain::{ConnectionName, DeliveryId, EventId, JobId, RecordId, Timest
 use tandem_store::{Event, EventFilter, EventState, NewDelivery, NewEvent};
 
 use crate::dead_letters::check_reason;
+use crate::error::after;
 use crate::hooks::{Arrival, is_same, new_events};
 use crate::operator::checked;
 use crate::span::{self, before};
@@ -178,7 +179,10 @@ impl Operator {
         let because = "it was read again, and the events in it are stored one by one now";
         let whole = [event.id];
         let discarded = self.store().discard_events(&whole, Some(because), now);
-        discarded.await?;
+        after(
+            "the events in it are stored and put to work",
+            discarded.await.map_err(OperatorError::from),
+        )?;
         Ok(jobs)
     }
 }

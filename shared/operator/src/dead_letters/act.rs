@@ -5,6 +5,7 @@ use tandem_domain::{EventId, JobId, SyncName, Value};
 use tandem_store::{Edits, EventState, JobKind, JobState};
 
 use super::{DeadLetterId, Selection};
+use crate::error::after;
 use crate::reasons::no_sentence;
 use crate::{Operator, OperatorError};
 
@@ -32,6 +33,16 @@ pub struct Replayed {
     /// How many of how many that match were meant, and how to go on, where a limit left others out.
     #[serde(default)]
     pub left: Option<String>,
+}
+
+impl Replayed {
+    /// The next part. Where it fails and others are at work again, it is not said that nothing was done.
+    fn part<T>(&self, next: Result<T, OperatorError>) -> Result<T, OperatorError> {
+        if self.replayed.is_empty() {
+            return next;
+        }
+        after("some of the dead letters are at work again", next)
+    }
 }
 
 /// What became of letters to discard.
@@ -67,7 +78,8 @@ impl Operator {
             left: None,
         };
         for jobs in sorted.jobs.chunks(REPLAY_JOBS_MAX) {
-            let standing = self.store().replay_jobs(jobs, self.now()).await?;
+            let standing = self.store().replay_jobs(jobs, self.now()).await;
+            let standing = outcome.part(standing.map_err(OperatorError::from))?;
             self.ring(&standing);
             outcome
                 .replayed
@@ -76,7 +88,8 @@ impl Operator {
         for id in sorted.events {
             match self.replay_event(id).await {
                 Ok(_) => outcome.replayed.push(DeadLetterId::Event(id)),
-                Err(OperatorError::Store(error)) => return Err(error.into()),
+                Err(error @ OperatorError::Store(_)) => return outcome.part(Err(error)),
+                Err(error @ OperatorError::Unseen { .. }) => return Err(error),
                 Err(refusal) => outcome.skipped.push(Skipped {
                     id: DeadLetterId::Event(id),
                     reason: refusal.to_string(),
@@ -190,7 +203,12 @@ impl Operator {
         let events = self
             .store()
             .discard_events(&sorted.events, Some(reason), now)
-            .await?;
+            .await
+            .map_err(OperatorError::from);
+        let events = match jobs {
+            0 => events,
+            _ => after("some of the dead letters are discarded", events),
+        }?;
         tracing::info!(jobs, events, reason, "an operator discarded dead letters");
         Ok(Discarded {
             discarded: jobs + events,

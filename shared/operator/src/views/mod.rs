@@ -23,6 +23,7 @@ pub(crate) use health::doubted_clock;
 pub use health::{BADLY_SIGNED_SHOWN, HealthView, Signed};
 pub use jobs::{AttemptView, JobDetail, JobView};
 pub use pause::PauseView;
+pub(crate) use pause::Rest;
 pub use questions::{Part, ShownView};
 pub use records::{
     BaseView, ChangeView, Choice, ConflictView, FieldView, FilteredView, IntentView, LinkView,

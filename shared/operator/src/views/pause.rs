@@ -7,6 +7,14 @@ use tandem_store::{Moved, Pause};
 
 use super::{to_the_second, when_opt};
 
+/// What was seen of the jobs that had begun before a pause.
+pub(crate) enum Rest {
+    /// So many are still at work.
+    AtWork(usize),
+    /// Nothing, and why.
+    Unseen(String),
+}
+
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseView {
@@ -21,6 +29,10 @@ pub struct PauseView {
     /// How many jobs that had begun before it are still at work and may write yet; asked only when it is made.
     #[serde(default)]
     pub in_flight: usize,
+    /// Why it could not be seen whether jobs that had begun before it are still at work; asked only when it is made. The pause
+    /// is stored and holds all the same.
+    #[serde(default)]
+    pub unseen: Option<String>,
     /// All of it for people, and what to do: one line, whatever the reason holds.
     pub words: String,
 }
@@ -52,15 +64,26 @@ impl PauseView {
         Self::new(pause, &effect)
     }
 
-    /// With how many jobs that had begun before it are still at work.
+    /// With what was seen of the jobs that had begun before it.
     #[must_use]
-    pub(crate) fn with(mut self, in_flight: usize) -> Self {
-        self.in_flight = in_flight;
-        if in_flight > 0 {
-            self.words.push_str(&format!(
-                ". NOT YET at rest: {in_flight} jobs that had begun before are still at work, and may write yet (`tandem jobs \
-                 list --state running` shows them)"
-            ));
+    pub(crate) fn with(mut self, rest: Rest) -> Self {
+        match rest {
+            Rest::AtWork(0) => {}
+            Rest::AtWork(in_flight) => {
+                self.in_flight = in_flight;
+                self.words.push_str(&format!(
+                    ". NOT YET at rest: {in_flight} jobs that had begun before are still at work, and may write yet (`tandem jobs \
+                     list --state running` shows them)"
+                ));
+            }
+            Rest::Unseen(why) => {
+                self.words.push_str(&format!(
+                    ". NOT KNOWN to be at rest: the pause is stored and holds, but whether jobs that had begun before are still \
+                     at work, and may write yet, could not be seen (`tandem jobs list --state running` shows them): {}",
+                    line(&why)
+                ));
+                self.unseen = Some(why);
+            }
         }
         self
     }
@@ -76,6 +99,7 @@ impl PauseView {
             because: pause.because,
             moved: pause.moved,
             in_flight: 0,
+            unseen: None,
         }
     }
 }
@@ -145,6 +169,22 @@ mod tests {
             words.contains("(the audit)") && words.contains("its address was changed"),
             "{words}"
         );
+    }
+
+    #[test]
+    fn a_pause_of_which_the_rest_could_not_be_seen_holds_all_the_same_and_says_where_to_look() {
+        let customers = "customers".parse().expect("a name");
+        let pause = PauseView::of_sync(&customers, Pause::default());
+        let pause = pause.with(Rest::Unseen("the database is locked".to_owned()));
+        for part in [
+            "paused: its jobs wait",
+            "NOT KNOWN to be at rest: the pause is stored and holds",
+            "`tandem jobs list --state running`",
+            "the database is locked",
+        ] {
+            assert!(pause.words.contains(part), "{part}: {}", pause.words);
+        }
+        assert_eq!(pause.unseen.as_deref(), Some("the database is locked"));
     }
 
     #[test]
