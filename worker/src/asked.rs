@@ -1,8 +1,6 @@
 //! The questions of a sync, gone through page by page: there may be thousands, and each shows whole records.
 
-use std::collections::BTreeMap;
-
-use tandem_domain::{ConflictId, LinkId, RecordId, Side, SyncName};
+use tandem_domain::{ConflictId, RecordId, Side, SyncName};
 use tandem_store::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, PAGE_ROWS_MAX, QuestionKind, Store,
     StoreError,
@@ -66,13 +64,6 @@ pub fn named(asked: &Conflict) -> Vec<(Side, &RecordId)> {
         .collect()
 }
 
-/// The kinds that keep a linked pair as it is until they are answered.
-const ABOUT_PAIRS: [QuestionKind; 3] = [
-    QuestionKind::DeleteHeld,
-    QuestionKind::Replaced,
-    QuestionKind::BackAndForth,
-];
-
 /// How many questions are open about which records belong together.
 pub async fn count_unclear(store: &dyn Store, sync: &SyncName) -> Result<usize, StoreError> {
     let mut count = 0;
@@ -83,57 +74,4 @@ pub async fn count_unclear(store: &dyn Store, sync: &SyncName) -> Result<usize, 
         }
     }
     Ok(count)
-}
-
-/// The records and pairs for which nothing is written before a person has answered, each with its question.
-#[derive(Debug, Default)]
-pub struct Waiting {
-    records: BTreeMap<(Side, RecordId), Question>,
-    pairs: BTreeMap<LinkId, Question>,
-}
-
-/// An open question.
-#[derive(Clone, Copy, Debug)]
-pub struct Question {
-    kind: QuestionKind,
-    id: ConflictId,
-}
-
-impl std::fmt::Display for Question {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (kind, id) = (self.kind.as_str(), self.id);
-        write!(
-            f,
-            "waits for an open question ({kind}): `tandem conflicts show {id}` lists the answers"
-        )
-    }
-}
-
-impl Waiting {
-    pub async fn of(store: &dyn Store, sync: &SyncName) -> Result<Self, StoreError> {
-        let mut all = Self::default();
-        for kind in ABOUT_PARTNERS.into_iter().chain(ABOUT_PAIRS) {
-            let mut pages = Asked::open(sync, kind);
-            while let Some(page) = pages.next(store).await? {
-                for asked in page {
-                    let question = Question { kind, id: asked.id };
-                    match asked.link {
-                        Some(link) => all.pairs.insert(link, question),
-                        None => all.records.insert((asked.side, asked.record), question),
-                    };
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// What a record without a partner waits for.
-    pub fn record(&self, side: Side, id: &RecordId) -> Option<Question> {
-        self.records.get(&(side, id.clone())).copied()
-    }
-
-    /// What a pair waits for.
-    pub fn pair(&self, link: LinkId) -> Option<Question> {
-        self.pairs.get(&link).copied()
-    }
 }

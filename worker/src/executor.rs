@@ -11,7 +11,7 @@ use tandem_runtime::SyncDefinition;
 use tandem_store::{
     Change, ClaimedJob, Confirmation, Event, EventFilter, FieldChange, IndexedRecord, Intent,
     IntentOp, IntentState, IntentVerdict, JobOutcome, JournalError, LinkSeen, Operation, Outcome,
-    Waiting,
+    Store, Waiting,
 };
 use tracing::Instrument;
 
@@ -64,6 +64,11 @@ pub enum Sent {
 }
 
 impl<'a> Work<'a> {
+    /// Where everything is kept.
+    pub fn store(&self) -> &'a dyn Store {
+        self.context.store.as_ref()
+    }
+
     /// An intent for a planned write.
     pub fn intent(&self, write: &PlannedWrite, about: About<'_>) -> Intent {
         let now = self.context.now();

@@ -21,6 +21,8 @@ pub struct Reading {
     pub fields: Fields,
     /// The mapped fields of which the answer says nothing, wholly or in part. In a listing they may hold anything.
     pub left_out: BTreeSet<String>,
+    /// Those that a reading by its id left out, and that count as empty for who only compares.
+    pub counted_empty: BTreeSet<String>,
     /// Those of them whose value stands all the same, because nobody believes yet, or at all, that it was emptied. In
     /// `fields` it is as both last agreed.
     pub kept: BTreeMap<String, LeftOut>,
@@ -54,6 +56,7 @@ impl Reading {
             left_out: left_out(sync, side, &record),
             part: part(&sync.policy, side, &record.fields, &record.left_out),
             kept: BTreeMap::new(),
+            counted_empty: BTreeSet::new(),
             counts_as_gone: record.archived && sync.archived == Archived::Gone,
             record,
             edited_at,
@@ -90,7 +93,7 @@ impl Reading {
 
     /// As a reading by its id, of which a field that is left out counts as empty.
     pub fn whole(mut self) -> Self {
-        self.left_out.clear();
+        self.counted_empty = std::mem::take(&mut self.left_out);
         self.part = self.part.of_whole();
         self
     }

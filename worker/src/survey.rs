@@ -8,10 +8,10 @@ use tandem_engine::{Candidate, MatchKey, Matching, match_all, match_keys};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, RowError, Store, why_left_out};
 
-use crate::asked::Waiting;
 use crate::failure::WorkError;
 use crate::jobs::{counts_as_emptied, row_errors};
 use crate::listing::Walk;
+use crate::open_questions::{OpenQuestions, Question};
 use crate::readings::{ById, Reading};
 use crate::whole::{Unlinked, complete, look_up_unlisted};
 
@@ -111,8 +111,10 @@ pub struct Survey {
     pub alone: BTreeSet<LinkId>,
     /// The matching of everything else.
     pub matching: Matching,
-    /// What waits for a person.
-    pub(crate) waiting: Waiting,
+    /// What a person is asked.
+    pub(crate) questions: OpenQuestions,
+    /// The pairs of which nothing is done before they have answered, whatever would be planned.
+    pub(crate) held: BTreeMap<LinkId, Question>,
 }
 
 /// How far the listing of a side is, in records.
@@ -145,14 +147,55 @@ pub async fn survey(
         &unlinked(store, sync, Side::B, &b, &links).await?,
     );
     let alone = left_alone(store, &links).await?;
-    Ok(Survey {
+    let mut survey = Survey {
         a,
         b,
         links,
         alone,
         matching,
-        waiting: Waiting::of(store, &sync.name).await?,
-    })
+        questions: OpenQuestions::of(store, &sync.name).await?,
+        held: BTreeMap::new(),
+    };
+    survey.held = survey.held(store, sync).await?;
+    Ok(survey)
+}
+
+impl Survey {
+    /// The pairs that wait whatever would be planned for them.
+    async fn held(
+        &self,
+        store: &dyn Store,
+        sync: &SyncDefinition,
+    ) -> Result<BTreeMap<LinkId, Question>, WorkError> {
+        let mut held = BTreeMap::new();
+        if is_emptied(&self.a, &self.links) || is_emptied(&self.b, &self.links) {
+            // What is in no listing was not looked for.
+            return Ok(held);
+        }
+        let active = self.links.iter();
+        for link in active.filter(|link| link.state == LinkState::Active) {
+            let listed = |side: Side| match side {
+                Side::A => &self.a,
+                Side::B => &self.b,
+            };
+            let mut records = link.records();
+            let is_unknown = records.any(|(side, id)| {
+                let listed = listed(side);
+                listed.unasked.contains(id) || listed.is_unreadable(id)
+            });
+            let asked = match is_unknown {
+                // A record that answers with another one cannot be read either.
+                true => self.questions.merged(link.id),
+                false => {
+                    let readings = self.readings(link);
+                    let questions = &self.questions;
+                    questions.identity(store, sync, link, readings).await?
+                }
+            };
+            held.extend(asked.map(|asked| (link.id, asked)));
+        }
+        Ok(held)
+    }
 }
 
 /// Reads by their ids what the listing of a side shows only in part, or not at all. A side that lists nothing is taken

@@ -8,8 +8,10 @@ use tandem_domain::{LinkId, RecordId, Side};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState, Store};
 
+use super::told::About;
 use super::{Comparison, Difference, Standing, Suspect, What, differences, rests};
 use crate::failure::WorkError;
+use crate::open_questions::{OpenQuestions, Question};
 use crate::readings::{Reading, read_outcomes};
 
 /// More suspects than this are not edits that are under way: the others are reported as they were listed.
@@ -32,15 +34,23 @@ pub(super) async fn confirm(
             break;
         }
         tokio::time::sleep(*wait).await;
+        let questions = OpenQuestions::of(store, &sync.name).await?;
+        let looking = Looking {
+            store,
+            sync,
+            questions: &questions,
+        };
         let mut still = Vec::new();
         for suspect in suspects {
-            let seen = look(store, sync, suspect.what).await?;
+            let seen = looking.at(suspect.what).await?;
             comparison.filtered += usize::from(seen.rests);
             still.push(seen);
         }
         still.retain(|suspect| !suspect.told.is_empty());
         suspects = still;
     }
+    let held = suspects.iter().flat_map(|one| one.held.iter().cloned());
+    comparison.held = held.collect();
     for told in suspects
         .into_iter()
         .chain(as_listed)
@@ -86,41 +96,115 @@ impl KnownLinks {
         for taken_up in &pairs {
             self.alone.remove(taken_up);
         }
-        let suspects = pairs.into_iter().map(|id| Suspect {
-            what: What::Pair(id),
-            told: Vec::new(),
-            rests: false,
-        });
-        Ok(suspects.collect())
+        let suspects = pairs.into_iter().map(What::Pair);
+        Ok(suspects
+            .map(|what| Suspect::new(what, Vec::new()))
+            .collect())
     }
 }
 
-/// What a suspect is by now, and what differs of it.
-async fn look(store: &dyn Store, sync: &SyncDefinition, what: What) -> Result<Suspect, WorkError> {
-    let (side, id) = match what {
-        What::Pair(link) => return look_at_link(store, sync, link).await,
-        What::Single(side, id) => (side, id),
-    };
-    // It may have a partner by now, or have lost one, or a person may have it left alone.
-    let known = store.pair(&sync.name, side, &id).await?;
-    let told = match known.link {
-        Some(link) if link.state == LinkState::Active && !known.ignored => {
-            return look_at_link(store, sync, link.id).await;
+/// What a second look goes by.
+#[derive(Clone, Copy)]
+struct Looking<'a> {
+    store: &'a dyn Store,
+    sync: &'a SyncDefinition,
+    questions: &'a OpenQuestions,
+}
+
+impl Looking<'_> {
+    /// What a suspect is by now, and what differs of it.
+    async fn at(self, what: What) -> Result<Suspect, WorkError> {
+        let (side, id) = match what {
+            What::Pair(link) => return self.at_link(link).await,
+            What::Single(side, id) => (side, id),
+        };
+        let (store, sync) = (self.store, self.sync);
+        // It may have a partner by now, or have lost one, or a person may have it left alone.
+        let known = store.pair(&sync.name, side, &id).await?;
+        let told = match known.link {
+            Some(link) if link.state == LinkState::Active && !known.ignored => {
+                return self.at_link(link.id).await;
+            }
+            Some(_) if known.ignored => Vec::new(),
+            Some(link) if is_superseded(store, side, &link).await? => {
+                look_at_single(sync, side, &id).await?
+            }
+            Some(_) => Vec::new(),
+            None if known.ignored => Vec::new(),
+            None => look_at_single(sync, side, &id).await?,
+        };
+        let asked = self.questions.record(side, &id);
+        let asked = asked.or_else(|| self.questions.create(side.other()));
+        let about = told.iter().map(Difference::about);
+        let held = asked.map(|asked| about.map(|about| (about, asked)).collect());
+        Ok(Suspect {
+            held: held.unwrap_or_default(),
+            ..Suspect::new(What::Single(side, id), told)
+        })
+    }
+
+    async fn at_link(self, id: LinkId) -> Result<Suspect, WorkError> {
+        let nothing = Suspect::new(What::Pair(id), Vec::new());
+        match self.store.link(id).await? {
+            // A person may have it left alone since it was listed.
+            Some(_) if !self.store.left_alone(&[id]).await?.is_empty() => Ok(nothing),
+            Some(link) => self.at_pair(&link).await,
+            None => Ok(nothing),
         }
-        Some(_) if known.ignored => Vec::new(),
-        Some(link) if is_superseded(store, side, &link).await? => {
-            look_at_single(sync, side, &id).await?
+    }
+
+    /// What differs of a pair, and whether it rests because the filters leave a record out.
+    async fn at_pair(self, link: &Link) -> Result<Suspect, WorkError> {
+        let mut suspect = Suspect::new(What::Pair(link.id), Vec::new());
+        let (Some(a), Some(b)) = (&link.a.id, &link.b.id) else {
+            return Ok(suspect);
+        };
+        let sync = self.sync;
+        let (seen_a, seen_b) =
+            futures::try_join!(Seen::read(sync, Side::A, a), Seen::read(sync, Side::B, b))?;
+        let pair = (seen_a.standing(), seen_b.standing());
+        if rests(&pair) {
+            suspect.rests = link.state == LinkState::Active;
+            return Ok(suspect);
         }
-        Some(_) => Vec::new(),
-        None if known.ignored => Vec::new(),
-        None => look_at_single(sync, side, &id).await?,
-    };
-    let what = What::Single(side, id);
-    Ok(Suspect {
-        what,
-        told,
-        rests: false,
-    })
+        suspect.told = differences(sync, link, &pair);
+        suspect.told.extend(seen_a.unreadable(Side::A, a));
+        suspect.told.extend(seen_b.unreadable(Side::B, b));
+        suspect.held = self.held(link, &suspect.told, [&seen_a, &seen_b]).await?;
+        Ok(suspect)
+    }
+
+    /// The open questions that what differs of a pair waits for.
+    async fn held(
+        self,
+        link: &Link,
+        told: &[Difference],
+        seen: [&Seen; 2],
+    ) -> Result<Vec<(About, Question)>, WorkError> {
+        if told.is_empty() || link.state != LinkState::Active {
+            return Ok(Vec::new());
+        }
+        let (sync, questions) = (self.sync, self.questions);
+        let readings = seen.map(Seen::reading);
+        let whole = match seen.iter().any(|seen| matches!(seen, Seen::Unreadable(_))) {
+            true => questions.merged(link.id),
+            false => questions.identity(self.store, sync, link, readings).await?,
+        };
+        let kept = Side::BOTH.map(|side| questions.kept(sync, link, side, readings));
+        let emptied = |field: &str| {
+            let mut kept = kept.iter().flatten();
+            kept.find_map(|(name, _, asked)| asked.filter(|_| name == field))
+        };
+        let each = told.iter().filter_map(|one| {
+            let about = one.about();
+            let field = about.1.as_deref();
+            let asked = whole
+                .or_else(|| questions.difference(link.id, field))
+                .or_else(|| emptied(field?))?;
+            Some((about, asked))
+        });
+        Ok(each.collect())
+    }
 }
 
 /// Whether another record of the side has the partner of a pair that has ended.
@@ -131,41 +215,6 @@ async fn is_superseded(store: &dyn Store, side: Side, link: &Link) -> Result<boo
     let pair = store.pair(&link.sync, side.other(), partner).await?;
     let is_linked = pair.link.is_some_and(|it| it.state == LinkState::Active);
     Ok(is_linked && !link.kept_apart)
-}
-
-async fn look_at_link(
-    store: &dyn Store,
-    sync: &SyncDefinition,
-    id: LinkId,
-) -> Result<Suspect, WorkError> {
-    let (told, rests) = match store.link(id).await? {
-        // A person may have it left alone since it was listed.
-        Some(_) if !store.left_alone(&[id]).await?.is_empty() => (Vec::new(), false),
-        Some(link) => look_at_pair(sync, &link).await?,
-        None => (Vec::new(), false),
-    };
-    let what = What::Pair(id);
-    Ok(Suspect { what, told, rests })
-}
-
-/// What differs of a pair, and whether it rests because the filters leave a record out.
-async fn look_at_pair(
-    sync: &SyncDefinition,
-    link: &Link,
-) -> Result<(Vec<Difference>, bool), WorkError> {
-    let (Some(a), Some(b)) = (&link.a.id, &link.b.id) else {
-        return Ok((Vec::new(), false));
-    };
-    let (seen_a, seen_b) =
-        futures::try_join!(Seen::read(sync, Side::A, a), Seen::read(sync, Side::B, b))?;
-    let pair = (seen_a.standing(), seen_b.standing());
-    if rests(&pair) {
-        return Ok((Vec::new(), link.state == LinkState::Active));
-    }
-    let mut told = differences(sync, link, &pair);
-    told.extend(seen_a.unreadable(Side::A, a));
-    told.extend(seen_b.unreadable(Side::B, b));
-    Ok((told, false))
 }
 
 /// A record that is gone by now differs from nothing.
@@ -218,6 +267,13 @@ impl Seen {
             Self::Here(reading) => Standing::of(reading),
             Self::Missing => Standing::Missing,
             Self::Unreadable(_) => Standing::Unreadable,
+        }
+    }
+
+    const fn reading(&self) -> Option<&Reading> {
+        match self {
+            Self::Here(reading) => Some(reading),
+            Self::Missing | Self::Unreadable(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ mod names;
 mod told;
 
 pub use again::is_about_the_record;
-pub use told::{Comparison, Difference};
+pub use told::{About, Comparison, Difference};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tandem_store::{Link, LinkState, Store};
 
 use crate::asked::count_unclear;
 use crate::failure::WorkError;
+use crate::open_questions::Question;
 use crate::readings::Reading;
 use crate::survey::{Listed, Progress, all_links, left_alone, list};
 use crate::whole::{Unlinked, complete};
@@ -93,6 +94,19 @@ struct Suspect {
     told: Vec<Difference>,
     /// Whether a pair turned out to rest, because the filters leave a record of it out.
     rests: bool,
+    /// The open questions that what differs waits for.
+    held: Vec<(About, Question)>,
+}
+
+impl Suspect {
+    const fn new(what: What, told: Vec<Difference>) -> Self {
+        Self {
+            what,
+            told,
+            rests: false,
+            held: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -165,12 +179,7 @@ fn compare_links(
         }
         let told = differences(sync, link, &pair);
         if !superseded && !told.is_empty() {
-            let what = What::Pair(link.id);
-            suspects.push(Suspect {
-                what,
-                told,
-                rests: false,
-            });
+            suspects.push(Suspect::new(What::Pair(link.id), told));
         }
     }
     suspects
@@ -349,11 +358,7 @@ async fn find_unlinked(
                 record: id.clone(),
             }];
             let what = What::Single(side, id.clone());
-            suspects.push(Suspect {
-                what,
-                told,
-                rests: false,
-            });
+            suspects.push(Suspect::new(what, told));
         }
     }
     Ok(suspects)

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{RecordId, Side, Value};
 
+use crate::open_questions::Question;
+
 use super::Standing;
 
 /// One difference between both sides.
@@ -58,6 +60,23 @@ pub enum Difference {
 }
 
 impl Difference {
+    /// The records and the field that it is about.
+    #[must_use]
+    pub fn about(&self) -> About {
+        let mut records = [None, None];
+        for (side, record) in self.records() {
+            records[usize::from(side == Side::B)] = Some(record.clone());
+        }
+        let field = match self {
+            Self::Field { field, .. } => Some(field.clone()),
+            Self::Apart { .. }
+            | Self::Missing { .. }
+            | Self::Unlinked { .. }
+            | Self::Unreadable { .. } => None,
+        };
+        (records, field)
+    }
+
     /// The records that it is about.
     #[must_use]
     pub fn records(&self) -> Vec<(Side, &RecordId)> {
@@ -74,6 +93,9 @@ impl Difference {
         }
     }
 }
+
+/// The records of both sides and the field that a difference is about.
+pub type About = ([Option<RecordId>; 2], Option<String>);
 
 /// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -117,6 +139,9 @@ pub struct Comparison {
     /// What people call the records that the differences are about, as far as they have names.
     #[serde(skip)]
     pub names: BTreeMap<(Side, RecordId), String>,
+    /// The open questions that differences wait for.
+    #[serde(skip)]
+    pub held: BTreeMap<About, Question>,
 }
 
 impl Comparison {
@@ -125,6 +150,13 @@ impl Comparison {
     pub fn name(&self, side: Side, record: &RecordId) -> Option<&str> {
         let name = self.names.get(&(side, record.clone()));
         name.map(String::as_str)
+    }
+
+    /// The open question that a difference waits for: nothing of it is written before that is answered. `None` also where
+    /// there are so many differences that it was not looked at a second time.
+    #[must_use]
+    pub fn question(&self, difference: &Difference) -> Option<Question> {
+        self.held.get(&difference.about()).copied()
     }
 
     /// Records of both sides whose partner is gone.

@@ -110,7 +110,7 @@ async fn is_set_back(
         return Ok(false);
     }
     let reading = pair.side(side);
-    let shows = out_of_date::still_shows(work.context, work.sync, link, side, reading).await?;
+    let shows = out_of_date::still_shows(work.store(), work.sync, link, side, reading).await?;
     Ok(match shows {
         Some(Shows::Older(_)) => true,
         Some(Shows::Other(_)) => set_back::answer(work, link, side).await?.is_some(),

@@ -68,6 +68,10 @@ mod went_back;
 mod went_under;
 
 pub use emptied_moot::close_moot as close_moot_questions_about_fields;
+pub use out_of_date::{Shows, still_shows};
+pub use pair::unsaid;
+pub use restored::stays_asked;
+pub use set_back::says_of_side;
 pub use set_back_over::close_moot as close_moot_questions_about_sides;
 
 use tandem_domain::{RecordId, Side};

@@ -5,7 +5,7 @@ use tandem_domain::{ConflictId, LinkId, Side, Timestamp};
 use tandem_engine::Mistaken;
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
-    Confirmation, Conflict, ConflictState, Link, LinkState, SetBackSign, SideMemory,
+    Confirmation, Conflict, ConflictState, Link, LinkState, SetBackSign, SideMemory, Store,
     replaced_subject,
 };
 
@@ -13,7 +13,6 @@ use super::doubt::mistake;
 use super::pair::CLOCK_SLACK;
 use super::set_back::asked;
 use super::went_back;
-use crate::context::Context;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -22,7 +21,7 @@ use crate::readings::Reading;
 pub(super) const REMEMBERED_MAX: u32 = 10;
 
 /// What a pair shows of a side.
-pub(super) enum Shows {
+pub enum Shows {
     /// An older state of its record.
     Older(String),
     /// Another record under its id.
@@ -71,8 +70,8 @@ pub(super) fn is_made_anew(link: &Link, side: Side, reading: &Reading) -> bool {
 
 /// The same of a record that waits already: who edits it meanwhile edits an old state, and does not make that the present
 /// one. It waits for the question about it or its side, and for no longer than that stands.
-pub(super) async fn still_shows(
-    context: &Context,
+pub async fn still_shows(
+    store: &dyn Store,
     sync: &SyncDefinition,
     link: &Link,
     side: Side,
@@ -87,7 +86,7 @@ pub(super) async fn still_shows(
     if state.checksum.as_deref() == Some(reading.checksum().as_str()) {
         return Ok(None);
     }
-    if is_dated_anew(context, sync, link, (side, reading)).await? {
+    if is_dated_anew(store, sync, link, (side, reading)).await? {
         let reason =
             "it was changed, and holds again what it held before, while others are missing";
         return Ok(Some(Shows::Older(reason.to_owned())));
@@ -96,27 +95,27 @@ pub(super) async fn still_shows(
         return Ok(None);
     };
     let waits = may_be_later(sync, side, reading, since)
-        && is_waited_for(context, sync, link, (side, reading)).await?;
+        && is_waited_for(store, sync, link, (side, reading)).await?;
     Ok(waits.then(|| Shows::Older("it was edited after its system was set back".to_owned())))
 }
 
 /// Whether a record shows an older state though its system dates it anew. That was found out by asking others of its side;
 /// while a person is asked about the side, or has answered what the record waits for, nobody is asked again.
 async fn is_dated_anew(
-    context: &Context,
+    store: &dyn Store,
     sync: &SyncDefinition,
     link: &Link,
     (side, reading): (Side, &Reading),
 ) -> Result<bool, WorkError> {
     let memory = &link.side(side).memory;
     let is_doubted = memory.doubt.is_some_and(|doubt| doubt.is_older);
-    let asked = asked(context, sync, side).await?;
+    let asked = asked(store, sync, side).await?;
     let is_asked =
         asked.is_some_and(|asked| asked.state == ConflictState::Open || waits_for(&asked, memory));
     if !is_doubted && !is_asked {
         return Ok(false);
     }
-    let again = went_back::holds_again(context, sync, link, side, reading).await?;
+    let again = went_back::holds_again(store, sync, link, side, reading).await?;
     Ok(again.is_some())
 }
 
@@ -134,19 +133,19 @@ fn may_be_later(sync: &SyncDefinition, side: Side, reading: &Reading, since: Tim
 
 /// Whether a person is still asked what the record waits for: about itself, or about its side.
 async fn is_waited_for(
-    context: &Context,
+    store: &dyn Store,
     sync: &SyncDefinition,
     link: &Link,
     (side, reading): (Side, &Reading),
 ) -> Result<bool, WorkError> {
     let memory = &link.side(side).memory;
-    if let Some(asked) = asked(context, sync, side).await?
+    if let Some(asked) = asked(store, sync, side).await?
         && waits_for(&asked, memory)
     {
         return Ok(true);
     }
     let subject = replaced_subject(&sync.name, side, &reading.record.id);
-    let singly = context.store.question_about(&subject).await?;
+    let singly = store.question_about(&subject).await?;
     Ok(singly.is_some_and(|asked| {
         let is_of_link = asked.link == Some(link.id) && asked.state == ConflictState::Open;
         is_of_link && waits_for(&asked, memory)
@@ -177,7 +176,7 @@ pub(super) async fn remember(
     since: Option<Timestamp>,
 ) -> Result<(), WorkError> {
     for _ in 0..REMEMBERED_MAX {
-        let Some(asked) = asked(work.context, work.sync, side).await? else {
+        let Some(asked) = asked(work.store(), work.sync, side).await? else {
             return Ok(());
         };
         let link = work.context.store.link(link).await?;

@@ -1,6 +1,6 @@
 //! Both records of a link, as the systems show them now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tandem_connectors::ConnectorError;
@@ -109,12 +109,18 @@ pub(super) async fn look(work: Work<'_>, link: &Link, side: Side) -> Result<Look
 /// Where a record is as old as it was when it had a value, nobody has emptied the field since: the system says nothing of it,
 /// whatever it puts in its place. Nor does a record that shows nothing at all of what it held.
 fn leave_out(link: &Link, side: Side, reading: &mut Reading) {
+    let unsaid = unsaid(link, side, reading);
+    reading.left_out.extend(unsaid);
+}
+
+/// The fields that are empty in an answer which says nothing of them, see [`leave_out`].
+pub fn unsaid(link: &Link, side: Side, reading: &Reading) -> BTreeSet<String> {
     let known = link.side(side);
     let is_as_old = reading.record.updated_at.is_some()
         && reading.record.updated_at == known.updated_at
         && reading.record.version == known.version;
     if !is_as_old && !emptied::shows_nothing(link, side, reading) {
-        return;
+        return BTreeSet::new();
     }
     let had_value = link
         .base
@@ -122,9 +128,7 @@ fn leave_out(link: &Link, side: Side, reading: &mut Reading) {
         .filter(|(_, base)| !base.side(side).is_null());
     let hidden =
         had_value.filter(|(field, _)| reading.fields.get(*field).is_some_and(Value::is_null));
-    reading
-        .left_out
-        .extend(hidden.map(|(field, _)| field.clone()));
+    hidden.map(|(field, _)| field.clone()).collect()
 }
 
 /// Both sides as the engine looks at them. A record that is out of use, and whose partner is deleted, is not made again

@@ -68,7 +68,7 @@ pub(super) async fn check(
     }
     for side in Side::BOTH {
         let reading = pair.side(side);
-        let shows = out_of_date::still_shows(work.context, work.sync, link, side, reading).await?;
+        let shows = out_of_date::still_shows(work.store(), work.sync, link, side, reading).await?;
         let Some(shows) = shows else { continue };
         if let Some(answered) = set_back::answer(work, link, side).await? {
             set_back::forget(work, link, side).await?;

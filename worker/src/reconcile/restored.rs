@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::{BaseValue, Side, Timestamp};
-use tandem_engine::{Direction, FieldRule, Gone, Presence, Snapshot};
+use tandem_engine::{Direction, FieldRule, Gone, Presence, Snapshot, SyncPolicy};
 use tandem_store::{ConflictState, Link, PairContext, QuestionKind, Resolution};
 
 use super::changed::changed;
@@ -53,7 +53,7 @@ impl Chosen {
             return Ok(());
         }
         for side in Side::BOTH {
-            let asked = set_back::asked(work.context, work.sync, side).await?;
+            let asked = set_back::asked(work.store(), work.sync, side).await?;
             let is_taken = asked.is_some_and(|asked| {
                 let takes = matches!(asked.resolution, Some(Resolution::Take { .. }));
                 takes
@@ -80,13 +80,16 @@ impl Chosen {
     pub(super) fn ask_still(&mut self, work: Work<'_>, context: &PairContext) {
         let fields = context.open_fields.iter();
         let fields = fields.filter(|open| open.kind == QuestionKind::Field);
-        let is_one_way = |field: &str| {
-            let rule = work.sync.policy.rule(field);
-            rule.is_some_and(|rule| rule.direction != Direction::Both)
-        };
-        let stays = fields.filter(|open| open.again.is_some() || is_one_way(&open.field));
+        let policy = &work.sync.policy;
+        let stays = fields.filter(|open| stays_asked(policy, &open.field, open.again.is_some()));
         self.asked.extend(stays.map(|open| open.field.clone()));
     }
+}
+
+/// Whether an open question about a field stays open whatever a plan says without it.
+pub fn stays_asked(policy: &SyncPolicy, field: &str, was_answered: bool) -> bool {
+    let rule = policy.rule(field);
+    was_answered || rule.is_some_and(|rule| rule.direction != Direction::Both)
 }
 
 /// Whether somebody changed the record of a side after it was asked whether the side was set back.

@@ -9,7 +9,7 @@ use tandem_domain::{ConflictId, LinkId, RecordId, Side, Timestamp};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{
     Conflict, ConflictFilter, ConflictKind, ConflictState, Doubt, Fact, Hints, Link, PairContext,
-    Resolution, SetBackSign, ShownRecord, Waiting, set_back_subject,
+    Resolution, SetBackSign, ShownRecord, Store, Waiting, set_back_subject,
 };
 
 use super::changed::has_usable_times;
@@ -64,9 +64,9 @@ pub(super) async fn hold(
             continue;
         }
         let reading = pair.side(side);
-        let shows = still_shows(work.context, work.sync, link, side, reading).await?;
+        let shows = still_shows(work.store(), work.sync, link, side, reading).await?;
         let Some(shows) = shows else { continue };
-        let asked = asked(work.context, work.sync, side).await?;
+        let asked = asked(work.store(), work.sync, side).await?;
         if let Some(open) = asked.filter(|asked| asked.state == ConflictState::Open) {
             note(work, link.id, side, shows.sign()).await?;
             remember(work, link.id, side, None).await?;
@@ -99,7 +99,7 @@ pub(super) async fn gather(
     // First, so that of several at once the last one knows of all.
     note(work, link.id, side, shows.sign()).await?;
     let since = work.context.now().minus(TOGETHER_WITHIN);
-    let mut singly = asked_singly(work.context, work.sync, side).await?;
+    let mut singly = asked_singly(work.store(), work.sync, side).await?;
     singly.retain(|one| one.created_at >= since);
     let store = &work.context.store;
     let count = store.set_back_count(&work.sync.name, side, since).await?;
@@ -109,7 +109,7 @@ pub(super) async fn gather(
     if older + count.missing < ASK_AT {
         return Ok(None);
     }
-    if let Some(asked) = asked(work.context, work.sync, side).await?
+    if let Some(asked) = asked(work.store(), work.sync, side).await?
         && asked.state == ConflictState::Answered
     {
         // That one was about what was before.
@@ -138,10 +138,10 @@ pub(super) async fn gather(
 
 /// Whether a record that is missing on a side, or has come back there, may be so because the side was set back.
 pub(super) async fn suspicion(work: Work<'_>, side: Side) -> Result<Suspicion, WorkError> {
-    let asked = asked(work.context, work.sync, side).await?;
+    let asked = asked(work.store(), work.sync, side).await?;
     let is_open = asked.is_some_and(|asked| asked.state == ConflictState::Open);
     if is_open
-        || !asked_singly(work.context, work.sync, side)
+        || !asked_singly(work.store(), work.sync, side)
             .await?
             .is_empty()
     {
@@ -173,7 +173,7 @@ pub(super) async fn answer(
     link: &Link,
     side: Side,
 ) -> Result<Option<Conflict>, WorkError> {
-    let Some(asked) = asked(work.context, work.sync, side).await? else {
+    let Some(asked) = asked(work.store(), work.sync, side).await? else {
         return Ok(None);
     };
     // Until it is closed: what it is about may come up days later, where the sync was paused or a system down.
@@ -249,7 +249,7 @@ pub(super) async fn refuse_create(
     work: Work<'_>,
     side: Side,
 ) -> Result<Option<Performed>, WorkError> {
-    let Some(asked) = asked(work.context, work.sync, side).await? else {
+    let Some(asked) = asked(work.store(), work.sync, side).await? else {
         return Ok(None);
     };
     let Some(at) = asked.answered_at else {
@@ -295,7 +295,7 @@ pub(super) async fn dispel(
     side: Side,
     doubt: Doubt,
 ) -> Result<(), WorkError> {
-    let asked = asked(work.context, work.sync, side).await?;
+    let asked = asked(work.store(), work.sync, side).await?;
     let is_open = asked.is_some_and(|asked| asked.state == ConflictState::Open);
     if doubt.is_older && is_open {
         return Ok(());
@@ -305,17 +305,17 @@ pub(super) async fn dispel(
 
 /// The question about a side, if it is not closed.
 pub(super) async fn asked(
-    context: &Context,
+    store: &dyn Store,
     sync: &SyncDefinition,
     side: Side,
 ) -> Result<Option<Conflict>, WorkError> {
     let subject = set_back_subject(&sync.name, side);
-    Ok(context.store.question_about(&subject).await?)
+    Ok(store.question_about(&subject).await?)
 }
 
 /// The open questions about single pairs of a side.
 pub(super) async fn asked_singly(
-    context: &Context,
+    store: &dyn Store,
     sync: &SyncDefinition,
     side: Side,
 ) -> Result<Vec<Conflict>, WorkError> {
@@ -326,11 +326,20 @@ pub(super) async fn asked_singly(
         limit: QUESTIONS_MAX,
         ..ConflictFilter::default()
     };
-    let mut open = context.store.conflicts(&filter).await?;
-    // What a create of ours went over says nothing of the side, nor does what somebody merged.
-    let says_nothing = |kind: &ConflictKind| matches!(kind, ConflictKind::Replaced { overlaid, merged, .. } if *overlaid || *merged);
-    open.retain(|question| question.side == side && !says_nothing(&question.kind));
+    let mut open = store.conflicts(&filter).await?;
+    open.retain(|question| question.side == side && says_of_side(&question.kind));
     Ok(open)
+}
+
+/// Whether a question about a single pair says something of its side. What a create of ours went over does not, nor does what
+/// somebody merged.
+pub const fn says_of_side(kind: &ConflictKind) -> bool {
+    match kind {
+        ConflictKind::Replaced {
+            overlaid, merged, ..
+        } => !*overlaid && !*merged,
+        _ => true,
+    }
 }
 
 /// Closes a question about a single pair, unless it was answered since.

@@ -35,8 +35,11 @@ pub async fn close_moot(
     cause: Cause<'_>,
 ) -> Result<(), WorkError> {
     let side = cause.side;
-    let Some(question) = asked(context, sync, side).await? else {
-        if asked_singly(context, sync, side).await?.is_empty() {
+    let Some(question) = asked(context.store.as_ref(), sync, side).await? else {
+        if asked_singly(context.store.as_ref(), sync, side)
+            .await?
+            .is_empty()
+        {
             // Those that waited for an answer about another one.
             for link in look_at_all(context, sync, cause).await? {
                 let now = context.now();
@@ -288,7 +291,7 @@ async fn look_at_one(
         // It was deleted before. Where it is there, it is back.
         return Ok(reading.map_or(Now::Nothing, |_| Now::Older));
     }
-    let shows = still_shows(context, sync, &link, side, reading.as_ref()).await?;
+    let shows = still_shows(context.store.as_ref(), sync, &link, side, reading.as_ref()).await?;
     Ok(match (shows, reading) {
         (Some(Shows::Missing), _) | (None, None) => Now::Missing,
         (Some(Shows::Older(_) | Shows::Other(_)), _) => Now::Older,

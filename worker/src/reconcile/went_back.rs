@@ -9,11 +9,10 @@ use tandem_connectors::ReadOutcome;
 use tandem_domain::{LinkId, RecordId, Side, Timestamp, Value};
 use tandem_engine::same;
 use tandem_runtime::SyncDefinition;
-use tandem_store::{Change, ChangeFilter, Link, LinkState, Operation};
+use tandem_store::{Change, ChangeFilter, Link, LinkState, Operation, Store};
 
 use super::changed::has_usable_times;
 use super::pair::CLOCK_SLACK;
-use crate::context::Context;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::Reading;
@@ -34,7 +33,7 @@ const CARRIED_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// When a record last held something else, where all that is not as both sides agreed is as it was before that.
 pub(super) async fn holds_again(
-    context: &Context,
+    store: &dyn Store,
     sync: &SyncDefinition,
     link: &Link,
     side: Side,
@@ -45,7 +44,7 @@ pub(super) async fn holds_again(
     if found.iter().all(|(_, value)| is_yes_or_no(value)) {
         return Ok(None);
     }
-    let history = history(context, link.id).await?;
+    let history = history(store, link.id).await?;
     let is_former =
         |(field, value): &(&str, Value)| held_before(sync, &history, side, field, value);
     if !found.iter().all(is_former) {
@@ -80,13 +79,13 @@ const fn is_yes_or_no(value: &Value) -> bool {
 }
 
 /// What was done to a pair, newest first.
-async fn history(context: &Context, link: LinkId) -> Result<Vec<Change>, WorkError> {
+async fn history(store: &dyn Store, link: LinkId) -> Result<Vec<Change>, WorkError> {
     let filter = ChangeFilter {
         link: Some(link),
         limit: HISTORY,
         ..ChangeFilter::default()
     };
-    Ok(context.store.changes(&filter).await?)
+    Ok(store.changes(&filter).await?)
 }
 
 /// Whether the record of a side held this value before one of these changes.
@@ -245,11 +244,11 @@ async fn ask(
         Some(ReadOutcome::Unreadable(_)) | None => return Ok(()),
     };
     if !moved(sync, &link, side, &reading).is_empty() {
-        let again = holds_again(context, sync, &link, side, &reading).await?;
+        let again = holds_again(context.store.as_ref(), sync, &link, side, &reading).await?;
         others.back.extend(again.map(|_| id));
         return Ok(());
     }
-    let history = history(context, link.id).await?;
+    let history = history(context.store.as_ref(), link.id).await?;
     if was_carried_back(sync, &history, side, context.now()) {
         others.carried += 1;
         return Ok(());
@@ -274,7 +273,7 @@ pub(super) async fn is_restored(
     side: Side,
     reading: &Reading,
 ) -> Result<bool, WorkError> {
-    let again = holds_again(work.context, work.sync, link, side, reading).await?;
+    let again = holds_again(work.store(), work.sync, link, side, reading).await?;
     let Some(since) = again else {
         return Ok(false);
     };

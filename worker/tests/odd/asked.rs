@@ -173,7 +173,7 @@ async fn whoever_ignores_a_held_delete_keeps_the_record_that_is_left_as_it_is() 
 }
 
 /// Side a was restored from a backup and has given Ann's id to Bob. Gives both ids.
-async fn replaced() -> (World, RecordId, RecordId, Conflict) {
+pub(super) async fn replaced() -> (World, RecordId, RecordId, Conflict) {
     let world = world(propagates(), Oddities::default()).await;
     let empty = world.a.backup();
     let a = world.a.user_creates(&ANN);

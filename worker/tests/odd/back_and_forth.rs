@@ -13,16 +13,16 @@ use crate::world::system::oddities::Oddities;
 use crate::world::{World, policy};
 
 /// What an automation makes of a city.
-type Automation = fn(&str) -> String;
+pub(super) type Automation = fn(&str) -> String;
 
-async fn pair() -> (World, RecordId, RecordId) {
+pub(super) async fn pair() -> (World, RecordId, RecordId) {
     let plain = || (PLAIN, Oddities::default());
     just_linked(policy(), plain(), plain()).await
 }
 
 /// Runs the automations of both systems after each write until neither has anything to do, or this often. The values
 /// come minutes apart, as by polls.
-async fn automate(world: &World, ends: [(&RecordId, Automation); 2], times: usize) {
+pub(super) async fn automate(world: &World, ends: [(&RecordId, Automation); 2], times: usize) {
     for _ in 0..times {
         let mut is_quiet = true;
         for (side, (record, automation)) in Side::BOTH.into_iter().zip(ends) {

@@ -13,7 +13,7 @@ use crate::world::{World, policy};
 const MANY: usize = 15;
 
 /// A world with so many pairs, each with a note that is its own, whose side a leaves out what is empty.
-async fn world(records: usize) -> (World, Vec<RecordId>) {
+pub(super) async fn world(records: usize) -> (World, Vec<RecordId>) {
     let odd = Oddities {
         omits_empty: true,
         ..Oddities::default()

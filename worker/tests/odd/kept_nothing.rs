@@ -218,7 +218,7 @@ async fn who_sets_a_value_back_within_seconds_has_edited_where_events_or_listing
 }
 
 /// Ann is on both sides, and Bob is made on a; b has answered our create of him, and kept nothing. Gives his id.
-async fn answered_and_not_made(policy: SyncPolicy) -> (World, RecordId) {
+pub(super) async fn answered_and_not_made(policy: SyncPolicy) -> (World, RecordId) {
     let (world, bob) = not_made(policy, &[Fault::MakesNothing], false).await;
     settle(&world).await;
     (world, bob)

@@ -17,7 +17,7 @@ async fn one_pair(policy: SyncPolicy) -> (World, RecordId, RecordId) {
 }
 
 /// Three pairs beside that of the winner, whose records of side a are merged into it.
-async fn three_merged() -> (World, Vec<RecordId>) {
+pub(super) async fn three_merged() -> (World, Vec<RecordId>) {
     let (world, winner, _) = one_pair(propagates()).await;
     let mut merged = Vec::new();
     for (name, email) in [

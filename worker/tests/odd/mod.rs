@@ -30,6 +30,7 @@ mod not_kept;
 mod not_ours;
 mod outdated_answers;
 mod pairs;
+mod planned;
 mod read_last;
 mod seen;
 mod sent_again;

@@ -8,7 +8,7 @@ use super::pairs::{TALENTS, one_pair};
 use crate::world::system::oddities::{Form, Oddities};
 use crate::world::{World, policy};
 
-fn cuts_cities() -> Oddities {
+pub(super) fn cuts_cities() -> Oddities {
     Oddities {
         forms: vec![("city", Form::Cut(8))],
         ..Oddities::default()

@@ -58,6 +58,7 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
             "side": item.side,
             "fields": plain_fields(&item.fields),
             "reason": item.reason,
+            "question": item.question,
         })
     });
     json!({
@@ -78,6 +79,8 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
         "delete": preview.delete,
         "held": preview.held,
         "waiting": preview.waiting,
+        "waiting_fields": preview.waiting_fields,
+        "ends": preview.ends,
         "questions": preview.questions,
         "unreadable": preview.unreadable,
         "filtered": preview.filtered,
@@ -152,6 +155,8 @@ fn told(sync: &SyncDefinition, preview: &Preview, limit: usize) -> String {
 fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
     let Preview {
         waiting,
+        waiting_fields,
+        ends,
         unreadable,
         filtered,
         beside_left_out,
@@ -164,6 +169,15 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
         (
             *waiting,
             "records or pairs wait for an open question: nothing is written for them until a person answers",
+        ),
+        (
+            *waiting_fields,
+            "fields of linked pairs wait for an open question: they stay as they are until a person answers, and the other \
+             fields of their pairs go on",
+        ),
+        (
+            *ends,
+            "linked pairs end, because a record of theirs is gone: nothing is written or deleted for them",
         ),
         (
             *filtered,

@@ -120,7 +120,7 @@ fn left_out(comparison: &Comparison, side: Side) -> Vec<&str> {
 
 fn difference(comparison: &Comparison, difference: &Difference) -> Json {
     let name = |side: &Side, record: &RecordId| comparison.name(*side, record);
-    match difference {
+    let mut json = match difference {
         Difference::Field {
             a,
             b,
@@ -147,7 +147,9 @@ fn difference(comparison: &Comparison, difference: &Difference) -> Json {
             let name = record.as_ref().and_then(|record| name(side, record));
             json!({ "kind": "unreadable", "side": side, "record": record, "name": name, "reason": reason })
         }
-    }
+    };
+    json["question"] = json!(comparison.question(difference).map(|asked| asked.id));
+    json
 }
 
 fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
@@ -174,7 +176,8 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             .into_iter()
             .filter_map(|side| not_shown(sync, comparison, side)),
     );
-    let told = differences.iter().map(|one| line(sync, comparison, one));
+    let told = differences.iter();
+    let told = told.map(|one| format!("{}{}", line(sync, comparison, one), waits(comparison, one)));
     lines.extend(told.map(|told| format!("  {}", tandem_domain::line::line(&told))));
     if *seen_once > 0 {
         lines.push(format!(
@@ -313,6 +316,12 @@ fn line(sync: &SyncDefinition, comparison: &Comparison, difference: &Difference)
     }
 }
 
+/// The open question that a difference waits for.
+fn waits(comparison: &Comparison, difference: &Difference) -> String {
+    let asked = comparison.question(difference);
+    asked.map_or_else(String::new, |asked| format!("; it {asked}"))
+}
+
 /// A record by its system, its id, and what people call it.
 fn called(connection: &ConnectionName, record: &RecordId, name: Option<&str>) -> String {
     match name {
@@ -373,6 +382,9 @@ fn excepted(comparison: &Comparison) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tandem_store::QuestionKind;
+    use tandem_worker::Question;
+
     use super::*;
 
     #[test]
@@ -448,6 +460,31 @@ mod tests {
         assert_eq!(
             difference(&comparison, &missing(Side::B))["name"],
             Json::Null
+        );
+    }
+
+    #[test]
+    fn a_difference_that_an_open_question_holds_is_told_with_it() {
+        let missing = |record| Difference::Missing {
+            side: Side::B,
+            record: RecordId::new(record),
+        };
+        let asked = Question {
+            kind: QuestionKind::NotMade,
+            id: "cfl_01m8h8nq5afeab5tnngpb0vbsq".parse().expect("an id"),
+        };
+        let mut comparison = Comparison::default();
+        comparison.held.insert(missing("506").about(), asked);
+        let said = difference(&comparison, &missing("506"));
+        assert_eq!(said["question"], "cfl_01m8h8nq5afeab5tnngpb0vbsq");
+        assert_eq!(
+            difference(&comparison, &missing("507"))["question"],
+            Json::Null
+        );
+        let waits = waits(&comparison, &missing("506"));
+        assert!(
+            waits.contains("tandem conflicts show cfl_01m8h8nq5afeab5tnngpb0vbsq"),
+            "{waits}"
         );
     }
 }
