@@ -69,7 +69,6 @@ pub(super) async fn rest(
             Vec::new()
         },
         shown: recovery.shown,
-        never_shown: Vec::new(),
         found: Vec::new(),
         is_taken_apart: false,
         link,

@@ -1,8 +1,8 @@
 //! Updates that may land once more. One that had no answer is sent again, or seen late, or never; whatever held its first
 //! sending back, a queue of a proxy say, may still carry it out, over what somebody typed in that system since. So for
 //! some minutes a value of ours that shows again is known to be ours, and the plan puts back what it went over. The same
-//! holds for some seconds of a value that was answered and written over a moment later: many systems carry out later than
-//! they answer, and not always in the order in which they were told.
+//! holds for some seconds of a value that was answered, that no reading has shown, and that was written over a moment later:
+//! many systems carry out later than they answer, and not always in the order in which they were told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,10 +22,8 @@ use crate::readings::Reading;
 /// fill the link.
 const REMEMBERED_MAX: usize = 32;
 
-/// What was answered is carried out within this long, even by a system that answers before it does so.
-const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(20);
-
-/// And what was answered and never shown within this long: later somebody may have typed it.
+/// What was answered and not shown is carried out within this long, even by a system that answers before it does so. Later
+/// somebody may have typed it.
 const SHOWN_WITHIN: Duration = Duration::from_secs(50);
 
 /// A write that went out so long after another one may be carried out before it.
@@ -128,10 +126,10 @@ fn has_landed(
 
 /// How long after it was sent a value may land.
 const fn lands_within(one: &MayLand) -> Duration {
-    match (one.answered, one.never_shown) {
-        (false, _) => LANDS_WITHIN,
-        (true, true) => SHOWN_WITHIN,
-        (true, false) => CARRIED_OUT_WITHIN,
+    if one.answered {
+        SHOWN_WITHIN
+    } else {
+        LANDS_WITHIN
     }
 }
 
@@ -245,37 +243,31 @@ pub(super) fn remembered(
     known
 }
 
-/// What we wrote a moment before a write that was carried out now, or before somebody typed over it: it may be carried out
-/// after that. What a reading has shown since was carried out, and who types it again has edited; an answer only says so.
+/// What we wrote a moment before a write that was carried out now, or before somebody typed over it, and that no reading has
+/// shown: it may be carried out after that. What was shown was carried out, and who types it again has edited.
 fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Vec<MayLand> {
     let now = work.context.now();
-    let own = open.link.side(side).memory.own_write.as_ref();
+    let memory = &open.link.side(side).memory;
+    let own = memory.own_write.as_ref();
     let Some(own) = own.filter(|own| now.since(own.read_at) <= OVERTAKEN_WITHIN) else {
         return Vec::new();
     };
     let written = write_to(carried, side).map(|one| &one.intent.fields);
     let reading = open.pair.side(side);
     let rules = work.sync.policy.fields.iter();
-    let ours =
-        rules.filter(|rule| own.fields.contains(&rule.name) || own.wrote.contains(&rule.name));
+    let ours = rules.filter(|rule| {
+        let unseen = memory.unseen.get(&rule.name);
+        let is_unseen = unseen.is_some_and(|unseen| !unseen.lost);
+        is_unseen && (own.fields.contains(&rule.name) || own.wrote.contains(&rule.name))
+    });
     let overtaken = ours.filter_map(|rule| {
         let field = &rule.name;
         let earlier = open.base.get(field)?;
         let (sent, kept) = (earlier.side(side.other()), earlier.side(side));
         let typed = reading.map(|reading| reading.value(field));
-        let stood = open
-            .link
-            .base
-            .get(field)
-            .map_or(kept, |base| base.side(side));
+        let base = open.link.base.get(field);
+        let stood = base.map_or(kept, |base| base.side(side));
         let typed = typed.filter(|typed| !same(rule.equality, typed, stood));
-        let memory = &open.link.side(side).memory;
-        let is_unseen = memory.unseen.get(field).is_some_and(|unseen| !unseen.lost);
-        // What stands there by this reading was carried out, also where nothing had to be stored when it was first seen.
-        let is_shown = !open.never_shown.contains(&side);
-        if !is_unseen && (reading.is_some() && is_shown || own.fields.is_empty()) {
-            return None;
-        }
         let newer = written.and_then(|written| written.get(field)).cloned();
         let is_over = newer.or(typed).is_some_and(|newer| newer != *sent);
         // It may not have shown yet, and then what stands there stood there before.
@@ -287,7 +279,7 @@ fn overtaken(work: Work<'_>, open: &Open, carried: &[Carried], side: Side) -> Ve
             since: own.read_at,
             times: 1,
             answered: true,
-            never_shown: is_unseen,
+            never_shown: true,
         })
     });
     overtaken.collect()

@@ -57,8 +57,6 @@ pub(super) struct Open {
     pub(super) not_kept: Vec<NotKept>,
     /// What the records showed while writes to them had no answer.
     pub(super) shown: Shown,
-    /// See [`Recovery::never_shown`].
-    pub(super) never_shown: Vec<Side>,
     /// Other records that were found on the way; the index has them from now on.
     pub(super) found: Vec<(Side, IndexedRecord)>,
     /// Whether an answer takes the pair apart, whatever the policy says.
@@ -274,7 +272,6 @@ async fn settle(
         verdicts: recovery.verdicts.clone(),
         not_kept: recovery.not_kept.clone(),
         shown: recovery.shown.clone(),
-        never_shown: recovery.never_shown.clone(),
         found: Vec::new(),
         is_taken_apart,
         link,

@@ -49,7 +49,6 @@ pub(super) async fn find(
         let is_undone = is_as_replaced(work, link, own, (side, reading));
         let never_shown =
             was_never_shown((work, link), &recovery.base, own, (side, reading)).await?;
-        recovery.never_shown.extend(never_shown.then_some(side));
         // What a person is asked about was not saved just now.
         let is_asked = |field: &str| context.open_fields.iter().any(|open| open.field == field);
         let how = (own, is_undone, never_shown);
@@ -86,7 +85,7 @@ pub(super) async fn find(
 }
 
 /// Whether only the answer to our last write has ever shown what it wrote, and the record shows something else. Its system may have
-/// kept nothing, or may carry it out yet, whatever time it gives the record meanwhile.
+/// kept nothing, whatever time it gives the record meanwhile.
 async fn was_never_shown(
     (work, link): (Work<'_>, &Link),
     base: &BTreeMap<String, BaseValue>,
@@ -99,7 +98,7 @@ async fn was_never_shown(
         own.fields.contains(&rule.name)
             && known.is_some_and(|known| !same(rule.equality, known, &reading.value(&rule.name)))
     };
-    if own.left.is_empty() || rules.find(has_changed).is_none() {
+    if own.made || own.left.is_empty() || rules.find(has_changed).is_none() {
         return Ok(false);
     }
     let Some(record) = &link.side(side).id else {

@@ -35,8 +35,6 @@ pub(super) struct Recovery {
     pub(super) not_kept: Vec<NotKept>,
     /// What the records showed while writes to them had no answer.
     pub(super) shown: Shown,
-    /// The sides of which only the answer to our last write has ever shown what it wrote, and that show something else.
-    pub(super) never_shown: Vec<Side>,
 }
 
 impl Recovery {
@@ -69,7 +67,6 @@ impl Recovery {
             under_way: Vec::new(),
             not_kept: Vec::new(),
             shown: Shown::of(work, link, &open, pair, &held),
-            never_shown: Vec::new(),
         };
         recovery.uncover_base(link, &held);
         for side in Side::BOTH {
