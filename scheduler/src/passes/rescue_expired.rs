@@ -44,7 +44,7 @@ impl Pass for RescueExpired {
         }
         Ok(PassReport {
             handled: jobs.len(),
-            next: (jobs.len() == BATCH_JOBS).then_some(now),
+            next: (jobs.len() >= BATCH_JOBS).then_some(now),
         })
     }
 }

@@ -92,6 +92,7 @@ far AS MATERIALIZED (
         WHERE j.lease_token IS NULL AND j.ended_at IS NULL AND j.sync = s.sync AND j.class = c.class AND j.run_at > $2
         ORDER BY j.run_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) f
     WHERE s.sync IS NOT NULL
+    LIMIT $3
 )
 UPDATE jobs SET run_at = $1, waits = 0, waits_since = NULL, waits_for = NULL
 FROM far WHERE jobs.id = far.id

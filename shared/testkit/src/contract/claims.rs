@@ -364,6 +364,26 @@ pub async fn all_running_jobs_are_released(store: Subject) {
     assert!(!finish(&store, &make, &one, done("echo")).await);
 }
 
+/// Of all syncs and classes together.
+pub async fn no_more_jobs_than_were_asked_for_are_brought_forward_at_once(store: Subject) {
+    let make = Make::default();
+    let classes = [JobClass::Interactive, JobClass::Poll, JobClass::Backfill];
+    let put_off = ["a1", "a2", "a3", "a4", "a5", "a6"]
+        .into_iter()
+        .zip(classes.into_iter().cycle());
+    let put_off = put_off.map(|(record, class)| NewJob {
+        class,
+        run_at: make.after(4_000 * 24 * 3_600),
+        ..make.job(record)
+    });
+    let enqueued = store.enqueue(put_off.collect(), make.now()).await;
+    enqueued.expect("enqueue");
+    for brought in [4, 2, 0] {
+        let due = store.rescue_expired(make.now(), 4).await;
+        assert_eq!(due.expect("rescue").len(), brought);
+    }
+}
+
 /// What waits for longer than anything can was put off by a clock that was ahead: who rescues makes it due.
 pub async fn a_job_that_a_clock_ahead_has_put_off_is_brought_forward(store: Subject) {
     let make = Make::default();

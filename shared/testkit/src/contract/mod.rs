@@ -95,6 +95,7 @@ macro_rules! contract_suite {
             dead_letters: only_dead_jobs_are_replayed_and_discarded;
             dead_letters: pruning_removes_old_jobs_that_are_done_or_discarded_and_keeps_the_others;
             claims: a_job_that_a_clock_ahead_has_put_off_is_brought_forward;
+            claims: no_more_jobs_than_were_asked_for_are_brought_forward_at_once;
             claims: a_claim_leases_due_jobs_and_counts_the_attempt;
             claims: a_job_is_not_claimed_before_its_time;
             claims: a_claim_takes_at_most_one_job_a_token;
