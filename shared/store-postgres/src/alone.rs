@@ -68,7 +68,7 @@ pub(crate) async fn verb<A>(
         match statement(args).fetch_all(&mut *conn).await {
             Ok(rows) => return Ok(rows),
             Err(error) if is_dead(&error) && dead < DEAD_CONNECTIONS_MAX => dead += 1,
-            Err(error) => match sql::failed(error) {
+            Err(error) => match sql::failed_in(statement(args).sql().as_str(), error) {
                 Failed::Raced(_) if races < RACES_MAX => races += 1,
                 Failed::Stale(_) if tries.may_forget(&mut conn).await => {}
                 failed => return Err(failed.into()),

@@ -19,7 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_IN_TRANSACTION_MAX: &str = "3s";
 /// More than there are statements, so that each is prepared once a connection.
 const STATEMENTS_MAX: usize = 256;
-/// How statements are run. None waits for a lock longer than ten seconds: somebody's migration or maintenance may hold a
+/// How statements are run. None waits for a lock longer than five seconds (a transaction of a process that stands still is
+/// undone before that): somebody's migration or maintenance may hold a
 /// table for hours, and whoever asks for the status is to be told that. And how they are planned. Each looks up rows by an index, a few at a time, whatever the size of a
 /// table. The planner may not think otherwise of a table that was empty when a statement was first planned,
 /// or whose statistics are old: the plan is kept, and the table grows. Compiling takes longer than any of
@@ -30,7 +31,7 @@ SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET jit = off;
-SET lock_timeout = '10s';
+SET lock_timeout = '5s';
 SET plan_cache_mode = force_generic_plan";
 /// SQLSTATE `invalid_password`, `invalid_authorization_specification`.
 const REFUSED_CODES: [&str; 2] = ["28P01", "28000"];

@@ -12,6 +12,7 @@ use sqlx::Postgres;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow};
 use sqlx::query::Query;
+use sqlx::{Execute as _, SqlStr};
 use tandem_store::StoreError;
 
 /// A prepared statement with its values.
@@ -31,6 +32,8 @@ const STALE_ROUTINE: &str = "RevalidateCachedQuery";
 const STALE_WORDS: &str = "cached plan must not change result type";
 /// SQLSTATE `lock_not_available`. A query that was cancelled, or ran into a `statement_timeout`, says nothing of locks.
 const LOCKED_CODE: &str = "55P03";
+/// No statement waits longer for a lock; `lock_timeout` of `open.rs`.
+const LOCK_SECS: u64 = 5;
 /// SQLSTATE `unique_violation`.
 const UNIQUE_CODE: &str = "23505";
 /// Unique indexes that two correct transactions can meet in: run again, the later one sees the row of
@@ -99,11 +102,7 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
             } else if code == STALE_CODE && is_stale(&*error) {
                 Failed::Stale(message)
             } else if code == LOCKED_CODE {
-                Failed::Store(StoreError::Unavailable(format!(
-                    "the database is locked ({message}): another session holds what this needs, such as a migration, a `VACUUM FULL` \
-                     or a transaction that was left open; `SELECT pid, pg_blocking_pids(pid), state, query FROM \
-                     pg_stat_activity` names it"
-                )))
+                Failed::Store(locked("a statement", &message))
             } else if SCHEMA_CODES.contains(&&*code) {
                 Failed::Store(StoreError::Schema(format!(
                     "{message}: run `tandem db migrate`"
@@ -114,6 +113,36 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
         }
         other => Failed::Store(StoreError::Unavailable(other.to_string())),
     }
+}
+
+/// As [`failed`], of a statement that is known: who waited for a lock in vain is told what did.
+pub(crate) fn failed_in(statement: &str, error: sqlx::Error) -> Failed {
+    match &error {
+        sqlx::Error::Database(found) if found.code().as_deref() == Some(LOCKED_CODE) => {
+            let name = statement.lines().next().unwrap_or_default();
+            let name = format!("`{}`", name.trim_start_matches(['-', ' ']));
+            Failed::Store(locked(&name, found.message()))
+        }
+        _ => failed(error),
+    }
+}
+
+fn locked(statement: &str, message: &str) -> StoreError {
+    StoreError::Unavailable(format!(
+        "the database is locked: {statement} has waited {LOCK_SECS} s for a table or a row that another session holds \
+         ({message}), such as a migration, a `VACUUM FULL` or a transaction that was left open. `SELECT pid, \
+         pg_blocking_pids(pid), state, query FROM pg_stat_activity` names that session: end what it does, or end it with \
+         `SELECT pg_terminate_backend(pid)`"
+    ))
+}
+
+/// A statement, and its text to name it by should it fail.
+fn named(mut statement: Statement<'_>) -> Result<(SqlStr, Statement<'static>), Failed> {
+    let values = statement.take_arguments();
+    let values = values.map_err(|error| failed(sqlx::Error::Encode(error)))?;
+    let text = statement.sql();
+    let statement = sqlx::query_with(text.clone(), values.unwrap_or_default());
+    Ok((text, statement))
 }
 
 fn is_stale(error: &dyn DatabaseError) -> bool {
@@ -128,7 +157,9 @@ pub(crate) async fn all(
     conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<Vec<PgRow>, Failed> {
-    statement.fetch_all(conn).await.map_err(failed)
+    let (text, statement) = named(statement)?;
+    let rows = statement.fetch_all(conn).await;
+    rows.map_err(|error| failed_in(text.as_str(), error))
 }
 
 /// The first row, if there is one.
@@ -136,7 +167,9 @@ pub(crate) async fn first(
     conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<Option<PgRow>, Failed> {
-    statement.fetch_optional(conn).await.map_err(failed)
+    let (text, statement) = named(statement)?;
+    let row = statement.fetch_optional(conn).await;
+    row.map_err(|error| failed_in(text.as_str(), error))
 }
 
 /// The one row of a statement that always gives one.
@@ -144,7 +177,9 @@ pub(crate) async fn one(
     conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<PgRow, Failed> {
-    statement.fetch_one(conn).await.map_err(failed)
+    let (text, statement) = named(statement)?;
+    let row = statement.fetch_one(conn).await;
+    row.map_err(|error| failed_in(text.as_str(), error))
 }
 
 /// Runs a statement for its effect. Returns how many rows it changed.
@@ -152,7 +187,9 @@ pub(crate) async fn run(
     conn: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<usize, Failed> {
-    let result = statement.execute(conn).await.map_err(failed)?;
+    let (text, statement) = named(statement)?;
+    let result = statement.execute(conn).await;
+    let result = result.map_err(|error| failed_in(text.as_str(), error))?;
     Ok(usize::try_from(result.rows_affected()).unwrap_or(usize::MAX))
 }
 

@@ -39,6 +39,7 @@ mod watch;
 mod writer;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_store::{Store, StoreError};
@@ -53,6 +54,9 @@ use writer::Writer;
 const PROBE: &str = "-- probe
 INSERT INTO leases (name, holder, held_until) VALUES ('storage-probe', '', 0)
 ON CONFLICT (name) DO UPDATE SET held_until = leases.held_until + 1";
+
+/// Who asks is told by then that nothing could be written, however many writes still wait for a database that is locked.
+const PROBE_MAX: Duration = Duration::from_secs(4);
 
 /// A SQLite file as a [`Store`].
 pub struct SqliteStore {
@@ -82,7 +86,11 @@ impl Store for SqliteStore {
         {
             return Err(refused);
         }
-        self.change_one(sqlx::query(PROBE)).await?;
+        let probe = self.change_one(sqlx::query(PROBE));
+        match tokio::time::timeout(PROBE_MAX, probe).await {
+            Ok(done) => done?,
+            Err(_) => return Err(locked::not_answered(&self.path, PROBE_MAX)),
+        };
         open::check_version(&self.readers).await
     }
 

@@ -1,6 +1,9 @@
 //! A database that another program holds: who that is, where the operating system tells, and what to do.
 
 use std::path::Path;
+use std::time::Duration;
+
+use tandem_store::StoreError;
 
 use crate::place::beside;
 
@@ -9,17 +12,44 @@ pub(crate) const LOCKED: &str = "the database is locked";
 /// Where Linux tells which process holds which file.
 const LOCKS: &str = "/proc/locks";
 
+/// The same error; of a database that somebody holds, with all that is known of it after it was waited for so long.
+pub(crate) fn explained(error: StoreError, database: &Path, waited: Duration) -> StoreError {
+    match error {
+        StoreError::Unavailable(said) if said == LOCKED => {
+            StoreError::Unavailable(told(database, waited))
+        }
+        error => error,
+    }
+}
+
 /// All that is known of it.
-pub(crate) fn told(database: &Path) -> String {
-    let holders = holders(database);
-    let who = match holders.as_slice() {
-        [] => "another program, or another task of this one".to_owned(),
-        holders => holders.join(", "),
+fn told(database: &Path, waited: Duration) -> String {
+    let (file, secs) = (database.display(), waited.as_secs());
+    let (who, find) = match holders(database).as_slice() {
+        [] => (
+            "another program, or another task of this one,".to_owned(),
+            format!(" (`fuser {file}` or `lsof {file}` names it)"),
+        ),
+        holders => (holders.join(", "), String::new()),
     };
     format!(
-        "{LOCKED}: {who} holds it and did not let go for ten seconds, so nothing was written. End what it does there (an open \
-         transaction in `sqlite3`, a copy, a backup by another tool), or end that program; Tandem goes on by itself then"
+        "{LOCKED}: {who} holds {file} and did not let go for {secs} s{find}, so nothing was written. End what it does there (an \
+         open transaction in `sqlite3`, a copy, a backup by another tool), or end that program; where Tandem runs, it goes on by \
+         itself then"
     )
+}
+
+/// What is said when nothing could be written for so long, and SQLite has not said yet why.
+pub(crate) fn not_answered(database: &Path, waited: Duration) -> StoreError {
+    StoreError::Unavailable(match holders(database).is_empty() {
+        false => told(database, waited),
+        true => format!(
+            "nothing could be written to {file} for {secs} s: the disk is slow, or another program holds the database \
+             (`fuser {file}` or `lsof {file}` names it)",
+            file = database.display(),
+            secs = waited.as_secs()
+        ),
+    })
 }
 
 /// The other processes that hold a lock on the database or on the files beside it.
@@ -79,7 +109,14 @@ mod tests {
                      5: -> POSIX  ADVISORY  WRITE 4245 fd:01:77 120 120\n";
         assert_eq!(holders_in(locks, &[77], 10), [4242, 4245]);
         assert_eq!(holders_in("", &[77], 10), [0_u32; 0]);
-        let told = told(Path::new("/nowhere/tandem.db"));
-        assert!(told.contains("another program") && told.contains("goes on by itself"));
+        let told = told(Path::new("/nowhere/tandem.db"), Duration::from_secs(7));
+        for part in [
+            "another program",
+            "for 7 s",
+            "`fuser /nowhere/tandem.db`",
+            "goes on by itself",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::lost::{lost, mark};
 use crate::place::{beside, cannot_open, no_access, open_private_here, prepare, require_files};
 use crate::watch::{Readers, Watch};
 use crate::writer::{Ending, Writer};
-use crate::{SqliteStore, rows, sql};
+use crate::{SqliteStore, locked, rows, sql};
 
 /// Why the process that runs on a file keeps nothing, if it does not.
 pub(crate) fn refusal_of_runner(path: &Path) -> Result<Option<StoreError>, StoreError> {
@@ -27,7 +27,7 @@ pub(crate) fn refusal_of_runner(path: &Path) -> Result<Option<StoreError>, Store
 }
 
 /// How long a write waits for another process (an operator's command) to finish its own.
-const BUSY_TIMEOUT_SECS: u64 = 10;
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that read.
 const READERS_MAX: u32 = 4;
 /// Page cache of one connection, in KiB (negative: SQLite's sign for KiB instead of pages).
@@ -202,7 +202,8 @@ impl SqliteStore {
             // SQLite would remove the log of the files that are open, which it does not know from here.
             return Err(refused);
         }
-        Self::open_here(path, options).await
+        let opened = Self::open_here(path, options).await;
+        opened.map_err(|error| locked::explained(error, path, BUSY_TIMEOUT))
     }
 
     async fn open_here(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
@@ -274,7 +275,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         // The promise of a webhook's 200 is that the event survives a power cut.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(BUSY_TIMEOUT_SECS))
+        .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS_MAX)
         .row_buffer_size(ROWS_AHEAD_MAX)
         .pragma("cache_size", CACHE_KIB)

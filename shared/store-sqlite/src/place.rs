@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tandem_store::StoreError;
 
-use crate::sql::{DAMAGED_ADVICE, is_damage};
+use crate::locked::LOCKED;
+use crate::sql::{DAMAGED_ADVICE, is_damage, is_locked};
 
 /// What SQLite and the lock put beside the database.
 const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
@@ -217,6 +218,9 @@ pub(crate) fn cannot_open(path: &Path, error: &sqlx::Error) -> StoreError {
             "{shown} is damaged, or is no database of Tandem ({}): {DAMAGED_ADVICE}",
             found.message()
         )),
+        sqlx::Error::Database(found) if is_locked(&**found) => {
+            StoreError::Unavailable(LOCKED.to_owned())
+        }
         sqlx::Error::Io(error) => no_access(path, error),
         other => StoreError::Unavailable(format!("cannot open {shown}: {other}")),
     }

@@ -69,7 +69,7 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
     }
 }
 
-fn is_locked(error: &(dyn DatabaseError + 'static)) -> bool {
+pub(crate) fn is_locked(error: &(dyn DatabaseError + 'static)) -> bool {
     matches!(
         code(error).map(|code| code & KIND_OF_RESULT),
         Some(BUSY | LOCKED)

@@ -11,9 +11,10 @@ use sqlx::SqlitePool;
 use tandem_store::StoreError;
 
 use crate::generation::Generation;
-use crate::locked::{self, LOCKED};
+use crate::locked;
 use crate::log_hole;
 use crate::lost::bytes;
+use crate::open::BUSY_TIMEOUT;
 use crate::place::beside;
 use crate::sql::DAMAGED_ADVICE;
 
@@ -107,12 +108,7 @@ impl Watch {
         if let StoreError::Unusable(said) = &error {
             self.note_damage(said);
         }
-        match error {
-            StoreError::Unavailable(said) if said == LOCKED => {
-                StoreError::Unavailable(locked::told(&self.database))
-            }
-            error => error,
-        }
+        locked::explained(error, &self.database, BUSY_TIMEOUT)
     }
 
     /// Notes what SQLite said of the file: nothing more is taken. What is written into a damaged file may be lost.

@@ -2,8 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tandem_store::{ConfigStore, JobState, JobStore, LinkStanding, LinkStore, Store, StoreError};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
+use tandem_store::{
+    ConfigStore, JobState, JobStore, LeaseStore as _, LinkStanding, LinkStore, Store, StoreError,
+};
 use tandem_store_sqlite::{SqliteOptions, SqliteStore, upkeep};
 use tandem_testkit::Make;
 
@@ -33,6 +38,37 @@ async fn a_second_long_running_process_is_refused_by_name_of_the_file() {
     assert!(message.contains("Do not remove"), "{message}");
     drop(first);
     open(&path, RUNNING).await;
+}
+
+#[tokio::test]
+async fn who_finds_the_database_held_by_another_program_is_told_which_file_how_long_and_what_to_do()
+{
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("tandem.db");
+    let store = open(&path, RUNNING).await;
+    let other = SqliteConnectOptions::new().filename(&path);
+    let mut other = other.connect().await.expect("another tool opens it");
+    let hold = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await;
+    hold.expect("it is held");
+    let file = path.display().to_string();
+    let told = |error: StoreError, secs: &str| {
+        let told = error.to_string();
+        for part in [&*file, secs, "`fuser ", "another program"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    };
+    // Whoever asks whether anything can be written waits for no other write.
+    let write = store.give_up_role("any", "anybody");
+    let soon = tokio::time::timeout(Duration::from_secs(8), store.ping());
+    let (_, pinged) = tokio::join!(write, soon);
+    told(pinged.expect("in seconds").expect_err("held"), "for 4 s");
+    let _free = sqlx::raw_sql("ROLLBACK").execute(&mut other).await;
+    store.close().await.expect("it is closed");
+    drop(store);
+    let hold = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await;
+    hold.expect("it is held");
+    let refused = SqliteStore::open(&path, RUNNING).await.err();
+    told(refused.expect("it is held"), "for 10 s");
 }
 
 #[cfg(unix)]
