@@ -46,7 +46,7 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
 }
 
 /// Opens questions that are not open already; an open one about a field, a pair that goes back and forth, or a whole side
-/// takes over the values of now. What a record matches is not asked when a job in another lane has linked it meanwhile.
+/// takes over the values of now, and one about a field of a side the record that has its value. What a record matches is not asked when a job in another lane has linked it meanwhile.
 /// That a field is contested takes the place of whether its value was kept. Returns how many are new or have other values.
 pub(crate) async fn open(
     txn: &mut Txn,
@@ -83,7 +83,8 @@ WHERE c.kind::json ->> 'kind' <> ALL ($3) OR CASE c.side
     END IS NULL
 ORDER BY c.subject COLLATE \"C\", c.id COLLATE \"C\"
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
-SET kind = excluded.kind, shown = excluded.shown
+SET record = CASE WHEN excluded.kind::json ->> 'kind' = 'emptied' THEN excluded.record ELSE conflicts.record END,
+    kind = excluded.kind, shown = excluded.shown
 WHERE conflicts.state = 'open' AND conflicts.kind <> excluded.kind
   AND (conflicts.field IS NOT NULL OR excluded.kind::json ->> 'kind' IN ('set_back', 'back_and_forth'))
   AND (conflicts.kind::json ->> 'kind' = excluded.kind::json ->> 'kind'

@@ -45,7 +45,7 @@ fn conflict_row(conflict: &NewConflict) -> Result<ConflictRow<'_>, StoreError> {
 }
 
 /// Opens questions that are not open already; an open one about a field, a pair that goes back and forth, or a whole side
-/// takes over the values of now. What a record matches is not asked when a job in another lane has linked it meanwhile.
+/// takes over the values of now, and one about a field of a side the record that has its value. What a record matches is not asked when a job in another lane has linked it meanwhile.
 /// That a field is contested takes the place of whether its value was kept. Returns how many are new or have other values.
 pub(crate) async fn open(
     txn: &mut Txn,
@@ -80,7 +80,8 @@ WHERE (value ->> 'kind') ->> 'kind' NOT IN (SELECT k.value FROM json_each(?3) k)
     OR (value ->> 'side' = 'b' AND EXISTS (SELECT 1 FROM links l
         WHERE l.sync = value ->> 'sync' AND l.b_id = value ->> 'record' AND l.state = 'active')))
 ON CONFLICT (subject) WHERE state IN ('open', 'answered') DO UPDATE
-SET kind = excluded.kind, shown = excluded.shown
+SET record = CASE WHEN excluded.kind ->> 'kind' = 'emptied' THEN excluded.record ELSE conflicts.record END,
+    kind = excluded.kind, shown = excluded.shown
 WHERE conflicts.state = 'open' AND conflicts.kind <> excluded.kind
   AND (conflicts.field IS NOT NULL OR excluded.kind ->> 'kind' IN ('set_back', 'back_and_forth'))
   AND (conflicts.kind ->> 'kind' = excluded.kind ->> 'kind'

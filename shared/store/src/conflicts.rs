@@ -465,7 +465,7 @@ pub struct ConflictFilter {
 pub trait ConflictStore: Send + Sync {
     /// Opens questions outside a job (first sync). One that is open or answered already for the same
     /// link and field, or the same record, is kept; an open one about a field, a pair that goes back and forth, or a whole
-    /// side takes over the values of now, and one whether a value was kept gives way to one that the field is contested. One
+    /// side takes over the values of now, one about a field of a side the record that has its value, and one whether a value was kept gives way to one that the field is contested. One
     /// about what a record matches is not opened when the record has a partner by now. Returns how many are new or have
     /// other values.
     async fn open_conflicts(

@@ -69,7 +69,7 @@ pub(super) async fn hold(
             .side(side)
             .is_some_and(|reading| shows_nothing(link, side, reading));
         for (field, value) in gone(work, link, pair, side) {
-            match stand(work, link, pair, (side, &field), is_bare).await? {
+            match stand(work, link, pair, (side, &field, &value), is_bare).await? {
                 Stand::Wait(again, known) => {
                     state.memory.left_out.insert(field, known);
                     wait = Some(wait.unwrap_or(again).max(again));
@@ -151,7 +151,7 @@ async fn stand(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    (side, field): (Side, &str),
+    (side, field, value): (Side, &str, &Value),
     is_bare: bool,
 ) -> Result<Stand, WorkError> {
     let now = work.context.now();
@@ -196,7 +196,7 @@ async fn stand(
     {
         return Ok(Stand::Gone);
     }
-    ask(work, link, pair, (side, field), records).await?;
+    ask(work, link, pair, (side, field, value), records).await?;
     Ok(Stand::Keep(held))
 }
 
@@ -308,7 +308,7 @@ async fn ask(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    (side, field): (Side, &str),
+    (side, field, value): (Side, &str, &Value),
     records: u64,
 ) -> Result<(), WorkError> {
     let Some(record) = link.side(side).id.clone() else {
@@ -326,10 +326,7 @@ async fn ask(
         kind: ConflictKind::Emptied {
             field: field.to_owned(),
             records,
-            value: link
-                .base
-                .get(field)
-                .map_or(Value::Null, |base| base.side(side).clone()),
+            value: value.clone(),
         },
         shown: Side::BOTH
             .into_iter()

@@ -379,6 +379,31 @@ pub async fn an_open_question_about_a_field_takes_over_the_values_of_now(store: 
     assert_eq!(stands().await, with("three").kind);
 }
 
+/// Two jobs may find at once that a field is missing, each of another record: the question names a record with its own value.
+pub async fn a_question_about_a_field_of_a_side_names_the_record_whose_value_it_shows(
+    store: Subject,
+) {
+    let make = Make::default();
+    let asked = |record: &str, value: &str| {
+        let kind = ConflictKind::Emptied {
+            field: "name".to_owned(),
+            records: 11,
+            value: Value::Text(value.to_owned()),
+        };
+        make.conflict(None, record, kind)
+    };
+    let question = open(&store, &make, asked("a1", "Ann")).await;
+    let second = asked("a2", "Bob");
+    let renewed = store.open_conflicts(vec![second.clone()], make.now()).await;
+    assert_eq!(renewed.expect("asked"), 1);
+    let found = store.conflict(question).await.expect("asked");
+    let found = found.expect("it is there");
+    assert_eq!(
+        (&found.record, &found.kind, &found.shown),
+        (&second.record, &second.kind, &second.shown)
+    );
+}
+
 /// An answer can be changed until a job carries it out.
 pub async fn an_answer_can_be_changed_until_it_is_carried_out(store: Subject) {
     let make = Make::default();

@@ -229,6 +229,7 @@ macro_rules! contract_suite {
             hand: an_answer_can_be_changed_until_it_is_carried_out;
             hand: what_was_left_alone_is_known_and_takes_part_again_with_its_question;
             hand: an_open_question_about_a_field_takes_over_the_values_of_now;
+            hand: a_question_about_a_field_of_a_side_names_the_record_whose_value_it_shows;
             asked_anew: an_answer_for_other_values_ends_and_the_same_is_asked_anew;
             asked_anew: a_question_about_a_pair_that_goes_back_and_forth_takes_over_the_values_of_now;
             asked_anew: that_a_field_is_contested_takes_the_place_of_whether_its_value_was_kept;
