@@ -229,23 +229,28 @@ impl Survey {
         }
     }
 
-    /// Records of which more than two have one key.
+    /// Records of which more than two have one key: a person is asked about each of them.
     fn preview_groups(&self, preview: &mut Preview) {
         for unclear in &self.matching.ambiguous {
-            if let Some(asked) = self.waiting_among(unclear) {
-                preview.wait(asked, (unclear.a.first(), unclear.b.first()));
-                preview.waiting += unclear.a.len() + unclear.b.len() - 1;
-                continue;
-            }
-            preview.held += unclear.a.len() + unclear.b.len();
+            let of_group = self.waiting_among(unclear);
             let why = format!(
                 "{} records of side a and {} of side b share the key {}",
                 unclear.a.len(),
                 unclear.b.len(),
                 unclear.key
             );
-            let ids = (unclear.a.first(), unclear.b.first());
-            preview.items.push(item("hold", ids, why));
+            for (side, ids) in [(Side::A, &unclear.a), (Side::B, &unclear.b)] {
+                for id in ids {
+                    match self.questions.record(side, id).or(of_group) {
+                        Some(asked) => preview.wait(asked, both(side, id)),
+                        None => {
+                            preview.held += 1;
+                            let held = item("hold", both(side, id), why.clone());
+                            preview.items.push(held);
+                        }
+                    }
+                }
+            }
         }
     }
 

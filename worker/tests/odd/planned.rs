@@ -201,3 +201,29 @@ async fn a_pair_that_ends_with_nothing_written_is_not_planned_as_one_that_holds_
     assert_eq!((planned.linked, planned.equal, planned.ends), (2, 1, 1));
     assert_eq!(planned.items[0].action, "end");
 }
+
+#[tokio::test]
+async fn each_record_of_an_unclear_match_is_an_item_and_counts_as_one_before_it_is_asked_about_and_after()
+ {
+    let plain = || (TALENTS, Oddities::default());
+    let world = World::odd(1, policy(), plain(), plain(), Archived::Gone).await;
+    for system in [&world.a, &world.b] {
+        for name in ["Ann", "Anna", "Anne"] {
+            system.user_creates(&[("name", name), ("email", "ann@x.example")]);
+        }
+    }
+    let planned = plan(&world).await;
+    assert_eq!((planned.held, planned.waiting), (6, 0));
+    assert_eq!(planned.items.len(), 6);
+    let one_each = |planned: &Preview| {
+        let mut items = planned.items.iter();
+        items.all(|item| item.action == "hold" && item.a.is_some() != item.b.is_some())
+    };
+    assert!(one_each(&planned), "{planned:#?}");
+
+    world.first_sync().await;
+    let planned = plan(&world).await;
+    assert_eq!((planned.held, planned.waiting), (0, 6));
+    assert_eq!(planned.items.len(), 6);
+    assert!(one_each(&planned), "{planned:#?}");
+}
