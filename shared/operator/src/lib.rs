@@ -43,5 +43,5 @@ pub use status::{
     ConnectionStatus, Counted, FilteredSide, NoticeView, OpenWrites, QueueStatus, SetBackNotice,
     Status, SyncStatus,
 };
-pub use story::{End, Ends, Story};
+pub use story::{End, Ends, Story, WaitsFor};
 pub use systems::{NoSystems, Standing, Systems};

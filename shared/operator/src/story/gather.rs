@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use tandem_domain::{RecordId, Side, SyncName};
 use tandem_store::{
-    ChangeFilter, Conflict, ConflictFilter, ConflictState, EventFilter, JobFilter, Link, LinkState,
-    PAGE_ROWS_MAX, PairContext, SyncRow,
+    ChangeFilter, Conflict, ConflictFilter, ConflictKind, ConflictState, EventFilter, JobFilter,
+    Link, LinkState, PAGE_ROWS_MAX, PairContext, SyncRow,
 };
 
-use super::{End, Ends, Story};
+use super::{End, Ends, Story, WaitsFor};
 use crate::views::{ChangeView, EventView, IntentView, JobView, LinkView};
 use crate::{Operator, OperatorError};
 
@@ -37,6 +37,32 @@ impl Names {
             a: of(Side::A),
             b: of(Side::B),
         }
+    }
+
+    /// What an open question holds of the record or its pair. Each kind is named: a new one must say what it holds.
+    fn waits_for(&self, asked: &Conflict) -> Option<WaitsFor> {
+        let is_of_it = self.on(asked.side) == Some(&asked.record);
+        let (field, holds) = match &asked.kind {
+            ConflictKind::Field { field, .. }
+            | ConflictKind::NotKept { field, .. }
+            | ConflictKind::Emptied { field, .. } => (Some(field.clone()), true),
+            // It names others beside the record that it holds.
+            ConflictKind::Ambiguous { .. } | ConflictKind::Doubled { .. } => (None, is_of_it),
+            ConflictKind::DeleteHeld { .. }
+            | ConflictKind::NotDeleted { .. }
+            | ConflictKind::NotMade { .. }
+            | ConflictKind::Replaced { .. }
+            | ConflictKind::SetBack { .. }
+            | ConflictKind::BackAndForth { .. } => (None, true),
+            // What it asks about has happened.
+            ConflictKind::Overwritten { .. } => (None, false),
+        };
+        let holds = holds && asked.state == ConflictState::Open;
+        holds.then(|| WaitsFor {
+            question: asked.id,
+            kind: asked.kind.as_str().to_owned(),
+            field,
+        })
     }
 
     fn on(&self, side: Side) -> Option<&RecordId> {
@@ -163,8 +189,9 @@ impl Operator {
         let context = self.store().pair(sync, side, record).await?;
         let names = Names::new(side, record, &context);
         let ends = self.ends_by(row);
-        let mut conflicts = Vec::new();
+        let (mut conflicts, mut waits_for) = (Vec::new(), Vec::new());
         for conflict in self.questions(sync, side, &names, &context).await? {
+            waits_for.extend(names.waits_for(&conflict));
             conflicts.push(self.offered(conflict).await?);
         }
         let link = match &context.link {
@@ -183,7 +210,10 @@ impl Operator {
             ends,
             ignored: context.ignored,
             left_out: None,
-            held: context.held.is_some() || context.doubled.is_some(),
+            held: context.held.is_some()
+                || context.doubled.is_some()
+                || waits_for.iter().any(|one: &WaitsFor| one.field.is_none()),
+            waits_for,
             link,
         })
     }
@@ -380,7 +410,7 @@ impl Operator {
             let mut shown = conflict.shown.iter();
             let beside = ["ambiguous", "doubled"].contains(&conflict.kind.as_str())
                 && shown.any(|one| names.on(one.side) == Some(&one.id));
-            linked || named || held || beside
+            linked || named || held || beside || is_waited_for(context.link.as_ref(), conflict)
         };
         let mut questions = Vec::new();
         for state in [ConflictState::Open, ConflictState::Answered] {
@@ -405,6 +435,21 @@ impl Operator {
         let by_itself = closed.filter(|one| one.closed_because.is_some() && ours(one));
         questions.extend(by_itself.take(CLOSED_SHOWN));
         Ok(questions)
+    }
+}
+
+/// Whether a pair waits for a question about its whole side, by what its link remembers.
+fn is_waited_for(link: Option<&Link>, asked: &Conflict) -> bool {
+    let Some(memory) = link.map(|link| &link.side(asked.side).memory) else {
+        return false;
+    };
+    match &asked.kind {
+        ConflictKind::SetBack { .. } => memory.set_back_asked == Some(asked.id),
+        ConflictKind::Emptied { field, .. } => {
+            let missed = memory.left_out.get(field);
+            missed.is_some_and(|missed| !missed.settled)
+        }
+        _ => false,
     }
 }
 

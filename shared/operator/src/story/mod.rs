@@ -5,7 +5,7 @@ mod gather;
 mod text;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::{RecordId, Side, SyncName};
+use tandem_domain::{ConflictId, RecordId, Side, SyncName};
 
 use crate::views::{ChangeView, ConflictView, EventView, IntentView, JobView, LinkView};
 
@@ -24,8 +24,11 @@ pub struct Story {
     pub link: Option<LinkView>,
     /// Whether an operator said to leave it alone.
     pub ignored: bool,
-    /// Whether a question about it waits.
+    /// Whether an open question holds it: nothing is written for it until that is answered.
     pub held: bool,
+    /// The open questions that hold it or fields of its pair.
+    #[serde(default)]
+    pub waits_for: Vec<WaitsFor>,
     /// Why the sync's filters leave it out, as its system holds it now. Asked only of a record of which nothing is stored,
     /// because nothing is kept of one that is left out.
     #[serde(default)]
@@ -40,6 +43,17 @@ pub struct Story {
     pub events: Vec<EventView>,
     /// Questions that wait for an answer, or for the answer to be carried out.
     pub conflicts: Vec<ConflictView>,
+}
+
+/// An open question, and what it holds of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitsFor {
+    /// The question.
+    pub question: ConflictId,
+    /// Its kind.
+    pub kind: String,
+    /// The mapped field that stays as it is; all of the record, or of its pair, where there is none.
+    pub field: Option<String>,
 }
 
 /// What the two sides are called.

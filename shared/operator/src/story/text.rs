@@ -9,7 +9,7 @@ use tandem_store::{
     ConflictState, IntentOp, JobState, LinkStanding, LinkState, Operation, Outcome,
 };
 
-use super::Story;
+use super::{Story, WaitsFor};
 use crate::views::{ChangeView, ConflictView, EventView, FieldView, IntentView, JobView, LinkView};
 
 impl fmt::Display for Story {
@@ -73,7 +73,7 @@ impl Story {
             (LinkState::Active, LinkStanding::Filtered) => {
                 "linked, and left out by the sync's filters"
             }
-            (LinkState::Active, _) => "held equal",
+            (LinkState::Active, _) => &self.held_as(),
             (LinkState::Retired, _) => "no longer held equal",
         };
         writeln!(
@@ -249,13 +249,40 @@ impl Story {
         if let Some(slowed) = self.link.as_ref().and_then(|link| link.slowed.as_ref()) {
             writeln!(f, "\n{}", line(slowed))?;
         }
-        if self.held {
+        for waits in &self.waits_for {
+            let WaitsFor {
+                question,
+                kind,
+                field,
+            } = waits;
+            let held = match field {
+                Some(field) => format!("`{}` stays as it is", line(field)),
+                None => "Nothing is written for it".to_owned(),
+            };
             writeln!(
                 f,
-                "\nNothing is written for it until the open question about it is answered."
+                "\n{held} until the open question {question} ({kind}) is answered: `tandem conflicts show {question}` lists the \
+                 answers, `tandem conflicts resolve {question}` with one of them gives it."
             )?;
         }
         Ok(())
+    }
+
+    /// How an active link stands, by the questions that are open about it.
+    fn held_as(&self) -> String {
+        let whole = self.waits_for.iter().find(|one| one.field.is_none());
+        if let Some(WaitsFor { question, kind, .. }) = whole {
+            return format!("linked, and held until question {question} ({kind}) is answered");
+        }
+        let fields = self.waits_for.iter().filter_map(|one| one.field.as_deref());
+        let fields: Vec<String> = fields.map(|field| format!("`{}`", line(field))).collect();
+        match fields.as_slice() {
+            [] => "held equal".to_owned(),
+            fields => format!(
+                "held equal but for {}, about which a person is asked",
+                fields.join(", ")
+            ),
+        }
     }
 }
 
@@ -407,6 +434,7 @@ mod tests {
             link: None,
             ignored: false,
             held: false,
+            waits_for: Vec::new(),
             left_out: None,
             changes: Vec::new(),
             intents: Vec::new(),

@@ -1,6 +1,9 @@
-use tandem_domain::{LinkId, RecordId, Side, Value};
-use tandem_operator::OperatorError;
-use tandem_store::{Confirmation, FieldChange, Filtered, JobOutcome, LinkStanding, NewDelivery};
+use tandem_domain::{ConflictId, Fields, LinkId, RecordId, Side, Value};
+use tandem_operator::{OperatorError, Story};
+
+use tandem_store::{
+    Confirmation, ConflictKind, FieldChange, Filtered, JobOutcome, LinkStanding, NewDelivery,
+};
 use tandem_testkit::Make;
 
 use crate::support::{World, world};
@@ -206,4 +209,89 @@ async fn a_pair_that_a_filter_leaves_out_says_so_in_its_list_and_its_story() {
         text.contains("leave record a1 of side a out, because its `type` is `supplier`"),
         "{text}"
     );
+}
+
+/// The story of a pair about which this is asked, as text, and the question.
+async fn told_beside(kind: ConflictKind) -> (Story, ConflictId) {
+    let (world, link) = told_world().await;
+    let asked = world.make.conflict(Some(link), "a1", kind);
+    let question = asked.id;
+    let opened = world
+        .store
+        .open_conflicts(vec![asked], world.make.now())
+        .await;
+    assert_eq!(opened.expect("it is asked"), 1);
+    let record = RecordId::new("a1");
+    let sync = Make::customers();
+    let story = world.operator.explain(&sync, None, &record);
+    (story.await.expect("it is known"), question)
+}
+
+#[tokio::test]
+async fn of_a_pair_that_waits_for_a_person_it_is_said_what_is_asked_and_not_that_it_is_held_equal()
+{
+    let at = Make::default().now();
+    let not_made = ConflictKind::NotMade {
+        system: "books".to_owned(),
+        made: RecordId::new("b1"),
+        sent_at: at,
+        missed_at: at,
+    };
+    let delete_held = ConflictKind::DeleteHeld {
+        gone: Side::B,
+        reason: "more deletes than the brake allows".to_owned(),
+    };
+    let back_and_forth = ConflictKind::BackAndForth {
+        a: Fields::new(),
+        b: Fields::new(),
+        writes: 12,
+        since: at,
+        again: None,
+    };
+    for kind in [not_made, delete_held, back_and_forth] {
+        let word = kind.as_str();
+        let (story, question) = told_beside(kind).await;
+        assert!(story.held, "{word}");
+        let text = story.to_string();
+        for part in [
+            format!(
+                "crm a1 and books b1: linked, and held until question {question} ({word}) is answered"
+            ),
+            format!(
+                "Nothing is written for it until the open question {question} ({word}) is answered"
+            ),
+            format!("`tandem conflicts resolve {question}`"),
+        ] {
+            assert!(text.contains(&part), "{part}\nis not in\n{text}");
+        }
+        assert!(!text.contains("held equal"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_field_that_a_person_is_asked_about_it_is_said_that_it_stays_and_the_others_are_held_equal()
+ {
+    let kind = Make::field_conflict("name");
+    let (story, question) = told_beside(kind).await;
+    assert!(!story.held, "the other fields go on");
+    let text = story.to_string();
+    for part in [
+        "held equal but for `name`, about which a person is asked".to_owned(),
+        format!("`name` stays as it is until the open question {question} (field) is answered"),
+    ] {
+        assert!(text.contains(&part), "{part}\nis not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_about_what_has_happened_holds_nothing() {
+    let kind = ConflictKind::Overwritten {
+        edited_at: None,
+        event: None,
+        written: Fields::new(),
+        met: None,
+    };
+    let (story, _) = told_beside(kind).await;
+    assert_eq!((story.held, story.waits_for.len()), (false, 0));
+    assert!(story.to_string().contains(": held equal ("));
 }
