@@ -294,13 +294,15 @@ impl Operator {
         if !matches!(conflict.kind, ConflictKind::SetBack { .. }) || taken != conflict.side {
             return Ok(());
         }
+        let other = taken.other();
+        let [name, partner] =
+            [taken, other].map(|side| self.parts.systems.name(&conflict.sync, side));
         Err(OperatorError::Invalid {
             problem: format!(
-                "side {taken} of {} is {}, the system that was set back: taking its values would carry the older state over",
+                "side {taken} of {} is {name}, the system that was set back: it has no values to give to itself. Only side {other} can be taken, which is {partner} and was not set back",
                 conflict.sync,
-                self.parts.systems.name(&conflict.sync, taken)
             ),
-            advice: "take the other side; or approve, if what it shows now is what counts",
+            advice: "take that side; or approve, if what it shows now is what counts",
         })
     }
 

@@ -174,10 +174,10 @@ const fn asks_first(resolution: &Resolution) -> bool {
     matches!(resolution, Resolution::Ignore | Resolution::Approve)
 }
 
-/// What an answer does to a question that it fits.
+/// What an answer does to a question that it fits, with the side that it names.
 fn does<'a>(conflict: &'a ConflictView, resolution: &Resolution) -> Option<&'a str> {
     let mut choices = conflict.choices.iter();
-    let choice = choices.find(|choice| choice.answer == resolution.as_str());
+    let choice = choices.find(|choice| choice.is(resolution));
     choice.map(|choice| choice.does.as_ref())
 }
 
@@ -309,4 +309,25 @@ pub fn reopened(conflict: &ConflictView) -> String {
         "`{record}` on side {side} of {sync} takes part again, and {id} is {}; {next}",
         conflict.state.as_str()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_asked_to_confirm_an_answer_with_a_side_that_cannot_be_taken() {
+        let asked: ConflictView = serde_json::from_value(json!({
+            "id": "cfl_00000000000000000000000000", "sync": "customers", "link": null, "side": "a", "record": "17",
+            "kind": "set_back", "asks": "which?", "question": {}, "records": [], "answers": ["take"],
+            "choices": [{ "answer": "take", "does": "give it the values of this side", "side": "b" }],
+            "state": "open", "resolution": null, "created_at": "2026-01-01T00:00:00Z", "answered_at": null,
+        }))
+        .expect("a question");
+        let take = |side| Resolution::Take { side };
+        assert_eq!(does(&asked, &take(Side::A)), None, "it is refused unasked");
+        assert!(does(&asked, &take(Side::B)).is_some());
+    }
 }

@@ -122,7 +122,7 @@ fn options(conflict: &ConflictView) -> Vec<String> {
     let choices = conflict.choices.iter();
     let each = choices.flat_map(|choice| {
         let words = match choice.answer.as_ref() {
-            "take" => takes(conflict),
+            "take" => takes(conflict, choice),
             "link_to" => partners(conflict),
             "create_new" => vec![("--create".to_owned(), None)],
             plain => vec![(format!("--{plain}"), None)],
@@ -147,11 +147,10 @@ fn option(
     )
 }
 
-/// Of both sides, with the value that each has.
-fn takes(conflict: &ConflictView) -> Vec<(String, Option<String>)> {
-    if conflict.kind == "set_back" {
-        // The side that was set back has nothing to give.
-        return vec![(format!("--take {}", conflict.side.other()), None)];
+/// Of each side that can be taken, with the value that it has.
+fn takes(conflict: &ConflictView, choice: &Choice) -> Vec<(String, Option<String>)> {
+    if let Some(only) = choice.side {
+        return vec![(format!("--take {only}"), None)];
     }
     let sides = Side::BOTH.into_iter();
     sides
@@ -244,7 +243,10 @@ mod tests {
     fn asked(kind: &str, question: serde_json::Value, answers: &[&str]) -> ConflictView {
         let choices: Vec<_> = answers
             .iter()
-            .map(|answer| json!({ "answer": answer, "does": format!("does {answer}") }))
+            .map(|answer| {
+                let only = (kind == "set_back" && *answer == "take").then_some("b");
+                json!({ "answer": answer, "does": format!("does {answer}"), "side": only })
+            })
             .collect();
         serde_json::from_value(json!({
             "id": "cfl_00000000000000000000000000",

@@ -490,6 +490,21 @@ pub struct Choice {
     pub answer: Cow<'static, str>,
     /// What it does; completes "the answer would …".
     pub does: Cow<'static, str>,
+    /// The only side that can be named with it, where not each can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+}
+
+impl Choice {
+    /// Whether this is the answer, and with a side that can be named.
+    #[must_use]
+    pub fn is(&self, resolution: &Resolution) -> bool {
+        let is_side = match (self.side, resolution) {
+            (Some(only), Resolution::Take { side }) => only == *side,
+            _ => true,
+        };
+        self.answer == resolution.as_str() && is_side
+    }
 }
 
 /// A question for an operator.
@@ -554,6 +569,13 @@ impl ConflictView {
             .map(|(answer, does)| Choice {
                 answer: Cow::Borrowed(answer),
                 does: Cow::Borrowed(does),
+                // A system that was set back has no values to give to itself.
+                side: match conflict.kind {
+                    ConflictKind::SetBack { .. } if *answer == "take" => {
+                        Some(conflict.side.other())
+                    }
+                    _ => None,
+                },
             })
             .collect();
         Self {

@@ -518,8 +518,15 @@ async fn a_system_that_was_set_back_has_no_values_to_give_and_the_answer_has_bot
     let told = status.expect("it is there").set_back;
     assert_eq!((told[0].conflict, &told[0].asks), (id, &asks));
     let take = |side| Resolution::Take { side };
+    let offered = world.operator.conflict(id).await.expect("it is there");
+    let fits = |side| {
+        let mut choices = offered.choices.iter();
+        choices.any(|choice| choice.is(&take(side)))
+    };
+    assert_eq!([fits(Side::A), fits(Side::B)], [false, true]);
     let refused = world.operator.resolve(id, take(Side::A)).await;
     let refused = refused.expect_err("it was set back").to_string();
+    assert!(refused.contains("Only side b can be taken"), "{refused}");
     assert!(
         refused.contains("the system that was set back"),
         "{refused}"
