@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_connectors::{ConnectorError, ReadOutcome, RemoteRecord};
 use tandem_domain::{Fields, IntentId, RecordId, Side, Timestamp, Value, checksum};
-use tandem_engine::{FilteredBy, Gone, Part, Presence, Snapshot, key_texts, mapped, part};
+use tandem_engine::{FilteredBy, Gone, Part, Presence, Snapshot, key_texts, mapped, part, same};
 use tandem_runtime::{Archived, SyncDefinition};
 use tandem_store::{
     FILTERED_MARK, Hints, IndexedRecord, LeftOut, ShownRecord, SideMemory, SideState,
@@ -219,6 +219,23 @@ impl Reading {
             };
             if let Some(value) = stood.filter(|_| self.left_out.contains(name)) {
                 self.keep(name, value.clone(), known.clone());
+            }
+        }
+    }
+
+    /// Keeps the form that an earlier reading has of what was not `sent` and has not changed: answers to writes may show another
+    /// form of it than readings do, and what is known of the record is what readings show.
+    pub fn keep_forms(&mut self, sync: &SyncDefinition, earlier: &Self, sent: &Fields) {
+        let rules = sync.policy.fields.iter();
+        for rule in rules.filter(|rule| !sent.contains_key(&rule.name)) {
+            let (Some(stood), Some(now)) = (
+                earlier.fields.get(&rule.name),
+                self.fields.get_mut(&rule.name),
+            ) else {
+                continue;
+            };
+            if same(rule.equality, stood, now) {
+                now.clone_from(stood);
             }
         }
     }

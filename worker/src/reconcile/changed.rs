@@ -147,9 +147,12 @@ pub(super) fn edits(
     let [a, b] = edits;
     [(a, b), (b, a)].map(|(edit, other)| {
         let own = span(edit)?;
-        let is_unclear = span(other).is_some_and(|other| own.is_around(other));
+        let other = span(other);
+        let is_unclear = other.is_some_and(|other| own.is_around(other));
+        // The journal may know that the other was typed sooner than its record says.
+        let is_before = other.is_some_and(|other| own.latest < other.earliest);
         (!is_unclear).then(|| Edit {
-            at: own.earliest,
+            at: if is_before { own.latest } else { own.earliest },
             until: edit.and_then(|edit| edit.until(plain)),
         })
     })

@@ -64,6 +64,7 @@ pub(super) async fn finish(
     for one in &mut carried {
         if let (Some(before), Some(after)) = (open.pair.side(one.intent.side), &mut one.after) {
             after.keep_as(before, Some(&one.intent.fields));
+            after.keep_forms(work.sync, before, &one.intent.fields);
         }
     }
     let [former_a, former_b] = [

@@ -46,7 +46,7 @@ pub(super) async fn rest(
 ) -> Result<Performed, WorkError> {
     let recovery = Recovery::of(work, &link, &context.intents, &pair);
     let late = recovery.seen_late(&context.intents);
-    let around = overwritten::find(work, &link, &pair, &late).await?;
+    let around = overwritten::find(work, &link, &pair, (&recovery, &late)).await?;
     if let Some(stored) = under::remember(work, &link, &recovery).await? {
         return Ok(stored);
     }

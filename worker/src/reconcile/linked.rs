@@ -225,7 +225,7 @@ async fn settle(
     let mut context = context;
     let mut recovery = Recovery::of(work, &link, &context.intents, &pair);
     let late = recovery.seen_late(&context.intents);
-    let around = overwritten::find(work, &link, &pair, &late).await?;
+    let around = overwritten::find(work, &link, &pair, (&recovery, &late)).await?;
     for edit in &around.came_after {
         recovery.take_for_edited(edit);
     }

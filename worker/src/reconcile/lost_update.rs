@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tandem_domain::{BaseValue, Fields, Side};
-use tandem_engine::{FieldRule, NotKept, same};
+use tandem_engine::{NotKept, same};
 use tandem_store::{IntentOp, IntentState, Link, OwnWrite, PairContext};
 
 use super::doubt::mistake;
+use super::never_shown;
 use super::open_write::stood_before;
 use super::pair::Pair;
 use super::recover::{Recovery, is_told_apart};
@@ -47,11 +48,10 @@ pub(super) async fn find(
             continue;
         };
         let is_undone = is_as_replaced(work, link, own, (side, reading));
-        let never_shown =
-            was_never_shown((work, link), &recovery.base, own, (side, reading)).await?;
+        let never_shown = never_shown::fields((work, link), &recovery.base, pair, side).await?;
         // What a person is asked about was not saved just now.
         let is_asked = |field: &str| context.open_fields.iter().any(|open| open.field == field);
-        let how = (own, is_undone, never_shown);
+        let how = (own, is_undone, &*never_shown);
         let suspects = suspects((work, link), &recovery.base, how, (side, reading), is_asked);
         if suspects.is_empty() || set_back::answer(work, link, side).await?.is_some() {
             continue;
@@ -84,38 +84,13 @@ pub(super) async fn find(
     Ok(())
 }
 
-/// Whether only the answer to our last write has ever shown what it wrote, and the record shows something else. Its system may have
-/// kept nothing, whatever time it gives the record meanwhile.
-async fn was_never_shown(
-    (work, link): (Work<'_>, &Link),
-    base: &BTreeMap<String, BaseValue>,
-    own: &OwnWrite,
-    (side, reading): (Side, &Reading),
-) -> Result<bool, WorkError> {
-    let mut rules = work.sync.policy.fields.iter();
-    let has_changed = |rule: &&FieldRule| {
-        let known = base.get(&rule.name).map(|base| base.side(side));
-        own.fields.contains(&rule.name)
-            && known.is_some_and(|known| !same(rule.equality, known, &reading.value(&rule.name)))
-    };
-    if own.made || own.left.is_empty() || rules.find(has_changed).is_none() {
-        return Ok(false);
-    }
-    let Some(record) = &link.side(side).id else {
-        return Ok(false);
-    };
-    let store = &work.context.store;
-    let answered = store.answered_only(&work.sync.name, side, record).await?;
-    Ok(answered.is_some_and(|answered| answered == own.left))
-}
-
 /// The fields of our last write that show something else than it has put there, where another field has changed too, or
 /// where only the answer has ever said that they were written, and either the record shows the time of that write still, or no
 /// listing and no reading has shown them since. `base` knows what was written since without an answer.
 fn suspects<'o>(
     (work, link): (Work<'_>, &Link),
     base: &BTreeMap<String, BaseValue>,
-    (own, is_undone, never_shown): (&'o OwnWrite, bool, bool),
+    (own, is_undone, never_shown): (&'o OwnWrite, bool, &[String]),
     (side, reading): (Side, &Reading),
     is_asked: impl Fn(&str) -> bool,
 ) -> Vec<&'o String> {
@@ -134,8 +109,11 @@ fn suspects<'o>(
     let is_lost = is_saved_as_before || is_undone;
     let is_unmoved = is_told_apart(link, side, own, reading).is_some();
     let wrote = own.wrote.iter();
+    let may_be_lost = |field: &&String| {
+        is_lost || is_unmoved && own.fields.contains(*field) || never_shown.contains(*field)
+    };
     wrote
-        .filter(|field| is_lost || (is_unmoved || never_shown) && own.fields.contains(*field))
+        .filter(may_be_lost)
         .filter(|field| has_changed(field))
         .collect()
 }

@@ -36,6 +36,7 @@ mod made_again;
 mod met;
 mod moot;
 mod named;
+mod never_shown;
 mod not_deleted;
 mod not_deleted_told;
 mod not_made;

@@ -100,11 +100,13 @@ pub(super) async fn was_never_shown(
     let state = open.link.side(gone);
     let own = state.memory.own_write.as_ref();
     let own = own.filter(|own| own.made && own.unread);
-    let (Some(record), Some(_)) = (&state.id, own) else {
+    let (Some(record), Some(own)) = (&state.id, own) else {
         return Ok(false);
     };
     let store = &work.context.store;
     // The index counts no answer; and a listing that shows the record shows it, whenever it began.
     let listed = store.listed_at(&work.sync.name, gone, record).await?;
-    Ok(listed.is_none())
+    // An earlier Tandem, which kept nothing of what the answer had shown, counted it as seen by a run that had begun before.
+    let is_of_earlier = own.left.is_empty();
+    Ok(listed.is_none_or(|listed| is_of_earlier && listed <= own.read_at))
 }

@@ -3,9 +3,10 @@
 //! that came right after our write, before that was read back, looked like the system's form of our value: two events
 //! tell the two apart.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_domain::{ConflictId, Fields, RecordId, Side, Timestamp, Value};
+use tandem_domain::{BaseValue, ConflictId, Fields, RecordId, Side, Timestamp, Value};
 use tandem_engine::{FieldRule, is_form_of, same};
 use tandem_store::{
     Change, ConflictKind, Event, Intent, IntentOp, IntentState, Link, NewConflict, Operation,
@@ -17,6 +18,7 @@ use super::events_around::{earlier_events, told_meanwhile, until, was_there_befo
 use super::met::{self, Stood};
 use super::own_write::is_of;
 use super::pair::Pair;
+use super::recover::Recovery;
 use crate::executor::Work;
 use crate::failure::WorkError;
 use crate::readings::{Reading, hint};
@@ -56,7 +58,7 @@ pub(super) async fn find(
     work: Work<'_>,
     link: &Link,
     pair: &Pair,
-    late: &[&Intent],
+    (recovery, late): (&Recovery, &[&Intent]),
 ) -> Result<Around, WorkError> {
     let mut around = Around::default();
     for side in Side::BOTH {
@@ -71,7 +73,7 @@ pub(super) async fn find(
             ..seen_late(work, link, intent, reading)
         });
         let earlier = link.side(side).memory.own_write.as_ref();
-        let earlier = earlier.map(|own| beside_edit(reading, own));
+        let earlier = earlier.map(|own| beside_edit(work, &recovery.base, (side, reading), own));
         let Some(own) = &seen_late.or(earlier) else {
             continue;
         };
@@ -175,13 +177,25 @@ fn read_as_of(work: Work<'_>, intent: &Intent) -> Option<Timestamp> {
 
 /// A time in whole seconds, or none, does not tell our write from an edit right beside it, and the one shows beside the other:
 /// then one of the events is of that edit. What counts is what the record showed with our write: what both sides agree on is
-/// older where a question of a field is open, or its value refused.
-pub(super) fn beside_edit(reading: &Reading, own: &OwnWrite) -> OwnWrite {
+/// older where a question of a field is open, or its value refused. An answer may show another form than a reading does.
+pub(super) fn beside_edit(
+    work: Work<'_>,
+    base: &BTreeMap<String, BaseValue>,
+    (side, reading): (Side, &Reading),
+    own: &OwnWrite,
+) -> OwnWrite {
     let is_coarse = own.after.is_none_or(|at| at.as_micros() % 1_000_000 == 0);
     let is_same = own.after == reading.record.updated_at;
-    let is_edited = !own.left.is_empty() && own.left != reading.checksum();
+    let mut rules = work.sync.policy.fields.iter();
+    let mut is_apart = || {
+        rules.any(|rule| {
+            let known = base.get(&rule.name).map(|base| base.side(side));
+            known.is_some_and(|known| !same(rule.equality, known, &reading.value(&rule.name)))
+        })
+    };
+    let mut is_edited = || !own.left.is_empty() && own.left != reading.checksum() && is_apart();
     OwnWrite {
-        others_moved: own.others_moved || is_coarse && is_same && is_edited,
+        others_moved: own.others_moved || is_coarse && is_same && is_edited(),
         ..own.clone()
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn own_write(
     let earlier = earlier.filter(|own| own.after == now.record.updated_at && !is_told);
     earlier.map(|own| OwnWrite {
         unread: false,
-        ..beside_edit(now, &own)
+        ..beside_edit(work, &open.base, (side, now), &own)
     })
 }
 

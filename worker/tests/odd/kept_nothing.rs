@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tandem_domain::{Clock, RecordId, Side};
 use tandem_engine::{DeletePolicies, DeletePolicy, SyncPolicy};
-use tandem_store::{Conflict, ConflictKind, LinkState, Resolution};
+use tandem_store::{ChangeFilter, Conflict, ConflictKind, EventKind, LinkState, Resolution};
 use tandem_worker::compare;
 
 use super::pairs::{TALENTS, just_linked, one_pair, propagates, text};
@@ -173,6 +173,71 @@ async fn a_system_that_moves_the_time_later_of_what_it_did_not_keep_takes_nobody
         assert_eq!(open.len(), fields.len(), "{open:?}");
         assert!(open.iter().all(|one| one.kind.as_str() == "not_kept"));
     }
+}
+
+/// A city that we have written to b, which nothing but the answer has shown, and that somebody there has set back.
+async fn set_back_unseen(policy: SyncPolicy) -> (World, RecordId, RecordId) {
+    let (world, a, b) = one_pair(policy, (TALENTS, echoing()), HOUR).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::B, &b, "city"), "Lyon");
+    world.clock.advance(Duration::from_secs(30));
+    world.b.user_edits(&b, "city", "Ghent");
+    world.clock.advance(Duration::from_secs(30));
+    (world, a, b)
+}
+
+#[tokio::test]
+async fn who_sets_a_value_back_before_it_was_shown_has_edited_where_the_other_record_changes_too() {
+    let (world, a, b) = set_back_unseen(policy()).await;
+    world.a.user_edits(&a, "city", "Rome");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    assert_eq!(text(&world, Side::B, &b, "city"), "Rome");
+    let changes = world.questions().await;
+    assert_eq!(changes, []);
+    let filter = ChangeFilter {
+        limit: 50,
+        ..ChangeFilter::default()
+    };
+    let changes = world.store.changes(&filter).await.expect("changes");
+    let mut fields = changes.iter().flat_map(|change| &change.fields);
+    assert!(
+        fields.any(|one| one
+            .lost
+            .as_ref()
+            .is_some_and(|lost| lost.to_string() == "Ghent")),
+        "what was typed is in the log as what lost"
+    );
+}
+
+#[tokio::test]
+async fn who_sets_a_value_back_before_it_was_shown_keeps_the_record_whose_partner_is_deleted() {
+    let (world, a, b) = set_back_unseen(propagates()).await;
+    world.a.user_deletes(&a);
+    world.hear(Side::A, &a).await;
+    settle(&world).await;
+    assert!(world.b.texts(&b).is_some());
+    assert_eq!(world.a.about("ann@x.example").len(), 1, "it is made again");
+}
+
+#[tokio::test]
+async fn who_sets_a_value_back_before_it_was_read_has_edited_where_events_tell_of_both_changes() {
+    let (world, a, b) = pair(echoing()).await;
+    world.a.user_edits(&a, "city", "Lyon");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let ours = world.clock.now();
+    world.clock.advance(Duration::from_millis(300));
+    world.b.user_edits(&b, "city", "Ghent");
+    world.tell(Side::B, &b, EventKind::Updated, ours).await;
+    world
+        .tell(Side::B, &b, EventKind::Updated, world.clock.now())
+        .await;
+    settle(&world).await;
+    assert_eq!(text(&world, Side::A, &a, "city"), "Ghent");
+    assert_eq!(world.open().await, []);
 }
 
 #[tokio::test]
