@@ -38,7 +38,9 @@ pub fn is_unsafe(c: char) -> bool {
             // Marks, embeddings, overrides and isolates of direction (Unicode UAX #9).
             | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             // Old switches of shaping, the mark of byte order, and what hides an annotation.
-            | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+            | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            // What shows nothing: with it two names that are not the same look so. What joins letters and signs stays.
+            | '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn escaped(text: &str, is_meant: fn(char) -> bool, write: fn(&mut String, char)) -> Cow<'_, str> {
@@ -61,8 +63,10 @@ fn as_rust(out: &mut String, c: char) {
 }
 
 fn as_json(out: &mut String, c: char) {
-    // Writing to a text does not fail; all of these characters are one unit of UTF-16.
-    let _ = write!(out, "\\u{:04x}", u32::from(c));
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a text does not fail.
+        let _ = write!(out, "\\u{unit:04x}");
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +83,7 @@ mod tests {
             ("a\nb\r\tc", "a\\nb\\r\\tc"),
             ("\u{1b}[2Jx\u{7}\u{9b}1m", "\\u{1b}[2Jx\\u{7}\\u{9b}1m"),
             ("pay \u{202e}001\u{2066}", "pay \\u{202e}001\\u{2066}"),
+            ("N0\u{200b}\u{e0041}", "N0\\u{200b}\\u{e0041}"),
             ("one\u{2028}two\u{85}three", "one\\u{2028}two\\u{85}three"),
         ] {
             assert_eq!(line(text), shown);
@@ -89,7 +94,7 @@ mod tests {
 
     #[test]
     fn json_means_the_same_and_holds_none_of_them() {
-        let value = serde_json::json!({ "name": "a\n\u{202e}\u{9b}\u{2029}\u{7f}" });
+        let value = serde_json::json!({ "name": "a\n\u{202e}\u{9b}\u{2029}\u{7f}\u{e0041}" });
         let pretty = serde_json::to_string_pretty(&value).expect("JSON");
         let safe = json(&pretty);
         assert!(!safe.contains(|c| is_unsafe(c) && c != '\n'), "{safe}");

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection as _, Executor as _, PgConnection};
 use tandem_store::StoreError;
 
-use crate::{PostgresStore, schema};
+use crate::{PostgresStore, schema, sql};
 
 /// How long a verb waits for a free connection, a restarting database included.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,12 +66,14 @@ impl PostgresStore {
         schema::check(&mut first).await?;
         // It was only to find out; a failure to say good-bye changes nothing.
         let _closed = first.close().await;
+        sql::replaces(options.connections_max);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // What is dead is found, at no cost, when its transaction begins.
             .test_before_acquire(false)
             .idle_timeout(None)
+            .before_acquire(|_conn, _meta| Box::pin(async { Ok(sql::may_be_used()) }))
             .after_connect(|conn, _meta| {
                 Box::pin(async move { conn.execute(PLANNING).await.map(|_set| ()) })
             })

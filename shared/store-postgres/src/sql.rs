@@ -4,6 +4,8 @@
 //! whatever the number of columns, so that every statement is prepared once. Where many rows go in all the
 //! time, each of their columns goes in as an array ([`texts`], [`numbers`]), which costs the server half.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use std::borrow::Cow;
 
 use serde::Serialize;
@@ -34,6 +36,8 @@ const STALE_WORDS: &str = "cached plan must not change result type";
 const LOCKED_CODE: &str = "55P03";
 /// No statement waits longer for a lock; `lock_timeout` of `open.rs`.
 const LOCK_SECS: u64 = 5;
+/// SQLSTATE `read_only_sql_transaction`.
+const READ_ONLY_CODE: &str = "25006";
 /// SQLSTATE `unique_violation`.
 const UNIQUE_CODE: &str = "23505";
 /// Unique indexes that two correct transactions can meet in: run again, the later one sees the row of
@@ -80,6 +84,26 @@ impl From<Failed> for StoreError {
     }
 }
 
+/// How many connections the pools of this process may hold at most, each.
+static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
+
+/// How many idle connections are to be replaced before they are used again. Whether a session may change anything is set when it
+/// begins: one that began while the database was read-only stays so for good, whatever the database allows since.
+static SUSPECTS: AtomicU32 = AtomicU32::new(0);
+
+/// Has the pools of this process replace so many connections once the database was read-only.
+pub(crate) fn replaces(connections: u32) {
+    CONNECTIONS.fetch_max(connections, Ordering::Relaxed);
+}
+
+/// Whether an idle connection may be used; one that may be read-only for good is replaced.
+pub(crate) fn may_be_used() -> bool {
+    let less = |left: u32| left.checked_sub(1);
+    SUSPECTS
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+        .is_err()
+}
+
 /// Says what an error of the driver means.
 pub(crate) fn failed(error: sqlx::Error) -> Failed {
     match error {
@@ -101,6 +125,13 @@ pub(crate) fn failed(error: sqlx::Error) -> Failed {
                 Failed::Raced(message)
             } else if code == STALE_CODE && is_stale(&*error) {
                 Failed::Stale(message)
+            } else if code == READ_ONLY_CODE {
+                SUSPECTS.store(CONNECTIONS.load(Ordering::Relaxed), Ordering::Relaxed);
+                Failed::Store(StoreError::Unavailable(format!(
+                    "the database takes no changes ({message}): somebody has set `default_transaction_read_only`, as one does \
+                     when its disk is full, or it is a standby. Nothing is kept until it takes changes again; then it goes \
+                     on by itself"
+                )))
             } else if code == LOCKED_CODE {
                 Failed::Store(locked("a statement", &message))
             } else if SCHEMA_CODES.contains(&&*code) {

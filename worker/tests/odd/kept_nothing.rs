@@ -162,7 +162,7 @@ async fn a_system_that_moves_the_time_later_of_what_it_did_not_keep_takes_nobody
         }
         world.hear(Side::A, &a).await;
         world.rest().await;
-        world.clock.advance(Duration::from_secs(30));
+        misses(&world).await;
         world.b.is_looked_at(&b);
         world.hear(Side::B, &b).await;
         settle(&world).await;
@@ -182,10 +182,18 @@ async fn set_back_unseen(policy: SyncPolicy) -> (World, RecordId, RecordId) {
     world.hear(Side::A, &a).await;
     world.rest().await;
     assert_eq!(text(&world, Side::B, &b, "city"), "Lyon");
-    world.clock.advance(Duration::from_secs(30));
+    misses(&world).await;
     world.b.user_edits(&b, "city", "Ghent");
     world.clock.advance(Duration::from_secs(30));
     (world, a, b)
+}
+
+/// A poll of b, half a minute after our write, that has found nothing; half a minute later.
+async fn misses(world: &World) {
+    world.clock.advance(Duration::from_secs(30));
+    let now = world.clock.now();
+    world.poll_at(Side::B, now, now).await;
+    world.clock.advance(Duration::from_secs(30));
 }
 
 #[tokio::test]
@@ -195,8 +203,7 @@ async fn who_sets_a_value_back_before_it_was_shown_has_edited_where_the_other_re
     world.hear(Side::A, &a).await;
     world.rest().await;
     assert_eq!(text(&world, Side::B, &b, "city"), "Rome");
-    let changes = world.questions().await;
-    assert_eq!(changes, []);
+    assert_eq!(world.questions().await, []);
     let filter = ChangeFilter {
         limit: 50,
         ..ChangeFilter::default()

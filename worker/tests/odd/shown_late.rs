@@ -152,8 +152,6 @@ async fn who_sets_a_value_back_that_we_wrote_over_a_while_ago_has_edited() {
         world.hear(Side::A, &here).await;
         world.rest().await;
         world.clock.advance(Duration::from_secs(5));
-        world.hear(Side::B, &there).await;
-        world.rest().await;
     }
     assert_eq!(text(&world, Side::B, &there, "note"), "closed");
     world.clock.advance(Duration::from_secs(40));

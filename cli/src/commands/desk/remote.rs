@@ -12,6 +12,8 @@ use tandem_domain::JobId;
 
 /// An answer takes no longer than this: some verbs read from the connected systems first.
 const TIMEOUT: Duration = Duration::from_secs(90);
+/// An answer is no longer than this, in bytes. What answers without end is no Tandem.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Under which path the API lies.
 const PREFIX: [&str; 2] = ["api", "v1"];
 
@@ -74,7 +76,8 @@ impl Remote {
     ) -> anyhow::Result<String> {
         let request = self.client.get(self.url(&at, query)?);
         let response = self.send(request).await?;
-        response.text().await.with_context(|| self.broken())
+        let body = self.body(response).await?;
+        String::from_utf8(body).with_context(|| self.broken())
     }
 
     /// Tells it to do something.
@@ -140,7 +143,8 @@ impl Remote {
                 self.address
             );
         }
-        let text = response.text().await.unwrap_or_default();
+        let body = self.body(response).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&body);
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) if status == StatusCode::NOT_FOUND && self.address.path() != "/" => {
                 anyhow!(
@@ -165,13 +169,29 @@ impl Remote {
     }
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> anyhow::Result<T> {
-        let body = response.bytes().await.with_context(|| self.broken())?;
+        let body = self.body(response).await?;
         serde_json::from_slice(&body).with_context(|| {
             format!(
                 "{} answered something that this version of the command line does not understand",
                 self.address
             )
         })
+    }
+
+    /// All of an answer, as long as it has a length that is one.
+    async fn body(&self, mut response: Response) -> anyhow::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.with_context(|| self.broken())? {
+            if body.len() + piece.len() > ANSWER_BYTES_MAX {
+                bail!(
+                    "{} answers with more than {} MiB, and not as the API of a Tandem does: is this its address?",
+                    self.address,
+                    ANSWER_BYTES_MAX / 1024 / 1024
+                );
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
     }
 
     fn broken(&self) -> String {
