@@ -13,13 +13,16 @@ use tandem_domain::{ConnectionName, ErrorCode, StreamName, SyncName};
 use tandem_runtime::Topology;
 use tandem_runtime::addresses::{Move, moves};
 use tandem_runtime::config::{Built, ConfigError};
+use tandem_runtime::ends::{OTHER_END_ADVICE, OtherEnd, other_ends};
 
 use super::options::{ConfigOptions, DataOptions, NO, StorageOptions};
 use super::output::{fitted, or_dash, say, say_json, spinner, table, word};
-use super::storage::{build_of, load, open_to_look};
+use super::storage::{build_of, load, now, open_to_look};
+use crate::removal::{Removal, listed, removals};
 
 /// What to look at. Exit code 1 when the configuration is wrong, a system does not answer, a stream that a sync
-/// needs cannot be read, or a connection leads elsewhere than its records were linked.
+/// needs cannot be read, a connection or a side of a sync leads elsewhere than its records were linked, or the configuration
+/// leaves out what is stored, so that `apply` and `up` would refuse it.
 #[derive(Args)]
 pub struct CheckArgs {
     #[command(flatten)]
@@ -39,6 +42,10 @@ struct Findings {
     connections: Vec<CheckedConnection>,
     /// Connections that lead elsewhere than their records were linked.
     moved: Vec<Move>,
+    /// Sides of linked syncs that the configuration points elsewhere.
+    other_ends: Vec<OtherEnd>,
+    /// What is stored and the configuration does not name.
+    removed: Vec<Removal>,
     /// Why that could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     moved_unknown: Option<String>,
@@ -123,16 +130,15 @@ pub async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let built = load(&args.config.config).and_then(|configuration| build_of(&configuration));
     let findings = match built {
         Ok(built) => {
-            let (moved, mut findings) = tokio::join!(
-                moved(&args.data.storage, &built),
+            let (beside, mut findings) = tokio::join!(
+                beside_stored(&args.data.storage, &built),
                 examine(&built, args.fields)
             );
-            match moved {
-                Ok(moved) => findings.moved = moved,
+            match beside {
+                Ok(beside) => findings.take(beside),
                 // It is the systems that are checked.
                 Err(error) => findings.moved_unknown = Some(format!("{error:#}")),
             }
-            findings.ok &= findings.moved.is_empty();
             findings
         }
         Err(error) => refused(&error),
@@ -162,15 +168,43 @@ fn refused(error: &ConfigError) -> Findings {
         problems: problems.collect(),
         connections: Vec::new(),
         moved: Vec::new(),
+        other_ends: Vec::new(),
+        removed: Vec::new(),
         moved_unknown: None,
         syncs: Vec::new(),
     }
 }
 
-/// Which connections lead elsewhere than their records were linked, of what is kept here.
-async fn moved(storage: &StorageOptions, built: &Built) -> anyhow::Result<Vec<Move>> {
+/// How the configuration stands beside what is kept here.
+struct BesideStored {
+    moved: Vec<Move>,
+    other_ends: Vec<OtherEnd>,
+    removed: Vec<Removal>,
+}
+
+/// Compares it as `apply` does before it stores anything.
+async fn beside_stored(storage: &StorageOptions, built: &Built) -> anyhow::Result<BesideStored> {
     let looked_at = open_to_look(storage).await?;
-    Ok(moves(looked_at.store.as_ref(), built).await?)
+    let store = looked_at.store.as_ref();
+    Ok(BesideStored {
+        moved: moves(store, built).await?,
+        other_ends: other_ends(store, built).await?,
+        removed: removals(store, &built.documents, now()).await?,
+    })
+}
+
+impl Findings {
+    fn take(&mut self, beside: BesideStored) {
+        let BesideStored {
+            moved,
+            other_ends,
+            removed,
+        } = beside;
+        self.ok &= moved.is_empty() && other_ends.is_empty() && removed.is_empty();
+        self.moved = moved;
+        self.other_ends = other_ends;
+        self.removed = removed;
+    }
 }
 
 /// Asks all systems at once.
@@ -199,6 +233,8 @@ async fn examine(built: &Built, fields: bool) -> Findings {
         problems: Vec::new(),
         connections,
         moved: Vec::new(),
+        other_ends: Vec::new(),
+        removed: Vec::new(),
         moved_unknown: None,
         syncs: built.topology.syncs.keys().cloned().collect(),
     }
@@ -292,10 +328,22 @@ fn told(findings: &Findings) -> String {
     for moved in &findings.moved {
         let _ = writeln!(text, "! {moved}");
     }
+    for end in &findings.other_ends {
+        let _ = writeln!(text, "! {end}. {OTHER_END_ADVICE}");
+    }
+    if !findings.removed.is_empty() {
+        let _ = writeln!(
+            text,
+            "! the configuration does not name what is stored:\n{}\n  `tandem apply` and `tandem up` refuse it unless they are \
+             told --prune, which removes this. Links stay with the name of their sync",
+            listed(&findings.removed)
+        );
+    }
     if let Some(reason) = &findings.moved_unknown {
         let _ = writeln!(
             text,
-            "whether a connection leads elsewhere than its records were linked was NOT looked at: {reason}"
+            "whether the configuration fits what is stored, and a connection leads elsewhere than its records were linked, was NOT \
+             looked at: {reason}"
         );
     }
     let verdict = if findings.ok {

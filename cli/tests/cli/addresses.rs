@@ -217,3 +217,44 @@ async fn a_sync_with_links_is_not_pointed_at_another_connection_but_its_connecti
     );
     up.stop().await;
 }
+
+#[tokio::test]
+async fn what_apply_would_refuse_is_not_in_order_for_check_and_no_sync_is_planned_or_verified_by_it()
+ {
+    let site = Site::start(3).await;
+    let other = another_account().await;
+    let up = site.up().await;
+    site.sync(0).await;
+    up.stop().await;
+    let planned = ["sync", "plan"];
+    let verified = ["sync", "verify"];
+
+    site.write_config(&with_other_side_a(&site, &other.base_url(), true));
+    let checked = site.tandem(&["check"]).await.expect(1).out;
+    assert!(checked.contains("NOT in order"), "{checked}");
+    let reason = "sync customers: its side a is crm2/companies";
+    assert!(checked.contains(reason), "{checked}");
+    let json = site.json(1, &["check"]).await;
+    assert_eq!(json["other_ends"][0]["links"], 3);
+    for verb in [planned, verified] {
+        let told = site.tandem(&[&verb[..], &["customers"]].concat()).await;
+        let told = told.expect(3).err;
+        assert!(told.contains(reason), "{told}");
+    }
+
+    let renamed = site
+        .configuration()
+        .replacen("\n  customers:", "\n  buyers:", 1);
+    site.write_config(&renamed);
+    let checked = site.tandem(&["check"]).await.expect(1).out;
+    assert!(checked.contains("sync customers: 3 links"), "{checked}");
+    let json = site.json(1, &["check"]).await;
+    assert_eq!(json["removed"][0]["name"], "customers");
+    for verb in [planned, verified] {
+        let told = site.tandem(&[&verb[..], &["buyers"]].concat()).await;
+        let told = told.expect(3).err;
+        assert!(told.contains("sync customers: 3 links"), "{told}");
+    }
+    site.write_config(&site.configuration());
+    site.tandem(&["check"]).await.expect(0);
+}

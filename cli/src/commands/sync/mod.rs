@@ -111,3 +111,29 @@ async fn switch(
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Refuses to compare a sync by a configuration that applying it would refuse: of links that belong to other ends, or to a
+/// sync that has another name there, every count would be wrong.
+async fn require_same_links(
+    store: &dyn tandem_store::Store,
+    built: &tandem_runtime::config::Built,
+    name: &tandem_domain::SyncName,
+    now: tandem_domain::Timestamp,
+) -> anyhow::Result<()> {
+    crate::removal::require_same_ends(store, built).await?;
+    let syncs = store.syncs().await?;
+    if syncs.iter().any(|row| row.name == *name) {
+        return Ok(());
+    }
+    let mut dropped = crate::removal::removals(store, &built.documents, now).await?;
+    dropped.retain(|one| one.what == "sync" && one.links > 0);
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "the storage knows no sync {name}, and has what this configuration does not name any more:\n{}\nIf {name} is a new name \
+         of one of these, put the old name back: links stay with the name. `tandem apply` and `tandem up` refuse this \
+         configuration unless they are told --prune",
+        crate::removal::listed(&dropped)
+    )
+}

@@ -13,7 +13,7 @@ use tandem_worker::{Preview, PreviewItem, survey};
 use crate::commands::filters;
 use crate::commands::options::{ConfigOptions, DataOptions};
 use crate::commands::output::{ReadingProgress, fitted, or_dash, say, say_json, shown, table};
-use crate::commands::storage::{build, open_to_look, sync_of};
+use crate::commands::storage::{build, now, open_to_look, sync_of};
 
 /// Items shown to a person unless asked for others.
 const ITEMS_SHOWN: usize = 20;
@@ -35,6 +35,7 @@ pub async fn run(args: &PlanArgs, data: &DataOptions) -> anyhow::Result<ExitCode
     let built = build(&args.config.config)?;
     let sync = sync_of(&built, &args.name)?;
     let looked_at = open_to_look(&data.storage).await?;
+    super::require_same_links(looked_at.store.as_ref(), &built, &args.name, now()).await?;
     let progress = ReadingProgress::new(&sync);
     let report = |side, read| progress.report(side, read);
     let surveying = survey(looked_at.store.as_ref(), &sync, &report);

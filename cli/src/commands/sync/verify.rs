@@ -13,7 +13,7 @@ use tandem_worker::{Comparison, Difference, compare};
 
 use crate::commands::options::{ConfigOptions, DataOptions, FAILED, NO};
 use crate::commands::output::{ReadingProgress, say, say_json, shown};
-use crate::commands::storage::{build, open, sync_of};
+use crate::commands::storage::{build, now, open, sync_of};
 
 /// What differs is looked at again after each of these: an edit may be on its way.
 const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
@@ -33,6 +33,7 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
     let built = build(&args.config.config)?;
     let sync = sync_of(&built, &args.name)?;
     let store = open(&data.storage).await?;
+    super::require_same_links(store.as_ref(), &built, &args.name, now()).await?;
     let progress = ReadingProgress::new(&sync);
     let report = |side, read| progress.report(side, read);
     let comparing = compare(store.as_ref(), &sync, &WAITS, &report);
