@@ -4,18 +4,17 @@ mod told;
 
 pub use told::{Preview, PreviewItem};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tandem_domain::line::line;
 use tandem_domain::{RecordId, Side};
-use tandem_engine::{
-    Ambiguity, Gone, MatchKey, Plan, Presence, Ruled, View, WriteOp, match_keys, plan,
-};
+use tandem_engine::{Ambiguity, Gone, MatchKey, Presence, Ruled, View, WriteOp, match_keys, plan};
 use tandem_runtime::SyncDefinition;
 use tandem_store::{Link, LinkState};
 
 use self::told::{Ids, item};
 use crate::open_questions::{HeldFields, Question};
+use crate::planned::PlannedPair;
 use crate::readings::Reading;
 use crate::survey::{Listed, Survey, is_emptied};
 
@@ -64,7 +63,7 @@ impl Survey {
                 ruled: &Ruled::default(),
             };
             let planned = plan(&sync.policy, view);
-            preview.add(&planned, &HeldFields::new(), (Some(a), Some(b)));
+            preview.add(&planned, &HeldFields::new(), (Some(a), Some(b)), false);
         }
         self.preview_retired(&mut preview);
         self.preview_singles(sync, &mut preview);
@@ -126,59 +125,37 @@ impl Survey {
 
     fn preview_link(&self, sync: &SyncDefinition, link: &Link, preview: &mut Preview) {
         let readings = self.readings(link);
-        let mut held = HeldFields::new();
-        let [a, b] = Side::BOTH.map(|side| {
-            let id = link.side(side).id.as_ref();
-            let mut here = id.map_or(Presence::Gone(Gone::Deleted), |id| {
-                presence(self.listed(side), id)
-            });
-            for (field, value, asked) in self.questions.kept(sync, link, side, readings) {
-                if let Presence::Here(here) = &mut here {
-                    here.fields.insert(field.clone(), value);
-                }
-                held.extend(asked.map(|asked| (field, asked)));
-            }
-            here
-        });
-        let planned = self.plan_link(sync, link, &a, &b);
+        let pair = PlannedPair::of(&self.questions, sync, link, readings);
+        let planned = &pair.planned;
+        let [a, b] = &pair.sides;
         let ids = (link.a.id.as_ref(), link.b.id.as_ref());
-        if let Some(asked) = self.questions.pair(link, &planned, [&a, &b]) {
+        if let Some(asked) = self.questions.pair(link, planned, [a, b]) {
             preview.wait(asked, ids);
             return;
         }
-        let of_fields = self.questions.fields(sync, link.id, &planned, [&a, &b]);
+        let of_fields = self.questions.fields(sync, link.id, planned, [a, b]);
+        let mut held = pair.emptied.clone();
         held.extend(of_fields);
-        preview.add(&planned, &held, ids);
+        let left = pair.left(sync, readings);
+        let left = left.iter().filter(|(field, _)| !held.contains_key(*field));
+        for (field, [a, b]) in left.clone() {
+            let by = self.answers.get(link, field);
+            let why = by.map_or_else(
+                || "nothing has changed it since the two sides last agreed".to_owned(),
+                ToString::to_string,
+            );
+            preview.leave(
+                ids,
+                format!("{field}: a has `{a}`, b has `{b}`; it {why}"),
+                by.map(|by| by.question),
+            );
+        }
+        preview.add(planned, &held, ids, left.count() > 0);
     }
 
     /// The records of a pair, as far as they are there.
     pub(crate) fn readings(&self, link: &Link) -> [Option<&Reading>; 2] {
         Side::BOTH.map(|side| self.listed(side).records.get(link.side(side).id.as_ref()?))
-    }
-
-    fn plan_link(&self, sync: &SyncDefinition, link: &Link, a: &Presence, b: &Presence) -> Plan {
-        let ruled = Ruled {
-            asked: self.questions.asked(sync, link.id),
-            ..Ruled::default()
-        };
-        let view = View {
-            base: Some(&link.base),
-            a,
-            b,
-            ruled: &ruled,
-        };
-        let hidden: BTreeSet<&String> = link
-            .records()
-            .filter_map(|(side, id)| self.listed(side).records.get(id))
-            .flat_map(|reading| &reading.left_out)
-            .collect();
-        if hidden.is_empty() {
-            return plan(&sync.policy, view);
-        }
-        // Of what no answer shows nothing is known: it is no edit.
-        let mut policy = sync.policy.clone();
-        policy.fields.retain(|rule| !hidden.contains(&rule.name));
-        plan(&policy, view)
     }
 
     /// A question about a record of a group, if one is open.
@@ -223,7 +200,9 @@ impl Survey {
                         self.rest(preview, (side.other(), like), ids);
                     }
                     (None, Some(asked)) => preview.wait(asked, both(side, id)),
-                    (None, None) => preview.add(&planned, &HeldFields::new(), both(side, id)),
+                    (None, None) => {
+                        preview.add(&planned, &HeldFields::new(), both(side, id), false);
+                    }
                 }
             }
         }

@@ -12,6 +12,7 @@ use crate::failure::WorkError;
 use crate::jobs::{counts_as_emptied, row_errors};
 use crate::listing::Walk;
 use crate::open_questions::{OpenQuestions, Question};
+use crate::planned::{Answers, may_be_left};
 use crate::readings::{ById, Reading};
 use crate::whole::{Unlinked, complete, look_up_unlisted};
 
@@ -113,6 +114,8 @@ pub struct Survey {
     pub matching: Matching,
     /// What a person is asked.
     pub(crate) questions: OpenQuestions,
+    /// What they have answered, and left different.
+    pub(crate) answers: Answers,
     /// The pairs of which nothing is done before they have answered, whatever would be planned.
     pub(crate) held: BTreeMap<LinkId, Question>,
 }
@@ -147,7 +150,12 @@ pub async fn survey(
         &unlinked(store, sync, Side::B, &b, &links).await?,
     );
     let alone = left_alone(store, &links).await?;
+    let answers = match links.iter().any(|link| may_be_left(sync, link)) {
+        true => Answers::of(store, &sync.name).await?,
+        false => Answers::default(),
+    };
     let mut survey = Survey {
+        answers,
         a,
         b,
         links,

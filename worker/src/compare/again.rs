@@ -12,6 +12,7 @@ use super::told::About;
 use super::{Comparison, Difference, Standing, Suspect, What, differences, rests};
 use crate::failure::WorkError;
 use crate::open_questions::{OpenQuestions, Question};
+use crate::planned::{Answers, LeftBy, PlannedPair};
 use crate::readings::{Reading, read_outcomes};
 
 /// More suspects than this are not edits that are under way: the others are reported as they were listed.
@@ -35,10 +36,12 @@ pub(super) async fn confirm(
         }
         tokio::time::sleep(*wait).await;
         let questions = OpenQuestions::of(store, &sync.name).await?;
+        let answers = Answers::of(store, &sync.name).await?;
         let looking = Looking {
             store,
             sync,
             questions: &questions,
+            answers: &answers,
         };
         let mut still = Vec::new();
         for suspect in suspects {
@@ -51,6 +54,8 @@ pub(super) async fn confirm(
     }
     let held = suspects.iter().flat_map(|one| one.held.iter().cloned());
     comparison.held = held.collect();
+    let left = suspects.iter().flat_map(|one| one.left.iter().cloned());
+    comparison.left = left.collect();
     for told in suspects
         .into_iter()
         .chain(as_listed)
@@ -109,6 +114,7 @@ struct Looking<'a> {
     store: &'a dyn Store,
     sync: &'a SyncDefinition,
     questions: &'a OpenQuestions,
+    answers: &'a Answers,
 }
 
 impl Looking<'_> {
@@ -171,7 +177,27 @@ impl Looking<'_> {
         suspect.told.extend(seen_a.unreadable(Side::A, a));
         suspect.told.extend(seen_b.unreadable(Side::B, b));
         suspect.held = self.held(link, &suspect.told, [&seen_a, &seen_b]).await?;
+        suspect.left = self.left(link, &suspect, [&seen_a, &seen_b]);
         Ok(suspect)
+    }
+
+    /// The answers by which fields that differ stay so. What waits for an open question is told with that.
+    fn left(self, link: &Link, suspect: &Suspect, seen: [&Seen; 2]) -> Vec<(About, LeftBy)> {
+        if suspect.told.is_empty() || link.state != LinkState::Active {
+            return Vec::new();
+        }
+        let readings = seen.map(Seen::reading);
+        let pair = PlannedPair::of(self.questions, self.sync, link, readings);
+        let left = pair.left(self.sync, readings);
+        let each = suspect.told.iter().filter_map(|one| {
+            let about = one.about();
+            let field = about.1.as_deref()?;
+            let waits = suspect.held.iter().any(|(held, _)| *held == about);
+            let stays = !waits && left.iter().any(|(name, _)| *name == field);
+            let by = self.answers.get(link, field).filter(|_| stays)?.clone();
+            Some((about, by))
+        });
+        each.collect()
     }
 
     /// The open questions that what differs of a pair waits for.

@@ -21,6 +21,7 @@ use tandem_store::{Link, LinkState, Store};
 use crate::asked::count_unclear;
 use crate::failure::WorkError;
 use crate::open_questions::Question;
+use crate::planned::LeftBy;
 use crate::readings::Reading;
 use crate::survey::{Listed, Progress, all_links, left_alone, list};
 use crate::whole::{Unlinked, complete};
@@ -96,6 +97,8 @@ struct Suspect {
     rests: bool,
     /// The open questions that what differs waits for.
     held: Vec<(About, Question)>,
+    /// The answers by which what differs stays so.
+    left: Vec<(About, LeftBy)>,
 }
 
 impl Suspect {
@@ -105,6 +108,7 @@ impl Suspect {
             told,
             rests: false,
             held: Vec::new(),
+            left: Vec::new(),
         }
     }
 }

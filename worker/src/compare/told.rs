@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tandem_domain::{RecordId, Side, Value};
 
 use crate::open_questions::Question;
+use crate::planned::LeftBy;
 
 use super::Standing;
 
@@ -142,6 +143,9 @@ pub struct Comparison {
     /// The open questions that differences wait for.
     #[serde(skip)]
     pub held: BTreeMap<About, Question>,
+    /// The answers by which differences stay as they are: no run writes anything of them.
+    #[serde(skip)]
+    pub left: BTreeMap<About, LeftBy>,
 }
 
 impl Comparison {
@@ -157,6 +161,19 @@ impl Comparison {
     #[must_use]
     pub fn question(&self, difference: &Difference) -> Option<Question> {
         self.held.get(&difference.about()).copied()
+    }
+
+    /// The answer by which a difference stays as it is.
+    #[must_use]
+    pub fn left_by(&self, difference: &Difference) -> Option<&LeftBy> {
+        self.left.get(&difference.about())
+    }
+
+    /// How many differences there are beside those that a person's answer has left.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        let told = self.differences.iter();
+        told.filter(|one| self.left_by(one).is_none()).count()
     }
 
     /// Records of both sides whose partner is gone.
@@ -185,10 +202,11 @@ impl Comparison {
         listed == 0 && self.unlisted(side) > 0
     }
 
-    /// Whether both sides agree: all could be compared, nothing differs, and no person must say what belongs together.
+    /// Whether both sides agree: all could be compared, nothing differs but what a person's answer has left, and no person must
+    /// say what belongs together.
     #[must_use]
-    pub const fn agrees(&self) -> bool {
-        self.is_complete() && self.differences.is_empty() && self.unclear == 0
+    pub fn agrees(&self) -> bool {
+        self.is_complete() && self.unanswered() == 0 && self.unclear == 0
     }
 
     /// Whether both sides could be seen, and every field of every pair, so that there is an answer.

@@ -15,8 +15,8 @@ pub struct PreviewItem {
     pub a: Option<RecordId>,
     /// The record on side b, if there is one.
     pub b: Option<RecordId>,
-    /// `create`, `update`, `delete`, `ask`, `hold`, `end` where a pair ends and nothing is written, or `rest` where the filters
-    /// leave its like out.
+    /// `create`, `update`, `delete`, `ask`, `hold`, `leave` where a field differs and stays so, `end` where a pair ends and
+    /// nothing is written, or `rest` where the filters leave its like out.
     pub action: &'static str,
     /// The side that would be written, for writes.
     pub side: Option<Side>,
@@ -24,7 +24,7 @@ pub struct PreviewItem {
     pub fields: Fields,
     /// Why, in words.
     pub reason: String,
-    /// The open question that it waits for, if one.
+    /// The open question that it waits for, or the answered one by which it is left, if one.
     pub question: Option<ConflictId>,
 }
 
@@ -60,6 +60,8 @@ pub struct Preview {
     /// Records and pairs for which nothing is written, because an open question about them, their side, or a record that is
     /// like them waits for an answer.
     pub waiting: usize,
+    /// Fields of linked pairs that differ and stay as they are: a person has answered so, or nothing has changed them since.
+    pub left: usize,
     /// Fields of linked pairs that stay as they are for the same reason, while the other fields go on.
     pub waiting_fields: usize,
     /// Linked pairs that end, because a record of theirs is gone, with nothing written.
@@ -96,12 +98,21 @@ impl Preview {
         });
     }
 
-    /// What is planned for a pair or a record, of which these fields wait.
-    pub(super) fn add(&mut self, planned: &Plan, held: &HeldFields, ids: Ids<'_>) {
+    /// A field differs, and nothing is written.
+    pub(super) fn leave(&mut self, ids: Ids<'_>, why: String, question: Option<ConflictId>) {
+        self.left += 1;
+        self.items.push(PreviewItem {
+            question,
+            ..item("leave", ids, why)
+        });
+    }
+
+    /// What is planned for a pair or a record, of which these fields wait, and others may stay different.
+    pub(super) fn add(&mut self, planned: &Plan, held: &HeldFields, ids: Ids<'_>, differs: bool) {
         if let (Some(_), Some(_)) = ids
             && planned.writes.is_empty()
         {
-            let is_settled = planned.questions.is_empty() && held.is_empty();
+            let is_settled = planned.questions.is_empty() && held.is_empty() && !differs;
             match planned.link {
                 LinkFate::Keep => self.equal += usize::from(is_settled),
                 LinkFate::Retire | LinkFate::Dissolve => self.end(ids),

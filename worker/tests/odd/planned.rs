@@ -99,7 +99,12 @@ async fn a_field_that_vanished_is_planned_as_held_and_what_else_is_edited_as_an_
         .answer(&question, tandem_store::Resolution::Reject)
         .await;
     world.sweep().await;
-    assert_eq!(plan(&world).await.items, [], "the values stand");
+    let planned = plan(&world).await;
+    assert_eq!((planned.left, planned.items.len()), (15, 15));
+    for item in &planned.items {
+        assert_eq!((item.action, item.question), ("leave", Some(question.id)));
+    }
+    assert!(verify(&world).await.agrees(), "the values stand");
 }
 
 #[tokio::test]
@@ -226,4 +231,38 @@ async fn each_record_of_an_unclear_match_is_an_item_and_counts_as_one_before_it_
     assert_eq!((planned.held, planned.waiting), (0, 6));
     assert_eq!(planned.items.len(), 6);
     assert!(one_each(&planned), "{planned:#?}");
+}
+
+#[tokio::test]
+async fn what_an_answer_has_left_different_is_told_with_that_answer_and_not_as_the_same_nor_as_to_be_written()
+ {
+    let age = Duration::from_secs(60);
+    let (world, a, _) = one_pair(policy(), (TALENTS, not_kept::cuts_cities()), age).await;
+    world.a.user_edits(&a, "city", "Louvain-la-Neuve");
+    world.hear(Side::A, &a).await;
+    world.rest().await;
+    let question = the_question(&world, QuestionKind::NotKept).await;
+    world
+        .answer(&question, tandem_store::Resolution::Dismiss)
+        .await;
+    world.rest().await;
+
+    let planned = plan(&world).await;
+    let pairs = planned.linked;
+    assert_eq!((planned.equal, planned.left), (pairs - 1, 1));
+    let [left] = planned.items.as_slice() else {
+        panic!("one item: {planned:#?}");
+    };
+    assert_eq!((left.action, left.question), ("leave", Some(question.id)));
+    let compared = verify(&world).await;
+    let [difference] = compared.differences.as_slice() else {
+        panic!("one difference: {compared:#?}");
+    };
+    let by = compared.left_by(difference).expect("an answer");
+    assert_eq!((by.question, by.answer), (question.id, "dismiss"));
+    assert!(compared.agrees() && compared.unanswered() == 0);
+
+    world.a.user_edits(&a, "city", "Lyon");
+    assert_eq!(plan(&world).await.update_b, 1);
+    assert!(!verify(&world).await.agrees(), "an edit is on its way");
 }

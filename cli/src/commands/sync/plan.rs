@@ -81,6 +81,7 @@ fn as_json(sync: &SyncDefinition, preview: &Preview, limit: usize) -> Json {
         "held": preview.held,
         "waiting": preview.waiting,
         "waiting_fields": preview.waiting_fields,
+        "left": preview.left,
         "ends": preview.ends,
         "questions": preview.questions,
         "unreadable": preview.unreadable,
@@ -157,6 +158,7 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
     let Preview {
         waiting,
         waiting_fields,
+        left,
         ends,
         unreadable,
         filtered,
@@ -175,6 +177,11 @@ fn beside(sync: &SyncDefinition, preview: &Preview) -> Vec<String> {
             *waiting_fields,
             "fields of linked pairs wait for an open question: they stay as they are until a person answers, and the other \
              fields of their pairs go on",
+        ),
+        (
+            *left,
+            "fields of linked pairs differ and stay as they are: a person has answered so, or nothing has changed them since the \
+             two sides last agreed",
         ),
         (
             *ends,

@@ -49,7 +49,7 @@ pub async fn run(args: &VerifyArgs, data: &DataOptions) -> anyhow::Result<ExitCo
         say(&text.collect::<Vec<String>>().join("\n"))?;
     }
     let is_blind = Side::BOTH.into_iter().any(|side| comparison.is_blind(side));
-    let differs = !comparison.differences.is_empty() || comparison.unclear > 0;
+    let differs = comparison.unanswered() > 0 || comparison.unclear > 0;
     Ok(match (is_blind, differs) {
         (true, _) => ExitCode::from(FAILED),
         (false, true) => ExitCode::from(NO),
@@ -75,9 +75,17 @@ fn next(sync: &SyncName, comparison: &Comparison, questions: usize) -> Vec<Strin
         return Vec::new();
     }
     let mut lines = vec![format!(
-        "`tandem explain {sync} RECORD` says why a record differs; `tandem sync run {sync} --wait` compares both sides and \
-         writes what is missing"
+        "`tandem explain {sync} RECORD` says why a record differs"
     )];
+    let is_blind = Side::BOTH.into_iter().any(|side| comparison.is_blind(side));
+    let mut told = comparison.differences.iter();
+    let is_written =
+        |one: &Difference| comparison.left_by(one).is_none() && comparison.question(one).is_none();
+    if !is_blind && told.any(is_written) {
+        lines[0] += &format!(
+            "; `tandem sync run {sync} --wait` compares both sides and writes what is missing"
+        );
+    }
     if questions > 0 {
         lines.push(format!(
             "open questions: {questions}; what they are about is not written until a person answers (`tandem conflicts \
@@ -109,6 +117,7 @@ fn as_json(sync: &SyncDefinition, comparison: &Comparison) -> Json {
         "left_out_b": left_out(comparison, Side::B),
         "seen_once": comparison.seen_once,
         "unclear": comparison.unclear,
+        "left_by_answers": comparison.differences.len() - comparison.unanswered(),
         "differences": comparison.differences.iter().map(|one| difference(comparison, one)).collect::<Vec<Json>>(),
     })
 }
@@ -150,6 +159,9 @@ fn difference(comparison: &Comparison, difference: &Difference) -> Json {
         }
     };
     json["question"] = json!(comparison.question(difference).map(|asked| asked.id));
+    json["left_by"] = comparison.left_by(difference).map_or(Json::Null, |by| {
+        json!({ "question": by.question, "kind": by.kind.as_str(), "answer": by.answer, "answered_at": by.at })
+    });
     json
 }
 
@@ -177,7 +189,9 @@ fn told(sync: &SyncDefinition, comparison: &Comparison) -> String {
             .into_iter()
             .filter_map(|side| not_shown(sync, comparison, side)),
     );
-    let told = differences.iter();
+    // What a side that lists nothing does not show could not be seen: that has been said, of all of it.
+    let is_seen = |one: &&Difference| !matches!(one, Difference::Missing { side, .. } if comparison.is_blind(*side));
+    let told = differences.iter().filter(is_seen);
     let told = told.map(|one| format!("{}{}", line(sync, comparison, one), waits(comparison, one)));
     lines.extend(told.map(|told| format!("  {}", tandem_domain::line::line(&told))));
     if *seen_once > 0 {
@@ -317,10 +331,14 @@ fn line(sync: &SyncDefinition, comparison: &Comparison, difference: &Difference)
     }
 }
 
-/// The open question that a difference waits for.
+/// The open question that a difference waits for, or the answer by which it stays.
 fn waits(comparison: &Comparison, difference: &Difference) -> String {
-    let asked = comparison.question(difference);
-    asked.map_or_else(String::new, |asked| format!("; it {asked}"))
+    let asked = comparison
+        .question(difference)
+        .map(|asked| asked.to_string());
+    let left = || comparison.left_by(difference).map(ToString::to_string);
+    let why = asked.or_else(left);
+    why.map_or_else(String::new, |why| format!("; it {why}"))
 }
 
 /// A record by its system, its id, and what people call it.
@@ -335,13 +353,14 @@ fn verdict(sync: &SyncName, comparison: &Comparison) -> String {
     if Side::BOTH.into_iter().any(|side| comparison.is_blind(side)) {
         return "NOT compared: an empty list says nothing of agreement".to_owned();
     }
-    if comparison.differences.is_empty() && comparison.in_part > 0 {
+    let count = comparison.unanswered();
+    if count == 0 && comparison.in_part > 0 {
         return format!(
             "nothing differs in what was compared, but {} pairs were compared only in part",
             comparison.in_part
         );
     }
-    if comparison.differences.is_empty() && comparison.unclear > 0 {
+    if count == 0 && comparison.unclear > 0 {
         return format!(
             "nothing differs between the pairs, but whether both sides agree is not known before a person has answered {} \
              questions",
@@ -349,23 +368,28 @@ fn verdict(sync: &SyncName, comparison: &Comparison) -> String {
         );
     }
     let excepted = excepted(comparison);
-    match (
-        comparison.differences.len(),
-        comparison.pairs,
-        excepted.is_empty(),
-    ) {
+    match (count, comparison.pairs, excepted.is_empty()) {
         (0, 0, true) => format!(
             "no pair of {sync} is linked and nothing waits for a partner: there was nothing to compare"
         ),
         (0, _, true) => "both sides agree".to_owned(),
         (0, ..) => format!("both sides agree, but for {excepted}"),
-        (count, ..) => format!("both sides do NOT agree: {count} differences"),
+        (count, ..) => match comparison.differences.len() - count {
+            0 => format!("both sides do NOT agree: {count} differences"),
+            left => format!(
+                "both sides do NOT agree: {count} differences, and {left} that a person's answer has left"
+            ),
+        },
     }
 }
 
 /// What was not compared, in a few words.
 fn excepted(comparison: &Comparison) -> String {
     let parts = [
+        (
+            comparison.differences.len() - comparison.unanswered(),
+            "differences that a person's answer has left",
+        ),
         (comparison.left_alone, "records left alone"),
         (comparison.retired(), "records whose partner is gone"),
         (comparison.filtered, "pairs left out by the filters"),
