@@ -52,11 +52,11 @@ pub use jobs::{
 };
 pub use leases::LeaseStore;
 pub use links::{
-    Causes, Confirmation, Deleted, Doubt, FILTERED_MARK, Filtered, IndexedRecord, Intent, IntentOp,
-    IntentState, IntentVerdict, JournalError, KnownRecord, LeftOut, Link, LinkSeen, LinkStanding,
-    LinkState, LinkStore, LinkUpdate, MayLand, NewLink, OpenField, OwnWrite, PairContext, Ruling,
-    SeenRecord, ShownUnder, SideMemory, SideState, Sight, Tally, Touched, Unseen, WaitingCause,
-    says_filtered, why_left_out,
+    Causes, Confirmation, Deleted, Doubt, FILTERED_MARK, Filtered, HeldAs, IndexedRecord, Intent,
+    IntentOp, IntentState, IntentVerdict, JournalError, KnownRecord, LeftOut, Link, LinkSeen,
+    LinkStanding, LinkState, LinkStore, LinkUpdate, MayLand, NewLink, OpenField, OwnWrite,
+    PairContext, Ruling, SeenRecord, ShownUnder, SideMemory, SideState, Sight, Tally, Touched,
+    Unseen, WaitingCause, says_filtered, why_left_out,
 };
 pub use listings::{ListingPlace, ListingStore, StoredPage, SurveyedRecord};
 pub use moot::{Fact, Moot};

@@ -15,8 +15,8 @@ use tandem_domain::{
 pub use index::{FILTERED_MARK, IndexedRecord, KnownRecord, SeenRecord, Sight, says_filtered};
 pub use intents::{Intent, IntentOp, IntentState, IntentVerdict, JournalError};
 pub use memory::{
-    Deleted, Doubt, Filtered, LeftOut, MayLand, OwnWrite, ShownUnder, SideMemory, SideState, Tally,
-    Touched, Unseen, why_left_out,
+    Deleted, Doubt, Filtered, HeldAs, LeftOut, MayLand, OwnWrite, ShownUnder, SideMemory,
+    SideState, Tally, Touched, Unseen, why_left_out,
 };
 
 use crate::StoreError;

@@ -2,17 +2,20 @@
 //! became of earlier writes, which would otherwise stay open and be looked for again and again, and answers that need
 //! no write.
 
-use tandem_domain::Side;
+use tandem_domain::{ConflictId, Side};
 use tandem_engine::{Plan, Settled};
 use tandem_store::{
-    Confirmation, IntentState, JobOutcome, LinkUpdate, NewConflict, Resolution, SideState, Unseen,
+    Confirmation, HeldAs, IntentState, JobOutcome, Link, LinkState, LinkUpdate, NewConflict,
+    Resolution, SideState, Unseen,
 };
 
 use super::answered;
 use super::change_log::changes;
 use super::lands_again;
 use super::linked::Open;
+use super::out_of_date::REMEMBERED_MAX;
 use super::own_write::own_write;
+use super::pair::Pair;
 use super::questions::conflicts;
 use crate::executor::Work;
 use crate::failure::WorkError;
@@ -38,7 +41,13 @@ pub(super) async fn end(work: Work<'_>, open: &Open, held: Held) -> Result<Perfo
         .filter(|ruling| ruling.resolution == Resolution::Dismiss)
         .map(|ruling| ruling.conflict)
         .collect();
-    let link = link_update(work, open, gone);
+    let asked = &open.context;
+    let question = ask.as_ref().map(|ask| ask.id);
+    let question = question
+        .or(asked.delete_held)
+        .or(asked.not_made)
+        .or(asked.back_and_forth);
+    let link = link_update(work, open, gone, question);
     // What is known of our earlier writes is told now: nobody looks at it again.
     let plan = Plan::keep();
     let mut asked = conflicts(work, open, &plan, &[]);
@@ -71,7 +80,7 @@ pub(super) async fn learn(work: Work<'_>, open: &mut Open) -> Result<Performed, 
     let plan = Plan::keep();
     let confirmation = Confirmation {
         verdicts: open.verdicts.clone(),
-        link: link_update(work, open, None),
+        link: link_update(work, open, None, None),
         conflicts: conflicts(work, open, &plan, &[]),
         changes: changes(work, open, &plan, &[], &Settled::default()),
         moot: answered::ended(work, open),
@@ -82,8 +91,17 @@ pub(super) async fn learn(work: Work<'_>, open: &mut Open) -> Result<Performed, 
 }
 
 /// The link with what earlier writes of ours have made of its base; `None` when nothing about it has changed.
-fn link_update(work: Work<'_>, open: &Open, gone: Option<Side>) -> Option<LinkUpdate> {
-    let [a, b] = Side::BOTH.map(|side| side_state(work, open, side, gone == Some(side)));
+fn link_update(
+    work: Work<'_>,
+    open: &Open,
+    gone: Option<Side>,
+    question: Option<ConflictId>,
+) -> Option<LinkUpdate> {
+    let [a, b] = Side::BOTH.map(|side| {
+        let mut state = side_state(work, open, side, gone == Some(side));
+        state.memory.held = question.and_then(|question| held_as(work, &open.pair, side, question));
+        state
+    });
     let link = &open.link;
     let is_same = link.a == a && link.b == b && link.base == open.base;
     (!is_same).then(|| LinkUpdate::Update {
@@ -103,6 +121,42 @@ fn side_state(work: Work<'_>, open: &Open, side: Side, is_gone: bool) -> SideSta
     }
     remember_writes(work, open, side, &mut state);
     state
+}
+
+/// How a record is while its pair waits for a question. Listings that show it so have nothing looked at again.
+fn held_as(work: Work<'_>, pair: &Pair, side: Side, question: ConflictId) -> Option<HeldAs> {
+    let reading = pair.side(side)?;
+    let state = reading.indexed(work.sync).state();
+    Some(HeldAs { question, state })
+}
+
+/// Has a link know how both its records are while it waits for a question.
+pub(super) async fn remember(
+    work: Work<'_>,
+    link: &Link,
+    pair: &Pair,
+    question: ConflictId,
+) -> Result<(), WorkError> {
+    let [on_a, on_b] = Side::BOTH.map(|side| held_as(work, pair, side, question));
+    for _ in 0..REMEMBERED_MAX {
+        let newest = work.context.store.link(link.id).await?;
+        let Some(link) = newest.filter(|link| link.state == LinkState::Active) else {
+            return Ok(());
+        };
+        let (mut a, mut b) = (link.a.clone(), link.b.clone());
+        (a.memory.held, b.memory.held) = (on_a.clone(), on_b.clone());
+        if (&a, &b) == (&link.a, &link.b) {
+            return Ok(());
+        }
+        let confirmation = Confirmation {
+            link: Some(link.with_sides(a, b)),
+            ..Confirmation::default()
+        };
+        if work.learned(confirmation).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Keeps what became of earlier writes of ours to a side, although nothing is written now: otherwise what they do would be

@@ -131,6 +131,7 @@ pub(super) fn side_state(
         overlaid: None,
         set_back: None,
         set_back_asked: None,
+        held: None,
         filtered: None,
         deleted: None,
         writes: back_and_forth::tally(work, open, side, is_written(open, write, side)),

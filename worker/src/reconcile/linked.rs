@@ -17,6 +17,7 @@ use super::delete_hold::hold;
 use super::doubt;
 use super::emptied;
 use super::filtered;
+use super::held;
 use super::late_delete;
 use super::lost_create::{lost_create, settle_create};
 use super::lost_update;
@@ -172,6 +173,9 @@ async fn attempt(
     }
     let sameness = replaced::check(work, &link, &pair, &context).await?;
     if let Sameness::Asked(asked) = sameness {
+        if let Some(question) = context.replaced {
+            held::remember(work, &link, &pair, question).await?;
+        }
         return Ok(Round::Ended(asked));
     }
     let heir = match sameness {

@@ -13,6 +13,7 @@ use tandem_store::{
 };
 
 use super::changed::has_usable_times;
+use super::held;
 use super::out_of_date::{Shows, remember, still_shows};
 use super::pair::{CLOCK_SLACK, Pair};
 use super::replaced::REPLACED;
@@ -70,18 +71,19 @@ pub(super) async fn hold(
         if let Some(open) = asked.filter(|asked| asked.state == ConflictState::Open) {
             note(work, link.id, side, shows.sign()).await?;
             remember(work, link.id, side, None).await?;
+            held::remember(work, link, pair, open.id).await?;
             if let Some(own) = context.replaced {
                 close_as_part(work, own).await?;
             }
             let shown = shown(link, side, reading);
             renew(work, side, &open, shown).await?;
-            return Ok(Some(held(work, side)));
+            return Ok(Some(waits(work, side)));
         }
     }
     Ok(None)
 }
 
-fn held(work: Work<'_>, side: Side) -> Performed {
+fn waits(work: Work<'_>, side: Side) -> Performed {
     let connection = &work.sync.end(side).connection;
     Performed::done(format!(
         "held: a person must say whether {connection} was set back to an older state"
@@ -133,7 +135,7 @@ pub(super) async fn gather(
         }
         close_as_part(work, one.id).await?;
     }
-    Ok(Some(held(work, side)))
+    Ok(Some(waits(work, side)))
 }
 
 /// Whether a record that is missing on a side, or has come back there, may be so because the side was set back.
@@ -255,7 +257,7 @@ pub(super) async fn refuse_create(
     let Some(at) = asked.answered_at else {
         // Whole comparisons find a record without a partner again, and who closes the question those of which a person has
         // said that they get one.
-        return Ok(Some(held(work, side)));
+        return Ok(Some(waits(work, side)));
     };
     let settled_at = at.plus(2 * work.sync.confirm_gone + BELIEVED_WITHIN);
     let left = settled_at.since(work.context.now());

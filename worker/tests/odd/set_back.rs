@@ -128,6 +128,30 @@ async fn ends(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn listings_that_show_the_same_have_no_pair_looked_at_again_that_waits_for_the_question() {
+    let (world, ids, question) = restored(policy()).await;
+    let reads = async || {
+        let before = (world.a.reads(), world.b.reads());
+        world.sweep().await;
+        (world.a.reads() - before.0, world.b.reads() - before.1)
+    };
+    // The first pairs were looked at before it was asked.
+    reads().await;
+    let idle = reads().await;
+    assert_eq!(
+        idle.1, NEW,
+        "only what is missing is looked for, and its partner read: {idle:?}"
+    );
+
+    world.a.user_edits(&ids[0], "city", "Oslo");
+    assert_eq!(reads().await.1, idle.1 + 1, "the one that was edited");
+    assert_eq!(reads().await.1, idle.1);
+    assert_eq!(the_question(&world).await.id, question.id);
+    answer(&world, &question, Resolution::Take { side: Side::B }).await;
+    assert_eq!(in_lyon(&world.a), EDITED);
+}
+
+#[tokio::test]
 async fn a_restored_system_is_one_question_and_nothing_is_written_over_or_deleted() {
     for policy in policies() {
         let (world, ids, question) = restored(policy).await;

@@ -35,6 +35,8 @@ struct Known {
     let_be: Option<String>,
     /// How it was when something was refused, while its dead letter waits.
     refused: Option<String>,
+    /// How it was when its pair was last found to wait for a question, while that is open.
+    held: Option<String>,
 }
 
 /// What was known, by side and id.
@@ -140,12 +142,12 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
-/// A person has discarded the dead letter of the record, or it waits for one, and the record is as it was then. That a
-/// listing shows it is no reason to try again what was refused: an event or a person is.
+/// A person has discarded the dead letter of the record, or it or its pair waits for one, and the record is as it was then. That
+/// a listing shows it is no reason to try again what was refused, or to look at what is asked about: an event or a person is.
 fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
     job.is_some_and(|job| job.trigger.is_listing())
         && (before.let_be.as_deref() == Some(record.checksum.as_str())
-            || before.refused.as_ref() == Some(&record.state()))
+            || [&before.refused, &before.held].contains(&&Some(record.state())))
 }
 
 async fn store(
@@ -190,6 +192,7 @@ async fn store(
             looked_at: rows::get(&row, "looked_at")?,
             let_be: rows::get(&row, "let_be")?,
             refused: rows::get(&row, "refused")?,
+            held: rows::get(&row, "held")?,
         };
         known.insert(
             (rows::parsed(&row, "side")?, rows::get(&row, "id")?),
@@ -281,16 +284,21 @@ SELECT g.side, g.id, k.checksum, k.keys, k.let_be, coalesce(la.id, lb.id) AS lin
                 CROSS JOIN LATERAL (
                     SELECT j.id FROM jobs j WHERE j.state = 'dead' AND j.lane = w.lane OFFSET 0) d) > 0
             THEN k.refused END AS refused,
+       CASE WHEN coalesce(la.held, lb.held) IS NOT NULL AND (
+                SELECT count(*) FROM (
+                    SELECT 1 FROM conflicts c
+                    WHERE c.id = coalesce(la.held, lb.held) ->> 'question' AND c.state = 'open' OFFSET 0) o) > 0
+            THEN coalesce(la.held, lb.held) ->> 'state' END AS held,
        CASE WHEN coalesce(la.id, lb.id) IS NULL THEN k.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
        END AS updated_at,
        coalesce(ra.both_alive, rb.both_alive) AS both_alive, coalesce(ra.looked_at, rb.looked_at) AS looked_at
 FROM given g
 LEFT JOIN known k ON k.side = g.side AND k.id = g.id
 LEFT JOIN LATERAL (
-    SELECT l.id, l.a_checksum, l.a_updated_at FROM links l
+    SELECT l.id, l.a_checksum, l.a_updated_at, l.a_memory::json -> 'held' AS held FROM links l
     WHERE g.side = 'a' AND l.state = 'active' AND l.sync = $1 AND l.a_id = g.id OFFSET 0) la ON true
 LEFT JOIN LATERAL (
-    SELECT l.id, l.b_checksum, l.b_updated_at FROM links l
+    SELECT l.id, l.b_checksum, l.b_updated_at, l.b_memory::json -> 'held' AS held FROM links l
     WHERE g.side = 'b' AND l.state = 'active' AND l.sync = $1 AND l.b_id = g.id OFFSET 0) lb ON true
 LEFT JOIN LATERAL (
     SELECT (SELECT count(*) FROM (

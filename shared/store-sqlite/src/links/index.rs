@@ -32,6 +32,8 @@ struct Known {
     let_be: Option<String>,
     /// How it was when something was refused, while its dead letter waits.
     refused: Option<String>,
+    /// How it was when its pair was last found to wait for a question, while that is open.
+    held: Option<String>,
 }
 
 /// What was known, by side and id.
@@ -153,12 +155,12 @@ fn is_unchanged(before: &Known, record: &IndexedRecord) -> bool {
         && !(record.in_part && record.is_later_than(before.updated_at))
 }
 
-/// A person has discarded the dead letter of the record, or it waits for one, and the record is as it was then. That a
-/// listing shows it is no reason to try again what was refused: an event or a person is.
+/// A person has discarded the dead letter of the record, or it or its pair waits for one, and the record is as it was then. That
+/// a listing shows it is no reason to try again what was refused, or to look at what is asked about: an event or a person is.
 fn is_let_be(before: &Known, record: &IndexedRecord, job: Option<&NewJob>) -> bool {
     job.is_some_and(|job| job.trigger.is_listing())
         && (before.let_be.as_deref() == Some(record.checksum.as_str())
-            || before.refused.as_ref() == Some(&record.state()))
+            || [&before.refused, &before.held].contains(&&Some(record.state())))
 }
 
 async fn known(
@@ -188,6 +190,7 @@ async fn known(
                 looked_at: rows::get(row, "looked_at")?,
                 let_be: rows::get(row, "let_be")?,
                 refused: rows::get(row, "refused")?,
+                held: rows::get(row, "held")?,
             };
             Ok(((rows::parsed(row, "side")?, rows::get(row, "id")?), known))
         })
@@ -201,6 +204,10 @@ SELECT s.value ->> 0 AS side, s.value ->> 1 AS id, r.checksum, r.keys, r.let_be,
            SELECT 1 FROM jobs d WHERE d.state = 'dead'
              AND d.lane IN (?1 || '/' || (s.value ->> 0) || '/' || (s.value ->> 1), coalesce(la.id, lb.id)))
        THEN r.refused END AS refused,
+       CASE WHEN EXISTS (
+           SELECT 1 FROM conflicts c WHERE c.state = 'open'
+             AND c.id = coalesce(la.a_memory, lb.b_memory) ->> '$.held.question')
+       THEN coalesce(la.a_memory, lb.b_memory) ->> '$.held.state' END AS held,
        CASE WHEN coalesce(la.id, lb.id) IS NULL THEN r.updated_at ELSE coalesce(la.a_updated_at, lb.b_updated_at)
        END AS updated_at,
        CASE WHEN s.value ->> 0 = 'a' THEN (

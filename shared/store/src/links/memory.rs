@@ -67,12 +67,25 @@ pub struct SideMemory {
     /// The question that it waits for then; earlier versions did not note it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_back_asked: Option<ConflictId>,
+    /// How it was when it was last found that its pair waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldAs>,
     /// The filter of the sync that leaves it out, so that nothing of the pair is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,
     /// A delete of ours that its system answered with success, until it is seen that the record is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<Deleted>,
+}
+
+/// How a record was when its pair was looked at, and waited for a person. While that question is open and listings show the
+/// record like this, there is nothing to look at again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldAs {
+    /// The question.
+    pub question: ConflictId,
+    /// How the record was, see [`IndexedRecord::state`](crate::IndexedRecord::state).
+    pub state: String,
 }
 
 /// A delete that a system says it has carried out.

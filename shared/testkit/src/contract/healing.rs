@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tandem_domain::{ErrorCode, JobId, LinkId, RecordId, Side, Timestamp};
 use tandem_store::{
-    ATTEMPTS_KEPT, ClaimedJob, Confirmation, Edits, IndexedRecord, JobOutcome, JobState, Lane,
-    NewJob, NewLink, Trigger,
+    ATTEMPTS_KEPT, ClaimedJob, Confirmation, ConflictState, Edits, HeldAs, IndexedRecord,
+    JobOutcome, JobState, Lane, NewJob, NewLink, Trigger,
 };
 
 use super::{Subject, claim_this, done, enqueue, finish, job};
@@ -313,6 +313,44 @@ async fn let_be(store: &Subject, side: Side, record: &str) -> bool {
     let ids = [RecordId::new(record)];
     let known = store.let_be(&Make::customers(), side, &ids).await;
     !known.expect("asked").is_empty()
+}
+
+/// It was looked at, and a person is asked. What it shows else, and the end of the question, have it looked at again.
+pub async fn a_pair_that_waits_for_an_open_question_gets_no_job_from_a_listing_that_shows_the_same(
+    store: Subject,
+) {
+    let make = Make::default();
+    let mut pair = make.link("a1", "b1");
+    let question = make.conflict(Some(pair.id), "a1", Make::field_conflict("name"));
+    let held = |shown: &str| {
+        Some(HeldAs {
+            question: question.id,
+            state: Make::seen("it", shown, &[]).state(),
+        })
+    };
+    (pair.a.memory.held, pair.b.memory.held) = (held("old-a"), held("old-b"));
+    link(&store, &make, pair).await;
+    let shown = [
+        (Side::A, "a1", "old-a", None),
+        (Side::B, "b1", "old-b", None),
+    ];
+    assert!(
+        polls(&store, &make, Trigger::Poll, shown[0]).await,
+        "nobody asks"
+    );
+    super::conflicts::open(&store, &make, &[&question]).await;
+    for shown in shown {
+        assert!(!polls(&store, &make, Trigger::Poll, shown).await);
+    }
+    let edited = (Side::A, "a1", "edited", None);
+    assert!(polls(&store, &make, Trigger::Poll, edited).await);
+    let touched = (Side::B, "b1", "old-b", Some(make.now()));
+    assert!(polls(&store, &make, Trigger::Poll, touched).await);
+    let closed = store.close_question(question.id, ConflictState::Open, None, make.now());
+    assert!(closed.await.expect("close_question"));
+    for shown in shown {
+        assert!(polls(&store, &make, Trigger::Poll, shown).await, "it ended");
+    }
 }
 
 /// Nothing says that what was refused a moment ago is taken now. A person, who has the dead letter before them, does.

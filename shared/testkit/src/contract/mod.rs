@@ -143,6 +143,7 @@ macro_rules! contract_suite {
             healing: what_was_refused_gets_no_job_from_a_listing_while_its_dead_letter_waits_and_nothing_has_changed;
             healing: what_was_refused_is_tried_again_once_its_record_was_changed_be_it_back_to_what_it_was;
             healing: what_was_refused_is_tried_again_once_its_dead_letter_waits_no_more;
+            healing: a_pair_that_waits_for_an_open_question_gets_no_job_from_a_listing_that_shows_the_same;
             healing: what_failed_for_another_reason_than_a_refusal_is_tried_again_by_listings;
             healing: an_event_about_a_discarded_record_may_make_a_dead_letter_again;
             waits: the_pause_of_a_job_grows_with_each_wait;
