@@ -251,7 +251,7 @@ CROSS JOIN LATERAL (
 ///
 /// Rows that are there are locked before they are replaced, so what is given as known is what was
 /// replaced. A row that appears meanwhile was not known, and is replaced all the same. Of a record that the filters
-/// leave out only what is known, or linked, is stored.
+/// leave out only what is known, or linked, is stored. For what was not listed nobody asks whether its pair waits.
 const STORE: &str = "-- store_records
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::json)
@@ -295,10 +295,10 @@ SELECT g.side, g.id, k.checksum, k.keys, k.let_be, coalesce(la.id, lb.id) AS lin
 FROM given g
 LEFT JOIN known k ON k.side = g.side AND k.id = g.id
 LEFT JOIN LATERAL (
-    SELECT l.id, l.a_checksum, l.a_updated_at, l.a_memory::json -> 'held' AS held FROM links l
+    SELECT l.id, l.a_checksum, l.a_updated_at, CASE WHEN $3::bigint IS NOT NULL THEN l.a_memory::json -> 'held' END AS held FROM links l
     WHERE g.side = 'a' AND l.state = 'active' AND l.sync = $1 AND l.a_id = g.id OFFSET 0) la ON true
 LEFT JOIN LATERAL (
-    SELECT l.id, l.b_checksum, l.b_updated_at, l.b_memory::json -> 'held' AS held FROM links l
+    SELECT l.id, l.b_checksum, l.b_updated_at, CASE WHEN $3::bigint IS NOT NULL THEN l.b_memory::json -> 'held' END AS held FROM links l
     WHERE g.side = 'b' AND l.state = 'active' AND l.sync = $1 AND l.b_id = g.id OFFSET 0) lb ON true
 LEFT JOIN LATERAL (
     SELECT (SELECT count(*) FROM (
